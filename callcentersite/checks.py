@@ -1,0 +1,66 @@
+"""`manage.py check`: combinations of settings that cannot work, each with an id and what to do."""
+
+from urllib.parse import urlsplit
+
+from celery.schedules import ParseException, crontab
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning, register
+
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+LONGEST_SOCKET_PATH = 107  # bytes, Linux's sun_path without its final NUL
+
+
+@register()
+def check_schedule(**_: object) -> list[CheckMessage]:
+    try:
+        crontab(*settings.ETL_SCHEDULE.split())
+    except (ParseException, ValueError, TypeError):
+        return [Error(f"ETL_SCHEDULE={settings.ETL_SCHEDULE!r} is no crontab line", hint="Write five fields, for example 0 1 * * *", id="etl.E001")]
+    return []
+
+
+@register()
+def check_github(**_: object) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    for name in ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL"):
+        url = urlsplit(getattr(settings, name))
+        if url.scheme not in {"http", "https"} or not url.hostname:
+            found.append(Error(f"{name} is no web address", hint="Write https://api.github.com, or https://HOST/api/v3", id="etl.E002"))
+        elif url.scheme == "http" and url.hostname not in LOOPBACK and not settings.GITHUB_ALLOW_HTTP:
+            found.append(
+                Error(f"{name} would send the token over plain http", hint="Use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in", id="etl.E003")
+            )
+    return found
+
+
+@register()
+def check_broker(**_: object) -> list[CheckMessage]:
+    if settings.BROKER_IS_EMBEDDED:
+        if len(str(settings.BROKER_SOCKET).encode()) > LONGEST_SOCKET_PATH:
+            return [
+                Error(
+                    f"the broker's socket has too long a path: {settings.BROKER_SOCKET}",
+                    hint="Set CALLCENTERSITE_VAR to a shorter folder",
+                    id="etl.E004",
+                )
+            ]
+    elif urlsplit(settings.CELERY_BROKER_URL).scheme not in {"redis", "rediss"}:
+        return [Error("CELERY_BROKER_URL names no Redis", hint="Write redis://host:6379/0", id="etl.E005")]
+    return []
+
+
+@register()
+def check_backoff(**_: object) -> list[CheckMessage]:
+    if settings.ETL_BACKOFF_MAX_SECONDS < settings.ETL_BACKOFF_SECONDS:
+        return [
+            Error("ETL_BACKOFF_MAX_SECONDS is below ETL_BACKOFF_SECONDS", hint="The first wait is the shortest: raise the maximum", id="etl.E006")
+        ]
+    if settings.ETL_STAGE_BACKOFF_MAX_SECONDS > settings.ETL_LONGEST_COUNTDOWN_SECONDS:
+        return [
+            Warning(
+                "ETL_STAGE_BACKOFF_MAX_SECONDS is beyond half the broker's visibility timeout",
+                hint=f"Keep it at or below {settings.ETL_LONGEST_COUNTDOWN_SECONDS}: a longer countdown is delivered twice",
+                id="etl.W001",
+            )
+        ]
+    return []

@@ -1,0 +1,261 @@
+"""Every setting, from the environment, read in this one place; the reason stands beside what is not obvious.
+
+Names and defaults are public (README, "Settings"). A secret NAME may be given as NAME_FILE, the path of a file.
+A value that cannot work raises ImproperlyConfigured here, or fails `manage.py check` (checks.py), with what to do.
+"""
+
+import os
+import secrets
+import time
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from kombu import Queue
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.Env()
+
+
+def secret(name: str, default: str = "") -> str:
+    """The value of NAME, or the content of the file that NAME_FILE names, without its final newline."""
+    if path := env.str(f"{name}_FILE", default=""):
+        try:
+            return Path(path).read_text().strip()
+        except OSError as exc:
+            raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read ({exc.strerror}); name a readable file") from exc
+    return env.str(name, default=default).strip()
+
+
+def number(name: str, default: int, *, minimum: int = 0) -> int:
+    raw = env.str(name, default=str(default))
+    if not raw.isdecimal() or int(raw) < minimum:
+        raise ImproperlyConfigured(f"{name}={raw!r} does not work: give a whole number of at least {minimum}")
+    return int(raw)
+
+
+def flag(name: str, default: bool = False) -> bool:
+    raw = env.str(name, default=str(int(default))).lower()
+    if raw not in {"0", "1", "true", "false", "yes", "no", "on", "off", ""}:
+        raise ImproperlyConfigured(f"{name}={raw!r} does not work: give 1 or 0")
+    return raw in {"1", "true", "yes", "on"}
+
+
+def kept_secret_key(path: Path) -> str:
+    try:
+        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            file.write(secrets.token_urlsafe(50))
+    except FileExistsError:
+        pass
+    # Another process may have created the file and not written it yet.
+    for _ in range(50):
+        if key := path.read_text():
+            return key
+        time.sleep(0.02)
+    raise ImproperlyConfigured(f"{path} is empty: remove it, or set DJANGO_SECRET_KEY")
+
+
+# Everything that is written locally lives under one folder, so that two installations do not meet.
+VAR = Path(env.str("CALLCENTERSITE_VAR", default="") or BASE_DIR / "var").resolve()
+VAR.mkdir(parents=True, exist_ok=True)
+
+DEBUG = flag("DJANGO_DEBUG")
+ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES")
+
+INSTALLED_APPS = [
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "django_celery_beat",
+    "django_celery_results",
+    "dora_metrics",
+    "etl_tasks",
+    "callcentersite.apps.CallCenterSiteConfig",
+]
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+ROOT_URLCONF = "callcentersite.urls"
+WSGI_APPLICATION = "callcentersite.wsgi.application"
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static_collected"
+WHITENOISE_USE_FINDERS = True
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+LANGUAGE_CODE = "en"
+
+# Django and Celery stay on UTC: date_hierarchy answers 500 on a MySQL without time-zone tables otherwise.
+# The business's zone, of schedule and metric periods, is ETL_TIME_ZONE.
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+# --- database -------------------------------------------------------------------------------------------------
+DATABASE_URL = secret("DATABASE_URL", f"sqlite:///{VAR}/callcentersite.sqlite3")
+try:
+    DATABASES = {"default": env.db_url_config(DATABASE_URL)}
+except Exception as exc:
+    raise ImproperlyConfigured("DATABASE_URL cannot be read: write mysql://user:password@host:3306/name or sqlite:///path") from exc
+_engine = DATABASES["default"].get("ENGINE", "")
+if _engine.endswith("sqlite3"):
+    DATABASES["default"]["OPTIONS"] = {
+        # Several writers (worker children, beat, web): without IMMEDIATE they meet "database is locked" by the hundred.
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
+    }
+    DATABASES["default"]["TEST"] = {"NAME": str(VAR / "test.sqlite3")}  # a file, so that a worker process can open it too
+elif _engine.endswith("mysql"):
+    DATABASES["default"]["OPTIONS"] = {
+        "charset": "utf8mb4",
+        "isolation_level": "read committed",  # no gap locks between upserts of neighbours
+        "init_command": "SET sql_mode='STRICT_TRANS_TABLES', time_zone='+00:00'",
+        # Below the soft limit of a stage, so that a frozen server fails the stage and not the worker.
+        "connect_timeout": 10,
+        "read_timeout": 120,
+        "write_timeout": 120,
+    }
+    DATABASES["default"]["TEST"] = {"CHARSET": "utf8mb4"}
+else:
+    raise ImproperlyConfigured("DATABASE_URL names neither MySQL nor SQLite: write mysql://user:password@host:3306/name or sqlite:///path")
+
+# --- secret key -----------------------------------------------------------------------------------------------
+SECRET_KEY = secret("DJANGO_SECRET_KEY")
+if not SECRET_KEY:
+    if not DEBUG and not _engine.endswith("sqlite3"):
+        raise ImproperlyConfigured("DJANGO_SECRET_KEY is empty: set it, or DJANGO_SECRET_KEY_FILE, to a long random value")
+    # On a laptop one is made and kept, so that sessions outlive a restart and all processes share it.
+    SECRET_KEY = kept_secret_key(VAR / "secret_key")
+
+# --- Celery: messages are hints, the ledger in the database is the truth ------------------------------------------
+BROKER_SOCKET = VAR / "broker.sock"  # of the embedded broker
+CELERY_BROKER_URL = secret("CELERY_BROKER_URL", f"redis+socket://{BROKER_SOCKET}")
+BROKER_IS_EMBEDDED = CELERY_BROKER_URL.startswith("redis+socket:")
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a broker that is away for an hour must not end the worker
+BROKER_VISIBILITY_TIMEOUT_SECONDS = 3600
+CELERY_BROKER_TRANSPORT_OPTIONS = {
+    "visibility_timeout": BROKER_VISIBILITY_TIMEOUT_SECONDS,
+    "unacked_restore_interval": 10,
+    "unacked_restore_throttle": 1,
+    "socket_timeout": 30,
+    "health_check_interval": 25,
+}
+if not BROKER_IS_EMBEDDED:  # a unix socket knows neither
+    CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 5, "socket_keepalive": True}
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 30, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 5}
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+# Acknowledged on receipt: the sweeper, not redelivery, brings a lost run back, so a poison task cannot loop.
+CELERY_TASK_ACKS_LATE = False
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_DISABLE_PREFETCH = True  # without it a one-second task waited behind a long one
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # else a reset connection runs the task twice at once
+CELERY_TASK_SOFT_TIME_LIMIT = number("ETL_STAGE_SOFT_LIMIT_SECONDS", 600, minimum=1)
+CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60
+CELERY_WORKER_MAX_TASKS_PER_CHILD = 100
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB
+CELERY_TASK_TRACK_STARTED = True
+CELERY_WORKER_SEND_TASK_EVENTS = CELERY_TASK_SEND_SENT_EVENT = True  # for Flower
+CELERY_RESULT_BACKEND = "django-db"
+CELERY_RESULT_EXTENDED = True
+CELERY_RESULT_EXPIRES = 30 * 24 * 3600  # the default is a day, and beat installs the clean-up by itself
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SYNC_EVERY = 1  # a beat killed soon after firing would fire again
+# A schedule in CELERY_BEAT_SCHEDULE would overwrite what people change in the admin; a migration seeds it instead.
+# One queue a stage, so that slow extraction never starves loading; the sweep must not wait behind either.
+CELERY_TASK_DEFAULT_QUEUE = "extract"
+CELERY_TASK_QUEUES = [Queue(name) for name in ("extract", "transform", "load", "sweep")]
+CELERY_TASK_ROUTES = {
+    "etl.extract": {"queue": "extract"},
+    "etl.transform": {"queue": "transform"},
+    "etl.load": {"queue": "load"},
+    "etl.nightly": {"queue": "sweep"},
+    "etl.sweep": {"queue": "sweep"},
+}
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # our LOGGING stands
+
+# --- the pipeline ---------------------------------------------------------------------------------------------
+# First level: attempts of one request inside the GitHub client.
+ETL_MAX_ATTEMPTS = number("ETL_MAX_ATTEMPTS", 3, minimum=1)
+ETL_BACKOFF_SECONDS = number("ETL_BACKOFF_SECONDS", 4)
+ETL_BACKOFF_MAX_SECONDS = number("ETL_BACKOFF_MAX_SECONDS", 10)
+# Second level: Celery's retries of a stage, 60 s doubling to 900 s: half an hour of outage for sure.
+ETL_STAGE_RETRIES = number("ETL_STAGE_RETRIES", 5)
+ETL_STAGE_BACKOFF_SECONDS = number("ETL_STAGE_BACKOFF_SECONDS", 60, minimum=1)
+ETL_STAGE_BACKOFF_MAX_SECONDS = number("ETL_STAGE_BACKOFF_MAX_SECONDS", 900, minimum=1)
+# A longer wait than this is postponed in the ledger: a countdown beyond the visibility timeout runs twice.
+ETL_LONGEST_COUNTDOWN_SECONDS = BROKER_VISIBILITY_TIMEOUT_SECONDS // 2
+ETL_LEASE_SECONDS = number("ETL_LEASE_SECONDS", 300, minimum=1)  # longest silence of a living stage
+ETL_GRACE_SECONDS = number("ETL_GRACE_SECONDS", 900, minimum=1)  # longest wait of a message in the queue
+ETL_MAX_RESENDS = number("ETL_MAX_RESENDS", 5)
+ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1)  # seeds the sweeper's entry at the first migrate
+ETL_SCHEDULE = env.str("ETL_SCHEDULE", default="0 1 * * *")
+ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50) / 100  # more of a stream is a changed API, not bad records
+ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1)
+ETL_TIME_ZONE = env.str("ETL_TIME_ZONE", default="UTC")
+try:
+    ZoneInfo(ETL_TIME_ZONE)
+except Exception as exc:
+    raise ImproperlyConfigured(f"ETL_TIME_ZONE={ETL_TIME_ZONE!r} is no IANA time zone: write, for example, America/Mexico_City") from exc
+
+# --- GitHub -----------------------------------------------------------------------------------------------------
+GITHUB_API_URL = env.str("GITHUB_API_URL", default="https://api.github.com").rstrip("/")
+GITHUB_TOKEN = secret("GITHUB_TOKEN")
+GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # a stand-in on another host; a token over http can be read by everybody
+GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1)
+GITHUB_TIMEOUT_SECONDS = number("GITHUB_TIMEOUT_SECONDS", 30, minimum=1)
+GITHUB_GRAPHQL_URL = env.str("GITHUB_GRAPHQL_URL", default="")
+if not GITHUB_GRAPHQL_URL:
+    # Enterprise Server: REST under /api/v3, GraphQL under /api/graphql.
+    GITHUB_GRAPHQL_URL = GITHUB_API_URL.removesuffix("/v3") + "/graphql"
+
+# --- log store ----------------------------------------------------------------------------------------------------
+CASSANDRA_CONTACT_POINTS = env.list("CASSANDRA_CONTACT_POINTS", default=[])
+CASSANDRA_PORT = number("CASSANDRA_PORT", 9042, minimum=1)
+CASSANDRA_KEYSPACE = env.str("CASSANDRA_KEYSPACE", default="iact_logs")
+CASSANDRA_LOCAL_DC = env.str("CASSANDRA_LOCAL_DC", default="datacenter1")
+CASSANDRA_USERNAME = secret("CASSANDRA_USERNAME")
+CASSANDRA_PASSWORD = secret("CASSANDRA_PASSWORD")
+CASSANDRA_TTL_DAYS = number("CASSANDRA_TTL_DAYS", 90, minimum=1)
+CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum=1)
+
+# --- logging ------------------------------------------------------------------------------------------------------
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"()": "callcentersite.logging.EventFormatter"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": "WARNING"},
+    "loggers": {
+        "etl_tasks": {"level": env.str("ETL_LOG_LEVEL", default="INFO")},
+        "dora_metrics": {"level": env.str("ETL_LOG_LEVEL", default="INFO")},
+        "celery": {"level": "INFO"},
+        "cassandra": {"level": "ERROR"},  # its reconnection warnings repeat what the stage's error says
+    },
+}

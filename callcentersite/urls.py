@@ -1,0 +1,13 @@
+from django.contrib import admin
+from django.urls import path
+from django.views.generic import RedirectView
+
+from callcentersite.health import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("admin/", admin.site.urls),
+    path("healthz", health, name="health"),
+]
+admin.site.site_header = admin.site.site_title = "callcentersite ETL"
+admin.site.index_title = "Last night, and what to do about it"

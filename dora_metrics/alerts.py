@@ -1,0 +1,38 @@
+"""Signals for what a person should know: `critical_alert.send(sender=…, message=…, context={"stage": …, "error": …})`.
+
+Connect a receiver to be told elsewhere than in the log. A receiver that fails must not fail the pipeline, so the
+pipeline itself sends by `notify`, which logs a receiver's exception and goes on.
+"""
+
+import logging
+from collections.abc import Mapping
+
+from django.dispatch import Signal
+
+logger = logging.getLogger(__name__)
+
+critical_alert = Signal()  # arguments: message (str), context (mapping with at least "stage" and "error")
+warning_alert = Signal()
+
+
+def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object]) -> None:
+    for receiver, answer in signal.send_robust(sender=sender, message=message, context=dict(context)):
+        if isinstance(answer, Exception):
+            logger.error("alert_receiver_failed", extra={"receiver": repr(receiver), "error": repr(answer)})
+
+
+def log_critical(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> None:
+    logger.error("critical_alert", extra={"text": message, **_prefixed(context)})
+
+
+def log_warning(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> None:
+    logger.warning("warning_alert", extra={"text": message, **_prefixed(context)})
+
+
+def _prefixed(context: Mapping[str, object] | None) -> dict[str, object]:
+    # A context key such as "name" or "args" would overwrite an attribute of the log record, which logging refuses.
+    return {f"context_{key}": value for key, value in (context or {}).items()}
+
+
+critical_alert.connect(log_critical, weak=False, dispatch_uid="dora_metrics.log_critical")
+warning_alert.connect(log_warning, weak=False, dispatch_uid="dora_metrics.log_warning")

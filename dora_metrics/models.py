@@ -1,0 +1,210 @@
+"""Facts and the numbers made of them. Every fact has one natural key and names the run and page it came from."""
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+PRODUCTION = r"(?i)^(prod|production|live)([-_ /].*)?$"
+DEPLOY_WORKFLOW = r"(?i)deploy"
+
+
+def validate_pattern(pattern: str) -> None:
+    """A regular expression that RE2 accepts: it cannot backtrack, so no pattern can hang a worker."""
+    import re2
+
+    try:
+        re2.compile(pattern)
+    except re2.error as exc:
+        raise ValidationError(f"{pattern!r} is no regular expression: {exc}") from exc
+
+
+class Service(models.Model):
+    """The unit that a metric belongs to."""
+
+    class DeploymentsFrom(models.TextChoices):
+        AUTO = "auto", "the first of GitHub Deployments, workflow runs, merged pull requests that has any"
+        GITHUB = "github", "GitHub Deployments"
+        WORKFLOWS = "workflows", "workflow runs"
+        PULLS = "pulls", "merged pull requests"
+
+    name = models.CharField(max_length=100, unique=True)
+    production = models.CharField(
+        max_length=200, default=PRODUCTION, validators=[validate_pattern], help_text="environments that are production (regex)"
+    )
+    deployments_from = models.CharField(max_length=20, choices=DeploymentsFrom, default=DeploymentsFrom.AUTO)
+    workflow = models.CharField(
+        max_length=200, default=DEPLOY_WORKFLOW, validators=[validate_pattern], help_text="name or path of a deploying workflow (regex)"
+    )
+    bots = models.JSONField(default=list, blank=True, help_text="logins to be taken for bots, beside those that GitHub marks")
+    default_branch = models.CharField(max_length=250, blank=True, help_text="as GitHub last told")
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Fact(models.Model):
+    """What every fact carries. `run_id` and `page_id` are the ledger's numbers, without a foreign key: facts outlive it."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE)
+    url = models.TextField(blank=True)
+    run_id = models.BigIntegerField()
+    page_id = models.BigIntegerField()
+
+    class Meta:
+        abstract = True
+
+
+class Deployment(Fact):
+    """A GitHub deployment with its status history; what counts as an attempt is the calculators' business."""
+
+    external_id = models.BigIntegerField(help_text="GitHub's database id")
+    environment = models.CharField(max_length=255)
+    sha = models.CharField(max_length=64)
+    ref = models.CharField(max_length=255, blank=True)
+    task = models.CharField(max_length=255, blank=True)
+    state = models.CharField(max_length=30, blank=True, help_text="of the latest status")
+    creator = models.CharField(max_length=100, blank=True)
+    payload = models.TextField(blank=True)
+    created_at = models.DateTimeField()
+    version_at = models.DateTimeField(help_text="when GitHub last changed it: an older answer never overwrites a newer one")
+    statuses = models.JSONField(default=list, help_text='[{"state", "created_at", "log_url"}, …], oldest first')
+    status_count = models.PositiveIntegerField(default=0, help_text="as GitHub counts; more than are kept here means a cut history")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "external_id"], name="deployment_once")]
+        indexes = [models.Index(fields=["service", "created_at"], name="deployment_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.sha[:10]}"
+
+
+class WorkflowRun(Fact):
+    """One attempt of a GitHub Actions run."""
+
+    external_id = models.BigIntegerField()
+    attempt = models.PositiveIntegerField()
+    name = models.CharField(max_length=255, blank=True)
+    path = models.CharField(max_length=500, blank=True)
+    branch = models.CharField(max_length=255, blank=True)
+    sha = models.CharField(max_length=64)
+    event = models.CharField(max_length=60, blank=True)
+    status = models.CharField(max_length=30, blank=True)
+    conclusion = models.CharField(max_length=30, blank=True)
+    created_at = models.DateTimeField()
+    started_at = models.DateTimeField()
+    version_at = models.DateTimeField(help_text="updated_at; the end of a concluded run")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "external_id", "attempt"], name="workflow_run_once")]
+        indexes = [models.Index(fields=["service", "created_at"], name="workflow_run_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.name} {self.external_id}.{self.attempt}"
+
+
+class Change(Fact):
+    """A pull request; it is a change to be measured once it is merged."""
+
+    number = models.PositiveIntegerField()
+    external_id = models.BigIntegerField(null=True)
+    title = models.TextField(blank=True)
+    state = models.CharField(max_length=10)
+    author = models.CharField(max_length=100, blank=True, help_text="empty for a deleted user")
+    author_is_bot = models.BooleanField(default=False)
+    base_branch = models.CharField(max_length=255)
+    head_branch = models.CharField(max_length=255)
+    head_sha = models.CharField(max_length=64)
+    merge_sha = models.CharField(max_length=64, blank=True)
+    is_draft = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+    merged_at = models.DateTimeField(null=True)
+    closed_at = models.DateTimeField(null=True)
+    version_at = models.DateTimeField(help_text="updatedAt")
+    additions = models.PositiveIntegerField(default=0)
+    deletions = models.PositiveIntegerField(default=0)
+    changed_files = models.PositiveIntegerField(default=0)
+    labels = models.JSONField(default=list)
+    commits = models.JSONField(default=list, help_text='[{"sha", "authored_at"}, …]: the first hundred')
+    commit_count = models.PositiveIntegerField(default=0)
+    reviews = models.JSONField(default=list, help_text='[{"login", "is_bot", "submitted_at"}, …]: the first fifty')
+    review_count = models.PositiveIntegerField(default=0)
+    draft_events = models.JSONField(default=list, help_text='[{"kind", "at"}, …]')
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "number"], name="change_once")]
+        indexes = [models.Index(fields=["service", "merged_at"], name="change_by_merge")]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.title}"[:100]
+
+
+class Commit(Fact):
+    """What reachability needs of a commit of the default branch's history."""
+
+    sha = models.CharField(max_length=64)
+    parents = models.JSONField(default=list)
+    authored_at = models.DateTimeField()
+    committed_at = models.DateTimeField()
+    author = models.CharField(max_length=100, blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "sha"], name="commit_once")]
+
+    def __str__(self) -> str:
+        return self.sha[:10]
+
+
+class Coverage(models.Model):
+    """From when until when the facts of one kind are complete: what lies outside is unknown, not zero."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="coverage")
+    stream = models.CharField(max_length=30)
+    since = models.DateTimeField()
+    until = models.DateTimeField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "stream"], name="coverage_once")]
+        verbose_name_plural = "coverage"
+
+    def __str__(self) -> str:
+        return f"{self.stream}: {self.since:%F} to {self.until:%F}"
+
+
+class DORAMetric(models.Model):
+    """One value of one metric in one period; docs/metrics.md says what each number means."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="metrics")
+    environment = models.CharField(max_length=255)
+    metric = models.CharField(max_length=40)
+    period = models.CharField(max_length=5, help_text="day, week or month")
+    period_start = models.DateField()
+    period_end = models.DateField(help_text="exclusive")
+    value = models.FloatField(null=True)
+    unit = models.CharField(max_length=30)
+    n = models.PositiveIntegerField()
+    numerator = models.FloatField(null=True)
+    denominator = models.FloatField(null=True)
+    p50 = models.FloatField(null=True)
+    p75 = models.FloatField(null=True)
+    p90 = models.FloatField(null=True)
+    tier = models.CharField(max_length=10, blank=True)
+    tier_year = models.PositiveSmallIntegerField(null=True)
+    is_partial = models.BooleanField(default=False)
+    quality_flags = models.JSONField(default=list)
+    details = models.JSONField(default=dict)
+    definition_version = models.CharField(max_length=20)
+    time_zone = models.CharField(max_length=60)
+    run_id = models.BigIntegerField(null=True, help_text="the run that last changed it")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["service", "environment", "metric", "period", "period_start"], name="metric_once"),
+        ]
+        indexes = [models.Index(fields=["service", "environment", "period", "period_start"], name="metric_by_period")]
+        verbose_name = "DORA metric"
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.period} {self.period_start}"

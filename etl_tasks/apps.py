@@ -1,0 +1,6 @@
+from django.apps import AppConfig
+
+
+class EtlTasksConfig(AppConfig):
+    name = "etl_tasks"
+    verbose_name = "ETL"

@@ -1,0 +1,16 @@
+"""Three kinds of error, by what to do next; the kind is chosen once, where the failure is first seen.
+
+A record that is bad is no exception at all: transform buries it and goes on.
+"""
+
+
+class RetriableError(Exception):
+    """Worth another try later: the stage is retried, after `retry_after` seconds if the other side named them."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class FatalError(Exception):
+    """No later try can succeed until a person changes something: the stage fails now."""

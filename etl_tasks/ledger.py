@@ -1,0 +1,129 @@
+"""Who may work on a run. Every decision is one conditional UPDATE, so it needs no lock that could outlive its holder."""
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime, timedelta
+
+from django.conf import settings
+from django.db import IntegrityError, transaction
+from django.db.models import F, Q
+from django.utils.timezone import now
+
+from etl_tasks.models import ETLRun, Source
+
+logger = logging.getLogger(__name__)
+
+STAGES: tuple[str, ...] = tuple(ETLRun.Stage.values)
+
+
+class NotMine(Exception):
+    """The run belongs to someone else by now: stop, write nothing more."""
+
+
+def lease() -> timedelta:
+    return timedelta(seconds=settings.ETL_LEASE_SECONDS)
+
+
+def grace() -> timedelta:
+    return timedelta(seconds=settings.ETL_GRACE_SECONDS)
+
+
+def open_run(
+    source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, str] | None = None
+) -> ETLRun | None:
+    """Create the run; None if that night exists already or another run of the source is active."""
+    try:
+        with transaction.atomic():
+            return ETLRun.objects.create(
+                pipeline=source.name,
+                source=source,
+                active_for=source,
+                logical_date=logical_date,
+                trigger=trigger,
+                options=options or {},
+                lease_until=now() + grace(),
+            )
+    except IntegrityError:
+        return None
+
+
+def reopen(run: ETLRun) -> bool:
+    """Make a failed run active again, at the stage where it failed; False if it is not failed or its source is busy."""
+    try:
+        with transaction.atomic():
+            reopened = ETLRun.objects.filter(pk=run.pk, status=ETLRun.Status.FAILED).update(
+                status=ETLRun.Status.QUEUED,
+                active_for=F("source"),
+                owner="",
+                resends=0,
+                lease_until=now() + grace(),
+                completed_at=None,
+                duration_seconds=None,
+                error="",
+            )
+    except IntegrityError:
+        return False
+    return bool(reopened)
+
+
+def claim(run_id: int, stage: str, owner: str) -> ETLRun:
+    """Take the run for one stage, or raise NotMine: a duplicate, an old message, or a living holder."""
+    moment = now()
+    is_free = Q(owner="") | Q(owner=owner) | Q(lease_until__lt=moment)
+    with transaction.atomic():
+        candidates = ETLRun.objects.filter(is_free, pk=run_id, stage=stage, status__in=ETLRun.ACTIVE)
+        taken = candidates.update(
+            owner=owner, attempt=F("attempt") + 1, status=ETLRun.Status.RUNNING, lease_until=moment + lease()
+        )
+        if not taken:
+            raise NotMine(f"run {run_id}, {stage}")
+        run = ETLRun.objects.select_related("source__service").get(pk=run_id)
+        run.task_ids[stage] = owner
+        run.started_at = run.started_at or moment
+        run.save(update_fields=["task_ids", "started_at"])
+    logger.info("stage_claimed", extra={"run": run.pk, "stage": stage, "attempt": run.attempt})
+    return run
+
+
+@contextmanager
+def mine(run: ETLRun) -> Iterator[None]:
+    """One transaction that commits only while this attempt holds the run; it renews the lease, too."""
+    with transaction.atomic():
+        held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
+        if not held.update(lease_until=now() + lease(), resends=0):
+            raise NotMine(f"run {run.pk}, attempt {run.attempt}")
+        yield
+
+
+def advance(run: ETLRun) -> None:
+    """Inside `mine`: hand the run to the next stage."""
+    following = STAGES[STAGES.index(run.stage) + 1]
+    ETLRun.objects.filter(pk=run.pk).update(stage=following, owner="", lease_until=now() + grace())
+
+
+def keep(run_id: int, owner: str, wait: timedelta) -> None:
+    """Extend the holder's lease over a retry's countdown."""
+    ETLRun.objects.filter(pk=run_id, owner=owner, status__in=ETLRun.ACTIVE).update(lease_until=now() + wait + grace())
+
+
+def postpone(run: ETLRun, until: datetime) -> None:
+    """Nobody works on the run before then; afterwards the sweeper sends it from where it stands."""
+    held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
+    held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until)
+    logger.warning("run_postponed", extra={"run": run.pk, "until": until.isoformat()})
+
+
+def close(run_id: int, status: str, *, error: str = "", **guard: object) -> bool:
+    """End the run once; True for the caller that did it. `guard`: conditions that must still hold."""
+    with transaction.atomic():
+        ended = ETLRun.objects.filter(pk=run_id, status__in=ETLRun.ACTIVE, **guard).update(
+            status=status, error=error, active_for=None, owner="", completed_at=now()
+        )
+        if ended:
+            run = ETLRun.objects.get(pk=run_id)
+            began, ended_at = run.started_at or run.created_at, run.completed_at
+            run.duration_seconds = (ended_at - began).total_seconds() if ended_at else None
+            run.save(update_fields=["duration_seconds"])
+            logger.info("run_closed", extra={"run": run_id, "status": status})
+    return bool(ended)

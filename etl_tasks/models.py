@@ -1,0 +1,244 @@
+"""The ledger: what was asked for, how far it came, what went wrong. Messages are hints; these rows are the truth."""
+
+import zlib
+
+from django.db import models
+
+from dora_metrics.models import Service
+
+
+class Source(models.Model):
+    """One place that facts come from."""
+
+    class Kind(models.TextChoices):
+        GITHUB = "github", "a GitHub repository"
+        LOGS = "logs", "log files"
+
+    class LogFormat(models.TextChoices):
+        JSON = "json", "JSON lines"
+        COMBINED = "combined", "Apache or nginx combined"
+
+    name = models.CharField(max_length=100, unique=True)
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="sources")
+    kind = models.CharField(max_length=10, choices=Kind)
+    repository = models.CharField(max_length=200, blank=True, help_text="owner/name, of a GitHub source")
+    path = models.CharField(max_length=500, blank=True, help_text="glob of the files, of a log source")
+    log_format = models.CharField(max_length=10, choices=LogFormat, blank=True)
+    is_enabled = models.BooleanField(default=True)
+    created_at = models.DateTimeField(auto_now_add=True)
+    overdue_alerted_at = models.DateTimeField(null=True, blank=True, editable=False)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Cursor(models.Model):
+    """How far a stream has been collected; moves only when the run that collected it has loaded."""
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="cursors")
+    stream = models.CharField(max_length=200)
+    position = models.JSONField()
+    version = models.PositiveIntegerField(default=1, help_text="grows with every move: an old run cannot move it back")
+    moved_at = models.DateTimeField(auto_now=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "stream"], name="cursor_once")]
+
+    def __str__(self) -> str:
+        return f"{self.source}: {self.stream}"
+
+
+class ETLRun(models.Model):
+    """One chain over one source."""
+
+    class Status(models.TextChoices):
+        QUEUED = "queued"
+        RUNNING = "running"
+        POSTPONED = "postponed"
+        SUCCESS = "success"
+        PARTIAL = "partial", "success, some records are dead letters"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    class Trigger(models.TextChoices):
+        BEAT = "beat"
+        SHELL = "shell"
+        COMMAND = "command"
+        ADMIN = "admin"
+        REPLAY = "replay"
+
+    class Stage(models.TextChoices):
+        EXTRACT = "extract"
+        TRANSFORM = "transform"
+        LOAD = "load"
+
+    ACTIVE = (Status.QUEUED, Status.RUNNING, Status.POSTPONED)
+    GOOD = (Status.SUCCESS, Status.PARTIAL)
+
+    pipeline = models.CharField(max_length=100, help_text="the source's name when the run began")
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="runs")
+    # Equal to source while the run is active, else NULL: one active run a source on every database (MySQL has no partial index).
+    active_for = models.OneToOneField(Source, null=True, blank=True, on_delete=models.SET_NULL, related_name="active_run", editable=False)
+    logical_date = models.DateField(null=True, blank=True, help_text="the night it stands for; empty if a person asked")
+    trigger = models.CharField(max_length=10, choices=Trigger)
+    options = models.JSONField(default=dict, blank=True, help_text="since, until, full")
+    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    stage = models.CharField(max_length=10, choices=Stage, default=Stage.EXTRACT)
+    attempt = models.PositiveIntegerField(default=0, help_text="grows with every claim: later writes of an earlier holder are refused")
+    owner = models.CharField(max_length=100, blank=True, help_text="task id, or process, that holds the run; empty between stages")
+    lease_until = models.DateTimeField(help_text="after this the sweeper may send the run again")
+    resends = models.PositiveSmallIntegerField(default=0, help_text="since the last progress")
+    task_ids = models.JSONField(default=dict, blank=True, help_text="stage to the id of the Celery task that last took it")
+    extracted = models.PositiveIntegerField(default=0)
+    loaded = models.PositiveIntegerField(default=0)
+    skipped = models.PositiveIntegerField(default=0, help_text="valid, and already there in this version or a newer one")
+    dead_lettered = models.PositiveIntegerField(default=0)
+    records_processed = models.PositiveIntegerField(default=0, help_text="extracted = loaded + skipped + dead_lettered")
+    created_at = models.DateTimeField(auto_now_add=True)
+    started_at = models.DateTimeField(null=True, blank=True)
+    completed_at = models.DateTimeField(null=True, blank=True)
+    duration_seconds = models.FloatField(null=True, blank=True)
+    error = models.TextField(blank=True)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "logical_date"], name="one_run_a_night")]
+        indexes = [models.Index(fields=["status", "lease_until"], name="run_lapsed"), models.Index(fields=["source", "-id"], name="run_latest")]
+        verbose_name = "ETL run"
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.pipeline}"
+
+
+class StreamProgress(models.Model):
+    """How far a run has read one stream, and where the cursor will stand once it has loaded."""
+
+    run = models.ForeignKey(ETLRun, on_delete=models.CASCADE, related_name="progress")
+    stream = models.CharField(max_length=200)
+    resume = models.JSONField(default=dict, help_text="where the next request goes on")
+    cursor = models.JSONField(help_text="the position to move the cursor to")
+    began_at_version = models.PositiveIntegerField(default=0, help_text="of the cursor when the run began; 0 for none")
+    is_done = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "stream"], name="progress_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run}: {self.stream}"
+
+
+class StagedPage(models.Model):
+    """One answer of a source exactly as it came, compressed: a row a page or chunk, not a row a record."""
+
+    run = models.ForeignKey(ETLRun, on_delete=models.CASCADE, related_name="pages")
+    number = models.PositiveIntegerField()
+    stream = models.CharField(max_length=200)
+    url = models.TextField()
+    context = models.JSONField(default=dict, help_text="what reading it needs beside the body, such as a chunk's file and offset")
+    body = models.BinaryField()
+    sha256 = models.CharField(max_length=64)
+    record_count = models.PositiveIntegerField()
+    fetched_at = models.DateTimeField()
+    is_clean = models.BooleanField(default=False)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["run", "number"], name="page_once")]
+
+    def __str__(self) -> str:
+        return f"{self.run}, page {self.number}"
+
+    @property
+    def content(self) -> bytes:
+        return zlib.decompress(bytes(self.body))
+
+
+class CleanBatch(models.Model):
+    """The validated records of one page, with a mark for each destination they have reached."""
+
+    page = models.OneToOneField(StagedPage, on_delete=models.CASCADE, related_name="batch")
+    kind = models.CharField(max_length=30, help_text="which fact the records are")
+    records = models.BinaryField(help_text="compressed JSON, one list")
+    record_count = models.PositiveIntegerField()
+    dead_lettered = models.PositiveIntegerField(default=0)
+    is_loaded = models.BooleanField(default=False, help_text="in the SQL database")
+    is_stored = models.BooleanField(default=False, help_text="in the log store")
+
+    def __str__(self) -> str:
+        return f"batch of {self.page}"
+
+    @property
+    def content(self) -> bytes:
+        return zlib.decompress(bytes(self.records))
+
+
+class DeadLetter(models.Model):
+    """What could not be processed: the data, the error and the time, until somebody replays or discards it."""
+
+    class Kind(models.TextChoices):
+        STAGE = "stage", "a stage of a run"
+        PAGE = "page", "an answer that could not be read"
+        RECORD = "record"
+
+    class State(models.TextChoices):
+        OPEN = "open"
+        REPLAYED = "replayed"
+        DISCARDED = "discarded"
+
+    source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="dead_letters")
+    run = models.ForeignKey(ETLRun, on_delete=models.CASCADE, related_name="dead_letters")
+    page = models.ForeignKey(StagedPage, null=True, blank=True, on_delete=models.SET_NULL, related_name="dead_letters")
+    record_index = models.PositiveIntegerField(null=True, blank=True, help_text="which record of the page, from 0")
+    key = models.CharField(max_length=150, help_text="the same failure is the same letter, however often it is met")
+    kind = models.CharField(max_length=10, choices=Kind)
+    stage = models.CharField(max_length=10, choices=ETLRun.Stage)
+    stream = models.CharField(max_length=200, blank=True)
+    data = models.TextField(blank=True)
+    error = models.TextField()
+    timestamp = models.DateTimeField(auto_now_add=True)
+    state = models.CharField(max_length=10, choices=State, default=State.OPEN)
+    attempts = models.PositiveIntegerField(default=1)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    resolved_by = models.CharField(max_length=150, blank=True)
+
+    class Meta:
+        db_table = "dead_letter_queue"
+        constraints = [models.UniqueConstraint(fields=["source", "key"], name="one_letter_a_failure")]
+        indexes = [models.Index(fields=["state", "-timestamp"], name="letter_by_state")]
+        permissions = [("replay_deadletter", "Can replay or discard a dead letter")]
+
+    def __str__(self) -> str:
+        return f"letter {self.pk}: {self.error}"[:120]
+
+
+class LogEventRow(models.Model):
+    """A log event where no Cassandra is configured."""
+
+    event_id = models.CharField(max_length=64, unique=True)
+    source = models.CharField(max_length=100)
+    time = models.DateTimeField()
+    level = models.CharField(max_length=10)
+    host = models.CharField(max_length=255, blank=True)
+    logger = models.CharField(max_length=255, blank=True)
+    message = models.TextField(blank=True)
+    method = models.CharField(max_length=20, blank=True)
+    path = models.TextField(blank=True)
+    status = models.PositiveSmallIntegerField(null=True)
+    duration_ms = models.FloatField(null=True)
+    trace_id = models.CharField(max_length=100, blank=True)
+    extra = models.JSONField(default=dict)
+
+    class Meta:
+        indexes = [models.Index(fields=["source", "-time"], name="event_by_time")]
+        verbose_name = "log event"
+
+    def __str__(self) -> str:
+        return f"{self.time:%F %T} {self.message}"[:100]
+
+
+def compressed(content: bytes) -> bytes:
+    """As `content` of a page or batch reads it back."""
+    return zlib.compress(content, level=6)
+
+

@@ -1,0 +1,77 @@
+"""What a kind of source must offer. To add one: write its adapter and name it in registry.py."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+from etl_tasks.models import Source
+from etl_tasks.transform import Bad, Good
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run stands in one stream."""
+
+    resume: dict[str, Any]
+    cursor: dict[str, Any]
+    is_done: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One extraction: the source, its cursors as the run found them, and what the run has read already."""
+
+    source: Source
+    cursors: Mapping[str, dict[str, Any]]
+    progress: Mapping[str, Progress]
+    since: datetime | None = None  # read back to here even if the cursor is newer
+    is_full: bool = False  # read as if there were no cursor
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One answer, verbatim, and how far it brings its stream. An empty body says only how far: nothing is staged.
+
+    `cursor`: where the stream's cursor will stand once the run has loaded; {} leaves it where it is. The keys
+    "collected_from" and "collected_until" (ISO 8601) become the service's Coverage.
+    """
+
+    stream: str
+    url: str
+    body: bytes
+    record_count: int
+    fetched_at: datetime
+    cursor: dict[str, Any]
+    resume: dict[str, Any] = field(default_factory=dict)
+    context: dict[str, Any] = field(default_factory=dict)
+    is_done: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A part of a source that could not be read: it becomes a dead letter, its neighbours go on."""
+
+    stream: str
+    name: str
+    reason: str
+
+
+class Adapter(Protocol):
+    """A kind of source."""
+
+    def pages(self, job: Job) -> Iterator[Page | Unreadable]:
+        """What the source has after its cursors. Raises RetriableError or FatalError."""
+        ...
+
+    def fact(self, stream: str) -> str:
+        """Which fact the records of the stream become: a key of loaders.facts.KINDS, or "log_event"."""
+        ...
+
+    def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
+        """The records of a staged page, validated, in order. Raises UnreadablePage."""
+        ...
+
+    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
+        """Called in the transaction that ends a run, with the cursors that it moved."""
+        ...

@@ -1,0 +1,56 @@
+"""Read a log source's files from where the last run left them, and its lines as events."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import msgspec
+from django.utils.timezone import now
+
+from etl_tasks.errors import FatalError
+from etl_tasks.models import Source
+from etl_tasks.sources.adapter import Job, Page, Unreadable
+from etl_tasks.sources.logs import follow
+from etl_tasks.sources.logs.formats import BadLine, parse_line
+from etl_tasks.transform import Bad, Good
+
+STREAM = "files"
+
+
+class LogFiles:
+    """The adapter of a log source. Each file followed is a stream of its own."""
+
+    def pages(self, job: Job) -> Iterator[Page | Unreadable]:
+        positions = {} if job.is_full else dict(job.cursors)
+        positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
+        try:
+            for chunk in follow.chunks(job.source.path, positions):
+                if isinstance(chunk, follow.Unreadable):
+                    yield Unreadable(stream=STREAM, name=chunk.path, reason=chunk.reason)
+                    continue
+                yield Page(
+                    stream=chunk.stream,
+                    url=f"file://{chunk.path}#{chunk.start}",
+                    body=chunk.body,
+                    record_count=chunk.record_count,
+                    fetched_at=now(),
+                    cursor=chunk.position,
+                    context={"identity": chunk.identity, "start": chunk.start},
+                )
+        except FileNotFoundError as exc:
+            raise FatalError(str(exc)) from exc
+
+    def fact(self, stream: str) -> str:
+        return "log_event"
+
+    def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
+        lines = follow.lines(content, identity=context["identity"], start=context["start"])
+        for index, (event_id, line) in enumerate(lines):
+            try:
+                event = parse_line(source.log_format, line, source=source.name, event_id=event_id)
+            except BadLine as exc:
+                yield Bad(index=index, key=event_id, data=line.decode("utf-8", "backslashreplace"), error=str(exc))
+            else:
+                yield Good(msgspec.to_builtins(event))
+
+    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
+        """Nothing of a service follows from how far its files are read."""

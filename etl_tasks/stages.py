@@ -1,0 +1,200 @@
+"""A night, in three plain functions. Each can be killed between any two lines and started again."""
+
+import hashlib
+import json
+import logging
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from django.conf import settings
+from django.db.models import F
+from django.utils.dateparse import parse_datetime
+
+from dora_metrics.models import Coverage
+from dora_metrics.recompute import recompute
+from etl_tasks import dead_letters, ledger
+from etl_tasks.crash import crash_point
+from etl_tasks.errors import FatalError
+from etl_tasks.loaders import facts
+from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.models import CleanBatch, Cursor, ETLRun, StagedPage, StreamProgress, compressed
+from etl_tasks.sources.adapter import Adapter, Job, Page, Progress, Unreadable
+from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.registry import adapter_of
+from etl_tasks.transform import Bad, Good, UnreadablePage
+
+logger = logging.getLogger(__name__)
+
+LOG_EVENT = "log_event"
+FEWEST_FOR_A_SHARE = 20  # of so few records a bad share says nothing about the source
+
+
+def extract(run: ETLRun) -> None:
+    """Stage what the source has after its cursors, page by page; goes on after the last committed page."""
+    for page in adapter_of(run.source).pages(_job(run)):
+        crash_point("extract.before_page_commit")
+        with ledger.mine(run):
+            if isinstance(page, Unreadable):
+                dead_letters.bury_unreadable(run, page)
+                continue
+            if page.body:
+                _stage(run, page)
+            StreamProgress.objects.update_or_create(
+                run=run,
+                stream=page.stream,
+                defaults={"resume": page.resume, "cursor": page.cursor, "is_done": page.is_done},
+                create_defaults={
+                    "resume": page.resume,
+                    "cursor": page.cursor,
+                    "is_done": page.is_done,
+                    "began_at_version": _cursor_version(run, page.stream),
+                },
+            )
+        crash_point("extract.after_page_commit")
+    with ledger.mine(run):
+        ledger.advance(run)
+    crash_point("extract.before_publish")
+
+
+def transform(run: ETLRun) -> None:
+    """Validate the staged pages; a bad record becomes a dead letter and its neighbours go on."""
+    adapter = adapter_of(run.source)
+    for page in _one_by_one(StagedPage.objects.filter(run=run, is_clean=False).order_by("number")):
+        good, bad = _clean(adapter, run, page)
+        _refuse_a_changed_source(run, page, bad_count=len(bad))
+        crash_point("transform.before_batch")
+        with ledger.mine(run):
+            is_log = adapter.fact(page.stream) == LOG_EVENT
+            CleanBatch.objects.create(
+                page=page,
+                kind=adapter.fact(page.stream),
+                records=compressed(msgspec.json.encode([one.fact for one in good])),
+                record_count=len(good),
+                dead_lettered=len(bad),
+                is_loaded=is_log,
+                is_stored=not is_log,
+            )
+            dead_letters.bury_records(run, page, bad)
+            StagedPage.objects.filter(pk=page.pk).update(is_clean=True)
+            ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + len(bad))
+        logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
+        crash_point("transform.after_batch")
+    with ledger.mine(run):
+        ledger.advance(run)
+    crash_point("transform.before_publish")
+
+
+def load(run: ETLRun) -> None:
+    """Upsert facts, write log events, recompute metrics, move the cursors, finish: the last three in one commit."""
+    batches = CleanBatch.objects.filter(page__run=run).order_by("page__number").select_related("page")
+    for batch in _one_by_one(batches.filter(is_loaded=False)):
+        with ledger.mine(run):
+            done = facts.upsert(
+                batch.kind, json.loads(batch.content), service=run.source.service, run_id=run.pk, page_id=batch.page.pk
+            )
+            CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
+            ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + done.written, skipped=F("skipped") + done.skipped)
+        crash_point("load.after_sql")
+    for batch in _one_by_one(batches.filter(is_stored=False)):
+        open_log_store().write(msgspec.json.decode(batch.content, type=list[LogEvent]))
+        crash_point("load.after_log_store")
+        with ledger.mine(run):
+            CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
+            ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count)
+        crash_point("load.after_mark")
+    crash_point("load.before_finish")
+    with ledger.mine(run):
+        _move_cursors(run)
+        recompute(run.source.service, run_id=run.pk)
+        _finish(run)
+
+
+def _job(run: ETLRun) -> Job:
+    since = run.options.get("since")
+    return Job(
+        source=run.source,
+        cursors=dict(Cursor.objects.filter(source=run.source).values_list("stream", "position")),
+        progress={p.stream: Progress(resume=p.resume, cursor=p.cursor, is_done=p.is_done) for p in run.progress.all()},
+        since=datetime.fromisoformat(since) if since else None,
+        is_full=bool(run.options.get("full")),
+    )
+
+
+def _stage(run: ETLRun, page: Page) -> None:
+    StagedPage.objects.create(
+        run=run,
+        number=run.pages.count() + 1,
+        stream=page.stream,
+        url=page.url,
+        context=page.context,
+        body=compressed(page.body),
+        sha256=hashlib.sha256(page.body).hexdigest(),
+        record_count=page.record_count,
+        fetched_at=page.fetched_at,
+    )
+    ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + page.record_count)
+    logger.info("page_staged", extra={"run": run.pk, "stream": page.stream, "records": page.record_count, "bytes": len(page.body)})
+
+
+def _cursor_version(run: ETLRun, stream: str) -> int:
+    return Cursor.objects.filter(source=run.source, stream=stream).values_list("version", flat=True).first() or 0
+
+
+def _one_by_one(queryset: Any) -> Iterator[Any]:
+    """Rows with large bodies: the keys at once, each row when its turn comes."""
+    for pk in list(queryset.values_list("pk", flat=True)):
+        yield queryset.model.objects.select_related(*(queryset.query.select_related or {})).get(pk=pk)
+
+
+def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good], list[Bad]]:
+    good: list[Good] = []
+    bad: list[Bad] = []
+    content = page.content
+    try:
+        for one in adapter.clean(run.source, page.stream, content, page.context):
+            (good if isinstance(one, Good) else bad).append(one)  # type: ignore[arg-type]
+    except UnreadablePage as exc:
+        return [], [dead_letters.unreadable_page(content, str(exc))]
+    return good, bad
+
+
+def _refuse_a_changed_source(run: ETLRun, page: StagedPage, *, bad_count: int) -> None:
+    """Half of a stream bad is not bad records but a changed API or a wrong format: fail before thousands of letters."""
+    if page.record_count >= FEWEST_FOR_A_SHARE and bad_count > page.record_count * settings.ETL_MAX_BAD_SHARE:
+        raise FatalError(
+            f"{bad_count} of {page.record_count} records of {page.stream} cannot be read: the source has changed, or its format is set wrongly; "
+            f"its page {page.number} of run {run.pk} is kept"
+        )
+
+
+def _move_cursors(run: ETLRun) -> None:
+    """Only from where the run found them: a run that was late, or replayed, moves nothing back."""
+    moved: dict[str, dict[str, Any]] = {}
+    for progress in run.progress.exclude(cursor={}).order_by("stream"):
+        if progress.began_at_version == 0:
+            _, is_moved = Cursor.objects.get_or_create(source=run.source, stream=progress.stream, defaults={"position": progress.cursor})
+        else:
+            standing = Cursor.objects.filter(source=run.source, stream=progress.stream, version=progress.began_at_version)
+            is_moved = bool(standing.update(position=progress.cursor, version=F("version") + 1))
+        if is_moved:
+            moved[progress.stream] = progress.cursor
+            _cover(run, progress.stream, progress.cursor)
+    adapter_of(run.source).loaded(run.source, moved)
+
+
+def _cover(run: ETLRun, stream: str, cursor: dict[str, Any]) -> None:
+    if "collected_from" in cursor:
+        span = {"since": parse_datetime(cursor["collected_from"]), "until": parse_datetime(cursor["collected_until"])}
+        Coverage.objects.update_or_create(service=run.source.service, stream=stream, defaults=span)
+
+
+def _finish(run: ETLRun) -> None:
+    counted = ETLRun.objects.get(pk=run.pk)
+    settled = counted.loaded + counted.skipped + counted.dead_lettered
+    if counted.extracted != settled:
+        raise ArithmeticError(f"{counted.extracted} records extracted, {settled} accounted for: run {run.pk} does not balance")
+    ETLRun.objects.filter(pk=run.pk).update(records_processed=settled)
+    ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
+    type(run.source).objects.filter(pk=run.source_id).update(overdue_alerted_at=None)

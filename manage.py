@@ -1,0 +1,16 @@
+#!/usr/bin/env python
+"""Django's command line."""
+
+import os
+import sys
+
+
+def main() -> None:
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcentersite.settings")
+    from callcentersite.command_line import execute
+
+    sys.exit(execute(sys.argv))
+
+
+if __name__ == "__main__":
+    main()
