@@ -30,7 +30,7 @@ def grace() -> timedelta:
 
 
 def open_run(
-    source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, str] | None = None
+    source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, str | bool] | None = None
 ) -> ETLRun | None:
     """Create the run; None if that night exists already or another run of the source is active."""
     try:
@@ -72,7 +72,8 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
     moment = now()
     is_free = Q(owner="") | Q(owner=owner) | Q(lease_until__lt=moment)
     with transaction.atomic():
-        candidates = ETLRun.objects.filter(is_free, pk=run_id, stage=stage, status__in=ETLRun.ACTIVE)
+        # A postponed run is taken only after the sweeper has queued it again.
+        candidates = ETLRun.objects.filter(is_free, pk=run_id, stage=stage, status__in=(ETLRun.Status.QUEUED, ETLRun.Status.RUNNING))
         taken = candidates.update(
             owner=owner, attempt=F("attempt") + 1, status=ETLRun.Status.RUNNING, lease_until=moment + lease()
         )

@@ -1,0 +1,122 @@
+"""The operator's pages: sources, runs and dead letters. Ledger rows are read-only; replay and discard go by POST."""
+
+from typing import Any
+
+from django.contrib import admin, messages
+from django.db.models import QuerySet
+from django.http import HttpRequest
+
+from etl_tasks import dead_letters, pipeline
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
+
+
+class ReadOnly(admin.ModelAdmin):
+    """What only the pipeline writes."""
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+
+@admin.register(Source)
+class SourceAdmin(admin.ModelAdmin):
+    list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_enabled")
+    list_filter = ("kind", "is_enabled")
+    list_select_related = ("service",)
+    search_fields = ("name", "repository")
+    actions = ("run_now",)
+
+    @admin.action(description="Run now", permissions=["change"])
+    def run_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        for source in queryset:
+            try:
+                run = pipeline.run_source(source.name, trigger=ETLRun.Trigger.ADMIN)
+            except pipeline.SourceBusy as exc:
+                messages.warning(request, str(exc))
+            else:
+                messages.success(request, f"{source}: run {run.pk} is queued")
+
+
+@admin.register(ETLRun)
+class ETLRunAdmin(ReadOnly):
+    list_display = (
+        "id",
+        "pipeline",
+        "logical_date",
+        "trigger",
+        "status",
+        "stage",
+        "extracted",
+        "loaded",
+        "skipped",
+        "dead_lettered",
+        "started_at",
+        "duration_seconds",
+        "short_error",
+    )
+    list_filter = ("status", "pipeline", "trigger")
+    ordering = ("-id",)
+
+    @admin.display(description="error")
+    def short_error(self, run: ETLRun) -> str:
+        return run.error[:100]
+
+
+@admin.register(DeadLetter)
+class DeadLetterAdmin(ReadOnly):
+    list_display = ("id", "timestamp", "state", "source", "stage", "kind", "attempts", "short_error")
+    list_filter = ("state", "stage", "kind", "source")
+    list_select_related = ("source",)
+    ordering = ("-id",)
+    actions = ("replay", "discard")
+
+    def has_replay_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("etl_tasks.replay_deadletter")
+
+    @admin.display(description="error")
+    def short_error(self, letter: DeadLetter) -> str:
+        return letter.error[:140]
+
+    @admin.action(description="Replay from the staged copy", permissions=["replay"])
+    def replay(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
+        for letter in queryset.select_related("source__service", "run", "page"):
+            try:
+                dead_letters.replay(letter, by=f"admin:{request.user}")
+            except dead_letters.ReplayFailed as exc:
+                messages.error(request, f"letter {letter.pk} stays open: {exc}")
+            else:
+                self.log_change(request, letter, "replayed")
+                messages.success(request, f"letter {letter.pk}: replayed")
+
+    @admin.action(description="Discard", permissions=["replay"])
+    def discard(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
+        for letter in queryset:
+            if dead_letters.discard(letter, by=f"admin:{request.user}"):
+                self.log_change(request, letter, "discarded")
+            else:
+                messages.warning(request, f"letter {letter.pk} is {letter.state}, not open")
+
+
+@admin.register(Cursor)
+class CursorAdmin(ReadOnly):
+    list_display = ("source", "stream", "position", "moved_at")
+    list_filter = ("source",)
+    list_select_related = ("source",)
+
+
+@admin.register(StagedPage)
+class StagedPageAdmin(ReadOnly):
+    list_display = ("id", "run", "number", "stream", "record_count", "fetched_at", "is_clean")
+    list_select_related = ("run",)
+    exclude = ("body",)
+    readonly_fields = ("excerpt",)
+    ordering = ("-id",)
+
+    @admin.display(description="content (beginning)")
+    def excerpt(self, page: StagedPage) -> str:
+        return page.content[:4000].decode("utf-8", "replace")

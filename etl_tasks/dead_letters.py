@@ -1,0 +1,156 @@
+"""What could not be processed: bury it once, replay it from the staged copy, or discard it."""
+
+import hashlib
+import logging
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+from django.db import transaction
+from django.db.models import F
+from django.utils.timezone import now
+
+from dora_metrics.alerts import critical_alert, notify
+from dora_metrics.recompute import recompute
+from etl_tasks import ledger
+from etl_tasks.loaders import facts
+from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.models import DeadLetter, ETLRun, StagedPage
+from etl_tasks.sources.adapter import Unreadable
+from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.registry import adapter_of
+from etl_tasks.transform import Bad, Good, UnreadablePage
+
+logger = logging.getLogger(__name__)
+
+LONGEST_DATA = 1_000_000  # characters kept of a bad record; the whole of it stays in its staged page
+WHOLE_PAGE = -1  # the index of a Bad that stands for its page
+
+
+class ReplayFailed(Exception):
+    """The letter stays open; the message says what failed this time, or what stands in the way."""
+
+
+def bury_stage(run_id: int, stage: str, error: str, **guard: object) -> bool:
+    """Fail the run, write its dead letter and alert: all or nothing, once. `guard`: what must still hold of the run."""
+    with transaction.atomic():
+        if not ledger.close(run_id, ETLRun.Status.FAILED, error=error, **guard):
+            return False
+        run = ETLRun.objects.select_related("source").get(pk=run_id)
+        _write(run, key=f"stage:{run_id}:{stage}", kind=DeadLetter.Kind.STAGE, stage=stage, error=error, data=f'{{"run": {run_id}}}')
+        transaction.on_commit(
+            lambda: notify(
+                critical_alert,
+                sender=ETLRun,
+                message=f"{run.pipeline}: {stage} failed, run {run_id}",
+                context={"stage": stage, "error": error, "run": run_id, "source": run.pipeline},
+            )
+        )
+    return True
+
+
+def bury_records(run: ETLRun, page: StagedPage, bad: Iterable[Bad]) -> None:
+    """One letter a bad record, inside the caller's transaction. The same record met again is the same letter."""
+    for one in bad:
+        is_page = one.index == WHOLE_PAGE
+        digest = hashlib.sha256(f"{one.key}\n{one.data}".encode()).hexdigest()[:32]
+        _write(
+            run,
+            key=f"{'page' if is_page else 'record'}:{page.stream[:70]}:{digest}",
+            kind=DeadLetter.Kind.PAGE if is_page else DeadLetter.Kind.RECORD,
+            stage=ETLRun.Stage.TRANSFORM,
+            error=one.error,
+            data=one.data[:LONGEST_DATA],
+            page=page,
+            record_index=None if is_page else one.index,
+            stream=page.stream,
+        )
+
+
+def bury_unreadable(run: ETLRun, part: Unreadable) -> None:
+    """A file, say, that could not be opened: counted as one record that is a dead letter."""
+    ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + 1, dead_lettered=F("dead_lettered") + 1)
+    digest = hashlib.sha256(part.name.encode()).hexdigest()[:32]
+    _write(
+        run,
+        key=f"unreadable:{part.stream}:{digest}",
+        kind=DeadLetter.Kind.PAGE,
+        stage=ETLRun.Stage.EXTRACT,
+        error=part.reason,
+        data=part.name,
+        stream=part.stream,
+    )
+
+
+def unreadable_page(content: bytes, error: str) -> Bad:
+    return Bad(index=WHOLE_PAGE, key="", data=content[:LONGEST_DATA].decode("utf-8", "backslashreplace").replace("\x00", "\\x00"), error=error)
+
+
+def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> None:
+    """Insert the letter, or count another meeting of it; a replayed one that fails again is opened again."""
+    error, data = error[:5000].replace("\x00", "\\x00"), data.replace("\x00", "\\x00")
+    letter, is_new = DeadLetter.objects.get_or_create(source=run.source, key=key, defaults={"run": run, "error": error, "data": data, **fields})
+    if is_new:
+        logger.warning("dead_letter_written", extra={"letter": letter.pk, "run": run.pk, "kind": letter.kind, "error": error[:300]})
+        return
+    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, error=error)
+    DeadLetter.objects.filter(pk=letter.pk, state=DeadLetter.State.REPLAYED).update(state=DeadLetter.State.OPEN, resolved_at=None, resolved_by="")
+
+
+def replay(letter: DeadLetter, *, by: str) -> None:
+    """Send the letter's staged data through transform and load again, here and now. Raises ReplayFailed."""
+    if letter.state != DeadLetter.State.OPEN:
+        raise ReplayFailed(f"letter {letter.pk} is {letter.state}, not open")
+    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1)
+    if letter.kind == DeadLetter.Kind.STAGE:
+        _replay_stage(letter)
+    elif letter.page is None:
+        raise ReplayFailed(f"letter {letter.pk} has no staged copy ({letter.error}): mend its cause; the next run reads it, then discard the letter")
+    else:
+        _replay_records(letter, letter.page)
+    _resolve(letter, DeadLetter.State.REPLAYED, by=by)
+
+
+def discard(letter: DeadLetter, *, by: str) -> bool:
+    """Give the letter up; False if it was not open."""
+    return _resolve(letter, DeadLetter.State.DISCARDED, by=by)
+
+
+def _resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
+    still_open = DeadLetter.objects.filter(pk=letter.pk, state=DeadLetter.State.OPEN)
+    changed = still_open.update(state=state, resolved_at=now(), resolved_by=by[:150])
+    logger.info("dead_letter_resolved", extra={"letter": letter.pk, "state": state, "by": by})
+    return bool(changed)
+
+
+def _replay_stage(letter: DeadLetter) -> None:
+    from etl_tasks.here import StageFailed, run_rest_here  # it buries through this module
+
+    if not ledger.reopen(letter.run):
+        raise ReplayFailed(f"run {letter.run_id} is not failed, or {letter.source} has another run under way: see etl_status")
+    try:
+        run_rest_here(letter.run_id)
+    except StageFailed as exc:
+        raise ReplayFailed(str(exc)) from exc
+
+
+def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
+    """Idempotent without a lease: facts go by natural key and version, events by id."""
+    source = letter.source
+    adapter = adapter_of(source)
+    try:
+        records = list(adapter.clean(source, page.stream, page.content, page.context))
+    except UnreadablePage as exc:
+        raise ReplayFailed(str(exc)) from exc
+    chosen = records if letter.record_index is None else records[letter.record_index : letter.record_index + 1]
+    bad = [one for one in chosen if isinstance(one, Bad)]
+    if bad or not chosen:
+        raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
+    good = [one.fact for one in chosen if isinstance(one, Good)]
+    kind = adapter.fact(page.stream)
+    if kind == "log_event":
+        open_log_store().write([msgspec.convert(fact, LogEvent) for fact in good])
+        return
+    with transaction.atomic():
+        facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)
+        recompute(source.service, run_id=letter.run_id)

@@ -1,0 +1,51 @@
+"""add_service NAME --repository owner/name: creates or updates a service and its GitHub source."""
+
+import re
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandParser
+from django.db import transaction
+
+from dora_metrics.models import DEPLOY_WORKFLOW, PRODUCTION, Service
+from etl_tasks.management.arguments import Command as Base
+from etl_tasks.management.arguments import Refusal
+from etl_tasks.models import Source
+
+REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
+NAME = re.compile(r"[\w.-]{1,100}")
+
+
+class Command(Base):
+    help = "Create or update a service and the GitHub source of the same name."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name")
+        parser.add_argument("--repository", required=True, metavar="OWNER/NAME")
+        parser.add_argument("--production", metavar="REGEX", help=f"environments that are production; default {PRODUCTION}")
+        parser.add_argument("--deployments", choices=Service.DeploymentsFrom.values, help="where deployments are read from; default auto")
+        parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a deploying workflow; default {DEPLOY_WORKFLOW}")
+        parser.add_argument("--bot", metavar="LOGIN", action="append", help="a login to be taken for a bot; may be repeated")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name, repository = options["name"], options["repository"]
+        if not NAME.fullmatch(name):
+            raise Refusal(f"{name!r} cannot be a service's name: use letters, digits, points, hyphens and underscores, at most 100")
+        if not REPOSITORY.fullmatch(repository):
+            raise Refusal(f"{repository!r} is no repository: write it as owner/name")
+        given = {"production": options["production"], "deployments_from": options["deployments"], "workflow": options["workflow"], "bots": options["bot"]}
+        with transaction.atomic():
+            service, is_new = Service.objects.get_or_create(name=name)
+            for field, value in given.items():
+                if value is not None:
+                    setattr(service, field, value)
+            try:
+                service.full_clean()
+            except ValidationError as exc:
+                raise Refusal("; ".join(exc.messages)) from exc
+            service.save()
+            other = Source.objects.filter(name=name).exclude(service=service, kind=Source.Kind.GITHUB).first()
+            if other:
+                raise Refusal(f"a source named {name!r} exists already, of kind {other.kind}: choose another name")
+            Source.objects.update_or_create(name=name, defaults={"service": service, "kind": Source.Kind.GITHUB, "repository": repository})
+        self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, source {name} reads {repository}")

@@ -1,0 +1,114 @@
+"""dead_letters list|show|replay|discard: the dead-letter queue; replay works here and now, in this process."""
+
+import getpass
+import json
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db.models import QuerySet
+
+from etl_tasks import dead_letters
+from etl_tasks.management.arguments import Command as Base
+from etl_tasks.management.arguments import Refusal
+from etl_tasks.management.presenting import moment
+from etl_tasks.models import DeadLetter, ETLRun
+
+MOST_LISTED = 200
+
+
+class Command(Base):
+    help = "List, show, replay or discard what could not be processed. Exit status 0, or 1 if a replay failed again."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("action", choices=["list", "show", "replay", "discard"])
+        parser.add_argument("ids", nargs="*", type=int, metavar="ID")
+        parser.add_argument("--stage", choices=ETLRun.Stage.values)
+        parser.add_argument("--source", metavar="NAME")
+        parser.add_argument("--all", action="store_true", help="replay, discard: every open letter that matches; list: resolved ones, too")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        letters = self.chosen(options)
+        match options["action"]:
+            case "list":
+                self.list(letters, is_json=options["json"])
+            case "show":
+                self.show(letters, is_json=options["json"])
+            case action:
+                self.act(action, letters)
+
+    def chosen(self, options: dict[str, Any]) -> QuerySet[DeadLetter]:
+        letters = DeadLetter.objects.select_related("source__service", "run", "page").order_by("pk")
+        if options["source"]:
+            from etl_tasks.models import Source
+
+            if not Source.objects.filter(name=options["source"]).exists():
+                raise Refusal(f"there is no source {options['source']!r}: `etl_status` lists them")
+            letters = letters.filter(source__name=options["source"])
+        if options["stage"]:
+            letters = letters.filter(stage=options["stage"])
+        if ids := options["ids"]:
+            if missing := sorted(set(ids) - set(DeadLetter.objects.filter(pk__in=ids).values_list("pk", flat=True))):
+                raise Refusal(f"there is no dead letter {', '.join(map(str, missing))}: `dead_letters list` shows them")
+            return letters.filter(pk__in=ids)
+        if options["action"] != "list" and not options["all"]:
+            raise Refusal(f"say which letters to {options['action']}: give their numbers, or --all")
+        return letters if options["action"] == "list" and options["all"] else letters.filter(state=DeadLetter.State.OPEN)
+
+    def list(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
+        if is_json:
+            self.stdout.write(json.dumps([row(letter) for letter in letters], indent=1))
+            return
+        total = letters.count()
+        for letter in letters[:MOST_LISTED]:
+            self.stdout.write(f"{letter.pk}  {moment(letter.timestamp)}  {letter.state}  {letter.source}  {letter.stage} {letter.kind}  {letter.error[:160]}")
+        self.stdout.write("no open dead letters" if not total else f"{total} letters; `dead_letters show ID`, then replay or discard")
+
+    def show(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
+        if is_json:
+            self.stdout.write(json.dumps([row(letter) for letter in letters], indent=1))
+            return
+        for letter in letters:
+            for name, value in row(letter).items():
+                self.stdout.write(f"{name}: {value}")
+            self.stdout.write("")
+
+    def act(self, action: str, letters: QuerySet[DeadLetter]) -> None:
+        by = f"command:{getpass.getuser()}"
+        failed = done = 0
+        for letter in list(letters):
+            if action == "discard":
+                if dead_letters.discard(letter, by=by):
+                    done += 1
+                else:
+                    failed += 1
+                    self.stderr.write(f"letter {letter.pk} is {letter.state}, not open")
+                continue
+            try:
+                dead_letters.replay(letter, by=by)
+            except dead_letters.ReplayFailed as exc:
+                failed += 1
+                self.stderr.write(f"letter {letter.pk} stays open: {exc}")
+            else:
+                done += 1
+                self.stdout.write(f"letter {letter.pk}: replayed")
+        verb = "replayed" if action == "replay" else "discarded"
+        self.stdout.write(f"{done} {verb}, {failed} failed")
+        if failed:
+            raise CommandError(f"{failed} letters could not be {verb}", returncode=1)
+
+
+def row(letter: DeadLetter) -> dict[str, Any]:
+    return {
+        "id": letter.pk,
+        "timestamp": letter.timestamp.isoformat(),
+        "state": letter.state,
+        "source": letter.source.name,
+        "run": letter.run_id,
+        "stage": letter.stage,
+        "kind": letter.kind,
+        "stream": letter.stream,
+        "attempts": letter.attempts,
+        "error": letter.error,
+        "data": letter.data,
+    }

@@ -1,0 +1,30 @@
+"""etl_extract: open a run for each source and extract it, here and now, without a broker."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from etl_tasks.management.arguments import Refusal
+from etl_tasks.management.stage_command import StageCommand, opened_runs
+from etl_tasks.models import ETLRun, Source
+
+
+class Command(StageCommand):
+    help = "Extract every enabled source (or one) here and now. Exit status 0, or 1 if one failed."
+    stage = ETLRun.Stage.EXTRACT
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("--source", action="append", metavar="NAME", help="may be repeated")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if unknown := set(options["source"] or ()) - set(Source.objects.values_list("name", flat=True)):
+            raise Refusal(f"there is no source {', '.join(map(repr, sorted(unknown)))}: `etl_status` lists them")
+        self.names, self.busy = options["source"], []
+        super().handle(*args, **options)
+        if self.busy:
+            raise CommandError("; ".join(self.busy), returncode=self.status)
+
+    def standing(self) -> list[ETLRun]:
+        runs, self.busy = opened_runs(self.names)
+        return runs

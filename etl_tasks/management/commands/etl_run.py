@@ -1,0 +1,91 @@
+"""etl_run: start the chain for every enabled source, or the named ones; --wait shows progress."""
+
+import json
+import time
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+from django.db import close_old_connections
+from kombu.exceptions import OperationalError as BrokerError
+
+from etl_tasks import ledger, pipeline
+from etl_tasks.management.arguments import Command as Base
+from etl_tasks.management.arguments import Refusal, local_date, start_of
+from etl_tasks.management.presenting import run_line, run_row
+from etl_tasks.models import ETLRun, Source
+
+STATUS_OF_STAGE = {stage: number for number, stage in enumerate(ledger.STAGES, start=1)}
+SECONDS_BETWEEN_LOOKS = 0.3
+
+
+class Command(Base):
+    help = "Start the chain for every enabled source, or the named ones. Exit status: 0, or 1, 2, 3 by the stage that failed, 4 for bad arguments."
+    refusal_status = 4
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--source", action="append", metavar="NAME", help="may be repeated")
+        parser.add_argument("--since", type=local_date, metavar="DATE", help="read back to this date, even if it was collected before")
+        parser.add_argument("--full", action="store_true", help="read everything again, as on the first night")
+        parser.add_argument("--wait", action="store_true", help="show progress, and wait for the end")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        names = options["source"] or list(Source.objects.filter(is_enabled=True).values_list("name", flat=True))
+        if unknown := sorted(set(names) - set(Source.objects.values_list("name", flat=True))):
+            raise Refusal(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them", returncode=4)
+        if not names:
+            raise Refusal("no source is enabled: add one with add_service", returncode=4)
+        _ask_broker()
+        since = start_of(options["since"]) if options["since"] else None
+        runs, busy = [], []
+        for name in names:
+            try:
+                runs.append(pipeline.run_source(name, trigger=ETLRun.Trigger.COMMAND, since=since, is_full=options["full"]))
+            except pipeline.SourceBusy as exc:
+                busy.append(str(exc))
+        for sentence in busy:
+            self.stderr.write(f"error: {sentence}")
+        if options["wait"]:
+            self._wait(runs, is_quiet=options["json"])
+        runs = list(ETLRun.objects.filter(pk__in=[run.pk for run in runs]).order_by("pk"))
+        if options["json"]:
+            self.stdout.write(json.dumps([run_row(run) for run in runs]))
+        else:
+            for run in runs:
+                self.stdout.write(run_line(run))
+        failed = [run for run in runs if run.status in (ETLRun.Status.FAILED, ETLRun.Status.CANCELLED)]
+        if failed:
+            first = min(failed, key=lambda run: STATUS_OF_STAGE[run.stage])
+            raise CommandError(f"{first.pipeline} failed in {first.stage}: {first.error}", returncode=STATUS_OF_STAGE[first.stage])
+        if busy:
+            raise CommandError("not every source could be started", returncode=1)
+
+    def _wait(self, runs: list[ETLRun], *, is_quiet: bool) -> None:
+        shown: dict[int, str] = {}
+        waiting = {run.pk for run in runs}
+        while waiting:
+            for run in ETLRun.objects.filter(pk__in=waiting).order_by("pk"):
+                state = run.status if run.status not in ETLRun.ACTIVE else f"{run.stage} {run.status}"
+                if shown.get(run.pk) != state and not is_quiet:
+                    self.stdout.write(f"{run.pipeline}: {state}")
+                    self.stdout.flush()
+                shown[run.pk] = state
+                if run.status not in (ETLRun.Status.QUEUED, ETLRun.Status.RUNNING):
+                    waiting.discard(run.pk)
+            if waiting:
+                time.sleep(SECONDS_BETWEEN_LOOKS)
+                close_old_connections()
+
+
+def _ask_broker() -> None:
+    """Fail in two seconds with a sentence, rather than in two minutes of Celery's own retries."""
+    from callcentersite.celery import app
+
+    try:
+        with app.connection_for_write(connect_timeout=2) as broker:
+            broker.ensure_connection(max_retries=1, timeout=2)
+    except (BrokerError, OSError) as exc:
+        raise CommandError(
+            "the broker cannot be reached: check CELERY_BROKER_URL and that Redis runs, or use etl_extract, etl_transform and etl_load, which need none",
+            returncode=1,
+        ) from exc

@@ -1,0 +1,82 @@
+"""etl_status: did last night work; if not, what to do."""
+
+import json
+from typing import Any
+
+from django.core.management.base import CommandParser
+from django.utils.timezone import now
+
+from etl_tasks import sweeper
+from etl_tasks.management.arguments import Command as Base
+from etl_tasks.management.arguments import Refusal
+from etl_tasks.management.presenting import moment, run_line, run_row
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
+
+
+class Command(Base):
+    help = "Runs, stages, counts, cursors, dead letters, and what is due."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--run", type=int, metavar="ID")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        report = self.one_run(options["run"]) if options["run"] else self.everything()
+        if options["json"]:
+            self.stdout.write(json.dumps(report, indent=1))
+        elif options["run"]:
+            self.show_run(options["run"])
+        else:
+            self.show(report)
+
+    def one_run(self, run_id: int) -> dict[str, Any]:
+        run = ETLRun.objects.filter(pk=run_id).first()
+        if run is None:
+            raise Refusal(f"there is no run {run_id}: `etl_status` lists the latest")
+        streams = [{"stream": p.stream, "is_done": p.is_done, "cursor": p.cursor} for p in run.progress.order_by("stream")]
+        letters = list(run.dead_letters.order_by("pk").values("pk", "kind", "stage", "state", "error"))
+        return {**run_row(run), "pages": run.pages.count(), "task_ids": run.task_ids, "streams": streams, "dead_letters": letters}
+
+    def show_run(self, run_id: int) -> None:
+        run = ETLRun.objects.get(pk=run_id)
+        self.stdout.write(run_line(run))
+        self.stdout.write(f"  started {moment(run.started_at)}, completed {moment(run.completed_at)} UTC; attempt {run.attempt}, {run.pages.count()} pages")
+        for progress in run.progress.order_by("stream"):
+            self.stdout.write(f"  {progress.stream}: {'read' if progress.is_done else 'being read'}")
+        for letter in run.dead_letters.order_by("pk"):
+            self.stdout.write(f"  {letter.state} letter {letter.pk}, {letter.stage}: {letter.error}")
+
+    def everything(self) -> dict[str, Any]:
+        due = sweeper.night_due_at(now())
+        sources = []
+        for source in Source.objects.select_related("service"):
+            last = source.runs.order_by("-pk").first()
+            sources.append(
+                {
+                    "source": source.name,
+                    "service": source.service.name,
+                    "kind": source.kind,
+                    "is_enabled": source.is_enabled,
+                    "last_run": run_row(last) if last else None,
+                    "last_success_at": self.last_success(source),
+                    "cursors": dict(Cursor.objects.filter(source=source).values_list("stream", "position")),
+                    "open_dead_letters": source.dead_letters.filter(state=DeadLetter.State.OPEN).count(),
+                }
+            )
+        return {"night_was_due_at": due.isoformat() if due else None, "sources": sources}
+
+    def last_success(self, source: Source) -> str | None:
+        run = source.runs.filter(status__in=ETLRun.GOOD).order_by("-pk").first()
+        return run.completed_at.isoformat() if run and run.completed_at else None
+
+    def show(self, report: dict[str, Any]) -> None:
+        if not report["sources"]:
+            self.stdout.write("no sources yet: add one with `add_service NAME --repository owner/name`")
+        for row in report["sources"]:
+            last = ETLRun.objects.get(pk=row["last_run"]["run"]) if row["last_run"] else None
+            self.stdout.write(f"{row['source']} ({row['kind']}{'' if row['is_enabled'] else ', disabled'})")
+            self.stdout.write(f"  {run_line(last)}" if last else "  never ran")
+            if row["open_dead_letters"]:
+                self.stdout.write(f"  {row['open_dead_letters']} open dead letters: `dead_letters list --source {row['source']}`")
+        if report["night_was_due_at"]:
+            self.stdout.write(f"tonight's run was due at {report['night_was_due_at']}")

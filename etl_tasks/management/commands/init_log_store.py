@@ -1,0 +1,21 @@
+"""init_log_store: the log store's schema; run it twice, it does nothing twice."""
+
+from typing import Any
+
+from django.core.management.base import CommandError
+
+from etl_tasks.errors import RetriableError
+from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.management.arguments import Command as Base
+
+
+class Command(Base):
+    help = "Create the log store's schema. Exit status 0, or 1 if the store cannot be reached."
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        store = open_log_store()
+        try:
+            store.ensure_schema()
+        except RetriableError as exc:
+            raise CommandError(f"{exc}: check CASSANDRA_CONTACT_POINTS and that Cassandra runs", returncode=1) from exc
+        self.stdout.write(f"the log store is ready ({type(store).__name__})")

@@ -1,0 +1,38 @@
+"""Runs and times as the commands print them."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from etl_tasks.models import ETLRun
+
+
+def moment(when: datetime | None) -> str:
+    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if when else "-"
+
+
+def run_row(run: ETLRun) -> dict[str, Any]:
+    return {
+        "run": run.pk,
+        "source": run.pipeline,
+        "status": run.status,
+        "stage": run.stage,
+        "trigger": run.trigger,
+        "logical_date": run.logical_date.isoformat() if run.logical_date else None,
+        "extracted": run.extracted,
+        "loaded": run.loaded,
+        "skipped": run.skipped,
+        "dead_lettered": run.dead_lettered,
+        "records_processed": run.records_processed,
+        "attempt": run.attempt,
+        "started_at": run.started_at.isoformat() if run.started_at else None,
+        "completed_at": run.completed_at.isoformat() if run.completed_at else None,
+        "duration_seconds": run.duration_seconds,
+        "error": run.error,
+    }
+
+
+def run_line(run: ETLRun) -> str:
+    counts = f"{run.extracted} extracted, {run.loaded} loaded, {run.skipped} unchanged, {run.dead_lettered} dead letters"
+    duration = f", {run.duration_seconds:.1f} s" if run.duration_seconds is not None else ""
+    reason = f": {run.error}" if run.error else ""
+    return f"run {run.pk} {run.pipeline}: {run.status} ({run.stage}), {counts}{duration}{reason}"

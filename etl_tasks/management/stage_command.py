@@ -1,0 +1,63 @@
+"""What etl_extract, etl_transform and etl_load share: one stage, here and now, without a broker."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from etl_tasks import here, ledger
+from etl_tasks.management.arguments import Command as Base
+from etl_tasks.management.presenting import run_line
+from etl_tasks.models import ETLRun, Source
+
+
+class StageCommand(Base):
+    """Runs `stage` of every run that stands there; the exit status is the stage's number if one failed."""
+
+    stage: str
+
+    @property
+    def status(self) -> int:
+        return ledger.STAGES.index(self.stage) + 1
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--run", type=int, metavar="ID", help=f"this run only; it must stand at {self.stage}")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        runs = self.named_run(options["run"]) if options["run"] else self.standing()
+        if not runs:
+            self.stdout.write(f"no run stands at {self.stage}: nothing to do")
+        failed = []
+        for run in runs:
+            try:
+                here.run_stage_here(run.pk, self.stage)
+            except here.StageFailed as exc:
+                failed.append(f"{run.pipeline}: {exc}")
+            except ledger.NotMine:
+                failed.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")
+            self.stdout.write(run_line(ETLRun.objects.get(pk=run.pk)))
+        if failed:
+            raise CommandError(f"{self.stage} failed: " + "; ".join(failed), returncode=self.status)
+
+    def named_run(self, run_id: int) -> list[ETLRun]:
+        run = ETLRun.objects.filter(pk=run_id).first()
+        if run is None:
+            raise CommandError(f"there is no run {run_id}: see etl_status", returncode=self.status)
+        if run.stage != self.stage or run.status not in ETLRun.ACTIVE:
+            raise CommandError(f"run {run_id} is {run.status} at {run.stage}, not waiting for {self.stage}", returncode=self.status)
+        return [run]
+
+    def standing(self) -> list[ETLRun]:
+        return list(ETLRun.objects.filter(status__in=ETLRun.ACTIVE, stage=self.stage, source__is_enabled=True).order_by("pk"))
+
+
+def opened_runs(names: list[str] | None) -> tuple[list[ETLRun], list[str]]:
+    """A run for each source, new or waiting for extract; and a sentence for each that is busy elsewhere."""
+    sources = Source.objects.filter(name__in=names) if names else Source.objects.filter(is_enabled=True)
+    runs, busy = [], []
+    for source in sources:
+        run = ledger.open_run(source, trigger=ETLRun.Trigger.COMMAND) or ETLRun.objects.filter(active_for=source, stage="extract").first()
+        if run:
+            runs.append(run)
+        else:
+            busy.append(f"{source}: its last run has not ended; finish it with etl_transform and etl_load, or see etl_status")
+    return runs, busy

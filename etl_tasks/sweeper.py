@@ -1,0 +1,81 @@
+"""Make messages agree with the ledger: start a night that is missing, send again what was lost, bury what keeps dying."""
+
+import logging
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.db.models import Exists, F, OuterRef
+from django.utils.timezone import now
+from django_celery_beat.models import PeriodicTask
+
+from dora_metrics.alerts import critical_alert, notify
+from etl_tasks import dead_letters, ledger, pipeline
+from etl_tasks.models import ETLRun, Source
+
+logger = logging.getLogger(__name__)
+
+NIGHTLY = "etl nightly"  # names of the entries that a migration seeds
+SWEEP = "etl sweep"
+
+
+def sweep() -> int:
+    """Number of runs started or sent again."""
+    acted = open_missing_night() + resend_lost()
+    alert_overdue()
+    return acted
+
+
+def open_missing_night() -> int:
+    """Beat that was down over the hour fires much later, and a message may be lost: the night is started from here."""
+    due = night_due_at(now())
+    if due is None or now() < due + timedelta(minutes=2):
+        return 0
+    night = due.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
+    # A source added at noon waits for its first night.
+    return len(pipeline.open_night(night, created_before=due))
+
+
+def night_due_at(moment: datetime) -> datetime | None:
+    """When today's night was due by the admin's schedule; None if it is not due yet, disabled, or no crontab."""
+    entry = PeriodicTask.objects.select_related("crontab").filter(name=NIGHTLY, enabled=True).first()
+    if entry is None or entry.crontab is None:
+        return None
+    schedule = entry.schedule
+    local = moment.astimezone(schedule.tz)
+    midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
+    last, wait, _ = schedule.remaining_delta(midnight - timedelta(seconds=1))
+    due = last + wait
+    return due if due <= moment else None
+
+
+def resend_lost() -> int:
+    sent = 0
+    for run in ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).order_by("pk"):
+        unchanged = {"attempt": run.attempt, "lease_until": run.lease_until}
+        if run.resends >= settings.ETL_MAX_RESENDS:
+            dead_letters.bury_stage(run.pk, run.stage, f"lost {run.resends} times in {run.stage}: see the worker's log", **unchanged)
+            continue
+        # The wait doubles, so that a long queue is not filled with copies.
+        ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
+            owner="", status=ETLRun.Status.QUEUED, resends=F("resends") + 1, lease_until=now() + ledger.grace() * 2**run.resends
+        )
+        if ours:
+            logger.warning("run_sent_again", extra={"run": run.pk, "stage": run.stage, "resends": run.resends + 1})
+            pipeline.send(run)
+            sent += 1
+    return sent
+
+
+def alert_overdue() -> None:
+    """Once an episode, a source that has had no successful run for ETL_OVERDUE_HOURS."""
+    limit = now() - timedelta(hours=settings.ETL_OVERDUE_HOURS)
+    recent = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD, completed_at__gte=limit)
+    for source in Source.objects.filter(~Exists(recent), is_enabled=True, created_at__lt=limit, overdue_alerted_at=None):
+        if Source.objects.filter(pk=source.pk, overdue_alerted_at=None).update(overdue_alerted_at=now()):
+            notify(
+                critical_alert,
+                sender=Source,
+                message=f"{source}: no successful run for {settings.ETL_OVERDUE_HOURS} hours",
+                context={"stage": "schedule", "error": "no successful run", "source": source.name},
+            )

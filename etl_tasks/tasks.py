@@ -1,0 +1,102 @@
+"""The stages as Celery tasks, with the one retry policy, and nothing else."""
+
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+from billiard.exceptions import WorkerLostError
+from celery import Task, shared_task
+from celery.exceptions import Ignore
+from celery.signals import task_failure, task_retry
+from django.conf import settings
+from django.db import InterfaceError, OperationalError
+from django.utils.timezone import now
+
+from etl_tasks import dead_letters, ledger, stages
+from etl_tasks.errors import RetriableError
+from etl_tasks.models import ETLRun
+
+
+class StageTask(Task):
+    """Celery retries what may pass by itself; where GitHub names a time, the countdown is that time."""
+
+    autoretry_for = (RetriableError, OperationalError, InterfaceError)
+    retry_backoff = settings.ETL_STAGE_BACKOFF_SECONDS
+    retry_backoff_max = settings.ETL_STAGE_BACKOFF_MAX_SECONDS
+    retry_jitter = False  # full jitter may draw 0: the whole patience could be spent in a second
+    max_retries = settings.ETL_STAGE_RETRIES
+
+    def step(self, stage: Callable[[ETLRun], None], run_id: int) -> int:
+        try:
+            run = ledger.claim(run_id, stage.__name__, self.request.id)
+            try:
+                stage(run)
+            except RetriableError as exc:
+                self.obey(run, exc)
+        except ledger.NotMine:
+            self.update_state(state="SUPERSEDED")
+            raise Ignore from None  # ends this copy of the chain; the run's owner goes on
+        return run_id
+
+    def obey(self, run: ETLRun, exc: RetriableError) -> None:
+        """Wait as long as the other side asks: by countdown, or by the ledger where that would be delivered twice."""
+        if exc.retry_after is None:
+            raise exc
+        if exc.retry_after > settings.ETL_LONGEST_COUNTDOWN_SECONDS:
+            ledger.postpone(run, now() + timedelta(seconds=exc.retry_after))
+            self.update_state(state="POSTPONED")
+            raise Ignore
+        raise self.retry(exc=exc, countdown=exc.retry_after)
+
+
+@shared_task(bind=True, base=StageTask, name="etl.extract")
+def extract(self: StageTask, run_id: int) -> int:
+    return self.step(stages.extract, run_id)
+
+
+@shared_task(bind=True, base=StageTask, name="etl.transform")
+def transform(self: StageTask, run_id: int) -> int:
+    return self.step(stages.transform, run_id)
+
+
+@shared_task(bind=True, base=StageTask, name="etl.load")
+def load(self: StageTask, run_id: int) -> int:
+    return self.step(stages.load, run_id)
+
+
+@shared_task(name="etl.nightly")
+def nightly() -> list[int]:
+    from etl_tasks import pipeline  # it sends the tasks above
+
+    return [run.pk for run in pipeline.open_night(pipeline.local_today())]
+
+
+@shared_task(name="etl.sweep", ignore_result=True)
+def sweep() -> int:
+    from etl_tasks import sweeper  # it sends the tasks above
+
+    return sweeper.sweep()
+
+
+@task_failure.connect(weak=False, dispatch_uid="etl_tasks.bury_failed_stage")
+def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args: Any, **_: object) -> None:
+    # A killed child is no failure of the stage: the sweeper sends the run again, a bounded number of times.
+    if isinstance(sender, StageTask) and not isinstance(exception, WorkerLostError):
+        stage = sender.name.rpartition(".")[2]
+        dead_letters.bury_stage(args[0], stage, _reason(exception), owner=task_id)
+
+
+@task_retry.connect(weak=False, dispatch_uid="etl_tasks.keep_lease")
+def keep_lease(sender: Task, request: Any, reason: Any, **_: object) -> None:
+    if isinstance(sender, StageTask):
+        ledger.keep(request.args[0], request.id, timedelta(seconds=_countdown(reason)))
+
+
+def _countdown(reason: Any) -> float:
+    when = getattr(reason, "when", None)
+    return float(when) if isinstance(when, int | float) else settings.ETL_LONGEST_COUNTDOWN_SECONDS
+
+
+def _reason(exception: BaseException) -> str:
+    text = str(exception)
+    return text if type(exception).__module__.startswith("etl_tasks") else f"{type(exception).__name__}: {text}"
