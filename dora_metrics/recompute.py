@@ -8,11 +8,11 @@ from django.conf import settings
 from django.db import connection
 from django.utils.timezone import now
 
-from dora_metrics import selectors
 from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.calculate import metric_values
 from dora_metrics.calculators.facts import MetricValue
 from dora_metrics.models import DORAMetric, Service
+from dora_metrics.stored_facts import facts_of, settings_of
 
 logger = logging.getLogger(__name__)
 
@@ -28,14 +28,10 @@ def recompute(service: Service, *, run_id: int | None = None, moment: datetime |
     """
     service = Service.objects.select_for_update().get(pk=service.pk)
     values = metric_values(
-        selectors.facts_of(service),
-        selectors.settings_of(service, time_zone=settings.ETL_TIME_ZONE),
-        selectors.coverage_of(service),
-        environment=ENVIRONMENT,
-        now=moment or now(),
+        facts_of(service), settings_of(service, time_zone=settings.ETL_TIME_ZONE), environment=ENVIRONMENT, now=moment or now()
     )
     wanted = {_key(row): row for row in (_row(value) for value in values)}
-    stored = {_key(vars(row)): row for row in DORAMetric.objects.filter(service=service)}
+    stored = {_key(row): row for row in DORAMetric.objects.filter(service=service)}
     changed = [
         DORAMetric(service=service, run_id=run_id, **row)
         for key, row in sorted(wanted.items())
@@ -82,5 +78,5 @@ def _columns(row: DORAMetric) -> list[str]:
     return [field.name for field in row._meta.concrete_fields if field.name not in ("id", "service", "run_id")]
 
 
-def _key(row: Any) -> tuple[Any, ...]:
-    return tuple(row[name] for name in KEY)
+def _key(row: DORAMetric | dict[str, Any]) -> tuple[Any, ...]:
+    return tuple(row[name] if isinstance(row, dict) else getattr(row, name) for name in KEY)

@@ -43,8 +43,8 @@ DAY_S = 86_400
 # Time-window compaction works best with some thirty windows over the time to live.
 COMPACTION_WINDOWS = 30
 
+# The statements are put together from these names and the settings, never from what an event says: hence the noqa.
 COLUMNS = LogEvent.__struct_fields__
-# The rest of what the driver raises is about how it is called.
 DRIVER_ERRORS = (DriverException, NoHostAvailable, ConnectionException, OSError)
 
 SCHEMA_VERSION = 1
@@ -153,7 +153,7 @@ def _answering() -> Iterator[Session]:
         yield session
     except InvalidRequest as exc:
         # The server is well and does not know what was asked: mostly tables that ensure_schema has yet to create.
-        raise LogStoreUnavailable("Cassandra refused the request; if its tables are missing, create the schema.") from exc
+        raise LogStoreUnavailable("Cassandra refused the request; if its tables are missing, create them with manage.py init_log_store.") from exc
     except DRIVER_ERRORS as exc:
         # The driver mends single connections itself; when no host is left or a host is frozen, a new start is sooner.
         _connection.drop()
@@ -197,23 +197,24 @@ class CassandraLogStore:
             return sum(answer.one().events for answer in _in_flight(session, questions))
 
     def read(self, source: str, start: datetime, end: datetime, *, level: str | None = None, limit: int = 1000) -> list[LogEvent]:
+        if limit < 1:
+            return []
         start, end = _ceiling(start), _ceiling(end)
         events: list[LogEvent] = []
         with _answering() as session:
             query = self._prepare(
                 session,
-                f"SELECT {', '.join(COLUMNS)} FROM {{keyspace}}.log_events WHERE source = ? AND bucket = ? AND time >= ? AND time < ?",
+                f"SELECT {', '.join(COLUMNS)} FROM {{keyspace}}.log_events WHERE source = ? AND bucket = ? AND time >= ? AND time < ?",  # noqa: S608
             )
             for bucket in self._buckets(session, source, start, end):
                 question = query.bind((source, bucket, start, end))
                 question.fetch_size = min(PAGE_ROWS, max(1, limit - len(events))) if level is None else PAGE_ROWS
+                # Stops before it asks for a page that is not wanted.
                 for row in session.execute(question):
-                    if len(events) >= limit:
-                        return events
                     if level is None or row.level == level:
                         events.append(_event(row))
-                if len(events) >= limit:
-                    return events
+                    if len(events) >= limit:
+                        return events[:limit]
         return events
 
     def ping(self) -> None:
@@ -228,7 +229,7 @@ class CassandraLogStore:
         ).one()
         if known is None:
             return 0
-        row = session.execute(f"SELECT version FROM {self._keyspace}.schema_version WHERE name = 'log_store'").one()
+        row = session.execute(f"SELECT version FROM {self._keyspace}.schema_version WHERE name = 'log_store'").one()  # noqa: S608
         return row.version if row is not None else 0
 
     def _schema_statements(self, session: Session) -> Iterator[str]:
@@ -244,7 +245,7 @@ class CassandraLogStore:
         for statement in SCHEMA:
             yield statement.format(keyspace=self._keyspace, ttl_s=self._ttl_s, window_days=window_days)
         yield f"CREATE TABLE IF NOT EXISTS {self._keyspace}.schema_version (name text PRIMARY KEY, version int)"
-        yield f"INSERT INTO {self._keyspace}.schema_version (name, version) VALUES ('log_store', {SCHEMA_VERSION})"
+        yield f"INSERT INTO {self._keyspace}.schema_version (name, version) VALUES ('log_store', {SCHEMA_VERSION})"  # noqa: S608
 
     def _prepare(self, session: Session, query: str) -> PreparedStatement:
         return _connection.prepare(session, query.format(keyspace=self._keyspace))
@@ -256,7 +257,8 @@ class CassandraLogStore:
 
     def _bucket_inserts(self, session: Session, ordered: Sequence[LogEvent]) -> Iterator[Any]:
         # A day more than the events, so that an hour is known as long as one of its events lives.
-        insert = self._prepare(session, f"INSERT INTO {{keyspace}}.log_buckets (source, bucket) VALUES (?, ?) USING TTL {self._ttl_s + DAY_S}")
+        ttl_s = self._ttl_s + DAY_S
+        insert = self._prepare(session, f"INSERT INTO {{keyspace}}.log_buckets (source, bucket) VALUES (?, ?) USING TTL {ttl_s}")  # noqa: S608
         for partition, _ in groupby(ordered, key=_partition):
             yield insert.bind(partition)
 
@@ -264,7 +266,7 @@ class CassandraLogStore:
         # With its own time to live, for the table keeps the one of the day it was created.
         insert = self._prepare(
             session,
-            f"INSERT INTO {{keyspace}}.log_events (bucket, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)}) USING TTL {self._ttl_s}",
+            f"INSERT INTO {{keyspace}}.log_events (bucket, {', '.join(COLUMNS)}) VALUES (?{', ?' * len(COLUMNS)}) USING TTL {self._ttl_s}",  # noqa: S608
         )
         for (_, bucket), events in groupby(ordered, key=_partition):
             for rows in _batches(events):

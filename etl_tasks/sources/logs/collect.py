@@ -20,7 +20,7 @@ class LogFiles:
     """The adapter of a log source. Each file followed is a stream of its own."""
 
     def pages(self, job: Job) -> Iterator[Page | Unreadable]:
-        positions = {} if job.is_full else dict(job.cursors)
+        positions = follow.from_the_beginning(job.cursors) if job.is_full else dict(job.cursors)
         positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
         try:
             for chunk in follow.chunks(job.source.path, positions):
@@ -43,7 +43,9 @@ class LogFiles:
         return "log_event"
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-        lines = follow.lines(content, identity=context["identity"], start=context["start"])
+        # The same file may be read by two sources, or have the same numbers on two hosts.
+        identity = f"{source.pk}:{context['identity']}"
+        lines = follow.lines(content, identity=identity, start=context["start"])
         for index, (event_id, line) in enumerate(lines):
             try:
                 event = parse_line(source.log_format, line, source=source.name, event_id=event_id)

@@ -10,6 +10,7 @@ a rotation took out of the pattern before they were read.
 import glob
 import gzip
 import hashlib
+import io
 import os
 import stat
 import zlib
@@ -90,6 +91,11 @@ def chunks(pattern: str, positions: Mapping[str, Mapping[str, object]]) -> Itera
             yield from _read(files[path], places[path])
 
 
+def from_the_beginning(positions: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
+    """The same files at offset 0: read again as who they are, so that their lines keep their ids."""
+    return {stream: {**position, "offset": 0, "tail": "0:"} for stream, position in positions.items()}
+
+
 def lines(body: bytes, *, identity: str, start: int) -> Iterator[tuple[str, bytes]]:
     """The lines of a chunk that are not empty, each with an id made from the file's identity and its offset there.
 
@@ -148,22 +154,22 @@ def _places(files: Mapping[str, _File], known: list[Position]) -> tuple[dict[str
             unreadable[path] = _reason(exc)
 
     claimed = {position.identity for position in places.values()}
-    orphans = [position for position in known if position.identity not in claimed and position.offset]
+    orphans = [position for position in known if position.identity not in claimed]
     for path, file in files.items():
         if path in places or path in unreadable:
             continue
         try:
-            position = _adopted(file, orphans)
+            adopted = _adopted(file, orphans)
         except UNREADABLE as exc:
             unreadable[path] = _reason(exc)
             continue
-        if position is None:
-            own = latest.get(file.place)
-            generation = 0 if own is None else _place_and_generation(own)[1] + 1
-            position = Position(identity=f"{file.place}:{generation}", fingerprint="0:", offset=0, path=path)
-        else:
-            orphans.remove(position)
-        places[path] = position
+        if adopted is not None:
+            orphans.remove(adopted)
+            places[path] = adopted
+            continue
+        own = latest.get(file.place)
+        generation = 0 if own is None else _place_and_generation(own)[1] + 1
+        places[path] = Position(identity=f"{file.place}:{generation}", fingerprint="0:", offset=0, path=path)
     return places, unreadable
 
 
@@ -207,7 +213,7 @@ def _is_mark_of(mark: str, content: bytes) -> bool:
 
 def _open(file: _File) -> BinaryIO:
     """The file's content, uncompressed. Raises OSError if another file has taken its name since it was looked at."""
-    raw = open(file.path, "rb")  # noqa: SIM115: the caller closes it
+    raw = open(file.path, "rb")  # noqa: SIM115 (the caller closes it)
     try:
         found = os.fstat(raw.fileno())
         if (found.st_dev, found.st_ino) != (file.device, file.inode):
@@ -217,7 +223,7 @@ def _open(file: _File) -> BinaryIO:
         if not is_compressed:
             return raw
         unpacked = gzip.GzipFile(fileobj=raw, mode="rb")
-        unpacked.myfileobj = raw  # so that closing it closes the file below
+        unpacked.myfileobj = cast("io.FileIO", raw)  # so that closing it closes the file below
         return cast("BinaryIO", unpacked)
     except BaseException:
         raw.close()
@@ -231,9 +237,7 @@ def _read(file: _File, place: Position) -> Iterator[Chunk | Unreadable]:
             opened.seek(place.offset)
             offset = place.offset
             for body, length, ending in _whole_lines(opened, is_final=isinstance(opened, gzip.GzipFile)):
-                position = Position(
-                    identity=place.identity, fingerprint=fingerprint, offset=offset + length, path=file.path, tail=_mark(ending)
-                )
+                position = Position(identity=place.identity, fingerprint=fingerprint, offset=offset + length, path=file.path, tail=_mark(ending))
                 yield Chunk(
                     stream=STREAM_PREFIX + place.identity,
                     path=file.path,

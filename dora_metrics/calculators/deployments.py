@@ -1,0 +1,148 @@
+"""Which finished attempts there are, and which of them succeeded: docs/metrics.md, "Deployment"."""
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from functools import lru_cache
+
+import re2
+
+from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, Settings, WorkflowRun
+
+PRODUCTION = "production"
+RETRY_WITHIN = timedelta(minutes=60)
+RESUMED = frozenset({"pending", "queued", "waiting", "in_progress"})
+FAILED = frozenset({"failure", "error"})
+FAILED_CONCLUSIONS = frozenset({"failure", "timed_out"})
+PULL_REQUEST_EVENTS = frozenset({"pull_request", "pull_request_target"})
+
+
+def attempts(facts: Facts, settings: Settings, *, environment: str = PRODUCTION) -> tuple[list[Attempt], str]:
+    """The environment's finished attempts by finished_at, retries merged, and the source that they come from.
+
+    One source counts, sources are never summed: the configured one, or the first with a finished production attempt.
+    """
+    chosen = settings.deployments_from
+    if chosen == "auto":
+        chosen = next((name for name, read in SOURCES.items() if _in_environment(read(facts, settings), settings, PRODUCTION)), "github")
+    found = _in_environment(SOURCES[chosen](facts, settings), settings, environment)
+    return _without_retries(sorted(found, key=lambda attempt: attempt.order)), chosen
+
+
+def _in_environment(found: Iterable[Attempt], settings: Settings, environment: str) -> list[Attempt]:
+    """`production` is every environment that its pattern matches; another goes by its exact name."""
+    if environment == PRODUCTION:
+        is_production = pattern(settings.production)
+        return [attempt for attempt in found if is_production.search(attempt.environment)]
+    return [attempt for attempt in found if attempt.environment == environment]
+
+
+def _from_github(facts: Facts, settings: Settings) -> list[Attempt]:
+    cancelled = {run.id for run in facts.workflow_runs if run.conclusion == "cancelled"}
+    return [attempt for deployment in facts.deployments if (attempt := finished(deployment, cancelled_runs=cancelled))]
+
+
+def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = ()) -> Attempt | None:
+    """The attempt that a deployment's statuses amount to; None while they decide nothing.
+
+    Any success decides, at the first one, whatever follows. Else the last failure, unless it was taken up again
+    or its log is that of a cancelled workflow run.
+    """
+    statuses = sorted(deployment.statuses, key=lambda status: status.created_at)
+    success = next((status for status in statuses if status.state == "success"), None)
+    failures = [status for status in statuses if status.state in FAILED]
+    end = success or (failures[-1] if failures else None)
+    if end is None:
+        return None
+    if success is None:
+        is_resumed = any(status.state in RESUMED for status in statuses[statuses.index(end) + 1 :])
+        if is_resumed or _run_id(end.log_url) in cancelled_runs:
+            return None
+    return Attempt(
+        ids=(deployment.id,),
+        environment=deployment.environment,
+        sha=deployment.sha,
+        started_at=deployment.created_at,
+        finished_at=end.created_at,
+        is_success=success is not None,
+    )
+
+
+def _run_id(log_url: str) -> str:
+    """The number in …/actions/runs/123/job/456."""
+    _, found, rest = log_url.partition("/actions/runs/")
+    return rest.partition("/")[0] if found else ""
+
+
+def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
+    is_deploying = pattern(settings.workflow)
+    return [
+        Attempt(
+            ids=(f"{run.id}.{run.attempt}",),
+            environment=PRODUCTION,
+            sha=run.sha,
+            started_at=run.started_at,
+            finished_at=run.updated_at,
+            is_success=run.conclusion == "success",
+        )
+        for run in facts.workflow_runs
+        if _is_attempt(run, settings) and (is_deploying.search(run.name) or is_deploying.search(run.path))
+    ]
+
+
+def _is_attempt(run: WorkflowRun, settings: Settings) -> bool:
+    is_on_default = not settings.default_branch or run.branch == settings.default_branch
+    has_ended = run.conclusion == "success" or run.conclusion in FAILED_CONCLUSIONS
+    return is_on_default and has_ended and run.event not in PULL_REQUEST_EVENTS
+
+
+def _from_pulls(facts: Facts, settings: Settings) -> list[Attempt]:
+    return [
+        Attempt(
+            ids=(str(pull.number),),
+            environment=PRODUCTION,
+            sha=pull.merge_sha or pull.head_sha,
+            started_at=pull.merged_at,
+            finished_at=pull.merged_at,
+            is_success=True,
+            pull_request=pull.number,
+        )
+        for pull in facts.pull_requests
+        if not settings.default_branch or pull.base_branch == settings.default_branch
+    ]
+
+
+# In the order of `auto`.
+SOURCES: dict[str, Callable[[Facts, Settings], list[Attempt]]] = {
+    "github": _from_github,
+    "workflows": _from_workflows,
+    "pulls": _from_pulls,
+}
+# The streams that a source's attempts are read from.
+STREAM_OF = {"github": "deployments", "workflows": "workflow_runs", "pulls": "pull_requests"}
+
+
+def _without_retries(found: Sequence[Attempt]) -> list[Attempt]:
+    """Merge a failed attempt into the next of its environment that has the same sha and finishes within an hour."""
+    kept: list[Attempt] = []
+    last_of: dict[str, int] = {}
+    for attempt in found:
+        position = last_of.get(attempt.environment)
+        before = kept[position] if position is not None else None
+        is_retry = (
+            before is not None
+            and not before.is_success
+            and before.sha == attempt.sha
+            and attempt.finished_at - before.finished_at <= RETRY_WITHIN
+        )
+        if is_retry and before is not None and position is not None:
+            kept[position] = replace(attempt, ids=(*before.ids, *attempt.ids))
+        else:
+            last_of[attempt.environment] = len(kept)
+            kept.append(attempt)
+    return sorted(kept, key=lambda attempt: attempt.order)
+
+
+@lru_cache(maxsize=256)
+def pattern(expression: str) -> "re2._Regexp":
+    return re2.compile(expression)

@@ -1,0 +1,140 @@
+"""What goes into a calculation and what comes out of it. Every time is aware."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    state: str
+    created_at: datetime
+    log_url: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class GithubDeployment:
+    id: str
+    environment: str
+    sha: str
+    created_at: datetime
+    statuses: tuple[Status, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowRun:
+    """One attempt of a run."""
+
+    id: str
+    attempt: int
+    name: str
+    path: str
+    branch: str
+    event: str
+    sha: str
+    conclusion: str
+    started_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    login: str
+    is_bot: bool
+    submitted_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class DraftEvent:
+    kind: str  # ready_for_review or convert_to_draft
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PullRequest:
+    """A merged pull request."""
+
+    number: int
+    author: str
+    author_is_bot: bool
+    base_branch: str
+    head_sha: str
+    merge_sha: str  # empty if GitHub names none
+    created_at: datetime
+    merged_at: datetime
+    authored_at: tuple[datetime, ...] = ()
+    reviews: tuple[Review, ...] = ()
+    draft_events: tuple[DraftEvent, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Coverage:
+    """What was collected: everything from `since` until `until`."""
+
+    since: datetime
+    until: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """All facts of a service. `parents`: git's history, commit to parents. `coverage`: by stream."""
+
+    deployments: tuple[GithubDeployment, ...] = ()
+    workflow_runs: tuple[WorkflowRun, ...] = ()
+    pull_requests: tuple[PullRequest, ...] = ()
+    parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    coverage: Mapping[str, Coverage] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A service's settings."""
+
+    time_zone: str = "UTC"
+    production: str = r"(?i)^(prod|production|live)([-_ /].*)?$"
+    deployments_from: str = "auto"
+    workflow: str = r"(?i)deploy"
+    bots: frozenset[str] = frozenset()
+    default_branch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One finished attempt to put a commit into an environment; `ids` are more than one where retries were merged."""
+
+    ids: tuple[str, ...]
+    environment: str
+    sha: str
+    started_at: datetime
+    finished_at: datetime
+    is_success: bool
+    pull_request: int | None = None  # where merged pull requests stand for deployments: the one that it carries
+
+    @property
+    def order(self) -> tuple[datetime, str]:
+        return self.finished_at, self.ids[-1].zfill(20)
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """One value of one metric in one period; None is unknown."""
+
+    metric: str
+    environment: str
+    period_kind: str
+    period_start: date
+    period_end: date  # exclusive
+    unit: str
+    n: int = 0
+    value: float | None = None
+    numerator: float | None = None
+    denominator: float | None = None
+    p50: float | None = None
+    p75: float | None = None
+    p90: float | None = None
+    tier: str | None = None
+    tier_year: int | None = None
+    is_partial: bool = False
+    quality_flags: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)

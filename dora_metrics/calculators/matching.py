@@ -1,0 +1,85 @@
+"""Which deployment first carried a change: git's history, walked once. docs/metrics.md, "Change lead time"."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from dora_metrics.calculators.facts import Attempt, PullRequest
+
+UNKNOWN_SHA = "unknown_sha"
+TIME_MATCHED = "time_matched"
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """The first success that carries a pull request, and how that is known: sha, range or time_matched."""
+
+    deployment: Attempt
+    how: str
+
+
+def first_carriers(
+    pulls: Sequence[PullRequest], successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]], *, default_branch: str = ""
+) -> dict[int, Match]:
+    """By pull request's number. `successes`: of one environment, by finished_at."""
+    own = {attempt.pull_request: attempt for attempt in successes if attempt.pull_request is not None}
+    if own:
+        return {pull.number: Match(own[pull.number], "sha") for pull in pulls if pull.number in own}
+    if not any(attempt.sha for attempt in successes):
+        return _by_time(pulls, successes, default_branch)
+    by_sha: dict[str, int] = {}
+    for position, attempt in enumerate(successes):
+        by_sha.setdefault(attempt.sha, position)
+    first_reached = reached_first(successes, parents)
+    found = {}
+    for pull in pulls:
+        exact = [by_sha[sha] for sha in (pull.merge_sha, pull.head_sha) if sha and sha in by_sha]
+        # Where git's history lacks the merge commit, the head stands in.
+        stem = pull.merge_sha if pull.merge_sha in parents else pull.head_sha
+        ranged = first_reached.get(stem)
+        position = min([*exact, *([] if ranged is None else [ranged])], default=None)
+        if position is not None:
+            found[pull.number] = Match(successes[position], "sha" if position in exact else "range")
+    return found
+
+
+def reached_first(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """Commit to the position of the first success whose sha is it or descends from it; each commit is visited once.
+
+    The first success that git knows stands for a history deployed at an unknown time: it carries its very sha only,
+    and the rest of what it reaches is carried by none.
+    """
+    reached: dict[str, int] = {}
+    hidden: set[str] = set()
+    is_first = True
+    for position, attempt in enumerate(successes):
+        if attempt.sha not in parents:
+            continue
+        waiting = [attempt.sha]
+        while waiting:
+            sha = waiting.pop()
+            if sha in reached or sha in hidden:
+                continue
+            if is_first and sha != attempt.sha:
+                hidden.add(sha)
+            else:
+                reached[sha] = position
+            waiting.extend(parents.get(sha, ()))
+        is_first = False
+    return reached
+
+
+def unknown_shas(successes: Iterable[Attempt], parents: Mapping[str, tuple[str, ...]]) -> set[Attempt]:
+    """Those whose commit is gone from git: they carry nothing by descent, and hide nothing."""
+    return {attempt for attempt in successes if attempt.sha and attempt.sha not in parents and attempt.pull_request is None}
+
+
+def _by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
+    """No attempt has a sha: the first success at or after the merge, unless that is the first of all."""
+    found = {}
+    for pull in pulls:
+        if default_branch and pull.base_branch != default_branch:
+            continue
+        position = next((p for p, attempt in enumerate(successes) if attempt.finished_at >= pull.merged_at), None)
+        if position:
+            found[pull.number] = Match(successes[position], TIME_MATCHED)
+    return found

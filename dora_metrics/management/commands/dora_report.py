@@ -1,0 +1,157 @@
+"""dora_report: the metrics, by day, week or month."""
+
+import argparse
+import csv
+import json
+from datetime import date, timedelta
+from typing import Any, NoReturn
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from dora_metrics import selectors
+from dora_metrics.calculators.periods import period_of_date
+from dora_metrics.models import Service
+
+PERIODS_SHOWN = 12
+
+
+class Command(BaseCommand):
+    help = "The five DORA metrics of a service, or of all. Exit status 0, or 2 for bad input."
+    requires_system_checks: list[str] = []
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.error = lambda message: _refuse(parser, message)  # type: ignore[method-assign]
+        parser.add_argument("--service", metavar="NAME")
+        parser.add_argument("--from", dest="start", type=_date, metavar="DATE", help="local date; default: the start of the 12th whole period before today")
+        parser.add_argument("--to", dest="end", type=_date, metavar="DATE", help="local date, exclusive; default: now")
+        parser.add_argument("--by", choices=["day", "week", "month"], default="month")
+        parser.add_argument("--environment", default="production")
+        parser.add_argument("--format", choices=["table", "json", "csv"], default="table")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        services = list(selectors.services(options["service"]))
+        if options["service"] and not services:
+            known = ", ".join(Service.objects.values_list("name", flat=True)) or "none yet: add_service makes one"
+            raise CommandError(f"there is no service {options['service']!r}; known: {known}", returncode=2)
+        now = selectors.utc_now()
+        today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
+        end = options["end"] or today + timedelta(days=1)
+        start = options["start"] or _periods_back(today, options["by"])
+        if end <= start:
+            raise CommandError(f"--to {end} is not after --from {start}: the period would end before it starts", returncode=2)
+        reports = [
+            selectors.report(
+                service, start=start, end=end, by=options["by"], environment=options["environment"], time_zone=settings.ETL_TIME_ZONE, now=now
+            )
+            for service in services
+        ]
+        match options["format"]:
+            case "json":
+                self.stdout.write(json.dumps(reports[0] if options["service"] else reports, indent=1))
+            case "csv":
+                self.write_csv(reports)
+            case _:
+                self.write_tables(reports)
+
+    def write_csv(self, reports: list[dict[str, Any]]) -> None:
+        writer = csv.writer(self.stdout)
+        names = ["service", "environment", "start", "end", "partial", *COLUMNS, "quality_flags"]
+        writer.writerow(names)
+        for report in reports:
+            for period in report["periods"]:
+                numbers = [_dig(period, path) for path in COLUMNS.values()]
+                writer.writerow(
+                    [_neutral(report["service"]), report["environment"], period["start"], period["end"], period["partial"], *numbers]
+                    + [" ".join(period["quality_flags"])]
+                )
+
+    def write_tables(self, reports: list[dict[str, Any]]) -> None:
+        if not reports:
+            self.stdout.write("no services yet: add one with `add_service NAME --repository owner/name`")
+        for report in reports:
+            self.stdout.write(f"{report['service']}, {report['environment']}, by {report['by']} ({report['time_zone']})")
+            rows = [[_label(period), *_cells(period)] for period in report["periods"]]
+            heads = [report["by"], "deploys/day", "deploys", "lead time p50", "changes", "fail rate", "recovery p50", "rework"]
+            widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+            for row in [heads, *rows]:
+                self.stdout.write("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+            self.stdout.write("  * partial period   - unknown: its facts were not collected (docs/metrics.md)")
+
+
+COLUMNS = {
+    "deployments_per_day": ("deployment_frequency", "value"),
+    "deployments": ("deployment_frequency", "deployments"),
+    "deploy_days_per_week": ("deployment_frequency", "deploy_days_per_week"),
+    "lead_time_p50_seconds": ("change_lead_time", "p50"),
+    "lead_time_p90_seconds": ("change_lead_time", "p90"),
+    "changes": ("change_lead_time", "n"),
+    "change_fail_rate": ("change_fail_rate", "value"),
+    "recovery_p50_seconds": ("failed_deployment_recovery_time", "p50"),
+    "rework_rate": ("deployment_rework_rate", "value"),
+}
+
+
+def _cells(period: dict[str, Any]) -> list[str]:
+    values = {name: _dig(period, path) for name, path in COLUMNS.items()}
+    return [
+        _number(values["deployments_per_day"]),
+        _number(values["deployments"]),
+        _duration(values["lead_time_p50_seconds"]),
+        _number(values["changes"]),
+        _share(values["change_fail_rate"]),
+        _duration(values["recovery_p50_seconds"]),
+        _share(values["rework_rate"]),
+    ]
+
+
+def _label(period: dict[str, Any]) -> str:
+    return period["start"] + ("*" if period["partial"] else "")
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _share(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1%}"
+
+
+def _duration(seconds: float | None) -> str:
+    if seconds is None:
+        return "-"
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def _dig(period: dict[str, Any], path: tuple[str, ...]) -> Any:
+    found: Any = period
+    for name in path:
+        found = found[name]
+    return found
+
+
+def _neutral(text: str) -> str:
+    """A spreadsheet would run a cell that begins like a formula."""
+    return f"'{text}" if text[:1] in "=+-@\t\r" else text
+
+
+def _periods_back(today: date, by: str) -> date:
+    period = period_of_date(today, by)
+    for _ in range(PERIODS_SHOWN):
+        period = period_of_date(period.start - timedelta(days=1), by)
+    return period.start
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is no date: write it as 2026-02-28") from None
+
+
+def _refuse(parser: CommandParser, message: str) -> NoReturn:
+    parser.exit(2, f"error: {message}; see `manage.py dora_report --help`\n")

@@ -1,0 +1,109 @@
+"""Who may work on a run."""
+
+from datetime import timedelta
+
+import pytest
+from django.utils.timezone import now
+
+from dora_metrics.models import Service
+from etl_tasks import dead_letters, ledger
+from etl_tasks.models import DeadLetter, ETLRun, Source
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def source() -> Source:
+    return Source.objects.create(name="billing", service=Service.objects.create(name="billing"), kind="github", repository="acme/billing")
+
+
+@pytest.fixture
+def run(source: Source) -> ETLRun:
+    opened = ledger.open_run(source, trigger="shell")
+    assert opened
+    return opened
+
+
+def test_a_source_has_one_active_run(source: Source, run: ETLRun) -> None:
+    assert ledger.open_run(source, trigger="shell") is None
+    ledger.close(run.pk, "success")
+    assert ledger.open_run(source, trigger="shell")
+
+
+def test_a_night_has_one_run(source: Source) -> None:
+    tonight = now().date()
+    first = ledger.open_run(source, trigger="beat", logical_date=tonight)
+    assert first
+    ledger.close(first.pk, "success")
+    assert ledger.open_run(source, trigger="beat", logical_date=tonight) is None
+
+
+def test_a_claimed_run_is_taken_by_nobody_else(run: ETLRun) -> None:
+    ledger.claim(run.pk, "extract", "first")
+    with pytest.raises(ledger.NotMine):
+        ledger.claim(run.pk, "extract", "second")
+
+
+def test_a_lapsed_lease_is_taken_over_and_the_first_holder_writes_nothing_more(run: ETLRun) -> None:
+    zombie = ledger.claim(run.pk, "extract", "first")
+    ETLRun.objects.filter(pk=run.pk).update(lease_until=now() - timedelta(seconds=1))
+    ledger.claim(run.pk, "extract", "second")
+    with pytest.raises(ledger.NotMine), ledger.mine(zombie):
+        pytest.fail("a fenced holder entered its block")
+
+
+def test_an_old_message_for_a_stage_that_is_over_is_refused(run: ETLRun) -> None:
+    held = ledger.claim(run.pk, "extract", "first")
+    with ledger.mine(held):
+        ledger.advance(held)
+    with pytest.raises(ledger.NotMine):
+        ledger.claim(run.pk, "extract", "first")
+    assert ledger.claim(run.pk, "transform", "second").stage == "transform"
+
+
+def test_a_postponed_run_waits_for_the_sweeper(run: ETLRun) -> None:
+    held = ledger.claim(run.pk, "extract", "first")
+    ledger.postpone(held, now() + timedelta(hours=1))
+    with pytest.raises(ledger.NotMine):
+        ledger.claim(run.pk, "extract", "second")
+
+
+def test_a_run_ends_once_and_is_timed(run: ETLRun) -> None:
+    ledger.claim(run.pk, "extract", "first")
+    assert ledger.close(run.pk, "success")
+    assert not ledger.close(run.pk, "failed")
+    run.refresh_from_db()
+    assert run.status == "success"
+    assert run.duration_seconds is not None
+    assert run.duration_seconds >= 0
+
+
+def test_a_failed_stage_has_one_letter_and_one_alert(run: ETLRun, django_capture_on_commit_callbacks) -> None:
+    from dora_metrics.alerts import critical_alert
+
+    heard = []
+
+    def listen(sender, message, context, **_):
+        heard.append(context)
+
+    critical_alert.connect(listen)
+    try:
+        with django_capture_on_commit_callbacks(execute=True):
+            assert dead_letters.bury_stage(run.pk, "extract", "GitHub answered HTTP 502")
+            assert not dead_letters.bury_stage(run.pk, "extract", "GitHub answered HTTP 502")
+    finally:
+        critical_alert.disconnect(listen)
+    assert [(context["stage"], context["error"]) for context in heard] == [("extract", "GitHub answered HTTP 502")]
+    letter = DeadLetter.objects.get()
+    assert (letter.kind, letter.stage, letter.state) == ("stage", "extract", "open")
+
+
+def test_a_failed_run_is_reopened_at_its_stage_unless_its_source_is_busy(source: Source, run: ETLRun) -> None:
+    dead_letters.bury_stage(run.pk, "extract", "gone")
+    other = ledger.open_run(source, trigger="shell")
+    assert other
+    assert not ledger.reopen(run)
+    ledger.close(other.pk, "success")
+    assert ledger.reopen(run)
+    run.refresh_from_db()
+    assert (run.status, run.stage, run.error) == ("queued", "extract", "")
