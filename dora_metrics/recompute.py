@@ -27,9 +27,7 @@ def recompute(service: Service, *, run_id: int | None = None, moment: datetime |
     of which neither sees all.
     """
     service = Service.objects.select_for_update().get(pk=service.pk)
-    values = metric_values(
-        facts_of(service), settings_of(service, time_zone=settings.ETL_TIME_ZONE), environment=ENVIRONMENT, now=moment or now()
-    )
+    values = metric_values(facts_of(service), settings_of(service, time_zone=settings.ETL_TIME_ZONE), environment=ENVIRONMENT, now=moment or now())
     wanted = {_key(row): row for row in (_row(value) for value in values)}
     stored = {_key(row): row for row in DORAMetric.objects.filter(service=service)}
     changed = [

@@ -53,9 +53,7 @@ UNKNOWN: Mapping[str, dict[str, Any]] = {
 NOT_COLLECTED = "not_collected"
 
 
-def report(
-    service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime
-) -> dict[str, Any]:
+def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:
     """The object of `dora_report --format json`: every whole period that overlaps [start, end) and has begun."""
     today = now.astimezone(ZoneInfo(time_zone)).date()
     periods = [period for period in periods_between(start, end, by) if period.start <= today]

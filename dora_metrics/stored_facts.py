@@ -87,9 +87,7 @@ def facts_of(service: Service) -> Facts:
             if row["merged_at"]
         ),
         parents={row["sha"]: tuple(row["parents"]) for row in _rows(Commit, service, "sha", "parents")},
-        coverage={
-            row.stream: Coverage(row.since, row.until) for row in CoverageRow.objects.filter(service=service)
-        },
+        coverage={row.stream: Coverage(row.since, row.until) for row in CoverageRow.objects.filter(service=service)},
     )
 
 

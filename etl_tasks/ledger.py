@@ -29,9 +29,7 @@ def grace() -> timedelta:
     return timedelta(seconds=settings.ETL_GRACE_SECONDS)
 
 
-def open_run(
-    source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, str | bool] | None = None
-) -> ETLRun | None:
+def open_run(source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, str | bool] | None = None) -> ETLRun | None:
     """Create the run; None if that night exists already or another run of the source is active."""
     try:
         with transaction.atomic():
@@ -74,9 +72,7 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
     with transaction.atomic():
         # A postponed run is taken only after the sweeper has queued it again.
         candidates = ETLRun.objects.filter(is_free, pk=run_id, stage=stage, status__in=(ETLRun.Status.QUEUED, ETLRun.Status.RUNNING))
-        taken = candidates.update(
-            owner=owner, attempt=F("attempt") + 1, status=ETLRun.Status.RUNNING, lease_until=moment + lease()
-        )
+        taken = candidates.update(owner=owner, attempt=F("attempt") + 1, status=ETLRun.Status.RUNNING, lease_until=moment + lease())
         if not taken:
             raise NotMine(f"run {run_id}, {stage}")
         run = ETLRun.objects.select_related("source__service").get(pk=run_id)

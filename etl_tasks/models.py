@@ -240,5 +240,3 @@ class LogEventRow(models.Model):
 def compressed(content: bytes) -> bytes:
     """As `content` of a page or batch reads it back."""
     return zlib.compress(content, level=6)
-
-

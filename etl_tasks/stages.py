@@ -91,9 +91,7 @@ def load(run: ETLRun) -> None:
     batches = CleanBatch.objects.filter(page__run=run).order_by("page__number").select_related("page")
     for batch in _one_by_one(batches.filter(is_loaded=False)):
         with ledger.mine(run):
-            done = facts.upsert(
-                batch.kind, json.loads(batch.content), service=run.source.service, run_id=run.pk, page_id=batch.page.pk
-            )
+            done = facts.upsert(batch.kind, json.loads(batch.content), service=run.source.service, run_id=run.pk, page_id=batch.page.pk)
             CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
             ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + done.written, skipped=F("skipped") + done.skipped)
         crash_point("load.after_sql")

@@ -223,7 +223,7 @@ class _Handler(BaseHTTPRequestHandler):
             return True
         return False
 
-    def _json(self, status: int, answer: object, headers: Mapping[str, str] = {}) -> None:  # noqa: B006  never changed
+    def _json(self, status: int, answer: object, headers: Mapping[str, str] = {}) -> None:
         self._send(status, json.dumps(answer).encode(), {"Content-Type": "application/json", **headers})
 
     def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:

@@ -142,7 +142,9 @@ class World:
         for step in range(self.random.randint(1, 5)):
             authored = created - HOUR * self.random.uniform(1, 40) + step * HOUR / 4
             # A rebase rewrites the committer's date only.
-            commit = self._commit((parent,), authored, max(authored, self.commits[parent].committed + timedelta(seconds=1)), author if chance() > 0.1 else None)
+            commit = self._commit(
+                (parent,), authored, max(authored, self.commits[parent].committed + timedelta(seconds=1)), author if chance() > 0.1 else None
+            )
             commits.append(commit)
             parent = commit.oid
         pull = PullRequest(
@@ -233,7 +235,9 @@ class World:
     def _ci(self, pull: PullRequest) -> None:
         conclusion = self.random.choices(["success", "failure", "cancelled", "timed_out", "skipped"], [80, 12, 4, 2, 2])[0]
         begun = pull.created + MINUTE
-        run = self._run("CI", ".github/workflows/ci.yml", pull.commits[-1].oid, "pull_request", begun, begun + 8 * MINUTE, conclusion, branch=pull.branch)
+        run = self._run(
+            "CI", ".github/workflows/ci.yml", pull.commits[-1].oid, "pull_request", begun, begun + 8 * MINUTE, conclusion, branch=pull.branch
+        )
         if conclusion == "failure":
             again = {"run_attempt": 2, "conclusion": "success", "run_started_at": _iso(begun + HOUR), "updated_at": _iso(begun + HOUR + 8 * MINUTE)}
             self.runs.append({**run, **again})

@@ -26,9 +26,7 @@ def metric_values(facts: Facts, settings: Settings, *, now: datetime, environmen
     successes = [attempt for attempt in found if attempt.is_success]
     lost = unknown_shas(successes, facts.parents) if facts.parents else set()
     flags_of = {attempt: set(_flags(attempt, source, lost)) for attempt in successes}
-    values = deployment_frequency(
-        successes, list(_periods(deployed, settings)), settings, deployed, environment=environment, flags_of=flags_of
-    )
+    values = deployment_frequency(successes, list(_periods(deployed, settings)), settings, deployed, environment=environment, flags_of=flags_of)
     # Without pull requests, or without the history that leads from them to a deployment, lead time is unknown.
     needed = ["pull_requests"] if source == "pulls" else ["pull_requests", "commits"]
     both = joined([deployed, *(_until(facts.coverage.get(stream), now) for stream in needed)])

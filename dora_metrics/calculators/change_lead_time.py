@@ -65,7 +65,9 @@ def change_lead_time(
 ) -> list[MetricValue]:
     """One value a period, in the period of deployed_at; bots' changes are left out and counted."""
     zone = settings.time_zone
-    by_date = sorted(((local_date(one.match.deployment.finished_at, zone), one) for one in lead_times), key=lambda pair: (pair[0], pair[1].pull.number))
+    by_date = sorted(
+        ((local_date(one.match.deployment.finished_at, zone), one) for one in lead_times), key=lambda pair: (pair[0], pair[1].pull.number)
+    )
     values = []
     for period in periods:
         if counted_days(period, coverage, zone) == 0:

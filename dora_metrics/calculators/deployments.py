@@ -130,10 +130,7 @@ def _without_retries(found: Sequence[Attempt]) -> list[Attempt]:
         position = last_of.get(attempt.environment)
         before = kept[position] if position is not None else None
         is_retry = (
-            before is not None
-            and not before.is_success
-            and before.sha == attempt.sha
-            and attempt.finished_at - before.finished_at <= RETRY_WITHIN
+            before is not None and not before.is_success and before.sha == attempt.sha and attempt.finished_at - before.finished_at <= RETRY_WITHIN
         )
         if is_retry and before is not None and position is not None:
             kept[position] = replace(attempt, ids=(*before.ids, *attempt.ids))

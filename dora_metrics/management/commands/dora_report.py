@@ -24,7 +24,9 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.error = lambda message: _refuse(parser, message)  # type: ignore[method-assign]
         parser.add_argument("--service", metavar="NAME")
-        parser.add_argument("--from", dest="start", type=_date, metavar="DATE", help="local date; default: the start of the 12th whole period before today")
+        parser.add_argument(
+            "--from", dest="start", type=_date, metavar="DATE", help="local date; default: the start of the 12th whole period before today"
+        )
         parser.add_argument("--to", dest="end", type=_date, metavar="DATE", help="local date, exclusive; default: now")
         parser.add_argument("--by", choices=["day", "week", "month"], default="month")
         parser.add_argument("--environment", default="production")

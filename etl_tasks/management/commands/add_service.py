@@ -33,7 +33,12 @@ class Command(Base):
             raise Refusal(f"{name!r} cannot be a service's name: use letters, digits, points, hyphens and underscores, at most 100")
         if not REPOSITORY.fullmatch(repository):
             raise Refusal(f"{repository!r} is no repository: write it as owner/name")
-        given = {"production": options["production"], "deployments_from": options["deployments"], "workflow": options["workflow"], "bots": options["bot"]}
+        given = {
+            "production": options["production"],
+            "deployments_from": options["deployments"],
+            "workflow": options["workflow"],
+            "bots": options["bot"],
+        }
         with transaction.atomic():
             service, is_new = Service.objects.get_or_create(name=name)
             for field, value in given.items():

@@ -61,7 +61,9 @@ class Command(Base):
             return
         total = letters.count()
         for letter in letters[:MOST_LISTED]:
-            self.stdout.write(f"{letter.pk}  {moment(letter.timestamp)}  {letter.state}  {letter.source}  {letter.stage} {letter.kind}  {letter.error[:160]}")
+            self.stdout.write(
+                f"{letter.pk}  {moment(letter.timestamp)}  {letter.state}  {letter.source}  {letter.stage} {letter.kind}  {letter.error[:160]}"
+            )
         self.stdout.write("no open dead letters" if not total else f"{total} letters; `dead_letters show ID`, then replay or discard")
 
     def show(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:

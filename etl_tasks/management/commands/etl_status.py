@@ -40,7 +40,9 @@ class Command(Base):
     def show_run(self, run_id: int) -> None:
         run = ETLRun.objects.get(pk=run_id)
         self.stdout.write(run_line(run))
-        self.stdout.write(f"  started {moment(run.started_at)}, completed {moment(run.completed_at)} UTC; attempt {run.attempt}, {run.pages.count()} pages")
+        self.stdout.write(
+            f"  started {moment(run.started_at)}, completed {moment(run.completed_at)} UTC; attempt {run.attempt}, {run.pages.count()} pages"
+        )
         for progress in run.progress.order_by("stream"):
             self.stdout.write(f"  {progress.stream}: {'read' if progress.is_done else 'being read'}")
         for letter in run.dead_letters.order_by("pk"):

@@ -136,7 +136,9 @@ def _raise_for_status(answer: Answer, headers: Mapping[str, str]) -> None:
     if status == 403:
         raise FatalError(f"GitHub forbids this to the token (HTTP 403, {_message(answer.body)}): give it read access to the repository")
     if status == 404:
-        raise FatalError(f"GitHub knows nothing at {urlsplit(answer.url).path} (HTTP 404): the repository does not exist or the token may not read it")
+        raise FatalError(
+            f"GitHub knows nothing at {urlsplit(answer.url).path} (HTTP 404): the repository does not exist or the token may not read it"
+        )
     if 300 <= status < 400:
         raise FatalError(f"GitHub redirects {urlsplit(answer.url).path} (HTTP {status}): the repository was renamed or moved; correct its source")
     raise FatalError(f"GitHub answered HTTP {status}: {_message(answer.body)}")

@@ -118,9 +118,7 @@ def _rest_pages(github: GitHub, stream: Stream, job: Job, progress: Progress | N
         answer = github.get(url, etag=former.get("etag", "") if is_first and former.get("first_url") == url else "")
         if answer.is_unchanged:
             unchanged = {**former, "collected_until": answer.fetched_at.isoformat()}
-            yield Page(
-                stream=stream.name, url=url, body=b"", record_count=0, fetched_at=answer.fetched_at, cursor=unchanged, is_done=True
-            )
+            yield Page(stream=stream.name, url=url, body=b"", record_count=0, fetched_at=answer.fetched_at, cursor=unchanged, is_done=True)
             return
         reading = _Reading(stream, answer)
         if reading.is_broken:
