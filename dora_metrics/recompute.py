@@ -41,8 +41,8 @@ def recompute(service: Service, *, run_id: int | None = None, moment: datetime |
     if changed:
         columns = [*(name for name in _columns(changed[0]) if name not in KEY), "run_id"]
         # MySQL finds the conflicting key by itself and refuses to be told; SQLite must be told.
-        unique = {} if connection.vendor == "mysql" else {"unique_fields": ["service", *KEY]}
-        DORAMetric.objects.bulk_create(changed, batch_size=500, update_conflicts=True, update_fields=columns, **unique)
+        unique = None if connection.vendor == "mysql" else ["service", *KEY]
+        DORAMetric.objects.bulk_create(changed, batch_size=500, update_conflicts=True, update_fields=columns, unique_fields=unique)
     logger.info("metrics_recomputed", extra={"service": service.name, "changed": len(changed), "gone": len(gone)})
     return len(changed) + len(gone)
 

@@ -40,7 +40,7 @@ def run_stage_here(run_id: int, stage: str) -> None:
         raise
     except OperationalError as exc:
         reason = f"the database failed: {exc}"
-    except Exception as exc:  # whatever it is, the run must not stay open until its lease runs out
+    except Exception as exc:  # noqa: BLE001  whatever it is, the run must not stay open until its lease runs out
         reason = f"{type(exc).__name__}: {exc}"
     else:
         return

@@ -4,10 +4,11 @@ from datetime import date, datetime
 from functools import partial
 from zoneinfo import ZoneInfo
 
-from celery import chain
+from celery import chain, current_app
 from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
+from kombu.exceptions import OperationalError as BrokerError
 
 from etl_tasks import ledger, tasks
 from etl_tasks.models import ETLRun, Source
@@ -15,6 +16,19 @@ from etl_tasks.models import ETLRun, Source
 
 class SourceBusy(Exception):
     """The source has a run under way, or that night's run exists."""
+
+
+class BrokerAway(Exception):
+    """No message can be sent."""
+
+
+def ask_broker() -> None:
+    """Raise BrokerAway within seconds, rather than after the two minutes of Celery's own patience."""
+    try:
+        with current_app.connection_for_write(connect_timeout=2) as broker:
+            broker.ensure_connection(max_retries=1, timeout=2)
+    except (BrokerError, OSError) as exc:
+        raise BrokerAway("the broker cannot be reached: check CELERY_BROKER_URL and that Redis runs") from exc
 
 
 def send(run: ETLRun) -> None:

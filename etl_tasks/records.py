@@ -5,7 +5,7 @@ from datetime import datetime
 import msgspec
 
 
-class Wire(msgspec.Struct, frozen=True, rename="camel"):
+class Wire(msgspec.Struct, rename="camel"):
     """A node of GraphQL, whose fields are camelCase."""
 
 
@@ -138,11 +138,11 @@ class Commit(Wire):
     author: GitActor | None = None
 
 
-class RunActor(msgspec.Struct, frozen=True):
+class RunActor(msgspec.Struct):
     login: str
 
 
-class WorkflowRun(msgspec.Struct, frozen=True):
+class WorkflowRun(msgspec.Struct):
     """A workflow run of REST, whose fields are snake_case."""
 
     id: int

@@ -4,6 +4,7 @@ Rows have GraphQL's field names, so that the server and the tests read the same 
 """
 
 import hashlib
+import itertools
 import random
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -229,7 +230,7 @@ class World:
         for environment in ("production", "staging"):
             ours = [one for one in self.deploys if one.environment == environment and one.statuses[-1][1] == "SUCCESS"]
             ours.sort(key=lambda one: one.statuses[-1][0])
-            for former, latter in zip(ours, ours[1:], strict=False):
+            for former, latter in itertools.pairwise(ours):
                 former.statuses.append((latter.statuses[-1][0] + timedelta(seconds=1), "INACTIVE"))
 
     def _ci(self, pull: PullRequest) -> None:

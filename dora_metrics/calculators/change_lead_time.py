@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from dora_metrics.calculators.facts import Coverage, MetricValue, PullRequest, Settings
 from dora_metrics.calculators.matching import TIME_MATCHED, UNKNOWN_SHA, Match
@@ -61,7 +61,7 @@ def change_lead_time(
     coverage: Coverage,
     *,
     environment: str,
-    unknown_sha_dates: Sequence[object] = (),
+    unknown_sha_dates: Sequence[date] = (),
 ) -> list[MetricValue]:
     """One value a period, in the period of deployed_at; bots' changes are left out and counted."""
     zone = settings.time_zone
@@ -77,7 +77,7 @@ def change_lead_time(
         flags = set().union(*(one.flags for one in mine)) if mine else set()
         if 0 < len(mine) < FEW:
             flags.add("low_n")
-        if any(day in period for day in unknown_sha_dates):  # type: ignore[operator]
+        if any(day in period for day in unknown_sha_dates):
             flags.add(UNKNOWN_SHA)
         seconds = [one.seconds for one in mine]
         p50 = percentile(seconds, 0.5)
@@ -112,9 +112,9 @@ def is_bot(login: str, is_marked: bool, bots: frozenset[str]) -> bool:
     return is_marked or login.endswith("[bot]") or login in bots
 
 
-def _within(by_date: Sequence[tuple[object, LeadTime]], period: Period) -> Sequence[tuple[object, LeadTime]]:
-    first = bisect_left(by_date, period.start, key=lambda pair: pair[0])  # type: ignore[type-var,arg-type]
-    last = bisect_left(by_date, period.end, key=lambda pair: pair[0])  # type: ignore[type-var,arg-type]
+def _within(by_date: Sequence[tuple[date, LeadTime]], period: Period) -> Sequence[tuple[date, LeadTime]]:
+    first = bisect_left(by_date, period.start, key=lambda pair: pair[0])
+    last = bisect_left(by_date, period.end, key=lambda pair: pair[0])
     return by_date[first:last]
 
 

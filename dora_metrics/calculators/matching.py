@@ -36,8 +36,9 @@ def first_carriers(
         # Where git's history lacks the merge commit, the head stands in.
         stem = pull.merge_sha if pull.merge_sha in parents else pull.head_sha
         ranged = first_reached.get(stem)
-        position = min([*exact, *([] if ranged is None else [ranged])], default=None)
-        if position is not None:
+        candidates = exact if ranged is None else [*exact, ranged]
+        if candidates:
+            position = min(candidates)
             found[pull.number] = Match(successes[position], "sha" if position in exact else "range")
     return found
 

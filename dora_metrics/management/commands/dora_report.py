@@ -64,10 +64,8 @@ class Command(BaseCommand):
         for report in reports:
             for period in report["periods"]:
                 numbers = [_dig(period, path) for path in COLUMNS.values()]
-                writer.writerow(
-                    [_neutral(report["service"]), report["environment"], period["start"], period["end"], period["partial"], *numbers]
-                    + [" ".join(period["quality_flags"])]
-                )
+                row = [_neutral(report["service"]), report["environment"], period["start"], period["end"], period["partial"]]
+                writer.writerow([*row, *numbers, " ".join(period["quality_flags"])])
 
     def write_tables(self, reports: list[dict[str, Any]]) -> None:
         if not reports:

@@ -20,7 +20,8 @@ class Command(StageCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if unknown := set(options["source"] or ()) - set(Source.objects.values_list("name", flat=True)):
             raise Refusal(f"there is no source {', '.join(map(repr, sorted(unknown)))}: `etl_status` lists them")
-        self.names, self.busy = options["source"], []
+        self.names: list[str] | None = options["source"]
+        self.busy: list[str] = []
         super().handle(*args, **options)
         if self.busy:
             raise CommandError("; ".join(self.busy), returncode=self.status)

@@ -6,7 +6,6 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db import close_old_connections
-from kombu.exceptions import OperationalError as BrokerError
 
 from etl_tasks import ledger, pipeline
 from etl_tasks.management.arguments import Command as Base
@@ -35,7 +34,10 @@ class Command(Base):
             raise Refusal(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them", returncode=4)
         if not names:
             raise Refusal("no source is enabled: add one with add_service", returncode=4)
-        _ask_broker()
+        try:
+            pipeline.ask_broker()
+        except pipeline.BrokerAway as exc:
+            raise CommandError(f"{exc}; etl_extract, etl_transform and etl_load need none", returncode=1) from exc
         since = start_of(options["since"]) if options["since"] else None
         runs, busy = [], []
         for name in names:
@@ -75,17 +77,3 @@ class Command(Base):
             if waiting:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
                 close_old_connections()
-
-
-def _ask_broker() -> None:
-    """Fail in two seconds with a sentence, rather than in two minutes of Celery's own retries."""
-    from callcentersite.celery import app
-
-    try:
-        with app.connection_for_write(connect_timeout=2) as broker:
-            broker.ensure_connection(max_retries=1, timeout=2)
-    except (BrokerError, OSError) as exc:
-        raise CommandError(
-            "the broker cannot be reached: check CELERY_BROKER_URL and that Redis runs, or use etl_extract, etl_transform and etl_load, which need none",
-            returncode=1,
-        ) from exc
