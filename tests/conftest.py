@@ -1,22 +1,24 @@
-"""Settings of the tests, and the real servers that they need.
+"""What all tests share, and the real servers that they need.
 
 `scripts/test` starts MariaDB, Redis and Cassandra and exports their addresses. Run by itself, pytest uses SQLite, and
 what needs a server that is not there is skipped, with one loud line at the end; with CI=true that is a failure.
 """
 
 import os
-import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
 
 import pytest
+from django.conf import settings
 
-os.environ.setdefault("CALLCENTERSITE_VAR", tempfile.mkdtemp(prefix="ccs-"))
-os.environ.setdefault("DJANGO_SECRET_KEY", "only-for-tests")
-os.environ.setdefault("GITHUB_TOKEN", "token-of-the-stand-in")
-os.environ.setdefault("ETL_BACKOFF_SECONDS", "0")
-os.environ.setdefault("ETL_BACKOFF_MAX_SECONDS", "0")
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import Service
+from etl_tasks.models import Source
 
 SERVERS = {"DATABASE_URL": "MariaDB or MySQL", "CELERY_BROKER_URL": "Redis", "CASSANDRA_CONTACT_POINTS": "Cassandra"}
 missing = [name for variable, name in SERVERS.items() if not os.environ.get(variable)]
+END = datetime(2026, 3, 20, 1, tzinfo=UTC)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
@@ -27,3 +29,22 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if missing and os.environ.get("CI") == "true":
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session")
+def world() -> World:
+    return World("acme/billing", end=END, days=60)
+
+
+@pytest.fixture
+def github(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+    with StandIn({"acme/billing": world}, clock=END) as stand_in:
+        monkeypatch.setattr(settings, "GITHUB_API_URL", stand_in.url)
+        monkeypatch.setattr(settings, "GITHUB_GRAPHQL_URL", f"{stand_in.url}/graphql")
+        yield stand_in
+
+
+@pytest.fixture
+def billing(db: None) -> Source:
+    service = Service.objects.create(name="billing")
+    return Source.objects.create(name="billing", service=service, kind=Source.Kind.GITHUB, repository="acme/billing")

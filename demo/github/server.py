@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema, graphql_sync
 
-from demo.stand_in.world import World
+from demo.github.world import World
 
 LIMIT = 5000
 LARGEST_PAGE = 100

@@ -4,7 +4,7 @@ from bisect import bisect_right
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from demo.stand_in.rows import Actor, Commit, Deployment, DraftEvent, PullRequest, Review, Status, WorkflowRun
+from demo.github.rows import Actor, Commit, Deployment, DraftEvent, PullRequest, Review, Status, WorkflowRun
 
 DRAFT_EVENTS = {"ready": "ReadyForReviewEvent", "drafted": "ConvertToDraftEvent"}
 

@@ -1,11 +1,11 @@
-"""python -m demo.stand_in --repository acme/billing: serve a generated repository until stopped."""
+"""python -m demo.github --repository acme/billing: serve a generated repository until stopped."""
 
 import argparse
 from datetime import UTC, datetime
 from pathlib import Path
 
-from demo.stand_in.server import StandIn
-from demo.stand_in.world import World
+from demo.github.server import StandIn
+from demo.github.world import World
 
 
 def main() -> None:

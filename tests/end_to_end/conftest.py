@@ -1,0 +1,98 @@
+"""Real worker and beat processes on the servers of this run, over the test database."""
+
+import importlib
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from django.apps import apps
+from django.conf import settings
+from django.db import connection
+
+from callcentersite.celery import app
+from callcentersite.embedded import beat_command, broker_command, processes, worker_command
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import Service
+from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.models import ETLRun, Source
+from tests.conftest import END
+
+PATIENCE_SECONDS = 90
+
+
+class Stack:
+    """One service with its stand-in, its log file and the processes of a test."""
+
+    def __init__(self, folder: Path, github: StandIn, logs: Path) -> None:
+        self.folder, self.github, self.logs = folder, github, logs
+
+    @contextmanager
+    def running(self, *names: str, **env: str) -> Iterator[dict[str, Any]]:
+        commands = {"worker": worker_command(concurrency=1), "beat": beat_command(self.folder)}
+        chosen = {name: commands[name] for name in names or ("worker", "beat")}
+        with processes(chosen, folder=self.folder, env={**self.env(), **env}, cwd=settings.BASE_DIR) as started:
+            yield started
+
+    def env(self) -> dict[str, str]:
+        return {
+            "DATABASE_URL": database_url(),
+            "CELERY_BROKER_URL": settings.CELERY_BROKER_URL,
+            "GITHUB_API_URL": self.github.url,
+            "ETL_CRASH_FOLDER": str(self.folder),
+            "ETL_LOG_LEVEL": "INFO",
+        }
+
+    def wait(self, is_done: Callable[[], bool], what: str) -> None:
+        deadline = time.monotonic() + PATIENCE_SECONDS
+        while not is_done():
+            if time.monotonic() > deadline:
+                log = (self.folder / "worker.log").read_text(errors="replace")[-6000:]
+                pytest.fail(f"{what}: not within {PATIENCE_SECONDS} s\n{list(ETLRun.objects.values())}\n{log}")
+            time.sleep(0.2)
+
+    def wait_for_end(self, count: int = 1) -> None:
+        self.wait(lambda: ETLRun.objects.exclude(status__in=ETLRun.ACTIVE).count() >= count, f"{count} runs ended")
+
+
+def database_url() -> str:
+    values = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{values['NAME']}"
+    return f"mysql://{values['USER']}:{values['PASSWORD']}@{values['HOST']}:{values['PORT']}/{values['NAME']}"
+
+
+@pytest.fixture(scope="session")
+def broker() -> Iterator[None]:
+    """Redis of scripts/services, else the embedded broker."""
+    if not settings.BROKER_IS_EMBEDDED:
+        yield
+        return
+    folder = settings.VAR / "broker"
+    folder.mkdir()
+    with processes({"broker": broker_command(folder, settings.BROKER_SOCKET)}, folder=folder, env={}, cwd=folder):
+        while not settings.BROKER_SOCKET.exists():
+            time.sleep(0.05)
+        yield
+
+
+@pytest.fixture
+def stack(transactional_db: None, broker: None, tmp_path: Path, world: World) -> Iterator[Stack]:
+    importlib.import_module("etl_tasks.migrations.0002_seed_schedule").seed(apps, None)
+    with app.connection_for_write() as connection_to_broker:
+        client: redis.Redis = connection_to_broker.default_channel.client
+        client.flushdb()
+    open_log_store().ensure_schema()
+    logs = tmp_path / "billing.log"
+    service = Service.objects.create(name="billing")
+    Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
+    Source.objects.create(name=f"logs-{os.urandom(4).hex()}", service=service, kind="logs", path=str(logs), log_format="json")
+    Source.objects.update(created_at=END - timedelta(days=400), overdue_alerted_at=END)
+    with StandIn({"acme/billing": world}, clock=END) as github:
+        yield Stack(tmp_path, github, logs)

@@ -1,0 +1,136 @@
+"""The whole road with real processes: beat fires, the worker works, and whatever is killed, the tables come out equal."""
+
+from datetime import timedelta
+
+import pytest
+from django_celery_beat.models import IntervalSchedule, PeriodicTask
+from django_celery_results.models import TaskResult
+
+from demo.github.world import World
+from etl_tasks import pipeline
+from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.models import DeadLetter, ETLRun, Source
+from tests.conftest import END
+from tests.end_to_end.conftest import Stack
+from tests.etl_tasks.test_stages import lines
+from tests.tables import assert_equal_to_truth, facts
+
+pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
+
+
+def every_second(name: str) -> None:
+    """As somebody would in the admin."""
+    second, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
+    entry = PeriodicTask.objects.get(name=name)
+    entry.crontab, entry.interval = None, second
+    entry.save()
+
+
+def a_day_passes() -> None:
+    for run in ETLRun.objects.exclude(logical_date=None).order_by("logical_date"):
+        ETLRun.objects.filter(pk=run.pk).update(logical_date=run.logical_date - timedelta(days=1))
+
+
+def stored_lines() -> list[str]:
+    source = Source.objects.get(kind="logs")
+    events = open_log_store().read(source.name, END - timedelta(days=2), END, limit=10_000)
+    return sorted(event.message for event in events)
+
+
+def test_beat_runs_three_nights_and_only_what_is_new_is_added(stack: Stack, world: World) -> None:
+    stack.github.clock = END - timedelta(days=1)
+    stack.logs.write_text(lines(0, 200))
+    every_second("etl nightly")
+    with stack.running("worker", "beat"):
+        stack.wait_for_end(2)
+        assert_equal_to_truth(world, END - timedelta(days=1))
+        assert stored_lines() == sorted(f"line {i}" for i in range(200))
+
+        stack.github.clock = END
+        with stack.logs.open("a") as file:
+            file.write(lines(200, 250))
+        a_day_passes()
+        stack.wait_for_end(4)
+        assert_equal_to_truth(world, END)
+        assert stored_lines() == sorted(f"line {i}" for i in range(250))
+        before = facts()
+
+        a_day_passes()
+        stack.wait_for_end(6)
+        assert facts() == before
+        assert stored_lines() == sorted(f"line {i}" for i in range(250))
+    assert set(ETLRun.objects.values_list("status", "trigger")) == {("success", "beat")}
+    added = list(ETLRun.objects.order_by("pk").values_list("loaded", flat=True))
+    assert sum(added[:2]) > 500
+    assert 50 < sum(added[2:4]) < 100
+    assert sum(added[4:]) == 0
+    assert TaskResult.objects.filter(task_name="etl.load", status="SUCCESS").exists()
+    assert not DeadLetter.objects.exists()
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "extract.before_page_commit",
+        "extract.after_page_commit",
+        "extract.before_publish",
+        "transform.before_batch",
+        "transform.after_batch",
+        "load.after_sql",
+        "load.after_log_store",
+        "load.before_finish",
+    ],
+)
+def test_a_worker_killed_at_any_point_ends_in_success_with_equal_tables(stack: Stack, world: World, point: str) -> None:
+    stack.logs.write_text(lines(0, 100))
+    name = Source.objects.get(kind="logs").name if point == "load.after_log_store" else "billing"
+    run = pipeline.run_source(name)
+    with stack.running("worker", ETL_CRASH_AT=point) as started:
+        stack.wait(lambda: started["worker"].poll() is not None, f"killed at {point}")
+    with stack.running("worker", "beat"):
+        stack.wait_for_end()
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("success", "")
+    assert run.extracted == run.records_processed == run.loaded + run.skipped
+    if name == "billing":
+        assert_equal_to_truth(world, END)
+        assert facts()["metrics"]
+    else:
+        assert stored_lines() == sorted(f"line {i}" for i in range(100))
+    assert not DeadLetter.objects.exists()
+
+
+def test_github_away_is_retried_by_celery_then_buried_and_the_alert_is_one(stack: Stack) -> None:
+    stack.github.faults = {"outage": True}
+    run = pipeline.run_source("billing")
+    with stack.running("worker"):
+        stack.wait_for_end()
+    run.refresh_from_db()
+    assert (run.status, run.stage, run.attempt) == ("failed", "extract", 4)
+    letter = DeadLetter.objects.get()
+    assert (letter.kind, letter.stage, letter.error) == ("stage", "extract", "GitHub answered HTTP 502")
+    assert (stack.folder / "worker.log").read_text().count("critical_alert") == 1
+
+
+def test_githubs_waiting_time_is_obeyed(stack: Stack, world: World) -> None:
+    stack.github.faults = {"status": 429, "retry_after": 2, "times": 1}
+    run = pipeline.run_source("billing")
+    with stack.running("worker"):
+        stack.wait_for_end()
+    run.refresh_from_db()
+    assert run.status == "success"
+    assert run.duration_seconds is not None
+    assert run.duration_seconds >= 2
+    assert_equal_to_truth(world, END)
+
+
+def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World) -> None:
+    from etl_tasks import ledger
+
+    run = ledger.open_run(Source.objects.get(name="billing"), trigger="shell")  # and no message at all
+    assert run
+    with stack.running("worker", "beat"):
+        stack.wait_for_end()
+    run.refresh_from_db()
+    assert run.status == "success"
+    assert_equal_to_truth(world, END)

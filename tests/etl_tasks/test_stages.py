@@ -1,0 +1,167 @@
+"""A night as plain functions: what is loaded is what the stand-in and the log files hold."""
+
+import json
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import Deployment, DORAMetric
+from etl_tasks import dead_letters, here, ledger
+from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
+from tests.conftest import END
+from tests.tables import assert_equal_to_truth, facts
+
+pytestmark = pytest.mark.django_db
+
+
+def night(source: Source) -> ETLRun:
+    run = ledger.open_run(source, trigger="shell")
+    assert run
+    here.run_rest_here(run.pk)
+    run.refresh_from_db()
+    return run
+
+
+def test_the_first_night_loads_exactly_what_github_holds(billing: Source, github: StandIn, world: World) -> None:
+    run = night(billing)
+    assert run.status == "success", run.error
+    assert run.extracted == run.records_processed == run.loaded + run.skipped
+    assert_equal_to_truth(world, END)
+    assert DORAMetric.objects.filter(metric="change_lead_time", n__gt=0).exists()
+
+
+def test_the_second_night_adds_only_what_is_new_and_the_same_again_changes_nothing(billing: Source, github: StandIn, world: World) -> None:
+    github.clock = END - timedelta(days=1)
+    night(billing)
+    github.clock = END
+    second = night(billing)
+    assert 0 < second.loaded < 40
+    assert_equal_to_truth(world, END)
+    before = facts()
+    third = night(billing)
+    assert third.loaded == 0
+    assert facts() == before
+
+
+def test_thirty_nights_are_the_same_as_one(billing: Source, github: StandIn, world: World) -> None:
+    for days in range(30, -1, -1):
+        github.clock = END - timedelta(days=days)
+        assert night(billing).status == "success"
+    assert_equal_to_truth(world, END)
+
+
+def test_every_second_answer_a_502_loses_nothing(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"every": 2, "status": 502}
+    assert night(billing).status == "success"
+    assert_equal_to_truth(world, END)
+
+
+def test_a_repository_that_does_not_exist_fails_with_a_sentence_and_its_neighbour_goes_on(billing: Source, github: StandIn) -> None:
+    missing = Source.objects.create(name="gone", service=billing.service, kind="github", repository="acme/gone")
+    with pytest.raises(here.StageFailed, match="does not exist, or the token may not read it"):
+        night(missing)
+    assert night(billing).status == "success"
+    letter = DeadLetter.objects.get()
+    assert (letter.source.name, letter.kind, letter.stage) == ("gone", "stage", "extract")
+    assert ETLRun.objects.get(source=missing).status == "failed"
+
+
+def test_a_bad_record_is_buried_once_and_its_neighbours_go_on(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"bad_record": "Deployments"}
+    run = night(billing)
+    assert run.status == "partial"
+    assert run.dead_lettered >= 1
+    letters = DeadLetter.objects.filter(kind="record")
+    assert Deployment.objects.count() == len(world.deployments(END)) - letters.count()
+    letter = letters.first()
+    assert letter
+    assert json.loads(letter.data)["createdAt"] == "not a date"
+    assert "not a date" in letter.error or "datetime" in letter.error
+    with pytest.raises(dead_letters.ReplayFailed):
+        dead_letters.replay(letter, by="test")
+    count = letters.count()
+    night(billing)
+    assert letters.count() == count
+
+
+def test_a_page_that_is_not_json_is_one_letter_and_the_cursor_stays(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"garbage": "PullRequests"}
+    run = night(billing)
+    assert (run.status, run.dead_lettered) == ("partial", 1)
+    assert DeadLetter.objects.get().kind == "page"
+    assert not Cursor.objects.filter(stream="pull_requests").exists()
+    github.faults = {}
+    assert night(billing).status == "success"
+    assert_equal_to_truth(world, END)
+
+
+def test_a_wrong_token_is_not_tried_again(billing: Source, github: StandIn, settings) -> None:
+    settings.GITHUB_TOKEN = "wrong"
+    with pytest.raises(here.StageFailed, match="GITHUB_TOKEN is wrong, expired or revoked"):
+        night(billing)
+    assert github.counts["requests"] == 1
+
+
+def test_a_failed_stage_is_replayed_from_where_it_stood(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"outage": True}
+    with pytest.raises(here.StageFailed):
+        night(billing)
+    letter = DeadLetter.objects.get()
+    with pytest.raises(dead_letters.ReplayFailed):
+        dead_letters.replay(letter, by="test")
+    github.faults = {}
+    letter.refresh_from_db()
+    dead_letters.replay(letter, by="test")
+    letter.refresh_from_db()
+    assert (letter.state, letter.resolved_by) == ("replayed", "test")
+    assert ETLRun.objects.get().status == "success"
+    assert_equal_to_truth(world, END)
+
+
+@pytest.fixture
+def log_file(tmp_path: Path) -> Path:
+    return tmp_path / "billing.log"
+
+
+@pytest.fixture
+def logs(db: None, billing: Source, log_file: Path) -> Source:
+    open_log_store().ensure_schema()
+    return Source.objects.create(name=f"logs-{log_file.parent.name}", service=billing.service, kind="logs", path=str(log_file), log_format="json")
+
+
+def lines(first: int, last: int) -> str:
+    return "".join(f'{{"time": "2026-03-19T10:00:{i % 60:02}.{i:03}Z", "level": "info", "message": "line {i}"}}\n' for i in range(first, last))
+
+
+def stored(source: Source) -> list[str]:
+    return sorted(event.message for event in open_log_store().read(source.name, END - timedelta(days=2), END, limit=10_000))
+
+
+def test_log_lines_are_followed_from_the_last_offset_and_stored_once(logs: Source, log_file: Path) -> None:
+    log_file.write_text(lines(0, 100) + "not JSON\n" + lines(100, 101)[:20])
+    first = night(logs)
+    assert (first.status, first.loaded, first.dead_lettered) == ("partial", 100, 1)
+    assert DeadLetter.objects.get().data == "not JSON"
+    with log_file.open("a") as file:
+        file.write(lines(100, 101)[20:] + lines(101, 150))
+    second = night(logs)
+    assert (second.status, second.loaded) == ("success", 50)
+    assert night(logs).extracted == 0
+    assert stored(logs) == sorted(f"line {i}" for i in range(150))
+
+
+def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs: Source, log_file: Path) -> None:
+    Source.objects.filter(pk=logs.pk).update(log_format="combined")
+    logs.refresh_from_db()
+    log_file.write_text(lines(0, 100))
+    with pytest.raises(here.StageFailed, match="format is set wrongly"):
+        night(logs)
+    letter = DeadLetter.objects.get()
+    assert letter.kind == "stage"
+    Source.objects.filter(pk=logs.pk).update(log_format="json")
+    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    assert stored(logs) == sorted(f"line {i}" for i in range(100))
