@@ -7,11 +7,8 @@ from dora_metrics.calculators.change_lead_time import change_lead_time, lead_tim
 from dora_metrics.calculators.deployment_frequency import deployment_frequency
 from dora_metrics.calculators.deployments import PRODUCTION, STREAM_OF, attempts
 from dora_metrics.calculators.facts import Attempt, Coverage, Facts, MetricValue, Settings
-from dora_metrics.calculators.matching import UNKNOWN_SHA, first_carriers, unknown_shas
+from dora_metrics.calculators.matching import PROXY, UNKNOWN_SHA, first_carriers, unknown_shas
 from dora_metrics.calculators.periods import KINDS, ONE_DAY, Period, joined, local_date, periods_between
-
-# What each source of deployments is known to lack is said with every value made of it.
-PROXY = {"pulls": "proxy_pr_merge"}
 
 
 def metric_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> list[MetricValue]:
@@ -49,8 +46,8 @@ def _until(coverage: Coverage | None, now: datetime) -> Coverage | None:
 
 
 def _flags(attempt: Attempt, source: str, lost: Iterable[Attempt]) -> Iterator[str]:
-    if source in PROXY:
-        yield PROXY[source]
+    if source == "pulls":
+        yield PROXY
     if attempt in lost:
         yield UNKNOWN_SHA
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 
 from dora_metrics.calculators.facts import Coverage, MetricValue, PullRequest, Settings
-from dora_metrics.calculators.matching import TIME_MATCHED, UNKNOWN_SHA, Match
+from dora_metrics.calculators.matching import PROXY, TIME_MATCHED, UNKNOWN_SHA, Match
 from dora_metrics.calculators.percentiles import percentile
-from dora_metrics.calculators.periods import Period, counted_days, is_partial, local_date
+from dora_metrics.calculators.periods import Period, collected_part, is_partial, local_date
 from dora_metrics.calculators.tiers import TIER_YEAR, lead_time_tier
 
 METRIC, UNIT = "change_lead_time", "seconds"
@@ -41,6 +41,8 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
         flags.add("deployed_before_merge")
     if match.how == TIME_MATCHED:
         flags.add(TIME_MATCHED)
+    if match.deployment.pull_request is not None:
+        flags.add(PROXY)
     ready, has_draft = _ready(pull)
     reviewed = _first_review(pull, bots)
     stages = {
@@ -70,14 +72,15 @@ def change_lead_time(
     )
     values = []
     for period in periods:
-        if counted_days(period, coverage, zone) == 0:
+        part = collected_part(period, coverage, zone)
+        if part.days == 0:
             continue
-        found = [one for day, one in _within(by_date, period)]
+        found = [one for day, one in _within(by_date, part)]
         mine = [one for one in found if not is_bots(one.pull, settings.bots)]
         flags = set().union(*(one.flags for one in mine)) if mine else set()
         if 0 < len(mine) < FEW:
             flags.add("low_n")
-        if any(day in period for day in unknown_sha_dates):
+        if any(day in part for day in unknown_sha_dates):
             flags.add(UNKNOWN_SHA)
         seconds = [one.seconds for one in mine]
         p50 = percentile(seconds, 0.5)
@@ -125,10 +128,11 @@ def _stage(stage: str, lead_times: Sequence[LeadTime]) -> dict[str, float | int 
 
 def _ready(pull: PullRequest) -> tuple[datetime, bool]:
     """When it was first ready for review, and whether a draft stage came before."""
-    events = sorted(pull.draft_events, key=lambda event: event.at)
-    if events and events[0].kind == "ready_for_review":
-        return events[0].at, True
-    return pull.created_at, False
+    ready = min((event.at for event in pull.draft_events if event.kind == "ready_for_review"), default=None)
+    drafted = min((event.at for event in pull.draft_events if event.kind == "convert_to_draft"), default=None)
+    if ready is None or (drafted is not None and drafted < ready):
+        return pull.created_at, False
+    return ready, True
 
 
 def _first_review(pull: PullRequest, bots: frozenset[str]) -> datetime | None:

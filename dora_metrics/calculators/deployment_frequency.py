@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 from dora_metrics.calculators.facts import Attempt, Coverage, MetricValue, Settings
 from dora_metrics.calculators.percentiles import percentile
-from dora_metrics.calculators.periods import Period, counted_days, is_partial, local_date, period_of_date, periods_between
+from dora_metrics.calculators.periods import Period, collected_part, is_partial, local_date, period_of_date, periods_between
 from dora_metrics.calculators.tiers import TIER_YEAR, frequency_tier
 
 METRIC, UNIT = "deployment_frequency", "deployments/day"
@@ -30,13 +30,12 @@ def deployment_frequency(
     deploy_dates = sorted(a_day)
     values = []
     for period in periods:
-        first, last = bisect_left(dates, period.start), bisect_left(dates, period.end)
-        days = counted_days(period, coverage, zone)
-        if days == 0:
+        part = collected_part(period, coverage, zone)
+        if part.days == 0:
             continue
+        first, last = bisect_left(dates, part.start), bisect_left(dates, part.end)
         count = last - first
         a_week = None if period.kind == "day" else _deploy_days_a_week(period, deploy_dates, coverage, zone)
-        until = min(period.end, local_date(coverage.until, zone) + timedelta(days=1))
         values.append(
             MetricValue(
                 metric=METRIC,
@@ -46,16 +45,16 @@ def deployment_frequency(
                 period_end=period.end,
                 unit=UNIT,
                 n=count,
-                value=count / days,
+                value=count / part.days,
                 numerator=count,
-                denominator=days,
-                tier=(tier := frequency_tier(a_week, has_recent_deploy_day=_between(deploy_dates, until - RECENT, until) > 0)),
+                denominator=part.days,
+                tier=(tier := frequency_tier(a_week, has_recent_deploy_day=_between(deploy_dates, part.end - RECENT, part.end) > 0)),
                 tier_year=TIER_YEAR if tier else None,
                 is_partial=is_partial(period, coverage, zone),
                 quality_flags=tuple(sorted(set().union(*(flags_of.get(success, set()) for success in successes[first:last])))),
                 details={
                     "deployments": count,
-                    "deploy_days": _between(deploy_dates, period.start, period.end),
+                    "deploy_days": _between(deploy_dates, part.start, part.end),
                     "deploy_days_per_week": a_week,
                 },
             )

@@ -48,14 +48,15 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
     Any success decides, at the first one, whatever follows. Else the last failure, unless it was taken up again
     or its log is that of a cancelled workflow run.
     """
-    statuses = sorted(deployment.statuses, key=lambda status: status.created_at)
+    statuses = sorted(deployment.statuses, key=lambda status: (status.created_at, status.state, status.log_url))
     success = next((status for status in statuses if status.state == "success"), None)
     failures = [status for status in statuses if status.state in FAILED]
     end = success or (failures[-1] if failures else None)
     if end is None:
         return None
     if success is None:
-        is_resumed = any(status.state in RESUMED for status in statuses[statuses.index(end) + 1 :])
+        # GitHub counts in whole seconds: in_progress within the failure's own is not after it.
+        is_resumed = any(status.state in RESUMED and status.created_at > end.created_at for status in statuses)
         if is_resumed or _run_id(end.log_url) in cancelled_runs:
             return None
     return Attempt(
@@ -129,15 +130,18 @@ def _without_retries(found: Sequence[Attempt]) -> list[Attempt]:
     for attempt in found:
         position = last_of.get(attempt.environment)
         before = kept[position] if position is not None else None
-        is_retry = (
-            before is not None and not before.is_success and before.sha == attempt.sha and attempt.finished_at - before.finished_at <= RETRY_WITHIN
-        )
-        if is_retry and before is not None and position is not None:
+        if before is not None and position is not None and _is_retried(before, attempt):
             kept[position] = replace(attempt, ids=(*before.ids, *attempt.ids))
         else:
             last_of[attempt.environment] = len(kept)
             kept.append(attempt)
     return sorted(kept, key=lambda attempt: attempt.order)
+
+
+def _is_retried(before: Attempt, attempt: Attempt) -> bool:
+    """Without a sha nothing says that both were of the same commit."""
+    is_same_commit = bool(before.sha) and before.sha == attempt.sha
+    return not before.is_success and is_same_commit and attempt.finished_at - before.finished_at <= RETRY_WITHIN
 
 
 @lru_cache(maxsize=256)

@@ -112,8 +112,9 @@ class Attempt:
     pull_request: int | None = None  # where merged pull requests stand for deployments: the one that it carries
 
     @property
-    def order(self) -> tuple[datetime, str]:
-        return self.finished_at, self.ids[-1].zfill(20)
+    def order(self) -> tuple[datetime, tuple[str, ...]]:
+        """By finished_at, then id; 9 comes before 10, also as the attempt of a run (123.9, 123.10)."""
+        return self.finished_at, tuple(part.zfill(20) for part in self.ids[-1].split("."))
 
 
 @dataclass(frozen=True, slots=True)

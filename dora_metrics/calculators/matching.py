@@ -1,5 +1,6 @@
 """Which deployment first carried a change: git's history, walked once. docs/metrics.md, "Change lead time"."""
 
+from bisect import bisect_left
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -7,6 +8,7 @@ from dora_metrics.calculators.facts import Attempt, PullRequest
 
 UNKNOWN_SHA = "unknown_sha"
 TIME_MATCHED = "time_matched"
+PROXY = "proxy_pr_merge"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +31,16 @@ def first_carriers(
     by_sha: dict[str, int] = {}
     for position, attempt in enumerate(successes):
         by_sha.setdefault(attempt.sha, position)
-    first_reached = reached_first(successes, parents)
+    first_known = next((position for position, attempt in enumerate(successes) if attempt.sha in parents), len(successes))
+    first_reached, hidden = reached_first(successes, parents)
     found = {}
     for pull in pulls:
         exact = [by_sha[sha] for sha in (pull.merge_sha, pull.head_sha) if sha and sha in by_sha]
         # Where git's history lacks the merge commit, the head stands in.
         stem = pull.merge_sha if pull.merge_sha in parents else pull.head_sha
+        if stem in hidden:
+            # A later rollback to it is not when it was first deployed.
+            exact = [position for position in exact if position <= first_known]
         ranged = first_reached.get(stem)
         candidates = exact if ranged is None else [*exact, ranged]
         if candidates:
@@ -43,11 +49,11 @@ def first_carriers(
     return found
 
 
-def reached_first(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+def reached_first(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, int], set[str]]:
     """Commit to the position of the first success whose sha is it or descends from it; each commit is visited once.
 
     The first success that git knows stands for a history deployed at an unknown time: it carries its very sha only,
-    and the rest of what it reaches is carried by none.
+    and the rest of what it reaches, the second answer, is carried by none.
     """
     reached: dict[str, int] = {}
     hidden: set[str] = set()
@@ -66,7 +72,7 @@ def reached_first(successes: Sequence[Attempt], parents: Mapping[str, tuple[str,
                 reached[sha] = position
             waiting.extend(parents.get(sha, ()))
         is_first = False
-    return reached
+    return reached, hidden
 
 
 def unknown_shas(successes: Iterable[Attempt], parents: Mapping[str, tuple[str, ...]]) -> set[Attempt]:
@@ -77,10 +83,11 @@ def unknown_shas(successes: Iterable[Attempt], parents: Mapping[str, tuple[str, 
 def _by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
     """No attempt has a sha: the first success at or after the merge, unless that is the first of all."""
     found = {}
+    finishes = [attempt.finished_at for attempt in successes]
     for pull in pulls:
         if default_branch and pull.base_branch != default_branch:
             continue
-        position = next((p for p, attempt in enumerate(successes) if attempt.finished_at >= pull.merged_at), None)
-        if position:
+        position = bisect_left(finishes, pull.merged_at)
+        if 0 < position < len(finishes):
             found[pull.number] = Match(successes[position], TIME_MATCHED)
     return found

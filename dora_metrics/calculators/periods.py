@@ -20,6 +20,10 @@ class Period:
     def __contains__(self, day: date) -> bool:
         return self.start <= day < self.end
 
+    @property
+    def days(self) -> int:
+        return (self.end - self.start).days
+
 
 def period_of_date(day: date, kind: str) -> Period:
     """The day, ISO week (from Monday) or month of a local date. Raises ValueError for another kind."""
@@ -64,11 +68,14 @@ def joined(spans: Sequence[Coverage | None]) -> Coverage | None:
     return Coverage(since, until) if since <= until else None
 
 
-def counted_days(period: Period, coverage: Coverage, time_zone: str) -> int:
-    """The local dates of the period that have begun and were collected; the last, unfinished one included."""
-    first = max(period.start, local_date(coverage.since, time_zone))
-    last = min(period.end - ONE_DAY, local_date(coverage.until, time_zone))
-    return max(0, (last - first).days + 1)
+def collected_part(period: Period, coverage: Coverage, time_zone: str) -> Period:
+    """The local dates of the period that have begun and were collected; the last, unfinished one included.
+
+    Facts from outside it may be stored as well (a page holds what it holds): they are not all, so none is counted.
+    """
+    start = max(period.start, local_date(coverage.since, time_zone))
+    end = min(period.end, local_date(coverage.until, time_zone) + ONE_DAY)
+    return Period(start, max(start, end), period.kind)
 
 
 def is_partial(period: Period, coverage: Coverage, time_zone: str) -> bool:

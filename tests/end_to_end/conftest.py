@@ -57,6 +57,11 @@ class Stack:
                 pytest.fail(f"{what}: not within {PATIENCE_SECONDS} s\n{list(ETLRun.objects.values())}\n{log}")
             time.sleep(0.2)
 
+    def wait_for(self, run: ETLRun) -> None:
+        """Until this run has ended; the sweeper may start the night of the other source meanwhile."""
+        self.wait(lambda: ETLRun.objects.exclude(status__in=ETLRun.ACTIVE).filter(pk=run.pk).exists(), f"run {run.pk} ended")
+        run.refresh_from_db()
+
     def wait_for_end(self, count: int = 1) -> None:
         self.wait(lambda: ETLRun.objects.exclude(status__in=ETLRun.ACTIVE).count() >= count, f"{count} runs ended")
 

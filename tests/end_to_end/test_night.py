@@ -88,8 +88,7 @@ def test_a_worker_killed_at_any_point_ends_in_success_with_equal_tables(stack: S
     with stack.running("worker", ETL_CRASH_AT=point) as started:
         stack.wait(lambda: started["worker"].poll() is not None, f"killed at {point}")
     with stack.running("worker", "beat"):
-        stack.wait_for_end()
-    run.refresh_from_db()
+        stack.wait_for(run)
     assert (run.status, run.error) == ("success", "")
     assert run.extracted == run.records_processed == run.loaded + run.skipped
     if name == "billing":
@@ -104,8 +103,7 @@ def test_github_away_is_retried_by_celery_then_buried_and_the_alert_is_one(stack
     stack.github.faults = {"outage": True}
     run = pipeline.run_source("billing")
     with stack.running("worker"):
-        stack.wait_for_end()
-    run.refresh_from_db()
+        stack.wait_for(run)
     assert (run.status, run.stage, run.attempt) == ("failed", "extract", 4)
     letter = DeadLetter.objects.get()
     assert (letter.kind, letter.stage, letter.error) == ("stage", "extract", "GitHub answered HTTP 502")
@@ -116,8 +114,7 @@ def test_githubs_waiting_time_is_obeyed(stack: Stack, world: World) -> None:
     stack.github.faults = {"status": 429, "retry_after": 2, "times": 1}
     run = pipeline.run_source("billing")
     with stack.running("worker"):
-        stack.wait_for_end()
-    run.refresh_from_db()
+        stack.wait_for(run)
     assert run.status == "success"
     assert run.duration_seconds is not None
     assert run.duration_seconds >= 2
@@ -130,7 +127,6 @@ def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World)
     run = ledger.open_run(Source.objects.get(name="billing"), trigger="shell")  # and no message at all
     assert run
     with stack.running("worker", "beat"):
-        stack.wait_for_end()
-    run.refresh_from_db()
+        stack.wait_for(run)
     assert run.status == "success"
     assert_equal_to_truth(world, END)
