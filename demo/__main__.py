@@ -65,7 +65,12 @@ class Demo:
     def write_log(self, day: datetime, count: int) -> None:
         with self.logs.open("a") as file:
             for number in range(count):
-                line = {"time": (day + timedelta(minutes=number)).isoformat(), "level": "info", "logger": "billing", "message": f"invoice {number} sent"}
+                line = {
+                    "time": (day + timedelta(minutes=number)).isoformat(),
+                    "level": "info",
+                    "logger": "billing",
+                    "message": f"invoice {number} sent",
+                }
                 file.write(json.dumps(line) + "\n")
 
     def commands(self) -> dict[str, list[str]]:

@@ -40,7 +40,12 @@ def assert_equal_to_truth(world: World, clock: datetime) -> None:
     ]
     # That a success was superseded later ("inactive") decides nothing and is not asked for again.
     assert [
-        (row["external_id"], row["sha"], row["environment"], [(s["state"], time(s["created_at"])) for s in row["statuses"] if s["state"] != "inactive"])
+        (
+            row["external_id"],
+            row["sha"],
+            row["environment"],
+            [(s["state"], time(s["created_at"])) for s in row["statuses"] if s["state"] != "inactive"],
+        )
         for row in stored["deployments"]
     ] == [
         (

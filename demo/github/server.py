@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any, Self
 from urllib.parse import parse_qs, urlsplit
 
-from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema, build_schema, graphql_sync
+from graphql import (
+    GraphQLError,
+    GraphQLResolveInfo,
+    GraphQLSchema,
+    IntValueNode,
+    OperationDefinitionNode,
+    build_schema,
+    graphql_sync,
+    parse,
+)
 
 from demo.github.world import World
 
@@ -56,8 +65,10 @@ class StandIn:
         self._server.serve_forever()
 
     def query(self, payload: Mapping[str, Any]) -> dict[str, Any]:
+        price = cost(str(payload.get("query")), payload.get("variables") or {})
+        self.counts["points"] += price
         result = graphql_sync(
-            self.schema, str(payload.get("query")), root_value={"stand_in": self}, variable_values=payload.get("variables"), context_value=self
+            self.schema, str(payload.get("query")), root_value={"price": price}, variable_values=payload.get("variables"), context_value=self
         )
         answer: dict[str, Any] = {"data": result.data}
         if result.errors:
@@ -94,8 +105,28 @@ def _repository(_: Any, info: GraphQLResolveInfo, owner: str, name: str) -> dict
     }
 
 
-def _rate_limit(_: Any, info: GraphQLResolveInfo) -> dict[str, Any]:
-    return {"cost": 1, "limit": LIMIT, "remaining": LIMIT - info.context.counts["points"], "resetAt": "2100-01-01T00:00:00Z"}
+def cost(query: str, variables: Mapping[str, Any]) -> int:
+    """GitHub's published formula: the requests that all connections amount to, by hundreds, at least 1."""
+    try:
+        operation = next(node for node in parse(query).definitions if isinstance(node, OperationDefinitionNode))
+    except (GraphQLError, StopIteration):
+        return 1
+    return max(1, round(sum(_requests(field, variables, parents=1) for field in operation.selection_set.selections) / 100))
+
+
+def _requests(node: Any, variables: Mapping[str, Any], *, parents: int) -> int:
+    """A connection is asked once for each parent; each of its `first` records is a parent of what lies below."""
+    first = next((argument.value for argument in getattr(node, "arguments", None) or () if argument.name.value == "first"), None)
+    here, below = 0, parents
+    if first is not None:
+        here = parents
+        below = parents * int(first.value if isinstance(first, IntValueNode) else variables[first.name.value])
+    selections = node.selection_set.selections if node.selection_set else ()
+    return here + sum(_requests(field, variables, parents=below) for field in selections)
+
+
+def _rate_limit(root: Any, info: GraphQLResolveInfo) -> dict[str, Any]:
+    return {"cost": root["price"], "limit": LIMIT, "remaining": LIMIT - info.context.counts["points"], "resetAt": "2100-01-01T00:00:00Z"}
 
 
 def _pull_requests(repository: dict[str, Any], info: GraphQLResolveInfo, **arguments: Any) -> dict[str, Any]:
@@ -127,7 +158,8 @@ def _connection(rows: list[dict[str, Any]], key: str, *, first: int = 10, after:
 def _object(repository: dict[str, Any], info: GraphQLResolveInfo, expression: str) -> dict[str, Any] | None:
     world = repository["world"]
     oid = world.head(info.context.clock) if expression == "HEAD" else expression
-    return {**world.commit_row(world.commits[oid]), "world": world} if oid in world.commits else None
+    commit = world.commits.get(oid)
+    return {**world.commit_row(commit), "world": world} if commit and commit.committed <= info.context.clock else None
 
 
 def _history(commit: dict[str, Any], info: GraphQLResolveInfo, first: int = 10, after: str | None = None) -> dict[str, Any]:
@@ -189,8 +221,9 @@ class _Handler(BaseHTTPRequestHandler):
         chosen = runs[(page - 1) * size : page * size]
         body = json.dumps({"total_count": len(runs), "workflow_runs": chosen}).encode()
         etag = f'W/"{hashlib.sha256(body).hexdigest()}"'
-        if self.headers.get("If-None-Match") == etag:
+        if self.headers.get("If-None-Match") == etag:  # costs nothing
             return self._send(304, b"", {"ETag": etag})
+        self.stand_in.counts["points"] += 1
         headers = {"ETag": etag}
         if page * size < len(runs):
             address = self.path.partition("&page=")[0]
@@ -202,7 +235,6 @@ class _Handler(BaseHTTPRequestHandler):
         stand_in = self.stand_in
         with stand_in.lock:
             stand_in.counts["requests"] += 1
-            stand_in.counts["points"] += 1
             stand_in.counts[operation] += 1
             faults, number = stand_in.faults, stand_in.counts["requests"]
             if faults.get("times") == 0:

@@ -36,7 +36,9 @@ def test_statuses_end_a_deployment(states, is_success, minute):
     assert (attempt.is_success, attempt.started_at, attempt.finished_at) == (is_success, at(0), at(0, minutes=minute))
 
 
-@pytest.mark.parametrize("states", [["inactive"], ["pending"], ["in_progress", "inactive"], *(["failure", s] for s in ("pending", "queued", "waiting", "in_progress"))])
+@pytest.mark.parametrize(
+    "states", [["inactive"], ["pending"], ["in_progress", "inactive"], *(["failure", s] for s in ("pending", "queued", "waiting", "in_progress"))]
+)
 def test_statuses_that_decide_nothing_make_no_attempt(states):
     assert finished(deployment(1, "a", at(0), *states)) is None
 
