@@ -12,9 +12,10 @@ from tests.dora_metrics.calculators.examples import DAY, HOUR, at, covering, dep
 
 GITHUB = Settings(deployments_from="github", default_branch="main")
 HOUR_S, DAY_S = 3600.0, 86400.0
+NEXT_DAY, LATER = at(1), at(400)
 
 
-def deployed(one, finished_at=at(1), *, how="sha", bots=frozenset()):
+def deployed(one, finished_at=NEXT_DAY, *, how="sha", bots=frozenset()):
     return lead_time(one, Match(success(1, one.merge_sha, finished_at), how), bots=bots)
 
 
@@ -34,12 +35,12 @@ def drafted(moment):
     return DraftEvent("convert_to_draft", moment)
 
 
-def value(kind="month", start=date(2026, 1, 1), *, settings=GITHUB, now=at(400), environment="production", **changed):
+def value(kind="month", start=date(2026, 1, 1), *, settings=GITHUB, now=LATER, environment="production", **changed):
     values = metric_values(facts(**changed), settings, now=now, environment=environment)
     return next(v for v in values if (v.metric, v.period_kind, v.period_start) == ("change_lead_time", kind, start))
 
 
-def history(*pulls, deploy_at=at(1), **changed):
+def history(*pulls, deploy_at=NEXT_DAY, **changed):
     """Deployed together, after a first deployment that carries none of them."""
     shas = ["a", *(one.merge_sha for one in pulls)]
     return {"deployments": (deployment(1, "a", at(0)), deployment(2, shas[-1], deploy_at)), "pull_requests": pulls, "parents": line(*shas)} | changed

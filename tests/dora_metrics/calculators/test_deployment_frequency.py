@@ -7,9 +7,10 @@ from dora_metrics.calculators.facts import Settings
 from tests.dora_metrics.calculators.examples import at, covering, deployment, facts, pull
 
 GITHUB = Settings(deployments_from="github", default_branch="main")
+LATER = at(400)
 
 
-def frequency(kind, start, *, settings=GITHUB, now=at(400), **changed):
+def frequency(kind, start, *, settings=GITHUB, now=LATER, **changed):
     values = metric_values(facts(**changed), settings, now=now)
     return next(v for v in values if (v.metric, v.period_kind, v.period_start) == ("deployment_frequency", kind, start))
 
@@ -91,10 +92,10 @@ def test_a_running_week_has_no_deploy_days_a_week():
 
 
 def test_a_deploy_day_in_the_31_days_to_the_period_s_end_is_medium_at_least():
-    week = date(2026, 2, 23)  # ends on 1 March, its 31 days begin on 29 January
+    week = date(2026, 2, 23)  # its last day is 1 March, its 31 days begin on 30 January
     span = covering(at(0), at(90))
-    assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 29, tzinfo=UTC)),), coverage=span).tier == "medium"
-    assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 28, 23, tzinfo=UTC)),), coverage=span).tier == "low"
+    assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 30, tzinfo=UTC)),), coverage=span).tier == "medium"
+    assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 29, 23, tzinfo=UTC)),), coverage=span).tier == "low"
 
 
 @pytest.mark.parametrize(
