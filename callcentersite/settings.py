@@ -256,6 +256,6 @@ LOGGING = {
         "etl_tasks": {"level": env.str("ETL_LOG_LEVEL", default="INFO")},
         "dora_metrics": {"level": env.str("ETL_LOG_LEVEL", default="INFO")},
         "celery": {"level": "INFO"},
-        "cassandra": {"level": "ERROR"},  # its reconnection warnings repeat what the stage's error says
+        "cassandra": {"level": "CRITICAL"},  # its warnings and tracebacks repeat what the stage's error says
     },
 }

@@ -3,6 +3,7 @@
 from datetime import timedelta
 
 import pytest
+from django.conf import settings
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
@@ -14,6 +15,7 @@ from tests.conftest import END
 from tests.end_to_end.conftest import Stack
 from tests.etl_tasks.test_stages import lines
 from tests.tables import assert_equal_to_truth, facts
+from tests.tcp_proxy import Proxy
 
 pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
 
@@ -130,3 +132,18 @@ def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World)
         stack.wait_for(run)
     assert run.status == "success"
     assert_equal_to_truth(world, END)
+
+
+@pytest.mark.skipif(not settings.CASSANDRA_CONTACT_POINTS, reason="no Cassandra: see the line at the end")
+def test_cassandra_away_during_load_and_back_loses_no_event(stack: Stack) -> None:
+    stack.logs.write_text(lines(0, 300))
+    run = pipeline.run_source(Source.objects.get(kind="logs").name)
+    with Proxy(settings.CASSANDRA_PORT) as cassandra:
+        cassandra.cut()
+        with stack.running("worker", CASSANDRA_PORT=str(cassandra.port)):
+            stack.wait(lambda: "retry: Retry in" in (stack.folder / "worker.log").read_text(), "load retried")
+            assert ETLRun.objects.get(pk=run.pk).stage == "load"
+            cassandra.open()
+            stack.wait_for(run)
+    assert (run.status, run.loaded) == ("success", 300)
+    assert stored_lines() == sorted(f"line {i}" for i in range(300))

@@ -1,0 +1,113 @@
+"""Wrong input to every command: one sentence, the documented exit status, no traceback."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from django.conf import settings
+
+EMPTY = {"DATABASE_URL": "", "CELERY_BROKER_URL": "", "CASSANDRA_CONTACT_POINTS": "", "GITHUB_API_URL": "http://127.0.0.1:9", "GITHUB_GRAPHQL_URL": ""}
+
+
+@pytest.fixture(scope="module")
+def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("v")
+    assert manage(folder, "migrate", "--verbosity", "0").returncode == 0
+    assert manage(folder, "add_service", "billing", "--repository", "acme/billing").returncode == 0
+    return folder
+
+
+def manage(var: Path, *words: str, **env: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in {**os.environ, **EMPTY, **env}.items() if value}
+    environment["CALLCENTERSITE_VAR"] = str(var)
+    return subprocess.run([sys.executable, "manage.py", *words], cwd=settings.BASE_DIR, env=environment, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.parametrize(
+    ("words", "status", "sentence"),
+    [
+        ("add_service 'a/b' --repository acme/billing", 2, "cannot be a service's name"),
+        ("add_service billing --repository billing", 2, "write it as owner/name"),
+        ("add_service billing --repository acme/billing --production (", 2, "is no regular expression"),
+        ("add_service billing --repository acme/billing --deployments jenkins", 2, "invalid choice"),
+        ("add_service billing", 2, "--repository"),
+        ("add_service billing --repository acme/billing --colour red", 2, "unrecognized arguments"),
+        ("add_log_source x --service nobody --path *.log --format json", 2, "there is no service 'nobody'"),
+        ("add_log_source x --service billing --path *.log --format xml", 2, "invalid choice"),
+        ("add_log_source billing --service billing --path *.log --format json", 2, "exists already"),
+        ("etl_run --source nobody", 4, "there is no source 'nobody'"),
+        ("etl_run --since yesterday", 4, "write it as 2026-02-28"),
+        ("etl_run", 1, "the broker cannot be reached"),
+        ("etl_extract --source nobody", 2, "there is no source 'nobody'"),
+        ("etl_extract --run 99", 1, "there is no run 99"),
+        ("etl_transform --run 99", 2, "there is no run 99"),
+        ("etl_load --run 99", 3, "there is no run 99"),
+        ("etl_status --run 99", 2, "there is no run 99"),
+        ("dead_letters replay 99", 2, "there is no dead letter 99"),
+        ("dead_letters replay", 2, "say which letters"),
+        ("dead_letters burn", 2, "invalid choice"),
+        ("dead_letters list --source nobody", 2, "there is no source 'nobody'"),
+        ("dora_report --service nobody", 2, "there is no service 'nobody'"),
+        ("dora_report --from 2026-13-01", 2, "write it as 2026-02-28"),
+        ("dora_report --from 2026-02-01 --to 2026-01-01", 2, "the period would end before it starts"),
+    ],
+)
+def test_wrong_input_is_one_sentence_and_its_status(var: Path, words: str, status: int, sentence: str) -> None:
+    done = manage(var, *words.split())
+    assert done.returncode == status, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("env", "words", "status", "sentence"),
+    [
+        ({"DATABASE_URL": "mysql://x:y@127.0.0.1:9/z"}, "etl_status", 1, "the database cannot be reached"),
+        ({"DATABASE_URL": "mysql://x:y@127.0.0.1:9/z"}, "etl_load", 3, "the database cannot be reached"),
+        ({"DATABASE_URL": "postgres://x@y/z"}, "etl_status", 1, "names neither MySQL nor SQLite"),
+        ({"DATABASE_URL": "mysql://x:y@127.0.0.1:9/z", "DJANGO_SECRET_KEY": ""}, "etl_status", 1, "DJANGO_SECRET_KEY is empty"),
+        ({"ETL_MAX_ATTEMPTS": "three"}, "etl_status", 1, "give a whole number"),
+        ({"ETL_TIME_ZONE": "Mars/Olympus"}, "etl_status", 1, "is no IANA time zone"),
+        ({"ETL_SCHEDULE": "at night"}, "check", 1, "is no crontab line"),
+        ({"GITHUB_API_URL": "http://github.example"}, "check", 1, "over plain http"),
+        ({"GITHUB_TOKEN": ""}, "etl_extract", 1, "GITHUB_TOKEN is empty"),
+        ({"GITHUB_TOKEN_FILE": "/nowhere/token"}, "etl_status", 1, "cannot be read"),
+        ({"CASSANDRA_CONTACT_POINTS": "127.0.0.1", "CASSANDRA_PORT": "9"}, "init_log_store", 1, "Cassandra"),
+    ],
+)
+def test_a_setting_that_cannot_work_is_one_sentence(var: Path, env: dict[str, str], words: str, status: int, sentence: str) -> None:
+    done = manage(var, *words.split(), **env)
+    assert done.returncode == status, done.stderr
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_no_tables_is_one_sentence(tmp_path: Path) -> None:
+    done = manage(tmp_path, "etl_status")
+    assert (done.returncode, "run `python manage.py migrate`" in done.stderr) == (1, True)
+
+
+def test_an_unreadable_log_file_fails_its_stage_with_a_sentence(var: Path, tmp_path: Path) -> None:
+    manage(var, "add_log_source", "nothing", "--service", "billing", "--path", str(tmp_path / "none*.log"), "--format", "json")
+    done = manage(var, "etl_extract", "--source", "nothing")
+    assert done.returncode == 1
+    assert "none*.log" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_pipeline_script_exits_by_the_stage_that_failed(var: Path) -> None:
+    environment = {name: value for name, value in {**os.environ, **EMPTY}.items() if value} | {"CALLCENTERSITE_VAR": str(var), "PYTHON": sys.executable}
+    done = subprocess.run([settings.BASE_DIR / "scripts/run_etl_pipeline.sh"], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_reports_are_json_for_machines(var: Path) -> None:
+    report = json.loads(manage(var, "dora_report", "--service", "billing", "--from", "2026-01-01", "--to", "2026-02-01", "--format", "json").stdout)
+    [period] = report["periods"]
+    assert period["change_lead_time"]["p50"] is None
+    assert period["quality_flags"] == ["not_collected"]
+    assert isinstance(json.loads(manage(var, "etl_status", "--json").stdout)["sources"], list)
