@@ -9,7 +9,13 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-EMPTY = {"DATABASE_URL": "", "CELERY_BROKER_URL": "", "CASSANDRA_CONTACT_POINTS": "", "GITHUB_API_URL": "http://127.0.0.1:9", "GITHUB_GRAPHQL_URL": ""}
+EMPTY = {
+    "DATABASE_URL": "",
+    "CELERY_BROKER_URL": "",
+    "CASSANDRA_CONTACT_POINTS": "",
+    "GITHUB_API_URL": "http://127.0.0.1:9",
+    "GITHUB_GRAPHQL_URL": "",
+}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +105,10 @@ def test_an_unreadable_log_file_fails_its_stage_with_a_sentence(var: Path, tmp_p
 
 
 def test_the_pipeline_script_exits_by_the_stage_that_failed(var: Path) -> None:
-    environment = {name: value for name, value in {**os.environ, **EMPTY}.items() if value} | {"CALLCENTERSITE_VAR": str(var), "PYTHON": sys.executable}
+    environment = {name: value for name, value in {**os.environ, **EMPTY}.items() if value} | {
+        "CALLCENTERSITE_VAR": str(var),
+        "PYTHON": sys.executable,
+    }
     done = subprocess.run([settings.BASE_DIR / "scripts/run_etl_pipeline.sh"], env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 1, done.stderr
     assert "Traceback" not in done.stderr
