@@ -192,7 +192,7 @@ def clear(folder: Path) -> None:
     """The last demo's files, unless it still runs."""
     with processes({}, folder=folder, env={}, cwd=folder):
         for path in sorted(folder.rglob("*"), reverse=True):
-            if path.name != "processes.pid":
+            if path != folder / "processes.pid":
                 path.rmdir() if path.is_dir() else path.unlink()
 
 
