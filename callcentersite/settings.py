@@ -42,6 +42,23 @@ def flag(name: str, default: bool = False) -> bool:
     return raw in {"1", "true", "yes", "on"}
 
 
+def github_credential(suffix: str) -> dict[str, str]:
+    return {
+        "token": secret(f"GITHUB_TOKEN{suffix}"),
+        "app_id": env.str(f"GITHUB_APP_ID{suffix}", default="").strip(),
+        # One line of a .env file may hold it, with \\n for its line ends.
+        "private_key": secret(f"GITHUB_APP_PRIVATE_KEY{suffix}").replace("\\n", "\n"),
+        "installation_id": env.str(f"GITHUB_APP_INSTALLATION_ID{suffix}", default="").strip(),
+    }
+
+
+def github_credential_names() -> set[str]:
+    found = {""}
+    for prefix in ("GITHUB_TOKEN_", "GITHUB_APP_ID_"):
+        found |= {name.removeprefix(prefix).removesuffix("_FILE") for name in os.environ if name.startswith(prefix)}
+    return found - {"FILE"}
+
+
 def kept_secret_key(path: Path) -> str:
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -226,9 +243,12 @@ except Exception as exc:
 
 # --- GitHub -----------------------------------------------------------------------------------------------------
 GITHUB_API_URL = env.str("GITHUB_API_URL", default="https://api.github.com").rstrip("/")
-GITHUB_TOKEN = secret("GITHUB_TOKEN")
+# The token, or the GitHub App, of all sources; and those of single sources, by the name behind the last "_" of GITHUB_TOKEN_NAME.
+GITHUB_CREDENTIALS = {name: github_credential(f"_{name}" if name else "") for name in github_credential_names()}
 GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # a stand-in on another host; a token over http can be read by everybody
-GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1)
+GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1)  # at most; GitHub allows 100
+GITHUB_LANES = number("GITHUB_LANES", 4, minimum=1)  # streams of a source that are read side by side
+GITHUB_RESERVE_SHARE = number("GITHUB_RESERVE_PERCENT", 10) / 100  # of the hour's budget, kept for people
 GITHUB_TIMEOUT_SECONDS = number("GITHUB_TIMEOUT_SECONDS", 30, minimum=1)
 GITHUB_GRAPHQL_URL = env.str("GITHUB_GRAPHQL_URL", default="")
 if not GITHUB_GRAPHQL_URL:

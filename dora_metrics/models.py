@@ -5,6 +5,7 @@ from django.db import models
 
 PRODUCTION = r"(?i)^(prod|production|live)([-_ /].*)?$"
 DEPLOY_WORKFLOW = r"(?i)deploy"
+INCIDENT_LABEL = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
 
 
 def validate_pattern(pattern: str) -> None:
@@ -21,8 +22,9 @@ class Service(models.Model):
     """The unit that a metric belongs to."""
 
     class DeploymentsFrom(models.TextChoices):
-        AUTO = "auto", "the first of GitHub Deployments, workflow runs, merged pull requests that has any"
+        AUTO = "auto", "the first of these that has any"
         GITHUB = "github", "GitHub Deployments"
+        RELEASES = "releases", "releases"
         WORKFLOWS = "workflows", "workflow runs"
         PULLS = "pulls", "merged pull requests"
 
@@ -33,6 +35,17 @@ class Service(models.Model):
     deployments_from = models.CharField(max_length=20, choices=DeploymentsFrom, default=DeploymentsFrom.AUTO)
     workflow = models.CharField(
         max_length=200, default=DEPLOY_WORKFLOW, validators=[validate_pattern], help_text="name or path of a deploying workflow (regex)"
+    )
+    prereleases = models.BooleanField(default=False, help_text="releases marked as prereleases are deployments too")
+    incident_label = models.CharField(
+        max_length=200,
+        default=INCIDENT_LABEL,
+        blank=True,
+        validators=[validate_pattern],
+        help_text="issues with such a label are incidents (regex); empty: no issues are collected",
+    )
+    path = models.CharField(
+        max_length=200, blank=True, help_text="only pull requests that change a matching file count; * inside a folder, ** across folders"
     )
     bots = models.JSONField(default=list, blank=True, help_text="logins to be taken for bots, beside those that GitHub marks")
     default_branch = models.CharField(max_length=250, blank=True, help_text="as GitHub last told")
@@ -61,6 +74,7 @@ class Deployment(Fact):
     """A GitHub deployment with its status history; what counts as an attempt is the calculators' business."""
 
     external_id = models.BigIntegerField(help_text="GitHub's database id")
+    node_id = models.CharField(max_length=100, blank=True, help_text="GitHub's global id, by which it is asked for again")
     environment = models.CharField(max_length=255)
     sha = models.CharField(max_length=64)
     ref = models.CharField(max_length=255, blank=True)
@@ -85,6 +99,7 @@ class WorkflowRun(Fact):
     """One attempt of a GitHub Actions run."""
 
     external_id = models.BigIntegerField()
+    node_id = models.CharField(max_length=100, blank=True)
     attempt = models.PositiveIntegerField()
     name = models.CharField(max_length=255, blank=True)
     path = models.CharField(max_length=500, blank=True)
@@ -127,11 +142,15 @@ class Change(Fact):
     deletions = models.PositiveIntegerField(default=0)
     changed_files = models.PositiveIntegerField(default=0)
     labels = models.JSONField(default=list)
-    commits = models.JSONField(default=list, help_text='[{"sha", "authored_at"}, …]: the first hundred')
+    # Of these three lists a hundred are read, and the rest where a metric needs it; fewer than counted is a cut list.
+    commits = models.JSONField(default=list, help_text='[{"sha", "authored_at"}, …]')
     commit_count = models.PositiveIntegerField(default=0)
-    reviews = models.JSONField(default=list, help_text='[{"login", "is_bot", "submitted_at"}, …]: the first fifty')
+    reviews = models.JSONField(default=list, help_text='[{"login", "is_bot", "submitted_at"}, …]')
     review_count = models.PositiveIntegerField(default=0)
+    paths = models.JSONField(default=list, help_text="changed files, where the service has a path filter")
     draft_events = models.JSONField(default=list, help_text='[{"kind", "at"}, …]')
+    closes = models.JSONField(default=list, help_text='[{"repository", "number"}, …]: issues that its merge closes')
+    revert_signs = models.JSONField(default=dict, help_text='{"pull", "branch", "sha", "title"}: what says that it reverts something')
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["service", "number"], name="change_once")]
@@ -155,6 +174,52 @@ class Commit(Fact):
 
     def __str__(self) -> str:
         return self.sha[:10]
+
+
+class Issue(Fact):
+    """An issue, no pull request; whether it is an incident is decided by its labels and the service's setting."""
+
+    number = models.PositiveIntegerField()
+    external_id = models.BigIntegerField(null=True)
+    title = models.TextField(blank=True)
+    state = models.CharField(max_length=10)
+    state_reason = models.CharField(max_length=30, blank=True, help_text="completed, not_planned, duplicate, reopened")
+    author = models.CharField(max_length=100, blank=True)
+    labels = models.JSONField(default=list, help_text="the ones it has now")
+    created_at = models.DateTimeField()
+    closed_at = models.DateTimeField(null=True, help_text="when it was last closed; empty while it is open")
+    version_at = models.DateTimeField(help_text="updatedAt")
+    events = models.JSONField(default=list, help_text='[{"kind": "closed" or "reopened", "at"}, …]')
+    links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: what its body names as the cause')
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "number"], name="issue_once")]
+        indexes = [models.Index(fields=["service", "created_at"], name="issue_by_time")]
+
+    def __str__(self) -> str:
+        return f"#{self.number} {self.title}"[:100]
+
+
+class Release(Fact):
+    """A release, drafts included."""
+
+    external_id = models.BigIntegerField()
+    node_id = models.CharField(max_length=100, blank=True)
+    tag = models.CharField(max_length=255)
+    name = models.TextField(blank=True)
+    sha = models.CharField(max_length=64, blank=True, help_text="the tag's commit; empty while there is no tag")
+    is_draft = models.BooleanField(default=False)
+    is_prerelease = models.BooleanField(default=False)
+    created_at = models.DateTimeField()
+    published_at = models.DateTimeField(null=True)
+    version_at = models.DateTimeField(help_text="updatedAt")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "external_id"], name="release_once")]
+        indexes = [models.Index(fields=["service", "created_at"], name="release_by_time")]
+
+    def __str__(self) -> str:
+        return self.tag
 
 
 class Coverage(models.Model):

@@ -9,13 +9,16 @@ from dora_metrics.calculators.facts import (
     Facts,
     GithubDeployment,
     PullRequest,
+    Release,
     Review,
     Settings,
     Status,
     WorkflowRun,
 )
+from dora_metrics.calculators.path_filter import path_filter
 from dora_metrics.models import Change, Commit, Deployment, Service
 from dora_metrics.models import Coverage as CoverageRow
+from dora_metrics.models import Release as ReleaseRow
 from dora_metrics.models import WorkflowRun as WorkflowRunRow
 
 ROWS_AT_ONCE = 2000
@@ -27,13 +30,15 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
         production=service.production,
         deployments_from=service.deployments_from,
         workflow=service.workflow,
+        prereleases=service.prereleases,
         bots=frozenset(service.bots),
         default_branch=service.default_branch,
     )
 
 
 def facts_of(service: Service) -> Facts:
-    """All of them, in five queries: matching a change needs the whole history."""
+    """All of them, in seven queries: matching a change needs the whole history. A path filter leaves other changes out."""
+    is_on_path = path_filter(service.path)
     return Facts(
         deployments=tuple(
             GithubDeployment(
@@ -64,6 +69,16 @@ def facts_of(service: Service) -> Facts:
                 *("external_id", "attempt", "name", "path", "branch", "event", "sha", "conclusion", "started_at", "version_at"),
             )
         ),
+        releases=tuple(
+            Release(
+                id=str(row["external_id"]),
+                sha=row["sha"],
+                is_draft=row["is_draft"],
+                is_prerelease=row["is_prerelease"],
+                published_at=row["published_at"],
+            )
+            for row in _rows(ReleaseRow, service, "external_id", "sha", "is_draft", "is_prerelease", "published_at")
+        ),
         pull_requests=tuple(
             PullRequest(
                 number=row["number"],
@@ -82,9 +97,9 @@ def facts_of(service: Service) -> Facts:
                 Change,
                 service,
                 *("number", "author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at"),
-                *("commits", "reviews", "draft_events"),
+                *("commits", "reviews", "draft_events", "paths"),
             )
-            if row["merged_at"]
+            if row["merged_at"] and is_on_path(row["paths"])
         ),
         parents={row["sha"]: tuple(row["parents"]) for row in _rows(Commit, service, "sha", "parents")},
         coverage={row.stream: Coverage(row.since, row.until) for row in CoverageRow.objects.filter(service=service)},

@@ -4,10 +4,12 @@ from typing import Any
 
 from django.contrib import admin, messages
 from django.db.models import QuerySet
+from django.forms import ModelForm
 from django.http import HttpRequest
 
 from etl_tasks import dead_letters, pipeline
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
+from etl_tasks.sources.registry import adapter_of
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -25,11 +27,25 @@ class ReadOnly(admin.ModelAdmin):
 
 @admin.register(Source)
 class SourceAdmin(admin.ModelAdmin):
-    list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_enabled")
+    list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_archived", "is_enabled")
+    readonly_fields = ("repository_id", "is_archived", "is_private")
     list_filter = ("kind", "is_enabled")
     list_select_related = ("service",)
     search_fields = ("name", "repository")
-    actions = ("run_now",)
+    actions = ("run_now", "test_connection")
+
+    def save_model(self, request: HttpRequest, obj: Source, form: ModelForm, change: bool) -> None:
+        if change and "repository" in form.changed_data:
+            repository, obj.repository = obj.repository, form.initial["repository"]
+            obj.point_at(repository)
+        super().save_model(request, obj, form, change)
+
+    @admin.action(description="Test connection", permissions=["change"])
+    def test_connection(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
+        for source in queryset:
+            found = adapter_of(source).check(source)
+            say = messages.success if found.can_be_read else messages.error
+            say(request, f"{source}: {' '.join(found.sentences)}")
 
     @admin.action(description="Run now", permissions=["change"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:

@@ -147,7 +147,7 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
     if bad or not chosen:
         raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
     good = [one.fact for one in chosen if isinstance(one, Good)]
-    kind = adapter.fact(page.stream)
+    kind = adapter.fact(page.stream, page.context)
     if kind == "log_event":
         open_log_store().write([msgspec.convert(fact, LogEvent) for fact in good])
         return

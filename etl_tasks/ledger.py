@@ -4,6 +4,7 @@ import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError, transaction
@@ -29,7 +30,7 @@ def grace() -> timedelta:
     return timedelta(seconds=settings.ETL_GRACE_SECONDS)
 
 
-def open_run(source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, str | bool] | None = None) -> ETLRun | None:
+def open_run(source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, Any] | None = None) -> ETLRun | None:
     """Create the run; None if that night exists already or another run of the source is active."""
     try:
         with transaction.atomic():

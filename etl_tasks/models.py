@@ -2,6 +2,7 @@
 
 import zlib
 
+from django.core.validators import RegexValidator
 from django.db import models
 
 from dora_metrics.models import Service
@@ -22,6 +23,16 @@ class Source(models.Model):
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="sources")
     kind = models.CharField(max_length=10, choices=Kind)
     repository = models.CharField(max_length=200, blank=True, help_text="owner/name, of a GitHub source")
+    repository_id = models.BigIntegerField(null=True, blank=True, editable=False, help_text="by which a renamed repository is followed")
+    repository_node_id = models.CharField(max_length=100, blank=True, editable=False)
+    is_archived = models.BooleanField(default=False, editable=False, help_text="as GitHub last told")
+    is_private = models.BooleanField(null=True, editable=False, help_text="as GitHub last told")
+    credential = models.CharField(
+        max_length=50,
+        blank=True,
+        validators=[RegexValidator(r"^[A-Z][A-Z0-9_]*\Z", "capital letters, digits and _, as in the name of a variable")],
+        help_text="empty for GITHUB_TOKEN or the GitHub App of the environment; X for GITHUB_TOKEN_X, or GITHUB_APP_ID_X and its fellows",
+    )
     path = models.CharField(max_length=500, blank=True, help_text="glob of the files, of a log source")
     log_format = models.CharField(max_length=10, choices=LogFormat, blank=True)
     is_enabled = models.BooleanField(default=True)
@@ -33,6 +44,13 @@ class Source(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def point_at(self, repository: str) -> None:
+        """Read another repository from its beginning; the name that it has already changes nothing. Not saved here."""
+        if repository != self.repository:
+            self.repository, self.repository_id, self.repository_node_id = repository, None, ""
+            if self.pk:
+                self.cursors.all().delete()
 
 
 class Cursor(models.Model):
@@ -84,7 +102,7 @@ class ETLRun(models.Model):
     active_for = models.OneToOneField(Source, null=True, blank=True, on_delete=models.SET_NULL, related_name="active_run", editable=False)
     logical_date = models.DateField(null=True, blank=True, help_text="the night it stands for; empty if a person asked")
     trigger = models.CharField(max_length=10, choices=Trigger)
-    options = models.JSONField(default=dict, blank=True, help_text="since, until, full")
+    options = models.JSONField(default=dict, blank=True, help_text="since, until, full; news: what a survey of many sources said")
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.EXTRACT)
     attempt = models.PositiveIntegerField(default=0, help_text="grows with every claim: later writes of an earlier holder are refused")

@@ -2,6 +2,7 @@
 
 from datetime import date, datetime
 from functools import partial
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from celery import chain, current_app
@@ -12,6 +13,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from etl_tasks import ledger, tasks
 from etl_tasks.models import ETLRun, Source
+from etl_tasks.sources.registry import survey
 
 
 class SourceBusy(Exception):
@@ -47,13 +49,19 @@ def run_source(
     trigger: str = ETLRun.Trigger.SHELL,
     logical_date: date | None = None,
     since: datetime | None = None,
+    until: datetime | None = None,
     is_full: bool = False,
 ) -> ETLRun:
-    """Start one source's chain and return its run. Raises Source.DoesNotExist, SourceBusy."""
+    """Start one source's chain and return its run. Raises Source.DoesNotExist, SourceBusy.
+
+    `since` reads back to there even where the cursor is newer. With `until` it is a backfill: the cursors stay.
+    """
     source = Source.objects.get(name=name)
-    options: dict[str, str | bool] = {}
+    options: dict[str, Any] = {}
     if since:
         options["since"] = since.isoformat()
+    if until:
+        options["until"] = until.isoformat()
     if is_full:
         options["full"] = True
     run = ledger.open_run(source, trigger=trigger, logical_date=logical_date, options=options)
@@ -82,8 +90,11 @@ def open_night(night: date, *, created_before: datetime | None = None) -> list[E
     missing = Source.objects.filter(is_enabled=True, active_run=None).exclude(runs__logical_date=night)
     if created_before:
         missing = missing.filter(created_at__lt=created_before)
-    for source in missing:
-        if run := ledger.open_run(source, trigger=ETLRun.Trigger.BEAT, logical_date=night):
+    sources = list(missing.select_related("service"))
+    news = survey(sources)
+    for source in sources:
+        options = {"news": news[source.pk]} if source.pk in news else {}
+        if run := ledger.open_run(source, trigger=ETLRun.Trigger.BEAT, logical_date=night, options=options):
             transaction.on_commit(partial(send, run))
             runs.append(run)
     return runs

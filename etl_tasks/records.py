@@ -1,8 +1,12 @@
 """What a valid record is, per stream: the shapes of GitHub's answers that we rely on. Unknown fields are left alone."""
 
 from datetime import datetime
+from typing import Annotated
 
 import msgspec
+
+# A BigInt of GraphQL comes as a string, since JavaScript's numbers end at 2**53.
+WholeNumber = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")]
 
 
 class Wire(msgspec.Struct, rename="camel"):
@@ -26,12 +30,8 @@ class Named(Wire):
     name: str
 
 
-class Label(Named):
-    pass
-
-
 class Labels(Wire):
-    nodes: list[Label | None] | None = None
+    nodes: list[Named | None] | None = None
 
 
 class PullRequestCommit(Wire):
@@ -59,13 +59,34 @@ class Reviews(Wire):
     nodes: list[Review | None] | None = None
 
 
-class DraftEvent(Wire):
+class File(Wire):
+    path: str
+
+
+class Files(Wire):
+    nodes: list[File | None] | None = None
+
+
+class RepositoryName(Wire):
+    name_with_owner: str
+
+
+class IssueReference(Wire):
+    number: int
+    repository: RepositoryName
+
+
+class IssueReferences(Wire):
+    nodes: list[IssueReference | None] | None = None
+
+
+class Event(Wire):
     created_at: datetime
     kind: str = msgspec.field(name="__typename")
 
 
-class DraftEvents(Wire):
-    nodes: list[DraftEvent | None] | None = None
+class Events(Wire):
+    nodes: list[Event | None] | None = None
 
 
 class PullRequest(Wire):
@@ -80,7 +101,8 @@ class PullRequest(Wire):
     commits: PullRequestCommits
     reviews: Reviews
     title: str = ""
-    database_id: int | None = None
+    body: str = ""
+    database_id: WholeNumber | None = None
     is_draft: bool = False
     merged_at: datetime | None = None
     closed_at: datetime | None = None
@@ -90,7 +112,18 @@ class PullRequest(Wire):
     author: Actor | None = None  # a deleted user
     merge_commit: Oid | None = None
     labels: Labels | None = None
-    timeline_items: DraftEvents | None = None
+    files: Files | None = None
+    closing_issues_references: IssueReferences | None = None
+    timeline_items: Events | None = None
+
+
+class PullRequestRest(Wire):
+    """What lies beyond the first hundred of a pull request's lists; null for a list that was not asked for."""
+
+    number: int
+    commits: PullRequestCommits | None = None
+    reviews: Reviews | None = None
+    files: Files | None = None
 
 
 class DeploymentStatus(Wire):
@@ -116,6 +149,37 @@ class Deployment(Wire):
     payload: str | None = None
     ref: Named | None = None
     creator: Actor | None = None
+    id: str = ""
+
+
+class Issue(Wire):
+    number: int
+    url: str
+    state: str
+    created_at: datetime
+    updated_at: datetime
+    title: str = ""
+    body: str = ""
+    database_id: WholeNumber | None = None
+    state_reason: str | None = None
+    closed_at: datetime | None = None
+    author: Actor | None = None
+    labels: Labels | None = None
+    timeline_items: Events | None = None
+
+
+class Release(Wire):
+    database_id: int
+    tag_name: str
+    created_at: datetime
+    updated_at: datetime
+    url: str = ""
+    id: str = ""
+    name: str | None = None
+    is_draft: bool = False
+    is_prerelease: bool = False
+    published_at: datetime | None = None
+    tag_commit: Oid | None = None
 
 
 class User(Wire):
@@ -149,6 +213,7 @@ class WorkflowRun(msgspec.Struct):
     head_sha: str
     created_at: datetime
     updated_at: datetime
+    node_id: str = ""
     html_url: str = ""
     name: str | None = None
     path: str | None = None

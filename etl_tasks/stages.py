@@ -66,10 +66,11 @@ def transform(run: ETLRun) -> None:
         _refuse_a_changed_source(run, page, bad_count=len(bad))
         crash_point("transform.before_batch")
         with ledger.mine(run):
-            is_log = adapter.fact(page.stream) == LOG_EVENT
+            kind = adapter.fact(page.stream, page.context)
+            is_log = kind == LOG_EVENT
             CleanBatch.objects.create(
                 page=page,
-                kind=adapter.fact(page.stream),
+                kind=kind,
                 records=compressed(msgspec.json.encode([one.fact for one in good])),
                 record_count=len(good),
                 dead_lettered=len(bad),
@@ -110,13 +111,16 @@ def load(run: ETLRun) -> None:
 
 
 def _job(run: ETLRun) -> Job:
-    since = run.options.get("since")
+    since, until = run.options.get("since"), run.options.get("until")
     return Job(
         source=run.source,
         cursors=dict(Cursor.objects.filter(source=run.source).values_list("stream", "position")),
         progress={p.stream: Progress(resume=p.resume, cursor=p.cursor, is_done=p.is_done) for p in run.progress.all()},
         since=datetime.fromisoformat(since) if since else None,
+        until=datetime.fromisoformat(until) if until else None,
         is_full=bool(run.options.get("full")),
+        is_first_attempt=run.attempt == 1,
+        news=run.options.get("news"),
     )
 
 

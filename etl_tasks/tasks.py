@@ -42,7 +42,7 @@ class StageTask(Task):
         """Wait as long as the other side asks: by countdown, or by the ledger where that would be delivered twice."""
         if exc.retry_after is None:
             raise exc
-        if exc.retry_after > settings.ETL_LONGEST_COUNTDOWN_SECONDS:
+        if exc.postpone or exc.retry_after > settings.ETL_LONGEST_COUNTDOWN_SECONDS:
             ledger.postpone(run, now() + timedelta(seconds=exc.retry_after))
             self.update_state(state="POSTPONED")
             raise Ignore

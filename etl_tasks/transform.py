@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from etl_tasks import records
+from etl_tasks import records, signs
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -29,25 +29,33 @@ class Bad:
     error: str
 
 
+NULLABLE = ("object", "pullRequest")
+
+
 class UnreadablePage(ValueError):
     """The page as a whole is not what the source is known to answer."""
 
 
 def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
-    """The list of records in an answer; [] where the repository or object is null. Raises UnreadablePage."""
+    """The list of records in an answer: a connection's nodes, a list, or one object by itself.
+
+    [] where a commit or pull request is null, for it is gone; any other null hides records. Raises UnreadablePage.
+    """
     try:
         found = json.loads(body)
     except ValueError as exc:
         raise UnreadablePage(f"the answer is not JSON: {exc}") from exc
+    is_nullable = False
     for key in path:
-        if found is None:
+        if found is None and is_nullable:
             return []
+        is_nullable = key in NULLABLE
         if not isinstance(found, dict) or key not in found:
             raise UnreadablePage(f"the answer has no {key!r} where one was expected ({'.'.join(path)})")
         found = found[key]
-    if isinstance(found, dict):  # a GraphQL connection
-        found = found.get("nodes")
-    if found is None:
+    if isinstance(found, dict):
+        found = found.get("nodes") if "nodes" in found else [found]
+    if found is None and is_nullable:
         return []
     if not isinstance(found, list):
         raise UnreadablePage(f"{'.'.join(path)} is no list")
@@ -67,8 +75,10 @@ def facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
 
 def deployment(record: records.Deployment) -> dict[str, Any]:
     statuses = sorted(_present(record.statuses), key=lambda status: status.created_at)
+    moments = [record.updated_at, *(status.created_at for status in statuses)]
     return {
         "external_id": record.database_id,
+        "node_id": record.id,
         "environment": _short(record.environment or "", 255),
         "sha": record.commit_oid,
         "ref": _short(record.ref.name if record.ref else "", 255),
@@ -77,7 +87,8 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
         "creator": _login(record.creator),
         "payload": _text(record.payload or ""),
         "created_at": _time(record.created_at),
-        "version_at": _time(record.updated_at),
+        # Not everywhere does a new status move the deployment's own time.
+        "version_at": _time(max(moments)),
         "statuses": [{"state": s.state.lower(), "created_at": _time(s.created_at), "log_url": s.log_url or ""} for s in statuses],
         "status_count": record.statuses.total_count if record.statuses else 0,
         "url": "",
@@ -85,11 +96,9 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
 
 
 def change(record: records.PullRequest) -> dict[str, Any]:
-    commits = [node.commit for node in _present(record.commits)]
-    reviews = [review for review in _present(record.reviews) if review.submitted_at]
     return {
         "number": record.number,
-        "external_id": record.database_id,
+        "external_id": _number(record.database_id),
         "title": _text(record.title),
         "state": record.state.lower(),
         "author": _login(record.author),
@@ -108,15 +117,58 @@ def change(record: records.PullRequest) -> dict[str, Any]:
         "deletions": record.deletions,
         "changed_files": record.changed_files,
         "labels": [label.name for label in _present(record.labels)],
-        "commits": [{"sha": commit.oid, "authored_at": _free_time(commit.authored_date)} for commit in commits],
+        "commits": _commits(record.commits),
         "commit_count": record.commits.total_count,
-        "reviews": [
-            {"login": _login(r.author), "is_bot": bool(r.author and r.author.is_bot), "submitted_at": _time(r.submitted_at)}
-            for r in reviews
-            if r.submitted_at
-        ],
+        "reviews": _reviews(record.reviews),
         "review_count": record.reviews.total_count,
-        "draft_events": [{"kind": DRAFT_EVENTS[e.kind], "at": _time(e.created_at)} for e in _present(record.timeline_items)],
+        "paths": [file.path for file in _present(record.files)],
+        "draft_events": _events(record.timeline_items),
+        "closes": [{"repository": one.repository.name_with_owner, "number": one.number} for one in _present(record.closing_issues_references)],
+        "revert_signs": signs.revert_signs(title=record.title, branch=record.head_ref_name, body=record.body),
+        "url": record.url,
+    }
+
+
+def change_rest(record: records.PullRequestRest) -> dict[str, Any]:
+    """More of the lists of a change that is stored already: only the lists that were asked for."""
+    parts = {
+        "commits": _commits(record.commits) if record.commits else None,
+        "reviews": _reviews(record.reviews) if record.reviews else None,
+        "paths": [file.path for file in _present(record.files)] if record.files else None,
+    }
+    return {"number": record.number, **{name: part for name, part in parts.items() if part is not None}}
+
+
+def issue(record: records.Issue) -> dict[str, Any]:
+    return {
+        "number": record.number,
+        "external_id": _number(record.database_id),
+        "title": _text(record.title),
+        "state": record.state.lower(),
+        "state_reason": (record.state_reason or "").lower(),
+        "author": _login(record.author),
+        "labels": [label.name for label in _present(record.labels)],
+        "created_at": _time(record.created_at),
+        "closed_at": _time(record.closed_at) if record.closed_at else None,
+        "version_at": _time(record.updated_at),
+        "events": _events(record.timeline_items),
+        "links": signs.incident_links(record.body),
+        "url": record.url,
+    }
+
+
+def release(record: records.Release) -> dict[str, Any]:
+    return {
+        "external_id": record.database_id,
+        "node_id": record.id,
+        "tag": _short(record.tag_name, 255),
+        "name": _text(record.name or ""),
+        "sha": record.tag_commit.oid if record.tag_commit else "",
+        "is_draft": record.is_draft,
+        "is_prerelease": record.is_prerelease,
+        "created_at": _time(record.created_at),
+        "published_at": _time(record.published_at) if record.published_at else None,
+        "version_at": _time(record.updated_at),
         "url": record.url,
     }
 
@@ -135,6 +187,7 @@ def commit(record: records.Commit) -> dict[str, Any]:
 def workflow_run(record: records.WorkflowRun) -> dict[str, Any]:
     return {
         "external_id": record.id,
+        "node_id": record.node_id,
         "attempt": record.run_attempt,
         "name": _short(record.name or "", 255),
         "path": _short(record.path or "", 500),
@@ -150,10 +203,18 @@ def workflow_run(record: records.WorkflowRun) -> dict[str, Any]:
     }
 
 
-DRAFT_EVENTS = {"ReadyForReviewEvent": "ready_for_review", "ConvertToDraftEvent": "convert_to_draft"}
+EVENTS = {
+    "ReadyForReviewEvent": "ready_for_review",
+    "ConvertToDraftEvent": "convert_to_draft",
+    "ClosedEvent": "closed",
+    "ReopenedEvent": "reopened",
+}
 SHAPES: Mapping[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "deployment": (records.Deployment, deployment),
     "change": (records.PullRequest, change),
+    "change_rest": (records.PullRequestRest, change_rest),
+    "issue": (records.Issue, issue),
+    "release": (records.Release, release),
     "commit": (records.Commit, commit),
     "workflow_run": (records.WorkflowRun, workflow_run),
 }
@@ -162,6 +223,26 @@ SHAPES: Mapping[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
 def _present(connection: Any) -> list[Any]:
     """The nodes of a connection that are there: GitHub gives null for what may not be read."""
     return [node for node in (connection.nodes or ()) if node is not None] if connection else []
+
+
+def _commits(commits: records.PullRequestCommits) -> list[dict[str, Any]]:
+    return [{"sha": node.commit.oid, "authored_at": _free_time(node.commit.authored_date)} for node in _present(commits)]
+
+
+def _reviews(reviews: records.Reviews) -> list[dict[str, Any]]:
+    return [
+        {"login": _login(one.author), "is_bot": bool(one.author and one.author.is_bot), "submitted_at": _time(one.submitted_at)}
+        for one in _present(reviews)
+        if one.submitted_at
+    ]
+
+
+def _events(events: records.Events | None) -> list[dict[str, Any]]:
+    return [{"kind": EVENTS[event.kind], "at": _time(event.created_at)} for event in _present(events) if event.kind in EVENTS]
+
+
+def _number(number: int | str | None) -> int | None:
+    return None if number is None else int(number)
 
 
 def _login(actor: records.Actor | None) -> str:

@@ -16,6 +16,7 @@ from demo.github.world import World
 from dora_metrics.models import Service
 from etl_tasks.models import Source
 
+pytest.register_assert_rewrite("tests.tables")
 SERVERS = {"DATABASE_URL": "MariaDB or MySQL", "CELERY_BROKER_URL": "Redis", "CASSANDRA_CONTACT_POINTS": "Cassandra"}
 missing = [name for variable, name in SERVERS.items() if not os.environ.get(variable)]
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)

@@ -1,60 +1,93 @@
-"""GitHub's GraphQL endpoint and the REST list of workflow runs, over generated worlds, with faults on request."""
+"""GitHub's GraphQL and REST over generated worlds, as fast as it can be, with faults on request."""
 
-import base64
-import hashlib
-import json
+import gzip
+import math
+import sys
 import threading
+import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
-from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any, Self
-from urllib.parse import parse_qs, urlsplit
 
-from graphql import (
-    GraphQLError,
-    GraphQLResolveInfo,
-    GraphQLSchema,
-    IntValueNode,
-    OperationDefinitionNode,
-    build_schema,
-    graphql_sync,
-    parse,
-)
+from graphql import GraphQLError
+from graphql.execution import execute_sync
 
+from demo.github import rest, schema
+from demo.github.access import Access, Reader
+from demo.github.budget import GRAPHQL, REST, Budget, Left
+from demo.github.call import Call, Reply
+from demo.github.cost import MOST_NODES, Price, price
+from demo.github.executor import RowExecutor, read_row
+from demo.github.facts import iso
+from demo.github.faults import Faults
+from demo.github.resolvers import Asking, Worlds
+from demo.github.resolvers import schema as resolving_schema
 from demo.github.world import World
 
 LIMIT = 5000
-LARGEST_PAGE = 100
+HOUR_SECONDS = 3600.0
+IDLE_SECONDS = 60
+SMALLEST_GZIP = 1400
+NOBODY = Reader("")
+NO_QUERY = Price(points=1, nodes=0)
 
 
 class StandIn:
     """`with StandIn({"acme/billing": world}) as github: … github.url`.
 
-    `clock`: what has happened by then is shown. `faults`: {"every": n, "status": 502} (each nth answer),
-    {"outage": true}, {"garbage": operation}, {"bad_record": operation}, {"status": s, "retry_after": s, "times": n}.
+    `clock`: what has happened by then is shown. `latency_seconds`: before each answer. `limit`, `reset_seconds`: of the
+    budget. `tokens`: what a token may read, by name; any other but "wrong" reads all. `forbidden`: by token, fields of a
+    repository that it may not read, and "actions". `app_public_key`: of a GitHub App, whose tokens live
+    `app_token_seconds`; `installations`: what each may read. `faults`: see demo/github/faults.py.
+
+    `counts`: requests (all), points (GraphQL), rest (answered, but for 304), not_modified, refused, most_at_once, and
+    by operation: requests under its name, points under "points NAME", strikes of a fault under "fault NAME".
     """
 
-    def __init__(self, worlds: Mapping[str, World], *, clock: datetime | None = None, host: str = "127.0.0.1", port: int = 0) -> None:
-        self.worlds = dict(worlds)
+    def __init__(
+        self,
+        worlds: Mapping[str, World],
+        *,
+        clock: datetime | None = None,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        latency_seconds: float = 0.0,
+        limit: int = LIMIT,
+        reset_seconds: float = HOUR_SECONDS,
+        tokens: Mapping[str, Collection[str]] | None = None,
+        forbidden: Mapping[str, Collection[str]] | None = None,
+        app_public_key: str | bytes | None = None,
+        app_token_seconds: float = HOUR_SECONDS,
+        installations: Mapping[str, Collection[str] | None] | None = None,
+    ) -> None:
+        self.worlds = Worlds(worlds)
         self.clock = clock or max(world.end for world in worlds.values())
-        self.faults: dict[str, Any] = {}
+        self.latency_seconds = latency_seconds
+        self.budget = Budget(limit=limit, reset_seconds=reset_seconds)
+        self.access = Access(
+            tokens=tokens or {},
+            forbidden=forbidden or {},
+            app_public_key=app_public_key,
+            app_token_seconds=app_token_seconds,
+            installations=installations,
+        )
+        self.faults = {}
         self.counts: Counter[str] = Counter()
         self.lock = threading.Lock()
-        self.schema = _schema()
+        self.at_once = 0
+        self.schema = resolving_schema()
         server = self
 
         class Handler(_Handler):
             stand_in = server
 
-        self._server = ThreadingHTTPServer((host, port), Handler)
-        self._server.daemon_threads = True
+        self._server = _Server((host, port), Handler)
         self.url = f"http://{host}:{self._server.server_address[1]}"
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -64,213 +97,204 @@ class StandIn:
     def serve_forever(self) -> None:
         self._server.serve_forever()
 
-    def query(self, payload: Mapping[str, Any]) -> dict[str, Any]:
-        price = cost(str(payload.get("query")), payload.get("variables") or {})
-        self.counts["points"] += price
-        result = graphql_sync(
-            self.schema, str(payload.get("query")), root_value={"price": price}, variable_values=payload.get("variables"), context_value=self
+    @property
+    def faults(self) -> dict[str, Any]:
+        return self._faults.settings
+
+    @faults.setter
+    def faults(self, settings: dict[str, Any]) -> None:
+        self._faults = Faults(settings)
+
+    # --- one request ----------------------------------------------------------------------------------------------
+
+    def respond(self, call: Call) -> Reply:
+        if call.path.startswith("/_stand_in/"):
+            return self._lever(call)
+        with self.lock:
+            self.at_once += 1
+            self.counts["most_at_once"] = max(self.counts["most_at_once"], self.at_once)
+            for name in {"requests", *({call.operation, call.path} if not call.is_query else {call.operation})}:
+                self.counts[name] += 1
+            number = self.counts["requests"]
+        try:
+            return self._respond(call, number)
+        finally:
+            with self.lock:
+                self.at_once -= 1
+
+    def _respond(self, call: Call, number: int) -> Reply:
+        faults = self._faults
+        strike = faults.strike(call, number)
+        if strike.name:
+            self._count(f"fault {strike.name}")
+        if seconds := self.latency_seconds + faults.slow_seconds:
+            time.sleep(seconds)
+        reader = self.access.reader(call.authorization)
+        resource = GRAPHQL if call.is_query else REST
+        if strike.refusal:
+            self._charge(call, reader or NOBODY, 1)
+            self._count("refused")
+            reply = strike.refusal
+        elif call.method == "POST" and call.path.startswith("/app/installations/"):
+            return self._app_token(call)
+        elif reader is None:
+            self._count("refused")
+            reply = Reply(401, {"message": "Bad credentials", "status": "401"})
+        else:
+            reply = self._answer(call, reader, faults)
+        reply.headers = {**self.budget.left((reader or NOBODY).name, resource).headers, **reply.headers}
+        if strike.damage == "cut":
+            reply.is_cut = True
+        elif strike.damage == "truncated":
+            reply = Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers)
+        return reply
+
+    def _answer(self, call: Call, reader: Reader, faults: Faults) -> Reply:
+        if call.path == "/rate_limit":
+            return self._rate_limit(reader)
+        left = self.budget.left(reader.name, GRAPHQL if call.is_query else REST)
+        if left.remaining <= 0:
+            self._count("refused")
+            return _spent(call, reader)
+        if call.is_query:
+            reply = Reply(200, self._query(call, reader, left))
+            faults.spoil(call, reply.content)
+        else:
+            plain = rest.answer(self._asking(reader, left), call, f"{self.url}{call.prefix}")
+            faults.spoil(call, plain.content)
+            reply = rest.conditional(plain, call)
+            if reply.status == 304:
+                self._count("not_modified")
+            else:
+                self._charge(call, reader, 1)
+        self.clock += faults.shift(call)
+        return reply
+
+    def _query(self, call: Call, reader: Reader, left: Left) -> dict[str, Any]:
+        document = schema.document(str(call.payload.get("query")))
+        if isinstance(document, tuple):
+            self._charge(call, reader, 1)
+            return {"errors": [_error(error) for error in document]}
+        cost = price(document, call.variables)
+        self._charge(call, reader, cost.points)
+        if cost.nodes > MOST_NODES:
+            message = f"This query requests up to {cost.nodes:,} possible nodes which exceeds the maximum limit of {MOST_NODES:,}."
+            return {"errors": [{"type": "MAX_NODE_LIMIT_EXCEEDED", "message": message}]}
+        result = execute_sync(
+            self.schema,
+            document,
+            root_value={},
+            context_value=self._asking(reader, left, cost),
+            variable_values=call.variables,
+            field_resolver=read_row,
+            executor_class=RowExecutor,
         )
-        answer: dict[str, Any] = {"data": result.data}
-        if result.errors:
-            answer["errors"] = [{"message": error.message, "path": error.path, **(error.extensions or {})} for error in result.errors]
-        return answer
+        errors = {"errors": [_error(error) for error in result.errors]} if result.errors else {}
+        # A query whose variables are wrong has no data at all.
+        return errors if result.data is None and any(not error.path for error in result.errors or ()) else {"data": result.data, **errors}
+
+    def _asking(self, reader: Reader, left: Left, cost: Price = NO_QUERY) -> Asking:
+        used = min(left.limit, left.used + cost.points)
+        row = {
+            "cost": cost.points,
+            "limit": left.limit,
+            "nodeCount": cost.nodes,
+            "remaining": left.limit - used,
+            "resetAt": iso(datetime.fromtimestamp(left.reset, UTC)),
+            "used": used,
+        }
+        return Asking(self.worlds, self.clock, reader, row)
+
+    def _rate_limit(self, reader: Reader) -> Reply:
+        resources = {}
+        for name in (REST, GRAPHQL):
+            left = self.budget.left(reader.name, name)
+            resources[name] = {"limit": left.limit, "used": left.used, "remaining": left.remaining, "reset": left.reset}
+        return Reply(200, {"resources": resources, "rate": resources[REST]})
+
+    def _app_token(self, call: Call) -> Reply:
+        parts = call.path.strip("/").split("/")
+        if len(parts) != 4 or parts[3] != "access_tokens":
+            return Reply(404, rest.NOT_FOUND)
+        status, content = self.access.installation_token(parts[2], call.authorization)
+        if status != 201:
+            self._count("refused")
+        return Reply(status, content)
+
+    def _charge(self, call: Call, reader: Reader, points: int) -> None:
+        self.budget.spend(reader.name, GRAPHQL if call.is_query else REST, points)
+        self._count("points" if call.is_query else "rest", points)
+        if call.is_query:
+            self._count(f"points {call.operation}", points)
+
+    def _count(self, name: str, by: int = 1) -> None:
+        with self.lock:
+            self.counts[name] += by
+
+    def _lever(self, call: Call) -> Reply:
+        match call.method, call.path.removeprefix("/_stand_in/"):
+            case "POST", "clock":
+                self.clock = datetime.fromisoformat(call.payload["now"]).astimezone(UTC)
+            case "POST", "faults":
+                self.faults = call.payload
+            case "GET", "counts":
+                return Reply(200, dict(self.counts))
+            case _:
+                return Reply(404, rest.NOT_FOUND)
+        return Reply(200, {})
 
 
-@lru_cache(maxsize=1)
-def _schema() -> GraphQLSchema:
-    schema = build_schema((Path(__file__).parent / "schema.graphql").read_text())
-    resolvers = {
-        ("Query", "repository"): _repository,
-        ("Query", "rateLimit"): _rate_limit,
-        ("Repository", "pullRequests"): _pull_requests,
-        ("Repository", "deployments"): _deployments,
-        ("Repository", "object"): _object,
-        ("Commit", "history"): _history,
-    }
-    for (type_name, field_name), resolve in resolvers.items():
-        schema.type_map[type_name].fields[field_name].resolve = resolve  # type: ignore[attr-defined]
-    return schema
+def _spent(call: Call, reader: Reader) -> Reply:
+    message = f"API rate limit exceeded for {reader.name or 'you'}."
+    if call.is_query:
+        return Reply(200, {"errors": [{"type": "RATE_LIMITED", "message": message}]})
+    return Reply(403, {"message": message, "documentation_url": "https://docs.github.com/rest"})
 
 
-def _repository(_: Any, info: GraphQLResolveInfo, owner: str, name: str) -> dict[str, Any]:
-    world = info.context.worlds.get(f"{owner}/{name}")
-    if world is None:
-        raise GraphQLError(f"Could not resolve to a Repository with the name '{owner}/{name}'.", extensions={"type": "NOT_FOUND"})
-    return {
-        "world": world,
-        "databaseId": world.number,
-        "nameWithOwner": world.repository,
-        "createdAt": world.start.strftime("%Y-%m-%dT%H:%M:%SZ"),
-        "defaultBranchRef": {"name": "main"},
-    }
+def _error(error: GraphQLError) -> dict[str, Any]:
+    extensions = error.extensions or {}
+    path = {"path": error.path} if error.path else {}
+    locations = [{"line": place.line, "column": place.column} for place in error.locations or ()]
+    return {**extensions, **path, "locations": locations, "message": error.message}
 
 
-def cost(query: str, variables: Mapping[str, Any]) -> int:
-    """GitHub's published formula: the requests that all connections amount to, by hundreds, at least 1."""
-    try:
-        operation = next(node for node in parse(query).definitions if isinstance(node, OperationDefinitionNode))
-    except (GraphQLError, StopIteration):
-        return 1
-    return max(1, round(sum(_requests(field, variables, parents=1) for field in operation.selection_set.selections) / 100))
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
 
-
-def _requests(node: Any, variables: Mapping[str, Any], *, parents: int) -> int:
-    """A connection is asked once for each parent; each of its `first` records is a parent of what lies below."""
-    first = next((argument.value for argument in getattr(node, "arguments", None) or () if argument.name.value == "first"), None)
-    here, below = 0, parents
-    if first is not None:
-        here = parents
-        below = parents * int(first.value if isinstance(first, IntValueNode) else variables[first.name.value])
-    selections = node.selection_set.selections if node.selection_set else ()
-    return here + sum(_requests(field, variables, parents=below) for field in selections)
-
-
-def _rate_limit(root: Any, info: GraphQLResolveInfo) -> dict[str, Any]:
-    return {"cost": root["price"], "limit": LIMIT, "remaining": LIMIT - info.context.counts["points"], "resetAt": "2100-01-01T00:00:00Z"}
-
-
-def _pull_requests(repository: dict[str, Any], info: GraphQLResolveInfo, **arguments: Any) -> dict[str, Any]:
-    if arguments.get("orderBy") != {"field": "UPDATED_AT", "direction": "DESC"}:
-        raise GraphQLError("this stand-in sorts pull requests by UPDATED_AT, DESC only")
-    return _connection(repository["world"].pull_requests(info.context.clock), "updatedAt", **arguments)
-
-
-def _deployments(repository: dict[str, Any], info: GraphQLResolveInfo, **arguments: Any) -> dict[str, Any]:
-    if arguments.get("orderBy") != {"field": "CREATED_AT", "direction": "DESC"}:
-        raise GraphQLError("this stand-in sorts deployments by CREATED_AT, DESC only")
-    return _connection(repository["world"].deployments(info.context.clock), "createdAt", **arguments)
-
-
-def _connection(rows: list[dict[str, Any]], key: str, *, first: int = 10, after: str | None = None, **_: Any) -> dict[str, Any]:
-    """The cursor holds the sort key, as GitHub's do: a row that moves to the front is not met again behind it."""
-    if first > LARGEST_PAGE:
-        raise GraphQLError(f"Requesting {first} records exceeds the `first` limit of {LARGEST_PAGE} records.")
-    if after:
-        time, number = json.loads(base64.b64decode(after))
-        rows_left = [row for row in rows if (row[key], row["databaseId"]) < (time, number)]
-    else:
-        rows_left = rows
-    page = rows_left[:first]
-    end = base64.b64encode(json.dumps([page[-1][key], page[-1]["databaseId"]]).encode()).decode() if page else None
-    return {"totalCount": len(rows), "pageInfo": {"hasNextPage": len(rows_left) > first, "endCursor": end}, "nodes": page}
-
-
-def _object(repository: dict[str, Any], info: GraphQLResolveInfo, expression: str) -> dict[str, Any] | None:
-    world = repository["world"]
-    oid = world.head(info.context.clock) if expression == "HEAD" else expression
-    commit = world.commits.get(oid)
-    return {**world.commit_row(commit), "world": world} if commit and commit.committed <= info.context.clock else None
-
-
-def _history(commit: dict[str, Any], info: GraphQLResolveInfo, first: int = 10, after: str | None = None) -> dict[str, Any]:
-    world = commit["world"]
-    commits = world.history(commit["oid"])
-    start = int(after.rpartition(" ")[2]) + 1 if after else 0
-    page = commits[start : start + first]
-    return {
-        "totalCount": len(commits),
-        "pageInfo": {"hasNextPage": start + first < len(commits), "endCursor": f"{commit['oid']} {start + len(page) - 1}"},
-        "nodes": [world.commit_row(one) for one in page],
-    }
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A caller that goes away in the middle is its own business; anything else is a bug of ours."""
+        if not isinstance(sys.exc_info()[1], OSError):
+            super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
     stand_in: StandIn
     protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    wbufsize = -1  # one write for headers and body
+    timeout = IDLE_SECONDS
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing: the caller counts."""
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        path = urlsplit(self.path).path
-        if path == "/_stand_in/clock":
-            self.stand_in.clock = datetime.fromisoformat(json.loads(body)["now"]).astimezone(UTC)
-            return self._json(200, {})
-        if path == "/_stand_in/faults":
-            self.stand_in.faults = json.loads(body)
-            return self._json(200, {})
-        payload = json.loads(body or b"{}")
-        operation = str(payload.get("query", "")).partition("query ")[2].partition("(")[0].strip()
-        if self._is_refused(operation):
-            return None
-        if path != "/graphql":
-            return self._json(404, {"message": "Not Found"})
-        answer = self.stand_in.query(payload)
-        if self.stand_in.faults.get("bad_record") == operation:
-            _spoil(answer)
-        return self._json(200, answer)
+        self.do_GET()
 
     def do_GET(self) -> None:
-        url = urlsplit(self.path)
-        if url.path == "/_stand_in/counts":
-            return self._json(200, dict(self.stand_in.counts))
-        if self._is_refused(url.path):
-            return None
-        parts = url.path.strip("/").split("/")
-        world = self.stand_in.worlds.get("/".join(parts[1:3])) if parts[0] == "repos" else None
-        if world is None or parts[3:] != ["actions", "runs"]:
-            return self._json(404, {"message": "Not Found"})
-        return self._runs(world, {name: values[0] for name, values in parse_qs(url.query).items()})
+        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self._send(self.stand_in.respond(Call(self.command, self.path, self.headers, body)))
 
-    def _runs(self, world: World, query: dict[str, str]) -> None:
-        runs = world.workflow_runs(self.stand_in.clock)
-        if since := query.get("created", "").removeprefix(">="):
-            runs = [run for run in runs if run["created_at"] >= since]
-        size, page = min(int(query.get("per_page", 30)), LARGEST_PAGE), int(query.get("page", 1))
-        chosen = runs[(page - 1) * size : page * size]
-        body = json.dumps({"total_count": len(runs), "workflow_runs": chosen}).encode()
-        etag = f'W/"{hashlib.sha256(body).hexdigest()}"'
-        if self.headers.get("If-None-Match") == etag:  # costs nothing
-            return self._send(304, b"", {"ETag": etag})
-        self.stand_in.counts["points"] += 1
-        headers = {"ETag": etag}
-        if page * size < len(runs):
-            address = self.path.partition("&page=")[0]
-            headers["Link"] = f'<{self.stand_in.url}{address}&page={page + 1}>; rel="next"'
-        return self._send(200, body, headers)
-
-    def _is_refused(self, operation: str) -> bool:
-        """Answers by itself where a fault or a missing token decides."""
-        stand_in = self.stand_in
-        with stand_in.lock:
-            stand_in.counts["requests"] += 1
-            stand_in.counts[operation] += 1
-            faults, number = stand_in.faults, stand_in.counts["requests"]
-            if faults.get("times") == 0:
-                faults = {}
-            elif "times" in faults:
-                faults["times"] -= 1
-        if faults.get("outage") or ("every" in faults and number % faults["every"] == 0):
-            self._send(faults.get("status", 502), b"", {})
-            return True
-        if "retry_after" in faults:
-            self._json(faults.get("status", 429), {"message": "API rate limit exceeded"}, {"Retry-After": str(faults["retry_after"])})
-            return True
-        if faults.get("garbage") == operation:
-            self._send(200, b"<html>half a pa", {})
-            return True
-        if self.headers.get("Authorization", "").partition(" ")[2] in {"", "wrong"}:
-            self._json(401, {"message": "Bad credentials"})
-            return True
-        return False
-
-    def _json(self, status: int, answer: object, headers: Mapping[str, str] = {}) -> None:
-        self._send(status, json.dumps(answer).encode(), {"Content-Type": "application/json", **headers})
-
-    def _send(self, status: int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.send_response(status)
-        remaining = LIMIT - self.stand_in.counts["points"]
-        for name, value in {"X-RateLimit-Limit": str(LIMIT), "X-RateLimit-Remaining": str(max(1, remaining)), **headers}.items():
+    def _send(self, reply: Reply) -> None:
+        body, headers = reply.body, dict(reply.headers)
+        if len(body) >= SMALLEST_GZIP and "gzip" in self.headers.get("Accept-Encoding", ""):
+            body, headers["Content-Encoding"] = gzip.compress(body, 1, mtime=0), "gzip"
+        self.send_response(reply.status)
+        self.send_header("Content-Type", "application/json; charset=utf-8")
+        for name, value in headers.items():
             self.send_header(name, value)
-        self.send_header("Content-Length", str(len(body)))
+        if reply.status != 304:
+            self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body)
-
-
-def _spoil(answer: dict[str, Any]) -> None:
-    """Give the last record of the page a creation time that is none."""
-    repository = (answer.get("data") or {}).get("repository") or {}
-    for connection in repository.values():
-        if isinstance(connection, dict) and connection.get("nodes"):
-            connection["nodes"][-1]["createdAt"] = "not a date"
+        self.wfile.write(body[: math.ceil(len(body) / 2)] if reply.is_cut else body)
+        self.close_connection = self.close_connection or reply.is_cut

@@ -75,6 +75,21 @@ def _run_id(log_url: str) -> str:
     return rest.partition("/")[0] if found else ""
 
 
+def _from_releases(facts: Facts, settings: Settings) -> list[Attempt]:
+    return [
+        Attempt(
+            ids=(release.id,),
+            environment=PRODUCTION,
+            sha=release.sha,
+            started_at=release.published_at,
+            finished_at=release.published_at,
+            is_success=True,
+        )
+        for release in facts.releases
+        if release.published_at and not release.is_draft and (settings.prereleases or not release.is_prerelease)
+    ]
+
+
 def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
     is_deploying = pattern(settings.workflow)
     return [
@@ -116,11 +131,12 @@ def _from_pulls(facts: Facts, settings: Settings) -> list[Attempt]:
 # In the order of `auto`.
 SOURCES: dict[str, Callable[[Facts, Settings], list[Attempt]]] = {
     "github": _from_github,
+    "releases": _from_releases,
     "workflows": _from_workflows,
     "pulls": _from_pulls,
 }
 # The streams that a source's attempts are read from.
-STREAM_OF = {"github": "deployments", "workflows": "workflow_runs", "pulls": "pull_requests"}
+STREAM_OF = {"github": "deployments", "releases": "releases", "workflows": "workflow_runs", "pulls": "pull_requests"}
 
 
 def _without_retries(found: Sequence[Attempt]) -> list[Attempt]:

@@ -39,6 +39,17 @@ class WorkflowRun:
 
 
 @dataclass(frozen=True, slots=True)
+class Release:
+    """A release with a tag; `published_at` is empty for one that was not published yet."""
+
+    id: str
+    sha: str
+    is_draft: bool
+    is_prerelease: bool
+    published_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
 class Review:
     login: str
     is_bot: bool
@@ -82,6 +93,7 @@ class Facts:
 
     deployments: tuple[GithubDeployment, ...] = ()
     workflow_runs: tuple[WorkflowRun, ...] = ()
+    releases: tuple[Release, ...] = ()
     pull_requests: tuple[PullRequest, ...] = ()
     parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
@@ -95,6 +107,7 @@ class Settings:
     production: str = r"(?i)^(prod|production|live)([-_ /].*)?$"
     deployments_from: str = "auto"
     workflow: str = r"(?i)deploy"
+    prereleases: bool = False
     bots: frozenset[str] = frozenset()
     default_branch: str = ""
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils.dateparse import parse_datetime
 
-from dora_metrics.models import Change, Commit, Deployment, Service, WorkflowRun
+from dora_metrics.models import Change, Commit, Deployment, Issue, Release, Service, WorkflowRun
 
 ROWS_A_QUERY = 500
 
@@ -17,12 +17,16 @@ class Kind:
     model: type[models.Model]
     key: tuple[str, ...]
     version: str = ""  # the column that tells the newer of two answers; empty for a fact that never changes
+    is_part: bool = False  # its lists are added to a row that is there; it makes none
 
 
 KINDS: Mapping[str, Kind] = {
     "deployment": Kind(Deployment, ("external_id",), "version_at"),
     "workflow_run": Kind(WorkflowRun, ("external_id", "attempt"), "version_at"),
     "change": Kind(Change, ("number",), "version_at"),
+    "change_rest": Kind(Change, ("number",), is_part=True),
+    "issue": Kind(Issue, ("number",), "version_at"),
+    "release": Kind(Release, ("external_id",), "version_at"),
     "commit": Kind(Commit, ("sha",)),
 }
 
@@ -39,6 +43,8 @@ def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, service: Servi
     Rows go in the order of their natural key: two writers that lock in the same order cannot deadlock.
     """
     kind = KINDS[kind_name]
+    if kind.is_part:
+        return _add_parts(kind, list(facts), service=service)
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     given = 0
     for fact in facts:
@@ -72,6 +78,23 @@ def _upsert_rows(kind: Kind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, 
         columns = [name for name in next(iter(rows.values())) if name not in kind.key]
         manager.bulk_update(changed, [*columns, *origin], batch_size=100)
     return len(new) + len(changed)
+
+
+def _add_parts(kind: Kind, parts: list[Mapping[str, Any]], *, service: Service) -> Upserted:
+    """Append what the rows' lists do not hold yet. Loaded twice, it is there once; a part without its row is skipped."""
+    written = 0
+    for part in parts:
+        key = {name: part[name] for name in kind.key}
+        row = kind.model._default_manager.select_for_update().filter(service=service, **key).first()
+        if row is None:
+            continue
+        news = {name: [one for one in items if one not in getattr(row, name)] for name, items in part.items() if name not in kind.key}
+        for name, new in news.items():
+            setattr(row, name, [*getattr(row, name), *new])
+        if any(news.values()):
+            row.save(update_fields=list(news))
+            written += 1
+    return Upserted(written=written, skipped=len(parts) - written)
 
 
 def _is_newer(kind: Kind, row: Mapping[str, Any], stored: models.Model) -> bool:

@@ -1,6 +1,6 @@
 """What a kind of source must offer. To add one: write its adapter and name it in registry.py."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -26,7 +26,10 @@ class Job:
     cursors: Mapping[str, dict[str, Any]]
     progress: Mapping[str, Progress]
     since: datetime | None = None  # read back to here even if the cursor is newer
+    until: datetime | None = None  # a backfill: what is newer is not wanted, and the cursors stay where they are
     is_full: bool = False  # read as if there were no cursor
+    is_first_attempt: bool = True  # nobody was told to wait, and nobody died over it
+    news: dict[str, Any] | None = None  # what `survey` said of the source
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +60,14 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What a source would give, in sentences for a person."""
+
+    can_be_read: bool
+    sentences: list[str]
+
+
 class Adapter(Protocol):
     """A kind of source."""
 
@@ -64,8 +75,16 @@ class Adapter(Protocol):
         """What the source has after its cursors. Raises RetriableError or FatalError."""
         ...
 
-    def fact(self, stream: str) -> str:
-        """Which fact the records of the stream become: a key of loaders.facts.KINDS, or "log_event"."""
+    def check(self, source: Source) -> Check:
+        """Try the source without storing anything. Raises nothing: what fails is said."""
+        ...
+
+    def survey(self, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
+        """What is new in many sources, asked at once, by primary key; a source that is missing finds out by itself."""
+        ...
+
+    def fact(self, stream: str, context: Mapping[str, Any]) -> str:
+        """Which fact the records of a page become: a key of loaders.facts.KINDS, or "log_event"."""
         ...
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:

@@ -40,21 +40,25 @@ def test_the_second_night_adds_only_what_is_new_and_the_same_again_changes_nothi
     github.clock = END
     second = night(billing)
     assert 0 < second.loaded < 40
-    assert_equal_to_truth(world, END)
+    assert_equal_to_truth(world, END, has_runs=False)  # `auto` has found deployments, and asks for no runs any more
     before = facts()
     third = night(billing)
     assert third.loaded == 0
     assert facts() == before
 
 
-def test_thirty_nights_are_the_same_as_one(billing: Source, github: StandIn, world: World) -> None:
+@pytest.mark.parametrize("deployments_from", ["auto", "workflows"])
+def test_thirty_nights_are_the_same_as_one(billing: Source, github: StandIn, world: World, deployments_from: str) -> None:
+    type(billing.service).objects.update(deployments_from=deployments_from)
+    billing.service.refresh_from_db()
     for days in range(30, -1, -1):
         github.clock = END - timedelta(days=days)
         assert night(billing).status == "success"
-    assert_equal_to_truth(world, END)
+    assert_equal_to_truth(world, END, has_runs=deployments_from == "workflows", has_deployments=deployments_from == "auto")
 
 
-def test_every_second_answer_a_502_loses_nothing(billing: Source, github: StandIn, world: World) -> None:
+def test_every_second_answer_a_502_loses_nothing(billing: Source, github: StandIn, world: World, settings) -> None:
+    settings.GITHUB_LANES = 1  # else it may be every request of one stream
     github.faults = {"every": 2, "status": 502}
     assert night(billing).status == "success"
     assert_equal_to_truth(world, END)
@@ -100,7 +104,7 @@ def test_a_page_that_is_not_json_is_one_letter_and_the_cursor_stays(billing: Sou
 
 
 def test_a_wrong_token_is_not_tried_again(billing: Source, github: StandIn, settings) -> None:
-    settings.GITHUB_TOKEN = "wrong"
+    settings.GITHUB_CREDENTIALS = {"": {**settings.GITHUB_CREDENTIALS[""], "token": "wrong"}}
     with pytest.raises(here.StageFailed, match="GITHUB_TOKEN is wrong, expired or revoked"):
         night(billing)
     assert github.counts["requests"] == 1

@@ -1,13 +1,14 @@
 """add_service NAME --repository owner/name: creates or updates a service and its GitHub source."""
 
 import re
+from argparse import BooleanOptionalAction
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from dora_metrics.models import DEPLOY_WORKFLOW, PRODUCTION, Service
+from dora_metrics.models import DEPLOY_WORKFLOW, INCIDENT_LABEL, PRODUCTION, Service
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
 from etl_tasks.models import Source
@@ -25,6 +26,10 @@ class Command(Base):
         parser.add_argument("--production", metavar="REGEX", help=f"environments that are production; default {PRODUCTION}")
         parser.add_argument("--deployments", choices=Service.DeploymentsFrom.values, help="where deployments are read from; default auto")
         parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a deploying workflow; default {DEPLOY_WORKFLOW}")
+        parser.add_argument("--prereleases", action=BooleanOptionalAction, help="releases marked as prereleases are deployments too")
+        parser.add_argument("--incident-label", metavar="REGEX", help=f"issues that are incidents; '' collects none; default {INCIDENT_LABEL}")
+        parser.add_argument("--path", metavar="GLOB", help="only pull requests that change a matching file count")
+        parser.add_argument("--credential", metavar="NAME", help="read with GITHUB_TOKEN_NAME, or the App of GITHUB_APP_ID_NAME")
         parser.add_argument("--bot", metavar="LOGIN", action="append", help="a login to be taken for a bot; may be repeated")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -37,6 +42,9 @@ class Command(Base):
             "production": options["production"],
             "deployments_from": options["deployments"],
             "workflow": options["workflow"],
+            "prereleases": options["prereleases"],
+            "incident_label": options["incident_label"],
+            "path": options["path"],
             "bots": options["bot"],
         }
         with transaction.atomic():
@@ -52,5 +60,15 @@ class Command(Base):
             other = Source.objects.filter(name=name).exclude(service=service, kind=Source.Kind.GITHUB).first()
             if other:
                 raise Refusal(f"a source named {name!r} exists already, of kind {other.kind}: choose another name")
-            Source.objects.update_or_create(name=name, defaults={"service": service, "kind": Source.Kind.GITHUB, "repository": repository})
+            source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=Source.Kind.GITHUB)
+            if options["credential"] is not None:
+                source.credential = options["credential"]
+            source.point_at(repository)
+            try:
+                source.full_clean(exclude=["service"])
+            except ValidationError as exc:
+                raise Refusal("; ".join(exc.messages)) from exc
+            source.save()
+        if not is_new and options["path"] is not None:
+            self.stdout.write(f"pull requests that were collected before have no paths: `etl_run --source {name} --full` reads them again")
         self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, source {name} reads {repository}")

@@ -24,6 +24,7 @@ class Command(Base):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--source", action="append", metavar="NAME", help="may be repeated")
         parser.add_argument("--since", type=local_date, metavar="DATE", help="read back to this date, even if it was collected before")
+        parser.add_argument("--until", type=local_date, metavar="DATE", help="a backfill: nothing newer than this date, and the cursors stay")
         parser.add_argument("--full", action="store_true", help="read everything again, as on the first night")
         parser.add_argument("--wait", action="store_true", help="show progress, and wait for the end")
         parser.add_argument("--json", action="store_true")
@@ -38,11 +39,13 @@ class Command(Base):
             pipeline.ask_broker()
         except pipeline.BrokerAway as exc:
             raise CommandError(f"{exc}; etl_extract, etl_transform and etl_load need none", returncode=1) from exc
-        since = start_of(options["since"]) if options["since"] else None
+        since, until = (start_of(options[name]) if options[name] else None for name in ("since", "until"))
+        if since and until and until <= since:
+            raise Refusal(f"--until {options['until']} is not after --since {options['since']}", returncode=4)
         runs, busy = [], []
         for name in names:
             try:
-                runs.append(pipeline.run_source(name, trigger=ETLRun.Trigger.COMMAND, since=since, is_full=options["full"]))
+                runs.append(pipeline.run_source(name, trigger=ETLRun.Trigger.COMMAND, since=since, until=until, is_full=options["full"]))
             except pipeline.SourceBusy as exc:
                 busy.append(str(exc))
         for sentence in busy:

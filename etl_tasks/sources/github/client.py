@@ -5,10 +5,12 @@ The token is read here and goes nowhere else: not into a message, a log line, an
 
 import json
 import logging
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 from urllib.parse import urlsplit
 
 import requests
@@ -16,6 +18,8 @@ from django.conf import settings
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from etl_tasks.errors import FatalError, RetriableError
+from etl_tasks.sources.github.budget import Budget, PageSize
+from etl_tasks.sources.github.credentials import Credential
 
 logger = logging.getLogger(__name__)
 
@@ -24,10 +28,27 @@ LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 API_VERSION = "2022-11-28"
 # GitHub's words for a query that it could not finish in time.
 UNFINISHED = ("something went wrong", "timeout", "timedout", "couldn't respond")
+_QUERY_LIMIT_WAIT_SECONDS = 60.0
 
 
 class PassingFault(RetriableError):
     """Worth another attempt within seconds: a 5xx, a broken connection, an unfinished query."""
+
+
+class PartialAnswer(PassingFault):
+    """An answer with holes, or half of one: another attempt may give the whole; the last one is taken as it is."""
+
+    def __init__(self, message: str, answer: "Answer") -> None:
+        super().__init__(message)
+        self.answer = answer
+
+
+class Forbidden(FatalError):
+    """The credential lacks a permission; the reader of the stream knows which."""
+
+
+class NotFound(FatalError):
+    """There is nothing at an address, or not for this credential."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,13 +66,18 @@ class Answer:
     def is_unchanged(self) -> bool:
         return self.status == requests.codes.not_modified
 
+    def json(self) -> Any:
+        """None if the body is no JSON."""
+        return _decoded(self.body)
+
 
 class GitHub:
-    """One credential's connection to GitHub."""
+    """One credential's connection to GitHub; several threads may share it."""
 
-    def __init__(self) -> None:
-        if not settings.GITHUB_TOKEN:
-            raise FatalError("GITHUB_TOKEN is empty: set it to a token that may read the repository (contents, deployments, pull requests, actions)")
+    def __init__(self, credential_name: str = "") -> None:
+        self._credential = Credential(credential_name)
+        self._app_token_lock = threading.Lock()
+        self.budget = _budgets.setdefault(credential_name, Budget())
         self._session = requests.Session()
         self._session.trust_env = True  # a company's proxy and CA bundle
         self._session.headers.update(
@@ -65,38 +91,57 @@ class GitHub:
     def __repr__(self) -> str:
         return f"GitHub({settings.GITHUB_API_URL})"
 
-    def query(self, query: str, variables: Mapping[str, object]) -> Answer:
-        """POST one GraphQL query. Raises RetriableError or FatalError also for errors inside a 200."""
-        return self._attempt("POST", settings.GITHUB_GRAPHQL_URL, payload={"query": query, "variables": dict(variables)})
+    def query(self, query: str, variables: Mapping[str, object], *, page: PageSize | None = None, is_tolerant: bool = False) -> Answer:
+        """POST one GraphQL query; with `page`, `first` is its size, halved at each attempt that GitHub cannot finish.
+
+        Raises RetriableError or FatalError also for errors inside a 200; a tolerant one leaves those to the caller.
+        """
+
+        def ask() -> Answer:
+            sized = {"first": page.size} if page else {}
+            answer = self._request("POST", settings.GITHUB_GRAPHQL_URL, payload={"query": query, "variables": {**variables, **sized}})
+            _raise_for_errors(answer, is_tolerant=is_tolerant)
+            return answer
+
+        answer = self._attempt(ask, page)
+        if page:
+            page.succeeded()
+        return answer
 
     def get(self, url: str, *, etag: str = "") -> Answer:
         """GET a REST address below GITHUB_API_URL, conditionally if `etag` is given."""
         if urlsplit(url).netloc != urlsplit(settings.GITHUB_API_URL).netloc:
             raise FatalError(f"GitHub named a next page on another host ({urlsplit(url).netloc}): the token is not sent there")
-        return self._attempt("GET", url, etag=etag)
 
-    def _attempt(self, method: str, url: str, *, payload: Mapping[str, object] | None = None, etag: str = "") -> Answer:
+        def ask() -> Answer:
+            answer = self._request("GET", url, etag=etag)
+            if not answer.is_unchanged and _decoded(answer.body) is None:
+                raise PartialAnswer("GitHub's answer is not JSON", answer)
+            return answer
+
+        return self._attempt(ask)
+
+    def _attempt(self, ask: Callable[[], Answer], page: PageSize | None = None) -> Answer:
         attempts = Retrying(
             retry=retry_if_exception_type(PassingFault),
             stop=stop_after_attempt(settings.ETL_MAX_ATTEMPTS),
             wait=wait_exponential(multiplier=settings.ETL_BACKOFF_SECONDS, min=settings.ETL_BACKOFF_SECONDS, max=settings.ETL_BACKOFF_MAX_SECONDS),
+            before_sleep=(lambda _: page.failed()) if page else None,
             reraise=True,
         )
-        return attempts(self._request, method, url, payload, etag)
-
-    def _request(self, method: str, url: str, payload: Mapping[str, object] | None, etag: str) -> Answer:
-        headers = {"Authorization": f"Bearer {settings.GITHUB_TOKEN}"}
-        if etag:
-            headers["If-None-Match"] = etag
-        began = time.monotonic()
         try:
-            # No redirects: a renamed repository answers GraphQL directly, and a token must not follow to another host.
-            response = self._session.request(
-                method, url, json=payload, headers=headers, timeout=settings.GITHUB_TIMEOUT_SECONDS, allow_redirects=False, stream=True
-            )
-            body = _body(response, deadline=began + 2 * settings.GITHUB_TIMEOUT_SECONDS)
-        except requests.RequestException as exc:
-            raise PassingFault(f"GitHub cannot be reached at {settings.GITHUB_API_URL} ({type(exc).__name__})") from exc
+            return attempts(ask)
+        except PartialAnswer as exc:
+            return exc.answer
+
+    def _request(self, method: str, url: str, *, payload: Mapping[str, object] | None = None, etag: str = "") -> Answer:
+        resource = "graphql" if payload is not None else "core"
+        self.budget.spare(resource)
+        response, body = self._exchange(method, url, token=self._token(), payload=payload, etag=etag)
+        if response.status_code == requests.codes.unauthorized and self._credential.is_app:
+            self._credential.forget()  # revoked before its end, or our clock is wrong
+            response, body = self._exchange(method, url, token=self._token(), payload=payload, etag=etag)
+        self.budget.read(resource, response.headers)
         answer = Answer(
             url=url,
             status=response.status_code,
@@ -106,9 +151,46 @@ class GitHub:
             fetched_at=datetime.now(UTC),
         )
         _raise_for_status(answer, response.headers)
-        if payload is not None:
-            _raise_for_errors(body)
         return answer
+
+    def _exchange(
+        self, method: str, url: str, *, token: str, payload: Mapping[str, object] | None = None, etag: str = ""
+    ) -> tuple[requests.Response, bytes]:
+        headers = {"Authorization": f"Bearer {token}"}
+        if etag:
+            headers["If-None-Match"] = etag
+        began = time.monotonic()
+        try:
+            # No redirects: a renamed repository answers GraphQL directly, and a token must not follow to another host.
+            response = self._session.request(
+                method, url, json=payload, headers=headers, timeout=settings.GITHUB_TIMEOUT_SECONDS, allow_redirects=False, stream=True
+            )
+            return response, _body(response, deadline=began + 2 * settings.GITHUB_TIMEOUT_SECONDS)
+        except requests.RequestException as exc:
+            raise PassingFault(f"GitHub cannot be reached at {settings.GITHUB_API_URL} ({type(exc).__name__})") from exc
+
+    def _token(self) -> str:
+        if token := self._credential.token():
+            return token
+        with self._app_token_lock:
+            if token := self._credential.token():
+                return token
+            url = f"{settings.GITHUB_API_URL}{self._credential.installation_path}"
+            response, body = self._exchange("POST", url, token=self._credential.app_token(), payload={})
+            if response.status_code in {401, 403, 404}:
+                raise FatalError(
+                    f"GitHub does not accept the App (HTTP {response.status_code}): check GITHUB_APP_ID, "
+                    "GITHUB_APP_PRIVATE_KEY and GITHUB_APP_INSTALLATION_ID, and that it is installed for the repository"
+                )
+            decoded = _decoded(body)
+            if response.status_code != requests.codes.created or not isinstance(decoded, dict):
+                raise PassingFault(f"GitHub gives the App no token (HTTP {response.status_code})")
+            self._credential.keep(str(decoded["token"]), expires_at=str(decoded["expires_at"]))
+            return str(decoded["token"])
+
+
+# By credential: what one run of this process learns of the budget, the next knows.
+_budgets: dict[str, Budget] = {}
 
 
 def _body(response: requests.Response, *, deadline: float) -> bytes:
@@ -128,17 +210,16 @@ def _raise_for_status(answer: Answer, headers: Mapping[str, str]) -> None:
     if status in {200, 304}:
         return
     if status in {403, 429} and (wait := _limit_wait(answer, headers)) is not None:
-        raise RetriableError(f"GitHub's rate limit is reached (HTTP {status}); it asks to wait {wait:.0f} s", retry_after=wait)
+        is_spent = headers.get("X-RateLimit-Remaining") == "0"
+        raise RetriableError(f"GitHub's rate limit is reached (HTTP {status}); it asks to wait {wait:.0f} s", retry_after=wait, postpone=is_spent)
     if status >= 500:
         raise PassingFault(f"GitHub answered HTTP {status}")
     if status == 401:
         raise FatalError("GitHub does not accept the token (HTTP 401): GITHUB_TOKEN is wrong, expired or revoked")
     if status == 403:
-        raise FatalError(f"GitHub forbids this to the token (HTTP 403, {_message(answer.body)}): give it read access to the repository")
+        raise Forbidden(f"GitHub forbids this to the token (HTTP 403): {_message(answer.body)}")
     if status == 404:
-        raise FatalError(
-            f"GitHub knows nothing at {urlsplit(answer.url).path} (HTTP 404): the repository does not exist or the token may not read it"
-        )
+        raise NotFound(f"GitHub knows nothing at {urlsplit(answer.url).path} (HTTP 404): the repository does not exist or the token may not read it")
     if 300 <= status < 400:
         raise FatalError(f"GitHub redirects {urlsplit(answer.url).path} (HTTP {status}): the repository was renamed or moved; correct its source")
     raise FatalError(f"GitHub answered HTTP {status}: {_message(answer.body)}")
@@ -156,35 +237,48 @@ def _limit_wait(answer: Answer, headers: Mapping[str, str]) -> float | None:
     return None
 
 
-def _raise_for_errors(body: bytes) -> None:
+def _raise_for_errors(answer: Answer, *, is_tolerant: bool) -> None:
     """GraphQL reports failures inside a 200; what is not even JSON is staged and buried later, with its page."""
-    try:
-        decoded = json.loads(body)
-    except ValueError:
-        return
+    decoded = _decoded(answer.body)
+    if decoded is None:
+        raise PartialAnswer("GitHub's answer is not JSON", answer)
     errors = decoded.get("errors") if isinstance(decoded, dict) else None
-    if not isinstance(errors, list) or not errors:
-        return
-    first = errors[0] if isinstance(errors[0], dict) else {}
-    message = str(first.get("message", ""))[:300]
-    match first.get("type"):
-        case "NOT_FOUND" if first.get("path") == ["repository"]:
-            raise FatalError(f"{message}: it does not exist, or the token may not read it")
-        case "FORBIDDEN" | "INSUFFICIENT_SCOPES":
-            if not isinstance(decoded.get("data"), dict) or decoded["data"].get("repository") is None:
-                raise FatalError(f"GitHub forbids this to the token: {message}")
-        case "RATE_LIMITED" | "RATE_LIMIT":
-            raise RetriableError("GitHub's GraphQL rate limit is reached", retry_after=60.0)
-        case _:
-            if any(words in message.lower() for words in UNFINISHED):
-                raise PassingFault(f"GitHub could not finish the query: {message}")
-            if decoded.get("data") is None or decoded["data"].get("repository") is None:
-                raise FatalError(f"GitHub refuses the query: {message}")
+    for error in errors if isinstance(errors, list) else ():
+        if isinstance(error, dict):
+            _raise_for_error(answer, error, decoded.get("data"), is_tolerant=is_tolerant)
+
+
+def _raise_for_error(answer: Answer, error: Mapping[str, Any], data: object, *, is_tolerant: bool) -> None:
+    message = str(error.get("message", ""))[:300]
+    kind, path = error.get("type"), error.get("path") or []
+    if kind in {"RATE_LIMITED", "RATE_LIMIT"}:
+        raise RetriableError("GitHub's GraphQL rate limit is reached", retry_after=_QUERY_LIMIT_WAIT_SECONDS, postpone=True)
+    if any(words in message.lower() for words in UNFINISHED):
+        raise PassingFault(f"GitHub could not finish the query: {message}")
+    if data is None:
+        raise FatalError(f"GitHub refuses the query: {message}")
     logger.warning("answer_with_errors", extra={"error": message})
+    if is_tolerant:
+        return
+    match kind:
+        case "NOT_FOUND" if path == ["repository"]:
+            raise FatalError(f"{message} It does not exist, or the token may not read it")
+        case "NOT_FOUND":
+            return  # one record that is gone: its place is null
+        case "FORBIDDEN" | "INSUFFICIENT_SCOPES" if len(path) <= len(("repository", "issues")):
+            raise Forbidden(f"GitHub forbids this to the token: {message}")
+        case "FORBIDDEN" | "INSUFFICIENT_SCOPES":
+            return
+    raise PartialAnswer(f"GitHub could not give a part of the answer: {message}", answer)
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
 
 
 def _message(body: bytes) -> str:
-    try:
-        return str(json.loads(body)["message"])[:200]
-    except (ValueError, KeyError, TypeError):
-        return "no message"
+    decoded = _decoded(body)
+    return str(decoded["message"])[:200] if isinstance(decoded, dict) and "message" in decoded else "no message"

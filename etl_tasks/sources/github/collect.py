@@ -1,238 +1,215 @@
-"""Read a repository's streams from their cursors on, page by page, and know where to stop."""
+"""The adapter of a GitHub source: what a night asks of a repository, and what it may leave out."""
 
-import json
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from typing import Any
-from urllib.parse import quote
 
+import re2
 from django.conf import settings
-from django.utils.timezone import now
 
-from dora_metrics.models import Commit, Deployment, Service, WorkflowRun
+from dora_metrics.models import Commit, Service
 from etl_tasks import transform
+from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
-from etl_tasks.sources.adapter import Job, Page, Progress
-from etl_tasks.sources.github.client import Answer, GitHub
-from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream, query_text
-from etl_tasks.transform import Bad, Good, UnreadablePage
+from etl_tasks.records import Actor
+from etl_tasks.sources.adapter import Check, Job, Page
+from etl_tasks.sources.github import paging
+from etl_tasks.sources.github.check import check
+from etl_tasks.sources.github.client import Forbidden, GitHub
+from etl_tasks.sources.github.paging import Reading
+from etl_tasks.sources.github.side_by_side import side_by_side
+from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream
+from etl_tasks.sources.github.survey import News, Refusal, survey, survey_batch, survey_by_id
+from etl_tasks.sources.github.wanted import named_runs, stored_attempts
+from etl_tasks.transform import Bad, Good
 
-# A deployment or run that never reaches an end is not asked for again for ever.
-LONGEST_WAIT_FOR_AN_END = timedelta(days=30)
-UNFINISHED_STATES = ("", "pending", "queued", "in_progress", "waiting")
-UNFINISHED_RUNS = ("queued", "in_progress", "waiting", "requested", "pending")
+logger = logging.getLogger(__name__)
+
+REPOSITORY = "repository"  # no list: its cursor holds what GitHub last told of the repository itself
 
 
 class GitHubRepository:
     """The adapter of a GitHub source."""
 
+    def check(self, source: Source) -> Check:
+        return check(source)
+
+    def survey(self, sources: Sequence[Source]) -> dict[int, News]:
+        return survey(sources)
+
     def pages(self, job: Job) -> Iterator[Page]:
-        github = GitHub()
-        for stream in STREAMS:
-            progress = job.progress.get(stream.name)
-            if not stream.is_asked_for(job.source.service) or (progress and progress.is_done):
-                continue
-            if stream.rest_path:
-                yield from _rest_pages(github, stream, job, progress)
-            elif stream.order_key:
-                yield from _listed_pages(github, stream, job, progress)
-            else:
-                yield from _history_pages(github, stream, job, progress)
-
-    def fact(self, stream: str) -> str:
-        return BY_NAME[stream].fact
-
-    def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-        declared = BY_NAME[stream]
-        return transform.facts(declared.fact, transform.nodes(content, declared.path))
-
-    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
-        branches = [cursor["default_branch"] for cursor in cursors.values() if cursor.get("default_branch")]
-        if branches and branches[-1] != source.service.default_branch:
-            Service.objects.filter(pk=source.service_id).update(default_branch=branches[-1])
-
-
-def _variables(job: Job, after: str | None) -> dict[str, Any]:
-    owner, _, name = job.source.repository.partition("/")
-    return {"owner": owner, "name": name, "first": min(settings.GITHUB_PAGE_SIZE, 100), "after": after}
-
-
-def _listed_pages(github: GitHub, stream: Stream, job: Job, progress: Progress | None) -> Iterator[Page]:
-    """A list sorted by time, newest first: read until it is older than the cursor minus the lag."""
-    stop_at = _stop_at(stream, job)
-    cursor = dict(progress.cursor) if progress else {}
-    after = progress.resume.get("after") if progress else None
-    while True:
-        answer = github.query(query_text(stream), _variables(job, after))
-        reading = _Reading(stream, answer)
-        if reading.is_broken:
-            yield reading.broken_page()
-            return
-        if not cursor:
-            cursor = _first_cursor(reading, job, stream)
-        after = reading.end_cursor
-        is_done = not after or (stop_at is not None and reading.oldest is not None and reading.oldest < stop_at)
-        yield reading.page(cursor=cursor, resume={"after": after}, is_done=is_done)
-        if is_done:
-            return
-
-
-def _history_pages(github: GitHub, stream: Stream, job: Job, progress: Progress | None) -> Iterator[Page]:
-    """The default branch's history from its head down to commits that an earlier run has loaded.
-
-    A merge may bring in commits older than any cursor, so not a date decides but git's own graph: reading goes on
-    while a parent is neither read nor an ancestor of the head that the last run loaded.
-    """
-    known: set[str] | None = None
-    cursor = dict(progress.cursor) if progress else {}
-    resume = dict(progress.resume) if progress else {}
-    last_head = "" if job.is_full else job.cursors.get(stream.name, {}).get("head", "")
-    while True:
-        answer = github.query(query_text(stream), {**_variables(job, resume.get("after")), "revision": cursor.get("head", "HEAD")})
-        reading = _Reading(stream, answer)
-        if reading.is_broken:
-            yield reading.broken_page()
-            return
-        if not cursor:
-            cursor = _first_cursor(reading, job, stream) | {"head": (reading.repository.get("object") or {}).get("oid", "")}
-        known = ancestors(job.source.service, last_head) if known is None else known
-        frontier = _frontier(set(resume.get("frontier", ())), reading.nodes, known)
-        resume = {"after": reading.end_cursor, "frontier": sorted(frontier)}
-        is_done = not reading.end_cursor or not frontier
-        yield reading.page(cursor=cursor, resume=resume, is_done=is_done)
-        if is_done:
-            return
-
-
-def _rest_pages(github: GitHub, stream: Stream, job: Job, progress: Progress | None) -> Iterator[Page]:
-    """A REST list, newest first; the first request is conditional, so a night without news costs nothing."""
-    stop_at = _stop_at(stream, job)
-    former = {} if job.is_full else job.cursors.get(stream.name, {})
-    cursor = dict(progress.cursor) if progress else {}
-    first_url = f"{settings.GITHUB_API_URL}{stream.rest_path.format(repository=quote(job.source.repository))}?per_page=100"
-    if stop_at:
-        first_url += f"&created=%3E%3D{stop_at:%Y-%m-%d}"
-    url = progress.resume["url"] if progress else first_url
-    while True:
-        is_first = url == first_url
-        answer = github.get(url, etag=former.get("etag", "") if is_first and former.get("first_url") == url else "")
-        if answer.is_unchanged:
-            unchanged = {**former, "collected_until": answer.fetched_at.isoformat()}
-            yield Page(stream=stream.name, url=url, body=b"", record_count=0, fetched_at=answer.fetched_at, cursor=unchanged, is_done=True)
-            return
-        reading = _Reading(stream, answer)
-        if reading.is_broken:
-            yield reading.broken_page()
-            return
-        if not cursor:
-            cursor = _first_cursor(reading, job, stream) | {"etag": answer.etag, "first_url": url}
-        if reading.oldest and "collected_from" not in former:
-            cursor["collected_from"] = min(reading.oldest.isoformat(), cursor["collected_from"])
-        url = answer.next_url
-        yield reading.page(cursor=cursor, resume={"url": url}, is_done=not url)
-        if not url:
-            return
-
-
-class _Reading:
-    """What paging needs of an answer; the rest is decoded in transform."""
-
-    def __init__(self, stream: Stream, answer: Answer) -> None:
-        self.stream, self.answer = stream, answer
-        self.nodes: list[Any] = []
-        self.repository: dict[str, Any] = {}
-        self.end_cursor: str | None = None
-        try:
-            self.nodes = transform.nodes(answer.body, stream.path)
-        except UnreadablePage:
-            self.is_broken = True
-            return
-        self.is_broken = False
-        if stream.query:
-            decoded = json.loads(answer.body)
-            self.repository = (decoded.get("data") or {}).get("repository") or {}
-            connection: Any = decoded
-            for key in stream.path:
-                connection = (connection or {}).get(key)
-            info = (connection or {}).get("pageInfo") or {}
-            self.end_cursor = info.get("endCursor") if info.get("hasNextPage") else None
-
-    @property
-    def times(self) -> list[datetime]:
-        found = []
-        for node in self.nodes:
-            try:
-                found.append(datetime.fromisoformat(node[self.stream.order_key]))
-            except (KeyError, TypeError, ValueError):
-                continue  # a bad record: transform buries it
-        return found
-
-    @property
-    def oldest(self) -> datetime | None:
-        return min(self.times, default=None)
-
-    def page(self, *, cursor: dict[str, Any], resume: dict[str, Any], is_done: bool) -> Page:
-        return Page(
-            stream=self.stream.name,
-            url=self.answer.url,
-            body=self.answer.body,
-            record_count=len(self.nodes),
-            fetched_at=self.answer.fetched_at,
-            cursor=cursor,
-            resume=resume,
-            is_done=is_done,
-        )
-
-    def broken_page(self) -> Page:
-        """Staged as it came, to become one dead letter; the stream ends here and its cursor stays where it is."""
-        return Page(
-            stream=self.stream.name,
-            url=self.answer.url,
-            body=self.answer.body or b" ",
-            record_count=1,
-            fetched_at=self.answer.fetched_at,
-            cursor={},
+        github = GitHub(job.source.credential)
+        news = _news(github, job)
+        readers = [
+            _named(reader, stream)
+            for stream in STREAMS
+            if not (stream.name in job.progress and job.progress[stream.name].is_done)
+            for reader in _readers(github, stream, job, news)
+        ]
+        # Told to wait, or killed: the next attempt asks for one thing at a time.
+        lanes = settings.GITHUB_LANES if job.is_first_attempt else 1
+        yield from side_by_side(readers, lanes=lanes)
+        yield Page(
+            stream=REPOSITORY,
+            url="",
+            body=b"",
+            record_count=0,
+            fetched_at=datetime.fromisoformat(news["seen_at"]),
+            cursor={**news["repository"], "seen_at": news["seen_at"]},
             is_done=True,
         )
 
+    def fact(self, stream: str, context: Mapping[str, Any]) -> str:
+        return BY_NAME[stream].shape(context)[1]
 
-def _first_cursor(reading: _Reading, job: Job, stream: Stream) -> dict[str, Any]:
-    """What the cursor will be once the run has loaded: the newest time seen when reading began."""
-    former = job.cursors.get(stream.name, {})
-    newest = max(reading.times, default=None)
-    began = reading.answer.fetched_at
-    fallback = reading.repository.get("createdAt") or began.isoformat()
-    collected_from = min(filter(None, [former.get("collected_from"), job.since.isoformat() if job.since else ""]), default=fallback)
-    if job.is_full:
-        collected_from = fallback
-    return {
-        "newest": newest.isoformat() if newest else former.get("newest"),
-        "collected_from": datetime.fromisoformat(collected_from).astimezone(UTC).isoformat(),
-        "collected_until": began.isoformat(),
-        "default_branch": ((reading.repository.get("defaultBranchRef") or {}).get("name")) or "",
-    }
+    def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
+        path, fact = BY_NAME[stream].shape(context)
+        raw = transform.nodes(content, path)
+        if context.get("shape") == "again":
+            raw = [node for node in raw if node]  # deleted since: what was read of it stands
+        return transform.facts(fact, raw)
+
+    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
+        if not (seen := cursors.get(REPOSITORY)):
+            return
+        Source.objects.filter(pk=source.pk).update(
+            repository=seen["name"],  # a renamed or transferred repository is followed
+            repository_id=seen["id"],
+            repository_node_id=seen["node_id"],
+            is_archived=seen["is_archived"],
+            is_private=seen["is_private"],
+        )
+        Service.objects.filter(pk=source.service_id).update(default_branch=seen["default_branch"])
 
 
-def _stop_at(stream: Stream, job: Job) -> datetime | None:
+def _news(github: GitHub, job: Job) -> News:
+    """Of the repository that the source has always meant: by its name, and by its id once another one has taken the name."""
+    source, news = job.source, job.news
+    refusals: dict[int, Refusal] = {}
+    if not news:
+        found, refusals = survey_batch(github, [source])
+        news = found.get(source.pk)
+    may_have_moved = not news and not any(refusal.stream for refusal in refusals.values())
+    if source.repository_id and (may_have_moved or news) and source.repository_id != (news or {}).get("repository", {}).get("id"):
+        news = survey_by_id(github, source)
+    if not news:
+        raise FatalError(refusals[source.pk].sentence if refusals else f"{source.repository} is gone, or the token may not read it any more")
+    return news
+
+
+def _readers(github: GitHub, stream: Stream, job: Job, news: News) -> list[Iterator[Page]]:
+    """None, or the one that reads the stream."""
+    reading = _reading(github, stream, job, news)
+    if stream.name == "workflow_runs":
+        return [paging.runs(reading)] if reading.is_list_asked or reading.again else []
+    if not stream.is_asked_for(job.source.service):
+        return []
+    if stream.name == "commits":
+        is_new = reading.top and (reading.progress or reading.top != reading.former.get("top"))
+        return [paging.history(reading) if is_new else paging.unchanged(reading)]
+    if not reading.progress and not job.since and not job.until and _is_unchanged(reading):
+        reading = replace(reading, is_list_asked=False)
+    return [paging.listed(reading) if reading.is_list_asked or reading.again or reading.progress else paging.unchanged(reading)]
+
+
+def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
+    service = job.source.service
+    cursor = job.cursors.get(stream.name, {})
+    former = {} if job.is_full else cursor
+    is_asked = stream.is_asked_for(service)
+    reading = Reading(
+        github=github,
+        stream=stream,
+        repository=news["repository"],
+        seen_at=datetime.fromisoformat(news["seen_at"]),
+        top=news["top"].get(stream.name),
+        former=former,
+        progress=job.progress.get(stream.name),
+        stop_at=_stop_at(stream, job, former),
+        until=job.until,
+        is_list_asked=is_asked,
+        again=news["again"].get(stream.name, []),
+    )
+    match stream.name:
+        case "commits":
+            known = ancestors(service, former.get("top", "")) if news["head"] != former.get("top") else set()
+            return replace(reading, top=news["head"], stop_at=None, until=None, known_commits=frozenset(known))
+        case "pull_requests":
+            return replace(reading, options={"withFiles": bool(service.path)}, needs_rest=_rest_of_change(service))
+        case "issues":
+            return replace(reading, options={"since": reading.stop_at.isoformat() if reading.stop_at else None})
+        case "workflow_runs":
+            named = [number for number in named_runs(service) if str(number) not in former.get("gone", ())]
+            again = [*reading.again, *named] if is_asked else named
+            return replace(reading, again=again, needs_attempts=_missing_attempts(service) if is_asked else lambda run: [])
+    return reading
+
+
+def _stop_at(stream: Stream, job: Job, former: Mapping[str, Any]) -> datetime | None:
     """How far back to read; None for the whole list."""
-    newest = None if job.is_full else job.cursors.get(stream.name, {}).get("newest")
-    if newest is None:
+    if not former.get("newest") or job.until:
         return job.since
-    points = [datetime.fromisoformat(newest) - stream.lag]
-    if job.since:
-        points.append(job.since)
-    if stream.needs_final and (unfinished := _oldest_unfinished(stream, job.source.service)):
-        points.append(unfinished)
-    return min(points)
+    point = datetime.fromisoformat(former["newest"]) - stream.lag
+    return min(point, job.since) if job.since else point
 
 
-def _oldest_unfinished(stream: Stream, service: Service) -> datetime | None:
-    recent = now() - LONGEST_WAIT_FOR_AN_END
-    if stream.fact == "deployment":
-        waiting = Deployment.objects.filter(service=service, state__in=UNFINISHED_STATES, created_at__gte=recent)
-        return waiting.order_by("created_at").values_list("created_at", flat=True).first()
-    running = WorkflowRun.objects.filter(service=service, status__in=UNFINISHED_RUNS, created_at__gte=recent)
-    return running.order_by("created_at").values_list("created_at", flat=True).first()
+def _is_unchanged(reading: Reading) -> bool:
+    """The list begins as it did when it was last read, and it was read when nothing could still appear before that."""
+    former, top = reading.former, reading.top
+    if not former or top is None or top != former.get("top"):
+        return False
+    newest = former.get("newest") or top["time"]
+    return not newest or datetime.fromisoformat(former["collected_until"]) - datetime.fromisoformat(newest) >= reading.stream.lag
+
+
+def _rest_of_change(service: Service) -> Callable[[Mapping[str, Any]], Mapping[str, str]]:
+    """What lies beyond the first hundred of a pull request's lists, where a metric needs it: only of people's merged ones."""
+
+    def needed(node: Mapping[str, Any]) -> dict[str, str]:
+        author = node.get("author") or {}
+        if not node.get("mergedAt") or _is_bot(author, service):
+            return {}
+        ends = {part: ((node.get(part) or {}).get("pageInfo") or {}) for part in paging.PARTS}
+        more = {part: end["endCursor"] for part, end in ends.items() if end.get("hasNextPage")}
+        if "reviews" in more and _has_review_of_a_person(node, service):
+            del more["reviews"]  # they are listed oldest first, and only the first one counts
+        return more
+
+    return needed
+
+
+def _has_review_of_a_person(node: Mapping[str, Any], service: Service) -> bool:
+    author = (node.get("author") or {}).get("login")
+    reviewers = [review["author"] for review in node["reviews"]["nodes"] or () if review and review["author"] and review["submittedAt"]]
+    return any(reviewer["login"] != author and not _is_bot(reviewer, service) for reviewer in reviewers)
+
+
+def _is_bot(actor: Mapping[str, Any], service: Service) -> bool:
+    login = str(actor.get("login", ""))
+    return login in service.bots or Actor(login=login, kind=str(actor.get("__typename", "User"))).is_bot
+
+
+def _missing_attempts(service: Service) -> Callable[[Mapping[str, Any]], list[int]]:
+    """GitHub lists a run's latest attempt only; the earlier ones of a deploying workflow are deployments, too."""
+    is_deploying, stored = re2.compile(service.workflow), stored_attempts(service)
+
+    def missing(run: Mapping[str, Any]) -> list[int]:
+        latest = run.get("run_attempt")
+        if not isinstance(latest, int) or not (is_deploying.search(str(run.get("name"))) or is_deploying.search(str(run.get("path")))):
+            return []
+        return [attempt for attempt in range(1, latest) if (run.get("id"), attempt) not in stored]
+
+    return missing
+
+
+def _named(reader: Iterator[Page], stream: Stream) -> Iterator[Page]:
+    """What GitHub forbids, with the name of the permission that is missing."""
+    try:
+        yield from reader
+    except Forbidden as exc:
+        raise FatalError(f"{exc}: the token needs the permission “{stream.permission}: read” for {stream.name}") from exc
 
 
 def ancestors(service: Service, head: str) -> set[str]:
@@ -248,15 +225,3 @@ def ancestors(service: Service, head: str) -> set[str]:
             reached.add(sha)
             waiting.extend(parents[sha])
     return reached
-
-
-def _frontier(frontier: set[str], commits: list[Any], known: set[str]) -> set[str]:
-    """The parents still to be read after this page. History lists a commit before its parents."""
-    for commit in commits:
-        if isinstance(commit, dict):
-            oid = commit.get("oid")
-            frontier.discard(oid if isinstance(oid, str) else "")
-            nodes = ((commit.get("parents") or {}).get("nodes")) or ()
-            if oid not in known:
-                frontier.update(parent["oid"] for parent in nodes if parent and parent["oid"] not in known)
-    return frontier

@@ -1,82 +1,141 @@
-"""The streams of a GitHub repository, declared: what is asked, in which order, and where it may stop."""
+"""The streams of a GitHub repository, declared: what is asked, by which key, in which order, and where reading may stop."""
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 from dora_metrics.models import Service
+from etl_tasks.sources.github.wanted import is_undecided
 
 QUERIES = Path(__file__).parent / "queries"
+# GitHub shows a change to every reader within minutes; what is newer than this before a reading is read once more.
+LAG = timedelta(minutes=10)
+
+From = Service.DeploymentsFrom
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """One kind of fact of a repository.
 
-    `path`: where the list of records lies in the answer. `order_key`: the field of a record by which the list is
-    sorted, newest first; empty for a commit history, which is walked to the last known commit instead. `lag`: how far
-    before the cursor reading goes on, for what GitHub changes or shows late. `needs_final`: records that are not final
-    are asked again, however old they are.
+    `fact`: its natural key is declared once, with its table (loaders/facts.py). `path`: where the list of records lies
+    in an answer. `order_key`: the field of a record by which the list is sorted, newest first; empty for a commit
+    history, which is walked to the last known commit instead. `lag`: how far before the cursor reading goes on.
+    `again_query`: asks by global id for records that were not final. `rest_query`: asks for what lies beyond the first
+    hundred of a record's own lists. `first_page`: records of the first page of a night that has read the stream before.
+    `permission`: what the token needs. `is_asked_for`: what nobody needs costs nothing.
     """
 
     name: str
     path: tuple[str, ...]
     fact: str
+    permission: str
     query: str = ""
     rest_path: str = ""
     order_key: str = ""
-    lag: timedelta = timedelta(0)
-    needs_final: bool = False
+    lag: timedelta = LAG
+    again_query: str = ""
+    rest_query: str = ""
+    first_page: int = 25
     is_asked_for: Callable[[Service], bool] = lambda service: True
 
-
-def _asks_for(*choices: str) -> Callable[[Service], bool]:
-    return lambda service: service.deployments_from in choices
+    def shape(self, context: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
+        """Where the records lie in a page, and which fact they become."""
+        match context.get("shape"):
+            case "again":
+                return ("data", "nodes"), self.fact
+            case "rest":
+                return ("data", "repository", "pullRequest"), "change_rest"
+            case "one":
+                return (), self.fact
+        return self.path, self.fact
 
 
 STREAMS = (
-    Stream(
-        name="deployments",
-        query="deployments.graphql",
-        path=("data", "repository", "deployments"),
-        fact="deployment",
-        order_key="createdAt",
-        # A deployment's end comes later than its creation, and GraphQL cannot sort by change.
-        lag=timedelta(days=2),
-        needs_final=True,
-        is_asked_for=_asks_for(Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB),
-    ),
-    Stream(
-        name="workflow_runs",
-        rest_path="/repos/{repository}/actions/runs",
-        path=("workflow_runs",),
-        fact="workflow_run",
-        order_key="created_at",
-        lag=timedelta(days=2),
-        needs_final=True,
-        is_asked_for=_asks_for(Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.WORKFLOWS),
-    ),
-    Stream(
-        name="pull_requests",
-        query="pull_requests.graphql",
-        path=("data", "repository", "pullRequests"),
-        fact="change",
-        order_key="updatedAt",
-        lag=timedelta(minutes=5),
-    ),
     Stream(
         # Lead time follows a change to its deployment through git's history.
         name="commits",
         query="commits.graphql",
         path=("data", "repository", "object", "history"),
         fact="commit",
+        permission="Contents",
+        first_page=50,
+    ),
+    Stream(
+        name="pull_requests",
+        query="pull_requests.graphql",
+        rest_query="pull_request_rest.graphql",
+        path=("data", "repository", "pullRequests"),
+        fact="change",
+        permission="Pull requests",
+        order_key="updatedAt",
+    ),
+    Stream(
+        name="issues",
+        query="issues.graphql",
+        path=("data", "repository", "issues"),
+        fact="issue",
+        permission="Issues",
+        order_key="updatedAt",
+        is_asked_for=lambda service: bool(service.incident_label),
+    ),
+    Stream(
+        name="deployments",
+        query="deployments.graphql",
+        again_query="deployments_again.graphql",
+        path=("data", "repository", "deployments"),
+        fact="deployment",
+        permission="Deployments",
+        order_key="createdAt",
+        is_asked_for=lambda service: service.deployments_from in (From.AUTO, From.GITHUB),
+    ),
+    Stream(
+        name="workflow_runs",
+        rest_path="/repos/{repository}/actions/runs",
+        path=("workflow_runs",),
+        fact="workflow_run",
+        permission="Actions",
+        order_key="created_at",
+        lag=timedelta(hours=6),
+        is_asked_for=lambda service: service.deployments_from == From.WORKFLOWS or is_undecided(service),
+    ),
+    Stream(
+        name="releases",
+        query="releases.graphql",
+        again_query="releases_again.graphql",
+        path=("data", "repository", "releases"),
+        fact="release",
+        permission="Contents",
+        order_key="createdAt",
+        is_asked_for=lambda service: service.deployments_from == From.RELEASES or is_undecided(service),
     ),
 )
 BY_NAME = {stream.name: stream for stream in STREAMS}
 
 
 @cache
-def query_text(stream: Stream) -> str:
-    return (QUERIES / stream.query).read_text()
+def query_text(file_name: str) -> str:
+    """A query with the fragments that it names."""
+    return with_fragments((QUERIES / file_name).read_text())
+
+
+def with_fragments(query: str) -> str:
+    known = _fragments()
+    needed: dict[str, str] = {}
+    waiting = re.findall(r"\.\.\.(\w+)", query)
+    while waiting:
+        name = waiting.pop()
+        if name in known and name not in needed:
+            needed[name] = known[name]
+            waiting.extend(re.findall(r"\.\.\.(\w+)", known[name]))
+    return "\n".join([query, *needed.values()])
+
+
+@cache
+def _fragments() -> dict[str, str]:
+    text = (QUERIES / "shared.graphql").read_text()
+    return {part.split()[1]: part for part in re.findall(r"^fragment .*?^}", text, re.DOTALL | re.MULTILINE)}

@@ -1,6 +1,7 @@
 """Read a log source's files from where the last run left them, and its lines as events."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -8,7 +9,7 @@ from django.utils.timezone import now
 
 from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
-from etl_tasks.sources.adapter import Job, Page, Unreadable
+from etl_tasks.sources.adapter import Check, Job, Page, Unreadable
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.formats import BadLine, parse_line
 from etl_tasks.transform import Bad, Good
@@ -39,7 +40,20 @@ class LogFiles:
         except FileNotFoundError as exc:
             raise FatalError(str(exc)) from exc
 
-    def fact(self, stream: str) -> str:
+    def check(self, source: Source) -> Check:
+        try:
+            paths = follow.paths_of(source.path)
+        except FileNotFoundError as exc:
+            return Check(can_be_read=False, sentences=[str(exc)])
+        unreadable = [path for path in paths if not os.path.isfile(path) or not os.access(path, os.R_OK)]
+        readable = len(paths) - len(unreadable)
+        sentences = [f"{source.path} names {len(paths)} files; {readable} can be read.", *(f"{path} cannot be read." for path in unreadable)]
+        return Check(can_be_read=bool(readable), sentences=sentences)
+
+    def survey(self, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
+        return {}  # a file is its own news
+
+    def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         return "log_event"
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:

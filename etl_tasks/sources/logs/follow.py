@@ -78,9 +78,7 @@ def chunks(pattern: str, positions: Mapping[str, Mapping[str, object]]) -> Itera
     the others go on. A last line without its newline waits, except in a .gz, which no one goes on writing.
     Raises FileNotFoundError if the pattern names no file.
     """
-    paths = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
-    if not paths:
-        raise FileNotFoundError(f"No file matches {pattern!r}: check the pattern, and that the worker sees this folder.")
+    paths = paths_of(pattern)
     known = [msgspec.convert(position, Position) for stream, position in positions.items() if stream.startswith(STREAM_PREFIX)]
     files, unreadable = _look_at(paths)
     places, more_unreadable = _places(files, known)
@@ -89,6 +87,14 @@ def chunks(pattern: str, positions: Mapping[str, Mapping[str, object]]) -> Itera
             yield Unreadable(path=path, reason=unreadable.get(path) or more_unreadable[path])
         elif path in places:
             yield from _read(files[path], places[path])
+
+
+def paths_of(pattern: str) -> list[str]:
+    """What the pattern names, folders left out. Raises FileNotFoundError if that is nothing."""
+    paths = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
+    if not paths:
+        raise FileNotFoundError(f"No file matches {pattern!r}: check the pattern, and that the worker sees this folder.")
+    return paths
 
 
 def from_the_beginning(positions: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:

@@ -1,0 +1,86 @@
+"""A request and its answer, without the sockets."""
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.message import Message
+from functools import cached_property
+from typing import Any
+from urllib.parse import parse_qs, urlsplit
+
+OPERATION = re.compile(r"\bquery\s+(\w+)")
+# GitHub Enterprise Server answers below these.
+PREFIXES = ("/api/v3", "/api")
+REST_NAMES = (
+    (re.compile(r"/actions/runs$"), "WorkflowRuns"),
+    (re.compile(r"/actions/runs/\d+$"), "WorkflowRun"),
+    (re.compile(r"/actions/runs/\d+/attempts/\d+$"), "WorkflowRunAttempt"),
+)
+
+
+@dataclass(frozen=True)
+class Call:
+    method: str
+    address: str
+    headers: Mapping[str, str] | Message = field(default_factory=dict)
+    body: bytes = b""
+
+    @cached_property
+    def prefix(self) -> str:
+        path = urlsplit(self.address).path
+        return next((prefix for prefix in PREFIXES if path.startswith(prefix + "/")), "")
+
+    @cached_property
+    def path(self) -> str:
+        return urlsplit(self.address).path.removeprefix(self.prefix)
+
+    @cached_property
+    def query(self) -> dict[str, str]:
+        return {name: values[0] for name, values in parse_qs(urlsplit(self.address).query).items()}
+
+    @property
+    def is_query(self) -> bool:
+        return self.method == "POST" and self.path == "/graphql"
+
+    @cached_property
+    def payload(self) -> dict[str, Any]:
+        try:
+            decoded = json.loads(self.body or b"{}")
+        except ValueError:
+            return {}
+        return decoded if isinstance(decoded, dict) else {}
+
+    @cached_property
+    def variables(self) -> dict[str, Any]:
+        return self.payload.get("variables") or {}
+
+    @cached_property
+    def operation(self) -> str:
+        """The query's name; for REST one of ours, else the path."""
+        if self.is_query:
+            found = OPERATION.search(str(self.payload.get("query", "")))
+            return found[1] if found else ""
+        return next((name for pattern, name in REST_NAMES if pattern.search(self.path)), self.path)
+
+    @property
+    def names(self) -> set[str]:
+        return {self.operation, "" if self.is_query else self.path} - {""}
+
+    @property
+    def authorization(self) -> str:
+        return str(self.headers.get("Authorization", ""))
+
+
+@dataclass
+class Reply:
+    """`content`: bytes, or what is sent as JSON. `is_cut`: half of it is sent and the connection closed."""
+
+    status: int
+    content: Any
+    headers: dict[str, str] = field(default_factory=dict)
+    is_cut: bool = False
+
+    @cached_property
+    def body(self) -> bytes:
+        return self.content if isinstance(self.content, bytes) else json.dumps(self.content, separators=(",", ":")).encode()

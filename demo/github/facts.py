@@ -1,0 +1,360 @@
+"""What happens in a repository: each fact has its moments, and looks the same between two of them.
+
+Rows have GraphQL's field names (REST's for workflow runs), so that the server and the tests read the same truth.
+"""
+
+import base64
+from bisect import bisect_right
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+Row = dict[str, Any]
+
+SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
+BOT = "dependabot"
+# What GitHub says of a deployment by its latest status.
+STATES = {"SUCCESS": "ACTIVE"}
+# The length of a number in a global id: msgpack's marks for 32 and 64 bits.
+REPOSITORY_MARK, FACT_MARK = b"\xce", b"\xcf"
+FACTS_A_REPOSITORY = 100_000
+
+
+def iso(moment: datetime) -> str:
+    return moment.isoformat()[:19] + "Z"
+
+
+def actor(login: str | None) -> dict[str, str] | None:
+    """None for a user who was deleted."""
+    if login is None:
+        return None
+    return {"__typename": "Bot" if login == BOT or login.endswith("[bot]") else "User", "login": login}
+
+
+def global_id(kind: str, repository: int, number: int = 0) -> str:
+    """Like GitHub's: the kind, then repository and number, packed. `kind`: R, PR, I, DE, RE, WFR."""
+    packed = b"\x92\x00" if kind == "R" else b"\x93\x02" if kind == "WFR" else b"\x93\x00"
+    packed += REPOSITORY_MARK + repository.to_bytes(4)
+    if kind != "R":
+        packed += FACT_MARK + number.to_bytes(8)
+    return f"{kind}_{base64.urlsafe_b64encode(packed).decode().rstrip('=')}"
+
+
+def parse_global_id(text: str) -> tuple[str, int, int] | None:
+    """Kind, repository and number; None for an id that this stand-in never gave."""
+    kind, _, packed_text = text.partition("_")
+    try:
+        packed = base64.urlsafe_b64decode(packed_text + "=" * (-len(packed_text) % 4))
+    except ValueError:
+        return None
+    repository, number = int.from_bytes(packed[3:7]), int.from_bytes(packed[8:16])
+    return (kind, repository, number) if text == global_id(kind, repository, number) else None
+
+
+@dataclass(eq=False)
+class Commit:
+    """`committed` orders the history: it is later than that of each parent. `has_author`: git knows one at all."""
+
+    oid: str
+    parents: tuple[str, ...]
+    authored: datetime
+    committed: datetime
+    login: str | None
+    has_author: bool = True
+
+    def row(self) -> Row:
+        return {
+            "__typename": "Commit",
+            "oid": self.oid,
+            "authoredDate": iso(self.authored),
+            "committedDate": iso(self.committed),
+            "author": {"user": {"login": self.login} if self.login else None} if self.has_author else None,
+            "parents": {"totalCount": len(self.parents), "nodes": [{"__typename": "Commit", "oid": oid} for oid in self.parents]},
+        }
+
+
+@dataclass(eq=False)
+class Fact:
+    """`number`: counts within the repository and the fact's kind. `created`: before that there is no row of it."""
+
+    KIND = ""
+    number: int
+    created: datetime
+    _times: list[datetime] = field(default_factory=list, init=False, repr=False)
+    _rows: dict[tuple[datetime, str], Row] = field(default_factory=dict, init=False, repr=False)
+
+    def moments(self) -> Iterable[datetime]:
+        raise NotImplementedError
+
+    def build(self, repository: int, name: str, now: datetime) -> Row:
+        raise NotImplementedError
+
+    def row(self, repository: int, name: str, clock: datetime) -> Row:
+        """As it is by `clock`; the same object until its next moment. Nobody may change it."""
+        updated = self.updated(clock)
+        if (found := self._rows.get((updated, name))) is None:
+            found = self._rows[updated, name] = self.build(repository, name, updated)
+        return found
+
+    def updated(self, clock: datetime) -> datetime:
+        """Its last moment by then."""
+        if not self._times:
+            self._times = sorted({self.created, *self.moments()})
+        return self._times[bisect_right(self._times, clock) - 1]
+
+    def changed(self) -> None:
+        self._times, self._rows = [], {}
+
+    def identity(self, repository: int) -> Row:
+        """GitHub's own numbers have passed 2**31 as well, although `databaseId` is an Int in the schema."""
+        return {"id": global_id(self.KIND, repository, self.number), "databaseId": repository * FACTS_A_REPOSITORY + self.number}
+
+
+@dataclass(eq=False)
+class PullRequest(Fact):
+    """`late`: by oid, when a commit was pushed that was not there at first. `drafts`: conversions, by __typename.
+
+    `merge_kind`: squash, merge, rebase or fast-forward. `closes`: repository ("" for its own) and issue.
+    """
+
+    KIND = "PR"
+    title: str
+    branch: str
+    author: str | None
+    commits: list[Commit]
+    body: str = ""
+    reviews: list[tuple[datetime, str | None, str]] = field(default_factory=list)
+    drafts: list[tuple[datetime, str]] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    late: dict[str, datetime] = field(default_factory=dict)
+    paths: list[str] = field(default_factory=list)
+    closes: list[tuple[str, int]] = field(default_factory=list)
+    merged: datetime | None = None
+    closed: datetime | None = None
+    merge_kind: str = "squash"
+    merge_oid: str | None = None
+    size: tuple[int, int] = (10, 2)
+
+    def moments(self) -> list[datetime]:
+        ends = [moment for moment in (self.merged, self.closed) if moment]
+        return [*(when for when, *_ in self.reviews), *(when for when, _ in self.drafts), *self.late.values(), *ends]
+
+    def build(self, repository: int, name: str, now: datetime) -> Row:
+        is_merged = bool(self.merge_oid and self.merged and self.merged <= now)
+        closed = self.closed if self.closed and self.closed <= now else None
+        commits = [commit for commit in self.commits if self.late.get(commit.oid, self.created) <= now]
+        events = [(when, kind) for when, kind in self.drafts if when <= now]
+        identity = self.identity(repository)
+        return {
+            "__typename": "PullRequest",
+            **identity,
+            "fullDatabaseId": str(identity["databaseId"]),
+            "number": self.number,
+            "title": self.title,
+            "body": self.body,
+            "url": f"https://github.com/{name}/pull/{self.number}",
+            "state": "MERGED" if is_merged else "CLOSED" if closed else "OPEN",
+            "isDraft": self._is_draft(events),
+            "createdAt": iso(self.created),
+            "updatedAt": iso(now),
+            "mergedAt": iso(self.merged) if is_merged and self.merged else None,
+            "closedAt": iso(closed) if closed else None,
+            "additions": self.size[0],
+            "deletions": self.size[1],
+            "changedFiles": len(self.paths),
+            "baseRefName": "main",
+            "headRefName": self.branch,
+            "headRefOid": commits[-1].oid,
+            "author": actor(self.author),
+            "mergeCommit": {"__typename": "Commit", "oid": self.merge_oid} if is_merged else None,
+            "labels": _connection({"name": label} for label in self.labels),
+            "commits": _connection({"commit": commit.row()} for commit in commits),
+            "reviews": _connection({"state": state, "submittedAt": iso(when), "author": actor(who)} for when, who, state in self._reviews(now)),
+            "files": _connection({"path": path} for path in self.paths),
+            "closingIssuesReferences": _connection(
+                {"number": number, "repository": {"nameWithOwner": other or name}} for other, number in self.closes
+            ),
+            "timelineItems": _connection({"__typename": kind, "createdAt": iso(when)} for when, kind in events),
+        }
+
+    def _reviews(self, now: datetime) -> list[tuple[datetime, str | None, str]]:
+        return sorted((review for review in self.reviews if review[0] <= now), key=lambda review: (review[0], review[1] or ""))
+
+    def _is_draft(self, events: list[tuple[datetime, str]]) -> bool:
+        if events:
+            return events[-1][1] == "ConvertToDraftEvent"
+        return bool(self.drafts) and self.drafts[0][1] == "ReadyForReviewEvent"
+
+
+@dataclass(eq=False)
+class Deployment(Fact):
+    """`run`: the workflow run that its last statuses link to; 0 for none."""
+
+    KIND = "DE"
+    oid: str
+    environment: str
+    statuses: list[tuple[datetime, str]]
+    payload: str
+    creator: str
+    ref: str | None = "main"
+    run: int = 0
+
+    def moments(self) -> list[datetime]:
+        return [when for when, _ in self.statuses]
+
+    def build(self, repository: int, name: str, now: datetime) -> Row:
+        log = f"https://github.com/{name}/actions/runs/{repository * FACTS_A_REPOSITORY + self.run}/job/1" if self.run else None
+        # GitHub lists the newest first.
+        statuses = [
+            {"state": state, "createdAt": iso(when), "updatedAt": iso(when), "description": "", "environmentUrl": None, "logUrl": log}
+            for when, state in reversed(self.statuses)
+            if when <= now
+        ]
+        latest = statuses[0] if statuses else None
+        state = latest["state"] if latest else "PENDING"
+        return {
+            "__typename": "Deployment",
+            **self.identity(repository),
+            "commitOid": self.oid,
+            "environment": self.environment,
+            "task": "deploy",
+            "state": STATES.get(str(state), state),
+            "payload": self.payload,
+            "createdAt": iso(self.created),
+            "updatedAt": iso(now),
+            "ref": {"name": self.ref} if self.ref else None,
+            "creator": actor(self.creator),
+            "latestStatus": latest,
+            "statuses": _connection(statuses),
+        }
+
+
+@dataclass(eq=False)
+class Issue(Fact):
+    """`labelled`: label, since when, until when (None: still). `events`: when, ClosedEvent or ReopenedEvent, and why."""
+
+    KIND = "I"
+    title: str
+    body: str
+    author: str | None
+    labelled: list[tuple[str, datetime, datetime | None]] = field(default_factory=list)
+    events: list[tuple[datetime, str, str]] = field(default_factory=list)
+
+    def close(self, when: datetime, reason: str) -> None:
+        self.events.append((when, "ClosedEvent", reason))
+
+    def reopen(self, when: datetime) -> None:
+        self.events.append((when, "ReopenedEvent", "REOPENED"))
+
+    @property
+    def is_closed(self) -> bool:
+        return bool(self.events) and self.events[-1][1] == "ClosedEvent"
+
+    def moments(self) -> list[datetime]:
+        labels = [moment for _, since, until in self.labelled for moment in (since, until) if moment]
+        return labels + [when for when, *_ in self.events]
+
+    def build(self, repository: int, name: str, now: datetime) -> Row:
+        events = [event for event in self.events if event[0] <= now]
+        is_closed = bool(events) and events[-1][1] == "ClosedEvent"
+        identity = self.identity(repository)
+        labels = [label for label, since, until in self.labelled if since <= now and not (until and until <= now)]
+        return {
+            "__typename": "Issue",
+            **identity,
+            "fullDatabaseId": str(identity["databaseId"]),
+            "number": self.number,
+            "title": self.title,
+            "body": self.body,
+            "url": f"https://github.com/{name}/issues/{self.number}",
+            "state": "CLOSED" if is_closed else "OPEN",
+            "stateReason": events[-1][2] if events else None,
+            "createdAt": iso(self.created),
+            "updatedAt": iso(now),
+            "closedAt": iso(events[-1][0]) if is_closed else None,
+            "author": actor(self.author),
+            "labels": _connection({"name": label} for label in labels),
+            "timelineItems": _connection({"__typename": kind, "createdAt": iso(when)} for when, kind, _ in events),
+            "repository": {"nameWithOwner": name},
+        }
+
+
+@dataclass(eq=False)
+class Release(Fact):
+    """`published`: when; None while it is a draft, which has no tag yet."""
+
+    KIND = "RE"
+    tag: str
+    oid: str
+    published: datetime | None
+    is_prerelease: bool = False
+
+    def moments(self) -> list[datetime]:
+        return [self.published] if self.published else []
+
+    def build(self, repository: int, name: str, now: datetime) -> Row:
+        is_draft = not self.published or self.published > now
+        place = f"untagged-{self.oid[:20]}" if is_draft else self.tag
+        return {
+            "__typename": "Release",
+            **self.identity(repository),
+            "tagName": self.tag,
+            "name": f"Version {self.tag.removeprefix('v')}",
+            "isDraft": is_draft,
+            "isPrerelease": self.is_prerelease,
+            "createdAt": iso(self.created),
+            "publishedAt": None if is_draft or not self.published else iso(self.published),
+            "updatedAt": iso(now),
+            "url": f"https://github.com/{name}/releases/tag/{place}",
+            "tagCommit": None if is_draft else {"__typename": "Commit", "oid": self.oid},
+        }
+
+
+@dataclass(eq=False)
+class WorkflowRun(Fact):
+    """`attempts`: begin, end and conclusion of each, the first one first. Its rows are REST's."""
+
+    KIND = "WFR"
+    name: str
+    path: str
+    branch: str
+    oid: str
+    event: str
+    attempts: list[tuple[datetime, datetime, str]]
+
+    def moments(self) -> list[datetime]:
+        return [moment for begin, end, _ in self.attempts for moment in (begin, end)]
+
+    def build(self, repository: int, name: str, now: datetime) -> Row:
+        begun = sum(1 for begin, *_ in self.attempts if begin <= now)
+        return self.attempt(begun, repository, name, now)
+
+    def attempt(self, which: int, repository: int, name: str, now: datetime) -> Row:
+        begin, end, conclusion = self.attempts[which - 1]
+        has_ended = end <= now
+        number = repository * FACTS_A_REPOSITORY + self.number
+        return {
+            "id": number,
+            "node_id": global_id(self.KIND, repository, self.number),
+            "name": self.name,
+            "path": self.path,
+            "display_title": f"{self.name} of {self.branch}",
+            "head_branch": self.branch,
+            "head_sha": self.oid,
+            "event": self.event,
+            "run_number": self.number,
+            "run_attempt": which,
+            "status": "completed" if has_ended else "in_progress",
+            "conclusion": conclusion if has_ended else None,
+            "created_at": iso(self.created),
+            "run_started_at": iso(begin),
+            "updated_at": iso(end if has_ended else begin),
+            "html_url": f"https://github.com/{name}/actions/runs/{number}",
+            "actor": {"login": "deployer", "type": "User"},
+        }
+
+
+def _connection(nodes: Iterable[Row]) -> Row:
+    found = list(nodes)
+    return {"totalCount": len(found), "nodes": found}

@@ -1,0 +1,5 @@
+"""Who works on the generated services."""
+
+PEOPLE = ("ana-lopez", "bruno-diaz", "carmen-ruiz", "diego-soto", "elena-vega", "felipe-mora", "gabi-luna", "hugo-paz")
+REVIEW_BOT = "copilot-review[bot]"
+DEPLOYER = "deployer"

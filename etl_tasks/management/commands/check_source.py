@@ -1,0 +1,27 @@
+"""check_source NAME: what the credentials may read, which streams would stay empty, what a first collection would cost."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from etl_tasks.management.arguments import Command as Base
+from etl_tasks.models import Source
+from etl_tasks.sources.registry import adapter_of
+
+
+class Command(Base):
+    help = "Try a source without storing anything, and say in words what it would give. Exit status: 0, or 1 if it cannot be read as it is set."
+    refusal_status = 1
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        source = Source.objects.select_related("service").filter(name=options["name"]).first()
+        if source is None:
+            raise CommandError(f"there is no source {options['name']!r}: `etl_status` lists them", returncode=1)
+        found = adapter_of(source).check(source)
+        for sentence in found.sentences:
+            self.stdout.write(sentence)
+        if not found.can_be_read:
+            raise CommandError(f"{source} cannot be read as it is set; the lines above say what is missing", returncode=1)

@@ -1,0 +1,47 @@
+"""What people write into titles, branches and bodies that decides a number: reverts, and the causes of incidents.
+
+Only what was written is kept, as facts; which deployment or change it names is decided later, from all facts.
+Source: docs/metrics.md, "Revert" and "Link".
+"""
+
+import re
+from typing import Any
+
+SHA = r"\b([0-9a-f]{7,40})\b"
+REVERTS_PULL = re.compile(r"^\W{0,3}Reverts\s+([\w.-]+/[\w.-]+)?#([0-9]{1,9})\b", re.IGNORECASE | re.MULTILINE)
+REVERTS_BRANCH = re.compile(r"^revert-([0-9]{1,9})(-|$)")
+REVERTS_COMMIT = re.compile(r"\bThis reverts commit " + SHA, re.IGNORECASE)
+REVERTS_TITLE = re.compile(r"^Revert\s+[\"“]", re.IGNORECASE)
+DEPLOYMENT = re.compile(r"\bdeployment:\s*([0-9a-f]{7,40}|[0-9]{1,18})\b", re.IGNORECASE)
+ROOT_CAUSE = re.compile(r"\broot cause:\s*" + SHA, re.IGNORECASE)
+CAUSED_BY = re.compile(r"\bcaused by #([0-9]{1,9})\b", re.IGNORECASE)
+
+
+def revert_signs(*, title: str, branch: str, body: str) -> dict[str, Any]:
+    """Whatever says that a pull request reverts something; {} for an ordinary one.
+
+    "pull": {"repository": "owner/name" or "", "number"} · "branch": number · "sha" · "title": true.
+    """
+    signs: dict[str, Any] = {}
+    if found := REVERTS_PULL.search(body):
+        signs["pull"] = {"repository": found[1] or "", "number": int(found[2])}
+    if found := REVERTS_BRANCH.search(branch):
+        signs["branch"] = int(found[1])
+    if found := REVERTS_COMMIT.search(body):
+        signs["sha"] = found[1].lower()
+    if REVERTS_TITLE.search(title):
+        signs["title"] = True
+    return signs
+
+
+def incident_links(body: str) -> dict[str, list[Any]]:
+    """The causes that an issue's body names; {} for none.
+
+    "deployments": ids and shas, as text · "root_causes": shas · "caused_by": numbers of pull requests.
+    """
+    links: dict[str, list[Any]] = {
+        "deployments": [found.lower() for found in DEPLOYMENT.findall(body)],
+        "root_causes": [found.lower() for found in ROOT_CAUSE.findall(body)],
+        "caused_by": [int(found) for found in CAUSED_BY.findall(body)],
+    }
+    return {name: found for name, found in links.items() if found}

@@ -1,0 +1,79 @@
+"""Before the first night: what the credentials may read, what would stay empty, and what a first collection would cost."""
+
+import math
+from urllib.parse import quote
+
+from django.conf import settings
+
+from etl_tasks.errors import FatalError, RetriableError
+from etl_tasks.models import Source
+from etl_tasks.sources.adapter import Check
+from etl_tasks.sources.github.client import GitHub
+from etl_tasks.sources.github.streams import STREAMS, Stream, query_text
+from etl_tasks.sources.github.survey import News, survey_batch
+
+# Points for a page of a hundred, by GitHub's formula: the connections inside each record, and 1/100 for the list.
+POINTS_A_PAGE = {"commits": 1, "pull_requests": 5, "issues": 2, "deployments": 1, "releases": 1, "workflow_runs": 1}
+
+
+def check(source: Source) -> Check:
+    """A handful of requests; nothing is stored."""
+    forbidden: dict[str, str] = {}
+    try:
+        github = GitHub(source.credential)
+        while True:
+            found, refusals = survey_batch(github, [source], without=frozenset(forbidden))
+            if found or not (refusal := refusals[source.pk]).stream:
+                break
+            forbidden[refusal.stream] = refusal.sentence
+    except (FatalError, RetriableError) as exc:
+        return Check(can_be_read=False, sentences=[str(exc)])
+    if not found:
+        return Check(can_be_read=False, sentences=[refusals[source.pk].sentence])
+    news = found[source.pk]
+    sentences, can_be_read, records, points = [_repository(news)], not forbidden, 0, 1
+    for stream in STREAMS:
+        if not stream.is_asked_for(source.service):
+            sentences.append(f"{stream.name}: not asked for by the service's settings.")
+        elif stream.name in forbidden:
+            sentences.append(f"{stream.name}: {forbidden[stream.name]}.")
+        else:
+            try:
+                count = _count(github, stream, news)
+            except (FatalError, RetriableError) as exc:
+                can_be_read = False
+                sentences.append(f"{stream.name}: {exc}; the token needs the permission “{stream.permission}: read”.")
+                continue
+            records += count
+            points += math.ceil(count / 100) * POINTS_A_PAGE[stream.name]
+            sentences.append(f"{stream.name}: {count}{'' if count else ', the stream stays empty'}.")
+    left = github.budget.left("graphql")
+    sentences.append(f"A first collection reads about {records} records for about {points} points and requests; {left} points are left this hour.")
+    return Check(can_be_read=can_be_read, sentences=sentences)
+
+
+def _repository(news: News) -> str:
+    repository = news["repository"]
+    kind = ", ".join(
+        [
+            "private" if repository["is_private"] else "public",
+            *(["archived: it will not change any more"] if repository["is_archived"] else []),
+            f"default branch {repository['default_branch']}" if repository["default_branch"] else "empty: it has no commit yet",
+        ]
+    )
+    return f"{repository['name']} can be read ({kind})."
+
+
+def _count(github: GitHub, stream: Stream, news: News) -> int:
+    repository = str(news["repository"]["name"])
+    if stream.rest_path:
+        found = github.get(f"{settings.GITHUB_API_URL}{stream.rest_path.format(repository=quote(repository))}?per_page=1").json()
+        return int(found["total_count"]) if isinstance(found, dict) and "total_count" in found else 0
+    if stream.name != "commits":
+        return int(news["top"][stream.name]["total"])
+    if not news["head"]:
+        return 0
+    owner, _, name = repository.partition("/")
+    variables = {"owner": owner, "name": name, "revision": news["head"], "first": 1, "after": None}
+    found = github.query(query_text(stream.query), variables).json()
+    return int(found["data"]["repository"]["object"]["history"]["totalCount"])

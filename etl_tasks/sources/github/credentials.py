@@ -1,0 +1,74 @@
+"""Who asks: a token, or a GitHub App that gets itself a new one before the old one ends.
+
+No secret leaves this module but in a request's header: not in a repr, a message, a log line or a row.
+"""
+
+import time
+from datetime import datetime
+from typing import Any
+
+import jwt
+from django.conf import settings
+
+from etl_tasks.errors import FatalError
+
+RENEW_BEFORE_END_SECONDS = 300
+LONGEST_JWT_SECONDS = 540  # GitHub takes ten minutes at most, by its own clock
+CLOCK_SKEW_SECONDS = 60
+
+# Installation and app to token and end: asked for once an hour and process, not once a run.
+_app_tokens: dict[tuple[str, str], tuple[str, float]] = {}
+
+
+class Credential:
+    """One way in. `name` is empty for the environment's own, else that of a source's. Raises FatalError if it is not set."""
+
+    def __init__(self, name: str = "") -> None:
+        self.name = name
+        given: Any = settings.GITHUB_CREDENTIALS.get(name)
+        if given is None:
+            raise FatalError(
+                f"the source's credential {name} is not in the environment: set GITHUB_TOKEN_{name}, or GITHUB_APP_ID_{name} and its fellows"
+            )
+        self._given = given
+        self.is_app = bool(given["app_id"] and given["private_key"] and given["installation_id"])
+        if not given["token"] and not self.is_app:
+            raise FatalError(
+                "GITHUB_TOKEN is empty: set it to a token that may read the repository (contents, deployments, pull requests, issues, actions), "
+                "or set GITHUB_APP_ID, GITHUB_APP_PRIVATE_KEY and GITHUB_APP_INSTALLATION_ID"
+            )
+
+    def __repr__(self) -> str:
+        return f"Credential({self.name!r})"
+
+    @property
+    def installation_path(self) -> str:
+        return f"/app/installations/{self._given['installation_id']}/access_tokens"
+
+    def token(self) -> str:
+        """Empty where an App has to ask for one first."""
+        if not self.is_app:
+            return str(self._given["token"])
+        token, ends_at = _app_tokens.get(self._key, ("", 0.0))
+        return token if time.time() < ends_at - RENEW_BEFORE_END_SECONDS else ""
+
+    def app_token(self) -> str:
+        """The JWT with which an App asks for a token."""
+        issued = int(time.time()) - CLOCK_SKEW_SECONDS
+        claims = {"iat": issued, "exp": issued + LONGEST_JWT_SECONDS, "iss": self._given["app_id"]}
+        try:
+            return jwt.encode(claims, self._given["private_key"], algorithm="RS256")
+        except (ValueError, TypeError, jwt.PyJWTError) as exc:
+            raise FatalError(
+                f"GITHUB_APP_PRIVATE_KEY is no private key in PEM form ({type(exc).__name__}): give the whole file as GitHub made it"
+            ) from None
+
+    def keep(self, token: str, *, expires_at: str) -> None:
+        _app_tokens[self._key] = token, datetime.fromisoformat(expires_at).timestamp()
+
+    def forget(self) -> None:
+        _app_tokens.pop(self._key, None)
+
+    @property
+    def _key(self) -> tuple[str, str]:
+        return str(self._given["installation_id"]), str(self._given["app_id"])

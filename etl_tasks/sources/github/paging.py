@@ -1,0 +1,327 @@
+"""Read one stream from where it stands, page by page. Each reader may run in a thread of its own: none touches the database.
+
+A page's `resume` says all that another process needs to go on behind it.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+from django.conf import settings
+
+from etl_tasks import transform
+from etl_tasks.errors import RetriableError
+from etl_tasks.sources.adapter import Page, Progress
+from etl_tasks.sources.github.budget import PageSize
+from etl_tasks.sources.github.client import Answer, GitHub, NotFound
+from etl_tasks.sources.github.streams import Stream, query_text
+from etl_tasks.transform import UnreadablePage
+
+LARGEST_PAGE = 100  # GitHub's limit
+IDS_A_QUERY = 100
+# GitHub never lists more runs than this of one filter, however many there are.
+MOST_RUNS_OF_A_FILTER = 1000
+SECOND = timedelta(seconds=1)
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What a reader needs to know of its stream and of the facts that are stored."""
+
+    github: GitHub
+    stream: Stream
+    repository: Mapping[str, Any]  # as the survey found it
+    seen_at: datetime  # when the survey was made
+    top: Any  # the list's first record then; of commits, the head
+    former: Mapping[str, Any]  # the cursor as the run found it; {} to read from the beginning
+    progress: Progress | None
+    stop_at: datetime | None  # how far back to read; None for the whole list
+    until: datetime | None = None  # a backfill: what is newer is not wanted, and the cursor stays
+    is_list_asked: bool = True  # else only what is named in `again`
+    again: list[Any] = field(default_factory=list)
+    known_commits: frozenset[str] = frozenset()
+    needs_rest: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda node: {}
+    needs_attempts: Callable[[Mapping[str, Any]], list[int]] = lambda run: []
+    options: Mapping[str, object] = field(default_factory=dict)  # variables of the stream's own
+
+    def variables(self) -> dict[str, object]:
+        owner, _, name = str(self.repository["name"]).partition("/")
+        return {"owner": owner, "name": name}
+
+    def page_size(self) -> PageSize:
+        largest = min(settings.GITHUB_PAGE_SIZE, LARGEST_PAGE)
+        return PageSize(start=self.stream.first_page if self.former else largest, largest=largest)
+
+    def resume(self, **beginning: Any) -> dict[str, Any]:
+        return {**beginning, **(self.progress.resume if self.progress else {})}
+
+    def cursor(self, first: "Content | None") -> dict[str, Any]:
+        """Where the stream's cursor will be once the run has loaded; `first`: the list's first page, if it was read."""
+        if self.progress and self.progress.cursor:
+            return self.progress.cursor
+        if self.until:
+            return self._cursor_of_backfill()
+        newest = max(first.times, default=None) if first else None
+        begin = self.stop_at or _utc(str(self.repository["created_at"]))
+        if self.former:
+            begin = min(begin, _utc(self.former["collected_from"])) if self.stop_at else _utc(self.former["collected_from"])
+        return {
+            **self.former,
+            "newest": newest.isoformat() if newest else self.former.get("newest"),
+            "collected_from": begin.isoformat(),
+            "collected_until": (first.fetched_at if first else self.seen_at).isoformat(),
+            "top": self.top,
+        }
+
+    def _cursor_of_backfill(self) -> dict[str, Any]:
+        """A backfill that meets what was collected makes it longer; any other leaves the cursor alone."""
+        known_from = _utc(self.former["collected_from"]) if self.former else None
+        if known_from is None or self.until is None or self.until < known_from:
+            return {}
+        begin = self.stop_at or _utc(str(self.repository["created_at"]))
+        return {**self.former, "collected_from": min(begin, known_from).isoformat()}
+
+
+class Content:
+    """What paging needs of an answer; the rest is decoded in transform."""
+
+    def __init__(self, stream: Stream, answer: Answer, *, shape: str = "") -> None:
+        self.stream, self.answer, self.shape = stream, answer, shape
+        self.fetched_at = answer.fetched_at
+        self.nodes: list[Any] = []
+        self.end_cursor: str | None = None
+        self.is_broken = False
+        path, _ = stream.shape({"shape": shape})
+        try:
+            self.nodes = transform.nodes(answer.body, path)
+        except UnreadablePage:
+            self.is_broken = True
+            return
+        self.decoded = json.loads(answer.body)
+        connection: Any = self.decoded
+        for key in path:
+            connection = (connection or {}).get(key)
+        if connection is None and stream.query and not shape:
+            raise RetriableError(f"GitHub left {stream.name} out of its answer")
+        info = connection.get("pageInfo") if isinstance(connection, dict) else None
+        if info and info.get("hasNextPage"):
+            self.end_cursor = info.get("endCursor")
+
+    @property
+    def times(self) -> list[datetime]:
+        found = []
+        for node in self.nodes:
+            try:
+                moment = datetime.fromisoformat(node[self.stream.order_key])
+                if moment.tzinfo is None:
+                    continue
+                found.append(min(moment.astimezone(UTC), self.fetched_at))  # a cursor in the future would hide what comes until then
+            except (KeyError, TypeError, ValueError):
+                continue  # a bad record: transform buries it
+        return found
+
+    @property
+    def oldest(self) -> datetime | None:
+        return min(self.times, default=None)
+
+    def page(self, *, cursor: Mapping[str, Any], resume: Mapping[str, Any], is_done: bool, is_wanted: bool = True) -> Page:
+        """Staged as it came. An unreadable answer is one record, to become one dead letter; its stream's cursor stays."""
+        context = {"shape": self.shape} if self.shape else {}
+        body = (self.answer.body or b" ") if is_wanted else b""
+        if self.is_broken:
+            return self._page(body=body, record_count=1, cursor={}, resume={}, context=context, is_done=True)
+        count = len(self.nodes) if is_wanted else 0
+        return self._page(body=body, record_count=count, cursor=dict(cursor), resume=dict(resume), context=context, is_done=is_done)
+
+    def _page(self, **fields: Any) -> Page:
+        return Page(stream=self.stream.name, url=self.answer.url, fetched_at=self.fetched_at, **fields)
+
+
+def nothing(reading: Reading, *, cursor: Mapping[str, Any], resume: Mapping[str, Any], is_done: bool) -> Page:
+    """No records, but how far the stream has come."""
+    return Page(
+        stream=reading.stream.name,
+        url="",
+        body=b"",
+        record_count=0,
+        fetched_at=reading.seen_at,
+        cursor=dict(cursor),
+        resume=dict(resume),
+        is_done=is_done,
+    )
+
+
+def unchanged(reading: Reading) -> Iterator[Page]:
+    """Nothing is new: only the time until which that is known moves on."""
+    yield nothing(reading, cursor=reading.cursor(None), resume={}, is_done=True)
+
+
+def listed(reading: Reading) -> Iterator[Page]:
+    """A list sorted by time, newest first: read until it is older than `stop_at`; then what single records lack."""
+    stream, size = reading.stream, reading.page_size()
+    resume = reading.resume(again=list(reading.again), after=None, is_listed=not reading.is_list_asked, rest=[])
+    cursor = reading.cursor(None)
+    is_first = not reading.progress
+    while True:
+        is_wanted = True
+        if resume["again"]:
+            ids, later = resume["again"][:IDS_A_QUERY], resume["again"][IDS_A_QUERY:]
+            content = Content(stream, reading.github.query(query_text(stream.again_query), {"ids": ids}), shape="again")
+            resume |= {"again": later}
+        elif not resume["is_listed"]:
+            variables = {**reading.variables(), **reading.options, "after": resume["after"]}
+            content = Content(stream, reading.github.query(query_text(stream.query), variables, page=size))
+            if is_first:
+                cursor, is_first = reading.cursor(content), False
+            is_wanted = not (reading.until and content.oldest and content.oldest > reading.until)
+            is_read = not content.end_cursor or bool(reading.stop_at and content.oldest and content.oldest < reading.stop_at)
+            rest = [{"number": node["number"], **more} for node in content.nodes if is_wanted and node and (more := reading.needs_rest(node))]
+            resume |= {"after": content.end_cursor, "is_listed": is_read, "rest": resume["rest"] + rest}
+        else:
+            more, *later = resume["rest"]
+            content = _rest_of_one(reading, more)
+            resume |= {"rest": [*_still_lacking(more, content), *later]}
+        is_done = content.is_broken or not (resume["again"] or resume["rest"] or not resume["is_listed"])
+        yield content.page(cursor=cursor, resume=resume, is_done=is_done, is_wanted=is_wanted)
+        if is_done:
+            return
+
+
+def _rest_of_one(reading: Reading, more: Mapping[str, Any]) -> Content:
+    variables: dict[str, object] = {**reading.variables(), "number": more["number"]}
+    for part in PARTS:
+        variables |= {f"with{part.capitalize()}": part in more, f"{part}After": more.get(part)}
+    return Content(reading.stream, reading.github.query(query_text(reading.stream.rest_query), variables), shape="rest")
+
+
+PARTS = ("commits", "reviews", "files")
+
+
+def _still_lacking(more: Mapping[str, Any], content: Content) -> list[dict[str, Any]]:
+    record = next((node for node in content.nodes if node), None) or {}
+    infos = {part: (record.get(part) or {}).get("pageInfo") or {} for part in PARTS if part in more}
+    lacking = {part: info["endCursor"] for part, info in infos.items() if info.get("hasNextPage")}
+    return [{"number": more["number"], **lacking}] if lacking else []
+
+
+def history(reading: Reading) -> Iterator[Page]:
+    """The default branch's history from the head that the survey saw, down to commits that an earlier run has loaded.
+
+    A merge may bring in commits older than any cursor, so not a date decides but git's own graph: reading goes on
+    while a parent is neither read nor an ancestor of the head that the last run loaded.
+    """
+    size = reading.page_size()
+    resume = reading.resume(after=None, frontier=[], head=reading.top)
+    cursor = reading.cursor(None)
+    while True:
+        variables = {**reading.variables(), "revision": resume["head"], "after": resume["after"]}
+        content = Content(reading.stream, reading.github.query(query_text(reading.stream.query), variables, page=size))
+        if not content.is_broken and not content.nodes:
+            raise RetriableError(f"GitHub does not show the history of {resume['head']} yet")
+        frontier = _frontier(set(resume["frontier"]), content.nodes, reading.known_commits)
+        resume |= {"after": content.end_cursor, "frontier": sorted(frontier)}
+        is_done = content.is_broken or not content.end_cursor or not frontier
+        yield content.page(cursor=cursor, resume=resume, is_done=is_done)
+        if is_done:
+            return
+
+
+def _frontier(frontier: set[str], commits: list[Any], known: frozenset[str]) -> set[str]:
+    """The parents still to be read after this page. History lists a commit before its parents."""
+    for commit in commits:
+        if isinstance(commit, dict):
+            oid = commit.get("oid")
+            frontier.discard(oid if isinstance(oid, str) else "")
+            nodes = ((commit.get("parents") or {}).get("nodes")) or ()
+            if oid not in known:
+                frontier.update(parent["oid"] for parent in nodes if parent and parent["oid"] not in known)
+    return frontier
+
+
+def runs(reading: Reading) -> Iterator[Page]:
+    """Workflow runs: those named, then the newest hundred (free of charge while unchanged), then older ones by windows of time.
+
+    A filter never gives more than a thousand runs, so a window that holds more is halved. The end of a window lies in
+    the past: its list does not shift while it is paged.
+    """
+    github = reading.github
+    root = f"{settings.GITHUB_API_URL}{reading.stream.rest_path.format(repository=quote(str(reading.repository['name'])))}"
+    first_url = f"{root}?per_page={LARGEST_PAGE}"
+    resume = reading.resume(named=[str(number) for number in reading.again], url=first_url if reading.is_list_asked else "", windows=[])
+    cursor = reading.cursor(None) if reading.is_list_asked else {"gone": [], **reading.former}
+    while resume["named"] or resume["url"] or resume["windows"]:
+        is_wanted, named = True, []
+        if resume["named"]:
+            name, *later = resume["named"]
+            resume |= {"named": later}
+            try:
+                content = Content(reading.stream, github.get(f"{root}/{name}"), shape="one")
+            except NotFound:
+                cursor = cursor | {"gone": [*cursor.get("gone", ()), name]}
+                yield nothing(reading, cursor=cursor, resume=resume, is_done=not (later or resume["url"] or resume["windows"]))
+                continue
+            named = [] if "/" in name else content.nodes
+        elif resume["url"]:
+            is_first = resume["url"] == first_url
+            etag = str(reading.former.get("etag", "")) if is_first and reading.former.get("first_url") == first_url else ""
+            answer = github.get(resume["url"], etag=etag)
+            if answer.is_unchanged:
+                yield nothing(reading, cursor=cursor, resume={}, is_done=True)
+                return
+            content = Content(reading.stream, answer)
+            named = content.nodes
+            resume |= {"url": answer.next_url}
+            if is_first:
+                resume |= {"url": "", "windows": _older(reading, content, has_more=bool(answer.next_url))}
+                cursor = _cursor_of_runs(reading, content, first_url=first_url)
+            is_wanted = not (reading.until and content.oldest and content.oldest > reading.until)
+        else:
+            (begin, end), *windows = resume["windows"]
+            answer = github.get(f"{first_url}&created={quote_plus(f'{begin}..{end}')}")
+            content = Content(reading.stream, answer)
+            if not content.is_broken and content.decoded.get("total_count", 0) > MOST_RUNS_OF_A_FILTER and begin < end:
+                resume |= {"windows": [*_halves(begin, end), *windows]}
+                continue
+            named = content.nodes
+            resume |= {"windows": windows, "url": answer.next_url}
+        attempts = [f"{run['id']}/attempts/{attempt}" for run in named if isinstance(run, dict) for attempt in reading.needs_attempts(run)]
+        resume |= {"named": [*resume["named"], *attempts]}
+        is_done = content.is_broken or not (resume["named"] or resume["url"] or resume["windows"])
+        yield content.page(cursor=cursor, resume=resume, is_done=is_done, is_wanted=is_wanted)
+        if is_done:
+            return
+
+
+def _cursor_of_runs(reading: Reading, content: Content, *, first_url: str) -> dict[str, Any]:
+    cursor = reading.cursor(content)
+    if reading.until:
+        return cursor
+    if not reading.former and not reading.stop_at and content.oldest and content.answer.next_url == "":
+        cursor |= {"collected_from": content.oldest.isoformat()}  # GitHub forgets old runs
+    return cursor | {"etag": content.answer.etag, "first_url": first_url}
+
+
+def _older(reading: Reading, content: Content, *, has_more: bool) -> list[tuple[str, str]]:
+    """One window from the page's oldest run down to where reading stops."""
+    oldest = content.oldest
+    begin = reading.stop_at or _utc(str(reading.repository["created_at"]))
+    if not has_more or oldest is None or oldest < begin:
+        return []
+    return [(_second(begin), _second(oldest))]
+
+
+def _halves(begin: str, end: str) -> list[tuple[str, str]]:
+    """The newer one first."""
+    middle = _utc(begin) + (_utc(end) - _utc(begin)) / 2
+    return [(_second(middle + SECOND), end), (begin, _second(middle))]
+
+
+def _second(moment: datetime) -> str:
+    return f"{moment.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}"
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)

@@ -1,0 +1,137 @@
+"""What is new in many repositories, asked in one query: a quiet one costs a fraction of a point and nothing more."""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from etl_tasks.errors import FatalError, RetriableError
+from etl_tasks.models import Source
+from etl_tasks.sources.github.client import GitHub
+from etl_tasks.sources.github.streams import BY_NAME, with_fragments
+from etl_tasks.sources.github.wanted import unfinished
+
+logger = logging.getLogger(__name__)
+
+REPOSITORIES_A_QUERY = 25  # of four lists each: a hundred, which is one point
+LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
+STREAM_OF_TYPE = {"Deployment": "deployments", "Release": "releases", "WorkflowRun": "workflow_runs"}
+
+# What a survey says of one repository, as JSON, since a run carries it in its options:
+# seen_at; repository: the fields of Identity; head: the default branch's commit; top: by stream, the first record's time
+# and id and how many there are; again: by stream, the ids of unfinished records that have changed.
+News = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why a repository could not be surveyed; `stream`: the one that its token may not read, if it is only that."""
+
+    stream: str
+    sentence: str
+
+
+def survey(sources: Sequence[Source]) -> dict[int, News]:
+    """News by the source's primary key. A source that is missing has to find out by itself, and say why it cannot."""
+    found: dict[int, News] = {}
+    for name in sorted({source.credential for source in sources}):
+        ours = [source for source in sources if source.credential == name]
+        for start in range(0, len(ours), REPOSITORIES_A_QUERY):
+            batch = ours[start : start + REPOSITORIES_A_QUERY]
+            try:
+                found |= survey_batch(GitHub(name), batch)[0]
+            except (RetriableError, FatalError) as exc:
+                logger.warning("survey_failed", extra={"sources": len(batch), "error": str(exc)})
+    return found
+
+
+def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozenset[str] = frozenset()) -> tuple[dict[int, News], dict[int, Refusal]]:
+    """One query: the news by the source's primary key, and what stands against the rest. `without`: streams to leave out."""
+    versions = [unfinished(source.service) for source in sources]
+    lists = [[name for name in LISTS if name not in without and BY_NAME[name].is_asked_for(source.service)] for source in sources]
+    variables: dict[str, object] = {}
+    for number, (source, ids) in enumerate(zip(sources, versions, strict=True)):
+        owner, _, name = source.repository.partition("/")
+        variables |= {f"o{number}": owner, f"n{number}": name, f"i{number}": list(ids)}
+    answer = github.query(_query(lists), variables, is_tolerant=True)
+    decoded = json.loads(answer.body)
+    data, errors = decoded.get("data") or {}, [error for error in decoded.get("errors") or () if isinstance(error, dict)]
+    news: dict[int, News] = {}
+    refusals: dict[int, Refusal] = {}
+    for number, source in enumerate(sources):
+        if repository := data.get(f"r{number}"):
+            news[source.pk] = _news(repository, data.get(f"u{number}") or (), versions[number], seen_at=answer.fetched_at)
+        else:
+            refusals[source.pk] = _refusal(source, [error for error in errors if (error.get("path") or [""])[0] == f"r{number}"])
+    return news, refusals
+
+
+def survey_by_id(github: GitHub, source: Source) -> News | None:
+    """The news of a repository that is no longer found under its name; None if it is gone."""
+    ids = unfinished(source.service)
+    fields = _fields([name for name in LISTS if BY_NAME[name].is_asked_for(source.service)])
+    query = (
+        f"query SurveyById($id: ID!, $ids: [ID!]!) {{ node(id: $id) {{ ... on Repository {{ {fields} }} }} "
+        "nodes(ids: $ids) { ...Standing } rateLimit { ...Budget } }"
+    )
+    answer = github.query(with_fragments(query), {"id": source.repository_node_id, "ids": list(ids)}, is_tolerant=True)
+    data = json.loads(answer.body).get("data") or {}
+    return _news(data["node"], data.get("nodes") or (), ids, seen_at=answer.fetched_at) if data.get("node") else None
+
+
+def _query(lists: Sequence[Sequence[str]]) -> str:
+    declared = ", ".join(f"$o{n}: String!, $n{n}: String!, $i{n}: [ID!]!" for n in range(len(lists)))
+    asked = "\n".join(
+        f"  r{n}: repository(owner: $o{n}, name: $n{n}) {{ {_fields(names)} }}\n  u{n}: nodes(ids: $i{n}) {{ ...Standing }}"
+        for n, names in enumerate(lists)
+    )
+    return with_fragments(f"query Survey({declared}) {{\n{asked}\n  rateLimit {{ ...Budget }}\n}}\n")
+
+
+def _fields(names: Sequence[str]) -> str:
+    return " ".join(["...Identity", *(f"...TopOf{LISTS[name][0].upper()}{LISTS[name][1:]}" for name in names)])
+
+
+def _refusal(source: Source, errors: Sequence[Mapping[str, Any]]) -> Refusal:
+    first = errors[0] if errors else {}
+    path = list(first.get("path") or ())
+    stream = next((name for name, field in LISTS.items() if len(path) > 1 and path[1] == field), "")
+    message = str(first.get("message") or "GitHub shows nothing of it.")
+    if stream:
+        return Refusal(stream, f"{source.repository}: {message}: the token needs the permission “{BY_NAME[stream].permission}: read” for {stream}")
+    return Refusal("", f"{source.repository}: {message} It does not exist, or the token may not read it (permission “Metadata: read”)")
+
+
+def _news(repository: dict[str, Any], nodes: Sequence[Any], versions: Mapping[str, str], *, seen_at: datetime) -> News:
+    again: dict[str, list[Any]] = {}
+    for node in nodes:
+        if node and (stream := STREAM_OF_TYPE.get(node["__typename"])) and _version(node) > datetime.fromisoformat(versions[node["id"]]):
+            again.setdefault(stream, []).append(node["databaseId"] if stream == "workflow_runs" else node["id"])
+    branch = repository.get("defaultBranchRef") or {}
+    return {
+        "seen_at": seen_at.isoformat(),
+        "repository": {
+            "id": repository["databaseId"],
+            "node_id": repository["id"],
+            "name": repository["nameWithOwner"],
+            "created_at": repository["createdAt"],
+            "default_branch": branch.get("name") or "",
+            "is_archived": repository["isArchived"],
+            "is_private": repository["isPrivate"],
+        },
+        "head": (branch.get("target") or {}).get("oid") or "",
+        "top": {name: _top(repository[field], BY_NAME[name].order_key) for name, field in LISTS.items() if repository.get(field)},
+        "again": again,
+    }
+
+
+def _top(connection: Mapping[str, Any], order_key: str) -> dict[str, Any]:
+    first = next((node for node in connection["nodes"] or () if node), None)
+    return {"total": connection["totalCount"], "time": first and first[order_key], "id": first and str(first["databaseId"])}
+
+
+def _version(node: Mapping[str, Any]) -> datetime:
+    status = node.get("latestStatus") or {}
+    return max(datetime.fromisoformat(moment) for moment in (node["updatedAt"], status.get("createdAt")) if moment)

@@ -1,0 +1,370 @@
+"""What a night collects of a repository is what GitHub holds: each fact once, with all its fields, at a known price."""
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from django.conf import settings
+
+from demo.github.budget import Budget
+from demo.github.resolvers import Worlds
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import Change, Commit, Deployment, Issue, Release, Service, WorkflowRun
+from etl_tasks import here, ledger, stages
+from etl_tasks.errors import RetriableError
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
+from etl_tasks.sources.github import client
+from etl_tasks.sources.registry import survey
+from tests.conftest import END
+from tests.tables import assert_equal_to_truth, facts, releases_of
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+@pytest.fixture(autouse=True)
+def nothing_known_of_the_budget() -> Iterator[None]:
+    client._budgets.clear()
+    yield
+    client._budgets.clear()
+
+
+def night(source: Source, **options: object) -> ETLRun:
+    run = ledger.open_run(source, trigger="shell", options=options)
+    assert run
+    here.run_rest_here(run.pk)
+    run.refresh_from_db()
+    source.refresh_from_db()
+    return run
+
+
+def source_of(repository: str, **settings_of_service: object) -> Source:
+    name = repository.partition("/")[2]
+    service = Service.objects.create(name=name, **settings_of_service)
+    return Source.objects.create(name=name, service=service, kind="github", repository=repository)
+
+
+def show(github: StandIn, world: World) -> None:
+    github.worlds = Worlds({**github.worlds.by_name, world.repository: world})
+
+
+def spent(github: StandIn) -> dict[str, int]:
+    found, github.counts = dict(github.counts), type(github.counts)()
+    return found
+
+
+# --- everything, once -----------------------------------------------------------------------------------------------
+
+
+def test_a_service_by_workflows_has_every_attempt_of_its_deploying_runs(github: StandIn, world: World) -> None:
+    source = source_of("acme/billing", deployments_from="workflows")
+    night(source)
+
+    assert not Deployment.objects.exists()
+    assert not Release.objects.exists()
+    reruns = [run for run in world.workflow_runs(END) if run["run_attempt"] > 1 and run["path"].endswith("deploy.yml")]
+    assert reruns, "the world has no re-run to find"
+    for run in reruns:
+        stored = WorkflowRun.objects.filter(external_id=run["id"]).order_by("attempt").values_list("attempt", flat=True)
+        assert list(stored) == list(range(1, run["run_attempt"] + 1))
+
+
+def test_a_service_by_releases_has_them_all_and_sees_a_draft_published_later(github: StandIn, world: World) -> None:
+    source = source_of("acme/billing", deployments_from="releases")
+    for days in range(40, -1, -1):
+        github.clock = END - days * DAY
+        night(source)
+
+    assert facts()["releases"] == releases_of(world, END)
+    assert [release for release in world.releases(END) if not release["isDraft"] and release["publishedAt"] > release["createdAt"]]
+    assert not WorkflowRun.objects.exists()
+
+
+def test_thirty_nights_with_faults_on_a_tenth_of_all_answers_end_as_one_night_without(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"rate": 0.1, "seed": 11}
+    for days in range(30, -1, -1):
+        github.clock = END - days * DAY
+        run = ledger.open_run(billing, trigger="shell")
+        assert run
+        finish(run)
+        billing.refresh_from_db()
+    github.faults = {}
+    night(billing)
+
+    assert_equal_to_truth(world, END, has_runs=False)
+
+
+def finish(run: ETLRun) -> None:
+    """As a worker would: a stage that failed for the moment is tried again."""
+    for _ in range(20):
+        run.refresh_from_db()
+        if run.status in (ETLRun.Status.SUCCESS, ETLRun.Status.PARTIAL):
+            return
+        if run.status == ETLRun.Status.FAILED:
+            assert ledger.reopen(run)
+        try:
+            here.run_rest_here(run.pk)
+        except here.StageFailed:
+            continue
+    pytest.fail(f"{run} never ended: {run.error}")
+
+
+def test_a_list_that_shifts_between_two_pages_loses_nothing(billing: Source, github: StandIn, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 10)
+    for operation in ("PullRequests", "Issues", "Deployments"):
+        github.clock = END - 2 * DAY
+        github.faults = {"shift": operation}
+        night(billing)
+        github.faults = {}
+    github.clock = END
+    night(billing)
+
+    assert_equal_to_truth(world, END, has_runs=False)
+
+
+def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    large = World("acme/large", end=END, days=40, large=True)
+    show(github, large)
+    night(source_of("acme/large"))
+
+    rows = {row["number"]: row for row in large.pull_requests(END)}
+    beyond = [row for row in rows.values() if row["commits"]["totalCount"] > 100]
+    assert beyond
+    for change in Change.objects.filter(number__in=[row["number"] for row in beyond]):
+        truth = [node["commit"]["oid"] for node in rows[change.number]["commits"]["nodes"]]
+        expected = truth if change.merged_at and not change.author_is_bot else truth[:100]
+        assert [commit["sha"] for commit in change.commits] == expected
+        assert change.commit_count == len(truth)
+    reviewed = next(row for row in rows.values() if row["reviews"]["totalCount"] > 100)
+    stored = Change.objects.get(number=reviewed["number"])
+    assert len(stored.reviews) == reviewed["reviews"]["totalCount"]
+    before = facts()
+    night(Source.objects.get(name="large"), full=True)
+    assert facts() == before
+
+
+def test_paths_are_read_where_the_service_has_a_filter(github: StandIn, world: World) -> None:
+    night(source_of("acme/billing", path="billing/**"))
+
+    rows = {row["number"]: row for row in world.pull_requests(END)}
+    for change in Change.objects.all():
+        assert change.paths == [node["path"] for node in rows[change.number]["files"]["nodes"]]
+
+
+def test_a_run_that_a_failed_deployment_names_is_read_alone(github: StandIn, world: World) -> None:
+    source = source_of("acme/billing", deployments_from="github")
+    night(source)
+    assert not WorkflowRun.objects.exists()
+    night(source)
+
+    named = {
+        int(status["logUrl"].split("/runs/")[1].split("/")[0])
+        for row in world.deployments(END)
+        if row["state"] in ("FAILURE", "ERROR")
+        for status in row["statuses"]["nodes"]
+        if status["logUrl"]
+    }
+    assert named
+    assert set(WorkflowRun.objects.values_list("external_id", flat=True)) == named
+
+
+def test_a_backfill_reads_old_facts_again_and_leaves_the_cursors_alone(billing: Source, github: StandIn) -> None:
+    night(billing)
+    before = dict(Cursor.objects.exclude(stream="repository").values_list("stream", "version"))
+    Issue.objects.all().delete()
+    until = END - 20 * DAY
+    night(billing, since=(END - 40 * DAY).isoformat(), until=until.isoformat())
+
+    assert Issue.objects.filter(version_at__lte=until).exists()
+    cursors = Cursor.objects.filter(stream="issues").get()
+    assert cursors.position["newest"] > until.isoformat()
+    assert set(before) == set(Cursor.objects.exclude(stream="repository").values_list("stream", flat=True))
+
+
+# --- and what it costs ------------------------------------------------------------------------------------------------
+
+
+def test_a_quiet_night_costs_two_requests_and_changes_nothing(billing: Source, github: StandIn) -> None:
+    night(billing)
+    night(billing)
+    before = facts()
+    spent(github)
+    run = night(billing)
+
+    counts = spent(github)
+    assert counts["points"] + counts.get("rest", 0) + counts.get("not_modified", 0) <= 2, counts
+    assert (run.status, run.extracted) == ("success", 0)
+    assert facts() == before
+
+
+def test_a_stream_that_nobody_asked_for_costs_nothing(github: StandIn) -> None:
+    night(source_of("acme/billing", deployments_from="pulls", incident_label=""))
+
+    counts = spent(github)
+    assert not {name for name in ("Deployments", "Releases", "Issues") if counts.get(name)}
+    assert not [name for name in counts if "actions/runs" in name]
+
+
+def test_many_quiet_repositories_share_one_query(github: StandIn) -> None:
+    names = [f"acme/part-{number}" for number in range(30)]
+    for name in names:
+        show(github, World.sized(name, end=END, pull_requests=3, deployments=2, issues=2, releases=1, runs=0, commits=4))
+    sources = [source_of(name) for name in names]
+    for _ in range(2):
+        for source in sources:
+            night(source)
+    spent(github)
+    news = survey(sources)
+    for source in sources:
+        assert night(source, news=news[source.pk]).status == "success"
+
+    assert spent(github)["points"] <= 3
+
+
+def test_a_large_page_that_github_cannot_finish_is_asked_for_in_halves(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"unfinished_above": 30}
+    night(billing)
+
+    assert_equal_to_truth(world, END)
+
+
+def test_a_run_is_postponed_when_the_hour_is_spent_and_goes_on_where_it_stood(
+    billing: Source, github: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 10)
+    github.budget = Budget(limit=30, reset_seconds=3600)
+    run = ledger.open_run(billing, trigger="shell")
+    assert run
+    claimed = ledger.claim(run.pk, "extract", "test")
+    with pytest.raises(RetriableError) as told:
+        stages.extract(claimed)
+    assert told.value.postpone
+    assert 0 < (told.value.retry_after or 0) <= 3602
+    staged = claimed.pages.count()
+    assert staged
+    assert github.counts["points"] <= 30
+    github.budget = Budget(limit=5000, reset_seconds=3600)
+    client._budgets.clear()
+    ETLRun.objects.filter(pk=run.pk).update(owner="")
+    here.run_rest_here(run.pk)
+
+    assert claimed.pages.filter(number__lte=staged).count() == staged
+    assert_equal_to_truth(world, END)
+
+
+# --- what is wrong with a repository, in the middle of good ones ---------------------------------------------------------
+
+
+def test_a_renamed_repository_is_followed_under_its_new_name(billing: Source, github: StandIn, world: World) -> None:
+    moved = World("acme/old-name", end=END, days=40)
+    show(github, moved)
+    source = source_of("acme/old-name")
+    github.clock = END - DAY
+    night(source)
+    moved.renamed = [(END - timedelta(hours=12), "acme/new-name")]
+    github.clock = END
+    assert night(source).status == "success"
+
+    assert source.repository == "acme/new-name"
+    assert Change.objects.count() == len(moved.pull_requests(END))
+
+
+def test_a_repository_whose_old_name_another_one_has_taken_is_followed_by_its_id(github: StandIn) -> None:
+    first = World("acme/first", end=END, days=30)
+    show(github, first)
+    source = source_of("acme/first")
+    github.clock = END - DAY
+    night(source)
+    first.renamed = [(END - timedelta(hours=12), "acme/second")]
+    newcomer = World("acme/first", end=END, days=30, seed=99)
+    newcomer.number += 1
+    github.worlds = Worlds({"acme/second": first, "acme/first": newcomer})
+    github.clock = END
+    night(source)
+
+    assert source.repository == "acme/second"
+    assert Change.objects.count() == len(first.pull_requests(END))
+
+
+def test_a_repository_that_is_gone_fails_by_name_and_its_neighbours_go_on(billing: Source, github: StandIn) -> None:
+    lost = World("acme/lost", end=END, days=30)
+    show(github, lost)
+    source = source_of("acme/lost")
+    github.clock = END - DAY
+    night(source)
+    lost.gone = END - timedelta(hours=1)
+    github.clock = END
+
+    assert source.pk not in survey([source, billing])
+    with pytest.raises(here.StageFailed, match="acme/lost: .*does not exist, or the token may not read it"):
+        night(source)
+    assert night(billing).status == "success"
+
+
+def test_an_empty_and_an_archived_repository_are_read_as_they_are(github: StandIn) -> None:
+    show(github, World("acme/empty", end=END, is_empty=True))
+    show(github, World("acme/archive", end=END, days=20))
+    github.worlds.by_name["acme/archive"].is_archived = True
+    empty, archive = source_of("acme/empty"), source_of("acme/archive")
+
+    assert night(empty).status == night(archive).status == "success"
+    assert not Commit.objects.filter(service=empty.service).exists()
+    assert archive.is_archived
+    assert not empty.is_archived
+
+
+def test_what_the_token_may_not_read_is_named_with_its_permission(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    token = settings.GITHUB_CREDENTIALS[""]["token"]
+    github.access.forbidden = {token: {"issues"}}
+    with pytest.raises(here.StageFailed, match="needs the permission “Issues: read” for issues"):
+        night(source_of("acme/billing"))
+
+
+def test_a_wrong_token_is_told_once_not_once_a_stream(billing: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(settings, "GITHUB_CREDENTIALS", {"": {**settings.GITHUB_CREDENTIALS[""], "token": "wrong"}})
+    with pytest.raises(here.StageFailed, match="wrong, expired or revoked"):
+        night(billing)
+
+    assert github.counts["requests"] == 1
+
+
+def test_a_source_may_have_a_credential_of_its_own(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    ours = settings.GITHUB_CREDENTIALS[""]
+    monkeypatch.setattr(settings, "GITHUB_CREDENTIALS", {"": {**ours, "token": "wrong"}, "ACME": {**ours, "token": "acme's own"}})
+    source = source_of("acme/billing")
+    source.credential = "ACME"
+    source.save()
+    assert night(source).status == "success"
+    source.credential = "OTHER"
+    source.save()
+    with pytest.raises(here.StageFailed, match="GITHUB_TOKEN_OTHER"):
+        night(source)
+
+
+# --- strange answers ----------------------------------------------------------------------------------------------------
+
+
+def test_null_nodes_are_asked_for_again_and_buried_only_if_they_stay_null(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"null_nodes": "PullRequests", "times": 1}
+    assert night(billing).status == "success"
+    assert_equal_to_truth(world, END)
+
+    github.faults = {"null_nodes": "PullRequests"}
+    run = night(billing, full=True)
+    assert run.status == "partial"
+    assert DeadLetter.objects.filter(kind="record", stream="pull_requests").exists()
+
+
+def test_half_a_page_is_asked_for_again(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"cut": True, "times": 2}
+    assert night(billing).status == "success"
+
+    assert_equal_to_truth(world, END)
+
+
+def test_an_unknown_state_and_a_new_field_are_loaded(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"new_enum": "Deployments", "new_field": "Deployments"}
+    assert night(billing).status == "success"
+
+    assert Deployment.objects.count() == len(world.deployments(END))
