@@ -145,9 +145,8 @@ class Server:
             return dict(json.load(answer))
 
     def tell(self, what: str, body: dict[str, Any]) -> None:
-        urllib.request.urlopen(
-            urllib.request.Request(f"{self.url}/_stand_in/{what}", data=json.dumps(body).encode(), method="POST"), timeout=60
-        ).close()
+        request = urllib.request.Request(f"{self.url}/_stand_in/{what}", data=json.dumps(body).encode(), method="POST")
+        urllib.request.urlopen(request, timeout=60).close()
 
 
 @contextmanager
@@ -186,9 +185,7 @@ def difference(after: dict[str, int], before: dict[str, int]) -> dict[str, int]:
 def report(name: str, counts: dict[str, int], limit: int) -> None:
     points, rest, free = counts.get("points", 0), counts.get("rest", 0), counts.get("not_modified", 0)
     total = points + rest + free
-    print(
-        f"{total:5d} of at most {limit:4d}   {name}: {points} points of GraphQL, {rest} REST requests, {free} answered 304; {counts['requests']} requests"
-    )
+    print(f"{total:5d} of at most {limit:4d}   {name}: {points} points of GraphQL, {rest} requests of REST and {free} answered 304")
 
 
 if __name__ == "__main__":

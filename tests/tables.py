@@ -59,9 +59,7 @@ def different(stored: list[dict[str, Any]], truth: list[dict[str, Any]]) -> list
     if len(stored) != len(truth):
         return [f"{len(stored)} are stored, {len(truth)} are there"]
     pairs = [(ours, theirs) for ours, theirs in zip(stored, truth, strict=True) if ours != theirs]
-    return [
-        {name: (ours.get(name), value) for name, value in theirs.items() if ours.get(name) != value} or ours for ours, theirs in pairs[:MOST_SHOWN]
-    ]
+    return [{name: (ours.get(name), value) for name, value in theirs.items() if ours.get(name) != value} for ours, theirs in pairs[:MOST_SHOWN]]
 
 
 def releases_of(world: World, clock: datetime) -> list[dict[str, Any]]:

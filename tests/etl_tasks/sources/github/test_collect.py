@@ -278,7 +278,6 @@ def test_a_repository_whose_old_name_another_one_has_taken_is_followed_by_its_id
     night(source)
     first.renamed = [(END - timedelta(hours=12), "acme/second")]
     newcomer = World("acme/first", end=END, days=30, seed=99)
-    newcomer.number += 1
     github.worlds = Worlds({"acme/second": first, "acme/first": newcomer})
     github.clock = END
     night(source)
@@ -297,7 +296,7 @@ def test_a_repository_that_is_gone_fails_by_name_and_its_neighbours_go_on(billin
     github.clock = END
 
     assert source.pk not in survey([source, billing])
-    with pytest.raises(here.StageFailed, match="acme/lost: .*does not exist, or the token may not read it"):
+    with pytest.raises(here.StageFailed, match=r"acme/lost: .*does not exist, or the token may not read it"):
         night(source)
     assert night(billing).status == "success"
 

@@ -40,10 +40,9 @@ def test_readers_run_at_the_same_time():
 
 
 def test_what_was_read_before_an_error_is_given_out():
-    pages = []
+    pages: list[Page] = []
     with pytest.raises(RetriableError):
-        for one in side_by_side([reader("a", 4, error=RetriableError("later")), reader("b", 2)], lanes=2):
-            pages.append(one)
+        pages.extend(side_by_side([reader("a", 4, error=RetriableError("later")), reader("b", 2)], lanes=2))
 
     assert sorted((one.stream, one.url) for one in pages if one.stream == "a") == [("a", str(number)) for number in range(4)]
 
