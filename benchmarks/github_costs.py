@@ -52,6 +52,7 @@ def main() -> None:
 def first_collection_and_nights() -> None:
     for name, faults, limit in (("first collection", {}, 250), ("first collection, every tenth answer a 502", {"every": 10}, 300)):
         with stand_in(["acme/billing"]) as server:
+            new_sources(["acme/billing"])
             server.tell("faults", faults)
             night(["acme/billing"])
             report(name, server.counts(), limit)

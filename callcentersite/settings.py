@@ -138,7 +138,7 @@ except Exception as exc:
     raise ImproperlyConfigured("DATABASE_URL cannot be read: write mysql://user:password@host:3306/name or sqlite:///path") from exc
 _engine = DATABASES["default"].get("ENGINE", "")
 if _engine.endswith("sqlite3"):
-    DATABASES["default"]["OPTIONS"] = {
+    DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
         # Several writers (worker children, beat, web): without IMMEDIATE they meet "database is locked" by the hundred.
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
@@ -146,7 +146,7 @@ if _engine.endswith("sqlite3"):
     }
     DATABASES["default"]["TEST"] = {"NAME": str(VAR / "test.sqlite3")}  # a file, so that a worker process can open it too
 elif _engine.endswith("mysql"):
-    DATABASES["default"]["OPTIONS"] = {
+    DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
         "charset": "utf8mb4",
         "isolation_level": "read committed",  # no gap locks between upserts of neighbours
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES', time_zone='+00:00'",

@@ -1,10 +1,11 @@
 """The operator's pages: sources, runs and dead letters. Ledger rows are read-only; replay and discard go by POST."""
 
+from functools import partial
 from typing import Any
 
 from django.contrib import admin, messages
+from django.db import transaction
 from django.db.models import QuerySet
-from django.forms import ModelForm
 from django.http import HttpRequest
 
 from etl_tasks import dead_letters, pipeline
@@ -33,12 +34,6 @@ class SourceAdmin(admin.ModelAdmin):
     list_select_related = ("service",)
     search_fields = ("name", "repository")
     actions = ("run_now", "test_connection")
-
-    def save_model(self, request: HttpRequest, obj: Source, form: ModelForm, change: bool) -> None:
-        if change and "repository" in form.changed_data:
-            repository, obj.repository = obj.repository, form.initial["repository"]
-            obj.point_at(repository)
-        super().save_model(request, obj, form, change)
 
     @admin.action(description="Test connection", permissions=["change"])
     def test_connection(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
@@ -101,6 +96,9 @@ class DeadLetterAdmin(ReadOnly):
     @admin.action(description="Replay from the staged copy", permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
         for letter in queryset.select_related("source__service", "run", "page"):
+            if letter.kind == DeadLetter.Kind.STAGE:
+                self.send_again(request, letter)
+                continue
             try:
                 dead_letters.replay(letter, by=f"admin:{request.user}")
             except dead_letters.ReplayFailed as exc:
@@ -108,6 +106,15 @@ class DeadLetterAdmin(ReadOnly):
             else:
                 self.log_change(request, letter, "replayed")
                 messages.success(request, f"letter {letter.pk}: replayed")
+
+    def send_again(self, request: HttpRequest, letter: DeadLetter) -> None:
+        """Stages are a worker's work: it has the credentials, the log files and the time."""
+        if dead_letters.reopen_run(letter):
+            transaction.on_commit(partial(pipeline.send, letter.run))
+            self.log_change(request, letter, "sent to a worker again")
+            messages.success(request, f"letter {letter.pk}: run {letter.run_id} is queued from {letter.run.stage} on; its good end closes the letter")
+        else:
+            messages.error(request, f"letter {letter.pk}: run {letter.run_id} is not failed, or {letter.source} has another run under way")
 
     @admin.action(description="Discard", permissions=["replay"])
     def discard(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:

@@ -6,13 +6,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import msgspec
-from django.db import transaction
+from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils.timezone import now
 
 from dora_metrics.alerts import critical_alert, notify
 from dora_metrics.recompute import recompute
 from etl_tasks import ledger
+from etl_tasks.errors import RetriableError
 from etl_tasks.loaders import facts
 from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, StagedPage
@@ -101,19 +102,33 @@ def replay(letter: DeadLetter, *, by: str) -> None:
     """Send the letter's staged data through transform and load again, here and now. Raises ReplayFailed."""
     if letter.state != DeadLetter.State.OPEN:
         raise ReplayFailed(f"letter {letter.pk} is {letter.state}, not open")
-    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1)
     if letter.kind == DeadLetter.Kind.STAGE:
-        _replay_stage(letter)
-    elif letter.page is None:
+        _replay_stage(letter, by=by)  # a failure writes the letter again, which counts the attempt
+        return
+    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1)
+    if letter.page is None:
         raise ReplayFailed(f"letter {letter.pk} has no staged copy ({letter.error}): mend its cause; the next run reads it, then discard the letter")
-    else:
+    try:
         _replay_records(letter, letter.page)
+    except (RetriableError, OperationalError) as exc:
+        raise ReplayFailed(f"it may pass by itself, try again later: {exc}") from exc
     _resolve(letter, DeadLetter.State.REPLAYED, by=by)
 
 
 def discard(letter: DeadLetter, *, by: str) -> bool:
     """Give the letter up; False if it was not open."""
     return _resolve(letter, DeadLetter.State.DISCARDED, by=by)
+
+
+def take_back(run: ETLRun, stream: str) -> None:
+    """Remove the letters that a run wrote of a stream whose pages it will read again."""
+    DeadLetter.objects.filter(run=run, stream=stream, stage=ETLRun.Stage.TRANSFORM, state=DeadLetter.State.OPEN).delete()
+
+
+def close_stage_letters(run: ETLRun) -> None:
+    """A run that has ended well needs none of them any more, however often a stage of it failed."""
+    open_ones = DeadLetter.objects.filter(run=run, kind=DeadLetter.Kind.STAGE, state=DeadLetter.State.OPEN)
+    open_ones.update(state=DeadLetter.State.REPLAYED, resolved_at=now(), resolved_by=f"run {run.pk}")
 
 
 def _resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
@@ -123,7 +138,7 @@ def _resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
     return bool(changed)
 
 
-def _replay_stage(letter: DeadLetter) -> None:
+def _replay_stage(letter: DeadLetter, *, by: str) -> None:
     from etl_tasks.here import StageFailed, run_rest_here  # it buries through this module
 
     if not ledger.reopen(letter.run):
@@ -132,6 +147,14 @@ def _replay_stage(letter: DeadLetter) -> None:
         run_rest_here(letter.run_id)
     except StageFailed as exc:
         raise ReplayFailed(str(exc)) from exc
+    except ledger.NotMine as exc:
+        raise ReplayFailed(f"a worker has taken run {letter.run_id}: see etl_status") from exc
+    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, resolved_by=by[:150])
+
+
+def reopen_run(letter: DeadLetter) -> bool:
+    """Make the run of a stage letter active again, to be sent to a worker; the letter closes when the run has ended well."""
+    return letter.kind == DeadLetter.Kind.STAGE and letter.state == DeadLetter.State.OPEN and ledger.reopen(letter.run)
 
 
 def _replay_records(letter: DeadLetter, page: StagedPage) -> None:

@@ -2,6 +2,7 @@
 
 import zlib
 
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
@@ -45,12 +46,17 @@ class Source(models.Model):
     def __str__(self) -> str:
         return self.name
 
-    def point_at(self, repository: str) -> None:
-        """Read another repository from its beginning; the name that it has already changes nothing. Not saved here."""
-        if repository != self.repository:
-            self.repository, self.repository_id, self.repository_node_id = repository, None, ""
-            if self.pk:
-                self.cursors.all().delete()
+    def clean(self) -> None:
+        """What each kind needs; and no other repository once one was collected: their facts would mix under one service."""
+        needed = {self.Kind.GITHUB: ("repository",), self.Kind.LOGS: ("path", "log_format")}[self.Kind(self.kind)]
+        if missing := {name: f"a source of kind {self.kind} needs it" for name in needed if not getattr(self, name)}:
+            raise ValidationError(missing)
+        former = Source.objects.filter(pk=self.pk).exclude(repository=self.repository).first() if self.pk else None
+        if former and former.cursors.exists():
+            raise ValidationError(
+                f"{self.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
+                "for another one, add a service of its own"
+            )
 
 
 class Cursor(models.Model):

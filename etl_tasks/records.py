@@ -9,12 +9,20 @@ import msgspec
 WholeNumber = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")]
 
 
+# What the database's columns hold: a value beyond them is a bad record, not a load that fails.
+Sha = Annotated[str, msgspec.Meta(max_length=64)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
+Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
+Login = Annotated[str, msgspec.Meta(max_length=100)]
+State = Annotated[str, msgspec.Meta(max_length=30)]
+
+
 class Wire(msgspec.Struct, rename="camel"):
     """A node of GraphQL, whose fields are camelCase."""
 
 
 class Actor(Wire):
-    login: str
+    login: Login
     kind: str = msgspec.field(name="__typename", default="User")
 
     @property
@@ -23,7 +31,7 @@ class Actor(Wire):
 
 
 class Oid(Wire):
-    oid: str
+    oid: Sha
 
 
 class Named(Wire):
@@ -35,7 +43,7 @@ class Labels(Wire):
 
 
 class PullRequestCommit(Wire):
-    oid: str
+    oid: Sha
     authored_date: datetime
 
 
@@ -44,18 +52,18 @@ class PullRequestCommitNode(Wire):
 
 
 class PullRequestCommits(Wire):
-    total_count: int
+    total_count: Count
     nodes: list[PullRequestCommitNode | None] | None = None
 
 
 class Review(Wire):
-    state: str
+    state: State
     submitted_at: datetime | None = None
     author: Actor | None = None
 
 
 class Reviews(Wire):
-    total_count: int
+    total_count: Count
     nodes: list[Review | None] | None = None
 
 
@@ -72,7 +80,7 @@ class RepositoryName(Wire):
 
 
 class IssueReference(Wire):
-    number: int
+    number: Count
     repository: RepositoryName
 
 
@@ -90,14 +98,14 @@ class Events(Wire):
 
 
 class PullRequest(Wire):
-    number: int
+    number: Count
     url: str
-    state: str
+    state: State
     created_at: datetime
     updated_at: datetime
     base_ref_name: str
     head_ref_name: str
-    head_ref_oid: str
+    head_ref_oid: Sha
     commits: PullRequestCommits
     reviews: Reviews
     title: str = ""
@@ -106,9 +114,9 @@ class PullRequest(Wire):
     is_draft: bool = False
     merged_at: datetime | None = None
     closed_at: datetime | None = None
-    additions: int = 0
-    deletions: int = 0
-    changed_files: int = 0
+    additions: Count = 0
+    deletions: Count = 0
+    changed_files: Count = 0
     author: Actor | None = None  # a deleted user
     merge_commit: Oid | None = None
     labels: Labels | None = None
@@ -120,32 +128,32 @@ class PullRequest(Wire):
 class PullRequestRest(Wire):
     """What lies beyond the first hundred of a pull request's lists; null for a list that was not asked for."""
 
-    number: int
+    number: Count
     commits: PullRequestCommits | None = None
     reviews: Reviews | None = None
     files: Files | None = None
 
 
 class DeploymentStatus(Wire):
-    state: str
+    state: State
     created_at: datetime
     log_url: str | None = None
 
 
 class DeploymentStatuses(Wire):
-    total_count: int
+    total_count: Count
     nodes: list[DeploymentStatus | None] | None = None
 
 
 class Deployment(Wire):
-    database_id: int
-    commit_oid: str
+    database_id: Id
+    commit_oid: Sha
     created_at: datetime
     updated_at: datetime
     statuses: DeploymentStatuses | None = None
     environment: str | None = None
     task: str | None = None
-    state: str | None = None
+    state: State | None = None
     payload: str | None = None
     ref: Named | None = None
     creator: Actor | None = None
@@ -153,15 +161,15 @@ class Deployment(Wire):
 
 
 class Issue(Wire):
-    number: int
+    number: Count
     url: str
-    state: str
+    state: State
     created_at: datetime
     updated_at: datetime
     title: str = ""
     body: str = ""
     database_id: WholeNumber | None = None
-    state_reason: str | None = None
+    state_reason: State | None = None
     closed_at: datetime | None = None
     author: Actor | None = None
     labels: Labels | None = None
@@ -169,7 +177,7 @@ class Issue(Wire):
 
 
 class Release(Wire):
-    database_id: int
+    database_id: Id
     tag_name: str
     created_at: datetime
     updated_at: datetime
@@ -183,7 +191,7 @@ class Release(Wire):
 
 
 class User(Wire):
-    login: str
+    login: Login
 
 
 class GitActor(Wire):
@@ -195,7 +203,7 @@ class Parents(Wire):
 
 
 class Commit(Wire):
-    oid: str
+    oid: Sha
     authored_date: datetime
     committed_date: datetime
     parents: Parents
@@ -203,14 +211,14 @@ class Commit(Wire):
 
 
 class RunActor(msgspec.Struct):
-    login: str
+    login: Login
 
 
 class WorkflowRun(msgspec.Struct):
     """A workflow run of REST, whose fields are snake_case."""
 
-    id: int
-    head_sha: str
+    id: Id
+    head_sha: Sha
     created_at: datetime
     updated_at: datetime
     node_id: str = ""
@@ -219,7 +227,7 @@ class WorkflowRun(msgspec.Struct):
     path: str | None = None
     head_branch: str | None = None
     event: str | None = None
-    status: str | None = None
-    conclusion: str | None = None
-    run_attempt: int = 1
+    status: State | None = None
+    conclusion: State | None = None
+    run_attempt: Count = 1
     run_started_at: datetime | None = None

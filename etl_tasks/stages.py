@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, Sum
 from django.utils.dateparse import parse_datetime
 
 from dora_metrics.models import Coverage
@@ -35,10 +35,10 @@ def extract(run: ETLRun) -> None:
     """Stage what the source has after its cursors, page by page; goes on after the last committed page."""
     for page in adapter_of(run.source).pages(_job(run)):
         crash_point("extract.before_page_commit")
+        if isinstance(page, Unreadable):
+            _bury_once(run, page)
+            continue
         with ledger.mine(run):
-            if isinstance(page, Unreadable):
-                dead_letters.bury_unreadable(run, page)
-                continue
             if page.body:
                 _stage(run, page)
             StreamProgress.objects.update_or_create(
@@ -63,7 +63,6 @@ def transform(run: ETLRun) -> None:
     adapter = adapter_of(run.source)
     for page in _one_by_one(StagedPage.objects.filter(run=run, is_clean=False).order_by("number")):
         good, bad = _clean(adapter, run, page)
-        _refuse_a_changed_source(run, page, bad_count=len(bad))
         crash_point("transform.before_batch")
         with ledger.mine(run):
             kind = adapter.fact(page.stream, page.context)
@@ -82,6 +81,7 @@ def transform(run: ETLRun) -> None:
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + len(bad))
         logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
         crash_point("transform.after_batch")
+    _refuse_a_changed_source(run)
     with ledger.mine(run):
         ledger.advance(run)
     crash_point("transform.before_publish")
@@ -124,6 +124,16 @@ def _job(run: ETLRun) -> Job:
     )
 
 
+def _bury_once(run: ETLRun, part: Unreadable) -> None:
+    """A resumed run meets the same part again: that is no progress, and no second record."""
+    mark = f"unreadable {hashlib.sha256(part.name.encode()).hexdigest()[:32]}"
+    if run.progress.filter(stream=mark).exists():
+        return
+    with ledger.mine(run):
+        StreamProgress.objects.create(run=run, stream=mark, cursor={}, is_done=True)
+        dead_letters.bury_unreadable(run, part)
+
+
 def _stage(run: ETLRun, page: Page) -> None:
     StagedPage.objects.create(
         run=run,
@@ -162,12 +172,21 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
     return good, bad
 
 
-def _refuse_a_changed_source(run: ETLRun, page: StagedPage, *, bad_count: int) -> None:
-    """Half of a stream bad is not bad records but a changed API or a wrong format: fail before thousands of letters."""
-    if page.record_count >= FEWEST_FOR_A_SHARE and bad_count > page.record_count * settings.ETL_MAX_BAD_SHARE:
+def _refuse_a_changed_source(run: ETLRun) -> None:
+    """Half of a stream bad is not bad records but a changed API or a wrong format: fail, and take its letters back."""
+    batches = CleanBatch.objects.filter(page__run=run, is_loaded=False) | CleanBatch.objects.filter(page__run=run, is_stored=False)
+    for counts in batches.values("page__stream").annotate(good=Sum("record_count"), bad=Sum("dead_lettered")).order_by("page__stream"):
+        stream, bad, total = counts["page__stream"], counts["bad"], counts["good"] + counts["bad"]
+        if total < FEWEST_FOR_A_SHARE or bad <= total * settings.ETL_MAX_BAD_SHARE:
+            continue
+        with ledger.mine(run):
+            CleanBatch.objects.filter(page__run=run, page__stream=stream).delete()
+            StagedPage.objects.filter(run=run, stream=stream).update(is_clean=False)
+            ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") - bad)
+            dead_letters.take_back(run, stream)
         raise FatalError(
-            f"{bad_count} of {page.record_count} records of {page.stream} cannot be read: the source has changed, or its format is set wrongly; "
-            f"its page {page.number} of run {run.pk} is kept"
+            f"{bad} of {total} records of {stream} cannot be read: the source has changed, or its format is set wrongly; "
+            f"the pages of run {run.pk} are kept: mend that, and replay the run"
         )
 
 
@@ -198,5 +217,6 @@ def _finish(run: ETLRun) -> None:
     if counted.extracted != settled:
         raise ArithmeticError(f"{counted.extracted} records extracted, {settled} accounted for: run {run.pk} does not balance")
     ETLRun.objects.filter(pk=run.pk).update(records_processed=settled)
+    dead_letters.close_stage_letters(run)
     ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
     type(run.source).objects.filter(pk=run.source_id).update(overdue_alerted_at=None)

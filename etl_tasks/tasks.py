@@ -6,7 +6,7 @@ from typing import Any
 
 from billiard.exceptions import WorkerLostError
 from celery import Task, shared_task
-from celery.exceptions import Ignore
+from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import task_failure, task_retry
 from django.conf import settings
 from django.db import InterfaceError, OperationalError
@@ -29,10 +29,16 @@ class StageTask(Task):
     def step(self, stage: Callable[[ETLRun], None], run_id: int) -> int:
         try:
             run = ledger.claim(run_id, stage.__name__, self.request.id)
+            pages = run.pages.count(), run.pages.filter(is_clean=True).count()
             try:
                 stage(run)
             except RetriableError as exc:
                 self.obey(run, exc)
+            except SoftTimeLimitExceeded as exc:
+                # A long collection goes on from its last page, as long as each turn brings it further.
+                if pages == (run.pages.count(), run.pages.filter(is_clean=True).count()):
+                    raise
+                self.obey(run, RetriableError(str(exc), retry_after=0, postpone=True))
         except ledger.NotMine:
             self.update_state(state="SUPERSEDED")
             raise Ignore from None  # ends this copy of the chain; the run's owner goes on

@@ -67,9 +67,11 @@ def facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
     shape, build = SHAPES[fact]
     for index, raw in enumerate(raw_records):
         try:
-            yield Good(build(msgspec.convert(raw, shape)))
+            good = Good(build(msgspec.convert(raw, shape)))
+            msgspec.json.encode(good.fact)  # half a character, say: better one bad record than a stage that fails
+            yield good
         except (msgspec.ValidationError, ValueError) as exc:
-            data = json.dumps(raw, ensure_ascii=False, separators=(",", ":"))
+            data = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace").decode()
             yield Bad(index=index, key=_identity(raw), data=data, error=f"{fact}: {exc}")
 
 

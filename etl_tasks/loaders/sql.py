@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from datetime import datetime
 
 import msgspec
-from django.db import InterfaceError, OperationalError
+from django.db import IntegrityError, InterfaceError, OperationalError, transaction
 
 from etl_tasks.loaders.log_store import LogStoreUnavailable
 from etl_tasks.models import LogEventRow
@@ -21,9 +21,10 @@ class SqlLogStore:
 
     def write(self, events: Sequence[LogEvent]) -> None:
         # In key order, so that two writers wait for each other and do not deadlock.
-        rows = [_row(event) for event in sorted(events, key=lambda event: event.event_id)]
+        rows = [_row(event) for event in sorted({event.event_id: event for event in events}.values(), key=lambda event: event.event_id)]
         with _answering():
-            LogEventRow.objects.bulk_create(rows, batch_size=BATCH_ROWS, ignore_conflicts=True)
+            for start in range(0, len(rows), BATCH_ROWS):
+                _insert_new(rows[start : start + BATCH_ROWS])
 
     def count(self, source: str, start: datetime, end: datetime) -> int:
         with _answering():
@@ -39,6 +40,19 @@ class SqlLogStore:
     def ping(self) -> None:
         with _answering():
             LogEventRow.objects.exists()
+
+
+def _insert_new(rows: list[LogEventRow]) -> None:
+    """Not by ignoring conflicts: MySQL's INSERT IGNORE would also cut what is too long and drop what is wrong, in silence."""
+    for is_last in (False, True):
+        known = set(LogEventRow.objects.filter(event_id__in=[row.event_id for row in rows]).values_list("event_id", flat=True))
+        try:
+            with transaction.atomic():
+                LogEventRow.objects.bulk_create([row for row in rows if row.event_id not in known])
+            return
+        except IntegrityError:  # another writer of the same events came in between
+            if is_last:
+                raise
 
 
 def _row(event: LogEvent) -> LogEventRow:

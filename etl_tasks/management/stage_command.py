@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db.models import Q
+from django.utils.timezone import now
 
 from etl_tasks import here, ledger
 from etl_tasks.management.arguments import Command as Base
@@ -14,6 +16,10 @@ class StageCommand(Base):
     """Runs `stage` of every run that stands there; the exit status is the stage's number if one failed."""
 
     stage: str
+
+    @property
+    def refusal_status(self) -> int:  # type: ignore[override]
+        return self.status
 
     @property
     def status(self) -> int:
@@ -47,7 +53,9 @@ class StageCommand(Base):
         return [run]
 
     def standing(self) -> list[ETLRun]:
-        return list(ETLRun.objects.filter(status__in=ETLRun.ACTIVE, stage=self.stage, source__is_enabled=True).order_by("pk"))
+        """Neither what a worker holds nor what waits for GitHub."""
+        held = Q(lease_until__gt=now()) & (Q(status=ETLRun.Status.POSTPONED) | ~Q(owner=""))
+        return list(ETLRun.objects.filter(~held, status__in=ETLRun.ACTIVE, stage=self.stage, source__is_enabled=True).order_by("pk"))
 
 
 def opened_runs(names: list[str] | None) -> tuple[list[ETLRun], list[str]]:

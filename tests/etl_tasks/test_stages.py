@@ -1,15 +1,19 @@
 """A night as plain functions: what is loaded is what the stand-in and the log files hold."""
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 
 from demo.github.server import StandIn
 from demo.github.world import World
 from dora_metrics.models import Deployment, DORAMetric
-from etl_tasks import dead_letters, here, ledger
+from etl_tasks import dead_letters, here, ledger, transform
+from etl_tasks.errors import RetriableError
 from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
 from tests.conftest import END
@@ -169,3 +173,83 @@ def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs
     Source.objects.filter(pk=logs.pk).update(log_format="json")
     dead_letters.replay(DeadLetter.objects.get(), by="test")
     assert stored(logs) == sorted(f"line {i}" for i in range(100))
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"title": "half a character \ud83d"},
+        {"additions": 2**33},
+        {"headRefOid": "a" * 70},
+        {"createdAt": "2026-03-01T00:00:00"},
+        {"number": -1},
+    ],
+)
+def test_a_record_that_no_column_can_hold_is_bad_by_itself(world: World, damage: dict[str, object]) -> None:
+    rows = world.pull_requests(END)[:2]
+    good, bad = list(transform.facts("change", [rows[0], {**rows[1], **damage}]))
+
+    assert isinstance(good, transform.Good)
+    assert isinstance(bad, transform.Bad)
+    bad.data.encode()
+
+
+def test_a_run_that_failed_twice_is_closed_by_its_good_end(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"outage": True}
+    with pytest.raises(here.StageFailed):
+        night(billing)
+    first = DeadLetter.objects.get()
+    github.faults = {}
+    with patched_transform_that_fails(), pytest.raises(dead_letters.ReplayFailed):
+        dead_letters.replay(first, by="test")
+    assert DeadLetter.objects.filter(state="open").count() == 2
+
+    dead_letters.replay(DeadLetter.objects.get(stage="transform"), by="test")
+
+    assert not DeadLetter.objects.filter(state="open").exists()
+    assert ETLRun.objects.get().status == "success"
+
+
+@contextmanager
+def patched_transform_that_fails() -> Iterator[None]:
+    """As a full disk would: nothing of ours is wrong, and it fails."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(here.STAGE_FUNCTIONS, "transform", lambda run: (_ for _ in ()).throw(RetriableError("the disk is full")))
+        yield
+
+
+def test_a_list_that_github_leaves_out_is_no_end_of_it(billing: Source, github: StandIn, settings) -> None:
+    settings.GITHUB_PAGE_SIZE = 10
+    body = b'{"data": {"repository": {"pullRequests": null}}}'
+    with pytest.raises(transform.UnreadablePage):
+        transform.nodes(body, ("data", "repository", "pullRequests"))
+    assert transform.nodes(b'{"data": {"repository": {"pullRequest": null}}}', ("data", "repository", "pullRequest")) == []
+
+
+def test_the_token_never_goes_over_plain_http(billing: Source, settings) -> None:
+    settings.GITHUB_API_URL, settings.GITHUB_GRAPHQL_URL = "http://192.0.2.2/api/v3", "http://192.0.2.2/api/graphql"
+    with pytest.raises(here.StageFailed, match="plain http"):
+        night(billing)
+
+
+def test_another_repository_is_refused_once_one_was_collected(billing: Source, github: StandIn) -> None:
+    night(billing)
+    billing.refresh_from_db()
+    billing.repository = "acme/other"
+    with pytest.raises(ValidationError, match="has been collected from acme/billing"):
+        billing.full_clean()
+
+
+def test_half_of_a_stream_bad_fails_the_run_and_leaves_no_thousand_letters(billing: Source, github: StandIn, settings) -> None:
+    settings.ETL_MAX_BAD_SHARE = 0.001
+    settings.GITHUB_PAGE_SIZE = 10
+    github.faults = {"bad_record": "Deployments"}
+    with pytest.raises(here.StageFailed, match="records of deployments cannot be read"):
+        night(billing)
+    assert list(DeadLetter.objects.values_list("kind", flat=True)) == ["stage"]
+
+    settings.ETL_MAX_BAD_SHARE = 0.5
+    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    run = ETLRun.objects.get()
+    assert run.status == "partial"
+    assert run.extracted == run.loaded + run.skipped + run.dead_lettered

@@ -63,7 +63,7 @@ class Command(Base):
             source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=Source.Kind.GITHUB)
             if options["credential"] is not None:
                 source.credential = options["credential"]
-            source.point_at(repository)
+            source.repository = repository
             try:
                 source.full_clean(exclude=["service"])
             except ValidationError as exc:

@@ -24,11 +24,12 @@ from etl_tasks.sources.github.credentials import Credential
 logger = logging.getLogger(__name__)
 
 LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # The last REST version that has merge_commit_sha; GraphQL ignores it.
 API_VERSION = "2022-11-28"
 # GitHub's words for a query that it could not finish in time.
 UNFINISHED = ("something went wrong", "timeout", "timedout", "couldn't respond")
-_QUERY_LIMIT_WAIT_SECONDS = 60.0
+_UNKNOWN_WAIT_SECONDS = 60.0
 
 
 class PassingFault(RetriableError):
@@ -61,6 +62,7 @@ class Answer:
     etag: str
     next_url: str
     fetched_at: datetime
+    limit_wait: float | None = None  # seconds, where the headers name a limit that is spent
 
     @property
     def is_unchanged(self) -> bool:
@@ -71,10 +73,24 @@ class Answer:
         return _decoded(self.body)
 
 
+class _Bearer(requests.auth.AuthBase):
+    """As `auth`, since a header alone would give way to a .netrc of the machine."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
+        request.headers["Authorization"] = f"Bearer {self._token}"
+        return request
+
+
 class GitHub:
     """One credential's connection to GitHub; several threads may share it."""
 
     def __init__(self, credential_name: str = "") -> None:
+        for address in (settings.GITHUB_API_URL, settings.GITHUB_GRAPHQL_URL):
+            if urlsplit(address).scheme != "https" and urlsplit(address).hostname not in LOOPBACK and not settings.GITHUB_ALLOW_HTTP:
+                raise FatalError(f"{address} would get the token over plain http: use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in")
         self._credential = Credential(credential_name)
         self._app_token_lock = threading.Lock()
         self.budget = _budgets.setdefault(credential_name, Budget())
@@ -110,8 +126,8 @@ class GitHub:
 
     def get(self, url: str, *, etag: str = "") -> Answer:
         """GET a REST address below GITHUB_API_URL, conditionally if `etag` is given."""
-        if urlsplit(url).netloc != urlsplit(settings.GITHUB_API_URL).netloc:
-            raise FatalError(f"GitHub named a next page on another host ({urlsplit(url).netloc}): the token is not sent there")
+        if urlsplit(url)[:2] != urlsplit(settings.GITHUB_API_URL)[:2]:
+            raise FatalError(f"GitHub named a next page on another host ({urlsplit(url)[:2]}): the token is not sent there")
 
         def ask() -> Answer:
             answer = self._request("GET", url, etag=etag)
@@ -149,6 +165,7 @@ class GitHub:
             etag=response.headers.get("ETag", ""),
             next_url=response.links.get("next", {}).get("url", ""),
             fetched_at=datetime.now(UTC),
+            limit_wait=_limit_wait_of(response.headers),
         )
         _raise_for_status(answer, response.headers)
         return answer
@@ -156,14 +173,19 @@ class GitHub:
     def _exchange(
         self, method: str, url: str, *, token: str, payload: Mapping[str, object] | None = None, etag: str = ""
     ) -> tuple[requests.Response, bytes]:
-        headers = {"Authorization": f"Bearer {token}"}
-        if etag:
-            headers["If-None-Match"] = etag
+        headers = {"If-None-Match": etag} if etag else {}
         began = time.monotonic()
         try:
             # No redirects: a renamed repository answers GraphQL directly, and a token must not follow to another host.
             response = self._session.request(
-                method, url, json=payload, headers=headers, timeout=settings.GITHUB_TIMEOUT_SECONDS, allow_redirects=False, stream=True
+                method,
+                url,
+                json=payload,
+                headers=headers,
+                auth=_Bearer(token),
+                timeout=settings.GITHUB_TIMEOUT_SECONDS,
+                allow_redirects=False,
+                stream=True,
             )
             return response, _body(response, deadline=began + 2 * settings.GITHUB_TIMEOUT_SECONDS)
         except requests.RequestException as exc:
@@ -227,13 +249,19 @@ def _raise_for_status(answer: Answer, headers: Mapping[str, str]) -> None:
 
 def _limit_wait(answer: Answer, headers: Mapping[str, str]) -> float | None:
     """Seconds that a primary or secondary limit asks to wait; None for another refusal, which no waiting cures."""
+    if answer.limit_wait is not None:
+        return answer.limit_wait
+    if answer.status == 429 or b"secondary rate limit" in answer.body or b"abuse detection" in answer.body:
+        return 60.0
+    return None
+
+
+def _limit_wait_of(headers: Mapping[str, str]) -> float | None:
     if (after := headers.get("Retry-After", "")).isdecimal():
         return float(after)
     if headers.get("X-RateLimit-Remaining") == "0":
         reset = headers.get("X-RateLimit-Reset", "")
-        return max(1.0, float(reset) - time.time() + 1) if reset.isdecimal() else 60.0
-    if answer.status == 429 or b"secondary rate limit" in answer.body or b"abuse detection" in answer.body:
-        return 60.0
+        return max(1.0, float(reset) - time.time() + 1) if reset.isdecimal() else _UNKNOWN_WAIT_SECONDS
     return None
 
 
@@ -251,8 +279,9 @@ def _raise_for_errors(answer: Answer, *, is_tolerant: bool) -> None:
 def _raise_for_error(answer: Answer, error: Mapping[str, Any], data: object, *, is_tolerant: bool) -> None:
     message = str(error.get("message", ""))[:300]
     kind, path = error.get("type"), error.get("path") or []
-    if kind in {"RATE_LIMITED", "RATE_LIMIT"}:
-        raise RetriableError("GitHub's GraphQL rate limit is reached", retry_after=_QUERY_LIMIT_WAIT_SECONDS, postpone=True)
+    if kind in {"RATE_LIMITED", "RATE_LIMIT"} or "secondary rate limit" in message.lower():
+        wait = answer.limit_wait if answer.limit_wait is not None else _UNKNOWN_WAIT_SECONDS
+        raise RetriableError(f"GitHub's GraphQL rate limit is reached: {message}", retry_after=wait, postpone=bool(kind))
     if any(words in message.lower() for words in UNFINISHED):
         raise PassingFault(f"GitHub could not finish the query: {message}")
     if data is None:

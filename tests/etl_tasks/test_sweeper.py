@@ -1,0 +1,116 @@
+"""What is missing, lost or overdue, and what the sweeper does about it."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+import time_machine
+from django.apps import apps
+from django.utils.timezone import now
+
+from dora_metrics.alerts import critical_alert
+from etl_tasks import ledger, pipeline, sweeper
+from etl_tasks.loaders import facts
+from etl_tasks.models import DeadLetter, ETLRun, Source
+from etl_tasks.stages import _move_cursors
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Ids of the runs whose chain was sent."""
+    runs: list[int] = []
+    monkeypatch.setattr(pipeline, "send", lambda run: runs.append(run.pk))
+    return runs
+
+
+@pytest.fixture
+def alerts() -> Any:
+    heard: list[str] = []
+
+    def hear(sender: Any, message: str, **_: object) -> None:
+        heard.append(message)
+
+    critical_alert.connect(hear)
+    yield heard
+    critical_alert.disconnect(hear)
+
+
+def lapsed(source: Source, **fields: Any) -> ETLRun:
+    run = ledger.open_run(source, trigger="shell")
+    assert run
+    ETLRun.objects.filter(pk=run.pk).update(lease_until=now() - timedelta(seconds=1), **fields)
+    return run
+
+
+def test_a_run_whose_lease_ran_out_is_sent_again(billing: Source, sent: list[int]) -> None:
+    run = lapsed(billing)
+
+    assert sweeper.resend_lost() == 1
+    assert sent == [run.pk]
+    assert sweeper.resend_lost() == 0
+
+
+def test_a_run_that_was_lost_too_often_is_buried_and_told(
+    billing: Source, sent: list[int], alerts: list[str], settings, django_capture_on_commit_callbacks
+) -> None:
+    run = lapsed(billing, resends=settings.ETL_MAX_RESENDS)
+    with django_capture_on_commit_callbacks(execute=True):
+        sweeper.resend_lost()
+
+    run.refresh_from_db()
+    assert (run.status, sent) == ("failed", [])
+    assert DeadLetter.objects.get().kind == "stage"
+    assert alerts == [f"billing: extract failed, run {run.pk}"]
+
+
+def test_a_source_without_a_good_run_is_told_of_once_an_episode(billing: Source, alerts: list[str], settings) -> None:
+    Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
+    sweeper.alert_overdue()
+    sweeper.alert_overdue()
+
+    assert alerts == [f"billing: no successful run for {settings.ETL_OVERDUE_HOURS} hours"]
+
+
+def test_a_good_run_lately_is_no_alert(billing: Source, alerts: list[str], settings) -> None:
+    Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
+    run = lapsed(billing)
+    ledger.close(run.pk, ETLRun.Status.SUCCESS)
+    sweeper.alert_overdue()
+
+    assert alerts == []
+
+
+def test_a_night_that_beat_missed_is_started_once(billing: Source, sent: list[int], django_capture_on_commit_callbacks, monkeypatch) -> None:
+    import importlib
+
+    importlib.import_module("etl_tasks.migrations.0002_seed_schedule").seed(apps, None)
+    monkeypatch.setattr(pipeline, "survey", lambda sources: {})
+    Source.objects.update(created_at=NOON - timedelta(days=3))
+    with time_machine.travel(NOON, tick=False), django_capture_on_commit_callbacks(execute=True):
+        assert sweeper.open_missing_night() == 1
+        assert sweeper.open_missing_night() == 0
+
+    run = ETLRun.objects.get()
+    assert (str(run.logical_date), sent) == ("2026-03-20", [run.pk])
+
+
+def test_an_older_version_never_overwrites_a_newer_one(billing: Source) -> None:
+    def issue(day: int, title: str) -> dict[str, Any]:
+        moment = f"2026-03-{day:02}T00:00:00+00:00"
+        return {"number": 1, "external_id": 1, "title": title, "state": "open", "created_at": moment, "version_at": moment}
+
+    for day, title, written in ((5, "newer", 1), (4, "older", 0), (5, "newer", 0), (6, "newest", 1)):
+        done = facts.upsert("issue", [issue(day, title)], service=billing.service, run_id=1, page_id=1)
+        assert done.written == written
+
+
+def test_a_late_run_does_not_move_a_cursor_back(billing: Source) -> None:
+    run = lapsed(billing)
+    billing.cursors.create(stream="issues", position={"newest": "after"}, version=3)
+    run.progress.create(stream="issues", cursor={"newest": "before"}, began_at_version=2, is_done=True)
+    _move_cursors(run)
+
+    assert billing.cursors.get().position == {"newest": "after"}
