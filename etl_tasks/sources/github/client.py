@@ -10,12 +10,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 import requests
 from django.conf import settings
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.sources.github.budget import Budget, PageSize
@@ -142,7 +143,7 @@ class GitHub:
             retry=retry_if_exception_type(PassingFault),
             stop=stop_after_attempt(settings.ETL_MAX_ATTEMPTS),
             wait=wait_exponential(multiplier=settings.ETL_BACKOFF_SECONDS, min=settings.ETL_BACKOFF_SECONDS, max=settings.ETL_BACKOFF_MAX_SECONDS),
-            before_sleep=(lambda _: page.failed()) if page else None,
+            before_sleep=partial(_halve, page) if page else None,
             reraise=True,
         )
         try:
@@ -263,6 +264,12 @@ def _limit_wait_of(headers: Mapping[str, str]) -> float | None:
         reset = headers.get("X-RateLimit-Reset", "")
         return max(1.0, float(reset) - time.time() + 1) if reset.isdecimal() else _UNKNOWN_WAIT_SECONDS
     return None
+
+
+def _halve(page: PageSize, state: RetryCallState) -> None:
+    """A smaller page helps a query that GitHub cannot finish; it does not fill holes."""
+    if state.outcome and not isinstance(state.outcome.exception(), PartialAnswer):
+        page.failed()
 
 
 def _raise_for_errors(answer: Answer, *, is_tolerant: bool) -> None:
