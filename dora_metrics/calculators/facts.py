@@ -14,12 +14,24 @@ class Status:
 
 
 @dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a fact can be looked up: GitHub's page of it, and the staged page that it was read from."""
+
+    url: str = ""
+    page_id: int = 0
+
+
+NOWHERE = Origin()
+
+
+@dataclass(frozen=True, slots=True)
 class GithubDeployment:
     id: str
     environment: str
     sha: str
     created_at: datetime
     statuses: tuple[Status, ...] = ()
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +48,7 @@ class WorkflowRun:
     conclusion: str
     started_at: datetime
     updated_at: datetime
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +60,7 @@ class Release:
     is_draft: bool
     is_prerelease: bool
     published_at: datetime | None
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +74,43 @@ class Review:
 class DraftEvent:
     kind: str  # ready_for_review or convert_to_draft
     at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RevertSigns:
+    """What a pull request says of reverting something; which of it counts is decided in reverts.py."""
+
+    pull: int | None = None  # "Reverts owner/repo#n" in its body
+    pull_repository: str = ""  # "owner/repo" there; empty for a bare #n
+    branch: int | None = None  # n of a branch revert-n-…
+    sha: str = ""  # "This reverts commit …" in its body, from 7 digits
+    has_title: bool = False  # 'Revert "…'
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """The causes that a body names, each kind in the order of the text."""
+
+    deployments: tuple[str, ...] = ()  # ids and shas, from 7 digits
+    root_causes: tuple[str, ...] = ()  # shas, from 7 digits
+    caused_by: tuple[int, ...] = ()  # numbers of pull requests
+
+
+NO_SIGNS, NO_LINKS = RevertSigns(), Links()
+
+
+@dataclass(frozen=True, slots=True)
+class Issue:
+    """An issue, no pull request; whether it is an incident is decided in incidents.py."""
+
+    number: int
+    created_at: datetime
+    closed_at: datetime | None = None  # when it was last closed; None while it is open
+    state_reason: str = ""  # completed, not_planned, duplicate, reopened
+    labels: tuple[str, ...] = ()  # those that it has now
+    links: Links = NO_LINKS
+    title: str = ""
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +128,15 @@ class PullRequest:
     authored_at: tuple[datetime, ...] = ()
     reviews: tuple[Review, ...] = ()
     draft_events: tuple[DraftEvent, ...] = ()
+    closed_at: datetime | None = None
+    head_branch: str = ""
+    labels: tuple[str, ...] = ()
+    commit_shas: tuple[str, ...] = ()  # as they were in the pull request: a squash or rebase leaves none of them on the branch
+    closes: tuple[tuple[str, int], ...] = ()  # repository ("owner/name") and number of the issues that its merge closes
+    revert_signs: RevertSigns = NO_SIGNS
+    links: Links = NO_LINKS
+    title: str = ""
+    origin: Origin = NOWHERE
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,12 +149,18 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All facts of a service. `parents`: git's history, commit to parents. `coverage`: by stream."""
+    """All facts of a service.
+
+    `parents`: git's history, commit to parents. `repositories`: every name that GitHub has known the service's
+    repository by, as "owner/name". `coverage`: by stream.
+    """
 
     deployments: tuple[GithubDeployment, ...] = ()
     workflow_runs: tuple[WorkflowRun, ...] = ()
     releases: tuple[Release, ...] = ()
     pull_requests: tuple[PullRequest, ...] = ()
+    issues: tuple[Issue, ...] = ()
+    repositories: frozenset[str] = frozenset()
     parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
 
@@ -108,6 +174,9 @@ class Settings:
     deployments_from: str = "auto"
     workflow: str = r"(?i)deploy"
     prereleases: bool = False
+    incident_label: str = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
+    hotfix: str = r"(?i)^hot-?fix([-_ /].*)?$"
+    look_back_hours: int = 168
     bots: frozenset[str] = frozenset()
     default_branch: str = ""
 
@@ -123,6 +192,8 @@ class Attempt:
     finished_at: datetime
     is_success: bool
     pull_request: int | None = None  # where merged pull requests stand for deployments: the one that it carries
+    has_skew: bool = False  # it finished before it started: the start was set to the finish
+    origin: Origin = NOWHERE
 
     @property
     def order(self) -> tuple[datetime, tuple[str, ...]]:
