@@ -1,59 +1,74 @@
 """All values of a service from all its facts."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from datetime import datetime
 
-from dora_metrics.calculators.change_lead_time import change_lead_time, lead_time
-from dora_metrics.calculators.deployment_frequency import deployment_frequency
-from dora_metrics.calculators.deployments import PRODUCTION, STREAM_OF, attempts
-from dora_metrics.calculators.facts import Attempt, Coverage, Facts, MetricValue, Settings
-from dora_metrics.calculators.matching import PROXY, UNKNOWN_SHA, first_carriers, unknown_shas
-from dora_metrics.calculators.periods import KINDS, ONE_DAY, Period, joined, local_date, periods_between
+from dora_metrics.calculators.assessment import Assessment, assess
+from dora_metrics.calculators.change_fail_rate import ChangeFailRate
+from dora_metrics.calculators.change_lead_time import ChangeLeadTime
+from dora_metrics.calculators.deployment_frequency import DeploymentFrequency
+from dora_metrics.calculators.deployment_rework_rate import DeploymentReworkRate
+from dora_metrics.calculators.deployments import PRODUCTION
+from dora_metrics.calculators.facts import Coverage, Facts, MetricValue, Settings
+from dora_metrics.calculators.failed_deployment_recovery_time import FailedDeploymentRecoveryTime
+from dora_metrics.calculators.metric import Metric
+from dora_metrics.calculators.periods import KINDS, ONE_DAY, Period, collected_part, is_partial, local_date, periods_between
+from dora_metrics.calculators.tiers import TIER_YEAR
+
+
+def metrics_of(assessment: Assessment) -> list[Metric]:
+    return [
+        DeploymentFrequency(assessment),
+        ChangeLeadTime(assessment),
+        ChangeFailRate(assessment),
+        FailedDeploymentRecoveryTime(assessment),
+        DeploymentReworkRate(assessment),
+    ]
 
 
 def metric_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> list[MetricValue]:
     """Every metric of every day, week and month that was collected; a period that was not has no value at all.
 
-    `now` bounds the periods: one that has not begun has none either. Raises ValueError on naive datetimes.
+    `now` bounds the periods: one that has not begun has none either. Raises ValueError or TypeError on naive datetimes.
     """
-    found, source = attempts(facts, settings, environment=environment)
-    deployed = joined([_until(facts.coverage.get(STREAM_OF[source]), now)])
-    if deployed is None:
-        return []
-    successes = [attempt for attempt in found if attempt.is_success]
-    lost = unknown_shas(successes, facts.parents) if facts.parents else set()
-    flags_of = {attempt: set(_flags(attempt, source, lost)) for attempt in successes}
-    values = deployment_frequency(successes, list(_periods(deployed, settings)), settings, deployed, environment=environment, flags_of=flags_of)
-    # Without pull requests, or without the history that leads from them to a deployment, lead time is unknown.
-    needed = ["pull_requests"] if source == "pulls" else ["pull_requests", "commits"]
-    both = joined([deployed, *(_until(facts.coverage.get(stream), now) for stream in needed)])
-    if both is None:
-        return values
-    carriers = first_carriers(facts.pull_requests, successes, facts.parents, default_branch=settings.default_branch)
-    lead_times = [lead_time(pull, carriers[pull.number], bots=settings.bots) for pull in facts.pull_requests if pull.number in carriers]
-    return values + change_lead_time(
-        lead_times,
-        list(_periods(both, settings)),
-        settings,
-        both,
-        environment=environment,
-        unknown_sha_dates=[local_date(attempt.finished_at, settings.time_zone) for attempt in lost],
-    )
+    return values_of(assess(facts, settings, now=now, environment=environment))
 
 
-def _until(coverage: Coverage | None, now: datetime) -> Coverage | None:
-    return coverage and Coverage(coverage.since, min(coverage.until, now))
+def values_of(assessment: Assessment) -> list[MetricValue]:
+    return [value for metric in metrics_of(assessment) for value in _values(metric, assessment)]
 
 
-def _flags(attempt: Attempt, source: str, lost: Iterable[Attempt]) -> Iterator[str]:
-    if source == "pulls":
-        yield PROXY
-    if attempt in lost:
-        yield UNKNOWN_SHA
+def _values(metric: Metric, assessment: Assessment) -> Iterator[MetricValue]:
+    coverage, zone = metric.coverage, assessment.settings.time_zone
+    if coverage is None:
+        return
+    for period in covered_periods(coverage, zone):
+        part = collected_part(period, coverage, zone)
+        found = metric.measure(period, part)
+        yield MetricValue(
+            metric=metric.name,
+            environment=assessment.environment,
+            period_kind=period.kind,
+            period_start=period.start,
+            period_end=period.end,
+            unit=metric.unit,
+            n=found.n,
+            value=found.value,
+            numerator=found.numerator,
+            denominator=found.denominator,
+            p50=found.p50,
+            p75=found.p75,
+            p90=found.p90,
+            tier=found.tier,
+            tier_year=TIER_YEAR if found.tier else None,
+            is_partial=is_partial(period, coverage, zone),
+            quality_flags=tuple(sorted(found.flags)),
+            details=found.details,
+        )
 
 
-def _periods(coverage: Coverage, settings: Settings) -> Iterator[Period]:
-    first = local_date(coverage.since, settings.time_zone)
-    last = local_date(coverage.until, settings.time_zone)
+def covered_periods(coverage: Coverage, time_zone: str) -> Iterator[Period]:
+    """Every period with a day that was collected."""
+    first, last = local_date(coverage.since, time_zone), local_date(coverage.until, time_zone)
     for kind in KINDS:
         yield from periods_between(first, last + ONE_DAY, kind)

@@ -7,7 +7,7 @@ from functools import lru_cache
 
 import re2
 
-from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, Settings, WorkflowRun
+from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, Origin, Settings, WorkflowRun
 
 PRODUCTION = "production"
 RETRY_WITHIN = timedelta(minutes=60)
@@ -22,11 +22,25 @@ def attempts(facts: Facts, settings: Settings, *, environment: str = PRODUCTION)
 
     One source counts, sources are never summed: the configured one, or the first with a finished production attempt.
     """
-    chosen = settings.deployments_from
-    if chosen == "auto":
-        chosen = next((name for name, read in SOURCES.items() if _in_environment(read(facts, settings), settings, PRODUCTION)), "github")
-    found = _in_environment(SOURCES[chosen](facts, settings), settings, environment)
-    return _without_retries(sorted(found, key=lambda attempt: attempt.order)), chosen
+    chosen, everywhere = attempts_everywhere(facts, settings)
+    found = _in_environment(everywhere, settings, environment)
+    return _without_retries(sorted((_possible(attempt) for attempt in found), key=lambda attempt: attempt.order)), chosen
+
+
+def attempts_everywhere(facts: Facts, settings: Settings) -> tuple[str, list[Attempt]]:
+    """The source that counts, and its finished attempts in every environment, as they were reported."""
+    if settings.deployments_from != "auto":
+        return settings.deployments_from, SOURCES[settings.deployments_from](facts, settings)
+    for name, read in SOURCES.items():
+        if _in_environment(found := read(facts, settings), settings, PRODUCTION):
+            return name, found
+    return "github", _from_github(facts, settings)
+
+
+def _possible(attempt: Attempt) -> Attempt:
+    if attempt.started_at <= attempt.finished_at:
+        return attempt
+    return replace(attempt, started_at=attempt.finished_at, has_skew=True)
 
 
 def _in_environment(found: Iterable[Attempt], settings: Settings, environment: str) -> list[Attempt]:
@@ -66,6 +80,7 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
         started_at=deployment.created_at,
         finished_at=end.created_at,
         is_success=success is not None,
+        origin=Origin(end.log_url or deployment.origin.url, deployment.origin.page_id),
     )
 
 
@@ -84,6 +99,7 @@ def _from_releases(facts: Facts, settings: Settings) -> list[Attempt]:
             started_at=release.published_at,
             finished_at=release.published_at,
             is_success=True,
+            origin=release.origin,
         )
         for release in facts.releases
         if release.published_at and not release.is_draft and (settings.prereleases or not release.is_prerelease)
@@ -100,6 +116,7 @@ def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
             started_at=run.started_at,
             finished_at=run.updated_at,
             is_success=run.conclusion == "success",
+            origin=run.origin,
         )
         for run in facts.workflow_runs
         if _is_attempt(run, settings) and (is_deploying.search(run.name) or is_deploying.search(run.path))
@@ -122,6 +139,7 @@ def _from_pulls(facts: Facts, settings: Settings) -> list[Attempt]:
             finished_at=pull.merged_at,
             is_success=True,
             pull_request=pull.number,
+            origin=pull.origin,
         )
         for pull in facts.pull_requests
         if not settings.default_branch or pull.base_branch == settings.default_branch

@@ -196,6 +196,11 @@ class Attempt:
     origin: Origin = NOWHERE
 
     @property
+    def key(self) -> str:
+        """The id that tells it from all others of its source."""
+        return self.ids[-1]
+
+    @property
     def order(self) -> tuple[datetime, tuple[str, ...]]:
         """By finished_at, then id; 9 comes before 10, also as the attempt of a run (123.9, 123.10)."""
         return self.finished_at, tuple(part.zfill(20) for part in self.ids[-1].split("."))

@@ -5,10 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from dora_metrics.calculators.facts import Attempt, PullRequest
-
-UNKNOWN_SHA = "unknown_sha"
-TIME_MATCHED = "time_matched"
-PROXY = "proxy_pr_merge"
+from dora_metrics.calculators.flags import TIME_MATCHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +70,56 @@ def reached_first(successes: Sequence[Attempt], parents: Mapping[str, tuple[str,
             waiting.extend(parents.get(sha, ()))
         is_first = False
     return reached, hidden
+
+
+class Carriers:
+    """What first carried a pull request or a single commit. `successes`: of one environment, by finished_at."""
+
+    def __init__(
+        self, pulls: Sequence[PullRequest], successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]], *, default_branch: str = ""
+    ) -> None:
+        self._successes = successes
+        self._pulls = pulls
+        self._matches = first_carriers(pulls, successes, parents, default_branch=default_branch)
+        self._is_proxy = any(attempt.pull_request is not None for attempt in successes)
+        self._parents = parents
+        self._commits: dict[str, int] | None = None
+        self._pulls_of: dict[str, list[int]] = {}
+
+    def of_pull(self, number: int) -> Match | None:
+        return self._matches.get(number)
+
+    def of_commit(self, sha: str) -> Attempt | None:
+        """The first success that carries the commit; else that of a pull request which has it, as its merge, head or own commit."""
+        if not sha:
+            return None
+        if self._commits is None:
+            self._commits = {} if self._is_proxy else carried_commits(self._successes, self._parents)
+            self._pulls_of = _pulls_by_commit(self._pulls)
+        if sha in self._commits:
+            return self._successes[self._commits[sha]]
+        matches = [match.deployment for number in self._pulls_of.get(sha, ()) if (match := self._matches.get(number))]
+        return min(matches, key=lambda attempt: attempt.order, default=None)
+
+
+def _pulls_by_commit(pulls: Sequence[PullRequest]) -> dict[str, list[int]]:
+    found: dict[str, list[int]] = {}
+    for pull in pulls:
+        for sha in {pull.merge_sha, pull.head_sha, *pull.commit_shas}:
+            found.setdefault(sha, []).append(pull.number)
+    return found
+
+
+def carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """Commit to the position of the first success that has it as its sha or descends from it."""
+    reached, hidden = reached_first(successes, parents)
+    first_known = next((position for position, attempt in enumerate(successes) if attempt.sha in parents), len(successes))
+    found = dict(reached)
+    for position, attempt in enumerate(successes):
+        # A later rollback to what the first success hides is not when it was first deployed.
+        if attempt.sha and not (attempt.sha in hidden and position > first_known):
+            found[attempt.sha] = min(position, found.get(attempt.sha, position))
+    return found
 
 
 def unknown_shas(successes: Iterable[Attempt], parents: Mapping[str, tuple[str, ...]]) -> set[Attempt]:

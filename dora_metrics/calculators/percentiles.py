@@ -1,6 +1,7 @@
-"""Percentiles as SQL's PERCENTILE_CONT gives them."""
+"""Percentiles as SQL's PERCENTILE_CONT gives them, and means."""
 
 from collections.abc import Sequence
+from math import fsum
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
@@ -12,3 +13,8 @@ def percentile(values: Sequence[float], share: float) -> float | None:
     below = int(rank)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
+
+
+def mean(values: Sequence[float]) -> float | None:
+    """None of no values. The same for any order of them."""
+    return fsum(values) / len(values) if values else None

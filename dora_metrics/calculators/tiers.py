@@ -1,7 +1,8 @@
 """DORA 2023's clusters, their figures as bounds: docs/metrics.md, "Tiers"."""
 
 TIER_YEAR = 2023
-ONE_DAY_SECONDS = 86_400
+ONE_HOUR_SECONDS, ONE_DAY_SECONDS = 3_600, 86_400
+TIERS = ("elite", "high", "medium")
 
 
 def frequency_tier(deploy_days_per_week: float | None, *, has_recent_deploy_day: bool) -> str | None:
@@ -15,9 +16,20 @@ def frequency_tier(deploy_days_per_week: float | None, *, has_recent_deploy_day:
 
 
 def lead_time_tier(p50_seconds: float | None) -> str | None:
-    if p50_seconds is None:
+    return _below(p50_seconds, (ONE_DAY_SECONDS, 7 * ONE_DAY_SECONDS, 30 * ONE_DAY_SECONDS))
+
+
+def recovery_tier(p50_seconds: float | None) -> str | None:
+    return _below(p50_seconds, (ONE_HOUR_SECONDS, ONE_DAY_SECONDS, 7 * ONE_DAY_SECONDS))
+
+
+def fail_rate_tier(share: float | None) -> str | None:
+    if share is None:
         return None
-    for days, tier in ((1, "elite"), (7, "high"), (30, "medium")):
-        if p50_seconds < days * ONE_DAY_SECONDS:
-            return tier
-    return "low"
+    return next((tier for bound, tier in zip((0.05, 0.10, 0.15), TIERS, strict=False) if share <= bound), "low")
+
+
+def _below(seconds: float | None, bounds: tuple[int, int, int]) -> str | None:
+    if seconds is None:
+        return None
+    return next((tier for bound, tier in zip(bounds, TIERS, strict=False) if seconds < bound), "low")

@@ -38,6 +38,7 @@ def pull(number: int, **changed: Any) -> PullRequest:
         "created_at": at(-1),
         "merged_at": at(0),
     }
+    usual |= {"closed_at": changed.get("merged_at", usual["merged_at"])}
     return PullRequest(number=number, **(usual | changed))
 
 

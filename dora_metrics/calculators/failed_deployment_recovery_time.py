@@ -1,0 +1,95 @@
+"""M4, failed deployment recovery time: from a failed attempt's finish to its recovery."""
+
+from dora_metrics.calculators.assessment import Assessment, LinkedIncident
+from dora_metrics.calculators.failures import Judged
+from dora_metrics.calculators.flags import CLOCK_SKEW, few, those
+from dora_metrics.calculators.metric import Measures, Member
+from dora_metrics.calculators.percentiles import mean, percentile
+from dora_metrics.calculators.periods import Period
+from dora_metrics.calculators.tiers import recovery_tier
+from dora_metrics.calculators.timeline import ByDate
+from dora_metrics.calculators.words import because
+
+
+class FailedDeploymentRecoveryTime:
+    """In the period of the recovery; what has not recovered is counted where it failed."""
+
+    name, unit = "failed_deployment_recovery_time", "seconds"
+
+    def __init__(self, assessment: Assessment) -> None:
+        zone = assessment.settings.time_zone
+        self.coverage = assessment.covered.failures
+        failed = [one for one in assessment.attempts if one.is_failed]
+        self._recovered = ByDate(failed, lambda one: one.recovered_at, zone)
+        self._open = ByDate((one for one in failed if one.recovered_at is None), lambda one: one.attempt.finished_at, zone)
+        counted = assessment.incidents if assessment.is_production else [one for one in assessment.incidents if one.link.attempt]
+        self._ended = ByDate(counted, lambda one: one.incident.ended_at, zone)
+
+    def measure(self, period: Period, part: Period) -> Measures:
+        recovered, incidents = self._recovered.within(part), self._ended.within(part)
+        seconds = [one.recovery_seconds for one in recovered if one.recovery_seconds is not None]
+        flags = frozenset().union(*(one.flags for one in recovered), *(_flags(one) for one in incidents), few(seconds))
+        p50 = percentile(seconds, 0.5)
+        return Measures(
+            n=len(seconds),
+            value=p50,
+            p50=p50,
+            p75=percentile(seconds, 0.75),
+            p90=percentile(seconds, 0.9),
+            tier=recovery_tier(p50),
+            flags=flags,
+            details={
+                "n_open": len(self._open.within(part)),
+                "mean_time_to_restore": {"mean": mean([one.incident.lasted_seconds for one in incidents]), "n": len(incidents)},
+            },
+        )
+
+    def members(self, part: Period) -> list[Member]:
+        found = [_recovered(one) for one in self._recovered.within(part)]
+        found += [_open(one) for one in self._open.within(part)]
+        found += [_ended(one) for one in self._ended.within(part)]
+        return sorted(found, key=lambda member: member.at)
+
+
+def _flags(one: LinkedIncident) -> frozenset[str]:
+    return those({CLOCK_SKEW: one.incident.has_skew})
+
+
+def _recovered(one: Judged) -> Member:
+    failed = (f"failed: {because(cause)}" for cause in one.causes)
+    return Member(
+        kind="deployment",
+        key=one.attempt.key,
+        at=one.recovered_at or one.attempt.finished_at,
+        counts={"n": 1, "seconds": one.recovery_seconds or 0.0},
+        rules=(*failed, f"recovered by {one.recovered_by}"),
+        title=one.attempt.sha,
+        flags=tuple(sorted(one.flags)),
+        origin=one.attempt.origin,
+    )
+
+
+def _open(one: Judged) -> Member:
+    return Member(
+        kind="deployment",
+        key=one.attempt.key,
+        at=one.attempt.finished_at,
+        counts={"n_open": 1},
+        rules=(*(f"failed: {because(cause)}" for cause in one.causes), "has not recovered"),
+        title=one.attempt.sha,
+        flags=tuple(sorted(one.flags)),
+        origin=one.attempt.origin,
+    )
+
+
+def _ended(one: LinkedIncident) -> Member:
+    return Member(
+        kind="incident",
+        key=one.incident.key,
+        at=one.incident.ended_at or one.incident.started_at,
+        counts={"mean_time_to_restore.n": 1, "mean_time_to_restore.seconds": one.incident.lasted_seconds},
+        rules=("an incident that ended in the period",),
+        title=one.incident.title,
+        flags=tuple(sorted(_flags(one))),
+        origin=one.incident.origin,
+    )

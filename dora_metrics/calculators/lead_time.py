@@ -1,0 +1,90 @@
+"""One change's lead time: from its first commit to the first deployment that carries it, and its five stages."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from dora_metrics.calculators.facts import PullRequest
+from dora_metrics.calculators.flags import CLOCK_SKEW, DEPLOYED_BEFORE_MERGE, PROXY, TIME_MATCHED, those
+from dora_metrics.calculators.matching import Match
+
+STAGES = ("coding", "draft", "pickup", "review", "deploy")
+BEFORE_GIT = datetime(2005, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class LeadTime:
+    """One deployed change. Stages in seconds, None where an end is missing."""
+
+    pull: PullRequest
+    match: Match
+    change_start: datetime
+    seconds: float
+    stages: Mapping[str, float | None]
+    flags: frozenset[str]
+    is_bots: bool = False
+
+    @property
+    def deployed_at(self) -> datetime:
+        return self.match.deployment.finished_at
+
+
+def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozenset()) -> LeadTime:
+    """Raises TypeError on naive datetimes."""
+    deployed_at = match.deployment.finished_at
+    sane = [moment for moment in pull.authored_at if BEFORE_GIT <= moment <= pull.merged_at]
+    start = min([pull.created_at, *sane])
+    is_impossible = len(sane) < len(pull.authored_at) or pull.merged_at < pull.created_at or pull.closed_at is None
+    flags = those(
+        {
+            CLOCK_SKEW: is_impossible,
+            DEPLOYED_BEFORE_MERGE: deployed_at < pull.merged_at,
+            TIME_MATCHED: match.how == TIME_MATCHED,
+            PROXY: match.deployment.pull_request is not None,
+        }
+    )
+    ready, has_draft = _ready(pull)
+    reviewed = _first_review(pull, bots)
+    stages = {
+        "coding": _seconds(start, pull.created_at),
+        "draft": _seconds(pull.created_at, ready) if has_draft else None,
+        "pickup": _seconds(ready, reviewed),
+        "review": _seconds(reviewed, pull.merged_at),
+        "deploy": _seconds(pull.merged_at, deployed_at),
+    }
+    seconds = max(0.0, (deployed_at - start).total_seconds())
+    by_bot = is_bot(pull.author, pull.author_is_bot, bots)
+    return LeadTime(pull=pull, match=match, change_start=start, seconds=seconds, stages=stages, flags=flags, is_bots=by_bot)
+
+
+def is_bot(login: str, is_marked: bool, bots: frozenset[str]) -> bool:
+    return is_marked or login.endswith("[bot]") or login in bots
+
+
+def _ready(pull: PullRequest) -> tuple[datetime, bool]:
+    """When it was first ready for review, and whether a draft stage came before."""
+    ready = min((event.at for event in pull.draft_events if event.kind == "ready_for_review"), default=None)
+    drafted = min((event.at for event in pull.draft_events if event.kind == "convert_to_draft"), default=None)
+    if ready is None or (drafted is not None and drafted < ready):
+        return pull.created_at, False
+    return ready, True
+
+
+def _first_review(pull: PullRequest, bots: frozenset[str]) -> datetime | None:
+    """The earliest review between creation and merge by a person other than the author."""
+    return min(
+        (
+            review.submitted_at
+            for review in pull.reviews
+            if pull.created_at <= review.submitted_at <= pull.merged_at
+            and not is_bot(review.login, review.is_bot, bots)
+            and review.login != pull.author
+        ),
+        default=None,
+    )
+
+
+def _seconds(start: datetime | None, end: datetime | None) -> float | None:
+    if start is None or end is None:
+        return None
+    return max(0.0, (end - start).total_seconds())
