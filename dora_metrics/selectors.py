@@ -6,6 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from dora_metrics.calculators import DEFINITION_VERSION
+from dora_metrics.calculators.flags import NOT_COLLECTED
 from dora_metrics.calculators.periods import Period, periods_between
 from dora_metrics.models import DORAMetric, Service
 
@@ -28,7 +29,6 @@ UNKNOWN: Mapping[str, dict[str, Any]] = {
         "tier": None,
         "stages": {stage: {"p50": None, "n": None} for stage in ("coding", "draft", "pickup", "review", "deploy")},
     },
-    # These three need issues as well, which are not collected yet: docs/metrics.md, "Null, never 0".
     "change_fail_rate": {
         "value": None,
         "failed": None,
@@ -50,7 +50,6 @@ UNKNOWN: Mapping[str, dict[str, Any]] = {
     },
     "deployment_rework_rate": {"value": None, "unplanned": None, "deployments": None},
 }
-NOT_COLLECTED = "not_collected"
 
 
 def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:

@@ -1,15 +1,22 @@
 """The stored facts of a service, as the calculators take them."""
 
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
 from dora_metrics.calculators.facts import (
+    NO_LINKS,
+    NO_SIGNS,
     Coverage,
     DraftEvent,
     Facts,
     GithubDeployment,
+    Issue,
+    Links,
+    Origin,
     PullRequest,
     Release,
+    RevertSigns,
     Review,
     Settings,
     Status,
@@ -18,6 +25,7 @@ from dora_metrics.calculators.facts import (
 from dora_metrics.calculators.path_filter import path_filter
 from dora_metrics.models import Change, Commit, Deployment, Service
 from dora_metrics.models import Coverage as CoverageRow
+from dora_metrics.models import Issue as IssueRow
 from dora_metrics.models import Release as ReleaseRow
 from dora_metrics.models import WorkflowRun as WorkflowRunRow
 
@@ -31,6 +39,9 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
         deployments_from=service.deployments_from,
         workflow=service.workflow,
         prereleases=service.prereleases,
+        incident_label=service.incident_label,
+        hotfix=service.hotfix,
+        look_back_hours=service.look_back_hours,
         bots=frozenset(service.bots),
         default_branch=service.default_branch,
     )
@@ -38,76 +49,122 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
 
 def facts_of(service: Service) -> Facts:
     """All of them, in seven queries: matching a change needs the whole history. A path filter leaves other changes out."""
-    is_on_path = path_filter(service.path)
     return Facts(
-        deployments=tuple(
-            GithubDeployment(
-                id=str(row["external_id"]),
-                environment=row["environment"],
-                sha=row["sha"],
-                created_at=row["created_at"],
-                statuses=tuple(Status(s["state"], _time(s["created_at"]), s["log_url"]) for s in row["statuses"]),
-            )
-            for row in _rows(Deployment, service, "external_id", "environment", "sha", "created_at", "statuses")
-        ),
-        workflow_runs=tuple(
-            WorkflowRun(
-                id=str(row["external_id"]),
-                attempt=row["attempt"],
-                name=row["name"],
-                path=row["path"],
-                branch=row["branch"],
-                event=row["event"],
-                sha=row["sha"],
-                conclusion=row["conclusion"],
-                started_at=row["started_at"],
-                updated_at=row["version_at"],
-            )
-            for row in _rows(
-                WorkflowRunRow,
-                service,
-                *("external_id", "attempt", "name", "path", "branch", "event", "sha", "conclusion", "started_at", "version_at"),
-            )
-        ),
-        releases=tuple(
-            Release(
-                id=str(row["external_id"]),
-                sha=row["sha"],
-                is_draft=row["is_draft"],
-                is_prerelease=row["is_prerelease"],
-                published_at=row["published_at"],
-            )
-            for row in _rows(ReleaseRow, service, "external_id", "sha", "is_draft", "is_prerelease", "published_at")
-        ),
-        pull_requests=tuple(
-            PullRequest(
-                number=row["number"],
-                author=row["author"],
-                author_is_bot=row["author_is_bot"],
-                base_branch=row["base_branch"],
-                head_sha=row["head_sha"],
-                merge_sha=row["merge_sha"],
-                created_at=row["created_at"],
-                merged_at=row["merged_at"],
-                authored_at=tuple(_time(commit["authored_at"]) for commit in row["commits"]),
-                reviews=tuple(Review(r["login"], r["is_bot"], _time(r["submitted_at"])) for r in row["reviews"]),
-                draft_events=tuple(DraftEvent(event["kind"], _time(event["at"])) for event in row["draft_events"]),
-            )
-            for row in _rows(
-                Change,
-                service,
-                *("number", "author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at"),
-                *("commits", "reviews", "draft_events", "paths"),
-            )
-            if row["merged_at"] and is_on_path(row["paths"])
-        ),
-        parents={row["sha"]: tuple(row["parents"]) for row in _rows(Commit, service, "sha", "parents")},
+        deployments=tuple(_deployments(service)),
+        workflow_runs=tuple(_workflow_runs(service)),
+        releases=tuple(_releases(service)),
+        pull_requests=tuple(_pull_requests(service)),
+        issues=tuple(_issues(service)),
+        repositories=frozenset(service.repositories),
+        parents=_parents(service),
         coverage={row.stream: Coverage(row.since, row.until) for row in CoverageRow.objects.filter(service=service)},
     )
 
 
-def _rows(model: Any, service: Service, *columns: str) -> Any:
-    return model.objects.filter(service=service).order_by("pk").values(*columns).iterator(chunk_size=ROWS_AT_ONCE)
+def _deployments(service: Service) -> Iterator[GithubDeployment]:
+    for number, environment, sha, created_at, statuses, *origin in _rows(
+        Deployment, service, "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
+    ):
+        yield GithubDeployment(
+            id=str(number),
+            environment=environment,
+            sha=sha,
+            created_at=created_at,
+            statuses=tuple(Status(one["state"], _time(one["created_at"]), one["log_url"]) for one in statuses),
+            origin=Origin(*origin),
+        )
+
+
+def _workflow_runs(service: Service) -> Iterator[WorkflowRun]:
+    columns = "external_id", "attempt", "name", "path", "branch", "event", "sha", "conclusion", "started_at", "version_at"
+    for number, *values, url, page_id in _rows(WorkflowRunRow, service, *columns, "url", "page_id"):
+        yield WorkflowRun(str(number), *values, Origin(url, page_id))
+
+
+def _releases(service: Service) -> Iterator[Release]:
+    for number, *values, url, page_id in _rows(
+        ReleaseRow, service, "external_id", "sha", "is_draft", "is_prerelease", "published_at", "url", "page_id"
+    ):
+        yield Release(str(number), *values, Origin(url, page_id))
+
+
+def _issues(service: Service) -> Iterator[Issue]:
+    columns = "number", "created_at", "closed_at", "state_reason", "labels", "links", "title"
+    for number, created_at, closed_at, reason, labels, links, title, *origin in _rows(IssueRow, service, *columns, "url", "page_id"):
+        yield Issue(
+            number=number,
+            created_at=created_at,
+            closed_at=closed_at,
+            state_reason=reason,
+            labels=tuple(labels),
+            links=_links(links),
+            title=title,
+            origin=Origin(*origin),
+        )
+
+
+def _pull_requests(service: Service) -> Iterator[PullRequest]:
+    is_on_path = path_filter(service.path)
+    plain = (
+        "number",
+        "author",
+        "author_is_bot",
+        "base_branch",
+        "head_sha",
+        "merge_sha",
+        "created_at",
+        "merged_at",
+        "closed_at",
+        "head_branch",
+        "title",
+    )
+    lists = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
+    for row in _rows(Change, service, *plain, *lists, "url", "page_id", merged_at__isnull=False):
+        values = dict(zip((*plain, *lists, "url", "page_id"), row, strict=True))
+        if not is_on_path(values["paths"]):
+            continue
+        yield PullRequest(
+            **{name: values[name] for name in plain},
+            labels=tuple(values["labels"]),
+            authored_at=tuple(_time(one["authored_at"]) for one in values["commits"]),
+            commit_shas=tuple(one["sha"] for one in values["commits"]),
+            reviews=tuple(Review(one["login"], one["is_bot"], _time(one["submitted_at"])) for one in values["reviews"]),
+            draft_events=tuple(DraftEvent(one["kind"], _time(one["at"])) for one in values["draft_events"]),
+            closes=tuple((one["repository"], one["number"]) for one in values["closes"]),
+            revert_signs=_signs(values["revert_signs"]),
+            links=_links(values["links"]),
+            origin=Origin(values["url"], values["page_id"]),
+        )
+
+
+def _parents(service: Service) -> dict[str, tuple[str, ...]]:
+    """A commit is named by itself and by its children: one string serves both."""
+    known: dict[str, str] = {}
+    return {
+        known.setdefault(sha, sha): tuple(known.setdefault(parent, parent) for parent in parents)
+        for sha, parents in _rows(Commit, service, "sha", "parents")
+    }
+
+
+def _signs(signs: Mapping[str, Any]) -> RevertSigns:
+    if not signs:
+        return NO_SIGNS
+    pull = signs.get("pull") or {}
+    return RevertSigns(
+        pull=pull.get("number"),
+        pull_repository=pull.get("repository", ""),
+        branch=signs.get("branch"),
+        sha=signs.get("sha", ""),
+        has_title=bool(signs.get("title")),
+    )
+
+
+def _links(links: Mapping[str, Any]) -> Links:
+    return Links(*(tuple(links.get(name, ())) for name in ("deployments", "root_causes", "caused_by"))) if links else NO_LINKS
+
+
+def _rows(model: Any, service: Service, *columns: str, **chosen: Any) -> Any:
+    return model.objects.filter(service=service, **chosen).order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_AT_ONCE)
 
 
 def _time(text: str) -> datetime:

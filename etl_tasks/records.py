@@ -145,6 +145,10 @@ class DeploymentStatuses(Wire):
     nodes: list[DeploymentStatus | None] | None = None
 
 
+class Page(Wire):
+    url: str
+
+
 class Deployment(Wire):
     database_id: Id
     commit_oid: Sha
@@ -157,6 +161,7 @@ class Deployment(Wire):
     payload: str | None = None
     ref: Named | None = None
     creator: Actor | None = None
+    repository: Page | None = None
     id: str = ""
 
 
@@ -207,6 +212,7 @@ class Commit(Wire):
     authored_date: datetime
     committed_date: datetime
     parents: Parents
+    url: str = ""
     author: GitActor | None = None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -93,7 +94,8 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
         "version_at": _time(max(moments)),
         "statuses": [{"state": s.state.lower(), "created_at": _time(s.created_at), "log_url": s.log_url or ""} for s in statuses],
         "status_count": record.statuses.total_count if record.statuses else 0,
-        "url": "",
+        # GitHub has no page of a single deployment; this one lists those of its environment.
+        "url": f"{record.repository.url}/deployments/{quote(record.environment or '', safe='')}" if record.repository else "",
     }
 
 
@@ -127,6 +129,7 @@ def change(record: records.PullRequest) -> dict[str, Any]:
         "draft_events": _events(record.timeline_items),
         "closes": [{"repository": one.repository.name_with_owner, "number": one.number} for one in _present(record.closing_issues_references)],
         "revert_signs": signs.revert_signs(title=record.title, branch=record.head_ref_name, body=record.body),
+        "links": signs.incident_links(record.body),
         "url": record.url,
     }
 
@@ -182,7 +185,7 @@ def commit(record: records.Commit) -> dict[str, Any]:
         "authored_at": _free_time(record.authored_date),
         "committed_at": _free_time(record.committed_date),
         "author": record.author.user.login if record.author and record.author.user else "",
-        "url": "",
+        "url": record.url,
     }
 
 

@@ -121,6 +121,7 @@ def change(row: dict[str, Any]) -> dict[str, Any]:
         "draft_events": events(row),
         "closes": [{"repository": one["repository"]["nameWithOwner"], "number": one["number"]} for one in row["closingIssuesReferences"]["nodes"]],
         "revert_signs": signs(row),
+        "links": links(row["body"]),
         "url": row["url"],
     }
 
@@ -198,7 +199,7 @@ def deployment(row: dict[str, Any]) -> dict[str, Any]:
             for one in reversed(row["statuses"]["nodes"])
         ],
         "status_count": row["statuses"]["totalCount"],
-        "url": "",
+        "url": f"{row['repository']['url']}/deployments/{row['environment']}",
     }
 
 

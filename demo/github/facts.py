@@ -63,10 +63,11 @@ class Commit:
     login: str | None
     has_author: bool = True
 
-    def row(self) -> Row:
+    def row(self, name: str) -> Row:
         return {
             "__typename": "Commit",
             "oid": self.oid,
+            "url": f"https://github.com/{name}/commit/{self.oid}",
             "authoredDate": iso(self.authored),
             "committedDate": iso(self.committed),
             "author": {"user": {"login": self.login} if self.login else None} if self.has_author else None,
@@ -169,7 +170,7 @@ class PullRequest(Fact):
             "author": actor(self.author),
             "mergeCommit": {"__typename": "Commit", "oid": self.merge_oid} if is_merged else None,
             "labels": _connection({"name": label} for label in self.labels),
-            "commits": _connection({"commit": commit.row()} for commit in commits),
+            "commits": _connection({"commit": commit.row(name)} for commit in commits),
             "reviews": _connection({"state": state, "submittedAt": iso(when), "author": actor(who)} for when, who, state in self._reviews(now)),
             "files": _connection({"path": path} for path in self.paths),
             "closingIssuesReferences": _connection(
@@ -224,6 +225,7 @@ class Deployment(Fact):
             "createdAt": iso(self.created),
             "updatedAt": iso(now),
             "ref": {"name": self.ref} if self.ref else None,
+            "repository": {"url": f"https://github.com/{name}"},
             "creator": actor(self.creator),
             "latestStatus": latest,
             "statuses": _connection(statuses),

@@ -145,7 +145,7 @@ class World:
 
     def commit_row(self, commit: Commit) -> Row:
         if (row := self._commit_rows.get(commit.oid)) is None:
-            row = self._commit_rows[commit.oid] = commit.row()
+            row = self._commit_rows[commit.oid] = commit.row(self.repository)
         return row
 
     # --- the repository itself ------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from dora_metrics.calculators.deployments import PRODUCTION, STREAM_OF, attempts, attempts_everywhere
 from dora_metrics.calculators.facts import Attempt, Coverage, Facts, PullRequest, Settings
@@ -97,9 +98,8 @@ def _flags_of(found: Iterable[Attempt], facts: Facts) -> dict[str, frozenset[str
 def _evidence(facts: Facts, settings: Settings, found: list[Attempt], carriers: Carriers, *, is_production: bool) -> Evidence:
     pulls = facts.pull_requests
     names = frozenset(name.lower() for name in facts.repositories)
-    shas = Shas(
-        facts.parents, (attempt.sha for attempt in found), (sha for pull in pulls for sha in (pull.merge_sha, pull.head_sha, *pull.commit_shas))
-    )
+    of_pulls = (sha for pull in pulls for sha in (pull.merge_sha, pull.head_sha, *pull.commit_shas))
+    shas = Shas(facts.parents, (attempt.sha for attempt in found), of_pulls)
     reverted = reverts(pulls, repositories=names, shas=shas)
     closes = {pull.number: _closed_here(pull, names) for pull in pulls if pull.closes}
     linker = Linker(
@@ -113,12 +113,12 @@ def _evidence(facts: Facts, settings: Settings, found: list[Attempt], carriers: 
     )
     closed_by = closers(closes)
     linked = [
-        (one, linker.link(one.links, one.started_at, second=lambda one=one: _by_revert(one, closed_by, reverted, carriers)))  # type: ignore[misc]
+        (one, linker.link(one.links, one.started_at, second=partial(_by_revert, one, closed_by, reverted, carriers)))
         for one in incidents(facts.issues, settings)
     ]
     link_of = {one.number: link for one, link in linked}
     fixes = [
-        (pull, linker.link(pull.links, pull.created_at, second=lambda pull=pull: _by_incident(closes.get(pull.number, ()), link_of)))  # type: ignore[misc]
+        (pull, linker.link(pull.links, pull.created_at, second=partial(_by_incident, closes.get(pull.number, ()), link_of)))
         for pull in hotfixes(pulls, expression=settings.hotfix, reverts=reverted)
     ]
     return Evidence(carriers, History(facts.parents), linked, reverted, fixes, closes)

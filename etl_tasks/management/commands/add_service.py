@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from dora_metrics.models import DEPLOY_WORKFLOW, INCIDENT_LABEL, PRODUCTION, Service
+from dora_metrics.models import DEPLOY_WORKFLOW, HOTFIX, INCIDENT_LABEL, LOOK_BACK_HOURS, PRODUCTION, Service
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
 from etl_tasks.models import Source
@@ -28,6 +28,13 @@ class Command(Base):
         parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a deploying workflow; default {DEPLOY_WORKFLOW}")
         parser.add_argument("--prereleases", action=BooleanOptionalAction, help="releases marked as prereleases are deployments too")
         parser.add_argument("--incident-label", metavar="REGEX", help=f"issues that are incidents; '' collects none; default {INCIDENT_LABEL}")
+        parser.add_argument("--hotfix", metavar="REGEX", help=f"labels and branches of hotfixes; '' means none; default {HOTFIX}")
+        parser.add_argument(
+            "--look-back",
+            type=int,
+            metavar="HOURS",
+            help=f"how long after a deployment an incident that names no cause is laid to it; default {LOOK_BACK_HOURS}",
+        )
         parser.add_argument("--path", metavar="GLOB", help="only pull requests that change a matching file count")
         parser.add_argument("--credential", metavar="NAME", help="read with GITHUB_TOKEN_NAME, or the App of GITHUB_APP_ID_NAME")
         parser.add_argument("--bot", metavar="LOGIN", action="append", help="a login to be taken for a bot; may be repeated")
@@ -44,6 +51,8 @@ class Command(Base):
             "workflow": options["workflow"],
             "prereleases": options["prereleases"],
             "incident_label": options["incident_label"],
+            "hotfix": options["hotfix"],
+            "look_back_hours": options["look_back"],
             "path": options["path"],
             "bots": options["bot"],
         }

@@ -81,7 +81,11 @@ class GitHubRepository:
             is_archived=seen["is_archived"],
             is_private=seen["is_private"],
         )
-        Service.objects.filter(pk=source.service_id).update(default_branch=seen["default_branch"])
+        service = Service.objects.select_for_update().get(pk=source.service_id)
+        service.default_branch = seen["default_branch"]
+        if seen["name"] not in service.repositories:
+            service.repositories = [*service.repositories, seen["name"]]
+        service.save(update_fields=["default_branch", "repositories"])
 
 
 def _news(github: GitHub, job: Job) -> News:

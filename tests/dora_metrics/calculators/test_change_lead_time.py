@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dora_metrics.calculators.calculate import metric_values
-from dora_metrics.calculators.lead_time import lead_time
 from dora_metrics.calculators.facts import DraftEvent, Review, Settings
+from dora_metrics.calculators.lead_time import lead_time
 from dora_metrics.calculators.matching import Match
 from tests.dora_metrics.calculators.examples import DAY, HOUR, at, covering, deployment, facts, line, pull, success
 

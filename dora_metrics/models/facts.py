@@ -1,68 +1,15 @@
-"""Facts and the numbers made of them. Every fact has one natural key and names the run and page it came from."""
+"""What was collected. Every fact has one natural key and names the run and page it came from."""
 
-from django.core.exceptions import ValidationError
 from django.db import models
 
-PRODUCTION = r"(?i)^(prod|production|live)([-_ /].*)?$"
-DEPLOY_WORKFLOW = r"(?i)deploy"
-INCIDENT_LABEL = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
-
-
-def validate_pattern(pattern: str) -> None:
-    """A regular expression that RE2 accepts: it cannot backtrack, so no pattern can hang a worker."""
-    import re2
-
-    try:
-        re2.compile(pattern)
-    except re2.error as exc:
-        raise ValidationError(f"{pattern!r} is no regular expression: {exc}") from exc
-
-
-class Service(models.Model):
-    """The unit that a metric belongs to."""
-
-    class DeploymentsFrom(models.TextChoices):
-        AUTO = "auto", "the first of these that has any"
-        GITHUB = "github", "GitHub Deployments"
-        RELEASES = "releases", "releases"
-        WORKFLOWS = "workflows", "workflow runs"
-        PULLS = "pulls", "merged pull requests"
-
-    name = models.CharField(max_length=100, unique=True)
-    production = models.CharField(
-        max_length=200, default=PRODUCTION, validators=[validate_pattern], help_text="environments that are production (regex)"
-    )
-    deployments_from = models.CharField(max_length=20, choices=DeploymentsFrom, default=DeploymentsFrom.AUTO)
-    workflow = models.CharField(
-        max_length=200, default=DEPLOY_WORKFLOW, validators=[validate_pattern], help_text="name or path of a deploying workflow (regex)"
-    )
-    prereleases = models.BooleanField(default=False, help_text="releases marked as prereleases are deployments too")
-    incident_label = models.CharField(
-        max_length=200,
-        default=INCIDENT_LABEL,
-        blank=True,
-        validators=[validate_pattern],
-        help_text="issues with such a label are incidents (regex); empty: no issues are collected",
-    )
-    path = models.CharField(
-        max_length=200, blank=True, help_text="only pull requests that change a matching file count; * inside a folder, ** across folders"
-    )
-    bots = models.JSONField(default=list, blank=True, help_text="logins to be taken for bots, beside those that GitHub marks")
-    default_branch = models.CharField(max_length=250, blank=True, help_text="as GitHub last told")
-    created_at = models.DateTimeField(auto_now_add=True)
-
-    class Meta:
-        ordering = ["name"]
-
-    def __str__(self) -> str:
-        return self.name
+from dora_metrics.models.service import Service
 
 
 class Fact(models.Model):
     """What every fact carries. `run_id` and `page_id` are the ledger's numbers, without a foreign key: facts outlive it."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE)
-    url = models.TextField(blank=True)
+    url = models.TextField(blank=True, help_text="its page on GitHub")
     run_id = models.BigIntegerField()
     page_id = models.BigIntegerField()
 
@@ -151,6 +98,7 @@ class Change(Fact):
     draft_events = models.JSONField(default=list, help_text='[{"kind", "at"}, …]')
     closes = models.JSONField(default=list, help_text='[{"repository", "number"}, …]: issues that its merge closes')
     revert_signs = models.JSONField(default=dict, help_text='{"pull", "branch", "sha", "title"}: what says that it reverts something')
+    links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: what its body names as the cause of a hotfix')
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["service", "number"], name="change_once")]
@@ -236,40 +184,3 @@ class Coverage(models.Model):
 
     def __str__(self) -> str:
         return f"{self.stream}: {self.since:%F} to {self.until:%F}"
-
-
-class DORAMetric(models.Model):
-    """One value of one metric in one period; docs/metrics.md says what each number means."""
-
-    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="metrics")
-    environment = models.CharField(max_length=255)
-    metric = models.CharField(max_length=40)
-    period = models.CharField(max_length=5, help_text="day, week or month")
-    period_start = models.DateField()
-    period_end = models.DateField(help_text="exclusive")
-    value = models.FloatField(null=True)
-    unit = models.CharField(max_length=30)
-    n = models.PositiveIntegerField()
-    numerator = models.FloatField(null=True)
-    denominator = models.FloatField(null=True)
-    p50 = models.FloatField(null=True)
-    p75 = models.FloatField(null=True)
-    p90 = models.FloatField(null=True)
-    tier = models.CharField(max_length=10, blank=True)
-    tier_year = models.PositiveSmallIntegerField(null=True)
-    is_partial = models.BooleanField(default=False)
-    quality_flags = models.JSONField(default=list)
-    details = models.JSONField(default=dict)
-    definition_version = models.CharField(max_length=20)
-    time_zone = models.CharField(max_length=60)
-    run_id = models.BigIntegerField(null=True, help_text="the run that last changed it")
-
-    class Meta:
-        constraints = [
-            models.UniqueConstraint(fields=["service", "environment", "metric", "period", "period_start"], name="metric_once"),
-        ]
-        indexes = [models.Index(fields=["service", "environment", "period", "period_start"], name="metric_by_period")]
-        verbose_name = "DORA metric"
-
-    def __str__(self) -> str:
-        return f"{self.metric} {self.period} {self.period_start}"

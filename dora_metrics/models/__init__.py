@@ -1,0 +1,33 @@
+"""Facts, what follows from them, and who wants to know: one module each."""
+
+from dora_metrics.models.access import ApiToken
+from dora_metrics.models.alerting import AlertEpisode, AlertRule
+from dora_metrics.models.derived import Attempt, Delivery, DORAMetric, Incident, MetricRevision
+from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, Issue, Release, WorkflowRun
+from dora_metrics.models.service import DEPLOY_WORKFLOW, HOTFIX, INCIDENT_LABEL, LOOK_BACK_HOURS, PRODUCTION, Service, validate_pattern
+
+__all__ = [
+    "DEPLOY_WORKFLOW",
+    "HOTFIX",
+    "INCIDENT_LABEL",
+    "LOOK_BACK_HOURS",
+    "PRODUCTION",
+    "AlertEpisode",
+    "AlertRule",
+    "ApiToken",
+    "Attempt",
+    "Change",
+    "Commit",
+    "Coverage",
+    "DORAMetric",
+    "Delivery",
+    "Deployment",
+    "Fact",
+    "Incident",
+    "Issue",
+    "MetricRevision",
+    "Release",
+    "Service",
+    "WorkflowRun",
+    "validate_pattern",
+]

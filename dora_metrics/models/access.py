@@ -1,0 +1,37 @@
+"""Who may read the API without a session."""
+
+import hashlib
+import secrets
+from typing import Self
+
+from django.db import models
+
+PREFIX = "ccs_"  # so that a secret scanner, or a person, sees what it is
+
+
+class ApiToken(models.Model):
+    """A read-only token. Only its digest is kept: who loses the token makes a new one."""
+
+    name = models.CharField(max_length=100, unique=True, help_text="who or what reads with it")
+    digest = models.CharField(max_length=64, unique=True, editable=False)
+    created_at = models.DateTimeField(auto_now_add=True)
+    last_used_at = models.DateTimeField(null=True, editable=False, help_text="to the hour")
+    is_enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["name"]
+        verbose_name = "API token"
+
+    def __str__(self) -> str:
+        return self.name
+
+    @classmethod
+    def create(cls, name: str) -> tuple[Self, str]:
+        """The row, and the token itself, which nobody can read again."""
+        token = PREFIX + secrets.token_urlsafe(32)
+        return cls.objects.create(name=name, digest=digest(token)), token
+
+
+def digest(token: str) -> str:
+    """A token of 256 random bits needs no salt and no slow hash."""
+    return hashlib.sha256(token.encode()).hexdigest()

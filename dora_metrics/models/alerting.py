@@ -1,0 +1,56 @@
+"""Rules about metrics, and the times when they were broken."""
+
+from django.db import models
+
+from dora_metrics.models.service import Service
+
+
+class AlertRule(models.Model):
+    """What a person wants to be told of. Evaluated after each load; told once when it begins and once when it ends."""
+
+    class Kind(models.TextChoices):
+        NO_DEPLOYMENT = "no_deployment", "no production deployment for so many days"
+        FAIL_RATE = "fail_rate", "change fail rate above so many percent over the latest deployments"
+        LEAD_TIME = "lead_time", "median lead time above so many hours over the latest changes"
+        NO_SUCCESS = "no_success", "no successful run for so many hours"
+
+    class Level(models.TextChoices):
+        CRITICAL = "critical"
+        WARNING = "warning"
+
+    name = models.CharField(max_length=100, unique=True)
+    kind = models.CharField(max_length=20, choices=Kind)
+    level = models.CharField(max_length=10, choices=Level)
+    threshold = models.FloatField(help_text="days, percent or hours, as the kind says")
+    window = models.PositiveIntegerField(
+        default=20, help_text="how many of the latest deployments or changes a fail rate or lead time is taken over; with fewer the rule is silent"
+    )
+    service = models.ForeignKey(
+        Service, null=True, blank=True, on_delete=models.CASCADE, related_name="alert_rules", help_text="empty: every service"
+    )
+    is_enabled = models.BooleanField(default=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class AlertEpisode(models.Model):
+    """A time during which a service broke a rule."""
+
+    rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="episodes")
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="alert_episodes")
+    # True while it lasts, else NULL: one open episode a rule and service on every database (MySQL has no partial index).
+    is_open = models.BooleanField(null=True, default=True)
+    began_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True)
+    message = models.TextField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["rule", "service", "is_open"], name="one_open_episode")]
+        indexes = [models.Index(fields=["service", "-began_at"], name="episode_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.rule}: {self.service}"

@@ -1,0 +1,142 @@
+"""What follows from the facts. Written by recompute alone, and the same whenever it is computed again from the same facts."""
+
+from django.db import models
+
+from dora_metrics.models.facts import Change
+from dora_metrics.models.service import Service
+
+
+class Attempt(models.Model):
+    """A finished attempt to put a commit into production that counts, and why it failed or was not planned."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="attempts")
+    key = models.CharField(max_length=60, help_text="its id in the source that counts: 12, or 34.2 for the second attempt of a run")
+    ids = models.JSONField(default=list, help_text="with those of the attempts that it retried")
+    source = models.CharField(max_length=20, help_text="github, releases, workflows or pulls")
+    environment = models.CharField(max_length=255)
+    sha = models.CharField(max_length=64, blank=True)
+    started_at = models.DateTimeField()
+    finished_at = models.DateTimeField()
+    is_success = models.BooleanField()
+    is_failed = models.BooleanField(null=True, help_text="unknown where issues or changes were not collected and nothing else says so")
+    causes = models.JSONField(default=list, help_text='[{"rule", "fact", "ended_at"}, …]: why it counts as failed')
+    is_unplanned = models.BooleanField(null=True)
+    unplanned = models.JSONField(default=list, help_text='[{"rule", "fact"}, …]: what it mended')
+    recovered_at = models.DateTimeField(null=True)
+    recovered_by = models.CharField(max_length=60, blank=True)
+    flags = models.JSONField(default=list)
+    url = models.TextField(blank=True)
+    page_id = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "key"], name="attempt_once")]
+        indexes = [models.Index(fields=["service", "finished_at"], name="attempt_by_finish")]
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.key}"
+
+
+class Delivery(models.Model):
+    """How a change first reached production, and how long that took. A change without one was not deployed, as far as is known."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="deliveries")
+    change = models.OneToOneField(Change, on_delete=models.CASCADE, related_name="delivery")
+    deployment = models.CharField(max_length=60, help_text="the attempt's key")
+    how = models.CharField(max_length=20, help_text="sha, range or time_matched")
+    change_start = models.DateTimeField()
+    deployed_at = models.DateTimeField()
+    lead_time_seconds = models.FloatField()
+    is_bots = models.BooleanField(help_text="left out of the metrics")
+    stages = models.JSONField(default=dict, help_text="seconds of coding, draft, pickup, review and deploy; null where an end is missing")
+    flags = models.JSONField(default=list)
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["service", "deployed_at"], name="delivery_by_time"),
+            models.Index(fields=["service", "deployment"], name="delivery_by_attempt"),
+        ]
+        verbose_name_plural = "deliveries"
+
+    def __str__(self) -> str:
+        return f"{self.change_id} by {self.deployment}"
+
+
+class Incident(models.Model):
+    """An incident and the attempt that caused it."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="incidents")
+    key = models.CharField(max_length=60, help_text="issue 12")
+    number = models.PositiveIntegerField(null=True, help_text="of its issue")
+    title = models.TextField(blank=True)
+    started_at = models.DateTimeField()
+    ended_at = models.DateTimeField(null=True, help_text="empty while it is open")
+    deployment = models.CharField(max_length=60, blank=True, help_text="the attempt's key; empty if it is linked to none")
+    how = models.CharField(max_length=10, blank=True, help_text="explicit, revert or time")
+    flags = models.JSONField(default=list)
+    url = models.TextField(blank=True)
+    page_id = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "key"], name="incident_once")]
+        indexes = [models.Index(fields=["service", "started_at"], name="incident_by_start")]
+
+    def __str__(self) -> str:
+        return f"{self.key} {self.title}"[:100]
+
+
+class DORAMetric(models.Model):
+    """One value of one metric in one period; docs/metrics.md says what each number means."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="metrics")
+    environment = models.CharField(max_length=255)
+    metric = models.CharField(max_length=40)
+    period = models.CharField(max_length=5, help_text="day, week or month")
+    period_start = models.DateField()
+    period_end = models.DateField(help_text="exclusive")
+    value = models.FloatField(null=True)
+    unit = models.CharField(max_length=30)
+    n = models.PositiveIntegerField()
+    numerator = models.FloatField(null=True)
+    denominator = models.FloatField(null=True)
+    p50 = models.FloatField(null=True)
+    p75 = models.FloatField(null=True)
+    p90 = models.FloatField(null=True)
+    tier = models.CharField(max_length=10, blank=True)
+    tier_year = models.PositiveSmallIntegerField(null=True)
+    is_partial = models.BooleanField(default=False)
+    quality_flags = models.JSONField(default=list)
+    details = models.JSONField(default=dict)
+    definition_version = models.CharField(max_length=20)
+    time_zone = models.CharField(max_length=60)
+    run_id = models.BigIntegerField(null=True, help_text="the run that last changed it")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["service", "environment", "metric", "period", "period_start"], name="metric_once"),
+        ]
+        indexes = [models.Index(fields=["service", "environment", "period", "period_start"], name="metric_by_period")]
+        verbose_name = "DORA metric"
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.period} {self.period_start}"
+
+
+class MetricRevision(models.Model):
+    """A value of a period that was over and has changed all the same: a fact came late."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="revisions")
+    environment = models.CharField(max_length=255)
+    metric = models.CharField(max_length=40)
+    period = models.CharField(max_length=5)
+    period_start = models.DateField()
+    before = models.JSONField(help_text="value, n, numerator, denominator and details as they were")
+    after = models.JSONField(help_text="and as they are; empty: the value is gone")
+    definition_version = models.CharField(max_length=20)
+    run_id = models.BigIntegerField(null=True, help_text="the run that brought the fact; empty for recompute_metrics")
+    revised_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        indexes = [models.Index(fields=["run_id"], name="revision_by_run"), models.Index(fields=["service", "-revised_at"], name="revision_latest")]
+
+    def __str__(self) -> str:
+        return f"{self.metric} {self.period} {self.period_start}"

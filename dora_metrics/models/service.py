@@ -1,0 +1,73 @@
+"""The unit that a metric belongs to, and every setting that decides its numbers."""
+
+from django.core.exceptions import ValidationError
+from django.db import models
+
+PRODUCTION = r"(?i)^(prod|production|live)([-_ /].*)?$"
+DEPLOY_WORKFLOW = r"(?i)deploy"
+INCIDENT_LABEL = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
+HOTFIX = r"(?i)^hot-?fix([-_ /].*)?$"
+LOOK_BACK_HOURS = 168
+
+
+def validate_pattern(pattern: str) -> None:
+    """A regular expression that RE2 accepts: it cannot backtrack, so no pattern can hang a worker."""
+    import re2
+
+    try:
+        re2.compile(pattern)
+    except re2.error as exc:
+        raise ValidationError(f"{pattern!r} is no regular expression: {exc}") from exc
+
+
+class Service(models.Model):
+    """The unit that a metric belongs to."""
+
+    class DeploymentsFrom(models.TextChoices):
+        AUTO = "auto", "the first of these that has any"
+        GITHUB = "github", "GitHub Deployments"
+        RELEASES = "releases", "releases"
+        WORKFLOWS = "workflows", "workflow runs"
+        PULLS = "pulls", "merged pull requests"
+
+    name = models.CharField(max_length=100, unique=True)
+    production = models.CharField(
+        max_length=200, default=PRODUCTION, validators=[validate_pattern], help_text="environments that are production (regex)"
+    )
+    deployments_from = models.CharField(max_length=20, choices=DeploymentsFrom, default=DeploymentsFrom.AUTO)
+    workflow = models.CharField(
+        max_length=200, default=DEPLOY_WORKFLOW, validators=[validate_pattern], help_text="name or path of a deploying workflow (regex)"
+    )
+    prereleases = models.BooleanField(default=False, help_text="releases marked as prereleases are deployments too")
+    incident_label = models.CharField(
+        max_length=200,
+        default=INCIDENT_LABEL,
+        blank=True,
+        validators=[validate_pattern],
+        help_text="issues with such a label are incidents (regex); empty: no issues are collected",
+    )
+    hotfix = models.CharField(
+        max_length=200,
+        default=HOTFIX,
+        blank=True,
+        validators=[validate_pattern],
+        help_text="pull requests with such a label or branch are hotfixes (regex); empty: none is",
+    )
+    look_back_hours = models.PositiveIntegerField(
+        default=LOOK_BACK_HOURS, help_text="an incident that names no cause is linked to the latest success at most so many hours before it"
+    )
+    path = models.CharField(
+        max_length=200, blank=True, help_text="only pull requests that change a matching file count; * inside a folder, ** across folders"
+    )
+    bots = models.JSONField(default=list, blank=True, help_text="logins to be taken for bots, beside those that GitHub marks")
+    default_branch = models.CharField(max_length=250, blank=True, help_text="as GitHub last told")
+    repositories = models.JSONField(
+        default=list, blank=True, editable=False, help_text="every owner/name that GitHub has known its repository by: what closes or reverts here"
+    )
+    created_at = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        ordering = ["name"]
+
+    def __str__(self) -> str:
+        return self.name
