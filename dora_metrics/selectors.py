@@ -1,14 +1,17 @@
 """Every query that a report, a page or the API reads."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from dora_metrics.calculators import DEFINITION_VERSION
+from dora_metrics.calculators.calculate import values_of
+from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.flags import NOT_COLLECTED
 from dora_metrics.calculators.periods import Period, periods_between
-from dora_metrics.models import DORAMetric, Service
+from dora_metrics.derive import assessed, metric_row
+from dora_metrics.models import Deployment, DORAMetric, Service
 
 UNKNOWN: Mapping[str, dict[str, Any]] = {
     "deployment_frequency": {
@@ -52,20 +55,35 @@ UNKNOWN: Mapping[str, dict[str, Any]] = {
 }
 
 
+class UnknownEnvironment(ValueError):
+    """The message names those that are known."""
+
+
+def check_environment(service: Service, environment: str) -> None:
+    """Raises UnknownEnvironment for one that nothing was ever deployed to: its zeros would look like an answer."""
+    if environment == PRODUCTION:
+        return
+    known = set(Deployment.objects.filter(service=service).values_list("environment", flat=True).distinct())
+    if environment not in known:
+        raise UnknownEnvironment(f"{service} was never deployed to {environment!r}; known: {', '.join(sorted({PRODUCTION, *known}))}")
+
+
 def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:
-    """The object of `dora_report --format json`: every whole period that overlaps [start, end) and has begun."""
+    """The object of `dora_report --format json`: every whole period that overlaps [start, end) and has begun.
+
+    Production's values are stored; those of another environment (by its exact name) are computed here from the facts.
+    Raises UnknownEnvironment.
+    """
+    check_environment(service, environment)
     today = now.astimezone(ZoneInfo(time_zone)).date()
     periods = [period for period in periods_between(start, end, by) if period.start <= today]
-    rows: dict[tuple[date, str], DORAMetric] = {}
-    if periods:
-        stored = DORAMetric.objects.filter(
-            service=service,
-            environment=environment,
-            period=by,
-            period_start__gte=periods[0].start,
-            period_start__lte=periods[-1].start,
-        )
-        rows = {(row.period_start, row.metric): row for row in stored}
+    if environment == PRODUCTION:
+        found = _stored(service, periods)
+    else:
+        found = [
+            DORAMetric(**metric_row(value)) for value in values_of(assessed(service, environment=environment, moment=now)) if value.period_kind == by
+        ]
+    rows = {(row.period_start, row.metric): row for row in found}
     return {
         "service": service.name,
         "environment": environment,
@@ -76,6 +94,14 @@ def report(service: Service, *, start: date, end: date, by: str, environment: st
         "definition_version": DEFINITION_VERSION,
         "periods": [_period(period, rows, today) for period in periods],
     }
+
+
+def _stored(service: Service, periods: Sequence[Period]) -> list[DORAMetric]:
+    if not periods:
+        return []
+    first, last = periods[0], periods[-1]
+    ours = DORAMetric.objects.filter(service=service, environment=PRODUCTION, period=first.kind)
+    return list(ours.filter(period_start__gte=first.start, period_start__lte=last.start))
 
 
 def _period(period: Period, rows: Mapping[tuple[date, str], DORAMetric], today: date) -> dict[str, Any]:
@@ -102,10 +128,6 @@ def _shown(metric: str, row: DORAMetric | None) -> dict[str, Any]:
         return dict(unknown)
     columns = {"value": row.value, "p50": row.p50, "p75": row.p75, "p90": row.p90, "unit": row.unit, "n": row.n, "tier": row.tier or None}
     return {name: row.details[name] if name in row.details else columns[name] for name in unknown}
-
-
-def services(name: str | None = None) -> Iterable[Service]:
-    return Service.objects.filter(name=name) if name else Service.objects.all()
 
 
 def utc_now() -> datetime:

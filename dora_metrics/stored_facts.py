@@ -76,16 +76,16 @@ def _deployments(service: Service) -> Iterator[GithubDeployment]:
 
 
 def _workflow_runs(service: Service) -> Iterator[WorkflowRun]:
-    columns = "external_id", "attempt", "name", "path", "branch", "event", "sha", "conclusion", "started_at", "version_at"
-    for number, *values, url, page_id in _rows(WorkflowRunRow, service, *columns, "url", "page_id"):
-        yield WorkflowRun(str(number), *values, Origin(url, page_id))
+    columns = "attempt", "name", "path", "branch", "event", "sha", "conclusion", "started_at"
+    for number, updated_at, url, page_id, *values in _rows(WorkflowRunRow, service, "external_id", "version_at", "url", "page_id", *columns):
+        named = dict(zip(columns, values, strict=True))
+        yield WorkflowRun(id=str(number), updated_at=updated_at, origin=Origin(url, page_id), **named)
 
 
 def _releases(service: Service) -> Iterator[Release]:
-    for number, *values, url, page_id in _rows(
-        ReleaseRow, service, "external_id", "sha", "is_draft", "is_prerelease", "published_at", "url", "page_id"
-    ):
-        yield Release(str(number), *values, Origin(url, page_id))
+    columns = "sha", "is_draft", "is_prerelease", "published_at"
+    for number, url, page_id, *values in _rows(ReleaseRow, service, "external_id", "url", "page_id", *columns):
+        yield Release(id=str(number), origin=Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
 def _issues(service: Service) -> Iterator[Issue]:

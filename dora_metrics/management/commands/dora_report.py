@@ -1,54 +1,48 @@
 """dora_report: the metrics, by day, week or month."""
 
-import argparse
 import csv
 import json
 from datetime import date, timedelta
-from typing import Any, NoReturn
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.core.management.base import CommandParser
 
 from dora_metrics import selectors
+from dora_metrics.calculators.flags import MEANING
 from dora_metrics.calculators.periods import period_of_date
-from dora_metrics.models import Service
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal, check_order, local_date
 
 PERIODS_SHOWN = 12
 
 
-class Command(BaseCommand):
+class Command(Base):
     help = "The five DORA metrics of a service, or of all. Exit status 0, or 2 for bad input."
-    requires_system_checks: list[str] = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.error = lambda message: _refuse(parser, message)  # type: ignore[method-assign]
         parser.add_argument("--service", metavar="NAME")
         parser.add_argument(
-            "--from", dest="start", type=_date, metavar="DATE", help="local date; default: the start of the 12th whole period before today"
+            "--from", dest="start", type=local_date, metavar="DATE", help="local date; default: the start of the 12th whole period before today"
         )
-        parser.add_argument("--to", dest="end", type=_date, metavar="DATE", help="local date, exclusive; default: now")
+        parser.add_argument("--to", dest="end", type=local_date, metavar="DATE", help="local date, exclusive; default: now")
         parser.add_argument("--by", choices=["day", "week", "month"], default="month")
         parser.add_argument("--environment", default="production")
         parser.add_argument("--format", choices=["table", "json", "csv"], default="table")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        services = list(selectors.services(options["service"]))
-        if options["service"] and not services:
-            known = ", ".join(Service.objects.values_list("name", flat=True)) or "none yet: add_service makes one"
-            raise CommandError(f"there is no service {options['service']!r}; known: {known}", returncode=2)
+        services = self.services(options["service"])
         now = selectors.utc_now()
         today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
         end = options["end"] or today + timedelta(days=1)
         start = options["start"] or _periods_back(today, options["by"])
-        if end <= start:
-            raise CommandError(f"--to {end} is not after --from {start}: the period would end before it starts", returncode=2)
-        reports = [
-            selectors.report(
-                service, start=start, end=end, by=options["by"], environment=options["environment"], time_zone=settings.ETL_TIME_ZONE, now=now
-            )
-            for service in services
-        ]
+        check_order(start, end)
+        asked = {"start": start, "end": end, "by": options["by"], "environment": options["environment"]}
+        try:
+            reports = [selectors.report(service, **asked, time_zone=settings.ETL_TIME_ZONE, now=now) for service in services]
+        except selectors.UnknownEnvironment as exc:
+            raise Refusal(str(exc)) from exc
         match options["format"]:
             case "json":
                 self.stdout.write(json.dumps(reports[0] if options["service"] else reports, indent=1))
@@ -73,11 +67,13 @@ class Command(BaseCommand):
         for report in reports:
             self.stdout.write(f"{report['service']}, {report['environment']}, by {report['by']} ({report['time_zone']})")
             rows = [[_label(period), *_cells(period)] for period in report["periods"]]
-            heads = [report["by"], "deploys/day", "deploys", "lead time p50", "changes", "fail rate", "recovery p50", "rework"]
+            heads = [report["by"], "deploys/day", "deploys", "lead time p50", "changes", "fail rate", "recovery p50", "rework", "flags"]
             widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
             for row in [heads, *rows]:
                 self.stdout.write("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-            self.stdout.write("  * partial period   - unknown: its facts were not collected (docs/metrics.md)")
+            self.stdout.write("  * partial period   - unknown (docs/metrics.md)")
+            for flag in sorted({flag for period in report["periods"] for flag in period["quality_flags"]}):
+                self.stdout.write(f"  {flag}: {MEANING[flag]}")
 
 
 COLUMNS = {
@@ -103,6 +99,7 @@ def _cells(period: dict[str, Any]) -> list[str]:
         _share(values["change_fail_rate"]),
         _duration(values["recovery_p50_seconds"]),
         _share(values["rework_rate"]),
+        " ".join(period["quality_flags"]),
     ]
 
 
@@ -144,14 +141,3 @@ def _periods_back(today: date, by: str) -> date:
     for _ in range(PERIODS_SHOWN):
         period = period_of_date(period.start - timedelta(days=1), by)
     return period.start
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date: write it as 2026-02-28") from None
-
-
-def _refuse(parser: CommandParser, message: str) -> NoReturn:
-    parser.exit(2, f"error: {message}; see `manage.py dora_report --help`\n")

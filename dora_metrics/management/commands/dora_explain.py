@@ -1,0 +1,60 @@
+"""dora_explain SERVICE METRIC PERIOD: the facts behind one value."""
+
+import json
+from typing import Any
+
+from django.core.management.base import CommandParser
+
+from dora_metrics import explain, selectors
+from dora_metrics.calculators.periods import Period, parse_period
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal
+
+
+class Command(Base):
+    help = "The facts behind one value, the rule that placed each, its page on GitHub and its staged page. Exit status 0, or 2 for bad input."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("service")
+        parser.add_argument("metric", choices=explain.METRICS, metavar="METRIC", help=", ".join(explain.METRICS))
+        parser.add_argument("period", help="a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02")
+        parser.add_argument("--environment", default="production")
+        parser.add_argument("--json", action="store_true")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        [service] = self.services(options["service"])
+        try:
+            period = parse_period(options["period"])
+            selectors.check_environment(service, options["environment"])
+        except ValueError as exc:
+            raise Refusal(str(exc)) from exc
+        found = explain.explanation(service, metric=options["metric"], period=period, environment=options["environment"])
+        if options["json"]:
+            self.stdout.write(json.dumps(found, indent=1))
+        else:
+            self._show(found, period)
+
+    def _show(self, found: dict[str, Any], period: Period) -> None:
+        write = self.stdout.write
+        write(f"{found['metric']} of {found['service']}, {found['environment']}, {explain.period_name(period)} ({found['time_zone']})")
+        write(f"  {found['arithmetic']}")
+        if found["collected"] and found["collected"]["days"] < period.days:
+            write(f"  of the period {found['collected']['days']} days count: from {found['collected']['start']} to {found['collected']['end']}")
+        if found["sums"]:
+            write("  " + ", ".join(f"{name} {count:g}" for name, count in found["sums"].items()))
+        for flag, meaning in found["flags"].items():
+            write(f"  {flag}: {meaning}")
+        for member in found["members"]:
+            self._show_member(member)
+
+    def _show_member(self, member: dict[str, Any]) -> None:
+        write = self.stdout.write
+        seconds = member["counts"].get("seconds")
+        took = "" if seconds is None else explain.duration(seconds)
+        write("")
+        write("  ".join(part for part in (member["at"], f"{member['kind']} {member['key']}", member["title"], took) if part))
+        for rule in member["rules"]:
+            write(f"    {rule}")
+        if member["quality_flags"]:
+            write(f"    flags: {', '.join(member['quality_flags'])}")
+        write(f"    {member['url'] or 'no page on GitHub'}  staged page {member['staged_page']}")
