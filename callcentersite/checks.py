@@ -5,6 +5,8 @@ from urllib.parse import urlsplit
 from celery.schedules import ParseException, crontab
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 LONGEST_SOCKET_PATH = 107  # bytes, Linux's sun_path without its final NUL
@@ -47,6 +49,20 @@ def check_broker(**_: object) -> list[CheckMessage]:
     elif urlsplit(settings.CELERY_BROKER_URL).scheme not in {"redis", "rediss"}:
         return [Error("CELERY_BROKER_URL names no Redis", hint="Write redis://host:6379/0", id="etl.E005")]
     return []
+
+
+@register()
+def check_alerts(**_: object) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    url = urlsplit(settings.ALERT_WEBHOOK_URL)
+    if settings.ALERT_WEBHOOK_URL and (url.scheme not in {"http", "https"} or not url.hostname):
+        found.append(Error("ALERT_WEBHOOK_URL is no web address", hint="Write https://…, as the chat's webhook page gives it", id="etl.E007"))
+    for address in settings.ALERT_EMAILS:
+        try:
+            validate_email(address)
+        except ValidationError:
+            found.append(Error(f"ALERT_EMAILS: {address!r} is no e-mail address", hint="Write them with commas between", id="etl.E008"))
+    return found
 
 
 @register()

@@ -1,6 +1,7 @@
 """Run a management command so that whatever is missing ends in one sentence and the documented exit status."""
 
 import logging
+import os
 import sys
 
 from django.core.exceptions import ImproperlyConfigured
@@ -13,6 +14,10 @@ EXIT_STATUS_WITHOUT_DATABASE = {"etl_extract": 1, "etl_transform": 2, "etl_load"
 def execute(argv: list[str]) -> int:
     try:
         execute_from_command_line(argv)
+    except BrokenPipeError:
+        # The reader, `head` say, has what it wanted. Python would complain once more when it flushes at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except ImproperlyConfigured as exc:
         print(f"error: {exc}", file=sys.stderr)
         return 1

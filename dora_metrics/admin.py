@@ -2,10 +2,25 @@
 
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
 
-from dora_metrics.models import Change, Deployment, DORAMetric, Service, WorkflowRun
+from dora_metrics.alert_receivers import has_receiver
+from dora_metrics.models import (
+    AlertEpisode,
+    AlertRule,
+    Attempt,
+    Change,
+    Delivery,
+    Deployment,
+    DORAMetric,
+    Incident,
+    Issue,
+    MetricRevision,
+    Release,
+    Service,
+    WorkflowRun,
+)
 
 
 class ReadOnly(admin.ModelAdmin):
@@ -46,6 +61,79 @@ class ChangeAdmin(ReadOnly):
     list_display = ("number", "service", "title", "state", "author", "merged_at")
     list_filter = ("service", "state")
     list_select_related = ("service",)
+
+
+@admin.register(Issue)
+class IssueAdmin(ReadOnly):
+    list_display = ("number", "service", "title", "state", "state_reason", "created_at", "closed_at")
+    list_filter = ("service", "state")
+    list_select_related = ("service",)
+
+
+@admin.register(Release)
+class ReleaseAdmin(ReadOnly):
+    list_display = ("tag", "service", "is_draft", "is_prerelease", "published_at")
+    list_filter = ("service",)
+    list_select_related = ("service",)
+
+
+@admin.register(Attempt)
+class AttemptAdmin(ReadOnly):
+    list_display = ("key", "service", "environment", "finished_at", "is_success", "is_failed", "is_unplanned", "recovered_at", "flags")
+    list_filter = ("service", "is_failed", "is_unplanned")
+    list_select_related = ("service",)
+    ordering = ("-finished_at",)
+
+
+@admin.register(Delivery)
+class DeliveryAdmin(ReadOnly):
+    list_display = ("change", "service", "deployment", "how", "deployed_at", "lead_time_seconds", "is_bots", "flags")
+    list_filter = ("service", "how", "is_bots")
+    list_select_related = ("service", "change")
+    ordering = ("-deployed_at",)
+
+
+@admin.register(Incident)
+class IncidentAdmin(ReadOnly):
+    list_display = ("key", "service", "title", "started_at", "ended_at", "deployment", "how")
+    list_filter = ("service", "how")
+    list_select_related = ("service",)
+    ordering = ("-started_at",)
+
+
+@admin.register(MetricRevision)
+class MetricRevisionAdmin(ReadOnly):
+    list_display = ("revised_at", "service", "metric", "period", "period_start", "value_before", "value_after", "run_id")
+    list_filter = ("service", "metric", "period")
+    list_select_related = ("service",)
+    ordering = ("-id",)
+
+    @admin.display(description="before")
+    def value_before(self, revision: MetricRevision) -> object:
+        return revision.before.get("value")
+
+    @admin.display(description="after")
+    def value_after(self, revision: MetricRevision) -> object:
+        return revision.after.get("value")
+
+
+@admin.register(AlertRule)
+class AlertRuleAdmin(admin.ModelAdmin):
+    list_display = ("name", "kind", "level", "threshold", "window", "service", "is_enabled")
+    list_select_related = ("service",)
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        if not has_receiver():
+            messages.warning(request, "Nobody is told yet: the rules are off until ALERT_EMAILS or ALERT_WEBHOOK_URL is set.")
+        return super().changelist_view(request, extra_context)
+
+
+@admin.register(AlertEpisode)
+class AlertEpisodeAdmin(ReadOnly):
+    list_display = ("began_at", "ended_at", "service", "rule", "message")
+    list_filter = ("service", "rule")
+    list_select_related = ("service", "rule")
+    ordering = ("-began_at",)
 
 
 @admin.register(DORAMetric)

@@ -10,6 +10,7 @@ from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils.timezone import now
 
+from dora_metrics import alert_rules
 from dora_metrics.alerts import critical_alert, notify
 from dora_metrics.recompute import recompute
 from etl_tasks import ledger
@@ -177,3 +178,4 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
     with transaction.atomic():
         facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)
         recompute(source.service, run_id=letter.run_id)
+        alert_rules.evaluate(source.service)

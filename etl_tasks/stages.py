@@ -5,13 +5,17 @@ import json
 import logging
 from collections.abc import Iterator
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from django.conf import settings
+from django.db import transaction
 from django.db.models import F, Sum
 from django.utils.dateparse import parse_datetime
 
+from dora_metrics import alert_rules
+from dora_metrics.alerts import notify, warning_alert
 from dora_metrics.models import Coverage
 from dora_metrics.recompute import recompute
 from etl_tasks import dead_letters, ledger
@@ -19,7 +23,7 @@ from etl_tasks.crash import crash_point
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts
 from etl_tasks.loaders.log_store import open_log_store
-from etl_tasks.models import CleanBatch, Cursor, ETLRun, StagedPage, StreamProgress, compressed
+from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
 from etl_tasks.sources.adapter import Adapter, Job, Page, Progress, Unreadable
 from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.registry import adapter_of
@@ -107,6 +111,7 @@ def load(run: ETLRun) -> None:
     with ledger.mine(run):
         _move_cursors(run)
         recompute(run.source.service, run_id=run.pk)
+        alert_rules.evaluate(run.source.service)
         _finish(run)
 
 
@@ -219,4 +224,14 @@ def _finish(run: ETLRun) -> None:
     ETLRun.objects.filter(pk=run.pk).update(records_processed=settled)
     dead_letters.close_stage_letters(run)
     ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
-    type(run.source).objects.filter(pk=run.source_id).update(overdue_alerted_at=None)
+    if Source.objects.filter(pk=run.source_id, overdue_alerted_at__isnull=False).update(overdue_alerted_at=None):
+        transaction.on_commit(partial(_tell_it_is_over, run))
+
+
+def _tell_it_is_over(run: ETLRun) -> None:
+    notify(
+        warning_alert,
+        sender=Source,
+        message=f"{run.pipeline}: over: a run has succeeded again",
+        context={"stage": "schedule", "error": "", "source": run.pipeline, "run": run.pk, "episode": "ended"},
+    )

@@ -5,11 +5,13 @@ from datetime import datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Exists, F, OuterRef
+from django.db.models import F, OuterRef, Q, Subquery
 from django.utils.timezone import now
 from django_celery_beat.models import PeriodicTask
 
+from dora_metrics.alert_rules import SIGNALS, overdue_rules
 from dora_metrics.alerts import critical_alert, notify
+from dora_metrics.models import AlertRule
 from etl_tasks import dead_letters, ledger, pipeline
 from etl_tasks.models import ETLRun, Source
 
@@ -68,14 +70,22 @@ def resend_lost() -> int:
 
 
 def alert_overdue() -> None:
-    """Once an episode, a source that has had no successful run for ETL_OVERDUE_HOURS."""
-    limit = now() - timedelta(hours=settings.ETL_OVERDUE_HOURS)
-    recent = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD, completed_at__gte=limit)
-    for source in Source.objects.filter(~Exists(recent), is_enabled=True, created_at__lt=limit, overdue_alerted_at=None):
-        if Source.objects.filter(pk=source.pk, overdue_alerted_at=None).update(overdue_alerted_at=now()):
+    """Once an episode, a source that has had no successful run for ETL_OVERDUE_HOURS, or for as many as a rule in the admin says."""
+    rules, moment = overdue_rules(), now()
+    shortest = min([settings.ETL_OVERDUE_HOURS, *(rule.threshold for rule in rules.values())])
+    limit = moment - timedelta(hours=shortest)
+    last_success = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD).order_by("-id").values("completed_at")[:1]
+    silent = Source.objects.filter(is_enabled=True, overdue_alerted_at=None, created_at__lt=limit).annotate(last_success=Subquery(last_success))
+    for source in silent.filter(Q(last_success=None) | Q(last_success__lt=limit)).order_by("pk"):
+        rule = rules.get(source.service_id) or rules.get(None)
+        hours = rule.threshold if rule else settings.ETL_OVERDUE_HOURS
+        is_told = rule is None or rule.is_enabled
+        if not is_told or (source.last_success or source.created_at) >= moment - timedelta(hours=hours):
+            continue
+        if Source.objects.filter(pk=source.pk, overdue_alerted_at=None).update(overdue_alerted_at=moment):
             notify(
-                critical_alert,
+                SIGNALS[AlertRule.Level(rule.level)] if rule else critical_alert,
                 sender=Source,
-                message=f"{source}: no successful run for {settings.ETL_OVERDUE_HOURS} hours",
-                context={"stage": "schedule", "error": "no successful run", "source": source.name},
+                message=f"{source}: no successful run for {hours:g} hours",
+                context={"stage": "schedule", "error": "no successful run", "source": source.name, "episode": "begun"},
             )

@@ -19,12 +19,13 @@ REASONS = (STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK)
 class Cause:
     """One rule that placed an attempt among the failed or the unplanned ones, and the fact that met it.
 
-    `ended_at`: when the fact ended the failure; None if it has not, or is no end of one.
+    `ended_at`: when the failure was over by it, and `ended_by` what ended it; None if it is not, or is no end of one.
     """
 
     rule: str
     fact: str  # "issue 12", "pull request 7", "deployment 55", or "status"
     ended_at: datetime | None = None
+    ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +73,20 @@ def judged(attempts: Sequence[Attempt], evidence: Evidence, *, flags_of: Mapping
     next_success = _next_successes(attempts)
     for attempt in attempts:
         if not attempt.is_success:
-            causes[attempt.key].append(Cause(STATE, "status", next_success.get(attempt.key)))
+            mended = next_success.get(attempt.key)
+            causes[attempt.key].append(Cause(STATE, "status", *_end(mended)))
     for former, latter in _rollbacks(attempts, evidence.history):
-        causes[former.key].append(Cause(ROLLBACK, _deployment(latter), latter.finished_at))
+        causes[former.key].append(Cause(ROLLBACK, _deployment(latter), *_end(latter)))
         unplanned[latter.key].append(Cause(ROLLBACK, _deployment(former)))
     for target, carrier, number in _carried_reverts(evidence):
         unplanned[carrier.key].append(Cause(REVERT, _pull(number)))
         if target and carrier.order > target.order:
-            causes[target.key].append(Cause(REVERT, _pull(number), carrier.finished_at))
+            causes[target.key].append(Cause(REVERT, _pull(number), *_end(carrier)))
     for pull, link in evidence.hotfixes:
         if match := evidence.carriers.of_pull(pull.number):
             unplanned[match.deployment.key].append(Cause(HOTFIX, _pull(pull.number)))
             if link.attempt and match.deployment.order > link.attempt.order:
-                causes[link.attempt.key].append(Cause(HOTFIX, _pull(pull.number), match.deployment.finished_at))
+                causes[link.attempt.key].append(Cause(HOTFIX, _pull(pull.number), *_end(match.deployment)))
     for carrier, cause in _fixes(evidence):
         unplanned[carrier.key].append(cause)
     return [
@@ -100,7 +102,7 @@ def judged(attempts: Sequence[Attempt], evidence: Evidence, *, flags_of: Mapping
 
 
 def _judge(attempt: Attempt, causes: Sequence[Cause], unplanned: Sequence[Cause], incidents: Sequence[Incident], flags: frozenset[str]) -> Judged:
-    recoveries = [(cause.ended_at, cause.fact) for cause in causes if cause.rule != INCIDENT and cause.ended_at]
+    recoveries = [(cause.ended_at, cause.ended_by) for cause in causes if cause.rule != INCIDENT and cause.ended_at]
     if incidents and all(incident.ended_at for incident in incidents):
         last = max(incidents, key=lambda incident: (incident.ended_at, incident.key))
         recoveries += [(last.ended_at, last.key)] if last.ended_at else []
@@ -118,16 +120,16 @@ def _judge(attempt: Attempt, causes: Sequence[Cause], unplanned: Sequence[Cause]
 def _by_incident(incidents_of: Mapping[str, Sequence[Incident]]) -> Iterable[tuple[str, Cause]]:
     for key, found in incidents_of.items():
         for incident in found:
-            yield key, Cause(INCIDENT, incident.key, incident.ended_at)
+            yield key, Cause(INCIDENT, incident.key, incident.ended_at, incident.key if incident.ended_at else "")
 
 
-def _next_successes(attempts: Sequence[Attempt]) -> dict[str, datetime]:
-    """By the key of each failed attempt, the finish of the next success in its very environment."""
-    found: dict[str, datetime] = {}
-    following: dict[str, datetime] = {}
+def _next_successes(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
+    """By the key of each failed attempt, the next success in its very environment."""
+    found: dict[str, Attempt] = {}
+    following: dict[str, Attempt] = {}
     for attempt in reversed(attempts):
         if attempt.is_success:
-            following[attempt.environment] = attempt.finished_at
+            following[attempt.environment] = attempt
         elif attempt.environment in following:
             found[attempt.key] = following[attempt.environment]
     return found
@@ -178,6 +180,10 @@ def _fixes(evidence: Evidence) -> Iterable[tuple[Attempt, Cause]]:
             caused_by = link_of[issue].attempt if issue in link_of else None
             if match and caused_by and caused_by.order < match.deployment.order:
                 yield match.deployment, Cause(FIX, _pull(number))
+
+
+def _end(attempt: Attempt | None) -> tuple[datetime | None, str]:
+    return (attempt.finished_at, _deployment(attempt)) if attempt else (None, "")
 
 
 def _order(cause: Cause) -> tuple[str, str]:

@@ -7,13 +7,15 @@ from django.test import Client
 from django.urls import reverse
 
 from demo.github.server import StandIn
-from dora_metrics.models import DORAMetric
+from dora_metrics.models import AlertRule, Attempt, Delivery, DORAMetric, Incident, Issue
 from etl_tasks import here, ledger
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
 
 pytestmark = pytest.mark.django_db
 PAGES = (
     *("dora_metrics_service", "dora_metrics_deployment", "dora_metrics_change", "dora_metrics_workflowrun", "dora_metrics_dorametric"),
+    *("dora_metrics_issue", "dora_metrics_release", "dora_metrics_attempt", "dora_metrics_delivery", "dora_metrics_incident"),
+    *("dora_metrics_metricrevision", "dora_metrics_alertrule", "dora_metrics_alertepisode"),
     *("etl_tasks_source", "etl_tasks_etlrun", "etl_tasks_deadletter", "etl_tasks_cursor", "etl_tasks_stagedpage"),
     *("django_celery_beat_periodictask", "django_celery_results_taskresult"),
 )
@@ -33,7 +35,7 @@ def test_every_list_opens(admin_client: Client, a_night: ETLRun, page: str) -> N
     assert admin_client.get(reverse(f"admin:{page}_changelist")).status_code == 200
 
 
-@pytest.mark.parametrize("model", [ETLRun, DeadLetter, Cursor, StagedPage, DORAMetric, Source])
+@pytest.mark.parametrize("model", [ETLRun, DeadLetter, Cursor, StagedPage, DORAMetric, Source, Attempt, Delivery, Incident, Issue, AlertRule])
 def test_every_row_opens(admin_client: Client, a_night: ETLRun, model: type) -> None:
     row = model._default_manager.first()  # type: ignore[attr-defined]
     address = reverse(f"admin:{model._meta.label_lower.replace('.', '_')}_change", args=[row.pk])  # type: ignore[attr-defined]

@@ -6,11 +6,14 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.utils.timezone import now
 
+from dora_metrics.models import MetricRevision
 from etl_tasks import sweeper
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
 from etl_tasks.management.presenting import moment, run_line, run_row
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
+
+MOST_REVISIONS = 20
 
 
 class Command(Base):
@@ -35,7 +38,14 @@ class Command(Base):
             raise Refusal(f"there is no run {run_id}: `etl_status` lists the latest")
         streams = [{"stream": p.stream, "is_done": p.is_done, "cursor": p.cursor} for p in run.progress.order_by("stream")]
         letters = list(run.dead_letters.order_by("pk").values("pk", "kind", "stage", "state", "error"))
-        return {**run_row(run), "pages": run.pages.count(), "task_ids": run.task_ids, "streams": streams, "dead_letters": letters}
+        return {
+            **run_row(run),
+            "pages": run.pages.count(),
+            "task_ids": run.task_ids,
+            "streams": streams,
+            "dead_letters": letters,
+            "revisions": [revision_row(one) for one in MetricRevision.objects.filter(run_id=run.pk).order_by("pk")],
+        }
 
     def show_run(self, run_id: int) -> None:
         run = ETLRun.objects.get(pk=run_id)
@@ -47,6 +57,14 @@ class Command(Base):
             self.stdout.write(f"  {progress.stream}: {'read' if progress.is_done else 'being read'}")
         for letter in run.dead_letters.order_by("pk"):
             self.stdout.write(f"  {letter.state} letter {letter.pk}, {letter.stage}: {letter.error}")
+        revisions = MetricRevision.objects.filter(run_id=run.pk).order_by("pk")
+        if revisions:
+            self.stdout.write("  facts that came late have changed values of periods that were over:")
+        for one in revisions[:MOST_REVISIONS]:
+            row = revision_row(one)
+            self.stdout.write(f"    {row['metric']} {row['period']} {row['start']}: {row['before']} -> {row['after']} ({row['what']})")
+        if (more := revisions.count() - MOST_REVISIONS) > 0:
+            self.stdout.write(f"    and {more} more: `etl_status --run {run.pk} --json`, or the admin's metric revisions")
 
     def everything(self) -> dict[str, Any]:
         due = sweeper.night_due_at(now())
@@ -82,3 +100,16 @@ class Command(Base):
                 self.stdout.write(f"  {row['open_dead_letters']} open dead letters: `dead_letters list --source {row['source']}`")
         if report["night_was_due_at"]:
             self.stdout.write(f"tonight's run was due at {report['night_was_due_at']}")
+
+
+def revision_row(revision: MetricRevision) -> dict[str, Any]:
+    """`what`: the numbers that differ, since a value may stand while what it is made of has changed."""
+    before, after = revision.before, revision.after
+    return {
+        "metric": revision.metric,
+        "period": revision.period,
+        "start": revision.period_start.isoformat(),
+        "before": before.get("value"),
+        "after": after.get("value"),
+        "what": ", ".join(name for name in before if before[name] != after.get(name)),
+    }
