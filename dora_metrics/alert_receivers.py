@@ -51,6 +51,7 @@ def _post(url: str, body: bytes) -> None:
     try:
         urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_SECONDS).close()  # noqa: S310
     except HTTPError as exc:
+        exc.close()
         raise WebhookFailed(f"the webhook answered HTTP {exc.code}") from None
     except (URLError, OSError) as exc:
         raise WebhookFailed(f"the webhook cannot be reached ({type(exc).__name__})") from None
