@@ -1,0 +1,211 @@
+"""What a full recompute costs, against collecting and loading the same facts; and what a report of one service among many costs.
+
+    scripts/bench metrics
+
+CPU seconds of this process alone (the stand-in for GitHub runs in another), on SQLite, in turns: half the facts, all, half, all.
+"""
+
+import multiprocessing
+import os
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, date, datetime
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from benchmarks.github_costs import END
+
+FULL = {"deployments": 10_000, "pull_requests": 20_000, "commits": 100_000, "issues": 2000, "releases": 0, "runs": 0}
+ROUNDS = 3
+SERVICES, YEARS = 1000, 3
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        set_up(folder)
+        from django.core.management import call_command
+
+        call_command("migrate", verbosity=0)
+        scale()
+        many_services()
+
+
+def set_up(folder: str) -> None:
+    os.environ |= {
+        "CALLCENTERSITE_VAR": folder,
+        "DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3",
+        "DJANGO_SETTINGS_MODULE": "callcentersite.settings",
+        "GITHUB_TOKEN": "of-the-stand-in",
+        "ETL_LOG_LEVEL": "ERROR",
+        "CASSANDRA_CONTACT_POINTS": "",
+    }
+    import django
+
+    django.setup()
+
+
+def scale() -> None:
+    recomputed: dict[int, list[float]] = {1: [], 2: []}
+    collected: dict[int, float] = {}
+    peaks: list[float] = []
+    for parts in (1, 2):
+        size = {name: count * parts // 2 for name, count in FULL.items()}
+        with stand_in(f"acme/size-{parts}", size):
+            collected[parts] = collect_and_load(f"acme/size-{parts}")
+    for _ in range(ROUNDS):
+        for parts in (1, 2):
+            seconds, peak = in_a_process_of_its_own(f"acme/size-{parts}")
+            recomputed[parts].append(seconds)
+            peaks.append(peak)
+    half, full = median(recomputed[1]), median(recomputed[2])
+    facts = sum(FULL.values())
+    print(f"{facts} facts: collected and loaded in {collected[2]:.1f} s of CPU, recomputed in {full:.2f} s: {full / collected[2]:.3f} (at most 0.1)")
+    print(f"twice the facts: {full / half:.2f} times the CPU (at most 2.3)")
+    print(f"largest resident memory of a recompute: {max(peaks):.0f} MB (at most 300)")
+
+
+def collect_and_load(repository: str) -> float:
+    """CPU seconds of extract, transform and load without what follows from the facts."""
+    from dora_metrics.models import Service
+    from etl_tasks import ledger, stages
+    from etl_tasks.models import Source
+
+    service = Service.objects.create(name=repository, deployments_from="github")
+    source = Source.objects.create(name=repository, service=service, kind="github", repository=repository)
+    run = ledger.open_run(source, trigger="command")
+    assert run
+    recompute, stages.recompute = stages.recompute, lambda *_, **__: 0
+    began = time.process_time()
+    for name in ledger.STAGES:
+        getattr(stages, name)(ledger.claim(run.pk, name, "bench"))
+    seconds = time.process_time() - began
+    stages.recompute = recompute
+    return seconds
+
+
+def in_a_process_of_its_own(repository: str) -> tuple[float, float]:
+    """CPU seconds of a full recompute, and the largest resident memory in MB."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=recompute_all, args=(there, os.environ["CALLCENTERSITE_VAR"], repository))
+    process.start()
+    seconds, peak = here.recv()
+    process.join()
+    return seconds, peak
+
+
+def recompute_all(pipe: Any, folder: str, repository: str) -> None:
+    set_up(folder)
+    from django.db import transaction
+
+    from dora_metrics.models import Attempt, Delivery, DORAMetric, Incident, Service
+    from dora_metrics.recompute import recompute
+
+    service = Service.objects.get(name=repository)
+    for model in (Attempt, Delivery, Incident, DORAMetric):
+        model.objects.filter(service=service).delete()
+    began = time.process_time()
+    with transaction.atomic():
+        changed = recompute(service, moment=END)
+    seconds = time.process_time() - began
+    assert changed > 1000
+    pipe.send((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
+
+
+def many_services() -> None:
+    """Three years of a thousand services' metrics; one of them is reported."""
+    from django.conf import settings
+    from django.db import connection
+    from django.test.utils import CaptureQueriesContext
+
+    from dora_metrics import selectors
+    from dora_metrics.calculators.periods import periods_between
+    from dora_metrics.models import DORAMetric, Service
+
+    services = Service.objects.bulk_create([Service(name=f"service-{number}") for number in range(SERVICES)])
+    start, end = date(2023, 1, 1), date(2023 + YEARS, 1, 1)
+    periods = [period for kind in ("day", "week", "month") for period in periods_between(start, end, kind)]
+    for service in services:
+        DORAMetric.objects.bulk_create(metric_rows(service, periods), batch_size=500)
+    with CaptureQueriesContext(connection) as captured:
+        began = time.perf_counter()
+        [service] = Service.objects.filter(name="service-500")
+        selectors.report(
+            service,
+            start=start,
+            end=end,
+            by="month",
+            environment="production",
+            time_zone=settings.ETL_TIME_ZONE,
+            now=datetime(2026, 1, 1, tzinfo=UTC),
+        )
+        milliseconds = 1000 * (time.perf_counter() - began)
+    plans = [plan for query in captured.captured_queries for plan in plan_of(query["sql"])]
+    scans = [plan for plan in plans if plan.startswith("SCAN")]
+    print(
+        f"a report of one of {SERVICES} services with {YEARS} years of metrics ({DORAMetric.objects.count()} rows): "
+        f"{len(captured)} queries (at most 8), {milliseconds:.0f} ms, {len(scans)} of them without an index {scans or ''}"
+    )
+
+
+def metric_rows(service: Any, periods: list[Any]) -> Iterator[Any]:
+    from dora_metrics.models import DORAMetric
+
+    for metric in ("deployment_frequency", "change_lead_time", "change_fail_rate", "failed_deployment_recovery_time", "deployment_rework_rate"):
+        for period in periods:
+            yield DORAMetric(
+                service=service,
+                environment="production",
+                metric=metric,
+                period=period.kind,
+                period_start=period.start,
+                period_end=period.end,
+                unit="",
+                n=0,
+                quality_flags=["not_collected"],
+                definition_version="bench",
+                time_zone="UTC",
+            )
+
+
+def plan_of(sql: str) -> list[str]:
+    from django.db import connection
+
+    with connection.cursor() as cursor:
+        cursor.execute(f"EXPLAIN QUERY PLAN {sql}")
+        return [row[3] for row in cursor.fetchall()]
+
+
+@contextmanager
+def stand_in(repository: str, size: dict[str, int]) -> Iterator[None]:
+    from django.conf import settings
+
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("spawn").Process(target=serve, args=(there, repository, size), daemon=True)
+    process.start()
+    settings.GITHUB_API_URL = here.recv()
+    settings.GITHUB_GRAPHQL_URL = f"{settings.GITHUB_API_URL}/graphql"
+    try:
+        yield
+    finally:
+        process.kill()
+        process.join()
+
+
+def serve(pipe: Any, repository: str, size: dict[str, int]) -> None:
+    from demo.github.server import StandIn
+    from demo.github.world import World
+
+    world = World.sized(repository, end=END, days=3 * 365, **size)
+    with StandIn({repository: world}, clock=END) as running:
+        pipe.send(running.url)
+        pipe.recv()
+
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+    main()
