@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 ROWS_A_QUERY, ROWS_READ_AT_ONCE = 500, 2000
 EVERYTHING = models.Q()
 METRIC_KEY = ("environment", "metric", "period", "period_start")
-REVISED = ("value", "n", "numerator", "denominator", "p50", "tier", "quality_flags", "details")
+REVISED = ("value", "n", "numerator", "denominator", "p50", "p75", "p90", "tier", "quality_flags", "details")
 
 
 @dataclass(frozen=True, slots=True)

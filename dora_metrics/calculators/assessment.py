@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from dora_metrics.calculators.deployments import PRODUCTION, STREAM_OF, attempts, attempts_everywhere
+from dora_metrics.calculators.deployments import PRODUCTION, STREAM_OF, attempts, known
 from dora_metrics.calculators.facts import Attempt, Coverage, Facts, PullRequest, Settings
 from dora_metrics.calculators.failures import Evidence, Judged, carrier_of_target, judged
 from dora_metrics.calculators.flags import CLOCK_SKEW, PROXY, UNKNOWN_SHA, those
@@ -56,8 +56,10 @@ def assess(facts: Facts, settings: Settings, *, now: datetime, environment: str 
     """Raises ValueError or TypeError on naive datetimes. `now` bounds what counts as collected."""
     found, source = attempts(facts, settings, environment=environment)
     successes = [attempt for attempt in found if attempt.is_success]
-    carriers = Carriers(facts.pull_requests, successes, facts.parents, default_branch=settings.default_branch)
-    evidence = _evidence(facts, settings, found, carriers, is_production=environment == PRODUCTION)
+    # Time alone matches only where no attempt at all, a failed one included, names its commit.
+    has_sha = any(attempt.sha for attempt in found)
+    carriers = Carriers(facts.pull_requests, successes, facts.parents, default_branch=settings.default_branch, has_sha=has_sha)
+    evidence = _evidence(facts, settings, found, carriers, source=source, is_production=environment == PRODUCTION)
     all_judged = judged(found, evidence, flags_of=_flags_of(found, facts))
     zone = settings.time_zone
     return Assessment(
@@ -95,7 +97,7 @@ def _flags_of(found: Iterable[Attempt], facts: Facts) -> dict[str, frozenset[str
     }
 
 
-def _evidence(facts: Facts, settings: Settings, found: list[Attempt], carriers: Carriers, *, is_production: bool) -> Evidence:
+def _evidence(facts: Facts, settings: Settings, found: list[Attempt], carriers: Carriers, *, source: str, is_production: bool) -> Evidence:
     pulls = facts.pull_requests
     names = frozenset(name.lower() for name in facts.repositories)
     of_pulls = (sha for pull in pulls for sha in (pull.merge_sha, pull.head_sha, *pull.commit_shas))
@@ -104,8 +106,7 @@ def _evidence(facts: Facts, settings: Settings, found: list[Attempt], carriers: 
     closes = {pull.number: _closed_here(pull, names) for pull in pulls if pull.closes}
     linker = Linker(
         found,
-        everywhere=attempts_everywhere(facts, settings)[1],
-        deployments=facts.deployments,
+        known=known(facts, settings, source),
         carriers=carriers,
         shas=shas,
         settings=settings,

@@ -22,19 +22,33 @@ def attempts(facts: Facts, settings: Settings, *, environment: str = PRODUCTION)
 
     One source counts, sources are never summed: the configured one, or the first with a finished production attempt.
     """
-    chosen, everywhere = attempts_everywhere(facts, settings)
+    chosen, everywhere = _of_the_source_that_counts(facts, settings)
     found = _in_environment(everywhere, settings, environment)
     return _without_retries(sorted((_possible(attempt) for attempt in found), key=lambda attempt: attempt.order)), chosen
 
 
-def attempts_everywhere(facts: Facts, settings: Settings) -> tuple[str, list[Attempt]]:
-    """The source that counts, and its finished attempts in every environment, as they were reported."""
+def _of_the_source_that_counts(facts: Facts, settings: Settings) -> tuple[str, list[Attempt]]:
+    """Its name, and its finished attempts in every environment, as they were reported."""
     if settings.deployments_from != "auto":
         return settings.deployments_from, SOURCES[settings.deployments_from](facts, settings)
     for name, read in SOURCES.items():
         if _in_environment(found := read(facts, settings), settings, PRODUCTION):
             return name, found
     return "github", _from_github(facts, settings)
+
+
+def known(facts: Facts, settings: Settings, source: str) -> set[tuple[str, str]]:
+    """Id and sha of all that was meant to be deployed, attempts or not: GitHub's deployments, and what the source that counts tells of."""
+    found = {(one.id, one.sha) for one in facts.deployments}
+    match source:
+        case "workflows":
+            is_deploying = pattern(settings.workflow)
+            found |= {(run.id, run.sha) for run in facts.workflow_runs if is_deploying.search(run.name) or is_deploying.search(run.path)}
+        case "releases":
+            found |= {(release.id, release.sha) for release in facts.releases}
+        case "pulls":
+            found |= {(str(pull.number), pull.merge_sha or pull.head_sha) for pull in facts.pull_requests}
+    return found
 
 
 def _possible(attempt: Attempt) -> Attempt:

@@ -1,12 +1,12 @@
 """Which issues are incidents, and which deployment each is linked to: docs/metrics.md, "Incident"."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dora_metrics.calculators.deployments import pattern
-from dora_metrics.calculators.facts import NO_LINKS, NOWHERE, Attempt, GithubDeployment, Issue, Links, Origin, Settings
+from dora_metrics.calculators.facts import NO_LINKS, NOWHERE, Attempt, Issue, Links, Origin, Settings
 from dora_metrics.calculators.history import Shas
 from dora_metrics.calculators.matching import Carriers
 
@@ -74,16 +74,15 @@ def _incident(issue: Issue) -> Incident:
 class Linker:
     """Finds the attempt that an incident, or a hotfix, is linked to.
 
-    `found`: the environment's attempts by finished_at; `everywhere`: the same source's in all environments;
-    `deployments`: GitHub's, whether they count or not. `looks_back`: whether time alone may link (only in production).
+    `found`: the environment's attempts by finished_at; `known`: id and sha of all that is known, whether it counts or not.
+    `looks_back`: whether time alone may link (only in production).
     """
 
     def __init__(
         self,
         found: Sequence[Attempt],
         *,
-        everywhere: Sequence[Attempt],
-        deployments: Sequence[GithubDeployment],
+        known: Collection[tuple[str, str]],
         carriers: Carriers,
         shas: Shas,
         settings: Settings,
@@ -97,9 +96,8 @@ class Linker:
             for name in {part.partition(".")[0] for part in attempt.ids}:
                 self._by_id.setdefault(name, []).append(attempt)
             self._by_sha.setdefault(attempt.sha, []).append(attempt)
-        self._known_ids = {part.partition(".")[0] for attempt in everywhere for part in attempt.ids} | {one.id for one in deployments}
-        self._known_shas = {attempt.sha for attempt in everywhere} | {one.sha for one in deployments}
-        self._deployed_shas = Shas(self._known_shas)
+        self._known_ids = {number for number, _ in known}
+        self._deployed_shas = Shas(sha for _, sha in known)
         self._successes = [attempt for attempt in found if attempt.is_success]
         self._look_back = timedelta(hours=settings.look_back_hours) if looks_back else None
 

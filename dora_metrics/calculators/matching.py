@@ -17,13 +17,18 @@ class Match:
 
 
 def first_carriers(
-    pulls: Sequence[PullRequest], successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]], *, default_branch: str = ""
+    pulls: Sequence[PullRequest],
+    successes: Sequence[Attempt],
+    parents: Mapping[str, tuple[str, ...]],
+    *,
+    default_branch: str = "",
+    has_sha: bool = False,
 ) -> dict[int, Match]:
-    """By pull request's number. `successes`: of one environment, by finished_at."""
+    """By pull request's number. `successes`: of one environment, by finished_at. `has_sha`: a failed attempt has one."""
     own = {attempt.pull_request: attempt for attempt in successes if attempt.pull_request is not None}
     if own:
         return {pull.number: Match(own[pull.number], "sha") for pull in pulls if pull.number in own}
-    if not any(attempt.sha for attempt in successes):
+    if not has_sha and not any(attempt.sha for attempt in successes):
         return _by_time(pulls, successes, default_branch)
     by_sha: dict[str, int] = {}
     for position, attempt in enumerate(successes):
@@ -76,11 +81,17 @@ class Carriers:
     """What first carried a pull request or a single commit. `successes`: of one environment, by finished_at."""
 
     def __init__(
-        self, pulls: Sequence[PullRequest], successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]], *, default_branch: str = ""
+        self,
+        pulls: Sequence[PullRequest],
+        successes: Sequence[Attempt],
+        parents: Mapping[str, tuple[str, ...]],
+        *,
+        default_branch: str = "",
+        has_sha: bool = False,
     ) -> None:
         self._successes = successes
         self._pulls = pulls
-        self._matches = first_carriers(pulls, successes, parents, default_branch=default_branch)
+        self._matches = first_carriers(pulls, successes, parents, default_branch=default_branch, has_sha=has_sha)
         self._is_proxy = any(attempt.pull_request is not None for attempt in successes)
         self._parents = parents
         self._commits: dict[str, int] | None = None

@@ -24,7 +24,8 @@ class Revert:
 def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas: Shas) -> dict[int, Revert]:
     """By number; without the reverts of reverts. `repositories`: the service's own names, in small letters."""
     by_number = {pull.number: pull for pull in pulls}
-    by_merge = {pull.merge_sha: pull.number for pull in pulls if pull.merge_sha}
+    # Two that were merged together have one merge commit: the lower number stands for it.
+    by_merge = {pull.merge_sha: pull.number for pull in sorted(pulls, key=lambda pull: -pull.number) if pull.merge_sha}
     found: dict[int, Revert] = {}
     put_back: dict[int, list[int]] = {}
     # In the order of merging: what a revert names was merged before, and so is known to be a revert or not.

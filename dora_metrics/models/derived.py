@@ -129,7 +129,7 @@ class MetricRevision(models.Model):
     metric = models.CharField(max_length=40)
     period = models.CharField(max_length=5)
     period_start = models.DateField()
-    before = models.JSONField(help_text="value, n, numerator, denominator and details as they were")
+    before = models.JSONField(help_text="value, n, percentiles, flags and details as they were")
     after = models.JSONField(help_text="and as they are; empty: the value is gone")
     definition_version = models.CharField(max_length=20)
     run_id = models.BigIntegerField(null=True, help_text="the run that brought the fact; empty for recompute_metrics")
