@@ -1,20 +1,46 @@
-"""Short ways to write facts down."""
+"""Short ways to write facts down, and to ask what follows from them."""
 
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from dora_metrics.calculators.facts import Attempt, Coverage, Facts, GithubDeployment, PullRequest, Status, WorkflowRun
+from dora_metrics.calculators.assessment import Assessment, assess
+from dora_metrics.calculators.calculate import metric_values
+from dora_metrics.calculators.facts import (
+    Attempt,
+    Coverage,
+    Facts,
+    GithubDeployment,
+    Issue,
+    Links,
+    MetricValue,
+    PullRequest,
+    Release,
+    RevertSigns,
+    Settings,
+    Status,
+    WorkflowRun,
+)
 
 START = datetime(2026, 1, 1, tzinfo=UTC)  # a Thursday
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
+HOUR_S, DAY_S = 3600.0, 86400.0
+JANUARY = date(2026, 1, 1)
+STREAMS = ("deployments", "workflow_runs", "releases", "pull_requests", "commits", "issues")
+GITHUB, RELEASES, WORKFLOWS, PULLS = (
+    Settings(deployments_from=source, default_branch="main") for source in ("github", "releases", "workflows", "pulls")
+)
 
 
 def at(days: float = 0, **more: float) -> datetime:
     return START + timedelta(days=days, **more)
 
 
+LATER = at(400)
+
+
 def covering(since: datetime, until: datetime) -> dict[str, Coverage]:
-    return {stream: Coverage(since, until) for stream in ("deployments", "workflow_runs", "pull_requests", "commits")}
+    return {stream: Coverage(since, until) for stream in STREAMS}
 
 
 def success(number: int, sha: str, finished_at: datetime, *, environment: str = "production") -> Attempt:
@@ -42,6 +68,29 @@ def pull(number: int, **changed: Any) -> PullRequest:
     return PullRequest(number=number, **(usual | changed))
 
 
+def change(number: int, **changed: Any) -> PullRequest:
+    """A pull request that is opened 18 and merged 12 hours before day <number>: the day of the deployment with that number."""
+    return pull(number, **({"created_at": at(number - 0.75), "merged_at": at(number - 0.5)} | changed))
+
+
+def revert(number: int, of: int, **changed: Any) -> PullRequest:
+    return change(number, **({"revert_signs": RevertSigns(pull=of)} | changed))
+
+
+def hotfix(number: int, **changed: Any) -> PullRequest:
+    return change(number, **({"labels": ("hotfix",)} | changed))
+
+
+def issue(number: int, created_at: datetime, closed_at: datetime | None = None, **changed: Any) -> Issue:
+    """An incident, by its label."""
+    return Issue(number, created_at, closed_at, **({"labels": ("incident",)} | changed))
+
+
+def links(*, deployment: str = "", root_cause: str = "", caused_by: int | None = None) -> Links:
+    """What a body with one line of each kind names."""
+    return Links(*(() if one in ("", None) else (one,) for one in (deployment, root_cause, caused_by)))
+
+
 def run(number: int, **changed: Any) -> WorkflowRun:
     usual: dict[str, Any] = {
         "attempt": 1,
@@ -57,6 +106,10 @@ def run(number: int, **changed: Any) -> WorkflowRun:
     return WorkflowRun(id=str(number), **(usual | changed))
 
 
+def release(number: int, sha: str, published_at: datetime | None, **changed: Any) -> Release:
+    return Release(str(number), sha, published_at=published_at, **({"is_draft": False, "is_prerelease": False} | changed))
+
+
 def line(*shas: str) -> dict[str, tuple[str, ...]]:
     """A straight history, the oldest commit first."""
     return {sha: (shas[index - 1],) if index else () for index, sha in enumerate(shas)}
@@ -64,3 +117,46 @@ def line(*shas: str) -> dict[str, tuple[str, ...]]:
 
 def facts(**changed: Any) -> Facts:
     return Facts(**({"coverage": covering(at(0), at(31))} | changed))
+
+
+def one_a_day(*shas: str, **changed: Any) -> dict[str, Any]:
+    """Deployment 0 on day 0, deployment 1 on day 1 and so on, of a straight history in which each sha follows those before it."""
+    deployments = tuple(deployment(day, sha, at(day)) for day, sha in enumerate(shas))
+    return {"deployments": deployments, "parents": line(*dict.fromkeys(shas)), "repositories": frozenset({"acme/billing"})} | changed
+
+
+def assessed(*, settings: Settings = GITHUB, now: datetime = LATER, environment: str = "production", **changed: Any) -> Assessment:
+    return assess(facts(**changed), settings, now=now, environment=environment)
+
+
+def failed(**changed: Any) -> dict[str, set[str]]:
+    """Why each failed attempt did."""
+    return {one.attempt.key: {cause.rule for cause in one.causes} for one in assessed(**changed).attempts if one.is_failed}
+
+
+def unplanned(**changed: Any) -> dict[str, set[str]]:
+    """Why each success that was rework is."""
+    return {one.attempt.key: {cause.rule for cause in one.unplanned} for one in assessed(**changed).attempts if one.unplanned}
+
+
+def linked(**changed: Any) -> dict[int | None, tuple[str, str] | None]:
+    """By incident, the attempt that it is linked to and how; None for no link."""
+    return {one.incident.number: (one.link.attempt.key, one.link.how) if one.link.attempt else None for one in assessed(**changed).incidents}
+
+
+def values(*, settings: Settings = GITHUB, now: datetime = LATER, environment: str = "production", **changed: Any) -> list[MetricValue]:
+    return metric_values(facts(**changed), settings, now=now, environment=environment)
+
+
+def value_of(metric: str, kind: str = "month", start: date = JANUARY, **changed: Any) -> MetricValue:
+    return next(v for v in values(**changed) if (v.metric, v.period_kind, v.period_start) == (metric, kind, start))
+
+
+def days_with(metric: str, name: str, **changed: Any) -> dict[int, Any]:
+    """By day after START, what the report shows under `name`, where that is neither 0 nor null nor empty."""
+    found = {(v.period_start - JANUARY).days: v.details[name] for v in of_days(metric, **changed)}
+    return {day: shown for day, shown in found.items() if shown}
+
+
+def of_days(metric: str, **changed: Any) -> Iterator[MetricValue]:
+    return (v for v in values(**changed) if (v.metric, v.period_kind) == (metric, "day"))

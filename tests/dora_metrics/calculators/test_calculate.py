@@ -3,14 +3,14 @@ from datetime import date
 from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.calculate import metric_values
 from dora_metrics.calculators.facts import Settings
-from tests.dora_metrics.calculators.examples import at, covering, deployment, facts, line, pull, run
+from tests.dora_metrics.calculators.examples import GITHUB, at, covering, deployment, facts, line, pull, run
 
-GITHUB = Settings(deployments_from="github", default_branch="main")
+METRICS = ["deployment_frequency", "change_lead_time", "change_fail_rate", "failed_deployment_recovery_time", "deployment_rework_rate"]
 
 
 def test_every_day_week_and_month_from_the_first_to_the_last_collected_day_has_a_value():
     values = metric_values(facts(coverage=covering(at(0), at(5, hours=1))), GITHUB, now=at(400))
-    for metric in ("deployment_frequency", "change_lead_time"):
+    for metric in METRICS:
         found = [(v.period_kind, v.period_start) for v in values if v.metric == metric]
         assert found == [
             *(("day", date(2026, 1, day)) for day in range(1, 7)),

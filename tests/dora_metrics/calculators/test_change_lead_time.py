@@ -1,4 +1,5 @@
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
@@ -8,11 +9,27 @@ from dora_metrics.calculators.calculate import metric_values
 from dora_metrics.calculators.facts import DraftEvent, Review, Settings
 from dora_metrics.calculators.lead_time import lead_time
 from dora_metrics.calculators.matching import Match
-from tests.dora_metrics.calculators.examples import DAY, HOUR, at, covering, deployment, facts, line, pull, success
+from tests.dora_metrics.calculators.examples import (
+    DAY,
+    DAY_S,
+    GITHUB,
+    HOUR,
+    HOUR_S,
+    PULLS,
+    at,
+    covering,
+    deployment,
+    facts,
+    line,
+    pull,
+    release,
+    run,
+    success,
+    value_of,
+)
 
-GITHUB = Settings(deployments_from="github", default_branch="main")
-HOUR_S, DAY_S = 3600.0, 86400.0
-NEXT_DAY, LATER = at(1), at(400)
+NEXT_DAY = at(1)
+value = partial(value_of, "change_lead_time")
 
 
 def deployed(one, finished_at=NEXT_DAY, *, how="sha", bots=frozenset()):
@@ -35,11 +52,6 @@ def drafted(moment):
     return DraftEvent("convert_to_draft", moment)
 
 
-def value(kind="month", start=date(2026, 1, 1), *, settings=GITHUB, now=LATER, environment="production", **changed):
-    values = metric_values(facts(**changed), settings, now=now, environment=environment)
-    return next(v for v in values if (v.metric, v.period_kind, v.period_start) == ("change_lead_time", kind, start))
-
-
 def history(*pulls, deploy_at=NEXT_DAY, **changed):
     """Deployed together, after a first deployment that carries none of them."""
     shas = ["a", *(one.merge_sha for one in pulls)]
@@ -60,6 +72,31 @@ def test_a_change_starts_with_its_earliest_authored_commit():
 def test_dates_before_2005_or_after_the_merge_are_left_out_and_flagged(strange):
     one = deployed(pull(1, authored_at=(strange, at(-2))))
     assert (one.change_start, one.flags) == (at(-2), {"clock_skew"})
+
+
+@pytest.mark.parametrize("authored", [datetime(2005, 1, 1, tzinfo=UTC), at(0)], ids=["with 2005", "with the merge"])
+def test_dates_from_2005_to_the_merge_count(authored):
+    one = deployed(pull(1, authored_at=(authored,)))
+    assert (one.change_start, one.flags) == (min(authored, at(-1)), frozenset())
+
+
+def test_of_250_commits_the_earliest_counts_wherever_it_stands():
+    authored = tuple(at(-2, minutes=number) for number in range(249))
+    assert deployed(pull(1, authored_at=(*authored[:120], at(-3), *authored[120:]))).change_start == at(-3)
+
+
+@pytest.mark.parametrize(
+    "changed", [{"created_at": at(0, seconds=1)}, {"closed_at": None}], ids=["merged before it was created", "merged and yet not closed"]
+)
+def test_an_impossible_date_is_kept_and_flagged(changed):
+    one = deployed(pull(1, **changed))
+    assert (one.change_start, one.flags) == (changed.get("created_at", at(-1)), {"clock_skew"})
+
+
+def test_a_deleted_author_s_change_counts_and_so_does_a_deleted_user_s_review_of_another():
+    nobody_s = deployed(pull(1, author="", reviews=(review(at(-0.5)),)))
+    by_nobody = deployed(pull(1, reviews=(review(at(-0.5), ""),)))
+    assert (nobody_s.is_bots, nobody_s.stages["pickup"], by_nobody.stages["pickup"]) == (False, 0.5 * DAY_S, 0.5 * DAY_S)
 
 
 def test_a_change_without_commits_starts_with_its_creation():
@@ -202,8 +239,36 @@ def test_a_deployed_sha_that_is_gone_is_flagged():
 
 
 def test_merged_pull_requests_as_deployments_carry_themselves_and_are_flagged():
-    found = value(settings=Settings(deployments_from="pulls", default_branch="main"), pull_requests=(pull(1),))
+    found = value(settings=PULLS, pull_requests=(pull(1),))
     assert (found.p50, found.quality_flags) == (DAY_S, ("low_n", "proxy_pr_merge"))
+
+
+def test_one_failed_attempt_with_a_commit_ends_matching_by_time():
+    deployments = deployment(1, "", at(-1)), deployment(2, "x", at(0.5), "failure"), deployment(3, "", at(1))
+    assert value(deployments=deployments, pull_requests=(pull(1),)).n == 0
+
+
+def test_commits_pushed_without_a_pull_request_are_no_changes():
+    pushed = history(pull(1)) | {"parents": line("a", "pushed", "m1", "more")}
+    assert value(**pushed).n == 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "deployments"),
+    [
+        ("releases", {"releases": (release(1, "a", at(0)), release(2, "m1", NEXT_DAY))}),
+        ("workflows", {"workflow_runs": (run(1, updated_at=at(0)), run(2, sha="m1", updated_at=NEXT_DAY))}),
+    ],
+)
+def test_releases_and_runs_carry_changes_like_deployments(settings, deployments):
+    changed = history(pull(1)) | {"deployments": ()} | deployments
+    assert value(settings=Settings(deployments_from=settings, default_branch="main"), **changed).p50 == 2 * DAY_S
+
+
+def test_where_merged_pull_requests_stand_for_deployments_commits_need_not_be_collected():
+    coverage = covering(at(0), at(31))
+    del coverage["commits"]
+    assert value(settings=PULLS, pull_requests=(pull(1),), coverage=coverage).n == 1
 
 
 def test_failed_attempts_carry_nothing():

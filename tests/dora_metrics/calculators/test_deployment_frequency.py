@@ -1,18 +1,13 @@
 from datetime import UTC, date, datetime
+from functools import partial
 
 import pytest
 
 from dora_metrics.calculators.calculate import metric_values
 from dora_metrics.calculators.facts import Settings
-from tests.dora_metrics.calculators.examples import at, covering, deployment, facts, pull
+from tests.dora_metrics.calculators.examples import GITHUB, PULLS, at, covering, deployment, facts, pull, value_of
 
-GITHUB = Settings(deployments_from="github", default_branch="main")
-LATER = at(400)
-
-
-def frequency(kind, start, *, settings=GITHUB, now=LATER, **changed):
-    values = metric_values(facts(**changed), settings, now=now)
-    return next(v for v in values if (v.metric, v.period_kind, v.period_start) == ("deployment_frequency", kind, start))
+frequency = partial(value_of, "deployment_frequency")
 
 
 def on(*days):
@@ -98,6 +93,19 @@ def test_a_deploy_day_in_the_31_days_to_the_period_s_end_is_medium_at_least():
     assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 29, 23, tzinfo=UTC)),), coverage=span).tier == "low"
 
 
+def test_of_a_running_month_the_31_days_end_today():
+    # Today is 21 January: the 31 days begin on 22 December. The last deploy day is no day of a week whose Sunday is in January.
+    changed = {"coverage": covering(at(-40), at(20, hours=9))}
+    assert frequency("month", date(2026, 1, 1), deployments=on(-10), **changed).tier == "medium"
+    assert frequency("month", date(2026, 1, 1), deployments=on(-11), **changed).tier == "low"
+
+
+def test_five_deploy_days_a_week_are_elite():
+    span = covering(at(-3), at(31))
+    assert frequency("week", date(2026, 1, 5), deployments=on(4, 5, 6, 7, 8), coverage=span).tier == "elite"
+    assert frequency("week", date(2026, 1, 5), deployments=on(4, 5, 6, 7), coverage=span).tier == "high"
+
+
 @pytest.mark.parametrize(
     ("zone", "day"), [("Asia/Kolkata", date(2026, 2, 1)), ("America/Los_Angeles", date(2026, 1, 31)), ("UTC", date(2026, 1, 31))]
 )
@@ -116,8 +124,7 @@ def test_a_week_with_a_daylight_saving_change_has_seven_days():
 
 
 def test_merged_pull_requests_as_deployments_are_flagged():
-    settings = Settings(deployments_from="pulls", default_branch="main")
-    value = frequency("day", date(2026, 1, 1), settings=settings, pull_requests=(pull(1),))
+    value = frequency("day", date(2026, 1, 1), settings=PULLS, pull_requests=(pull(1),))
     assert (value.value, value.quality_flags) == (1, ("proxy_pr_merge",))
 
 

@@ -6,9 +6,7 @@ from hypothesis import strategies as st
 
 from dora_metrics.calculators.deployments import attempts, finished
 from dora_metrics.calculators.facts import Settings, Status
-from tests.dora_metrics.calculators.examples import at, deployment, facts, pull, run
-
-GITHUB, WORKFLOWS, PULLS = (Settings(deployments_from=source, default_branch="main") for source in ("github", "workflows", "pulls"))
+from tests.dora_metrics.calculators.examples import GITHUB, PULLS, RELEASES, WORKFLOWS, at, deployment, facts, pull, release, run
 
 
 def ids(found):
@@ -70,6 +68,43 @@ def test_other_environments_are_not_production(name):
     assert ids(attempts(facts(deployments=(deployment(1, "a", at(0), environment=name),)), GITHUB)) == []
 
 
+def test_what_reads_like_production_is_a_setting():
+    both = facts(deployments=(deployment(1, "a", at(0), environment="shop"), deployment(2, "a", at(0))))
+    assert ids(attempts(both, replace(GITHUB, production="^shop$"))) == [("1",)]
+
+
+@pytest.mark.parametrize("name", ["production", "prod-eu"])
+def test_an_environment_keeps_its_own_name(name):
+    (one,), _ = attempts(facts(deployments=(deployment(1, "a", at(0), environment=name),)), GITHUB)
+    assert one.environment == name
+
+
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        (WORKFLOWS, {"workflow_runs": (run(1),)}),
+        (RELEASES, {"releases": (release(1, "a", at(0)),)}),
+        (PULLS, {"pull_requests": (pull(1),)}),
+    ],
+    ids=["workflow runs", "releases", "pull requests"],
+)
+def test_without_an_environment_of_its_own_an_attempt_is_production(settings, changed):
+    (one,), _ = attempts(facts(**changed), settings)
+    assert one.environment == "production"
+    assert attempts(facts(**changed), settings, environment="staging")[0] == []
+
+
+def test_one_that_finished_before_it_started_has_started_at_its_finish_and_is_marked():
+    early = replace(deployment(1, "a", at(1)), statuses=(Status("success", at(0)),))
+    (one,), _ = attempts(facts(deployments=(early,)), GITHUB)
+    assert (one.started_at, one.finished_at, one.has_skew) == (at(0), at(0), True)
+
+
+def test_one_that_finished_when_it_started_is_not_marked():
+    (one,), _ = attempts(facts(deployments=(deployment(1, "a", at(1)),)), GITHUB)
+    assert (one.started_at, one.finished_at, one.has_skew) == (at(1), at(1), False)
+
+
 def test_another_environment_goes_by_its_exact_name():
     both = facts(deployments=(deployment(1, "a", at(0), environment="staging"), deployment(2, "a", at(0), environment="Staging")))
     assert ids(attempts(both, GITHUB, environment="staging")) == [("1",)]
@@ -99,6 +134,37 @@ def test_a_run_matches_by_its_path_as_well():
     assert ids(attempts(facts(workflow_runs=(run(1, name="CD", path=".github/workflows/deploy.yml"),)), WORKFLOWS)) == [("1.1",)]
 
 
+def test_which_runs_deploy_is_a_setting():
+    both = facts(workflow_runs=(run(1), run(2, name="Ship it")))
+    assert ids(attempts(both, replace(WORKFLOWS, workflow="^Ship"))) == [("2.1",)]
+
+
+def test_while_the_default_branch_is_unknown_every_branch_counts():
+    changed = facts(workflow_runs=(run(1, branch="topic"),), pull_requests=(pull(2, base_branch="topic"),))
+    assert ids(attempts(changed, replace(WORKFLOWS, default_branch=""))) == [("1.1",)]
+    assert ids(attempts(changed, replace(PULLS, default_branch=""))) == [("2",)]
+
+
+def test_a_second_attempt_of_a_run_within_the_hour_is_a_retry():
+    runs = run(1, conclusion="failure"), run(1, attempt=2, updated_at=at(0, minutes=50))
+    assert ids(attempts(facts(workflow_runs=runs), WORKFLOWS)) == [("1.1", "1.2")]
+
+
+def test_a_published_release_is_a_success_of_its_tag_s_commit_at_its_publication():
+    (one,), _ = attempts(facts(releases=(release(1, "a", at(2)),)), RELEASES)
+    assert (one.ids, one.sha, one.started_at, one.finished_at, one.is_success) == (("1",), "a", at(2), at(2), True)
+
+
+@pytest.mark.parametrize("changed", [{"is_draft": True}, {"published_at": None}, {"is_prerelease": True}], ids=["draft", "unpublished", "prerelease"])
+def test_drafts_and_prereleases_are_no_deployments(changed):
+    assert attempts(facts(releases=(replace(release(1, "a", at(2)), **changed),)), RELEASES)[0] == []
+
+
+def test_prereleases_are_deployments_if_asked_for_but_no_drafts():
+    both = (release(1, "a", at(2), is_prerelease=True), release(2, "b", at(2), is_prerelease=True, is_draft=True))
+    assert ids(attempts(facts(releases=both), replace(RELEASES, prereleases=True))) == [("1",)]
+
+
 def test_each_attempt_of_a_run_is_one():
     runs = (run(1, sha="a"), run(1, attempt=2, sha="a", updated_at=at(2)))
     assert ids(attempts(facts(workflow_runs=runs), WORKFLOWS)) == [("1.1",), ("1.2",)]
@@ -116,10 +182,21 @@ def test_pull_requests_stand_for_deployments_only_on_the_default_branch():
 
 def test_auto_takes_one_source_and_never_sums():
     auto = Settings(default_branch="main")
-    one_each = facts(deployments=(deployment(1, "a", at(0)),), workflow_runs=(run(2),), pull_requests=(pull(3),))
+    one_each = facts(deployments=(deployment(1, "a", at(0)),), releases=(release(4, "a", at(0)),), workflow_runs=(run(2),), pull_requests=(pull(3),))
     assert (ids(attempts(one_each, auto)), attempts(one_each, auto)[1]) == ([("1",)], "github")
-    assert attempts(replace(one_each, deployments=()), auto)[1] == "workflows"
-    assert attempts(replace(one_each, deployments=(), workflow_runs=()), auto)[1] == "pulls"
+    assert attempts(replace(one_each, deployments=()), auto)[1] == "releases"
+    assert attempts(replace(one_each, deployments=(), releases=()), auto)[1] == "workflows"
+    assert attempts(replace(one_each, deployments=(), releases=(), workflow_runs=()), auto)[1] == "pulls"
+
+
+def test_auto_without_any_finished_attempt_waits_for_github_s():
+    assert attempts(facts(), Settings()) == ([], "github")
+
+
+def test_auto_chooses_by_production_for_every_environment():
+    staged = deployment(1, "a", at(0), environment="staging")
+    both = facts(deployments=(staged,), workflow_runs=(run(2),))
+    assert attempts(both, Settings(), environment="staging") == ([], "workflows")
 
 
 def test_auto_passes_over_a_source_without_a_finished_production_attempt():

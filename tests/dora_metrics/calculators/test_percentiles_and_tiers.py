@@ -1,7 +1,7 @@
 import pytest
 
-from dora_metrics.calculators.percentiles import percentile
-from dora_metrics.calculators.tiers import ONE_DAY_SECONDS, frequency_tier, lead_time_tier
+from dora_metrics.calculators.percentiles import mean, percentile
+from dora_metrics.calculators.tiers import ONE_DAY_SECONDS, ONE_HOUR_SECONDS, fail_rate_tier, frequency_tier, lead_time_tier, recovery_tier
 
 
 @pytest.mark.parametrize(
@@ -34,5 +34,30 @@ def test_the_bounds_of_lead_time_belong_to_the_slower_tier(days, tier):
     assert lead_time_tier(days * ONE_DAY_SECONDS) == tier
 
 
-def test_an_unknown_lead_time_has_no_tier():
-    assert lead_time_tier(None) is None
+@pytest.mark.parametrize(
+    ("hours", "tier"), [(0, "elite"), (0.999, "elite"), (1, "high"), (23.99, "high"), (24, "medium"), (167.9, "medium"), (168, "low")]
+)
+def test_the_bounds_of_recovery_belong_to_the_slower_tier(hours, tier):
+    assert recovery_tier(hours * ONE_HOUR_SECONDS) == tier
+
+
+@pytest.mark.parametrize(
+    ("failed", "tier"), [(0, "elite"), (5, "elite"), (5.1, "high"), (10, "high"), (10.1, "medium"), (15, "medium"), (15.1, "low"), (100, "low")]
+)
+def test_the_bounds_of_the_fail_rate_belong_to_the_better_tier(failed, tier):
+    assert fail_rate_tier(failed / 100) == tier
+
+
+@pytest.mark.parametrize("tier_of", [lead_time_tier, recovery_tier, fail_rate_tier])
+def test_an_unknown_value_has_no_tier(tier_of):
+    assert tier_of(None) is None
+
+
+@pytest.mark.parametrize(("values", "expected"), [([], None), ([7], 7), ([1, 2, 6], 3)])
+def test_a_mean_is_the_sum_by_the_number(values, expected):
+    assert mean(values) == expected
+
+
+def test_a_mean_is_the_same_for_any_order():
+    values = [1e16, 1.0, -1e16, 0.1]
+    assert mean(values) == mean(values[::-1]) == mean(sorted(values)) == 1.1 / 4

@@ -1,0 +1,74 @@
+"""Which commit a shortened sha names, and which commit descends from which."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dora_metrics.calculators.history import History, Shas
+from tests.dora_metrics.calculators.examples import line
+
+FIRST, SECOND = "ab12345" + 33 * "0", "ab12345f" + 32 * "0"
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        (FIRST, FIRST),
+        (FIRST[:8], FIRST),
+        (SECOND[:8], SECOND),
+        (FIRST[:7], ""),  # both begin so
+        ("cd67890", "cd67890a"),
+        ("cd6789", ""),  # six digits
+        ("0" * 40, ""),
+        ("", ""),
+        (FIRST + "0", ""),
+    ],
+)
+def test_a_beginning_names_the_one_commit_that_has_it(text, named):
+    assert Shas({FIRST: ()}, [SECOND, "", FIRST], {"cd67890a"}).named(text) == named
+
+
+def test_a_whole_sha_is_meant_even_if_another_begins_with_it():
+    assert Shas([FIRST[:10], FIRST]).named(FIRST[:10]) == FIRST[:10]
+
+
+@pytest.mark.parametrize(
+    ("ancestor", "descendant", "expected"),
+    [("a", "c", True), ("a", "b", True), ("c", "a", False), ("b", "b", False), ("a", "gone", False), ("gone", "a", False), ("root", "a", False)],
+)
+def test_a_true_ancestor_is_another_commit_from_which_one_descends(ancestor, descendant, expected):
+    parents = line("a", "b", "c") | {"a": ("root",)}  # the root itself was not collected
+    assert History(parents).is_true_ancestor(ancestor, descendant) is expected
+
+
+def test_the_second_parent_of_a_merge_is_an_ancestor():
+    history = History({"a": (), "b": ("a",), "c": ("a",), "m": ("b", "c")})
+    assert history.is_true_ancestor("c", "m")
+    assert not history.is_true_ancestor("c", "b")
+
+
+def test_a_generation_is_one_more_than_the_highest_parent_s():
+    assert History({"a": (), "b": ("a",), "c": ("gone",), "m": ("a", "b", "c")}).generations == {"a": 1, "b": 2, "c": 1, "m": 3}
+
+
+def test_a_long_line_is_no_deep_recursion():
+    shas = [str(number) for number in range(20_000)]
+    assert History(line(*shas)).is_true_ancestor("0", "19999")
+
+
+def reached(sha, parents):
+    return {sha}.union(*(reached(parent, parents) for parent in parents.get(sha, ())))
+
+
+@st.composite
+def graphs(draw):
+    size = draw(st.integers(1, 8))
+    return {str(n): tuple(str(p) for p in draw(st.sets(st.integers(-1, n - 1), max_size=2))) if n else () for n in range(size)}
+
+
+@given(graphs(), st.integers(0, 7), st.integers(0, 7))
+def test_the_short_way_agrees_with_a_full_walk(parents, first, second):
+    ancestor, descendant = str(first), str(second)
+    are_known = ancestor in parents and descendant in parents
+    expected = are_known and ancestor != descendant and ancestor in reached(descendant, parents)
+    assert History(parents).is_true_ancestor(ancestor, descendant) is expected
