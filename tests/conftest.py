@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
+import hypothesis
 import pytest
 from django.conf import settings
 
@@ -17,6 +18,9 @@ from dora_metrics.models import Service
 from etl_tasks.models import Source
 
 pytest.register_assert_rewrite("tests.tables")
+# A slow machine is no failure.
+hypothesis.settings.register_profile("patient", deadline=None)
+hypothesis.settings.load_profile("patient")
 SERVERS = {"DATABASE_URL": "MariaDB or MySQL", "CELERY_BROKER_URL": "Redis", "CASSANDRA_CONTACT_POINTS": "Cassandra"}
 missing = [name for variable, name in SERVERS.items() if not os.environ.get(variable)]
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)

@@ -166,7 +166,7 @@ def told(metric: str) -> tuple[dict, dict]:
 
 
 def shown(row: DORAMetric) -> dict:
-    names = ("value", "n", "numerator", "denominator", "p50", "tier", "quality_flags", "details")
+    names = ("value", "n", "numerator", "denominator", "p50", "p75", "p90", "tier", "quality_flags", "details")
     return {name: getattr(row, name) for name in names}
 
 

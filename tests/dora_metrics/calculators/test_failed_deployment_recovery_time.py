@@ -44,12 +44,15 @@ def fallen(number, sha="x", days=1.0, **more):
 
 
 def test_a_failed_attempt_recovers_with_the_next_success():
-    assert recovered(deployments=(fallen(1), fallen(2, "y", 2), deployment(3, "z", at(3)))) == {"1": (at(3), "status"), "2": (at(3), "status")}
+    assert recovered(deployments=(fallen(1), fallen(2, "y", 2), deployment(3, "z", at(3)))) == {
+        "1": (at(3), "deployment 3"),
+        "2": (at(3), "deployment 3"),
+    }
 
 
 def test_the_next_success_is_one_in_the_very_same_environment():
     three = (fallen(1, environment="prod-eu"), deployment(2, "y", at(2), environment="prod-us"), deployment(3, "z", at(3), environment="prod-eu"))
-    assert recovered(deployments=three) == {"1": (at(3), "status")}
+    assert recovered(deployments=three) == {"1": (at(3), "deployment 3")}
 
 
 def test_a_success_before_it_is_no_recovery():
@@ -57,7 +60,7 @@ def test_a_success_before_it_is_no_recovery():
 
 
 def test_a_success_of_the_same_instant_with_a_higher_id_is_the_next():
-    assert recovered(deployments=(fallen(1), deployment(2, "y", at(1)))) == {"1": (at(1), "status")}
+    assert recovered(deployments=(fallen(1), deployment(2, "y", at(1)))) == {"1": (at(1), "deployment 2")}
     assert recovered(deployments=(deployment(1, "y", at(1)), fallen(2))) == {"2": None}
 
 
@@ -77,11 +80,11 @@ def test_a_reopened_incident_is_open_until_it_is_closed_again():
 
 
 def test_one_that_was_reverted_recovers_when_the_revert_was_deployed():
-    assert recovered(**one_a_day("a", "m1", "b", "m3", pull_requests=(change(1), revert(3, 1)))) == {"1": (at(3), "pull request 3")}
+    assert recovered(**one_a_day("a", "m1", "b", "m3", pull_requests=(change(1), revert(3, 1)))) == {"1": (at(3), "deployment 3")}
 
 
 def test_one_with_a_hotfix_recovers_when_that_was_deployed():
-    assert recovered(**one_a_day("a", "b", "c", "m3", pull_requests=(hotfix(3, links=links(deployment="1")),))) == {"1": (at(3), "pull request 3")}
+    assert recovered(**one_a_day("a", "b", "c", "m3", pull_requests=(hotfix(3, links=links(deployment="1")),))) == {"1": (at(3), "deployment 3")}
 
 
 def test_one_that_was_rolled_back_recovers_with_the_rollback():
@@ -94,7 +97,7 @@ def test_the_next_success_recovers_only_what_failed_by_its_state():
 
 @pytest.mark.parametrize(
     ("ended", "expected"),
-    [(at(1.5), (at(1.5), "issue 100")), (at(3.5), (at(3), "pull request 3")), (None, (at(3), "pull request 3"))],
+    [(at(1.5), (at(1.5), "issue 100")), (at(3.5), (at(3), "deployment 3")), (None, (at(3), "deployment 3"))],
     ids=["the incident ended first", "the revert came first", "the incident is open"],
 )
 def test_the_earliest_recovery_counts(ended, expected):
@@ -104,7 +107,7 @@ def test_the_earliest_recovery_counts(ended, expected):
 
 def test_a_failed_attempt_with_an_open_incident_recovers_with_the_next_success():
     open_still = issue(100, at(1.1), links=links(deployment="1"))
-    assert recovered(deployments=(fallen(1), deployment(2, "y", at(2))), issues=(open_still,)) == {"1": (at(2), "status")}
+    assert recovered(deployments=(fallen(1), deployment(2, "y", at(2))), issues=(open_still,)) == {"1": (at(2), "deployment 2")}
 
 
 def test_it_never_recovers_before_its_finish():
