@@ -16,6 +16,7 @@ from dora_metrics.calculators.calculate import values_of
 from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.derive import Row, assessed, attempt_row, delivery_row, incident_row, metric_row
 from dora_metrics.models import Attempt, Change, Delivery, DORAMetric, Incident, MetricRevision, Service
+from dora_metrics.upserting import upsert
 
 logger = logging.getLogger(__name__)
 
@@ -106,15 +107,23 @@ def _bring_in_line(table: Table, service: Service, rows: Iterable[Row], *, only:
     for start in range(0, len(gone), ROWS_A_QUERY):
         manager.filter(pk__in=list(gone)[start : start + ROWS_A_QUERY]).delete()
     different = sorted(key for key in wanted if key not in equal)
-    manager.bulk_create(
-        [table.model(service=service, **origin, **wanted[key]) for key in different],
+    _write(table, [{"service_id": service.pk, **origin, **wanted[key]} for key in different])
+    return [*gone.values(), *different]
+
+
+def _write(table: Table, rows: list[Row]) -> None:
+    if table is not METRICS:
+        upsert(table.model, rows, unique=table.unique, kept=("service_id", *table.key))
+        return
+    updated = [field.name for field in DORAMetric._meta.concrete_fields if not field.primary_key and field.name not in table.unique]
+    DORAMetric.objects.bulk_create(
+        [DORAMetric(**row) for row in rows],
         batch_size=ROWS_A_QUERY,
         update_conflicts=True,
-        update_fields=[*(name for name in columns if name not in table.key), *origin],
+        update_fields=updated,
         # MySQL finds the conflicting key by itself and refuses to be told; SQLite must be told.
         unique_fields=None if connection.vendor == "mysql" else table.unique,
     )
-    return [*gone.values(), *different]
 
 
 def _key(row: Mapping[str, Any], key: tuple[str, ...]) -> tuple[Any, ...]:
