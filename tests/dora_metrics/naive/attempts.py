@@ -108,7 +108,8 @@ def _workflows(facts: Facts, settings: Settings) -> list[Attempt]:
 
 
 def _pull(pull: PullRequest) -> Attempt:
-    return Attempt((str(pull.number),), PRODUCTION, pull.merge_sha, pull.merged_at, pull.merged_at, is_success=True, pull_request=pull.number)
+    sha = pull.merge_sha or pull.head_sha
+    return Attempt((str(pull.number),), PRODUCTION, sha, pull.merged_at, pull.merged_at, is_success=True, pull_request=pull.number)
 
 
 def merge_retries(attempts: Sequence[Attempt]) -> list[Attempt]:

@@ -45,7 +45,7 @@ class World:
 
     @property
     def history(self) -> dict[str, tuple[str, ...]]:
-        """Merged pull requests carry themselves and need no commits: collected or not, those change nothing there."""
+        """What carries by descent: nothing where merged pull requests carry themselves, with commits collected or not."""
         return {} if self.source == "pulls" else dict(self.facts.parents)
 
 
@@ -102,10 +102,6 @@ def _carrier_by_time(world: World, pull: PullRequest) -> Attempt | None:
     return None
 
 
-def _carrier_of_commit(world: World, sha: str) -> Attempt | None:
-    return _carrier(world, {sha}, sha)
-
-
 def _carrier(world: World, shas: set[str], anchor: str) -> Attempt | None:
     """The first success that has one of `shas` or descends from `anchor`; none, once that was part of the first known one's history."""
     history = world.history
@@ -124,35 +120,29 @@ def _carrier(world: World, shas: set[str], anchor: str) -> Attempt | None:
 # Shas
 
 
-def _commits_named(world: World, prefix: str) -> list[str]:
-    """Every commit that anything tells of and that `prefix` fits."""
-    if len(prefix) < 7:
-        return []
-    known = set(world.history) | {attempt.sha for attempt in world.attempts} | _deployed_shas(world)
+def _commit_named(world: World, prefix: str) -> str:
+    """The one commit that the start of a sha fits; empty if it fits several or none, or is shorter than 7 digits."""
+    known = set(world.facts.parents) | {attempt.sha for attempt in world.attempts}
     for pull in world.facts.pull_requests:
         known |= {pull.merge_sha, pull.head_sha, *pull.commit_shas}
-    return [sha for sha in known if sha.startswith(prefix)]
+    return _only_one(known, prefix)
 
 
-def _carrier_of_sha(world: World, prefix: str) -> Attempt | None:
-    """What a root cause was first carried by."""
-    named = _commits_named(world, prefix)
-    if len(named) != 1:
-        return None
-    sha = named[0]
+def _only_one(shas: set[str], prefix: str) -> str:
+    fitting = [sha for sha in shas if sha.startswith(prefix)]
+    return fitting[0] if len(prefix) >= 7 and len(fitting) == 1 else ""
+
+
+def _carrier_of_commit(world: World, sha: str) -> Attempt | None:
+    """What first carried it; pull requests stand for a commit that neither git nor a deployment has."""
     if sha in world.history or any(attempt.sha == sha for attempt in world.attempts):
-        return _carrier_of_commit(world, sha)
-    pulls = sorted(world.facts.pull_requests, key=lambda pull: pull.number)
-    for pull in pulls:
-        if pull.merge_sha == sha:
-            return world.carriers[pull.number]
-    for pull in pulls:
-        if pull.head_sha == sha:
-            return world.carriers[pull.number]
-    for pull in pulls:
-        if sha in pull.commit_shas:
-            return world.carriers[pull.number]
-    return None
+        return _carrier(world, {sha}, sha)
+    carriers = []
+    for pull in world.facts.pull_requests:
+        carrier = world.carriers[pull.number]
+        if carrier is not None and sha in (pull.merge_sha, pull.head_sha, *pull.commit_shas):
+            carriers.append(carrier)
+    return min(carriers, key=order) if carriers else None
 
 
 # Reverts
@@ -172,17 +162,13 @@ def target_of(world: World, pull: PullRequest) -> Target | None:
     if signs.pull is not None:
         if signs.pull_repository and not is_own(world, signs.pull_repository):
             return None
-        return _merged_earlier(world, signs.pull, pull)
+        return _merged_earlier(world, [signs.pull], pull)
     if signs.branch is not None:
-        return _merged_earlier(world, signs.branch, pull)
+        return _merged_earlier(world, [signs.branch], pull)
     if signs.sha:
-        named = _commits_named(world, signs.sha)
-        if len(named) != 1:
-            return Target()
-        for other in sorted(world.facts.pull_requests, key=lambda other: other.number):
-            if other.merge_sha == named[0]:
-                return _merged_earlier(world, other.number, pull)
-        return Target(commit=named[0])
+        named = _commit_named(world, signs.sha)
+        same = [other.number for other in world.facts.pull_requests if named and other.merge_sha == named]
+        return _merged_earlier(world, same, pull) if same else Target(commit=named)
     if signs.has_title:
         return Target()
     return None
@@ -192,10 +178,11 @@ def is_own(world: World, repository: str) -> bool:
     return repository.lower() in {name.lower() for name in world.facts.repositories}
 
 
-def _merged_earlier(world: World, number: int, revert: PullRequest) -> Target:
-    for pull in world.facts.pull_requests:
-        if pull.number == number and pull.merged_at < revert.merged_at:
-            return Target(pull=number)
+def _merged_earlier(world: World, numbers: list[int], revert: PullRequest) -> Target:
+    """Of several the first; unknown where all were merged after the revert."""
+    for pull in sorted(world.facts.pull_requests, key=lambda pull: (pull.merged_at, pull.number)):
+        if pull.number in numbers and (pull.merged_at, pull.number) < (revert.merged_at, revert.number):
+            return Target(pull=pull.number)
     return Target()
 
 
@@ -272,7 +259,8 @@ def explicit_link(world: World, links: Links, start: datetime) -> tuple[bool, At
             by_then = [attempt for attempt in candidates if attempt.finished_at <= start]
             return True, by_then[-1] if by_then else candidates[0] if candidates else None
     for sha in links.root_causes:
-        attempt = _carrier_of_sha(world, sha)
+        named = _commit_named(world, sha)
+        attempt = _carrier_of_commit(world, named) if named else None
         if attempt:
             return True, attempt
     for number in links.caused_by:
@@ -282,31 +270,23 @@ def explicit_link(world: World, links: Links, start: datetime) -> tuple[bool, At
     return False, None
 
 
-def _records(world: World) -> list[tuple[str, str]]:
-    """Id and sha of all that the source tells of as deployments, whether they are attempts or not."""
-    facts = world.facts
-    if world.source == "github":
-        return [(deployment.id, deployment.sha) for deployment in facts.deployments]
-    if world.source == "releases":
-        return [(release.id, release.sha) for release in facts.releases]
-    if world.source == "workflows":
-        pattern = world.settings.workflow
-        return [(run.id, run.sha) for run in facts.workflow_runs if re.search(pattern, run.name) or re.search(pattern, run.path)]
-    return [(str(pull.number), pull.merge_sha) for pull in facts.pull_requests]
-
-
-def _deployed_shas(world: World) -> set[str]:
-    return {sha for _, sha in _records(world)}
+def _known_ids(world: World) -> set[str]:
+    """Of all that the source tells of as deployments, whether they are attempts or not."""
+    facts, pattern = world.facts, world.settings.workflow
+    return {
+        "github": {deployment.id for deployment in facts.deployments},
+        "releases": {release.id for release in facts.releases},
+        "workflows": {run.id for run in facts.workflow_runs if re.search(pattern, run.name) or re.search(pattern, run.path)},
+        "pulls": {str(pull.number) for pull in facts.pull_requests},
+    }.get(world.source, set())
 
 
 def _named_deployments(world: World, name: str) -> tuple[bool, list[Attempt]]:
     """Whether a deployment is known by that id or sha, and the attempts of this environment that are."""
-    if any(name == number for number, _ in _records(world)):
+    if name in _known_ids(world):
         return True, [attempt for attempt in world.attempts if name in [number.split(".")[0] for number in attempt.ids]]
-    named = _commits_named(world, name)
-    if len(named) != 1 or named[0] not in _deployed_shas(world):
-        return False, []
-    return True, [attempt for attempt in world.attempts if attempt.sha == named[0]]
+    sha = _only_one({deployment.sha for deployment in world.facts.deployments} | {attempt.sha for attempt in world.attempts}, name)
+    return bool(sha), [attempt for attempt in world.attempts if sha and attempt.sha == sha]
 
 
 def time_link(world: World, start: datetime) -> Attempt | None:
@@ -343,7 +323,7 @@ def rolled_back_by(world: World, success: Attempt) -> list[Attempt]:
     last = before[-1:] + [other for other in before if other.is_success][-1:]
     found = []
     for other in last:
-        is_older = other.sha != success.sha and descends(world.history, other.sha, success.sha)
+        is_older = other.sha != success.sha and descends(dict(world.facts.parents), other.sha, success.sha)
         if is_older and success.started_at >= other.finished_at and other not in found:
             found.append(other)
     return found

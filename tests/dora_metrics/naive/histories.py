@@ -197,9 +197,9 @@ class _History:
             self.parents[merge_sha] = (tip, commits[-1])
         if base == "main":
             self.heads.append((merged_at, merge_sha))
-        named_sha = merge_sha if self._chance(0.94) else rng.choice(("", self._sha()))
+        named_sha = merge_sha if self._chance(0.93) else rng.choice(("", self._sha()))
         author, is_bot = rng.choices(
-            (("ada", False), ("bob", False), ("dependabot", True), ("renovate[bot]", False), ("helper", False)), (40, 40, 8, 6, 6)
+            (("ada", False), ("bob", False), ("", False), ("dependabot", True), ("renovate[bot]", False), ("helper", False)), (40, 38, 2, 8, 6, 6)
         )[0]
         pull = {
             "number": number,
@@ -211,7 +211,7 @@ class _History:
             "created_at": created_at,
             "merged_at": merged_at,
             "closed_at": merged_at if self._chance(0.97) else None,
-            "commit_shas": commits,
+            "commit_shas": (*self.pulls[-1]["commit_shas"], *commits) if self.pulls and self._chance(0.05) else commits,  # stacked
             "authored_at": tuple(self._authored_at(created_at, merged_at) for _ in commits) if self._chance(0.95) else (),
             "reviews": tuple(self._review(author, created_at, merged_at) for _ in range(rng.choice((0, 1, 1, 2, 4)))),
             "draft_events": self._draft_events(created_at, merged_at) if self._chance(0.25) else (),
@@ -236,7 +236,7 @@ class _History:
 
     def _review(self, author: str, created_at: datetime, merged_at: datetime) -> Review:
         login, is_bot = self.rng.choice(
-            (("ada", False), ("bob", False), ("cyd", False), (author, False), ("copilot", True), ("ci[bot]", False), ("helper", False))
+            (("ada", False), ("bob", False), ("cyd", False), (author, False), ("", False), ("copilot", True), ("ci[bot]", False), ("helper", False))
         )
         return Review(login, is_bot, self._snap(created_at + (merged_at - created_at) * self.rng.uniform(-0.2, 1.2)))
 
@@ -253,7 +253,7 @@ class _History:
         reverts = [pull for pull in self.pulls if pull.get("revert_signs")]
         target = rng.choice(reverts[-3:] if reverts and self._chance(0.5) else self.pulls[-4:])
         kind = rng.choices(("button", "branch", "sha", "title", "foreign", "unknown", "all"), (25, 20, 25, 8, 6, 6, 10))[0]
-        sha = rng.choices((target["merge_sha"], rng.choice(target["commit_shas"]), self.heads[-2][1], self._sha()), (75, 8, 12, 5))[0]
+        sha = rng.choices((target["merge_sha"], rng.choice(target["commit_shas"]), self.heads[-2:][0][1], self._sha()), (75, 8, 12, 5))[0]
         if kind == "button":
             return {"revert_signs": RevertSigns(pull=target["number"], pull_repository=rng.choice(("", OWN, OWN.upper(), FORMER)), has_title=True)}
         if kind == "branch":

@@ -138,10 +138,9 @@ def _frequency_tier(world: World, part: Part, per_week: float | None) -> str | N
         return "elite"
     if per_week >= 1:
         return "high"
-    last = min(part.end - timedelta(days=1), part.today)
+    last = part.days[-1]
     for success in world.successes:
-        day = part.date_of(success.finished_at)
-        if last - timedelta(days=30) <= day <= last and part.first_collected <= day <= part.last_collected:
+        if last - timedelta(days=30) <= part.date_of(success.finished_at) <= last:
             return "medium"
     return "low"
 
