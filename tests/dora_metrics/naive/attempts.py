@@ -1,0 +1,134 @@
+"""Deployments, read a second time from docs/metrics.md ("Deployment"): slow and plain."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import timedelta
+
+from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, PullRequest, Settings
+
+SOURCES = ("github", "releases", "workflows", "pulls")
+PRODUCTION = "production"
+
+
+def order(attempt: Attempt) -> tuple[object, list[int]]:
+    """Earlier, later, next, latest: by finish, then by id, compared as numbers."""
+    return attempt.finished_at, [int(part) for part in attempt.ids[-1].split(".")]
+
+
+def is_later(one: Attempt, other: Attempt) -> bool:
+    return order(one) > order(other)
+
+
+def source_of(facts: Facts, settings: Settings) -> str:
+    """The source that counts; empty if `auto` finds none."""
+    if settings.deployments_from != "auto":
+        return settings.deployments_from
+    for source in SOURCES:
+        if attempts_in(facts, settings, source, PRODUCTION):
+            return source
+    return ""
+
+
+def attempts_in(facts: Facts, settings: Settings, source: str, environment: str) -> list[Attempt]:
+    """The attempts of `environment`, by finish; retries are merged."""
+    if source == "github":
+        found = []
+        for deployment in facts.deployments:
+            attempt = _github(deployment, facts)
+            if environment == PRODUCTION:
+                is_here = re.search(settings.production, deployment.environment) is not None
+            else:
+                is_here = deployment.environment == environment
+            if attempt is not None and is_here:
+                found.append(attempt)
+    elif environment != PRODUCTION:
+        found = []  # what has no environment counts as production
+    elif source == "releases":
+        found = _releases(facts, settings)
+    elif source == "workflows":
+        found = _workflows(facts, settings)
+    elif source == "pulls":
+        found = [_pull(pull) for pull in facts.pull_requests if pull.base_branch == settings.default_branch]
+    else:
+        found = []
+    return merge_retries([_unskewed(attempt) for attempt in found])
+
+
+def _unskewed(attempt: Attempt) -> Attempt:
+    if attempt.finished_at < attempt.started_at:
+        return replace(attempt, started_at=attempt.finished_at, has_skew=True)
+    return attempt
+
+
+def _github(deployment: GithubDeployment, facts: Facts) -> Attempt | None:
+    """None: not finished, or cancelled."""
+    successes = [status.created_at for status in deployment.statuses if status.state == "success"]
+    if successes:
+        is_success, finished_at = True, min(successes)
+    else:
+        failures = [status for status in deployment.statuses if status.state in ("failure", "error")]
+        if not failures:
+            return None
+        is_success, finished_at = False, max(status.created_at for status in failures)
+        for status in deployment.statuses:
+            if status.state in ("pending", "queued", "waiting", "in_progress") and status.created_at > finished_at:
+                return None
+        last = [status for status in failures if status.created_at == finished_at][-1]
+        named = re.search(r"/actions/runs/(\d+)", last.log_url)
+        for run in facts.workflow_runs:
+            if named and run.id == named.group(1) and run.conclusion == "cancelled":
+                return None
+    return Attempt((deployment.id,), deployment.environment, deployment.sha, deployment.created_at, finished_at, is_success)
+
+
+def _releases(facts: Facts, settings: Settings) -> list[Attempt]:
+    found = []
+    for release in facts.releases:
+        if release.is_draft or release.published_at is None:
+            continue
+        if release.is_prerelease and not settings.prereleases:
+            continue
+        found.append(Attempt((release.id,), PRODUCTION, release.sha, release.published_at, release.published_at, is_success=True))
+    return found
+
+
+def _workflows(facts: Facts, settings: Settings) -> list[Attempt]:
+    found = []
+    for run in facts.workflow_runs:
+        if not (re.search(settings.workflow, run.name) or re.search(settings.workflow, run.path)):
+            continue
+        if run.branch != settings.default_branch or run.event in ("pull_request", "pull_request_target"):
+            continue
+        if run.conclusion not in ("success", "failure", "timed_out"):
+            continue
+        is_success = run.conclusion == "success"
+        found.append(Attempt((f"{run.id}.{run.attempt}",), PRODUCTION, run.sha, run.started_at, run.updated_at, is_success))
+    return found
+
+
+def _pull(pull: PullRequest) -> Attempt:
+    sha = pull.merge_sha or pull.head_sha
+    return Attempt((str(pull.number),), PRODUCTION, sha, pull.merged_at, pull.merged_at, is_success=True, pull_request=pull.number)
+
+
+def merge_retries(attempts: Sequence[Attempt]) -> list[Attempt]:
+    """Without each failed attempt whose next one in the very same environment repeats its commit within the hour."""
+    in_order = sorted(attempts, key=order)
+    merged: list[Attempt] = []
+    waiting: dict[str, tuple[str, ...]] = {}  # ids of the failed ones before, by environment
+    for index, attempt in enumerate(in_order):
+        ids = waiting.pop(attempt.environment, ()) + attempt.ids
+        later = [other for other in in_order[index + 1 :] if other.environment == attempt.environment]
+        if not attempt.is_success and later and _is_retry(attempt, later[0]):
+            waiting[attempt.environment] = ids
+        else:
+            merged.append(replace(attempt, ids=ids))
+    return merged
+
+
+def _is_retry(failed: Attempt, following: Attempt) -> bool:
+    """An unknown commit is not the same as another unknown one."""
+    if not failed.sha or failed.sha != following.sha:
+        return False
+    return following.finished_at - failed.finished_at <= timedelta(minutes=60)

@@ -1,0 +1,372 @@
+"""What carries what, what was reverted, which deployment an incident came from: a second time from docs/metrics.md, slow and plain."""
+
+import re
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from dora_metrics.calculators.facts import Attempt, Facts, Issue, Links, PullRequest, Settings
+from tests.dora_metrics.naive.attempts import PRODUCTION, attempts_in, is_later, order, source_of
+
+
+@dataclass(frozen=True)
+class Incident:
+    """`kind` is explicit, revert, time or, without a deployment, empty."""
+
+    number: int
+    start: datetime
+    end: datetime | None
+    has_skew: bool
+    kind: str
+    attempt: Attempt | None
+
+
+@dataclass
+class World:
+    """One service in one environment. The later lists are filled by `world_of`, each from those above it."""
+
+    facts: Facts
+    settings: Settings
+    environment: str
+    source: str
+    attempts: list[Attempt]
+    carriers: dict[int, Attempt | None] = field(default_factory=dict)  # of pull requests, by number
+    incidents: list[Incident] = field(default_factory=list)
+    counting: dict[int, Attempt | None] = field(default_factory=dict)  # reverts that count: what carried what they revert
+    hotfixes: dict[int, Attempt | None] = field(default_factory=dict)  # what they are linked to
+    rollbacks: list[tuple[Attempt, list[Attempt]]] = field(default_factory=list)  # a success and what it rolled back
+
+    @property
+    def successes(self) -> list[Attempt]:
+        return [attempt for attempt in self.attempts if attempt.is_success]
+
+    @property
+    def is_by_time(self) -> bool:
+        return self.source != "pulls" and not any(attempt.sha for attempt in self.attempts)
+
+    @property
+    def history(self) -> dict[str, tuple[str, ...]]:
+        """What carries by descent: nothing where merged pull requests carry themselves, with commits collected or not."""
+        return {} if self.source == "pulls" else dict(self.facts.parents)
+
+
+def world_of(facts: Facts, settings: Settings, environment: str) -> World:
+    source = source_of(facts, settings)
+    world = World(facts, settings, environment, source, attempts_in(facts, settings, source, environment))
+    for pull in facts.pull_requests:
+        world.carriers[pull.number] = _carrier_of_pull(world, pull)
+    world.incidents = [_incident(world, issue) for issue in sorted(facts.issues, key=lambda issue: issue.number) if _is_incident(world, issue)]
+    for pull in facts.pull_requests:
+        if is_counting_revert(world, pull):
+            world.counting[pull.number] = carrier_of_target(world, pull)
+        if is_hotfix(world, pull):
+            world.hotfixes[pull.number] = hotfix_link(world, pull)
+    world.rollbacks = [(success, rolled_back_by(world, success)) for success in world.successes]
+    return world
+
+
+# Carried
+
+
+def descends(history: dict[str, tuple[str, ...]], young: str, old: str) -> bool:
+    """Whether `young` is `old` or has it among its ancestors; not where git lacks one of them."""
+    if young not in history or old not in history:
+        return False
+    seen, left = set(), [young]
+    while left:
+        sha = left.pop()
+        if sha == old:
+            return True
+        if sha not in seen:
+            seen.add(sha)
+            left.extend(history.get(sha, ()))
+    return False
+
+
+def _carrier_of_pull(world: World, pull: PullRequest) -> Attempt | None:
+    if world.source == "pulls":
+        for success in world.successes:
+            if success.pull_request == pull.number:
+                return success
+        return None
+    if world.is_by_time:
+        return _carrier_by_time(world, pull)
+    return _carrier(world, {pull.merge_sha, pull.head_sha}, pull.merge_sha if pull.merge_sha in world.history else pull.head_sha)
+
+
+def _carrier_by_time(world: World, pull: PullRequest) -> Attempt | None:
+    if pull.base_branch != world.settings.default_branch:
+        return None
+    for number, success in enumerate(world.successes):
+        if success.finished_at >= pull.merged_at:
+            return success if number > 0 else None
+    return None
+
+
+def _carrier(world: World, shas: set[str], anchor: str) -> Attempt | None:
+    """The first success that has one of `shas` or descends from `anchor`; none, once that was part of the first known one's history."""
+    history = world.history
+    is_first_known = True
+    for success in world.successes:
+        if success.sha and success.sha in shas:
+            return success
+        if success.sha not in history:
+            continue
+        if descends(history, success.sha, anchor):
+            return None if is_first_known else success
+        is_first_known = False
+    return None
+
+
+# Shas
+
+
+def _commit_named(world: World, prefix: str) -> str:
+    """The one commit that the start of a sha fits; empty if it fits several or none, or is shorter than 7 digits."""
+    known = set(world.facts.parents) | {attempt.sha for attempt in world.attempts}
+    for pull in world.facts.pull_requests:
+        known |= {pull.merge_sha, pull.head_sha, *pull.commit_shas}
+    return _only_one(known, prefix)
+
+
+def _only_one(shas: set[str], prefix: str) -> str:
+    fitting = [sha for sha in shas if sha.startswith(prefix)]
+    return fitting[0] if len(prefix) >= 7 and len(fitting) == 1 else ""
+
+
+def _carrier_of_commit(world: World, sha: str) -> Attempt | None:
+    """What first carried it; pull requests stand for a commit that neither git nor a deployment has."""
+    if sha in world.history or any(attempt.sha == sha for attempt in world.attempts):
+        return _carrier(world, {sha}, sha)
+    carriers = []
+    for pull in world.facts.pull_requests:
+        carrier = world.carriers[pull.number]
+        if carrier is not None and sha in (pull.merge_sha, pull.head_sha, *pull.commit_shas):
+            carriers.append(carrier)
+    return min(carriers, key=order) if carriers else None
+
+
+# Reverts
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a pull request says that it reverts; neither of them: unknown."""
+
+    pull: int | None = None
+    commit: str = ""
+
+
+def target_of(world: World, pull: PullRequest) -> Target | None:
+    """None: it has no sign of a revert, or it is another repository's."""
+    signs = pull.revert_signs
+    if signs.pull is not None:
+        if signs.pull_repository and not is_own(world, signs.pull_repository):
+            return None
+        return _merged_earlier(world, [signs.pull], pull)
+    if signs.branch is not None:
+        return _merged_earlier(world, [signs.branch], pull)
+    if signs.sha:
+        named = _commit_named(world, signs.sha)
+        same = [other.number for other in world.facts.pull_requests if named and other.merge_sha == named]
+        return _merged_earlier(world, same, pull) if same else Target(commit=named)
+    if signs.has_title:
+        return Target()
+    return None
+
+
+def is_own(world: World, repository: str) -> bool:
+    return repository.lower() in {name.lower() for name in world.facts.repositories}
+
+
+def _merged_earlier(world: World, numbers: list[int], revert: PullRequest) -> Target:
+    """Of several the first; unknown where all were merged after the revert."""
+    for pull in sorted(world.facts.pull_requests, key=lambda pull: (pull.merged_at, pull.number)):
+        if pull.number in numbers and (pull.merged_at, pull.number) < (revert.merged_at, revert.number):
+            return Target(pull=pull.number)
+    return Target()
+
+
+def puts_back(world: World, pull: PullRequest) -> PullRequest | None:
+    """The revert that this one reverts."""
+    target = target_of(world, pull)
+    if target is None or target.pull is None:
+        return None
+    for other in world.facts.pull_requests:
+        if other.number == target.pull and is_revert(world, other):
+            return other
+    return None
+
+
+def is_revert(world: World, pull: PullRequest) -> bool:
+    return target_of(world, pull) is not None and puts_back(world, pull) is None
+
+
+def carrier_of_target(world: World, revert: PullRequest) -> Attempt | None:
+    target = target_of(world, revert)
+    if target is None:
+        return None
+    if target.pull is not None:
+        return world.carriers[target.pull]
+    return _carrier_of_commit(world, target.commit) if target.commit else None
+
+
+def is_counting_revert(world: World, pull: PullRequest) -> bool:
+    carrier = world.carriers[pull.number]
+    if not is_revert(world, pull) or carrier is None or carrier_of_target(world, pull) == carrier:
+        return False
+    undone_by = [other for other in world.facts.pull_requests if puts_back(world, other) == pull]
+    return not any(world.carriers[other.number] == carrier for other in undone_by)
+
+
+# Incidents and hotfixes
+
+
+def _is_incident(world: World, issue: Issue) -> bool:
+    if issue.closed_at is not None and issue.state_reason in ("not_planned", "duplicate"):
+        return False
+    return any(re.search(world.settings.incident_label, label) for label in issue.labels)
+
+
+def _incident(world: World, issue: Issue) -> Incident:
+    has_skew = issue.closed_at is not None and issue.closed_at < issue.created_at
+    kind, attempt = _link(world, issue)
+    return Incident(issue.number, issue.created_at, issue.created_at if has_skew else issue.closed_at, has_skew, kind, attempt)
+
+
+def _link(world: World, issue: Issue) -> tuple[str, Attempt | None]:
+    is_settled, attempt = explicit_link(world, issue.links, issue.created_at)
+    if is_settled:
+        return "explicit" if attempt else "", attempt
+    for pull in sorted(world.facts.pull_requests, key=lambda pull: pull.number):
+        if is_revert(world, pull) and issue.number in closed_by(world, pull):
+            attempt = carrier_of_target(world, pull)
+            if attempt:
+                return "revert", attempt
+    attempt = time_link(world, issue.created_at)
+    return "time" if attempt else "", attempt
+
+
+def closed_by(world: World, pull: PullRequest) -> list[int]:
+    """Numbers of the service's own issues."""
+    return [number for repository, number in pull.closes if is_own(world, repository)]
+
+
+def explicit_link(world: World, links: Links, start: datetime) -> tuple[bool, Attempt | None]:
+    """Whether the body settles it, and the deployment, if it is one of these."""
+    for name in links.deployments:
+        is_known, candidates = _named_deployments(world, name)
+        if is_known:
+            by_then = [attempt for attempt in candidates if attempt.finished_at <= start]
+            return True, by_then[-1] if by_then else candidates[0] if candidates else None
+    for sha in links.root_causes:
+        named = _commit_named(world, sha)
+        attempt = _carrier_of_commit(world, named) if named else None
+        if attempt:
+            return True, attempt
+    for number in links.caused_by:
+        attempt = world.carriers.get(number)
+        if attempt:
+            return True, attempt
+    return False, None
+
+
+def _known_ids(world: World) -> set[str]:
+    """Of all that the source tells of as deployments, whether they are attempts or not."""
+    facts, pattern = world.facts, world.settings.workflow
+    return {
+        "github": {deployment.id for deployment in facts.deployments},
+        "releases": {release.id for release in facts.releases},
+        "workflows": {run.id for run in facts.workflow_runs if re.search(pattern, run.name) or re.search(pattern, run.path)},
+        "pulls": {str(pull.number) for pull in facts.pull_requests},
+    }.get(world.source, set())
+
+
+def _named_deployments(world: World, name: str) -> tuple[bool, list[Attempt]]:
+    """Whether a deployment is known by that id or sha, and the attempts of this environment that are."""
+    if name in _known_ids(world):
+        return True, [attempt for attempt in world.attempts if name in [number.split(".")[0] for number in attempt.ids]]
+    sha = _only_one({deployment.sha for deployment in world.facts.deployments} | {attempt.sha for attempt in world.attempts}, name)
+    return bool(sha), [attempt for attempt in world.attempts if sha and attempt.sha == sha]
+
+
+def time_link(world: World, start: datetime) -> Attempt | None:
+    if world.environment != PRODUCTION:
+        return None
+    before = [success for success in world.successes if success.finished_at <= start]
+    if not before or start - before[-1].finished_at > timedelta(hours=world.settings.look_back_hours):
+        return None
+    return before[-1]
+
+
+def is_hotfix(world: World, pull: PullRequest) -> bool:
+    if is_revert(world, pull):
+        return False
+    return any(re.search(world.settings.hotfix, name) for name in (*pull.labels, pull.head_branch))
+
+
+def hotfix_link(world: World, pull: PullRequest) -> Attempt | None:
+    is_settled, attempt = explicit_link(world, pull.links, pull.created_at)
+    if is_settled:
+        return attempt
+    for incident in world.incidents:
+        if incident.number in closed_by(world, pull) and incident.attempt:
+            return incident.attempt
+    return time_link(world, pull.created_at)
+
+
+# Failed, recovered, reworked
+
+
+def rolled_back_by(world: World, success: Attempt) -> list[Attempt]:
+    """The attempts that `success` is a rollback of."""
+    before = [other for other in world.attempts if other.environment == success.environment and is_later(success, other)]
+    last = before[-1:] + [other for other in before if other.is_success][-1:]
+    found = []
+    for other in last:
+        is_older = other.sha != success.sha and descends(dict(world.facts.parents), other.sha, success.sha)
+        if is_older and success.started_at >= other.finished_at and other not in found:
+            found.append(other)
+    return found
+
+
+def reasons_of(world: World, attempt: Attempt) -> dict[str, list[datetime]]:
+    """Why it failed, each reason with the moments at which that alone may have ended it."""
+    reasons: dict[str, list[datetime]] = {}
+    if not attempt.is_success:
+        following = [other for other in world.successes if other.environment == attempt.environment and is_later(other, attempt)]
+        reasons["state"] = [following[0].finished_at] if following else []
+    incidents = [incident for incident in world.incidents if incident.attempt == attempt]
+    if incidents:
+        ends = [incident.end for incident in incidents if incident.end is not None]
+        reasons["incident"] = [max(ends)] if len(ends) == len(incidents) else []
+    for pull in world.facts.pull_requests:
+        carrier = world.carriers[pull.number]
+        if carrier is None or not is_later(carrier, attempt):
+            continue
+        if world.counting.get(pull.number) == attempt:
+            reasons.setdefault("revert", []).append(carrier.finished_at)
+        if world.hotfixes.get(pull.number) == attempt:
+            reasons.setdefault("hotfix", []).append(carrier.finished_at)
+    for success, rolled_back in world.rollbacks:
+        if attempt in rolled_back:
+            reasons.setdefault("rollback", []).append(success.finished_at)
+    return reasons
+
+
+def recovered_at(attempt: Attempt, reasons: dict[str, list[datetime]]) -> datetime | None:
+    ends = [end for moments in reasons.values() for end in moments]
+    return max(min(ends), attempt.finished_at) if ends else None
+
+
+def is_unplanned(world: World, success: Attempt) -> bool:
+    if any(other == success and rolled_back for other, rolled_back in world.rollbacks):
+        return True
+    for pull in world.facts.pull_requests:
+        if world.carriers[pull.number] != success:
+            continue
+        if pull.number in world.counting or pull.number in world.hotfixes:
+            return True
+        for incident in world.incidents:
+            if incident.number in closed_by(world, pull) and incident.attempt and order(incident.attempt) < order(success):
+                return True
+    return False

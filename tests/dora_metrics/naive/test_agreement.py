@@ -1,0 +1,176 @@
+"""The calculators and the naive reading of docs/metrics.md give the same values on a thousand random histories."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+from dora_metrics.calculators.calculate import metric_values
+from dora_metrics.calculators.facts import Facts, Issue, PullRequest, Settings
+from tests.dora_metrics.naive import causes
+from tests.dora_metrics.naive.attempts import PRODUCTION
+from tests.dora_metrics.naive.histories import history
+from tests.dora_metrics.naive.metrics import METRICS, Values, naive_values
+
+CHUNK, CHUNKS = 100, 10
+RICH = 300  # histories: fewer than all, for the time that it takes
+A_HANDFUL = 5
+TIMES = ("deployment_frequency", "change_lead_time", "failed_deployment_recovery_time")
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_it_agrees_with_the_naive_reading(chunk: int) -> None:
+    found = []
+    for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):
+        facts, settings, now = history(seed)
+        for environment in (PRODUCTION, "staging") if seed % 5 == 0 else (PRODUCTION,):
+            found += [f"seed {seed}, {environment}: {line}" for line in differences(facts, settings, now, environment)]
+    assert not found, f"{len(found)} differences\n" + "\n".join(found[:30])
+
+
+def differences(facts: Facts, settings: Settings, now: datetime, environment: str) -> list[str]:
+    """A line for each field that the calculators and the naive reading see differently."""
+    ours = naive_values(facts, settings, now=now, environment=environment)
+    values = metric_values(facts, settings, now=now, environment=environment)
+    theirs = {(value.metric, value.period_kind, value.period_start): value for value in values}
+    assert len(theirs) == len(values)
+    found = []
+    for key in sorted(ours | theirs):
+        name = f"{key[0]} {key[1]} {key[2]}"
+        if key not in ours or key not in theirs:
+            found.append(f"{name}: only {'theirs' if key in theirs else 'ours'} has it")
+            continue
+        for field, our in ours[key].items():
+            their = getattr(theirs[key], field)
+            if not is_same(their, our):
+                found.append(f"{name} {field}: theirs {their!r}, ours {our!r}")
+    return found
+
+
+def is_same(their: Any, our: Any) -> bool:
+    """Percentiles, means and shares may differ in their last digits."""
+    if isinstance(their, dict) and isinstance(our, dict):
+        return their.keys() == our.keys() and all(is_same(their[key], our[key]) for key in our)
+    if isinstance(their, float) and isinstance(our, int | float):
+        return their == pytest.approx(our, rel=1e-9, abs=0)
+    return their == our
+
+
+# The histories are rich
+
+
+@pytest.fixture(scope="module")
+def traits() -> Counter[str]:
+    """How often each awkward thing occurs in the histories."""
+    found: Counter[str] = Counter()
+    for seed in range(RICH):
+        facts, settings, now = history(seed)
+        world = causes.world_of(facts, settings, PRODUCTION)
+        found.update(traits_of_values(naive_values(facts, settings, now=now)))
+        found.update([f"source {world.source}", f"auto {settings.deployments_from == 'auto'}", f"zone {settings.time_zone}"])
+        found.update(trait for pull in facts.pull_requests for trait in traits_of_pull(world, pull))
+        found.update(trait for issue in facts.issues for trait in traits_of_issue(world, issue))
+        found.update(trait for attempt in world.attempts for trait in traits_of_attempt(world, attempt))
+    return found
+
+
+def traits_of_values(values: Values) -> list[str]:
+    found = [f"metric {metric}" for metric, _, _ in values]
+    for (metric, kind, _), value in values.items():
+        found += [f"flag {flag}" for flag in value["quality_flags"]]
+        found += [f"tier of {metric} {value['tier']}"] * (kind != "day")
+        found += [f"reason {reason}" for reason in value["details"].get("reasons", ())]
+        found += ["partial"] * value["is_partial"]
+    return found
+
+
+def traits_of_pull(world: causes.World, pull: PullRequest) -> list[str]:
+    signs, target = pull.revert_signs, causes.target_of(world, pull)
+    found = [f"sign {sign}" for sign in ("pull", "branch", "sha", "has_title") if getattr(signs, sign)]
+    if signs.pull is not None and target is None:
+        found.append("revert of another repository's")
+    if target is not None:
+        found.append("target pull" if target.pull is not None else "target commit" if target.commit else "target unknown")
+    carrier = world.carriers[pull.number]
+    undone = causes.puts_back(world, pull)
+    if undone is not None:
+        found.append(f"revert of a revert, in the same deployment {carrier is not None and carrier == world.carriers[undone.number]}")
+    if causes.is_revert(world, pull):
+        found.append("revert that counts" if pull.number in world.counting else "revert that does not count")
+        if target is not None and target.pull is not None and causes.puts_back(world, pull_of(world, target.pull)) is not None:
+            found.append("revert of a revert of a revert")
+    if pull.number in world.hotfixes:
+        found.append(f"hotfix, linked {world.hotfixes[pull.number] is not None}, with own links {pull.links != causes.Links()}")
+    if pull.commit_shas and pull.merge_sha == pull.commit_shas[-1]:
+        found.append("fast-forward")
+    elif pull.merge_sha in world.facts.parents:
+        found.append(f"merge with {len(world.facts.parents[pull.merge_sha])} parents")
+    else:
+        found.append("merge commit gone")
+    found.append(f"carried {carrier is not None}")
+    found += [f"closes {'own' if causes.is_own(world, name) else 'other'} {name}" for name, _ in pull.closes]
+    return found
+
+
+def pull_of(world: causes.World, number: int) -> PullRequest:
+    return next(pull for pull in world.facts.pull_requests if pull.number == number)
+
+
+def traits_of_issue(world: causes.World, issue: Issue) -> list[str]:
+    incidents = [incident for incident in world.incidents if incident.number == issue.number]
+    if not incidents:
+        return [f"no incident: {issue.state_reason if issue.labels else 'no label'}"]
+    incident = incidents[0]
+    found = [f"link {incident.kind}", f"incident open {incident.end is None}", f"incident with skew {incident.has_skew}"]
+    names = [name for name in ("deployments", "root_causes", "caused_by") if getattr(issue.links, name)]
+    if len(names) == 1 and incident.kind == "explicit":
+        found.append(f"link by {names[0]}")
+    if issue.links.deployments and incident.kind == "explicit":
+        found.append("by id" if issue.links.deployments[0].isdigit() else "by sha")
+    if causes.explicit_link(world, issue.links, issue.created_at) == (True, None):
+        found.append("deployment of somewhere else")
+    for sha in issue.links.root_causes:
+        full = causes._commit_named(world, sha)
+        found.append("root cause in git" if full in world.facts.parents else "root cause inside a pull request" if full else "root cause unknown")
+    return found
+
+
+def traits_of_attempt(world: causes.World, attempt: causes.Attempt) -> list[str]:
+    found = [f"environment {attempt.environment}", f"success {attempt.is_success}"]
+    found += ["retry"] * (len(attempt.ids) > 1) + ["skewed"] * attempt.has_skew
+    ties = [other for other in world.attempts if other.finished_at == attempt.finished_at]
+    return found + ["tie"] * (len(ties) > 1)
+
+
+@pytest.mark.parametrize(
+    "trait",
+    [
+        *(f"metric {metric}" for metric in METRICS),
+        *(f"reason {reason}" for reason in ("state", "incident", "revert", "hotfix", "rollback")),
+        *(f"source {source}" for source in ("github", "releases", "workflows", "pulls")),
+        *("flag clock_skew", "flag deployed_before_merge", "flag proxy_pr_merge", "flag time_matched", "flag unknown_sha"),
+        *("flag unlinked_incidents", "auto True", "partial", "retry", "skewed", "tie", "success False"),
+        *("environment production", "environment prod-eu", "environment Production / west"),
+        *("zone UTC", "zone Asia/Kolkata", "zone America/Los_Angeles", "zone Europe/Madrid"),
+        *("link explicit", "link revert", "link time", "link ", "link by deployments", "link by root_causes", "link by caused_by"),
+        *("by id", "by sha", "deployment of somewhere else"),
+        *("root cause in git", "root cause inside a pull request", "root cause unknown"),
+        *("incident open True", "incident with skew True", "no incident: not_planned", "no incident: duplicate", "no incident: no label"),
+        *("sign pull", "sign branch", "sign sha", "sign has_title", "revert of another repository's"),
+        *("target pull", "target commit", "target unknown", "revert that counts", "revert that does not count"),
+        *("revert of a revert, in the same deployment True", "revert of a revert, in the same deployment False", "revert of a revert of a revert"),
+        *("hotfix, linked True, with own links True", "hotfix, linked True, with own links False", "hotfix, linked False, with own links False"),
+        *("fast-forward", "merge with 1 parents", "merge with 2 parents", "merge commit gone", "carried True", "carried False"),
+        *("closes own acme/shop", "closes own Acme/Shop", "closes own acme/old-shop", "closes other other/shop"),
+        *(f"tier of {metric} {tier}" for metric in METRICS for tier in ("elite", "high", "medium", "low") if metric in TIMES),
+        *("tier of change_fail_rate elite", "tier of change_fail_rate low", "tier of deployment_frequency None"),
+    ],
+)
+def test_the_histories_have_it(traits: Counter[str], trait: str) -> None:
+    assert traits[trait] >= A_HANDFUL
+
+
+def test_a_seed_gives_one_history() -> None:
+    assert history(7) == history(7)
+    assert history(7) != history(8)
