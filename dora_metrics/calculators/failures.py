@@ -136,12 +136,12 @@ def _next_successes(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
 
 
 def _rollbacks(attempts: Sequence[Attempt], history: History) -> Iterable[tuple[Attempt, Attempt]]:
-    """What was rolled back, and the success that did it."""
+    """What was rolled back, and the success that did it. Where merges stand for deployments there is none: a merge only adds."""
     last_attempt: dict[str, Attempt] = {}
     last_success: dict[str, Attempt] = {}
     for attempt in attempts:
         place = attempt.environment
-        if attempt.is_success:
+        if attempt.is_success and attempt.pull_request is None:
             before = {former.key: former for former in (last_attempt.get(place), last_success.get(place)) if former}
             for former in before.values():
                 if attempt.started_at >= former.finished_at and history.is_true_ancestor(attempt.sha, former.sha):

@@ -93,3 +93,9 @@ def test_only_the_very_same_environment_counts():
 def test_a_release_of_an_older_commit_is_a_rollback_as_well():
     releases = release(1, "b", at(1)), release(2, "a", at(2))
     assert rolled_back(settings=RELEASES, releases=releases, parents=line("a", "b")) == (["1"], ["2"])
+
+
+def test_a_merge_rolls_nothing_back_where_merges_stand_for_deployments():
+    """A stack that was pushed at once: both were merged in the same second, the lower number with the younger commit."""
+    both = pull(10, merge_sha="b"), pull(11, merge_sha="a")
+    assert rolled_back(settings=PULLS, pull_requests=both, parents=line("a", "b")) == NOTHING

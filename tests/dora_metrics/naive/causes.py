@@ -134,9 +134,10 @@ def _only_one(shas: set[str], prefix: str) -> str:
 
 
 def _carrier_of_commit(world: World, sha: str) -> Attempt | None:
-    """What first carried it; pull requests stand for a commit that neither git nor a deployment has."""
-    if sha in world.history or any(attempt.sha == sha for attempt in world.attempts):
-        return _carrier(world, {sha}, sha)
+    """What first carried it; pull requests stand for a commit that nothing carries itself."""
+    itself = _carrier(world, {sha}, sha)
+    if itself is not None:
+        return itself
     carriers = []
     for pull in world.facts.pull_requests:
         carrier = world.carriers[pull.number]
@@ -270,22 +271,25 @@ def explicit_link(world: World, links: Links, start: datetime) -> tuple[bool, At
     return False, None
 
 
-def _known_ids(world: World) -> set[str]:
-    """Of all that the source tells of as deployments, whether they are attempts or not."""
+def _meant_to_be_deployed(world: World) -> set[tuple[str, str]]:
+    """Id and sha of GitHub's deployments and of all that the source tells of, whether they are attempts or not."""
     facts, pattern = world.facts, world.settings.workflow
-    return {
-        "github": {deployment.id for deployment in facts.deployments},
-        "releases": {release.id for release in facts.releases},
-        "workflows": {run.id for run in facts.workflow_runs if re.search(pattern, run.name) or re.search(pattern, run.path)},
-        "pulls": {str(pull.number) for pull in facts.pull_requests},
-    }.get(world.source, set())
+    told: set[tuple[str, str]] = {(deployment.id, deployment.sha) for deployment in facts.deployments}
+    if world.source == "releases":
+        told |= {(release.id, release.sha) for release in facts.releases}
+    if world.source == "workflows":
+        told |= {(run.id, run.sha) for run in facts.workflow_runs if re.search(pattern, run.name) or re.search(pattern, run.path)}
+    if world.source == "pulls":
+        told |= {(str(pull.number), pull.merge_sha or pull.head_sha) for pull in facts.pull_requests}
+    return told
 
 
 def _named_deployments(world: World, name: str) -> tuple[bool, list[Attempt]]:
     """Whether a deployment is known by that id or sha, and the attempts of this environment that are."""
-    if name in _known_ids(world):
+    told = _meant_to_be_deployed(world)
+    if name in {number for number, _ in told}:
         return True, [attempt for attempt in world.attempts if name in [number.split(".")[0] for number in attempt.ids]]
-    sha = _only_one({deployment.sha for deployment in world.facts.deployments} | {attempt.sha for attempt in world.attempts}, name)
+    sha = _only_one({sha for _, sha in told}, name)
     return bool(sha), [attempt for attempt in world.attempts if sha and attempt.sha == sha]
 
 
@@ -318,7 +322,9 @@ def hotfix_link(world: World, pull: PullRequest) -> Attempt | None:
 
 
 def rolled_back_by(world: World, success: Attempt) -> list[Attempt]:
-    """The attempts that `success` is a rollback of."""
+    """The attempts that `success` is a rollback of; a merge rolls nothing back."""
+    if world.source == "pulls":
+        return []
     before = [other for other in world.attempts if other.environment == success.environment and is_later(success, other)]
     last = before[-1:] + [other for other in before if other.is_success][-1:]
     found = []
