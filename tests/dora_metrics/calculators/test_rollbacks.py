@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.dora_metrics.calculators.examples import RELEASES, at, deployment, failed, line, one_a_day, release, unplanned
+from tests.dora_metrics.calculators.examples import PULLS, RELEASES, at, deployment, failed, line, one_a_day, pull, release, unplanned
 
 
 def rolled_back(*shas, **changed):
