@@ -1,6 +1,5 @@
 """What a night collects of a repository is what GitHub holds: each fact once, with all its fields, at a known price."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,48 +9,19 @@ from demo.github.budget import Budget
 from demo.github.resolvers import Worlds
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Change, Commit, Deployment, Issue, Release, Service, WorkflowRun
+from dora_metrics.models import Change, Commit, Deployment, Issue, Release, WorkflowRun
 from etl_tasks import here, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import client
 from etl_tasks.sources.registry import survey
 from tests.conftest import END
+from tests.etl_tasks.sources.github.nights import finish, night, show, source_of, spent
 from tests.tables import assert_equal_to_truth, facts, releases_of
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
-
-@pytest.fixture(autouse=True)
-def nothing_known_of_the_budget() -> Iterator[None]:
-    client._budgets.clear()
-    yield
-    client._budgets.clear()
-
-
-def night(source: Source, **options: object) -> ETLRun:
-    run = ledger.open_run(source, trigger="shell", options=options)
-    assert run
-    here.run_rest_here(run.pk)
-    run.refresh_from_db()
-    source.refresh_from_db()
-    return run
-
-
-def source_of(repository: str, **settings_of_service: object) -> Source:
-    name = repository.partition("/")[2]
-    service = Service.objects.create(name=name, **settings_of_service)
-    return Source.objects.create(name=name, service=service, kind="github", repository=repository)
-
-
-def show(github: StandIn, world: World) -> None:
-    github.worlds = Worlds({**github.worlds.by_name, world.repository: world})
-
-
-def spent(github: StandIn) -> dict[str, int]:
-    found, github.counts = dict(github.counts), type(github.counts)()
-    return found
 
 
 # --- everything, once -----------------------------------------------------------------------------------------------
@@ -93,21 +63,6 @@ def test_thirty_nights_with_faults_on_a_tenth_of_all_answers_end_as_one_night_wi
     night(billing)
 
     assert_equal_to_truth(world, END, has_runs=False)
-
-
-def finish(run: ETLRun) -> None:
-    """As a worker would: a stage that failed for the moment is tried again."""
-    for _ in range(20):
-        run.refresh_from_db()
-        if run.status in (ETLRun.Status.SUCCESS, ETLRun.Status.PARTIAL):
-            return
-        if run.status == ETLRun.Status.FAILED:
-            assert ledger.reopen(run)
-        try:
-            here.run_rest_here(run.pk)
-        except here.StageFailed:
-            continue
-    pytest.fail(f"{run} never ended: {run.error}")
 
 
 def test_a_list_that_shifts_between_two_pages_loses_nothing(billing: Source, github: StandIn, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
