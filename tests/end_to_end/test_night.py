@@ -1,5 +1,7 @@
 """The whole road with real processes: beat fires, the worker works, and whatever is killed, the tables come out equal."""
 
+import os
+import signal
 from datetime import timedelta
 
 import pytest
@@ -98,6 +100,29 @@ def test_a_worker_killed_at_any_point_ends_in_success_with_equal_tables(stack: S
         assert facts()["metrics"]
     else:
         assert stored_lines() == sorted(f"line {i}" for i in range(100))
+    assert not DeadLetter.objects.exists()
+
+
+def test_a_worker_killed_between_two_pages_goes_on_behind_the_last_one(stack: Stack, world: World) -> None:
+    """SIGKILL from outside, in the middle of several lists; no page that was staged is asked for again."""
+    stack.github.latency_seconds = 0.1
+    run = pipeline.run_source("billing")
+    with stack.running("worker", GITHUB_PAGE_SIZE="10") as started:
+        stack.wait(lambda: run.pages.count() >= 8, "eight pages staged")
+        os.killpg(started["worker"].pid, signal.SIGKILL)
+        started["worker"].wait(timeout=10)
+    before = run.pages.count()
+    half_read = {one.stream: one.resume.get("after") for one in run.progress.filter(is_done=False)}
+    assert any(half_read.values()), "no list was cut in the middle"
+    stack.github.latency_seconds = 0
+    with stack.running("worker", "beat", GITHUB_PAGE_SIZE="10"):
+        stack.wait_for(run)
+
+    assert (run.status, run.error) == ("success", "")
+    assert run.pages.count() > before
+    assert run.extracted == run.loaded + run.skipped
+    assert run.pages.values("sha256").distinct().count() == run.pages.count(), "a page was staged twice"
+    assert_equal_to_truth(world, END)
     assert not DeadLetter.objects.exists()
 
 

@@ -6,6 +6,7 @@ import pytest
 from django.conf import settings
 
 from demo.github.budget import Budget
+from demo.github.facts import BOT
 from demo.github.resolvers import Worlds
 from demo.github.server import StandIn
 from demo.github.world import World
@@ -97,6 +98,25 @@ def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(g
     before = facts()
     night(Source.objects.get(name="large"), full=True)
     assert facts() == before
+
+
+def test_what_is_left_out_is_told_by_the_counts_of_the_fact(github: StandIn) -> None:
+    large = World("acme/large", end=END, days=40, large=True)
+    for pull in large.pulls.values():
+        if len(pull.commits) == 130:
+            pull.author = BOT  # of a bot's no metric needs more
+        elif len(pull.reviews) > 100:
+            pull.merged = pull.closed = pull.merge_oid = None
+    large.changed()
+    show(github, large)
+    night(source_of("acme/large"))
+
+    cut = [(len(one.commits), one.commit_count, len(one.reviews), one.review_count) for one in Change.objects.order_by("number")]
+    left_out = [one for one in cut if one[0] < one[1] or one[2] < one[3]]
+    reviewed = next(row for row in large.pull_requests(END) if row["reviews"]["totalCount"] > 100)
+    assert [one[:2] for one in left_out if one[1] > 100] == [(100, 130)]
+    assert [one[2:] for one in left_out if one[3] > 100] == [(100, reviewed["reviews"]["totalCount"])]
+    assert len(left_out) == 2
 
 
 def test_paths_are_read_where_the_service_has_a_filter(github: StandIn, world: World) -> None:
