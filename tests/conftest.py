@@ -26,6 +26,7 @@ missing = [name for variable, name in SERVERS.items() if not os.environ.get(vari
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)
 
 
+@pytest.hookimpl(trylast=True)  # below the durations: the last lines are the ones that are read
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if missing:
         terminalreporter.write_line(f"NOT TESTED AGAINST {', '.join(missing).upper()}: start them with scripts/test", red=True, bold=True)

@@ -74,12 +74,13 @@ class Call:
 
 @dataclass
 class Reply:
-    """`content`: bytes, or what is sent as JSON. `is_cut`: half of it is sent and the connection closed."""
+    """`content`: bytes, or what is sent as JSON. `is_cut`: half of it is sent and the connection closed. `drip_seconds`: for how long."""
 
     status: int
     content: Any
     headers: dict[str, str] = field(default_factory=dict)
     is_cut: bool = False
+    drip_seconds: float = 0.0
 
     @cached_property
     def body(self) -> bytes:

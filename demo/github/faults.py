@@ -1,14 +1,17 @@
 """How GitHub misbehaves, on request.
 
-Before an answer: {"outage": true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
-{"unfinished_above": n} (502 for queries of more records a page) · {"slow_seconds": s} · {"garbage": operation} (no JSON).
+Before an answer: {"outage": operation or true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
+{"unfinished_above": n} (502 for queries of more records a page) · {"slow_seconds": s} · {"garbage": operation} (no JSON) ·
+{"redirect": operation or true, "to": address}.
 
 In an answer: {"bad_record": operation} (the last record's date is none) · {"null_nodes": operation} (the last record is
 null, with an error beside it, of "error_type" if given) · {"new_enum": operation} · {"new_field": operation} ·
-{"cut": operation or true} (half of it, then the connection ends) · {"shift": operation, "shift_seconds": s} (after each
+{"null_object": operation} (the commit is null, with an error beside it) · {"cut": operation or true} (half of it, then the
+connection ends) · {"drip": operation or true, "drip_seconds": s} (a few bytes at a time, for so long) · {"shift": operation, "shift_seconds": s} (after each
 of its pages the clock goes on).
 
-{"rate": share, "seed": n}: so many answers, each with one fault of RANDOM. "times": n: after so many strikes all is well.
+{"rate": share, "seed": n}: so many answers, each with one fault of RANDOM. "after": n: so many are let off first; "times": n:
+after so many strikes all is well.
 Operations are a query's name, WorkflowRuns, WorkflowRun, WorkflowRunAttempt or a path.
 """
 
@@ -51,10 +54,14 @@ class Faults:
     def slow_seconds(self) -> float:
         return float(self.settings.get("slow_seconds", 0))
 
+    @property
+    def drip_seconds(self) -> float:
+        return float(self.settings.get("drip_seconds", 1))
+
     def strike(self, call: Call, number: int) -> Strike:
         """`number`: how many requests there were, this one included."""
         settings = self.settings
-        if settings.get("outage") and self._may():
+        if self._is_meant("outage", call) and self._may():
             return Strike("outage", self._plain_refusal())
         if "every" in settings and number % settings["every"] == 0 and self._may():
             return Strike("every", self._plain_refusal())
@@ -64,8 +71,11 @@ class Faults:
             return Strike("unfinished_above", Reply(502, b""))
         if self._is_meant("garbage", call) and self._may():
             return Strike("garbage", Reply(200, b"<html>half a pa"))
-        if (settings.get("cut") is True or self._is_meant("cut", call)) and self._may():
-            return Strike("cut", damage="cut")
+        if self._is_meant("redirect", call) and self._may():
+            return Strike("redirect", Reply(302, b"", {"Location": settings["to"]}))
+        for damage in ("cut", "drip"):
+            if self._is_meant(damage, call) and self._may():
+                return Strike(damage, damage=damage)
         return self._at_random(call)
 
     def spoil(self, call: Call, answer: Any) -> None:
@@ -82,16 +92,23 @@ class Faults:
                     error = {**kind, "path": [*path, len(nodes) - 1], "message": "Could not load this record."}
                     answer.setdefault("errors", []).append(error)
 
+        if self._is_meant("null_object", call) and self._may():
+            answer["data"]["repository"]["object"] = None
+            answer.setdefault("errors", []).append({"path": ["repository", "object"], "message": "Could not load this commit."})
+
     def shift(self, call: Call) -> timedelta:
         if self._is_meant("shift", call) and self._may():
             return timedelta(seconds=self.settings.get("shift_seconds", ONE_DAY_SECONDS))
         return timedelta(0)
 
     def _is_meant(self, name: str, call: Call) -> bool:
-        return self.settings.get(name) in call.names
+        return self.settings.get(name) is True or self.settings.get(name) in call.names
 
     def _may(self) -> bool:
         with self._lock:
+            if self.settings.get("after", 0) > 0:
+                self.settings["after"] -= 1
+                return False
             if "times" in self.settings:
                 self.settings["times"] -= 1
                 return bool(self.settings["times"] >= 0)

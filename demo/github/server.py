@@ -30,6 +30,7 @@ LIMIT = 5000
 HOUR_SECONDS = 3600.0
 IDLE_SECONDS = 60
 SMALLEST_GZIP = 1400
+DRIPS = 50
 NOBODY = Reader("")
 NO_QUERY = Price(points=1, nodes=0)
 
@@ -145,6 +146,8 @@ class StandIn:
         reply.headers = {**self.budget.left((reader or NOBODY).name, resource).headers, **reply.headers}
         if strike.damage == "cut":
             reply.is_cut = True
+        elif strike.damage == "drip":
+            reply.drip_seconds = faults.drip_seconds
         elif strike.damage == "truncated":
             reply = Reply(reply.status, reply.body[: len(reply.body) // 2], reply.headers)
         return reply
@@ -296,5 +299,15 @@ class _Handler(BaseHTTPRequestHandler):
         if reply.status != 304:
             self.send_header("Content-Length", str(len(body)))
         self.end_headers()
-        self.wfile.write(body[: math.ceil(len(body) / 2)] if reply.is_cut else body)
+        if reply.drip_seconds:
+            self._drip(body, reply.drip_seconds)
+        else:
+            self.wfile.write(body[: math.ceil(len(body) / 2)] if reply.is_cut else body)
         self.close_connection = self.close_connection or reply.is_cut
+
+    def _drip(self, body: bytes, seconds: float) -> None:
+        size = max(1, math.ceil(len(body) / DRIPS))
+        for start in range(0, len(body), size):
+            self.wfile.write(body[start : start + size])
+            self.wfile.flush()
+            time.sleep(seconds / DRIPS)

@@ -1,10 +1,13 @@
 """Real worker and beat processes on the servers of this run, over the test database."""
 
+import fcntl
 import importlib
 import os
+import socket
+import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -32,13 +35,20 @@ class Stack:
 
     def __init__(self, folder: Path, github: StandIn, logs: Path) -> None:
         self.folder, self.github, self.logs = folder, github, logs
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.flower_port = free.getsockname()[1]
 
     @contextmanager
     def running(self, *names: str, **env: str) -> Iterator[dict[str, Any]]:
-        commands = {"worker": worker_command(concurrency=1), "beat": beat_command(self.folder)}
+        commands = {
+            "worker": worker_command(concurrency=1),
+            "beat": beat_command(self.folder),
+            "flower": [sys.executable, "-m", "celery", "-A", "callcentersite", "flower", "--address=127.0.0.1", f"--port={self.flower_port}"],
+        }
         chosen = {name: commands[name] for name in names or ("worker", "beat")}
         with processes(chosen, folder=self.folder, env={**self.env(), **env}, cwd=settings.BASE_DIR) as started:
             yield started
+        self.wait(self._is_unlocked, "the last child is gone")  # of a killed worker it may outlive its parent for a moment
 
     def env(self) -> dict[str, str]:
         return {
@@ -48,6 +58,12 @@ class Stack:
             "ETL_CRASH_FOLDER": str(self.folder),
             "ETL_LOG_LEVEL": "INFO",
         }
+
+    def _is_unlocked(self) -> bool:
+        with open(self.folder / "processes.pid") as lock, suppress(BlockingIOError):
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        return False
 
     def wait(self, is_done: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS

@@ -1,8 +1,13 @@
 """The whole road with real processes: beat fires, the worker works, and whatever is killed, the tables come out equal."""
 
+import os
+import signal
+from contextlib import suppress
 from datetime import timedelta
+from typing import Any
 
 import pytest
+import requests
 from django.conf import settings
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
@@ -101,6 +106,29 @@ def test_a_worker_killed_at_any_point_ends_in_success_with_equal_tables(stack: S
     assert not DeadLetter.objects.exists()
 
 
+def test_a_worker_killed_between_two_pages_goes_on_behind_the_last_one(stack: Stack, world: World) -> None:
+    """SIGKILL from outside, in the middle of several lists; no page that was staged is asked for again."""
+    stack.logs.write_text(lines(0, 10))
+    stack.github.latency_seconds = 0.1
+    run = pipeline.run_source("billing")
+    with stack.running("worker", GITHUB_PAGE_SIZE="10") as started:
+        stack.wait(lambda: run.pages.count() >= 8, "eight pages staged")
+        os.killpg(started["worker"].pid, signal.SIGKILL)
+    before = run.pages.count()
+    half_read = {one.stream: one.resume.get("after") for one in run.progress.filter(is_done=False)}
+    assert any(half_read.values()), "no list was cut in the middle"
+    stack.github.latency_seconds = 0
+    with stack.running("worker", "beat", GITHUB_PAGE_SIZE="10"):
+        stack.wait_for(run)
+
+    assert (run.status, run.error) == ("success", "")
+    assert run.pages.count() > before
+    assert run.extracted == run.loaded + run.skipped
+    assert run.pages.values("sha256").distinct().count() == run.pages.count(), "a page was staged twice"
+    assert_equal_to_truth(world, END)
+    assert not DeadLetter.objects.exists()
+
+
 def test_github_away_is_retried_by_celery_then_buried_and_the_alert_is_one(stack: Stack) -> None:
     stack.github.faults = {"outage": True}
     run = pipeline.run_source("billing")
@@ -132,6 +160,30 @@ def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World)
         stack.wait_for(run)
     assert run.status == "success"
     assert_equal_to_truth(world, END)
+
+
+def test_flower_shows_the_worker_and_the_three_stages_to_who_knows_the_password(stack: Stack) -> None:
+    address = f"http://127.0.0.1:{stack.flower_port}"
+    operator = ("operator", "secret")
+
+    def flower(path: str) -> dict[str, Any]:
+        with suppress(requests.RequestException):
+            answer = requests.get(f"{address}{path}", auth=operator, timeout=5)
+            return dict(answer.json()) if answer.ok else {}
+        return {}
+
+    with stack.running("worker", "flower", FLOWER_BASIC_AUTH=":".join(operator)):
+        stack.wait(lambda: bool(flower("/workers?json=1").get("data")), "Flower shows a worker")
+        stack.wait_for(pipeline.run_source("billing"))
+        stages = {"etl.extract", "etl.transform", "etl.load"}
+        stack.wait(
+            lambda: {task["name"] for task in flower("/api/tasks").values() if task["state"] == "SUCCESS"} >= stages,
+            "Flower shows the stages",
+        )
+        assert requests.get(f"{address}/workers", timeout=5).status_code == 401
+        [worker] = flower("/workers?json=1")["data"]
+    assert worker["hostname"].startswith("celery@")
+    assert worker["status"] is True
 
 
 @pytest.mark.skipif(not settings.CASSANDRA_CONTACT_POINTS, reason="no Cassandra: see the line at the end")

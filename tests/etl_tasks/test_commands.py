@@ -15,6 +15,8 @@ EMPTY = {
     "CASSANDRA_CONTACT_POINTS": "",
     "GITHUB_API_URL": "http://127.0.0.1:9",
     "GITHUB_GRAPHQL_URL": "",
+    "ETL_BACKOFF_SECONDS": "0",
+    "ETL_BACKOFF_MAX_SECONDS": "0",
 }
 
 
@@ -43,15 +45,21 @@ def manage(var: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
         ("add_service billing --repository acme/billing --colour red", 2, "unrecognized arguments"),
         ("add_log_source x --service nobody --path *.log --format json", 2, "there is no service 'nobody'"),
         ("add_log_source x --service billing --path *.log --format xml", 2, "invalid choice"),
+        ("add_service billing --repository acme/billing --credential acme", 2, "capital letters"),
+        ("add_service billing --repository acme/billing --bot=", 2, "--bot is empty"),
+        ("add_log_source x --service billing --path= --format json", 2, "--path is empty"),
         ("add_log_source billing --service billing --path *.log --format json", 2, "exists already"),
         ("etl_run --source nobody", 4, "there is no source 'nobody'"),
         ("etl_run --since yesterday", 4, "write it as 2026-02-28"),
+        ("etl_run --since 2026-02-01 --until 2026-01-01", 4, "--until 2026-01-01 is not after --since 2026-02-01"),
         ("etl_run", 1, "the broker cannot be reached"),
         ("etl_extract --source nobody", 2, "there is no source 'nobody'"),
         ("etl_extract --run 99", 1, "there is no run 99"),
         ("etl_transform --run 99", 2, "there is no run 99"),
         ("etl_load --run 99", 3, "there is no run 99"),
         ("etl_status --run 99", 2, "there is no run 99"),
+        ("check_source nobody", 1, "there is no source 'nobody'"),
+        ("check_source billing", 1, "billing cannot be read as it is set"),
         ("dead_letters replay 99", 2, "there is no dead letter 99"),
         ("dead_letters replay", 2, "say which letters"),
         ("dead_letters burn", 2, "invalid choice"),
@@ -89,6 +97,12 @@ def test_a_setting_that_cannot_work_is_one_sentence(var: Path, env: dict[str, st
     assert done.returncode == status, done.stderr
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_an_enterprise_servers_graphql_lies_beside_its_rest(var: Path) -> None:
+    words = ("shell", "--no-imports", "-c", "from django.conf import settings; print(settings.GITHUB_GRAPHQL_URL)")
+    assert manage(var, *words, GITHUB_API_URL="https://github.example/api/v3").stdout.strip() == "https://github.example/api/graphql"
+    assert manage(var, *words, GITHUB_API_URL="https://api.github.com").stdout.strip() == "https://api.github.com/graphql"
 
 
 def test_no_tables_is_one_sentence(tmp_path: Path) -> None:

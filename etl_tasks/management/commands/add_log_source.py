@@ -30,6 +30,8 @@ class Command(Base):
             raise Refusal(f"there is no service {options['service']!r}: add it first with add_service")
         if Source.objects.filter(name=name).exclude(service=service, kind=Source.Kind.LOGS).exists():
             raise Refusal(f"a source named {name!r} exists already, of another kind or service: choose another name")
+        if not options["path"].strip():
+            raise Refusal("--path is empty: name the files, for example '/var/log/billing/*.log'")
         path = os.path.abspath(options["path"])  # the worker runs in another folder
         _, is_new = Source.objects.update_or_create(
             name=name,

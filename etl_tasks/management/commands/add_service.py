@@ -45,6 +45,8 @@ class Command(Base):
             raise Refusal(f"{name!r} cannot be a service's name: use letters, digits, points, hyphens and underscores, at most 100")
         if not REPOSITORY.fullmatch(repository):
             raise Refusal(f"{repository!r} is no repository: write it as owner/name")
+        if "" in (options["bot"] or ()):
+            raise Refusal("--bot is empty: a deleted user has no login, and is no bot")
         given = {
             "production": options["production"],
             "deployments_from": options["deployments"],

@@ -35,13 +35,13 @@ class Command(Base):
             raise Refusal(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them", returncode=4)
         if not names:
             raise Refusal("no source is enabled: add one with add_service", returncode=4)
+        since, until = (start_of(options[name]) if options[name] else None for name in ("since", "until"))
+        if since and until and until <= since:
+            raise Refusal(f"--until {options['until']} is not after --since {options['since']}", returncode=4)
         try:
             pipeline.ask_broker()
         except pipeline.BrokerAway as exc:
             raise CommandError(f"{exc}; etl_extract, etl_transform and etl_load need none", returncode=1) from exc
-        since, until = (start_of(options[name]) if options[name] else None for name in ("since", "until"))
-        if since and until and until <= since:
-            raise Refusal(f"--until {options['until']} is not after --since {options['since']}", returncode=4)
         runs, busy = [], []
         for name in names:
             try:

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 import requests
 from django.conf import settings
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
+from urllib3.exceptions import HTTPError
 
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.sources.github.budget import Budget, PageSize
@@ -25,6 +26,7 @@ from etl_tasks.sources.github.credentials import Credential
 logger = logging.getLogger(__name__)
 
 LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
+CHUNK_BYTES = 256 * 1024
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # The last REST version that has merge_commit_sha; GraphQL ignores it.
 API_VERSION = "2022-11-28"
@@ -189,7 +191,7 @@ class GitHub:
                 stream=True,
             )
             return response, _body(response, deadline=began + 2 * settings.GITHUB_TIMEOUT_SECONDS)
-        except requests.RequestException as exc:
+        except (requests.RequestException, HTTPError) as exc:
             raise PassingFault(f"GitHub cannot be reached at {settings.GITHUB_API_URL} ({type(exc).__name__})") from exc
 
     def _token(self) -> str:
@@ -217,12 +219,14 @@ _budgets: dict[str, Budget] = {}
 
 
 def _body(response: requests.Response, *, deadline: float) -> bytes:
+    """Decoded. Taken as it arrives: iter_content would wait for whole chunks, and a read timeout alone lets a drip go on for ever."""
     chunks, size = [], 0
-    for chunk in response.iter_content(256 * 1024):
+    while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
         size += len(chunk)
         if size > LARGEST_ANSWER_BYTES:
             raise FatalError(f"GitHub's answer is larger than {LARGEST_ANSWER_BYTES} bytes: lower GITHUB_PAGE_SIZE")
-        if time.monotonic() > deadline:  # a read timeout alone lets a slow drip go on for ever
+        if time.monotonic() > deadline:
+            response.close()
             raise PassingFault("GitHub's answer came too slowly")
         chunks.append(chunk)
     return b"".join(chunks)

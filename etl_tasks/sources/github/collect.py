@@ -9,7 +9,7 @@ from typing import Any
 import re2
 from django.conf import settings
 
-from dora_metrics.models import Commit, Service
+from dora_metrics.models import Service
 from etl_tasks import transform
 from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
@@ -22,7 +22,7 @@ from etl_tasks.sources.github.paging import Reading
 from etl_tasks.sources.github.side_by_side import side_by_side
 from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream
 from etl_tasks.sources.github.survey import News, Refusal, survey, survey_batch, survey_by_id
-from etl_tasks.sources.github.wanted import named_runs, stored_attempts
+from etl_tasks.sources.github.wanted import MOST_HISTORIES, deployed_shas, has_unknown, named_runs, parents_of, reached, stored_attempts
 from etl_tasks.transform import Bad, Good
 
 logger = logging.getLogger(__name__)
@@ -111,8 +111,8 @@ def _readers(github: GitHub, stream: Stream, job: Job, news: News) -> list[Itera
     if not stream.is_asked_for(job.source.service):
         return []
     if stream.name == "commits":
-        is_new = reading.top and (reading.progress or reading.top != reading.former.get("top"))
-        return [paging.history(reading) if is_new else paging.unchanged(reading)]
+        is_wanted = reading.is_list_asked or reading.again or reading.progress
+        return [paging.history(reading) if is_wanted else paging.unchanged(reading)]
     if not reading.progress and not job.since and not job.until and _is_unchanged(reading):
         reading = replace(reading, is_list_asked=False)
     return [paging.listed(reading) if reading.is_list_asked or reading.again or reading.progress else paging.unchanged(reading)]
@@ -138,8 +138,7 @@ def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
     )
     match stream.name:
         case "commits":
-            known = ancestors(service, former.get("top", "")) if news["head"] != former.get("top") else set()
-            return replace(reading, top=news["head"], stop_at=None, until=None, known_commits=frozenset(known))
+            return _reading_of_history(replace(reading, top=news["head"], stop_at=None, until=None), service)
         case "pull_requests":
             return replace(reading, options={"withFiles": bool(service.path)}, needs_rest=_rest_of_change(service))
         case "issues":
@@ -149,6 +148,31 @@ def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
             again = [*reading.again, *named] if is_asked else named
             return replace(reading, again=again, needs_attempts=_missing_attempts(service) if is_asked else lambda run: [])
     return reading
+
+
+def _reading_of_history(reading: Reading, service: Service) -> Reading:
+    """The default branch if its head is new, and what deployed commits reach beside it, as earlier runs have stored them.
+
+    A commit that was asked for and is still not there is gone from git, or a dead letter: `asked` keeps it from being
+    asked for every night. What a run that was given up left out is found whenever the history is looked through.
+    """
+    former, is_new = reading.former, bool(reading.top) and reading.top != reading.former.get("top")
+    deployed = deployed_shas(service)
+    if not is_new and not has_unknown(service, deployed, asked=former.get("asked", ())):
+        return replace(reading, is_list_asked=False)
+    parents = parents_of(service)
+    known, _ = reached([former.get("top", "")], parents)
+    _, missing = reached(deployed, parents, known=known)
+    asked = [sha for sha in former.get("asked", ()) if sha in missing]
+    wanted = [sha for sha in missing if sha not in asked][:MOST_HISTORIES]
+    return replace(
+        reading,
+        is_list_asked=is_new,
+        again=wanted,
+        known_commits=frozenset(known),
+        stored_commits=frozenset(parents),
+        asked=asked,
+    )
 
 
 def _stop_at(stream: Stream, job: Job, former: Mapping[str, Any]) -> datetime | None:
@@ -214,18 +238,3 @@ def _named(reader: Iterator[Page], stream: Stream) -> Iterator[Page]:
         yield from reader
     except Forbidden as exc:
         raise FatalError(f"{exc}: the token needs the permission “{stream.permission}: read” for {stream.name}") from exc
-
-
-def ancestors(service: Service, head: str) -> set[str]:
-    """All that `head` reaches among the stored commits, itself included; empty for no head."""
-    if not head:
-        return set()
-    parents = dict(Commit.objects.filter(service=service).values_list("sha", "parents"))
-    reached: set[str] = set()
-    waiting = [head]
-    while waiting:
-        sha = waiting.pop()
-        if sha not in reached and sha in parents:
-            reached.add(sha)
-            waiting.extend(parents[sha])
-    return reached

@@ -4,7 +4,7 @@ A page's `resume` says all that another process needs to go on behind it.
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -42,7 +42,9 @@ class Reading:
     until: datetime | None = None  # a backfill: what is newer is not wanted, and the cursor stays
     is_list_asked: bool = True  # else only what is named in `again`
     again: list[Any] = field(default_factory=list)
-    known_commits: frozenset[str] = frozenset()
+    known_commits: frozenset[str] = frozenset()  # what the branch's former head reaches
+    stored_commits: frozenset[str] = frozenset()
+    asked: Sequence[str] = ()  # deployed commits that earlier runs asked for in vain
     needs_rest: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda node: {}
     needs_attempts: Callable[[Mapping[str, Any]], list[int]] = lambda run: []
     options: Mapping[str, object] = field(default_factory=dict)  # variables of the stream's own
@@ -208,28 +210,40 @@ def _still_lacking(more: Mapping[str, Any], content: Content) -> list[dict[str, 
 
 
 def history(reading: Reading) -> Iterator[Page]:
-    """The default branch's history from the head that the survey saw, down to commits that an earlier run has loaded.
+    """The default branch's history from the head that the survey saw, then that of each deployed commit beside it.
 
     A merge may bring in commits older than any cursor, so not a date decides but git's own graph: reading goes on
-    while a parent is neither read nor an ancestor of the head that the last run loaded.
+    while a parent is neither read nor known. Of the branch, what the head that the last run loaded reaches is known;
+    of a deployed commit, whatever is stored, for what lacks behind that is itself among those in `again`.
     """
     size = reading.page_size()
-    resume = reading.resume(after=None, frontier=[], head=reading.top)
-    cursor = reading.cursor(None)
+    beginning = {"head": reading.top if reading.is_list_asked else "", "after": None, "frontier": [], "again": list(reading.again), "shape": ""}
+    resume = reading.resume(**beginning)
+    cursor = reading.cursor(None) | ({} if reading.progress else {"asked": [*reading.asked, *reading.again]})
+    met = set(reading.stored_commits)
     while True:
+        if not resume["head"]:
+            head, *again = resume["again"]
+            resume |= {"head": head, "after": None, "frontier": [], "again": again, "shape": "deployed"}
         variables = {**reading.variables(), "revision": resume["head"], "after": resume["after"]}
-        content = Content(reading.stream, reading.github.query(query_text(reading.stream.query), variables, page=size))
-        if not content.is_broken and not content.nodes:
+        content = Content(reading.stream, reading.github.query(query_text(reading.stream.query), variables, page=size), shape=resume["shape"])
+        is_gone = not content.is_broken and not content.nodes
+        if is_gone and resume["shape"] != "deployed":
             raise RetriableError(f"GitHub does not show the history of {resume['head']} yet")
-        frontier = _frontier(set(resume["frontier"]), content.nodes, reading.known_commits)
-        resume |= {"after": content.end_cursor, "frontier": sorted(frontier)}
-        is_done = content.is_broken or not content.end_cursor or not frontier
-        yield content.page(cursor=cursor, resume=resume, is_done=is_done)
+        if is_gone and content.decoded.get("errors"):
+            cursor = cursor | {"asked": [sha for sha in cursor["asked"] if sha != resume["head"]]}  # it may be there tomorrow
+        frontier = _frontier(set(resume["frontier"]), content.nodes, met if resume["shape"] else reading.known_commits)
+        met |= {str(commit.get("oid")) for commit in content.nodes if isinstance(commit, dict)}
+        resume |= {"after": content.end_cursor, "frontier": sorted(frontier), "again": [sha for sha in resume["again"] if sha not in met]}
+        if not content.end_cursor or not frontier:
+            resume |= {"head": ""}
+        is_done = content.is_broken or not (resume["head"] or resume["again"])
+        yield content.page(cursor=cursor, resume=resume, is_done=is_done, is_wanted=not is_gone)
         if is_done:
             return
 
 
-def _frontier(frontier: set[str], commits: list[Any], known: frozenset[str]) -> set[str]:
+def _frontier(frontier: set[str], commits: list[Any], known: Collection[str]) -> set[str]:
     """The parents still to be read after this page. History lists a commit before its parents."""
     for commit in commits:
         if isinstance(commit, dict):

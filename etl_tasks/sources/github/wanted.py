@@ -1,14 +1,14 @@
 """What the stored facts of a service say that GitHub must be asked: which sources of deployments, which records again."""
 
 import re
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any
 
 import re2
 from django.db.models import Max, QuerySet
 
-from dora_metrics.models import Deployment, Release, Service, WorkflowRun
+from dora_metrics.models import Commit, Deployment, Release, Service, WorkflowRun
 
 # What never reaches an end is not asked for again for ever; a run may be run again for 30 days, by GitHub's rules.
 # Counted back from the newest record: what nothing has followed yet is still the latest there is.
@@ -17,6 +17,10 @@ FINAL_STATES = ("inactive", "error", "failure", "destroyed")
 FAILED_STATES = ("error", "failure")
 # At most so many of a kind and night; the newest first. GraphQL's nodes() takes a hundred ids.
 MOST_AGAIN = 45
+# Of deployed commits, each a query of one point; more than a handful of unknown ones are a first collection's.
+MOST_HISTORIES = 20
+SHAS_A_QUERY = 500
+PULL_REQUEST_EVENTS = ("pull_request", "pull_request_target")
 RUN_OF_LOG_URL = re.compile(r"/actions/runs/([0-9]{1,18})\b")
 
 
@@ -51,6 +55,63 @@ def named_runs(service: Service) -> list[int]:
 def stored_attempts(service: Service) -> set[tuple[int, int]]:
     """Attempts of runs that need not be asked for, because they are there and have ended."""
     return set(WorkflowRun.objects.filter(service=service, status="completed").values_list("external_id", "attempt"))
+
+
+def deployed_shas(service: Service) -> list[str]:
+    """Commits that were deployed, or would be if another source turns out to count: production's first, the newest first."""
+    source, is_production = service.deployments_from, re2.compile(service.production)
+    found: list[tuple[bool, datetime, str]] = []
+    if source in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):
+        rows = Deployment.objects.filter(service=service).values_list("environment", "created_at", "sha")
+        found += [(bool(is_production.search(environment)), created_at, sha) for environment, created_at, sha in rows]
+    if source == Service.DeploymentsFrom.RELEASES or is_undecided(service):
+        found += [(True, *row) for row in Release.objects.filter(service=service, is_draft=False).values_list("created_at", "sha")]
+    if source == Service.DeploymentsFrom.WORKFLOWS or is_undecided(service):
+        found += [(True, *row) for row in _deploying_runs(service)]
+    return list(dict.fromkeys(sha for *_, sha in sorted(found, reverse=True) if sha))
+
+
+def has_unknown(service: Service, shas: Collection[str], *, asked: Iterable[str]) -> bool:
+    """Whether one of them is not stored and was not asked for: without loading a history, as on almost every night."""
+    left = sorted(set(shas) - set(asked))
+    for start in range(0, len(left), SHAS_A_QUERY):
+        some = left[start : start + SHAS_A_QUERY]
+        if Commit.objects.filter(service=service, sha__in=some).count() < len(some):
+            return True
+    return False
+
+
+def parents_of(service: Service) -> dict[str, list[str]]:
+    """The stored history: commit to parents."""
+    return dict(Commit.objects.filter(service=service).values_list("sha", "parents"))
+
+
+def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, known: Collection[str] = ()) -> tuple[set[str], list[str]]:
+    """What `heads` reach without passing through `known`: the stored commits, and the missing ones in the order of `heads`."""
+    stored: set[str] = set()
+    missing: dict[str, None] = {}
+    for head in heads:
+        waiting = [head] if head else []
+        while waiting:
+            sha = waiting.pop()
+            if sha in stored or sha in known:
+                continue
+            if sha not in parents:
+                missing[sha] = None
+                continue
+            stored.add(sha)
+            waiting.extend(parents[sha])
+    return stored, list(missing)
+
+
+def _deploying_runs(service: Service) -> list[tuple[datetime, str]]:
+    """Time and commit of the runs that may be attempts: docs/metrics.md, "Deployment"."""
+    is_deploying = re2.compile(service.workflow)
+    rows = WorkflowRun.objects.filter(service=service).exclude(event__in=PULL_REQUEST_EVENTS)
+    if service.default_branch:
+        rows = rows.filter(branch=service.default_branch)
+    named = rows.values_list("created_at", "sha", "name", "path")
+    return [(created_at, sha) for created_at, sha, name, path in named if is_deploying.search(name) or is_deploying.search(path)]
 
 
 def _recent(rows: QuerySet[Any]) -> QuerySet[Any]:

@@ -1,57 +1,28 @@
 """What a night collects of a repository is what GitHub holds: each fact once, with all its fields, at a known price."""
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
 from django.conf import settings
 
 from demo.github.budget import Budget
+from demo.github.facts import BOT
 from demo.github.resolvers import Worlds
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Change, Commit, Deployment, Issue, Release, Service, WorkflowRun
+from dora_metrics.models import Change, Commit, Deployment, Issue, Release, WorkflowRun
 from etl_tasks import here, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import client
 from etl_tasks.sources.registry import survey
 from tests.conftest import END
+from tests.etl_tasks.sources.github.nights import finish, night, show, source_of, spent
 from tests.tables import assert_equal_to_truth, facts, releases_of
 
 pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
-
-@pytest.fixture(autouse=True)
-def nothing_known_of_the_budget() -> Iterator[None]:
-    client._budgets.clear()
-    yield
-    client._budgets.clear()
-
-
-def night(source: Source, **options: object) -> ETLRun:
-    run = ledger.open_run(source, trigger="shell", options=options)
-    assert run
-    here.run_rest_here(run.pk)
-    run.refresh_from_db()
-    source.refresh_from_db()
-    return run
-
-
-def source_of(repository: str, **settings_of_service: object) -> Source:
-    name = repository.partition("/")[2]
-    service = Service.objects.create(name=name, **settings_of_service)
-    return Source.objects.create(name=name, service=service, kind="github", repository=repository)
-
-
-def show(github: StandIn, world: World) -> None:
-    github.worlds = Worlds({**github.worlds.by_name, world.repository: world})
-
-
-def spent(github: StandIn) -> dict[str, int]:
-    found, github.counts = dict(github.counts), type(github.counts)()
-    return found
 
 
 # --- everything, once -----------------------------------------------------------------------------------------------
@@ -95,21 +66,6 @@ def test_thirty_nights_with_faults_on_a_tenth_of_all_answers_end_as_one_night_wi
     assert_equal_to_truth(world, END, has_runs=False)
 
 
-def finish(run: ETLRun) -> None:
-    """As a worker would: a stage that failed for the moment is tried again."""
-    for _ in range(20):
-        run.refresh_from_db()
-        if run.status in (ETLRun.Status.SUCCESS, ETLRun.Status.PARTIAL):
-            return
-        if run.status == ETLRun.Status.FAILED:
-            assert ledger.reopen(run)
-        try:
-            here.run_rest_here(run.pk)
-        except here.StageFailed:
-            continue
-    pytest.fail(f"{run} never ended: {run.error}")
-
-
 def test_a_list_that_shifts_between_two_pages_loses_nothing(billing: Source, github: StandIn, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 10)
     for operation in ("PullRequests", "Issues", "Deployments"):
@@ -142,6 +98,25 @@ def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(g
     before = facts()
     night(Source.objects.get(name="large"), full=True)
     assert facts() == before
+
+
+def test_what_is_left_out_is_told_by_the_counts_of_the_fact(github: StandIn) -> None:
+    large = World("acme/large", end=END, days=40, large=True)
+    for pull in large.pulls.values():
+        if len(pull.commits) == 130:
+            pull.author = BOT  # of a bot's no metric needs more
+        elif len(pull.reviews) > 100:
+            pull.merged = pull.closed = pull.merge_oid = None
+    large.changed()
+    show(github, large)
+    night(source_of("acme/large"))
+
+    cut = [(len(one.commits), one.commit_count, len(one.reviews), one.review_count) for one in Change.objects.order_by("number")]
+    left_out = [one for one in cut if one[0] < one[1] or one[2] < one[3]]
+    reviewed = next(row for row in large.pull_requests(END) if row["reviews"]["totalCount"] > 100)
+    assert [one[:2] for one in left_out if one[1] > 100] == [(100, 130)]
+    assert [one[2:] for one in left_out if one[3] > 100] == [(100, reviewed["reviews"]["totalCount"])]
+    assert len(left_out) == 2
 
 
 def test_paths_are_read_where_the_service_has_a_filter(github: StandIn, world: World) -> None:

@@ -1,0 +1,50 @@
+"""Nights of a GitHub source as plain function calls, and what the stand-in counted meanwhile."""
+
+import pytest
+
+from demo.github.resolvers import Worlds
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import Service
+from etl_tasks import here, ledger
+from etl_tasks.models import ETLRun, Source
+
+
+def night(source: Source, **options: object) -> ETLRun:
+    run = ledger.open_run(source, trigger="shell", options=options)
+    assert run
+    here.run_rest_here(run.pk)
+    run.refresh_from_db()
+    source.refresh_from_db()
+    return run
+
+
+def finish(run: ETLRun) -> None:
+    """As a worker would: a stage that failed for the moment is tried again."""
+    for _ in range(20):
+        run.refresh_from_db()
+        if run.status in (ETLRun.Status.SUCCESS, ETLRun.Status.PARTIAL):
+            return
+        if run.status == ETLRun.Status.FAILED:
+            assert ledger.reopen(run)
+        try:
+            here.run_rest_here(run.pk)
+        except here.StageFailed:
+            continue
+    pytest.fail(f"{run} never ended: {run.error}")
+
+
+def source_of(repository: str, **settings_of_service: object) -> Source:
+    name = repository.partition("/")[2]
+    service = Service.objects.create(name=name, **settings_of_service)
+    return Source.objects.create(name=name, service=service, kind="github", repository=repository)
+
+
+def show(github: StandIn, world: World) -> None:
+    github.worlds = Worlds({**github.worlds.by_name, world.repository: world})
+
+
+def spent(github: StandIn) -> dict[str, int]:
+    """What was counted since the last time this was asked."""
+    found, github.counts = dict(github.counts), type(github.counts)()
+    return found

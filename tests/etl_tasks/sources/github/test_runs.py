@@ -1,0 +1,64 @@
+"""Workflow runs by REST: a filter never gives more than a thousand, so what is older is asked for by windows of time."""
+
+from datetime import timedelta
+
+import pytest
+
+from demo.github import rest
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import WorkflowRun
+from etl_tasks.sources.github import paging
+from tests.conftest import END
+from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+def numbers(world: World) -> list[int]:
+    return sorted(run["id"] for run in world.workflow_runs(world.end))
+
+
+def stored() -> list[int]:
+    return sorted(WorkflowRun.objects.values_list("external_id", flat=True))
+
+
+def test_more_than_a_thousand_runs_come_by_halved_windows(github: StandIn) -> None:
+    busy = World.sized("acme/busy", end=END, pull_requests=2, deployments=0, issues=0, releases=0, runs=2300, commits=5)
+    show(github, busy)
+    run = night(source_of("acme/busy", deployments_from="workflows"))
+
+    assert run.status == "success"
+    assert stored() == numbers(busy)
+    # The first page; two windows that are too large, of 2,200 and (in halves of 1,100) 2; four of 550 in 6 pages each.
+    assert spent(github)["WorkflowRuns"] == 1 + 3 + 4 * 6
+
+
+def test_a_burst_within_minutes_is_halved_down_to_seconds(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (paging, rest):
+        name = "MOST_RUNS_OF_A_FILTER" if module is paging else "MOST_FOUND"
+        monkeypatch.setattr(module, name, 20)
+    burst = World.sized("acme/burst", end=END, pull_requests=1, deployments=0, issues=0, releases=0, runs=30, commits=2)
+    burst.add_day(END + DAY, runs=250)  # one a second
+    github.clock = END + DAY
+    show(github, burst)
+    source = source_of("acme/burst", deployments_from="workflows")
+    assert night(source).status == "success"
+
+    assert stored() == numbers(burst)
+
+
+def test_a_night_of_more_than_a_thousand_new_runs_loses_none(github: StandIn) -> None:
+    busy = World.sized("acme/busy", end=END, pull_requests=1, deployments=0, issues=0, releases=0, runs=50, commits=2)
+    show(github, busy)
+    source = source_of("acme/busy", deployments_from="workflows")
+    night(source)
+    busy.add_day(END + DAY, runs=1200)
+    github.clock = END + DAY
+    night(source)
+    assert stored() == numbers(busy)
+
+    spent(github)
+    assert night(source).extracted == 0
+    assert spent(github)["not_modified"] == 1
