@@ -1,0 +1,85 @@
+"""What a report says of periods: every one that has begun, and null for what is not known."""
+
+from datetime import date
+
+import pytest
+
+from dora_metrics.models import Coverage, Service
+from dora_metrics.recompute import recompute
+from dora_metrics.selectors import UNKNOWN, report
+from tests.dora_metrics.calculators.examples import at, change, covering, facts, issue, one_a_day
+from tests.dora_metrics.rows import store
+
+pytestmark = pytest.mark.django_db
+
+NOW = at(40)
+METRICS = list(UNKNOWN)
+
+
+@pytest.fixture
+def billing() -> Service:
+    service = Service.objects.create(name="billing")
+    plain = one_a_day("a", "m1", pull_requests=(change(1),), issues=(issue(100, at(-1), at(2)),))
+    store(service, facts(**plain | {"coverage": covering(at(-1), at(35))}))
+    recompute(service, moment=NOW)
+    return service
+
+
+def periods(service: Service, start: date, end: date, by: str = "month") -> list[dict]:
+    return report(service, start=start, end=end, by=by, environment="production", time_zone="UTC", now=NOW)["periods"]
+
+
+def numbers(shown: dict) -> set:
+    """Every number of a metric, however deep; not its unit."""
+    return {
+        number for name, value in shown.items() if name not in ("unit", "tier") for number in (numbers(value) if isinstance(value, dict) else {value})
+    }
+
+
+def test_every_whole_period_that_overlaps_the_range_and_has_begun_is_listed(billing):
+    found = periods(billing, date(2026, 1, 31), date(2026, 6, 1))
+    assert [(one["start"], one["end"]) for one in found] == [("2026-01-01", "2026-02-01"), ("2026-02-01", "2026-03-01")]
+
+
+def test_the_end_of_the_range_is_exclusive(billing):
+    assert [one["start"] for one in periods(billing, date(2026, 1, 1), date(2026, 2, 1))] == ["2026-01-01"]
+
+
+def test_a_period_is_partial_while_it_runs_or_if_collection_began_inside_it(billing):
+    found = periods(billing, date(2025, 12, 1), date(2026, 3, 1))
+    assert [one["partial"] for one in found] == [True, False, True]
+
+
+def test_of_a_period_that_was_not_collected_every_number_is_null_and_counts_too(billing):
+    (november,) = periods(billing, date(2025, 11, 1), date(2025, 12, 1))
+    assert [numbers(november[metric]) for metric in METRICS] == [{None}] * 5
+    assert november["quality_flags"] == ["not_collected"]
+
+
+def test_a_collected_period_without_deployments_has_a_true_frequency_of_0(billing):
+    (february,) = periods(billing, date(2026, 2, 1), date(2026, 2, 2))
+    assert (february["deployment_frequency"]["value"], february["deployment_frequency"]["deployments"]) == (0, 0)
+    assert (february["change_lead_time"]["p50"], february["change_lead_time"]["n"]) == (None, 0)
+    assert (february["change_fail_rate"]["value"], february["change_fail_rate"]["failed"]) == (None, 0)
+    assert (february["deployment_rework_rate"]["value"], february["deployment_rework_rate"]["unplanned"]) == (None, 0)
+    assert (february["failed_deployment_recovery_time"]["p50"], february["failed_deployment_recovery_time"]["n_open"]) == (None, 0)
+    assert february["quality_flags"] == []
+
+
+@pytest.mark.parametrize(("missing", "known"), [("issues", 2), ("pull_requests", 1), ("commits", 1), ("deployments", 0)])
+def test_a_metric_is_null_without_a_stream_that_it_needs_and_the_others_are_known(billing, missing, known):
+    Coverage.objects.filter(stream=missing).delete()
+    recompute(billing, moment=NOW)
+    (january,) = periods(billing, date(2026, 1, 1), date(2026, 2, 1))
+    assert [numbers(january[metric]) == {None} for metric in METRICS] == [False] * known + [True] * (5 - known)
+    assert "not_collected" in january["quality_flags"]
+
+
+def test_a_period_has_the_flags_of_its_five_metrics(billing):
+    (december, january) = periods(billing, date(2025, 12, 1), date(2026, 2, 1))
+    assert (december["quality_flags"], january["quality_flags"]) == (["unlinked_incidents"], ["low_n"])
+
+
+def test_values_are_not_rounded(billing):
+    (january,) = periods(billing, date(2026, 1, 1), date(2026, 2, 1))
+    assert january["deployment_frequency"]["value"] == 2 / 31
