@@ -20,6 +20,8 @@ SHA = "8a21bd7770afa2e3a40b7050ede3bb307fbc91aa"
         ("Undo", "undo", "reverts #7", {"pull": {"repository": "", "number": 7}}),
         ("Undo", "revert-7", f"This reverts commit {SHA}.", {"branch": 7, "sha": SHA}),
         ("Undo", "revert-to-old", "We will not: this reverts commit never", {}),
+        ('Revert "Add invoices"', "undo", "", {"title": True}),
+        ("Undo", "revert-7x", "This reverts commit 8a21bd", {}),
         ("Reverts are hard", "docs", "> Reverts #9", {"pull": {"repository": "", "number": 9}}),
     ],
 )
@@ -35,6 +37,7 @@ def test_it_keeps_what_says_that_a_pull_request_reverts_something(title, branch,
         (f"deployment: {SHA[:7]}\r\nRoot cause: {SHA}", {"deployments": [SHA[:7]], "root_causes": [SHA]}),
         ("caused by #12, and caused by #13", {"caused_by": [12, 13]}),
         ("deployment: tomorrow", {}),
+        ("deployment: 12, root cause: 8a21bd", {"deployments": ["12"]}),
     ],
 )
 def test_it_keeps_the_causes_that_an_issue_names(body, links):
