@@ -208,6 +208,15 @@ def test_a_revert_of_last_month_s_change_changes_last_month_and_is_listed(billin
     assert ("failed_deployment_recovery_time", "month", FEBRUARY) not in revised()  # February is not over
 
 
+def test_every_change_of_a_period_that_was_over_is_listed(billing):
+    """The slowest of the month's four changes was begun still earlier: its p75 and p90 move, and nothing else does."""
+    early = [{"sha": "c7", "authored_at": at(-1).isoformat()}]
+    Change.objects.filter(number=7).update(commits=early)
+    assert late(billing) == 3
+    assert month("change_lead_time").run_id == LATE_RUN
+    assert {one for one in revised() if one[1] == "month"} == {("change_lead_time", "month", JANUARY)}
+
+
 def test_a_removed_label_takes_an_incident_back(billing):
     IssueRow.objects.filter(number=100).update(labels=[])
     late(billing)

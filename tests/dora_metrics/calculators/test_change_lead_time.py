@@ -243,6 +243,11 @@ def test_merged_pull_requests_as_deployments_carry_themselves_and_are_flagged():
     assert (found.p50, found.quality_flags) == (DAY_S, ("low_n", "proxy_pr_merge"))
 
 
+def test_one_failed_attempt_with_a_commit_ends_matching_by_time():
+    deployments = deployment(1, "", at(-1)), deployment(2, "x", at(0.5), "failure"), deployment(3, "", at(1))
+    assert value(deployments=deployments, pull_requests=(pull(1),)).n == 0
+
+
 def test_commits_pushed_without_a_pull_request_are_no_changes():
     pushed = history(pull(1)) | {"parents": line("a", "pushed", "m1", "more")}
     assert value(**pushed).n == 1

@@ -178,6 +178,18 @@ def test_a_known_deployment_that_is_no_attempt_here_means_no_link_at_all(elsewhe
     assert link_of(one, **changed) is None
 
 
+@pytest.mark.parametrize(
+    ("settings", "changed"),
+    [
+        pytest.param(WORKFLOWS, {"workflow_runs": (run(4, updated_at=at(1)), run(9, sha="b", conclusion="cancelled"))}, id="a cancelled run"),
+        pytest.param(WORKFLOWS, {"workflow_runs": (run(4, updated_at=at(1)), run(9, sha="b", conclusion=""))}, id="a run that goes on"),
+        pytest.param(RELEASES, {"releases": (release(4, "a", at(1)), release(9, "b", at(1), is_prerelease=True))}, id="a prerelease"),
+    ],
+)
+def test_the_same_goes_for_a_run_or_a_release_that_is_known_but_no_attempt(settings, changed):
+    assert link_of(on_day_3(deployment="9"), settings=settings, **changed) is None
+
+
 def test_a_sha_that_was_deployed_here_as_well_as_elsewhere_is_linked_here():
     changed = one_a_day("a", "b", "c")
     changed["deployments"] = (*changed["deployments"], deployment(9, "b", at(3), environment="staging"))

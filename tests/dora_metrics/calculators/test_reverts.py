@@ -64,6 +64,16 @@ def test_a_merge_commit_stands_for_its_pull_request():
     assert targets(change(1, merge_sha=SHA), signed(2, sha=SHA[:7])) == {2: 1}
 
 
+def test_a_merge_commit_of_two_pull_requests_stands_for_the_same_one_in_whichever_order_they_came():
+    """GitHub names one merge commit for both where the second was merged with the first."""
+    parents = {"a": (), "h1": ("a",), "m": ("a", "h1"), "m3": ("m",)}
+    both = change(1, merge_sha="m"), change(2, merge_sha="m")
+    one = signed(3, sha="m")
+    assert counted(*both, one, deployed=("a", "h1", "m", "m3"), parents=parents) == counted(
+        one, *both[::-1], deployed=("a", "h1", "m", "m3"), parents=parents
+    )
+
+
 def test_another_commit_is_reverted_itself():
     assert targets(change(1, commit_shas=(SHA,)), signed(2, sha=SHA)) == {2: SHA}
 

@@ -120,7 +120,7 @@ services = st.builds(
     deployments=st.lists(deployments, max_size=8, unique_by=lambda one: one.id).map(tuple),
     workflow_runs=st.lists(workflow_runs, max_size=4, unique_by=lambda one: (one.id, one.attempt)).map(tuple),
     releases=st.lists(releases, max_size=3, unique_by=lambda one: one.id).map(tuple),
-    pull_requests=st.lists(pull_requests, max_size=6, unique_by=(lambda one: one.number, lambda one: one.merge_sha or one.number)).map(tuple),
+    pull_requests=st.lists(pull_requests, max_size=6, unique_by=lambda one: one.number).map(tuple),
     issues=st.lists(issues, max_size=4, unique_by=lambda one: one.number).map(tuple),
     repositories=st.just(frozenset({HERE})),
     parents=histories(),
