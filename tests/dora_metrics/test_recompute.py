@@ -14,7 +14,7 @@ from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.facts import Facts
 from dora_metrics.models import Attempt, Change, Coverage, Delivery, DORAMetric, Incident, MetricRevision, Service
 from dora_metrics.models import Issue as IssueRow
-from dora_metrics.recompute import recompute
+from dora_metrics.recompute import REVISED, recompute
 from tests.dora_metrics.calculators.examples import at, covering, deployment, facts, issue, line, pull, revert
 from tests.dora_metrics.eventful import EVENTFUL, NOW, a_service
 from tests.dora_metrics.rows import ORDER, derived, store
@@ -139,8 +139,7 @@ def told(metric: str) -> tuple[dict, dict]:
 
 
 def shown(row: DORAMetric) -> dict:
-    names = ("value", "n", "numerator", "denominator", "p50", "p75", "p90", "tier", "quality_flags", "details")
-    return {name: getattr(row, name) for name in names}
+    return {name: getattr(row, name) for name in REVISED}
 
 
 def test_a_late_review_changes_last_month_s_stages_and_is_listed(billing):

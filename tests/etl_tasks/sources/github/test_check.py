@@ -64,9 +64,7 @@ def test_it_names_what_stays_empty_and_what_is_not_asked_for(github: StandIn) ->
     ("forbidden", "stream", "permission"),
     [("issues", "issues", "Issues"), ("deployments", "deployments", "Deployments"), ("actions", "workflow_runs", "Actions")],
 )
-def test_it_names_the_permission_that_is_missing(
-    billing: Source, github: StandIn, settings, forbidden: str, stream: str, permission: str
-) -> None:
+def test_it_names_the_permission_that_is_missing(billing: Source, github: StandIn, settings, forbidden: str, stream: str, permission: str) -> None:
     github.access.forbidden = {settings.GITHUB_CREDENTIALS[""]["token"]: {forbidden}}
     said = refused()
 

@@ -24,7 +24,6 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
-
 # --- everything, once -----------------------------------------------------------------------------------------------
 
 

@@ -88,7 +88,9 @@ def test_a_token_that_was_revoked_before_its_end_is_replaced_once(app: StandIn) 
 
 
 @pytest.mark.parametrize("wrong", [{"installation_id": "43"}, {"private_key": "other"}])
-def test_an_app_that_github_does_not_know_is_told_once(billing: Source, app: StandIn, key: rsa.RSAPrivateKey, wrong: dict[str, str], settings) -> None:
+def test_an_app_that_github_does_not_know_is_told_once(
+    billing: Source, app: StandIn, key: rsa.RSAPrivateKey, wrong: dict[str, str], settings
+) -> None:
     given = app_credential(key)[""]
     if "private_key" in wrong:
         wrong = {"private_key": pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))}

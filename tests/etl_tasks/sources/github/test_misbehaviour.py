@@ -130,9 +130,7 @@ def elsewhere() -> Any:
 
 
 @pytest.mark.parametrize("operation", ["PullRequests", "WorkflowRuns"])
-def test_a_redirect_to_another_host_is_not_followed_and_not_tried_again(
-    billing: Source, github: StandIn, elsewhere: str, operation: str
-) -> None:
+def test_a_redirect_to_another_host_is_not_followed_and_not_tried_again(billing: Source, github: StandIn, elsewhere: str, operation: str) -> None:
     github.faults = {"redirect": operation, "to": f"{elsewhere}/steal"}
     with pytest.raises(here.StageFailed, match=r"GitHub redirects .*HTTP 302"):
         night(billing)
