@@ -7,8 +7,8 @@ Before an answer: {"outage": operation or true} · {"every": n, "status": 502} (
 In an answer: {"bad_record": operation} (the last record's date is none) · {"null_nodes": operation} (the last record is
 null, with an error beside it, of "error_type" if given) · {"new_enum": operation} · {"new_field": operation} ·
 {"null_object": operation} (the commit is null, with an error beside it) · {"cut": operation or true} (half of it, then the
-connection ends) · {"drip": operation or true, "drip_seconds": s} (a few bytes at a time, for so long) · {"shift": operation, "shift_seconds": s} (after each
-of its pages the clock goes on).
+connection ends) · {"drip": operation or true, "drip_seconds": s} (a few bytes at a time, for so long) ·
+{"shift": operation, "shift_seconds": s} (after each of its pages the clock goes on).
 
 {"rate": share, "seed": n}: so many answers, each with one fault of RANDOM. "after": n: so many are let off first; "times": n:
 after so many strikes all is well.

@@ -47,7 +47,7 @@ def test_it_counts_what_there_is_and_stores_nothing(billing: Source, github: Sta
     }.items():
         assert f"{name}: {len(there)}." in said.splitlines()
     assert github.counts["requests"] <= 3
-    assert not (ETLRun.objects.exists() or StagedPage.objects.exists() or Cursor.objects.exists() or Change.objects.exists())
+    assert not any(model.objects.exists() for model in (ETLRun, StagedPage, Cursor, Change))
 
 
 def test_it_names_what_stays_empty_and_what_is_not_asked_for(github: StandIn) -> None:
