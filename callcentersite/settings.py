@@ -90,6 +90,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_celery_results",
+    "ninja",  # its docs page then has its scripts from us, and from no other host
     "dora_metrics",
     "etl_tasks",
     "callcentersite.apps.CallCenterSiteConfig",

@@ -3,10 +3,12 @@ from django.urls import path
 from django.views.generic import RedirectView
 
 from callcentersite.health import health
+from dora_metrics.api import api
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
+    path("api/v1/", api.urls),
     path("healthz", health, name="health"),
 ]
 admin.site.site_header = admin.site.site_title = "callcentersite ETL"

@@ -9,6 +9,7 @@ from dora_metrics.alert_receivers import has_receiver
 from dora_metrics.models import (
     AlertEpisode,
     AlertRule,
+    ApiToken,
     Attempt,
     Change,
     Delivery,
@@ -142,3 +143,20 @@ class DORAMetricAdmin(ReadOnly):
     list_filter = ("service", "metric", "period")
     list_select_related = ("service",)
     ordering = ("-period_start",)
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(admin.ModelAdmin):
+    """Tokens are made by the command alone, which shows them to the one who asked; here they are switched off and on."""
+
+    list_display = ("name", "is_enabled", "created_at", "last_used_at")
+    list_filter = ("is_enabled",)
+    fields = ("name", "is_enabled", "created_at", "last_used_at")
+    readonly_fields = ("created_at", "last_used_at")
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        hint = "A new token is made, and shown once, by: manage.py api_token create NAME"
+        return super().changelist_view(request, {"subtitle": hint, **(extra_context or {})})

@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
+from dora_metrics import asked, selectors
 from dora_metrics.models import Service
 
 
@@ -31,20 +32,21 @@ class Command(BaseCommand):
 
     def services(self, name: str | None) -> Sequence[Service]:
         """The named one, or all."""
-        found = list(Service.objects.filter(name=name) if name else Service.objects.all())
-        if name and not found:
-            known = ", ".join(Service.objects.values_list("name", flat=True)) or "none yet: add_service makes one"
-            raise Refusal(f"there is no service {name!r}; known: {known}")
-        return found
+        try:
+            return selectors.services(name)
+        except selectors.UnknownService as exc:
+            raise Refusal(str(exc)) from exc
 
 
 def local_date(text: str) -> date:
     try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is no date: write it as 2026-02-28") from None
+        return asked.date_of(text)
+    except ValueError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from None
 
 
 def check_order(start: date | None, end: date | None) -> None:
-    if start and end and end <= start:
-        raise Refusal(f"--to {end} is not after --from {start}: the period would end before it starts")
+    try:
+        asked.check_order(start, end, names=("--from", "--to"))
+    except ValueError as exc:
+        raise Refusal(str(exc)) from exc

@@ -30,7 +30,10 @@ class Attempt(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["service", "key"], name="attempt_once")]
-        indexes = [models.Index(fields=["service", "finished_at"], name="attempt_by_finish")]
+        indexes = [
+            models.Index(fields=["service", "finished_at"], name="attempt_by_finish"),
+            models.Index(fields=["finished_at"], name="attempt_of_all"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.environment} {self.key}"
@@ -78,7 +81,10 @@ class Incident(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["service", "key"], name="incident_once")]
-        indexes = [models.Index(fields=["service", "started_at"], name="incident_by_start")]
+        indexes = [
+            models.Index(fields=["service", "started_at"], name="incident_by_start"),
+            models.Index(fields=["started_at"], name="incident_of_all"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.key} {self.title}"[:100]

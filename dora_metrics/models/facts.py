@@ -102,7 +102,7 @@ class Change(Fact):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["service", "number"], name="change_once")]
-        indexes = [models.Index(fields=["service", "merged_at"], name="change_by_merge")]
+        indexes = [models.Index(fields=["service", "merged_at"], name="change_by_merge"), models.Index(fields=["merged_at"], name="change_of_all")]
 
     def __str__(self) -> str:
         return f"#{self.number} {self.title}"[:100]

@@ -67,6 +67,14 @@ def manage(var: Path, *words: str, **env: str) -> subprocess.CompletedProcess[st
         ("dora_report --service nobody", 2, "there is no service 'nobody'"),
         ("dora_report --from 2026-13-01", 2, "write it as 2026-02-28"),
         ("dora_report --from 2026-02-01 --to 2026-01-01", 2, "the period would end before it starts"),
+        ("dora_report --from 0001-01-01", 2, "is too far away"),
+        ("dora_export changes --service nobody", 2, "there is no service 'nobody'; known: billing"),
+        ("dora_export changes --from 2026-13-01", 2, "write it as 2026-02-28"),
+        ("dora_export metrics --from 2026-02-01 --to 2026-01-01", 2, "the period would end before it starts"),
+        ("dora_export commits", 2, "invalid choice"),
+        ("dora_export changes --format xml", 2, "invalid choice"),
+        ("api_token create", 2, "say whose token"),
+        ("api_token burn", 2, "invalid choice"),
     ],
 )
 def test_wrong_input_is_one_sentence_and_its_status(var: Path, words: str, status: int, sentence: str) -> None:

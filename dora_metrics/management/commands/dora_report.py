@@ -1,21 +1,18 @@
 """dora_report: the metrics, by day, week or month."""
 
-import csv
 import json
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from dora_metrics import selectors
+from dora_metrics import rows, selectors
 from dora_metrics.calculators.flags import MEANING
-from dora_metrics.calculators.periods import period_of_date
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal, check_order, local_date
-
-PERIODS_SHOWN = 12
+from dora_metrics.presenting import csv_lines
 
 
 class Command(Base):
@@ -36,61 +33,39 @@ class Command(Base):
         now = selectors.utc_now()
         today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
         end = options["end"] or today + timedelta(days=1)
-        start = options["start"] or _periods_back(today, options["by"])
+        start = options["start"] or selectors.default_start(today, options["by"])
         check_order(start, end)
         asked = {"start": start, "end": end, "by": options["by"], "environment": options["environment"]}
         try:
-            reports = [selectors.report(service, **asked, time_zone=settings.ETL_TIME_ZONE, now=now) for service in services]
+            reports = selectors.reports(services, **asked, time_zone=settings.ETL_TIME_ZONE, now=now)
         except selectors.UnknownEnvironment as exc:
             raise Refusal(str(exc)) from exc
         match options["format"]:
             case "json":
                 self.stdout.write(json.dumps(reports[0] if options["service"] else reports, indent=1))
             case "csv":
-                self.write_csv(reports)
+                for line in csv_lines(rows.periods(reports), rows.PERIOD_COLUMNS):
+                    self.stdout.write(line)
             case _:
                 self.write_tables(reports)
-
-    def write_csv(self, reports: list[dict[str, Any]]) -> None:
-        writer = csv.writer(self.stdout)
-        names = ["service", "environment", "start", "end", "partial", *COLUMNS, "quality_flags"]
-        writer.writerow(names)
-        for report in reports:
-            for period in report["periods"]:
-                numbers = [_dig(period, path) for path in COLUMNS.values()]
-                row = [_neutral(report["service"]), report["environment"], period["start"], period["end"], period["partial"]]
-                writer.writerow([*row, *numbers, " ".join(period["quality_flags"])])
 
     def write_tables(self, reports: list[dict[str, Any]]) -> None:
         if not reports:
             self.stdout.write("no services yet: add one with `add_service NAME --repository owner/name`")
         for report in reports:
             self.stdout.write(f"{report['service']}, {report['environment']}, by {report['by']} ({report['time_zone']})")
-            rows = [[_label(period), *_cells(period)] for period in report["periods"]]
+            lines = [[_label(period), *_cells(period)] for period in report["periods"]]
             heads = [report["by"], "deploys/day", "deploys", "lead time p50", "changes", "fail rate", "recovery p50", "rework", "flags"]
-            widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
-            for row in [heads, *rows]:
+            widths = [max(len(row[column]) for row in [heads, *lines]) for column in range(len(heads))]
+            for row in [heads, *lines]:
                 self.stdout.write("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
             self.stdout.write("  * partial period   - unknown (docs/metrics.md)")
             for flag in sorted({flag for period in report["periods"] for flag in period["quality_flags"]}):
                 self.stdout.write(f"  {flag}: {MEANING[flag]}")
 
 
-COLUMNS = {
-    "deployments_per_day": ("deployment_frequency", "value"),
-    "deployments": ("deployment_frequency", "deployments"),
-    "deploy_days_per_week": ("deployment_frequency", "deploy_days_per_week"),
-    "lead_time_p50_seconds": ("change_lead_time", "p50"),
-    "lead_time_p90_seconds": ("change_lead_time", "p90"),
-    "changes": ("change_lead_time", "n"),
-    "change_fail_rate": ("change_fail_rate", "value"),
-    "recovery_p50_seconds": ("failed_deployment_recovery_time", "p50"),
-    "rework_rate": ("deployment_rework_rate", "value"),
-}
-
-
 def _cells(period: dict[str, Any]) -> list[str]:
-    values = {name: _dig(period, path) for name, path in COLUMNS.items()}
+    values = {name: read(period) for name, read in rows.METRIC_COLUMNS.items()}
     return [
         _number(values["deployments_per_day"]),
         _number(values["deployments"]),
@@ -122,22 +97,3 @@ def _duration(seconds: float | None) -> str:
         if seconds >= size:
             return f"{seconds / size:.1f} {unit}"
     return f"{seconds:.0f} s"
-
-
-def _dig(period: dict[str, Any], path: tuple[str, ...]) -> Any:
-    found: Any = period
-    for name in path:
-        found = found[name]
-    return found
-
-
-def _neutral(text: str) -> str:
-    """A spreadsheet would run a cell that begins like a formula."""
-    return f"'{text}" if text[:1] in "=+-@\t\r" else text
-
-
-def _periods_back(today: date, by: str) -> date:
-    period = period_of_date(today, by)
-    for _ in range(PERIODS_SHOWN):
-        period = period_of_date(period.start - timedelta(days=1), by)
-    return period.start

@@ -1,0 +1,87 @@
+"""dora_export deployments|changes|incidents|metrics: the facts behind the metrics, one a line, in the shapes of the API."""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.core.management.base import CommandParser
+
+from dora_metrics import rows, selectors
+from dora_metrics.calculators.deployments import PRODUCTION
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal, check_order, local_date
+from dora_metrics.models import Service
+from dora_metrics.presenting import csv_lines
+
+KINDS = {"deployments": rows.DEPLOYMENTS, "changes": rows.CHANGES, "incidents": rows.INCIDENTS}
+FIND: Mapping[str, Callable[[selectors.Asked], Iterable[Any]]] = {
+    "deployments": selectors.deployments,
+    "changes": selectors.changes,
+    "incidents": selectors.incidents,
+}
+SERVICES_AT_ONCE = 100
+
+
+class Command(Base):
+    help = "Write facts, or the metrics a period a line, to standard output. Exit status 0, or 2 for bad input."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("what", choices=[*KINDS, "metrics"])
+        parser.add_argument("--service", metavar="NAME", help="default: all")
+        parser.add_argument(
+            "--from",
+            dest="start",
+            type=local_date,
+            metavar="DATE",
+            help="local date; default: everything, and for metrics the start of the 12th whole period before today",
+        )
+        parser.add_argument("--to", dest="end", type=local_date, metavar="DATE", help="local date, exclusive; default: everything, for metrics now")
+        parser.add_argument("--by", choices=["day", "week", "month"], help="of metrics; default: month")
+        parser.add_argument("--environment", metavar="NAME", help="of metrics; default: production")
+        parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        name, start, end = options["service"], options["start"], options["end"]
+        check_order(start, end)
+        [service] = self.services(name) if name else [None]
+        what = options["what"]
+        if what == "metrics":
+            found, columns = self._metrics(service, options), rows.PERIOD_COLUMNS
+        elif options["by"] or options["environment"]:
+            raise Refusal(f"--by and --environment are of metrics: {what} have none")
+        else:
+            kind = KINDS[what]
+            asked = selectors.Asked(service=service, start=start, end=end)
+            found, columns = (kind.row(one) for one in FIND[what](asked)), kind.columns
+        lines = csv_lines(found, columns) if options["format"] == "csv" else (json.dumps(row) for row in found)
+        for line in lines:
+            self.stdout.write(line)
+
+    def _metrics(self, service: Service | None, options: dict[str, Any]) -> Iterator[rows.Row]:
+        now = selectors.utc_now()
+        today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
+        by, environment = options["by"] or "month", options["environment"] or PRODUCTION
+        start, end = options["start"] or selectors.default_start(today, by), options["end"] or today + timedelta(days=1)
+        check_order(start, end)
+        self._check_environment(environment, options["service"])
+
+        def reports() -> Iterator[rows.Row]:
+            for services in selectors.services_by_name(service).pages(SERVICES_AT_ONCE):
+                yield from selectors.reports(
+                    services, start=start, end=end, by=by, environment=environment, time_zone=settings.ETL_TIME_ZONE, now=now
+                )
+
+        return rows.periods(reports())
+
+    def _check_environment(self, environment: str, name: str | None) -> None:
+        """Of every service, before the first line is written."""
+        if environment == PRODUCTION:
+            return
+        try:
+            for service in self.services(name):
+                selectors.check_environment(service, environment)
+        except selectors.UnknownEnvironment as exc:
+            raise Refusal(str(exc)) from exc

@@ -1,0 +1,27 @@
+"""Every query that a report, a page or the API reads."""
+
+from dora_metrics.selectors.facts import Asked, changes, deployments, incidents
+from dora_metrics.selectors.keyset import Keyset, Position
+from dora_metrics.selectors.report import UNKNOWN, UnknownEnvironment, begun_periods, check_environment, default_start, report, reports, utc_now
+from dora_metrics.selectors.services import UnknownService, services, services_by_name, services_with_coverage
+
+__all__ = [
+    "UNKNOWN",
+    "Asked",
+    "Keyset",
+    "Position",
+    "UnknownEnvironment",
+    "UnknownService",
+    "begun_periods",
+    "changes",
+    "check_environment",
+    "default_start",
+    "deployments",
+    "incidents",
+    "report",
+    "reports",
+    "services",
+    "services_by_name",
+    "services_with_coverage",
+    "utc_now",
+]

@@ -1,0 +1,224 @@
+"""What the API and dora_export say of each thing, field by field: rows.py makes it, the OpenAPI description is read from here.
+
+What is unknown, or is not there, is null: never 0, never an empty text.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import Field, WithJsonSchema
+from typing_extensions import TypedDict  # typing's own hides from pydantic, before Python 3.12, which keys are required
+
+Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Date = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
+Seconds = Annotated[float | None, Field(ge=0)]
+Number = int | float | None
+
+ServiceName = Annotated[str, Field(description="the service that it belongs to")]
+Url = Annotated[str | None, Field(description="its page on GitHub")]
+StagedPage = Annotated[int, Field(description="id of the staged page that it came from")]
+QualityFlags = Annotated[list[str], Field(description="what is to be said of its quality; `flags` says what each means")]
+DeploymentKey = Annotated[str | None, Field(description="`external_id` of the deployment; null: none, as far as is known")]
+
+
+class Reason(TypedDict):
+    reason: Annotated[str, Field(description="state, incident, revert, hotfix or rollback")]
+    fact: Annotated[str, Field(description="what met the rule: `issue 12`, `pull request 7`, `deployment 55`, or its own `status`")]
+    ended_at: Annotated[Time | None, Field(description="when that ended the failure; null: it has not, or cannot")]
+
+
+class Mended(TypedDict):
+    reason: Annotated[str, Field(description="rollback, revert, hotfix or fix")]
+    fact: Annotated[str, Field(description="what met the rule")]
+
+
+class Deployment(TypedDict):
+    """A finished attempt to put a commit into production that counts (docs/metrics.md, "Deployment")."""
+
+    service: ServiceName
+    external_id: Annotated[str, Field(description="its id in the source that counts: 12, or 34.2 for the second attempt of a workflow run")]
+    ids: Annotated[list[str], Field(description="with those of the failed attempts that it retried")]
+    source: Annotated[str, Field(description="github, releases, workflows or pulls")]
+    environment: str
+    sha: Annotated[str | None, Field(description="the deployed commit")]
+    started_at: Time
+    finished_at: Time
+    succeeded: Annotated[bool, Field(description="how the attempt itself ended")]
+    failed: Annotated[bool | None, Field(description="whether it counts as failed; null where issues or changes were not collected")]
+    reasons: Annotated[list[Reason], Field(description="why it counts as failed")]
+    unplanned: Annotated[bool | None, Field(description="whether it was rework; null as for `failed`")]
+    unplanned_reasons: Annotated[list[Mended], Field(description="what it mended")]
+    recovered_at: Annotated[Time | None, Field(description="null: it did not fail, or has not recovered")]
+    recovered_by: Annotated[str | None, Field(description="the fact that ended the failure")]
+    recovery_seconds: Annotated[Seconds, Field(description="from its finish to its recovery")]
+    quality_flags: QualityFlags
+    url: Url
+    staged_page: StagedPage
+
+
+class Stages(TypedDict):
+    """Seconds; null where an end is missing."""
+
+    coding: Seconds
+    draft: Seconds
+    pickup: Seconds
+    review: Seconds
+    deploy: Seconds
+
+
+class Change(TypedDict):
+    """A merged pull request (docs/metrics.md, "Change lead time"). What follows from its deployment is null without one."""
+
+    service: ServiceName
+    external_id: Annotated[str | None, Field(description="GitHub's database id; null where GitHub gave none")]
+    number: int
+    title: str
+    author: Annotated[str | None, Field(description="null: the user was deleted")]
+    by_bot: Annotated[bool, Field(description="a bot's: left out of the metrics, and counted beside them")]
+    base_branch: str
+    merge_sha: Annotated[str | None, Field(description="the merge commit")]
+    created_at: Time
+    merged_at: Time
+    change_start: Annotated[Time | None, Field(description="its creation, or its first commit's date if that is earlier")]
+    deployment: DeploymentKey
+    deployed_at: Time | None
+    matched_by: Annotated[str | None, Field(description="how it was matched to the deployment: sha, range or time_matched")]
+    lead_time_seconds: Annotated[Seconds, Field(description="from change start to the deployment")]
+    stages: Stages
+    quality_flags: QualityFlags
+    url: Url
+    staged_page: StagedPage
+
+
+class Incident(TypedDict):
+    """An issue that is an incident (docs/metrics.md, "Incident")."""
+
+    service: ServiceName
+    external_id: Annotated[str, Field(description="`issue 12`, as the reasons of deployments name it")]
+    number: Annotated[int | None, Field(description="of its issue")]
+    title: str
+    started_at: Time
+    ended_at: Annotated[Time | None, Field(description="null while it is open")]
+    duration_seconds: Seconds
+    deployment: DeploymentKey
+    linked_by: Annotated[str | None, Field(description="how it was linked to the deployment: explicit, revert or time")]
+    quality_flags: QualityFlags
+    url: Url
+    staged_page: StagedPage
+
+
+class Coverage(TypedDict):
+    stream: str
+    since: Time
+    until: Time
+
+
+class Service(TypedDict):
+    """What metrics belong to, and the settings that decide its numbers."""
+
+    name: str
+    repositories: Annotated[list[str], Field(description="every owner/name that GitHub has known its repository by")]
+    default_branch: str | None
+    deployments_from: Annotated[str, Field(description="the source that counts: auto, github, releases, workflows or pulls")]
+    production: Annotated[str, Field(description="environments that are production (regex)")]
+    workflow: Annotated[str, Field(description="workflows that deploy (regex)")]
+    prereleases: bool
+    incident_label: Annotated[str | None, Field(description="labels of incidents (regex); null: no issues are collected")]
+    hotfix: Annotated[str | None, Field(description="labels and branches of hotfixes (regex); null: none is")]
+    look_back_hours: int
+    path: Annotated[str | None, Field(description="only pull requests that change a matching file are changes")]
+    bots: list[str]
+    coverage: Annotated[list[Coverage], Field(description="from when until when its facts are complete: outside, they are unknown")]
+    created_at: Time
+
+
+class DeploymentFrequency(TypedDict):
+    value: Number
+    unit: Literal["deployments/day"]
+    deployments: int | None
+    deploy_days: int | None
+    deploy_days_per_week: Number
+    tier: str | None
+
+
+class Stage(TypedDict):
+    p50: Number
+    n: int | None
+
+
+class StageMedians(TypedDict):
+    coding: Stage
+    draft: Stage
+    pickup: Stage
+    review: Stage
+    deploy: Stage
+
+
+class ChangeLeadTime(TypedDict):
+    p50: Number
+    p75: Number
+    p90: Number
+    unit: Literal["seconds"]
+    n: int | None
+    n_bots: int | None
+    tier: str | None
+    stages: StageMedians
+
+
+class ChangeFailRate(TypedDict):
+    value: Number
+    failed: int | None
+    deployments: Annotated[int | None, Field(description="all finished attempts; elsewhere, successes")]
+    reasons: Annotated[dict[str, int] | None, Field(description="failed deployments by reason; one may have several")]
+    unlinked_incidents: int | None
+    devlake_value: Number
+    tier: str | None
+
+
+class MeanTimeToRestore(TypedDict):
+    mean: Number
+    n: int | None
+
+
+class RecoveryTime(TypedDict):
+    p50: Number
+    p75: Number
+    p90: Number
+    unit: Literal["seconds"]
+    n: int | None
+    n_open: int | None
+    tier: str | None
+    mean_time_to_restore: MeanTimeToRestore
+
+
+class ReworkRate(TypedDict):
+    value: Number
+    unplanned: int | None
+    deployments: int | None
+
+
+class Period(TypedDict):
+    start: Date
+    end: Annotated[Date, Field(description="exclusive")]
+    partial: Annotated[bool, Field(description="it still runs, or collection began inside it")]
+    deployment_frequency: DeploymentFrequency
+    change_lead_time: ChangeLeadTime
+    change_fail_rate: ChangeFailRate
+    failed_deployment_recovery_time: RecoveryTime
+    deployment_rework_rate: ReworkRate
+    quality_flags: QualityFlags
+
+
+# "from" is no name of a Python attribute, so this one is not written as a class.
+Report = TypedDict(
+    "Report",
+    {
+        "service": str,
+        "environment": str,
+        "from": Date,
+        "to": Annotated[Date, Field(description="exclusive")],
+        "by": Literal["day", "week", "month"],
+        "time_zone": Annotated[str, Field(description="of its dates")],
+        "definition_version": Annotated[str, Field(description="of docs/metrics.md")],
+        "periods": list[Period],
+    },
+)

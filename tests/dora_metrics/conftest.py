@@ -1,0 +1,51 @@
+"""A service with a night behind it: its facts came from the stand-in, through the stages."""
+
+from collections.abc import Iterator
+
+import pytest
+from django.conf import settings
+from django.test import Client
+
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import ApiToken, Service
+from etl_tasks import here, ledger
+from etl_tasks.models import Source
+from tests.conftest import END
+
+
+@pytest.fixture(scope="module")
+def stored(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, world: World) -> Iterator[Service]:
+    """Once a module, because a night takes seconds; tests read it, and what they add is rolled back."""
+    with django_db_blocker.unblock(), StandIn({"acme/billing": world}, clock=END) as github, pytest.MonkeyPatch.context() as patch:
+        patch.setattr(settings, "GITHUB_API_URL", github.url)
+        patch.setattr(settings, "GITHUB_GRAPHQL_URL", f"{github.url}/graphql")
+        service = Service.objects.create(name="billing")
+        source = Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
+        run = ledger.open_run(source, trigger="shell")
+        assert run
+        here.run_rest_here(run.pk)
+    yield service
+    with django_db_blocker.unblock():
+        service.delete()
+
+
+@pytest.fixture
+def service(stored: Service, db: None) -> Service:
+    return Service.objects.get(pk=stored.pk)
+
+
+@pytest.fixture
+def nothing(db: None) -> None:
+    """No service, whatever the module's others share."""
+    Service.objects.all().delete()
+
+
+@pytest.fixture
+def token(db: None) -> str:
+    return ApiToken.create("a dashboard")[1]
+
+
+@pytest.fixture
+def reader(token: str) -> Client:
+    return Client(headers={"Authorization": f"Bearer {token}"})
