@@ -229,6 +229,11 @@ def test_a_root_cause_that_nothing_carries_is_passed_over(named):
     assert link_of(on_day_3(root_cause=named), **changed) == ("2", "time")
 
 
+def test_a_later_rollback_to_a_commit_older_than_the_first_deployment_does_not_first_carry_it():
+    changed = one_a_day("b", "c", "a", parents=line("a", "b", "c"))
+    assert link_of(issue(100, at(1.5), links=links(root_cause="a")), **changed) == ("1", "time")
+
+
 def test_caused_by_is_what_first_carries_that_pull_request():
     assert link_of(on_day_3(caused_by=1), **one_a_day("a", "m1", "m1", "c", pull_requests=(change(1),))) == ("1", "explicit")
 
