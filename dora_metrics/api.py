@@ -17,12 +17,12 @@ from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.docs import Swagger
 from pydantic import BeforeValidator, Field
 
-from dora_metrics import models, rows, selectors, shapes
+from dora_metrics import explain, models, rows, selectors, shapes
 from dora_metrics.asked import check_order, date_of
 from dora_metrics.authentication import BearerToken, StaffSession
 from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.flags import MEANING
-from dora_metrics.calculators.periods import ONE_DAY
+from dora_metrics.calculators.periods import ONE_DAY, Period, parse_period
 from dora_metrics.presenting import Columns, csv_lines
 
 MOST_PERIODS = 5000  # of all reports of one answer: by day, one service's 13 years
@@ -87,6 +87,15 @@ class MetricsAsked(FactsAsked):
     limit: int = Field(100, ge=1, le=1000, description=f"services of a page; fewer where their periods are more than {MOST_PERIODS}")
 
 
+class ExplanationAsked(Schema):
+    service: str = Field(min_length=1, description="its name")
+    metric: Literal[explain.METRICS] = Field(description="a metric of the report")  # type: ignore[valid-type]
+    period: Annotated[Period, BeforeValidator(parse_period, json_schema_input_type=str)] = Field(
+        description="a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02"
+    )
+    environment: str = Field(PRODUCTION, min_length=1, description="another one by its exact name")
+
+
 # --- how it is answered ------------------------------------------------------------------------------------------------
 
 
@@ -135,7 +144,7 @@ def refuse(request: HttpRequest, exc: AuthenticationError) -> HttpResponse:
 
 
 @api.exception_handler(ValidationError)
-def explain(request: HttpRequest, exc: ValidationError) -> HttpResponse:
+def say_what_is_wrong(request: HttpRequest, exc: ValidationError) -> HttpResponse:
     """One sentence, where ninja gives a list of objects."""
     return api.create_response(request, {"detail": "; ".join(map(_sentence, exc.errors))}, status=422)
 
@@ -201,6 +210,18 @@ def incidents(request: HttpRequest, asked: Query[IncidentsAsked]) -> Answer:
     return _answer(request, asked, selectors.incidents(_facts(request, asked), is_open=asked.open), rows.INCIDENTS)
 
 
+@api.get("/explain", tags=["metrics"], response={200: shapes.Explanation} | PROBLEMS, summary="The facts behind one value")
+def explanation(request: HttpRequest, asked: Query[ExplanationAsked]) -> Answer:
+    """The deployments, changes and incidents behind one value and the rule that placed each, computed from the facts as they are now.
+
+    `sums` adds up the members' `counts`: they are the report's own numbers.
+    """
+    _refuse_unknown(request, asked)
+    service = _named_service(asked.service)
+    _check_environment(service, asked.environment)
+    return explain.explanation(service, metric=asked.metric, period=asked.period, environment=asked.environment)
+
+
 def _answer(request: HttpRequest, asked: PageAsked, found: selectors.Keyset[Any], kind: rows.Kind) -> Answer:
     if asked.format == "csv":
         return _csv(request, (kind.row(one) for one in found), kind.columns)
@@ -236,7 +257,7 @@ def _facts(request: HttpRequest, asked: FactsAsked) -> selectors.Asked:
     return selectors.Asked(service=_service(asked), start=asked.start, end=asked.end)
 
 
-def _refuse_unknown(request: HttpRequest, asked: PageAsked) -> None:
+def _refuse_unknown(request: HttpRequest, asked: Schema) -> None:
     """A filter with a slip of the pen would else be no filter, and the answer a wrong one."""
     known = {field.alias or name for name, field in type(asked).model_fields.items()}
     if unknown := sorted(set(request.GET) - known):
@@ -244,8 +265,12 @@ def _refuse_unknown(request: HttpRequest, asked: PageAsked) -> None:
 
 
 def _service(asked: PageAsked) -> models.Service | None:
+    return _named_service(asked.service) if asked.service else None
+
+
+def _named_service(name: str) -> models.Service:
     try:
-        return selectors.services(asked.service)[0] if asked.service else None
+        return selectors.services(name)[0]
     except selectors.UnknownService as exc:
         raise HttpError(404, str(exc)) from exc
 

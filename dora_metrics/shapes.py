@@ -3,7 +3,7 @@
 What is unknown, or is not there, is null: never 0, never an empty text.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
 from typing_extensions import TypedDict  # typing's own hides from pydantic, before Python 3.12, which keys are required
@@ -222,3 +222,50 @@ Report = TypedDict(
         "periods": list[Period],
     },
 )
+
+
+class ExplainedPeriod(TypedDict):
+    kind: Annotated[str, Field(description="day, week or month")]
+    start: Date
+    end: Annotated[Date, Field(description="exclusive")]
+
+
+class CollectedDays(TypedDict):
+    start: Date
+    end: Annotated[Date, Field(description="exclusive")]
+    days: int
+
+
+class Member(TypedDict):
+    """One deployment, change or incident behind a value."""
+
+    kind: Annotated[str, Field(description="deployment, change or incident")]
+    key: Annotated[str, Field(description="as the facts' own lists name it")]
+    at: Annotated[Time, Field(description="what placed it in the period")]
+    title: str
+    counts: Annotated[dict[str, float], Field(description="what it adds to which number of the report; durations under `seconds`")]
+    rules: Annotated[list[str], Field(description="the rules that placed it, in words")]
+    quality_flags: list[str]
+    url: Annotated[str, Field(description="its page on GitHub; empty if it has none")]
+    staged_page: StagedPage
+
+
+class Explanation(TypedDict):
+    """One value, opened (docs/metrics.md)."""
+
+    service: ServiceName
+    environment: str
+    metric: str
+    period: ExplainedPeriod
+    collected: Annotated[CollectedDays | None, Field(description="the days that count; null: none was collected")]
+    time_zone: str
+    definition_version: str
+    deployments_from: Annotated[str, Field(description="the source that counts")]
+    value: Annotated[float | None, Field(description="null is unknown")]
+    unit: str
+    numbers: Annotated[dict[str, Any], Field(description="what the report says beside the value")]
+    sums: Annotated[dict[str, float], Field(description="what the members' counts add up to")]
+    arithmetic: Annotated[str, Field(description="how the value comes about, in one line")]
+    quality_flags: list[str]
+    flags: Annotated[dict[str, str], Field(description="what each flag means")]
+    members: list[Member]

@@ -7,6 +7,7 @@ from io import StringIO
 from typing import Any
 
 import pytest
+import time_machine
 from django.core.management import CommandError, call_command
 
 from dora_metrics import explain, selectors
@@ -169,3 +170,30 @@ def test_another_environment_is_computed_when_somebody_asks(billing):
     assert not DORAMetric.objects.filter(environment="staging").exists()
     with pytest.raises(selectors.UnknownEnvironment, match=r"known: production, staging"):
         selectors.report(billing, environment="Staging", **asked)
+
+
+def test_the_api_gives_the_same_to_programs(billing, admin_client):
+    with time_machine.travel(NOW, tick=False):
+        answer = admin_client.get("/api/v1/explain", {"service": "billing", "metric": "change_fail_rate", "period": "2026-01"})
+    assert answer.json() == json.loads(json.dumps(opened(billing, "change_fail_rate", "2026-01")))
+
+
+@pytest.mark.parametrize(
+    ("changed", "status", "sentence"),
+    [
+        ({"service": "nobody"}, 404, "there is no service 'nobody'; known: billing"),
+        ({"metric": "velocity"}, 422, "metric: Input should be 'deployment_frequency', 'change_lead_time'"),
+        ({"period": "2026-13"}, 422, "period: '2026-13' is no period: write a day as 2026-02-28"),
+        ({"environment": "stage"}, 404, "billing was never deployed to 'stage'"),
+        ({"colour": "red"}, 422, "there is no parameter 'colour'; known: environment, metric, period, service"),
+    ],
+)
+def test_what_the_api_cannot_use_is_refused_with_one_sentence(billing, admin_client, changed, status, sentence):
+    asked = {"service": "billing", "metric": "change_fail_rate", "period": "2026-01", **changed}
+    answer = admin_client.get("/api/v1/explain", asked)
+    assert answer.status_code == status
+    assert sentence in answer.json()["detail"]
+
+
+def test_nobody_else_may_ask(billing, client):
+    assert client.get("/api/v1/explain", {"service": "billing", "metric": "change_fail_rate", "period": "2026-01"}).status_code == 401
