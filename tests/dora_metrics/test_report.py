@@ -1,8 +1,12 @@
 """What a report says of periods: every one that has begun, and null for what is not known."""
 
 from datetime import date
+from io import StringIO
 
 import pytest
+from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from dora_metrics.models import Coverage, Service
 from dora_metrics.recompute import recompute
@@ -83,3 +87,16 @@ def test_a_period_has_the_flags_of_its_five_metrics(billing):
 def test_values_are_not_rounded(billing):
     (january,) = periods(billing, date(2026, 1, 1), date(2026, 2, 1))
     assert january["deployment_frequency"]["value"] == 2 / 31
+
+
+@pytest.mark.parametrize("others", [0, 30])
+def test_the_command_takes_two_queries_by_their_indexes_however_many_services_there_are(billing, others):
+    Service.objects.bulk_create(Service(name=f"service-{number}") for number in range(others))
+    with CaptureQueriesContext(connection) as asked:
+        call_command("dora_report", "--service", "billing", "--from", "2023-01-01", "--to", "2026-02-01", "--by", "day", stdout=StringIO())
+    assert len(asked) == 2
+    if connection.vendor == "sqlite":
+        with connection.cursor() as cursor:
+            for query in asked.captured_queries:
+                cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                assert [row[3] for row in cursor.fetchall() if row[3].startswith("SCAN")] == []
