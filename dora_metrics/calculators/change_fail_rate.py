@@ -5,6 +5,7 @@ from collections import Counter
 from dora_metrics.calculators.assessment import Assessment, LinkedIncident
 from dora_metrics.calculators.failures import INCIDENT, REASONS, Judged
 from dora_metrics.calculators.flags import CLOCK_SKEW, UNLINKED_INCIDENTS, those
+from dora_metrics.calculators.members import of_deployment, of_incident
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.tiers import fail_rate_tier
@@ -67,26 +68,10 @@ def _attempt(one: Judged) -> Member:
     counts: dict[str, float] = {"deployments": 1}
     if one.is_failed:
         counts |= {"failed": 1, **{f"reasons.{rule}": 1 for rule in sorted(_rules(one))}}
-    return Member(
-        kind="deployment",
-        key=one.attempt.key,
-        at=one.attempt.finished_at,
-        counts=counts,
-        rules=tuple(f"failed: {because(cause)}" for cause in one.causes) or ("succeeded, and nothing says that it failed",),
-        title=one.attempt.sha,
-        flags=tuple(sorted(one.flags)),
-        origin=one.attempt.origin,
-    )
+    reasons = tuple(f"failed: {because(cause)}" for cause in one.causes)
+    return of_deployment(one, counts=counts, rules=reasons or ("succeeded, and nothing says that it failed",))
 
 
 def _unlinked(one: LinkedIncident) -> Member:
-    return Member(
-        kind="incident",
-        key=one.incident.key,
-        at=one.incident.started_at,
-        counts={"unlinked_incidents": 1},
-        rules=("its body, a revert and the time before it name no deployment that counts",),
-        title=one.incident.title,
-        flags=tuple(sorted(_flags(one))),
-        origin=one.incident.origin,
-    )
+    rule = "its body, a revert and the time before it name no deployment that counts"
+    return of_incident(one, at=one.incident.started_at, counts={"unlinked_incidents": 1}, rule=rule, flags=_flags(one))

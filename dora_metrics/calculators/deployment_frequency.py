@@ -6,6 +6,7 @@ from datetime import date, timedelta
 
 from dora_metrics.calculators.assessment import Assessment
 from dora_metrics.calculators.failures import Judged
+from dora_metrics.calculators.members import of_deployment
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.calculators.periods import Period, is_partial, period_of_date, periods_between
@@ -63,13 +64,4 @@ def _between(ordered: Sequence[date], start: date, end: date) -> int:
 
 
 def _success(one: Judged) -> Member:
-    return Member(
-        kind="deployment",
-        key=one.attempt.key,
-        at=one.attempt.finished_at,
-        counts={"deployments": 1},
-        rules=("succeeded",),
-        title=one.attempt.sha,
-        flags=tuple(sorted(one.flags)),
-        origin=one.attempt.origin,
-    )
+    return of_deployment(one, counts={"deployments": 1}, rules=("succeeded",))

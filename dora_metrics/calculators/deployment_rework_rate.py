@@ -2,6 +2,7 @@
 
 from dora_metrics.calculators.assessment import Assessment
 from dora_metrics.calculators.failures import Judged
+from dora_metrics.calculators.members import of_deployment
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.words import mends
@@ -33,13 +34,5 @@ class DeploymentReworkRate:
 
 
 def _success(one: Judged) -> Member:
-    return Member(
-        kind="deployment",
-        key=one.attempt.key,
-        at=one.attempt.finished_at,
-        counts={"deployments": 1, **({"unplanned": 1} if one.unplanned else {})},
-        rules=tuple(f"unplanned: {mends(cause)}" for cause in one.unplanned) or ("planned",),
-        title=one.attempt.sha,
-        flags=tuple(sorted(one.flags)),
-        origin=one.attempt.origin,
-    )
+    counts = {"deployments": 1, **({"unplanned": 1} if one.unplanned else {})}
+    return of_deployment(one, counts=counts, rules=[f"unplanned: {mends(cause)}" for cause in one.unplanned] or ("planned",))

@@ -3,6 +3,7 @@
 from dora_metrics.calculators.assessment import Assessment, LinkedIncident
 from dora_metrics.calculators.failures import Judged
 from dora_metrics.calculators.flags import CLOCK_SKEW, few, those
+from dora_metrics.calculators.members import of_deployment, of_incident
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.percentiles import mean, percentile
 from dora_metrics.calculators.periods import Period
@@ -56,40 +57,19 @@ def _flags(one: LinkedIncident) -> frozenset[str]:
 
 
 def _recovered(one: Judged) -> Member:
-    failed = (f"failed: {because(cause)}" for cause in one.causes)
-    return Member(
-        kind="deployment",
-        key=one.attempt.key,
-        at=one.recovered_at or one.attempt.finished_at,
-        counts={"n": 1, "seconds": one.recovery_seconds or 0.0},
-        rules=(*failed, f"recovered by {one.recovered_by}"),
-        title=one.attempt.sha,
-        flags=tuple(sorted(one.flags)),
-        origin=one.attempt.origin,
-    )
+    counts = {"n": 1, "seconds": one.recovery_seconds or 0.0}
+    return of_deployment(one, at=one.recovered_at, counts=counts, rules=(*_why(one), f"recovered by {one.recovered_by}"))
 
 
 def _open(one: Judged) -> Member:
-    return Member(
-        kind="deployment",
-        key=one.attempt.key,
-        at=one.attempt.finished_at,
-        counts={"n_open": 1},
-        rules=(*(f"failed: {because(cause)}" for cause in one.causes), "has not recovered"),
-        title=one.attempt.sha,
-        flags=tuple(sorted(one.flags)),
-        origin=one.attempt.origin,
-    )
+    return of_deployment(one, counts={"n_open": 1}, rules=(*_why(one), "has not recovered"))
+
+
+def _why(one: Judged) -> list[str]:
+    return [f"failed: {because(cause)}" for cause in one.causes]
 
 
 def _ended(one: LinkedIncident) -> Member:
-    return Member(
-        kind="incident",
-        key=one.incident.key,
-        at=one.incident.ended_at or one.incident.started_at,
-        counts={"mean_time_to_restore.n": 1, "mean_time_to_restore.seconds": one.incident.lasted_seconds},
-        rules=("an incident that ended in the period",),
-        title=one.incident.title,
-        flags=tuple(sorted(_flags(one))),
-        origin=one.incident.origin,
-    )
+    counts = {"mean_time_to_restore.n": 1, "mean_time_to_restore.seconds": one.incident.lasted_seconds}
+    ended_at = one.incident.ended_at or one.incident.started_at
+    return of_incident(one, at=ended_at, counts=counts, rule="an incident that ended in the period", flags=_flags(one))

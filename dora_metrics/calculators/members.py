@@ -1,0 +1,35 @@
+"""A deployment or an incident as a member of a value."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from dora_metrics.calculators.assessment import LinkedIncident
+from dora_metrics.calculators.failures import Judged
+from dora_metrics.calculators.metric import Member
+
+
+def of_deployment(one: Judged, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None) -> Member:
+    """`at`: what placed it in the period, if not its finish."""
+    return Member(
+        kind="deployment",
+        key=one.attempt.key,
+        at=at or one.attempt.finished_at,
+        counts=dict(counts),
+        rules=tuple(rules),
+        title=one.attempt.sha,
+        flags=tuple(sorted(one.flags)),
+        origin=one.attempt.origin,
+    )
+
+
+def of_incident(one: LinkedIncident, *, at: datetime, counts: Mapping[str, float], rule: str, flags: Iterable[str]) -> Member:
+    return Member(
+        kind="incident",
+        key=one.incident.key,
+        at=at,
+        counts=dict(counts),
+        rules=(rule,),
+        title=one.incident.title,
+        flags=tuple(sorted(flags)),
+        origin=one.incident.origin,
+    )
