@@ -102,7 +102,7 @@ def recompute_all(pipe: Any, folder: str, repository: str) -> None:
     from django.db import transaction
 
     from dora_metrics.models import Attempt, Delivery, DORAMetric, Incident, Service
-    from dora_metrics.recompute import recompute
+    from dora_metrics.recompute import recompute_periods
 
     service = Service.objects.get(name=repository)
     for model in (Attempt, Delivery, Incident, DORAMetric):
@@ -111,7 +111,7 @@ def recompute_all(pipe: Any, folder: str, repository: str) -> None:
     for _ in ("every row is new", "no row has changed"):
         began = time.process_time()
         with transaction.atomic():
-            recompute(service, moment=END)
+            recompute_periods(service, moment=END)
         seconds.append(time.process_time() - began)
     pipe.send((*seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 

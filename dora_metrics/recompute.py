@@ -1,6 +1,7 @@
 """Facts in; what follows from them, and production's metrics, out. Only rows that differ are written: the same facts twice change nothing.
 
-Another environment's metrics are not kept: they are computed when somebody asks for them.
+A metric is made of attempts, deliveries and incidents, and these are kept; so where none of them has changed, a period that was over
+cannot have changed either, and is not measured again. Another environment's metrics are not kept: they are computed when somebody asks.
 """
 
 import logging
@@ -10,10 +11,13 @@ from datetime import date, datetime
 from typing import Any
 
 from django.db import connection, models
+from django.db.models import Max, Min
 
 from dora_metrics.calculators import DEFINITION_VERSION
-from dora_metrics.calculators.calculate import values_of
+from dora_metrics.calculators.assessment import Assessment
+from dora_metrics.calculators.calculate import metrics_of, values_of
 from dora_metrics.calculators.deployments import PRODUCTION
+from dora_metrics.calculators.periods import local_date
 from dora_metrics.derive import Row, assessed, attempt_row, delivery_row, incident_row, metric_row
 from dora_metrics.models import Attempt, Change, Delivery, DORAMetric, Incident, MetricRevision, Service
 from dora_metrics.upserting import upsert
@@ -28,67 +32,108 @@ REVISED = ("value", "n", "numerator", "denominator", "p50", "p75", "p90", "tier"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table that holds what follows from the facts. `key`: columns that tell a service's rows apart; `unique`: the fields of the constraint."""
+    """A table that holds what follows from the facts.
+
+    `key`: columns that tell a service's rows apart; `unique`: the fields of the constraint. `moment`: the column of the
+    earliest time by which a row counts in any metric.
+    """
 
     model: type[models.Model]
     key: tuple[str, ...]
     unique: tuple[str, ...]
+    moment: str = ""
 
 
-ATTEMPTS = Table(Attempt, ("key",), ("service", "key"))
-DELIVERIES = Table(Delivery, ("change_id",), ("change",))
-INCIDENTS = Table(Incident, ("key",), ("service", "key"))
+ATTEMPTS = Table(Attempt, ("key",), ("service", "key"), "finished_at")
+DELIVERIES = Table(Delivery, ("change_id",), ("change",), "deployed_at")
+INCIDENTS = Table(Incident, ("key",), ("service", "key"), "started_at")
 METRICS = Table(DORAMetric, METRIC_KEY, ("service", *METRIC_KEY))
 
 
-def recompute(
-    service: Service, *, run_id: int | None = None, moment: datetime | None = None, start: date | None = None, end: date | None = None
-) -> int:
-    """Bring the service's rows in line with its facts; call it inside a transaction. Returns how many metrics changed.
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row as it was stored and as it is now; None: it was not, or is no more."""
 
-    `start`, `end` (exclusive): only the metrics of periods that overlap these dates.
+    before: Row | None
+    after: Row | None
 
-    The service's row is locked first: two sources of one service that finish together would else write from facts
+
+def recompute(service: Service, *, run_id: int | None = None, moment: datetime | None = None) -> int:
+    """Bring the service's rows in line with its facts; call it inside a transaction. Returns how many metrics changed."""
+    service, assessment, differences = _assess(service, moment=moment)
+    start = _earliest(differences, service, assessment)
+    return _measure(service, assessment, start=start, end=date.max, run_id=run_id)
+
+
+def recompute_periods(service: Service, *, start: date | None = None, end: date | None = None, moment: datetime | None = None) -> int:
+    """The same, and every period that overlaps these dates (`end` exclusive) is measured again, whatever has changed."""
+    service, assessment, _ = _assess(service, moment=moment)
+    return _measure(service, assessment, start=start or date.min, end=end or date.max, run_id=None)
+
+
+def _assess(service: Service, *, moment: datetime | None) -> tuple[Service, Assessment, list[tuple[Table, Difference]]]:
+    """The service's row is locked first: two sources of one service that finish together would else write from facts
     of which neither sees all.
     """
     service = Service.objects.select_for_update().get(pk=service.pk)
     assessment = assessed(service, environment=PRODUCTION, moment=moment)
     pk_of = dict(Change.objects.filter(service=service, merged_at__isnull=False).values_list("number", "pk"))
-    _bring_in_line(ATTEMPTS, service, (attempt_row(one, assessment) for one in assessment.attempts))
-    _bring_in_line(DELIVERIES, service, (delivery_row(one, pk_of[one.pull.number]) for one in assessment.changes))
-    _bring_in_line(INCIDENTS, service, (incident_row(one) for one in assessment.incidents))
-    rows = (metric_row(value) for value in values_of(assessment))
-    changed, revised = _metrics(service, rows, start=start or date.min, end=end or date.max, run_id=run_id)
-    logger.info("metrics_recomputed", extra={"service": service.name, "changed": changed, "revised": revised})
-    return changed
+    wanted: list[tuple[Table, Iterable[Row]]] = [
+        (ATTEMPTS, (attempt_row(one, assessment) for one in assessment.attempts)),
+        (DELIVERIES, (delivery_row(one, pk_of[one.pull.number]) for one in assessment.changes)),
+        (INCIDENTS, (incident_row(one) for one in assessment.incidents)),
+    ]
+    return service, assessment, [(table, one) for table, rows in wanted for one in _bring_in_line(table, service, rows)]
 
 
-def _metrics(service: Service, rows: Iterable[Row], *, start: date, end: date, run_id: int | None) -> tuple[int, int]:
-    """How many values differ, and how many of them are of periods that were over: those are kept as revisions."""
-    wanted = {_key(row, METRIC_KEY): row for row in rows if row["period_start"] < end and row["period_end"] > start}
-    over = DORAMetric.objects.filter(service=service, is_partial=False).values(*METRIC_KEY, *REVISED)
-    before = {_key(row, METRIC_KEY): {name: row[name] for name in REVISED} for row in over}
-    overlapping = models.Q(period_start__lt=end, period_end__gt=start)
-    changed = _bring_in_line(METRICS, service, wanted.values(), only=overlapping, run_id=run_id)
-    after = {key: {name: wanted[key][name] for name in REVISED} if key in wanted else {} for key in changed if key in before}
+def _earliest(differences: Iterable[tuple[Table, Difference]], service: Service, assessment: Assessment) -> date:
+    """The local date from which on a period may have changed; `date.min` for all of them."""
+    touched = [row[table.moment] for table, one in differences for row in (one.before, one.after) if row]
+    zone = assessment.settings.time_zone
+    return min([_last_measured(service, assessment), *([local_date(min(touched), zone)] if touched else [])])
+
+
+def _last_measured(service: Service, assessment: Assessment) -> date:
+    """The last day that was measured, and was not over by then; `date.min` where what was measured is not comparable."""
+    ours = DORAMetric.objects.filter(service=service, environment=PRODUCTION)
+    if list(ours.values_list("definition_version", "time_zone").distinct()) != [(DEFINITION_VERSION, assessment.settings.time_zone)]:
+        return date.min
+    days = ours.filter(period="day").values("metric").annotate(first=Min("period_start"), last=Max("period_start"))
+    stored = {row["metric"]: (row["first"], row["last"]) for row in days}
+    zone = assessment.settings.time_zone
+    first_of = {metric.name: local_date(metric.coverage.since, zone) for metric in metrics_of(assessment) if metric.coverage}
+    if {name: first for name, (first, _) in stored.items()} != first_of:
+        return date.min
+    return min(last for _, last in stored.values())
+
+
+def _measure(service: Service, assessment: Assessment, *, start: date, end: date, run_id: int | None) -> int:
+    """Values that changed although their period was over are kept as revisions."""
+    rows = [row for row in map(metric_row, values_of(assessment, since=start)) if row["period_start"] < end]
+    overlapping = models.Q(environment=PRODUCTION, period_start__lt=end, period_end__gt=start)
+    differences = _bring_in_line(METRICS, service, rows, only=overlapping, run_id=run_id)
     revisions = [
         MetricRevision(
             service=service,
-            **dict(zip(METRIC_KEY, key, strict=True)),
-            before=before[key],
-            after=values,
+            **{name: one.before[name] for name in METRIC_KEY},
+            before=before,
+            after=after,
             definition_version=DEFINITION_VERSION,
             run_id=run_id,
         )
-        for key, values in sorted(after.items())
-        if values != before[key]
+        for one in differences
+        if one.before
+        and not one.before["is_partial"]
+        and (before := {name: one.before[name] for name in REVISED}) != (after := {name: one.after[name] for name in REVISED} if one.after else {})
     ]
     MetricRevision.objects.bulk_create(revisions, batch_size=ROWS_A_QUERY)
-    return len(changed), len(revisions)
+    changed = {"service": service.name, "since": start.isoformat(), "changed": len(differences), "revised": len(revisions)}
+    logger.info("metrics_recomputed", extra=changed)
+    return len(differences)
 
 
-def _bring_in_line(table: Table, service: Service, rows: Iterable[Row], *, only: models.Q = EVERYTHING, **origin: Any) -> list[tuple[Any, ...]]:
-    """Write what differs and delete what is no more; the keys of both.
+def _bring_in_line(table: Table, service: Service, rows: Iterable[Row], *, only: models.Q = EVERYTHING, **origin: Any) -> list[Difference]:
+    """Write what differs and delete what is no more; the differences in the order of their keys.
 
     `only`: the stored rows that may be touched. `origin`: columns that say who wrote a row, and make no difference.
     """
@@ -96,19 +141,22 @@ def _bring_in_line(table: Table, service: Service, rows: Iterable[Row], *, only:
     columns = [field.attname for field in table.model._meta.concrete_fields if field.attname not in ("id", "service_id", *origin)]
     places = [columns.index(name) for name in table.key]
     manager = table.model._default_manager
-    equal: set[tuple[Any, ...]] = set()
-    gone: dict[int, tuple[Any, ...]] = {}
+    found: dict[tuple[Any, ...], Difference] = {key: Difference(None, row) for key, row in wanted.items()}
+    gone: list[int] = []
     for pk, *values in manager.filter(only, service=service).values_list("pk", *columns).iterator(chunk_size=ROWS_READ_AT_ONCE):
         key = tuple(values[place] for place in places)
-        if key not in wanted:
-            gone[pk] = key
-        elif values == [wanted[key][name] for name in columns]:
-            equal.add(key)
+        after = wanted.get(key)
+        if after is None:
+            gone.append(pk)
+        elif values == [after[name] for name in columns]:
+            del found[key]
+            continue
+        found[key] = Difference(dict(zip(columns, values, strict=True)), after)
     for start in range(0, len(gone), ROWS_A_QUERY):
-        manager.filter(pk__in=list(gone)[start : start + ROWS_A_QUERY]).delete()
-    different = sorted(key for key in wanted if key not in equal)
-    _write(table, [{"service_id": service.pk, **origin, **wanted[key]} for key in different])
-    return [*gone.values(), *different]
+        manager.filter(pk__in=gone[start : start + ROWS_A_QUERY]).delete()
+    differences = [found[key] for key in sorted(found)]
+    _write(table, [{"service_id": service.pk, **origin, **one.after} for one in differences if one.after])
+    return differences
 
 
 def _write(table: Table, rows: list[Row]) -> None:

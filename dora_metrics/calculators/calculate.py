@@ -1,7 +1,7 @@
 """All values of a service from all its facts."""
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import date, datetime
 
 from dora_metrics.calculators.assessment import Assessment, assess
 from dora_metrics.calculators.change_fail_rate import ChangeFailRate
@@ -34,15 +34,16 @@ def metric_values(facts: Facts, settings: Settings, *, now: datetime, environmen
     return values_of(assess(facts, settings, now=now, environment=environment))
 
 
-def values_of(assessment: Assessment) -> list[MetricValue]:
-    return [value for metric in metrics_of(assessment) for value in _values(metric, assessment)]
+def values_of(assessment: Assessment, *, since: date = date.min) -> list[MetricValue]:
+    """`since`: only of periods that end after this local date."""
+    return [value for metric in metrics_of(assessment) for value in _values(metric, assessment, since)]
 
 
-def _values(metric: Metric, assessment: Assessment) -> Iterator[MetricValue]:
+def _values(metric: Metric, assessment: Assessment, since: date) -> Iterator[MetricValue]:
     coverage, zone = metric.coverage, assessment.settings.time_zone
     if coverage is None:
         return
-    for period in covered_periods(coverage, zone):
+    for period in covered_periods(coverage, zone, since=since):
         part = collected_part(period, coverage, zone)
         found = metric.measure(period, part)
         yield MetricValue(
@@ -67,8 +68,8 @@ def _values(metric: Metric, assessment: Assessment) -> Iterator[MetricValue]:
         )
 
 
-def covered_periods(coverage: Coverage, time_zone: str) -> Iterator[Period]:
-    """Every period with a day that was collected."""
+def covered_periods(coverage: Coverage, time_zone: str, *, since: date) -> Iterator[Period]:
+    """Every period with a day that was collected, and that ends after `since`."""
     first, last = local_date(coverage.since, time_zone), local_date(coverage.until, time_zone)
     for kind in KINDS:
-        yield from periods_between(first, last + ONE_DAY, kind)
+        yield from periods_between(max(first, since), last + ONE_DAY, kind)

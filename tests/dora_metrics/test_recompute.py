@@ -14,7 +14,7 @@ from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.facts import Facts
 from dora_metrics.models import Attempt, Change, Coverage, Delivery, DORAMetric, Incident, MetricRevision, Service
 from dora_metrics.models import Issue as IssueRow
-from dora_metrics.recompute import REVISED, recompute
+from dora_metrics.recompute import REVISED, recompute, recompute_periods
 from tests.dora_metrics.calculators.examples import at, covering, deployment, facts, issue, line, pull, revert
 from tests.dora_metrics.eventful import EVENTFUL, NOW, a_service
 from tests.dora_metrics.rows import ORDER, derived, store
@@ -49,6 +49,49 @@ def revised() -> set[tuple[str, str, date]]:
 def delete_derived() -> None:
     for model in ORDER:
         model.objects.all().delete()
+
+
+# --- what has changed, and nothing else -------------------------------------------------------------------------------
+
+
+def test_where_nothing_has_changed_a_period_that_was_over_is_not_measured_again(billing):
+    DORAMetric.objects.filter(metric="change_fail_rate", period="month", period_start=JANUARY).update(value=0.5)
+    assert late(billing) == 0
+    assert month("change_fail_rate").value == 0.5
+
+
+def test_every_period_is_measured_again_by_command(billing):
+    DORAMetric.objects.filter(metric="change_fail_rate", period="month", period_start=JANUARY).update(value=0.5)
+    assert recompute_periods(billing, moment=NOW, start=FEBRUARY) == 0
+    assert recompute_periods(billing, moment=NOW, end=FEBRUARY) == 1
+    assert month("change_fail_rate").value == 5 / 8
+    [revision] = MetricRevision.objects.all()
+    assert (revision.before["value"], revision.after["value"], revision.run_id) == (0.5, 5 / 8, None)
+
+
+def test_a_night_measures_from_the_day_on_where_the_last_one_stood(billing):
+    Coverage.objects.update(until=at(45))
+    assert late(billing, moment=at(45)) > 0
+    touched = set(DORAMetric.objects.filter(run_id=LATE_RUN, period="day").values_list("period_start", flat=True))
+    assert touched == {date(2026, 2, day) for day in range(11, 16)}
+    assert derived(billing, without=("id", "run_id"))["DORAMetric"] == all_at_once(billing, at(45))
+
+
+def test_another_definition_time_zone_or_beginning_measures_all_of_it(billing, settings):
+    DORAMetric.objects.filter(metric="change_fail_rate", period="month", period_start=JANUARY).update(value=0.5)
+    settings.ETL_TIME_ZONE = "Asia/Kolkata"
+    late(billing)
+    assert month("change_fail_rate").value != 0.5
+    DORAMetric.objects.filter(metric="change_fail_rate", period="month", period_start=JANUARY).update(value=0.5)
+    Coverage.objects.filter(stream="issues").update(since=at(-4))
+    late(billing)
+    assert month("change_fail_rate").value != 0.5
+
+
+def all_at_once(service: Service, moment) -> list:
+    DORAMetric.objects.all().delete()
+    recompute(service, moment=moment)
+    return derived(service, without=("id", "run_id"))["DORAMetric"]
 
 
 # --- the same facts ---------------------------------------------------------------------------------------------------

@@ -7,7 +7,7 @@ from django.db import transaction
 
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import check_order, local_date
-from dora_metrics.recompute import recompute
+from dora_metrics.recompute import recompute_periods
 
 
 class Command(Base):
@@ -22,5 +22,5 @@ class Command(Base):
         check_order(options["start"], options["end"])
         for service in self.services(options["service"]):
             with transaction.atomic():
-                changed = recompute(service, start=options["start"], end=options["end"])
+                changed = recompute_periods(service, start=options["start"], end=options["end"])
             self.stdout.write(f"{service}: {changed} values changed")

@@ -183,7 +183,7 @@ def test_a_stream_that_nobody_asked_for_costs_nothing(github: StandIn) -> None:
 def test_many_quiet_repositories_share_one_query(github: StandIn) -> None:
     names = [f"acme/part-{number}" for number in range(30)]
     for name in names:
-        show(github, World.sized(name, end=END, pull_requests=3, deployments=2, issues=2, releases=1, runs=0, commits=4))
+        show(github, World.sized(name, end=END, days=30, pull_requests=3, deployments=2, issues=2, releases=1, runs=0, commits=4))
     sources = [source_of(name) for name in names]
     for _ in range(2):
         for source in sources:

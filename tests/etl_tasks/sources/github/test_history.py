@@ -137,7 +137,7 @@ def test_a_commit_that_cannot_be_read_is_one_dead_letter_and_no_question_of_ever
     source = source_of("acme/released")
     night(source)
     made = released.commits[head]
-    released._commit_rows[head] = {**made.row(), "committedDate": "not a date"}
+    released._commit_rows[head] = {**made.row(released.repository), "committedDate": "not a date"}
     assert night(source).status == "partial"
     spent(github)
 
