@@ -4,8 +4,10 @@ A metric is made of attempts, deliveries and incidents, and these are kept; so w
 cannot have changed either, and is not measured again. Another environment's metrics are not kept: they are computed when somebody asks.
 """
 
+import gc
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -60,15 +62,29 @@ class Difference:
 
 def recompute(service: Service, *, run_id: int | None = None, moment: datetime | None = None) -> int:
     """Bring the service's rows in line with its facts; call it inside a transaction. Returns how many metrics changed."""
-    service, assessment, differences = _assess(service, moment=moment)
-    start = _earliest(differences, service, assessment)
-    return _measure(service, assessment, start=start, end=date.max, run_id=run_id)
+    with uninterrupted():
+        service, assessment, differences = _assess(service, moment=moment)
+        start = _earliest(differences, service, assessment)
+        return _measure(service, assessment, start=start, end=date.max, run_id=run_id)
 
 
 def recompute_periods(service: Service, *, start: date | None = None, end: date | None = None, moment: datetime | None = None) -> int:
     """The same, and every period that overlaps these dates (`end` exclusive) is measured again, whatever has changed."""
-    service, assessment, _ = _assess(service, moment=moment)
-    return _measure(service, assessment, start=start or date.min, end=end or date.max, run_id=None)
+    with uninterrupted():
+        service, assessment, _ = _assess(service, moment=moment)
+        return _measure(service, assessment, start=start or date.min, end=end or date.max, run_id=None)
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Without the search for cycles: of a large service's facts, all of which live to the end, it would walk hundreds of thousands in vain."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def _assess(service: Service, *, moment: datetime | None) -> tuple[Service, Assessment, list[tuple[Table, Difference]]]:

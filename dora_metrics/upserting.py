@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import msgspec
 from django.db import connection, models
 from django.db.models.constants import OnConflict
 
@@ -42,7 +43,7 @@ def _adapter(field: "models.Field[Any, Any]") -> Callable[[Any], Any]:
         case models.DateTimeField():
             return connection.ops.adapt_datetimefield_value
         case models.JSONField():
-            return lambda value: connection.ops.adapt_json_value(value, field.encoder)
+            return lambda value: msgspec.json.encode(value).decode()
     return _as_it_is
 
 

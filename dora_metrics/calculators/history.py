@@ -44,7 +44,8 @@ class History:
 
 def _generations(parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     found: dict[str, int] = {}
-    for start in parents:
+    # From the end: history is read from the youngest commit on, so most parents come before their children this way.
+    for start in reversed(list(parents)):
         waiting = [start]
         while waiting:
             sha = waiting[-1]
