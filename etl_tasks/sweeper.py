@@ -10,7 +10,7 @@ from django.utils.timezone import now
 from django_celery_beat.models import PeriodicTask
 
 from dora_metrics.alert_rules import SIGNALS, overdue_rules
-from dora_metrics.alerts import critical_alert, notify
+from dora_metrics.alerts import notify
 from dora_metrics.models import AlertRule
 from etl_tasks import dead_letters, ledger, pipeline
 from etl_tasks.models import ETLRun, Source
@@ -19,6 +19,7 @@ logger = logging.getLogger(__name__)
 
 NIGHTLY = "etl nightly"  # names of the entries that a migration seeds
 SWEEP = "etl sweep"
+MOST_NAMED = 20
 
 
 def sweep() -> int:
@@ -76,16 +77,21 @@ def alert_overdue() -> None:
     limit = moment - timedelta(hours=shortest)
     last_success = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD).order_by("-id").values("completed_at")[:1]
     silent = Source.objects.filter(is_enabled=True, overdue_alerted_at=None, created_at__lt=limit).annotate(last_success=Subquery(last_success))
-    for source in silent.filter(Q(last_success=None) | Q(last_success__lt=limit)).order_by("pk"):
+    told: dict[tuple[str, float], list[str]] = {}
+    for source in silent.filter(Q(last_success=None) | Q(last_success__lt=limit)).order_by("name"):
         rule = rules.get(source.service_id) or rules.get(None)
-        hours = rule.threshold if rule else settings.ETL_OVERDUE_HOURS
+        level, hours = (rule.level, rule.threshold) if rule else (AlertRule.Level.CRITICAL, settings.ETL_OVERDUE_HOURS)
         is_told = rule is None or rule.is_enabled
         if not is_told or (source.last_success or source.created_at) >= moment - timedelta(hours=hours):
             continue
         if Source.objects.filter(pk=source.pk, overdue_alerted_at=None).update(overdue_alerted_at=moment):
-            notify(
-                SIGNALS[AlertRule.Level(rule.level)] if rule else critical_alert,
-                sender=Source,
-                message=f"{source}: no successful run for {hours:g} hours",
-                context={"stage": "schedule", "error": "no successful run", "source": source.name, "episode": "begun"},
-            )
+            told.setdefault((level, hours), []).append(source.name)
+    # One alert for all: where GitHub is away, or nothing runs at all, it is every source.
+    for (level, hours), names in told.items():
+        shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
+        notify(
+            SIGNALS[AlertRule.Level(level)],
+            sender=Source,
+            message=f"{shown}: no successful run for {hours:g} hours",
+            context={"stage": "schedule", "error": "no successful run", "source": shown, "episode": "begun"},
+        )

@@ -8,8 +8,10 @@ import time_machine
 from django.apps import apps
 from django.utils.timezone import now
 
-from dora_metrics.alerts import critical_alert
-from etl_tasks import ledger, pipeline, sweeper
+from demo.github.server import StandIn
+from dora_metrics.alerts import critical_alert, warning_alert
+from dora_metrics.models import AlertRule
+from etl_tasks import here, ledger, pipeline, sweeper
 from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.stages import _move_cursors
@@ -72,6 +74,49 @@ def test_a_source_without_a_good_run_is_told_of_once_an_episode(billing: Source,
     sweeper.alert_overdue()
 
     assert alerts == [f"billing: no successful run for {settings.ETL_OVERDUE_HOURS} hours"]
+
+
+def test_many_sources_without_a_good_run_are_one_alert(billing: Source, alerts: list[str], settings) -> None:
+    for number in range(25):
+        Source.objects.create(name=f"logs-{number:02}", service=billing.service, kind="logs", path="/x", log_format="json")
+    Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
+    sweeper.alert_overdue()
+
+    [alert] = alerts
+    assert alert.startswith("billing, logs-00, ")
+    assert alert.endswith("logs-18 and 6 more: no successful run for 26 hours")
+
+
+def test_a_rule_in_the_admin_says_after_how_long_a_silent_source_is_told_of(billing: Source, alerts: list[str], settings) -> None:
+    rule = AlertRule.objects.create(name="silent", kind="no_success", level="critical", threshold=6)
+    Source.objects.update(created_at=now() - timedelta(hours=7))
+    sweeper.alert_overdue()
+    assert alerts == ["billing: no successful run for 6 hours"]
+
+    Source.objects.update(overdue_alerted_at=None)
+    AlertRule.objects.create(name="but not billing", kind="no_success", level="critical", threshold=48, service=billing.service)
+    sweeper.alert_overdue()
+    assert len(alerts) == 1
+    AlertRule.objects.exclude(pk=rule.pk).update(threshold=1, is_enabled=False)
+    sweeper.alert_overdue()
+    assert len(alerts) == 1
+
+
+def test_the_end_of_a_silence_is_told_once(billing: Source, github: StandIn, settings, django_capture_on_commit_callbacks) -> None:
+    heard: list[str] = []
+
+    def hear(sender: Any, message: str, **_: object) -> None:
+        heard.append(message)
+
+    warning_alert.connect(hear)
+    Source.objects.update(overdue_alerted_at=now())
+    for _ in range(2):
+        run = ledger.open_run(billing, trigger="shell")
+        assert run
+        with django_capture_on_commit_callbacks(execute=True):
+            here.run_rest_here(run.pk)
+    warning_alert.disconnect(hear)
+    assert heard == ["billing: over: a run has succeeded again"]
 
 
 def test_a_good_run_lately_is_no_alert(billing: Source, alerts: list[str], settings) -> None:
