@@ -1,5 +1,6 @@
 """`manage.py check`: combinations of settings that cannot work, each with an id and what to do."""
 
+import re
 from urllib.parse import urlsplit
 
 from celery.schedules import ParseException, crontab
@@ -54,8 +55,7 @@ def check_broker(**_: object) -> list[CheckMessage]:
 @register()
 def check_alerts(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    url = urlsplit(settings.ALERT_WEBHOOK_URL)
-    if settings.ALERT_WEBHOOK_URL and (url.scheme not in {"http", "https"} or not url.hostname):
+    if settings.ALERT_WEBHOOK_URL and not _is_web_address(settings.ALERT_WEBHOOK_URL):
         found.append(Error("ALERT_WEBHOOK_URL is no web address", hint="Write https://…, as the chat's webhook page gives it", id="etl.E007"))
     for address in settings.ALERT_EMAILS:
         try:
@@ -63,6 +63,14 @@ def check_alerts(**_: object) -> list[CheckMessage]:
         except ValidationError:
             found.append(Error(f"ALERT_EMAILS: {address!r} is no e-mail address", hint="Write them with commas between", id="etl.E008"))
     return found
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        url = urlsplit(text)
+        return url.scheme in {"http", "https"} and bool(url.hostname) and (url.port is None or url.port > 0) and not re.search(r"\s", text)
+    except ValueError:
+        return False
 
 
 @register()

@@ -268,14 +268,14 @@ CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum
 
 # --- alerts -------------------------------------------------------------------------------------------------------
 # Where critical and warning alerts go besides the log. A webhook's address is its password: it may come from a file.
-ALERT_EMAILS = env.list("ALERT_EMAILS", default=[])
+ALERT_EMAILS = [address.strip() for address in env.list("ALERT_EMAILS", default=[]) if address.strip()]
 ALERT_WEBHOOK_URL = secret("ALERT_WEBHOOK_URL")
 try:
-    vars().update(env.email_url_config(secret("EMAIL_URL", "smtp://localhost:25")))
+    vars().update(env.email_url_config(secret("EMAIL_URL") or "smtp://localhost:25"))
 except Exception as exc:
     raise ImproperlyConfigured("EMAIL_URL cannot be read: write smtp+tls://user:password@host:587") from exc
 EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not hold a stage
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("ALERT_FROM", default="callcentersite@localhost")
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("ALERT_FROM", default="") or "callcentersite@localhost"
 
 # --- logging ------------------------------------------------------------------------------------------------------
 LOGGING = {

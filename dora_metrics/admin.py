@@ -3,9 +3,11 @@
 from typing import Any
 
 from django.contrib import admin, messages
+from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 
 from dora_metrics.alert_receivers import has_receiver
+from dora_metrics.alert_rules import end_silently
 from dora_metrics.models import (
     AlertEpisode,
     AlertRule,
@@ -122,6 +124,11 @@ class MetricRevisionAdmin(ReadOnly):
 class AlertRuleAdmin(admin.ModelAdmin):
     list_display = ("name", "kind", "level", "threshold", "window", "service", "is_enabled")
     list_select_related = ("service",)
+
+    def save_model(self, request: HttpRequest, obj: AlertRule, form: ModelForm, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if {"kind", "service"} & set(form.changed_data):
+            end_silently(obj)
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not has_receiver():

@@ -3,6 +3,8 @@
 import json
 import urllib.request
 from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from typing import Any
 from urllib.error import HTTPError, URLError
 
 from django.conf import settings
@@ -12,7 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from dora_metrics.alerts import critical_alert, warning_alert
 
 WEBHOOK_TIMEOUT_SECONDS = 10
-Send = Callable[[str, str, Mapping[str, object] | None], None]
+Send = Callable[[str, str, Mapping[str, object] | None], bool]  # True: somebody was told; raises if that failed
 LONGEST_TEXT = 3000  # characters; Slack refuses 40,000, and nobody reads more on a telephone
 
 
@@ -26,18 +28,30 @@ def told(level: str, message: str, context: Mapping[str, object] | None) -> str:
     return "\n".join(lines)[:LONGEST_TEXT]
 
 
-def send_email(level: str, message: str, context: Mapping[str, object] | None) -> None:
+def send_email(level: str, message: str, context: Mapping[str, object] | None) -> bool:
     if settings.ALERT_EMAILS:
         subject = f"[callcentersite] {level}: {message}".replace("\r", " ").replace("\n", " ")[:200]
         EmailMessage(subject=subject, body=told(level, message, context), to=settings.ALERT_EMAILS).send()
+    return bool(settings.ALERT_EMAILS)
 
 
-def post_webhook(level: str, message: str, context: Mapping[str, object] | None) -> None:
+def post_webhook(level: str, message: str, context: Mapping[str, object] | None) -> bool:
     """Slack's shape, `text`; beside it the parts, for others than Slack. Raises OSError after the last attempt."""
     if settings.ALERT_WEBHOOK_URL:
         parts = {str(key): value if isinstance(value, str | int | float | bool | None) else str(value) for key, value in (context or {}).items()}
         body = {"text": told(level, message, context), "level": level, "message": message, "context": parts}
         _post(settings.ALERT_WEBHOOK_URL, json.dumps(body).encode())
+    return bool(settings.ALERT_WEBHOOK_URL)
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET without its body, and count as sent."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(NoRedirect)
 
 
 class WebhookFailed(OSError):
@@ -49,18 +63,18 @@ def _post(url: str, body: bytes) -> None:
     # The scheme is http or https: checks.py and the settings refuse any other.
     request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "callcentersite-etl"})  # noqa: S310
     try:
-        urllib.request.urlopen(request, timeout=WEBHOOK_TIMEOUT_SECONDS).close()  # noqa: S310
+        OPENER.open(request, timeout=WEBHOOK_TIMEOUT_SECONDS).close()
     except HTTPError as exc:
         exc.close()
         raise WebhookFailed(f"the webhook answered HTTP {exc.code}") from None
-    except (URLError, OSError) as exc:
+    except (URLError, OSError, HTTPException, ValueError) as exc:
         raise WebhookFailed(f"the webhook cannot be reached ({type(exc).__name__})") from None
 
 
-def _receiver(send: Send, level: str) -> Callable[..., None]:
+def _receiver(send: Send, level: str) -> Callable[..., bool]:
     # A function of its own: when it fails, Django names it by __qualname__, which a partial has not.
-    def receive(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> None:
-        send(level, message, context)
+    def receive(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> bool:
+        return send(level, message, context)
 
     return receive
 

@@ -1,5 +1,6 @@
 """Rules about metrics: evaluated after each load, told of once when an episode begins and once when it ends."""
 
+import logging
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
@@ -14,6 +15,9 @@ from dora_metrics.calculators.deployments import STREAM_OF
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Coverage, Delivery, Service
 
+logger = logging.getLogger(__name__)
+
+UP_TO_DATE = timedelta(days=2)  # one night may fail
 SIGNALS = {AlertRule.Level.CRITICAL: critical_alert, AlertRule.Level.WARNING: warning_alert}
 
 
@@ -26,13 +30,19 @@ def evaluate(service: Service, *, moment: datetime | None = None) -> None:
         return
     moment = moment or now()
     for rule in rules_of(service).filter(kind__in=BROKEN_BY):
-        broken = BROKEN_BY[AlertRule.Kind(rule.kind)](rule, service, moment) if rule.is_enabled else ""
-        if broken is None:
-            continue  # too little is known: what lasts goes on, what has not begun does not
-        if broken:
-            _begin(rule, service, broken, moment)
-        else:
-            _end(rule, service, moment)
+        try:
+            with transaction.atomic():  # what a rule does must not fail the load
+                _evaluate(rule, service, moment)
+        except Exception:
+            logger.exception("alert_rule_failed", extra={"rule": rule.name, "service": service.name})
+
+
+def _evaluate(rule: AlertRule, service: Service, moment: datetime) -> None:
+    broken = BROKEN_BY[AlertRule.Kind(rule.kind)](rule, service, moment) if rule.is_enabled else ""
+    if broken:
+        _begin(rule, service, broken, moment)
+    elif broken is not None:  # else too little is known: what lasts goes on, what has not begun does not
+        _end(rule, service, moment)
 
 
 def rules_of(service: Service) -> QuerySet[AlertRule]:
@@ -42,14 +52,15 @@ def rules_of(service: Service) -> QuerySet[AlertRule]:
 def no_deployment(rule: AlertRule, service: Service, moment: datetime) -> str | None:
     limit = moment - timedelta(days=rule.threshold)
     latest = Attempt.objects.filter(service=service, is_success=True).order_by("-finished_at").first()
-    if latest is None or latest.finished_at < limit:
-        source = latest.source if latest else service.deployments_from
-        spans = Coverage.objects.filter(service=service, stream__in=[STREAM_OF[source]] if source in STREAM_OF else STREAM_OF.values())
-        if not spans.filter(since__lt=limit).exists():
-            return None
-        since = f"since {latest.finished_at:%Y-%m-%d %H:%M} UTC" if latest else "since collection began"
-        return f"no production deployment {since}: more than {rule.threshold:g} days"
-    return ""
+    if latest and latest.finished_at >= limit:
+        return ""
+    source = latest.source if latest else service.deployments_from
+    streams = [STREAM_OF[source]] if source in STREAM_OF else list(STREAM_OF.values())
+    # Nothing was deployed, or nothing was collected: only what is collected to this day says which.
+    if not Coverage.objects.filter(service=service, stream__in=streams, since__lt=limit, until__gte=moment - UP_TO_DATE).exists():
+        return None
+    since = f"since {latest.finished_at:%Y-%m-%d %H:%M} UTC" if latest else "since collection began"
+    return f"no production deployment {since}: more than {rule.threshold:g} days"
 
 
 def fail_rate(rule: AlertRule, service: Service, moment: datetime) -> str | None:
@@ -79,23 +90,38 @@ BROKEN_BY: dict[AlertRule.Kind, Callable[[AlertRule, Service, datetime], str | N
 
 
 def _begin(rule: AlertRule, service: Service, broken: str, moment: datetime) -> None:
-    _, is_new = AlertEpisode.objects.get_or_create(rule=rule, service=service, is_open=True, defaults={"began_at": moment, "message": broken})
+    episode, is_new = AlertEpisode.objects.get_or_create(rule=rule, service=service, is_open=True, defaults={"began_at": moment, "message": broken})
     if is_new:
-        _tell(rule, service, f"{service}: {broken}", "begun")
+        # Nobody could be told: the next evaluation begins it anew.
+        _tell(rule, service, f"{service}: {broken}", "begun", take_back=episode.delete)
 
 
 def _end(rule: AlertRule, service: Service, moment: datetime) -> None:
-    ended = AlertEpisode.objects.filter(rule=rule, service=service, is_open=True).update(is_open=None, ended_at=moment)
-    if ended and rule.is_enabled:
-        _tell(rule, service, f"{service}: over: {rule}", "ended")
+    open_one = AlertEpisode.objects.filter(rule=rule, service=service, is_open=True).first()
+    if open_one is None:
+        return
+    episode = AlertEpisode.objects.filter(pk=open_one.pk)
+    episode.update(is_open=None, ended_at=moment)
+    if rule.is_enabled:
+        _tell(rule, service, f"{service}: over: {rule}", "ended", take_back=partial(episode.update, is_open=True, ended_at=None))
 
 
-def _tell(rule: AlertRule, service: Service, message: str, episode: str) -> None:
+def _tell(rule: AlertRule, service: Service, message: str, episode: str, *, take_back: Callable[[], object]) -> None:
+    """After the commit. `take_back`: what makes a later evaluation try again, if nobody could be told."""
     context = {"stage": "metrics", "error": message, "rule": rule.name, "service": service.name, "episode": episode}
-    signal = SIGNALS[AlertRule.Level(rule.level)]
-    transaction.on_commit(partial(notify, signal, sender=AlertRule, message=message, context=context))
+
+    def tell() -> None:
+        if not notify(SIGNALS[AlertRule.Level(rule.level)], sender=AlertRule, message=message, context=context):
+            take_back()
+
+    transaction.on_commit(tell)
+
+
+def end_silently(rule: AlertRule) -> None:
+    """The open episodes of a rule that has become another one: they speak of what it was."""
+    AlertEpisode.objects.filter(rule=rule, is_open=True).update(is_open=None, ended_at=now())
 
 
 def overdue_rules() -> dict[int | None, AlertRule]:
-    """By service (None: every other one), the rule that says after how many hours without a successful run to tell."""
-    return {rule.service_id: rule for rule in AlertRule.objects.filter(kind=AlertRule.Kind.NO_SUCCESS).order_by("-pk")}
+    """By service (None: every other one), the enabled rule that says after how many hours without a successful run to tell."""
+    return {rule.service_id: rule for rule in AlertRule.objects.filter(kind=AlertRule.Kind.NO_SUCCESS, is_enabled=True).order_by("-pk")}

@@ -15,10 +15,17 @@ critical_alert = Signal()  # arguments: message (str), context (mapping with at 
 warning_alert = Signal()
 
 
-def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object]) -> None:
-    for receiver, answer in signal.send_robust(sender=sender, message=message, context=dict(context)):
+def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object]) -> bool:
+    """False if somebody should have been told elsewhere than in the log, and nobody was: every receiver that tried has failed.
+
+    A receiver that has told somebody returns True.
+    """
+    answers = signal.send_robust(sender=sender, message=message, context=dict(context))
+    for receiver, answer in answers:
         if isinstance(answer, Exception):
             logger.error("alert_receiver_failed", extra={"receiver": repr(receiver), "error": repr(answer)})
+    has_failed = any(isinstance(answer, Exception) for _, answer in answers)
+    return not has_failed or any(answer is True for _, answer in answers)
 
 
 def log_critical(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> None:

@@ -259,6 +259,8 @@ def _facts(request: HttpRequest, asked: FactsAsked) -> selectors.Asked:
 
 def _refuse_unknown(request: HttpRequest, asked: Schema) -> None:
     """A filter with a slip of the pen would else be no filter, and the answer a wrong one."""
+    if request.GET.get("format") == "csv" and "cursor" in request.GET:
+        raise HttpError(422, "format=csv gives all rows that match: leave the cursor out")
     known = {field.alias or name for name, field in type(asked).model_fields.items()}
     if unknown := sorted(set(request.GET) - known):
         raise HttpError(422, f"there is no parameter {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")

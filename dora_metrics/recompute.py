@@ -19,7 +19,7 @@ from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.assessment import Assessment
 from dora_metrics.calculators.calculate import metrics_of, values_of
 from dora_metrics.calculators.deployments import PRODUCTION
-from dora_metrics.calculators.periods import local_date
+from dora_metrics.calculators.periods import local_date, start_of
 from dora_metrics.derive import Row, assessed, attempt_row, delivery_row, incident_row, metric_row
 from dora_metrics.models import Attempt, Change, Delivery, DORAMetric, Incident, MetricRevision, Service
 from dora_metrics.upserting import upsert
@@ -60,8 +60,20 @@ class Difference:
     after: Row | None
 
 
+def hold(service: Service) -> Service:
+    """Take the service's row for this transaction, before anything else of it is written.
+
+    Two sources that finish together would else write from facts of which neither sees all. And first, since on MySQL an insert that
+    names the service takes a share of its row: two writers who both have a share and both want the whole are a deadlock.
+    """
+    return Service.objects.select_for_update().get(pk=service.pk)
+
+
 def recompute(service: Service, *, run_id: int | None = None, moment: datetime | None = None) -> int:
-    """Bring the service's rows in line with its facts; call it inside a transaction. Returns how many metrics changed."""
+    """Bring the service's rows in line with its facts; call it inside a transaction that began with `hold`.
+
+    Returns how many metrics changed.
+    """
     with uninterrupted():
         service, assessment, differences = _assess(service, moment=moment)
         start = _earliest(differences, service, assessment)
@@ -88,10 +100,7 @@ def uninterrupted() -> Iterator[None]:
 
 
 def _assess(service: Service, *, moment: datetime | None) -> tuple[Service, Assessment, list[tuple[Table, Difference]]]:
-    """The service's row is locked first: two sources of one service that finish together would else write from facts
-    of which neither sees all.
-    """
-    service = Service.objects.select_for_update().get(pk=service.pk)
+    service = hold(service)
     assessment = assessed(service, environment=PRODUCTION, moment=moment)
     pk_of = dict(Change.objects.filter(service=service, merged_at__isnull=False).values_list("number", "pk"))
     wanted: list[tuple[Table, Iterable[Row]]] = [
@@ -117,10 +126,16 @@ def _last_measured(service: Service, assessment: Assessment) -> date:
     days = ours.filter(period="day").values("metric").annotate(first=Min("period_start"), last=Max("period_start"))
     stored = {row["metric"]: (row["first"], row["last"]) for row in days}
     zone = assessment.settings.time_zone
-    first_of = {metric.name: local_date(metric.coverage.since, zone) for metric in metrics_of(assessment) if metric.coverage}
+    covered = {metric.name: metric.coverage for metric in metrics_of(assessment) if metric.coverage}
+    first_of = {name: local_date(coverage.since, zone) for name, coverage in covered.items()}
     if {name: first for name, (first, _) in stored.items()} != first_of:
         return date.min
-    return min(last for _, last in stored.values())
+    # Collection may begin at another hour of the same day: its first periods are partial, or are not any more.
+    begun_inside = {name for name, coverage in covered.items() if coverage.since > start_of(first_of[name], zone)}
+    first_days = models.Q(*(models.Q(metric=name, period_start=first) for name, first in first_of.items()), _connector=models.Q.OR)
+    if set(ours.filter(first_days, period="day", is_partial=True).values_list("metric", flat=True)) != begun_inside:
+        return date.min
+    return min(min(stored[name][1], local_date(coverage.until, zone)) for name, coverage in covered.items())
 
 
 def _measure(service: Service, assessment: Assessment, *, start: date, end: date, run_id: int | None) -> int:

@@ -57,8 +57,16 @@ def facts_of(service: Service) -> Facts:
         issues=tuple(_issues(service)),
         repositories=frozenset(service.repositories),
         parents=_parents(service),
-        coverage={row.stream: Coverage(row.since, row.until) for row in CoverageRow.objects.filter(service=service)},
+        coverage=_coverage(service),
     )
+
+
+def _coverage(service: Service) -> dict[str, Coverage]:
+    """Without paths, which are collected only for a service with a path filter, nobody knows which changes are the service's."""
+    found = {row.stream: Coverage(row.since, row.until) for row in CoverageRow.objects.filter(service=service)}
+    if service.path and not service.has_paths:
+        found.pop("pull_requests", None)
+    return found
 
 
 def _deployments(service: Service) -> Iterator[GithubDeployment]:

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from dora_metrics import alert_rules
 from dora_metrics.alerts import critical_alert, notify
-from dora_metrics.recompute import recompute
+from dora_metrics.recompute import hold, recompute
 from etl_tasks import ledger
 from etl_tasks.errors import RetriableError
 from etl_tasks.loaders import facts
@@ -176,6 +176,7 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
         open_log_store().write([msgspec.convert(fact, LogEvent) for fact in good])
         return
     with transaction.atomic():
+        hold(source.service)
         facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)
         recompute(source.service, run_id=letter.run_id)
         alert_rules.evaluate(source.service)

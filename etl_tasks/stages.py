@@ -17,7 +17,7 @@ from django.utils.dateparse import parse_datetime
 from dora_metrics import alert_rules
 from dora_metrics.alerts import notify, warning_alert
 from dora_metrics.models import Coverage
-from dora_metrics.recompute import recompute
+from dora_metrics.recompute import hold, recompute
 from etl_tasks import dead_letters, ledger
 from etl_tasks.crash import crash_point
 from etl_tasks.errors import FatalError
@@ -109,6 +109,7 @@ def load(run: ETLRun) -> None:
         crash_point("load.after_mark")
     crash_point("load.before_finish")
     with ledger.mine(run):
+        hold(run.source.service)
         _move_cursors(run)
         recompute(run.source.service, run_id=run.pk)
         alert_rules.evaluate(run.source.service)

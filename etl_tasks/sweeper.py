@@ -81,17 +81,18 @@ def alert_overdue() -> None:
     for source in silent.filter(Q(last_success=None) | Q(last_success__lt=limit)).order_by("name"):
         rule = rules.get(source.service_id) or rules.get(None)
         level, hours = (rule.level, rule.threshold) if rule else (AlertRule.Level.CRITICAL, settings.ETL_OVERDUE_HOURS)
-        is_told = rule is None or rule.is_enabled
-        if not is_told or (source.last_success or source.created_at) >= moment - timedelta(hours=hours):
+        if (source.last_success or source.created_at) >= moment - timedelta(hours=hours):
             continue
         if Source.objects.filter(pk=source.pk, overdue_alerted_at=None).update(overdue_alerted_at=moment):
             told.setdefault((level, hours), []).append(source.name)
     # One alert for all: where GitHub is away, or nothing runs at all, it is every source.
     for (level, hours), names in told.items():
         shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
-        notify(
+        is_told = notify(
             SIGNALS[AlertRule.Level(level)],
             sender=Source,
             message=f"{shown}: no successful run for {hours:g} hours",
             context={"stage": "schedule", "error": "no successful run", "source": shown, "episode": "begun"},
         )
+        if not is_told:  # the next sweep tries again
+            Source.objects.filter(name__in=names).update(overdue_alerted_at=None)

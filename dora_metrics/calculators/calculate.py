@@ -68,7 +68,7 @@ def _values(metric: Metric, assessment: Assessment, since: date) -> Iterator[Met
         )
 
 
-def covered_periods(coverage: Coverage, time_zone: str, *, since: date) -> Iterator[Period]:
+def covered_periods(coverage: Coverage, time_zone: str, *, since: date = date.min) -> Iterator[Period]:
     """Every period with a day that was collected, and that ends after `since`."""
     first, last = local_date(coverage.since, time_zone), local_date(coverage.until, time_zone)
     for kind in KINDS:

@@ -37,6 +37,20 @@ class Command(BaseCommand):
         except selectors.UnknownService as exc:
             raise Refusal(str(exc)) from exc
 
+    def services_deployed_to(self, environment: str, name: str | None) -> Sequence[Service]:
+        """The named one, or all that have this environment; refused where none has."""
+        services = self.services(name)
+        found, refusals = [], []
+        for service in services:
+            try:
+                selectors.check_environment(service, environment)
+                found.append(service)
+            except selectors.UnknownEnvironment as exc:
+                refusals.append(str(exc))
+        if refusals and not found:
+            raise Refusal(refusals[0] if len(refusals) == 1 else f"no service was ever deployed to {environment!r}")
+        return found
+
 
 def local_date(text: str) -> date:
     try:

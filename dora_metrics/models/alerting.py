@@ -1,5 +1,6 @@
 """Rules about metrics, and the times when they were broken."""
 
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from dora_metrics.models.service import Service
@@ -21,9 +22,11 @@ class AlertRule(models.Model):
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=20, choices=Kind)
     level = models.CharField(max_length=10, choices=Level)
-    threshold = models.FloatField(help_text="days, percent or hours, as the kind says")
+    threshold = models.FloatField(validators=[MinValueValidator(0), MaxValueValidator(100_000)], help_text="days, percent or hours, as the kind says")
     window = models.PositiveIntegerField(
-        default=20, help_text="how many of the latest deployments or changes a fail rate or lead time is taken over; with fewer the rule is silent"
+        default=20,
+        validators=[MinValueValidator(1), MaxValueValidator(10_000)],
+        help_text="how many of the latest deployments or changes a fail rate or lead time is taken over; with fewer the rule is silent",
     )
     service = models.ForeignKey(
         Service, null=True, blank=True, on_delete=models.CASCADE, related_name="alert_rules", help_text="empty: every service"

@@ -1,13 +1,14 @@
 """The unit that a metric belongs to, and every setting that decides its numbers."""
 
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator
 from django.db import models
 
 PRODUCTION = r"(?i)^(prod|production|live)([-_ /].*)?$"
 DEPLOY_WORKFLOW = r"(?i)deploy"
 INCIDENT_LABEL = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
 HOTFIX = r"(?i)^hot-?fix([-_ /].*)?$"
-LOOK_BACK_HOURS = 168
+LOOK_BACK_HOURS, LONGEST_LOOK_BACK_HOURS = 168, 10 * 366 * 24
 
 
 def validate_pattern(pattern: str) -> None:
@@ -18,6 +19,11 @@ def validate_pattern(pattern: str) -> None:
         re2.compile(pattern)
     except re2.error as exc:
         raise ValidationError(f"{pattern!r} is no regular expression: {exc}") from exc
+
+
+def validate_logins(logins: object) -> None:
+    if not isinstance(logins, list) or not all(isinstance(login, str) and login for login in logins):
+        raise ValidationError('write a list of logins, as ["dependabot", "renovate"]')
 
 
 class Service(models.Model):
@@ -54,12 +60,17 @@ class Service(models.Model):
         help_text="pull requests with such a label or branch are hotfixes (regex); empty: none is",
     )
     look_back_hours = models.PositiveIntegerField(
-        default=LOOK_BACK_HOURS, help_text="an incident that names no cause is linked to the latest success at most so many hours before it"
+        default=LOOK_BACK_HOURS,
+        validators=[MaxValueValidator(LONGEST_LOOK_BACK_HOURS)],
+        help_text="an incident that names no cause is linked to the latest success at most so many hours before it",
     )
     path = models.CharField(
         max_length=200, blank=True, help_text="only pull requests that change a matching file count; * inside a folder, ** across folders"
     )
-    bots = models.JSONField(default=list, blank=True, help_text="logins to be taken for bots, beside those that GitHub marks")
+    has_paths = models.BooleanField(default=False, editable=False, help_text="its pull requests were collected with the files that they change")
+    bots = models.JSONField(
+        default=list, blank=True, validators=[validate_logins], help_text="logins to be taken for bots, beside those that GitHub marks"
+    )
     default_branch = models.CharField(max_length=250, blank=True, help_text="as GitHub last told")
     repositories = models.JSONField(
         default=list, blank=True, editable=False, help_text="every owner/name that GitHub has known its repository by: what closes or reverts here"
@@ -71,3 +82,7 @@ class Service(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    def clean(self) -> None:
+        """A form gives None for an emptied list."""
+        self.bots = self.bots or []

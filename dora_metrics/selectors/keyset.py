@@ -71,9 +71,11 @@ class Keyset(Generic[M]):
                 return Position(value, int(pk))
             if re.fullmatch(r"[12][0-9]{3}-[0-9:.T-]+\+00:00", value):
                 try:
-                    return Position(datetime.fromisoformat(value), int(pk))
+                    moment = datetime.fromisoformat(value)
                 except ValueError:
-                    pass
+                    moment = None
+                if moment and moment.tzinfo:
+                    return Position(moment, int(pk))
         raise ValueError(f"cursor {text!r} is none of ours: take it, as it is, from the `next` of the page before")
 
     def _position(self, row: M) -> Position:

@@ -12,7 +12,7 @@ from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.flags import NOT_COLLECTED
 from dora_metrics.calculators.periods import ONE_DAY, Period, period_of_date, periods_between
 from dora_metrics.derive import assessed, metric_row
-from dora_metrics.models import Deployment, DORAMetric, Service
+from dora_metrics.models import Attempt, Deployment, DORAMetric, Service
 
 PERIODS_SHOWN = 12
 UNKNOWN: Mapping[str, dict[str, Any]] = {
@@ -65,9 +65,19 @@ def check_environment(service: Service, environment: str) -> None:
     """Raises UnknownEnvironment for one that nothing was ever deployed to: its zeros would look like an answer."""
     if environment == PRODUCTION:
         return
-    known = set(Deployment.objects.filter(service=service).values_list("environment", flat=True).distinct())
+    known = environments(service)
     if environment not in known:
         raise UnknownEnvironment(f"{service} was never deployed to {environment!r}; known: {', '.join(sorted({PRODUCTION, *known}))}")
+
+
+def environments(service: Service) -> set[str]:
+    """Beside production. Only GitHub's deployments name one: where another source counts, all is production."""
+    counting = Attempt.objects.filter(service=service).values_list("source", flat=True).first()
+    source = counting if service.deployments_from == Service.DeploymentsFrom.AUTO else service.deployments_from
+    if source not in (None, Service.DeploymentsFrom.GITHUB):
+        return set()
+    # Told apart here: MySQL's DISTINCT takes Staging and staging for one.
+    return set(Deployment.objects.filter(service=service).order_by().values_list("environment", flat=True))
 
 
 def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:

@@ -14,8 +14,8 @@ class UnknownService(LookupError):
 
 def services(name: str | None = None) -> list[Service]:
     """The named one, or all. Raises UnknownService."""
-    found = list(Service.objects.filter(name=name) if name else Service.objects.all())
-    if name and not found:
+    found = list(Service.objects.all() if name is None else Service.objects.filter(name=name))
+    if name is not None and not found:
         raise UnknownService(f"there is no service {name!r}; known: {_known()}")
     return found
 

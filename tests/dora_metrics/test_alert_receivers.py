@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 from django.core import mail
 
+from callcentersite.checks import check_alerts
 from dora_metrics.alert_receivers import _post
 from dora_metrics.alerts import critical_alert, notify, warning_alert
 
@@ -34,6 +35,7 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.server.bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
         self.send_response(self.server.statuses.pop(0) if self.server.statuses else 200)
+        self.send_header("Location", "/elsewhere")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
@@ -105,3 +107,30 @@ def test_nothing_listens_there(settings, monkeypatch, caplog):
     with caplog.at_level(logging.ERROR):
         notify(warning_alert, sender=None, message="m", context=CONTEXT)
     assert "cannot be reached" in caplog.text or any("cannot be reached" in str(vars(record)) for record in caplog.records)
+
+
+def test_a_redirect_is_a_failure_since_the_alert_would_be_lost_on_the_way(hook: Hook, caplog):
+    hook.statuses = [301, 302, 307]
+    with caplog.at_level(logging.ERROR):
+        assert notify(critical_alert, sender=None, message="m", context=CONTEXT) is False
+    assert any("HTTP 307" in str(vars(record)) for record in caplog.records)
+    assert len(hook.bodies) == 3
+
+
+@pytest.mark.parametrize("url", ["https://hooks.example/T0/SECRET KEY", "https://h:abc/SECRET", "http://[::1/SECRET"])
+def test_an_address_that_cannot_be_one_is_refused_by_check_and_never_logged(settings, monkeypatch, caplog, url):
+    monkeypatch.setattr(_post.retry, "wait", lambda state: 0)  # type: ignore[attr-defined]
+    settings.ALERT_WEBHOOK_URL = url
+    assert [error.id for error in check_alerts()] == ["etl.E007"]
+    with caplog.at_level(logging.ERROR):
+        assert notify(critical_alert, sender=None, message="m", context=CONTEXT) is False
+    assert "SECRET" not in caplog.text + str([vars(record) for record in caplog.records])
+
+
+def test_it_counts_as_told_where_one_way_works_or_none_is_set(hook: Hook, settings):
+    assert notify(critical_alert, sender=None, message="m", context=CONTEXT) is True
+    settings.ALERT_EMAILS = ["team@example.com"]
+    hook.statuses = [500, 500, 500]
+    assert notify(critical_alert, sender=None, message="m", context=CONTEXT) is True
+    settings.ALERT_EMAILS, settings.ALERT_WEBHOOK_URL = [], ""
+    assert notify(critical_alert, sender=None, message="m", context=CONTEXT) is True

@@ -4,8 +4,11 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from django.core import mail
+from django.core.exceptions import ValidationError
 
 from dora_metrics import alert_rules
+from dora_metrics.alert_receivers import _post
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Coverage, Delivery, Service
 
@@ -99,6 +102,7 @@ def test_no_production_deployment_is_told_once_and_its_end_once(service, heard, 
     episode = AlertEpisode.objects.get()
     assert (episode.began_at, episode.ended_at, episode.is_open) == (NOW, NOW + 2 * DAY, None)
 
+    Coverage.objects.update(until=NOW + 30 * DAY)
     evaluate(NOW + 30 * DAY)
     assert len(heard) == 3  # a second episode is told of anew
     assert AlertEpisode.objects.count() == 2
@@ -152,6 +156,59 @@ def test_a_median_lead_time_above_the_limit_is_told(service, heard, evaluate):
         delivery(service, number, hours)
     evaluate()
     assert heard == [("warning", "billing: half of the latest 3 changes took longer than 30.0 hours: more than 24")]
+
+
+def test_nothing_collected_lately_is_not_nothing_deployed(service, heard, evaluate):
+    attempt(service, 1, NOW - 20 * DAY)
+    Coverage.objects.update(until=NOW - 19 * DAY)
+    evaluate()
+    assert heard == []
+
+
+def test_who_could_not_be_told_is_told_the_next_time(service, heard, evaluate, settings, monkeypatch):
+    monkeypatch.setattr(_post.retry, "wait", lambda state: 0)
+    settings.ALERT_EMAILS, settings.ALERT_WEBHOOK_URL = [], "http://127.0.0.1:9/"
+    attempt(service, 1, NOW - 15 * DAY)
+    evaluate()
+    assert AlertEpisode.objects.count() == 0
+    settings.ALERT_EMAILS = ["team@example.com"]
+    evaluate(NOW + DAY)
+    assert [letter.subject for letter in mail.outbox] == [f"[callcentersite] critical: {heard[-1][1]}"]
+
+    settings.ALERT_EMAILS = []
+    attempt(service, 2, NOW + DAY)
+    evaluate(NOW + 2 * DAY)
+    assert AlertEpisode.objects.get().is_open is True
+    settings.ALERT_EMAILS = ["team@example.com"]
+    evaluate(NOW + 3 * DAY)
+    evaluate(NOW + 4 * DAY)
+    assert len(mail.outbox) == 2
+    assert AlertEpisode.objects.get().ended_at == NOW + 3 * DAY
+
+
+def test_a_rule_that_cannot_be_evaluated_fails_no_load_and_no_other_rule(service, heard, evaluate, caplog):
+    AlertRule.objects.create(name="a typing error", kind="no_deployment", level="warning", threshold=1e9)
+    attempt(service, 1, NOW - 15 * DAY)
+    evaluate()
+    assert len(heard) == 1
+    assert [record.rule for record in caplog.records if record.message == "alert_rule_failed"] == ["a typing error"]
+
+
+@pytest.mark.parametrize("wrong", [{"window": 0}, {"threshold": -1}, {"threshold": 1e9}, {"window": 10**6}])
+def test_a_rule_that_cannot_work_is_refused(wrong):
+    rule = AlertRule(**{"name": "x", "kind": "fail_rate", "level": "warning", "threshold": 1, **wrong})
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        rule.full_clean()
+
+
+def test_a_rule_that_becomes_another_one_ends_its_episodes_in_silence(service, heard, evaluate, admin_client):
+    attempt(service, 1, NOW - 15 * DAY)
+    evaluate()
+    rule = AlertRule.objects.get(kind="no_deployment")
+    form = {"name": rule.name, "kind": "lead_time", "level": "critical", "threshold": 24, "window": 20, "service": "", "is_enabled": "on"}
+    assert admin_client.post(f"/admin/dora_metrics/alertrule/{rule.pk}/change/", form).status_code == 302
+    assert AlertEpisode.objects.get().is_open is None
+    assert len(heard) == 1
 
 
 def test_another_services_rule_is_not_ours(service, heard, evaluate):

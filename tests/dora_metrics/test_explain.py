@@ -142,6 +142,9 @@ def test_a_partial_period_says_which_of_its_days_count(billing):
         (("billing", "change_fail_rate", "2026-13"), "'2026-13' is no period: write a day as"),
         (("billing", "change_fail_rate", "2026-W54"), "'2026-W54' is no period"),
         (("billing", "change_fail_rate", "January"), "'January' is no period"),
+        (("billing", "change_fail_rate", "9999-12"), "'9999-12' is no period"),
+        (("billing", "change_fail_rate", "9999-W52"), "'9999-W52' is no period"),
+        (("", "change_fail_rate", "2026-01"), "there is no service ''; known: billing"),
         (("billing", "change_fail_rate", "2026-01", "--environment", "stage"), "billing was never deployed to 'stage'; known: production"),
     ],
 )

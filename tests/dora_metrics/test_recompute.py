@@ -88,6 +88,16 @@ def test_another_definition_time_zone_or_beginning_measures_all_of_it(billing, s
     assert month("change_fail_rate").value != 0.5
 
 
+@pytest.mark.parametrize("moved", [{"since": at(-5, hours=3)}, {"until": at(36)}, {"until": at(40, hours=5)}, {"since": at(-9)}])
+def test_coverage_that_moves_either_way_leaves_nothing_behind(billing, moved):
+    Coverage.objects.update(**moved)
+    late(billing)
+    assert derived(billing, without=("id", "run_id"))["DORAMetric"] == all_at_once(billing, NOW)
+    Coverage.objects.update(since=at(-5), until=at(41))
+    late(billing)
+    assert derived(billing, without=("id", "run_id"))["DORAMetric"] == all_at_once(billing, NOW)
+
+
 def all_at_once(service: Service, moment) -> list:
     DORAMetric.objects.all().delete()
     recompute(service, moment=moment)

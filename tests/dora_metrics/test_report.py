@@ -8,9 +8,9 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from dora_metrics.models import Coverage, Service
+from dora_metrics.models import Coverage, Deployment, Service
 from dora_metrics.recompute import recompute
-from dora_metrics.selectors import UNKNOWN, report
+from dora_metrics.selectors import UNKNOWN, UnknownEnvironment, report
 from tests.dora_metrics.calculators.examples import at, change, covering, facts, issue, one_a_day
 from tests.dora_metrics.rows import store
 
@@ -100,3 +100,38 @@ def test_the_command_takes_two_queries_by_their_indexes_however_many_services_th
             for query in asked.captured_queries:
                 cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
                 assert [row[3] for row in cursor.fetchall() if row[3].startswith("SCAN")] == []
+
+
+def test_changes_that_were_collected_without_their_paths_are_unknown_to_a_path_filter(billing):
+    Service.objects.update(path="api/**")
+    recompute(billing, moment=NOW)
+    [january] = periods(billing, date(2026, 1, 1), date(2026, 1, 2))
+    assert january["deployment_frequency"]["deployments"] == 2
+    assert january["change_lead_time"]["n"] is None
+    assert january["change_fail_rate"]["deployments"] is None
+    assert january["quality_flags"] == ["not_collected"]
+
+
+def test_an_environment_is_known_only_where_the_source_that_counts_names_it(billing):
+    billing.deployments_from = "workflows"
+    billing.save()
+    with pytest.raises(UnknownEnvironment, match=r"never deployed to 'staging'; known: production$"):
+        report(billing, start=date(2026, 1, 1), end=date(2026, 1, 2), by="month", environment="staging", time_zone="UTC", now=NOW)
+
+
+def test_environments_that_differ_by_capitals_are_two(billing):
+    for number, name in ((50, "staging"), (51, "Staging")):
+        Deployment.objects.create(
+            service=billing,
+            external_id=number,
+            environment=name,
+            sha="m1",
+            created_at=at(3),
+            version_at=at(3),
+            statuses=[{"state": "success", "created_at": at(3).isoformat(), "log_url": ""}],
+            run_id=0,
+            page_id=0,
+        )
+    for name in ("staging", "Staging"):
+        found = report(billing, start=date(2026, 1, 1), end=date(2026, 1, 2), by="month", environment=name, time_zone="UTC", now=NOW)
+        assert found["periods"][0]["deployment_frequency"]["deployments"] == 1

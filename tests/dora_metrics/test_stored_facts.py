@@ -62,7 +62,7 @@ def test_a_path_filter_keeps_the_pull_requests_that_change_a_matching_file(servi
     store(service, EVERYTHING)
     Change.objects.filter(number=7).update(paths=["web/index.html", "billing/app/views.py"])
     Change.objects.filter(number=8).update(paths=["billing.md"])
-    service.path = "billing/**"
+    service.path, service.has_paths = "billing/**", True
     found = facts_of(service)
     assert [one.number for one in found.pull_requests] == [7]
     assert found == replace(EVERYTHING, pull_requests=(FULL,))

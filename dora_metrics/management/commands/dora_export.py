@@ -46,7 +46,7 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         name, start, end = options["service"], options["start"], options["end"]
         check_order(start, end)
-        [service] = self.services(name) if name else [None]
+        [service] = [None] if name is None else self.services(name)
         what = options["what"]
         if what == "metrics":
             found, columns = self._metrics(service, options), rows.PERIOD_COLUMNS
@@ -66,22 +66,15 @@ class Command(Base):
         by, environment = options["by"] or "month", options["environment"] or PRODUCTION
         start, end = options["start"] or selectors.default_start(today, by), options["end"] or today + timedelta(days=1)
         check_order(start, end)
-        self._check_environment(environment, options["service"])
+        if environment == PRODUCTION:
+            pages: Iterable[list[Service]] = selectors.services_by_name(service).pages(SERVICES_AT_ONCE)
+        else:
+            pages = [[one] for one in self.services_deployed_to(environment, options["service"])]
 
         def reports() -> Iterator[rows.Row]:
-            for services in selectors.services_by_name(service).pages(SERVICES_AT_ONCE):
+            for services in pages:
                 yield from selectors.reports(
                     services, start=start, end=end, by=by, environment=environment, time_zone=settings.ETL_TIME_ZONE, now=now
                 )
 
         return rows.periods(reports())
-
-    def _check_environment(self, environment: str, name: str | None) -> None:
-        """Of every service, before the first line is written."""
-        if environment == PRODUCTION:
-            return
-        try:
-            for service in self.services(name):
-                selectors.check_environment(service, environment)
-        except selectors.UnknownEnvironment as exc:
-            raise Refusal(str(exc)) from exc

@@ -11,7 +11,7 @@ from django.core.management.base import CommandParser
 from dora_metrics import rows, selectors
 from dora_metrics.calculators.flags import MEANING
 from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal, check_order, local_date
+from dora_metrics.management.arguments import check_order, local_date
 from dora_metrics.presenting import csv_lines
 
 
@@ -29,17 +29,14 @@ class Command(Base):
         parser.add_argument("--format", choices=["table", "json", "csv"], default="table")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        services = self.services(options["service"])
+        services = self.services_deployed_to(options["environment"], options["service"])
         now = selectors.utc_now()
         today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
         end = options["end"] or today + timedelta(days=1)
         start = options["start"] or selectors.default_start(today, options["by"])
         check_order(start, end)
         asked = {"start": start, "end": end, "by": options["by"], "environment": options["environment"]}
-        try:
-            reports = selectors.reports(services, **asked, time_zone=settings.ETL_TIME_ZONE, now=now)
-        except selectors.UnknownEnvironment as exc:
-            raise Refusal(str(exc)) from exc
+        reports = selectors.reports(services, **asked, time_zone=settings.ETL_TIME_ZONE, now=now)
         match options["format"]:
             case "json":
                 self.stdout.write(json.dumps(reports[0] if options["service"] else reports, indent=1))

@@ -81,5 +81,5 @@ class Command(Base):
                 raise Refusal("; ".join(exc.messages)) from exc
             source.save()
         if not is_new and options["path"] is not None:
-            self.stdout.write(f"pull requests that were collected before have no paths: `etl_run --source {name} --full` reads them again")
+            self.stdout.write("what was collected without paths is read again by the next run; until then the metrics of changes are unknown")
         self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, source {name} reads {repository}")

@@ -59,7 +59,7 @@ class Command(Base):
             self.stdout.write(f"  {letter.state} letter {letter.pk}, {letter.stage}: {letter.error}")
         revisions = MetricRevision.objects.filter(run_id=run.pk).order_by("pk")
         if revisions:
-            self.stdout.write("  facts that came late have changed values of periods that were over:")
+            self.stdout.write("  values of periods that were over have changed, by facts that came late or by a setting:")
         for one in revisions[:MOST_REVISIONS]:
             row = revision_row(one)
             self.stdout.write(f"    {row['metric']} {row['period']} {row['start']}: {row['before']} -> {row['after']} ({row['what']})")

@@ -85,7 +85,9 @@ class GitHubRepository:
         service.default_branch = seen["default_branch"]
         if seen["name"] not in service.repositories:
             service.repositories = [*service.repositories, seen["name"]]
-        service.save(update_fields=["default_branch", "repositories"])
+        if "pull_requests" in cursors:
+            service.has_paths = bool(cursors["pull_requests"].get("with_paths"))
+        service.save(update_fields=["default_branch", "repositories", "has_paths"])
 
 
 def _news(github: GitHub, job: Job) -> News:
@@ -121,7 +123,9 @@ def _readers(github: GitHub, stream: Stream, job: Job, news: News) -> list[Itera
 def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
     service = job.source.service
     cursor = job.cursors.get(stream.name, {})
-    former = {} if job.is_full else cursor
+    # What was collected before the service had a path filter has no paths: it is read again.
+    lacks_paths = stream.name == "pull_requests" and bool(service.path) and not cursor.get("with_paths")
+    former = {} if job.is_full or lacks_paths else cursor
     is_asked = stream.is_asked_for(service)
     reading = Reading(
         github=github,

@@ -76,6 +76,7 @@ class Reading:
             "collected_from": begin.isoformat(),
             "collected_until": (first.fetched_at if first else self.seen_at).isoformat(),
             "top": self.top,
+            **({"with_paths": self.options["withFiles"]} if "withFiles" in self.options else {}),
         }
 
     def _cursor_of_backfill(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from demo.github.facts import BOT
 from demo.github.resolvers import Worlds
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Change, Commit, Deployment, Issue, Release, WorkflowRun
+from dora_metrics.models import Change, Commit, Deployment, DORAMetric, Issue, Release, Service, WorkflowRun
 from etl_tasks import here, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
@@ -116,6 +116,21 @@ def test_what_is_left_out_is_told_by_the_counts_of_the_fact(github: StandIn) -> 
     assert [one[:2] for one in left_out if one[1] > 100] == [(100, 130)]
     assert [one[2:] for one in left_out if one[3] > 100] == [(100, reviewed["reviews"]["totalCount"])]
     assert len(left_out) == 2
+
+
+def test_a_path_filter_that_is_set_later_has_the_pull_requests_read_again(billing: Source, github: StandIn) -> None:
+    night(billing)
+    before = set(DORAMetric.objects.filter(metric="change_lead_time").values_list("period", "period_start", "value"))
+    Service.objects.update(path="**")
+    github.clock = END + timedelta(hours=1)
+    night(Source.objects.get(pk=billing.pk))
+
+    assert not Change.objects.filter(changed_files__gt=0, paths=[]).exists()
+    assert Service.objects.get().has_paths
+    assert set(DORAMetric.objects.filter(metric="change_lead_time").values_list("period", "period_start", "value")) == before
+    spent(github)
+    night(Source.objects.get(pk=billing.pk))
+    assert spent(github)["points"] <= 2  # and that only once
 
 
 def test_paths_are_read_where_the_service_has_a_filter(github: StandIn, world: World) -> None:
