@@ -10,6 +10,9 @@ from django.core.management import execute_from_command_line
 # What a command exits with when the database is away: the stage's own number for a stage, else 1.
 EXIT_STATUS_WITHOUT_DATABASE = {"etl_extract": 1, "etl_transform": 2, "etl_load": 3, "etl_run": 1}
 
+# To those who ask for numbers, a setting that cannot be, such as a time zone, is bad input like any other.
+REFUSE_BAD_SETTINGS = {"dora_report", "dora_export", "dora_explain", "recompute_metrics"}
+
 
 def execute(argv: list[str]) -> int:
     try:
@@ -20,7 +23,7 @@ def execute(argv: list[str]) -> int:
         return 0
     except ImproperlyConfigured as exc:
         print(f"error: {exc}", file=sys.stderr)
-        return 1
+        return 2 if argv[1:2] and argv[1] in REFUSE_BAD_SETTINGS else 1
     except Exception as exc:
         from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 

@@ -19,6 +19,8 @@ EMPTY = {
     "ETL_BACKOFF_MAX_SECONDS": "0",
 }
 
+NUMBERS = ("dora_report", "dora_export metrics", "dora_explain billing change_lead_time 2026-01", "recompute_metrics")
+
 
 @pytest.fixture(scope="module")
 def var(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -93,6 +95,7 @@ def test_wrong_input_is_one_sentence_and_its_status(var: Path, words: str, statu
         ({"DATABASE_URL": "mysql://x:y@127.0.0.1:9/z", "DJANGO_SECRET_KEY": ""}, "etl_status", 1, "DJANGO_SECRET_KEY is empty"),
         ({"ETL_MAX_ATTEMPTS": "three"}, "etl_status", 1, "give a whole number"),
         ({"ETL_TIME_ZONE": "Mars/Olympus"}, "etl_status", 1, "is no IANA time zone"),
+        *(({"ETL_TIME_ZONE": "Mars/Olympus"}, words, 2, "is no IANA time zone") for words in NUMBERS),
         ({"ETL_SCHEDULE": "at night"}, "check", 1, "is no crontab line"),
         ({"GITHUB_API_URL": "http://github.example"}, "check", 1, "over plain http"),
         ({"GITHUB_TOKEN": ""}, "etl_extract", 1, "GITHUB_TOKEN is empty"),
