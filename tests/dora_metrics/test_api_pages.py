@@ -101,9 +101,13 @@ def test_a_page_is_read_along_an_index(service: Service, reader: Client, what: s
     with CaptureQueriesContext(connection) as queries:
         get(reader, first["next"])
     [page] = [query["sql"] for query in queries if "ORDER BY" in query["sql"] and TIME[what] in query["sql"]]
-    if connection.vendor != "sqlite":
-        pytest.skip("MySQL plans small tables otherwise")
     with connection.cursor() as cursor:
+        if connection.vendor == "mysql":  # which reads a small table whole, but says which indexes would do
+            cursor.execute(f"EXPLAIN {page}")
+            names = [column[0] for column in cursor.description]
+            indexes = [str(dict(zip(names, row, strict=True))["possible_keys"]) for row in cursor.fetchall()]
+            assert f"{STORED[what]._meta.model_name}_" in indexes[0], indexes
+            return
         cursor.execute(f"EXPLAIN QUERY PLAN {page}")
         plan = [row[-1] for row in cursor.fetchall()]
     assert f"USING INDEX {STORED[what]._meta.model_name}_" in plan[0], plan
