@@ -1,29 +1,16 @@
 """The operator's pages: sources, runs and dead letters. Ledger rows are read-only; replay and discard go by POST."""
 
 from functools import partial
-from typing import Any
 
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
 
+from dora_metrics.admin import ReadOnly
 from etl_tasks import dead_letters, pipeline
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
 from etl_tasks.sources.registry import adapter_of
-
-
-class ReadOnly(admin.ModelAdmin):
-    """What only the pipeline writes."""
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        return False
 
 
 @admin.register(Source)

@@ -48,8 +48,9 @@ class Assessment:
     successes: ByDate[Judged]
 
     @property
-    def is_production(self) -> bool:
-        return self.environment == PRODUCTION
+    def counted_incidents(self) -> list[LinkedIncident]:
+        """All in production; elsewhere the linked ones, since one without a link is another environment's."""
+        return [one for one in self.incidents if one.link.attempt or self.environment == PRODUCTION]
 
 
 def assess(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> Assessment:

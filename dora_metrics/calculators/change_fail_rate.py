@@ -21,9 +21,7 @@ class ChangeFailRate:
     def __init__(self, assessment: Assessment) -> None:
         self.coverage = assessment.covered.failures
         self._finished = assessment.finished
-        # Outside production an incident without a link is another environment's.
-        counted = assessment.incidents if assessment.is_production else [one for one in assessment.incidents if one.link.attempt]
-        self._begun = ByDate(counted, lambda one: one.incident.started_at, assessment.settings.time_zone)
+        self._begun = ByDate(assessment.counted_incidents, lambda one: one.incident.started_at, assessment.settings.time_zone)
 
     def measure(self, period: Period, part: Period) -> Measures:
         attempts, incidents = self._finished.within(part), self._begun.within(part)

@@ -23,8 +23,7 @@ class FailedDeploymentRecoveryTime:
         failed = [one for one in assessment.attempts if one.is_failed]
         self._recovered = ByDate(failed, lambda one: one.recovered_at, zone)
         self._open = ByDate((one for one in failed if one.recovered_at is None), lambda one: one.attempt.finished_at, zone)
-        counted = assessment.incidents if assessment.is_production else [one for one in assessment.incidents if one.link.attempt]
-        self._ended = ByDate(counted, lambda one: one.incident.ended_at, zone)
+        self._ended = ByDate(assessment.counted_incidents, lambda one: one.incident.ended_at, zone)
 
     def measure(self, period: Period, part: Period) -> Measures:
         recovered, incidents = self._recovered.within(part), self._ended.within(part)
