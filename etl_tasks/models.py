@@ -18,7 +18,13 @@ class Source(models.Model):
 
     class LogFormat(models.TextChoices):
         JSON = "json", "JSON lines"
-        COMBINED = "combined", "Apache or nginx combined"
+        COMBINED = "combined", "Apache or nginx, common or combined"
+        APACHE_ERROR = "apache_error", "Apache's error log"
+        SYSLOG = "syslog", "syslog, RFC 3164 or 5424"
+        PYTHON = "python", "Python's logging"
+        LOGFMT = "logfmt", "logfmt"
+        LOG4J = "log4j", "log4j"
+        REGEX = "regex", "a regex with named groups"
 
     name = models.CharField(max_length=100, unique=True)
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="sources")
@@ -35,7 +41,18 @@ class Source(models.Model):
         help_text="empty for GITHUB_TOKEN or the GitHub App of the environment; X for GITHUB_TOKEN_X, or GITHUB_APP_ID_X and its fellows",
     )
     path = models.CharField(max_length=500, blank=True, help_text="glob of the files, of a log source")
-    log_format = models.CharField(max_length=10, choices=LogFormat, blank=True)
+    log_format = models.CharField(max_length=20, choices=LogFormat, blank=True)
+    log_pattern = models.TextField(
+        blank=True, help_text="a regex with named groups, a format string of Python's logging, or a log4j layout; empty for the format's default"
+    )
+    log_time_zone = models.CharField(
+        max_length=50, default="UTC", help_text='of times in the lines that name none: an IANA name, or "local" for the worker\'s own'
+    )
+    log_fields = models.JSONField(default=dict, blank=True, help_text='which key of JSON or logfmt lines a field is: {"message": "text"}')
+    deploy_pattern = models.TextField(
+        blank=True, help_text="a regex for lines that tell of a deployment, with groups sha, environment and state, of which any may be missing"
+    )
+    is_strict = models.BooleanField(default=False, help_text="lines that are not of the format become dead letters; else they are kept as they are")
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     overdue_alerted_at = models.DateTimeField(null=True, blank=True, editable=False)
@@ -120,6 +137,7 @@ class ETLRun(models.Model):
     loaded = models.PositiveIntegerField(default=0)
     skipped = models.PositiveIntegerField(default=0, help_text="valid, and already there in this version or a newer one")
     dead_lettered = models.PositiveIntegerField(default=0)
+    unparsed = models.PositiveIntegerField(default=0, help_text="of the loaded: log lines that are not of their format, kept as they are")
     records_processed = models.PositiveIntegerField(default=0, help_text="extracted = loaded + skipped + dead_lettered")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -186,6 +204,7 @@ class CleanBatch(models.Model):
     records = models.BinaryField(help_text="compressed JSON, one list")
     record_count = models.PositiveIntegerField()
     dead_lettered = models.PositiveIntegerField(default=0)
+    unparsed = models.PositiveIntegerField(default=0)
     is_loaded = models.BooleanField(default=False, help_text="in the SQL database")
     is_stored = models.BooleanField(default=False, help_text="in the log store")
 

@@ -5,7 +5,6 @@ Times in a fact are ISO 8601 in UTC. Source of the meanings: docs/metrics.md.
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -17,13 +16,14 @@ from etl_tasks import records, signs
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class Good:
-    fact: dict[str, Any]
+class Good(msgspec.Struct, frozen=True):
+    """`is_unparsed`: kept as it is, and counted: a log line that is no event of its format."""
+
+    fact: Any
+    is_unparsed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Bad:
+class Bad(msgspec.Struct, frozen=True):
     index: int
     key: str
     data: str

@@ -1,20 +1,34 @@
-"""One log line, understood: the same shape whatever its format was."""
+"""One log event: the same shape whatever its format was, and an id that says where it was written.
 
+An id is the key of its file and the offset of its first byte there, so reading a line again makes the same id, two events
+of one file compare as they follow each other, and all that begins in one mebibyte of a file (a segment) shares a prefix.
+"""
+
+import hashlib
 from datetime import datetime
 
 import msgspec
 
+KEY_LENGTH = 16
+OFFSET_DIGITS = 12  # hexadecimal: files of up to 256 TiB
+SEGMENT_DIGITS = 5
+SEGMENT_BYTES = 16**SEGMENT_DIGITS
 
-class LogEvent(msgspec.Struct, frozen=True):
+
+class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
     """`time` is aware UTC cut to the millisecond, which is what every log store keeps.
 
     `level`: debug, info, warning, error, critical or unknown. Text without a value is empty; no text contains NUL.
+    `service`: as the line itself says; empty for the service of its source. `extra`: the rest of the line, and marks:
+    "unparsed" (why it is no event of its format), "time_is" ("inferred", "ambiguous", "impossible" or "future"),
+    "cut" (how many bytes of it were left out), and "deploy.sha", "deploy.environment", "deploy.state" of a deployment.
     """
 
     event_id: str
     source: str
     time: datetime
     level: str
+    service: str = ""
     host: str = ""
     logger: str = ""
     message: str = ""
@@ -24,6 +38,20 @@ class LogEvent(msgspec.Struct, frozen=True):
     duration_ms: float | None = None
     trace_id: str = ""
     extra: dict[str, str] = {}
+
+
+def file_key(source_id: int, identity: str) -> str:
+    """Two sources may follow the same file, and two machines may have the same inode: the source is part of it."""
+    return hashlib.blake2b(f"{source_id}:{identity}".encode(), digest_size=KEY_LENGTH // 2).hexdigest()
+
+
+def event_id(key: str, offset: int) -> str:
+    return f"{key}{offset:012x}"
+
+
+def segment_of(event_id: str) -> str:
+    """The mebibyte of the file that the event begins in."""
+    return event_id[:-SEGMENT_DIGITS]
 
 
 def to_millisecond(time: datetime) -> datetime:
