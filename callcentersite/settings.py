@@ -266,6 +266,13 @@ CASSANDRA_PASSWORD = secret("CASSANDRA_PASSWORD")
 CASSANDRA_TTL_DAYS = number("CASSANDRA_TTL_DAYS", 90, minimum=1)
 CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum=1)
 
+# --- log lines --------------------------------------------------------------------------------------------------------
+LOG_MASK_RULES = env.list(
+    "LOG_MASK_RULES",
+    default=["url_password", "authorization", "bearer", "cookie", "named", "token", "private_key", "card", "telephone", "named_telephone"],
+)
+LOG_MASK_PATTERNS = env.json("LOG_MASK_PATTERNS", default=[])  # a JSON list of regexes (RE2) beside them; each group of one is a secret
+
 # --- alerts -------------------------------------------------------------------------------------------------------
 # Where critical and warning alerts go besides the log. A webhook's address is its password: it may come from a file.
 ALERT_EMAILS = [address.strip() for address in env.list("ALERT_EMAILS", default=[]) if address.strip()]

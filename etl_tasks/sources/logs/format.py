@@ -52,4 +52,3 @@ class Format(Protocol):
 
     def read(self, body: bytes, place: Place) -> Iterator[Good | Bad]:
         """The events in the order of their lines. A Good's fact is a LogEvent. Raises nothing, whatever the bytes are."""
-
