@@ -2,11 +2,14 @@
 
 import zlib
 
+import zstandard
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 
 from dora_metrics.models import Service
+
+ZSTD_LEVEL = 3
 
 
 class Source(models.Model):
@@ -193,7 +196,7 @@ class StagedPage(models.Model):
 
     @property
     def content(self) -> bytes:
-        return zlib.decompress(bytes(self.body))
+        return decompressed(bytes(self.body))
 
 
 class CleanBatch(models.Model):
@@ -213,7 +216,7 @@ class CleanBatch(models.Model):
 
     @property
     def content(self) -> bytes:
-        return zlib.decompress(bytes(self.records))
+        return decompressed(bytes(self.records))
 
 
 class DeadLetter(models.Model):
@@ -282,4 +285,11 @@ class LogEventRow(models.Model):
 
 def compressed(content: bytes) -> bytes:
     """As `content` of a page or batch reads it back."""
-    return zlib.compress(content, level=6)
+    return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True).compress(content)
+
+
+def decompressed(content: bytes) -> bytes:
+    """What was staged before zstd was used is still read."""
+    if not content.startswith(zstandard.FRAME_HEADER):
+        return zlib.decompress(content)
+    return zstandard.ZstdDecompressor().decompress(content)

@@ -1,6 +1,6 @@
 """What a format of log lines must offer: where its events begin, and what they say. `formats/` has those there are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Protocol
 
@@ -44,6 +44,8 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Format(Protocol):
+    is_multiline: bool  # whether an event may have several lines
+
     def begins(self, line: bytes) -> bool:
         """Whether a line (without its newline) is the first of an event, and not one that goes on with the event before it."""
 
