@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
-from pytest_django.fixtures import SettingsWrapper
 
 from dora_metrics.models import Service
 from etl_tasks.log_search import BadQuestion, moment_of, query_of
@@ -12,11 +12,11 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 @pytest.fixture
 def calls(db: None) -> Source:
-    service = Service.objects.create(name="billing", repository="acme/billing")
+    service = Service.objects.create(name="billing")
     return Source.objects.create(name="calls", service=service, kind=Source.Kind.LOGS, path="/var/log/calls/*.log", log_format="json")
 
 
-def test_a_time_without_an_offset_is_of_the_business_s_zone(settings: SettingsWrapper) -> None:
+def test_a_time_without_an_offset_is_of_the_business_s_zone(settings: Any) -> None:
     settings.ETL_TIME_ZONE = "America/Mexico_City"
     assert moment_of("2026-03-01") == datetime(2026, 3, 1, 6, tzinfo=UTC)
     assert moment_of("2026-03-01T10:30") == datetime(2026, 3, 1, 16, 30, tzinfo=UTC)
