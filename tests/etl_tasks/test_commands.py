@@ -98,6 +98,8 @@ def test_wrong_input_is_one_sentence_and_its_status(var: Path, words: str, statu
         *(({"ETL_TIME_ZONE": "Mars/Olympus"}, words, 2, "is no IANA time zone") for words in NUMBERS),
         ({"ETL_SCHEDULE": "at night"}, "check", 1, "is no crontab line"),
         ({"GITHUB_API_URL": "http://github.example"}, "check", 1, "over plain http"),
+        ({"LOG_MASK_RULES": "cards"}, "check", 1, "there is no rule 'cards' for masking"),
+        ({"LOG_MASK_PATTERNS": '["("]'}, "check", 1, "cannot be a rule for masking"),
         ({"GITHUB_TOKEN": ""}, "etl_extract", 1, "GITHUB_TOKEN is empty"),
         ({"GITHUB_TOKEN_FILE": "/nowhere/token"}, "etl_status", 1, "cannot be read"),
         ({"CASSANDRA_CONTACT_POINTS": "127.0.0.1", "CASSANDRA_PORT": "9"}, "init_log_store", 1, "Cassandra"),
