@@ -38,7 +38,11 @@ AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0",
     "curl/8.9.1",
 )
-DSBULK = ("com.datastax.oss:dsbulk-runner:1.10.0", "com.datastax.oss:dsbulk-connectors-csv:1.10.0")
+# Its distribution is not on Maven Central; these are its parts for loading CSV, with the reactive executor it uses by itself.
+DSBULK = (
+    *(f"com.datastax.oss:dsbulk-{part}:1.10.0" for part in ("runner", "connectors-csv", "workflow-load", "executor-reactor", "batcher-reactor")),
+    "ch.qos.logback:logback-classic:1.2.13",
+)
 COMBINED = re.compile(
     r'(?P<host>\S+) \S+ (?P<user>\S+) \[(?P<time>[^\]]+)\] "(?P<method>\S+) (?P<path>\S+) [^"]*" (?P<status>\d{3}) (?P<size>\S+)'
     r' "(?P<referrer>[^"]*)" "(?P<agent>[^"]*)"'
@@ -207,6 +211,7 @@ def dsbulk(environment: Mapping[str, str], rows: Path) -> Cost:
         "-dc": environment.get("CASSANDRA_LOCAL_DC", "datacenter1"),
         "-cl": "LOCAL_QUORUM",
         "--codec.nullStrings": '[""]',
+        "--connector.csv.escape": '"',
         "--connector.csv.maxCharsPerColumn": "-1",
         "--log.directory": rows.parent / "dsbulk",
         "--log.verbosity": "quiet",
