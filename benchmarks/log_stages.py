@@ -211,7 +211,7 @@ def dsbulk(environment: Mapping[str, str], rows: Path) -> Cost:
         "-dc": environment.get("CASSANDRA_LOCAL_DC", "datacenter1"),
         "-cl": "LOCAL_QUORUM",
         "--codec.nullStrings": '[""]',
-        "--connector.csv.escape": '"',
+        "--connector.csv.escape": r'"\""',
         "--connector.csv.maxCharsPerColumn": "-1",
         "--log.directory": rows.parent / "dsbulk",
         "--log.verbosity": "quiet",
