@@ -6,6 +6,7 @@ from datetime import datetime
 from dora_metrics.calculators.assessment import LinkedIncident
 from dora_metrics.calculators.failures import Judged
 from dora_metrics.calculators.metric import Member
+from dora_metrics.calculators.words import shown_by
 
 
 def of_deployment(one: Judged, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None) -> Member:
@@ -28,7 +29,7 @@ def of_incident(one: LinkedIncident, *, at: datetime, counts: Mapping[str, float
         key=one.incident.key,
         at=at,
         counts=dict(counts),
-        rules=(rule,),
+        rules=(rule, *(shown_by(evidence) if (evidence := one.incident.evidence) else ())),
         title=one.incident.title,
         flags=tuple(sorted(flags)),
         origin=one.incident.origin,
