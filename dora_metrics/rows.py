@@ -205,9 +205,8 @@ INCIDENTS = Kind(
         shapes.Incident,
         {
             "logs": {
-                **{name: _of_logs(itemgetter(name)) for name in ("bad_minutes", "first_minute", "last_minute")},
-                **{f"log_{name}": _of_logs(itemgetter(name)) for name in ("events", "errors")},
-                "log_sources": _of_logs(_joined("sources", "source")),
+                "logs": _of_logs(_joined("sources", "source")),
+                **{f"log_{name}": _of_logs(itemgetter(name)) for name in ("first_minute", "last_minute", "bad_minutes", "events", "errors")},
             }
         },
     ),
