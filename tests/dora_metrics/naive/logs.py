@@ -17,17 +17,15 @@ class Spell:
 
 
 def spells(facts: Facts, settings: Settings, now: datetime) -> list[Spell]:
-    """Walk through every minute from the first that was logged to the last, and as far beyond as it takes to end anything."""
-    if not settings.log_incidents or not facts.log_hours:
+    """Walk through every minute of the hours that were logged, and after each as many as end anything: then nothing is left to end."""
+    if not settings.log_incidents:
         return []
-    first = min(part.hour for part in facts.log_hours)
-    last = max(part.hour for part in facts.log_hours) + timedelta(hours=1) + settings.log_good_minutes * MINUTE
+    walk = {part.hour + number * MINUTE for part in facts.log_hours for number in range(60 + settings.log_good_minutes)}
     read, minutes = facts.coverage.get("log_events"), sums(facts)
     found: list[Spell] = []
     start: datetime | None = None
     n_bad = n_good = 0
-    moment = first
-    while moment <= last:
+    for moment in sorted(walk):
         if is_bad(minutes.get(moment, (0, 0)), settings):
             n_bad, n_good = n_bad + 1, 0
             if start is None and n_bad == settings.log_bad_minutes:
@@ -38,7 +36,6 @@ def spells(facts: Facts, settings: Settings, now: datetime) -> list[Spell]:
                 was_read = read is not None and moment + MINUTE <= min(read.until, now)
                 found.append(Spell(start, moment - (n_good - 1) * MINUTE if was_read else None))
                 start = None
-        moment += MINUTE
     return found
 
 
