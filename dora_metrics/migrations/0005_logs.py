@@ -2,6 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
+import dora_metrics.models.service
 from django.db import migrations, models
 
 
@@ -25,7 +26,7 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name='service',
             name='log_error_share',
-            field=models.FloatField(default=5, help_text='percent; a minute is bad when more of its log events than this are errors', validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(100)]),
+            field=models.FloatField(default=5, help_text='percent; a minute is bad when more of its log events than this are errors', validators=[dora_metrics.models.service.validate_percent]),
         ),
         migrations.AddField(
             model_name='service',

@@ -29,6 +29,11 @@ def validate_logins(logins: object) -> None:
         raise ValidationError('write a list of logins, as ["dependabot", "renovate"]')
 
 
+def validate_percent(share: float) -> None:
+    if not 0 <= share <= 100:  # which is so of what is no number, too
+        raise ValidationError(f"{share:g} is no percentage: write a number from 0 to 100")
+
+
 class Service(models.Model):
     """The unit that a metric belongs to."""
 
@@ -76,7 +81,7 @@ class Service(models.Model):
     )
     log_error_share = models.FloatField(
         default=LOG_ERROR_SHARE,
-        validators=[MinValueValidator(0), MaxValueValidator(100)],
+        validators=[validate_percent],
         help_text="percent; a minute is bad when more of its log events than this are errors",
     )
     log_bad_minutes = models.PositiveIntegerField(

@@ -144,6 +144,16 @@ def test_a_service_without_incidents_from_logs_has_none() -> None:
     assert not Incident.objects.exists()
 
 
+def test_every_number_of_it_is_an_option_of_add_service_that_stays_until_it_is_given_again() -> None:
+    given = {"log_minute_events": 1, "log_error_share": 2.5, "log_bad_minutes": 2, "log_good_minutes": 3}
+    words = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
+    call_command("add_service", "billing", "--repository=acme/billing", "--no-log-incidents", "--deployments=logs", *words, stdout=io.StringIO())
+    call_command("add_service", "billing", "--repository=acme/billing", stdout=io.StringIO())
+    service = Service.objects.get()
+    assert {name: getattr(service, name) for name in given} == given
+    assert (service.log_incidents, service.deployments_from) == (False, "logs")
+
+
 # --- where they are shown ---------------------------------------------------------------------------------------------
 
 
