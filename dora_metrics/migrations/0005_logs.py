@@ -71,7 +71,7 @@ class Migration(migrations.Migration):
                 ('page_id', models.BigIntegerField()),
                 ('url', models.TextField(blank=True, help_text='path of the page that shows the line')),
                 ('source', models.CharField(help_text="the log's name", max_length=100)),
-                ('event_id', models.CharField(max_length=64)),
+                ('event_id', models.CharField(help_text='by which incidents and changes name it', max_length=60)),
                 ('time', models.DateTimeField()),
                 ('sha', models.CharField(blank=True, help_text='maybe shortened; empty if the line names none', max_length=64)),
                 ('environment', models.CharField(blank=True, help_text='empty if the line names none: production', max_length=255)),

@@ -47,7 +47,7 @@ class LogDeployment(Fact):
 
     url = models.TextField(blank=True, help_text="path of the page that shows the line")
     source = models.CharField(max_length=100, help_text="the log's name")
-    event_id = models.CharField(max_length=64)
+    event_id = models.CharField(max_length=60, help_text="by which incidents and changes name it")
     time = models.DateTimeField()
     sha = models.CharField(max_length=64, blank=True, help_text="maybe shortened; empty if the line names none")
     environment = models.CharField(max_length=255, blank=True, help_text="empty if the line names none: production")

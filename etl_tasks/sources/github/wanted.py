@@ -67,8 +67,8 @@ def deployed_shas(service: Service) -> list[str]:
         found += [(bool(is_production.search(environment)), created_at, sha) for environment, created_at, sha in rows]
     if source == Service.DeploymentsFrom.LOGS or is_undecided(service):
         # A shortened sha is one that git's history may name: GitHub cannot be asked for it.
-        rows = LogDeployment.objects.filter(service=service).values_list("environment", "time", "sha")
-        found += [(not name or bool(is_production.search(name)), time, sha) for name, time, sha in rows if len(sha) == FULL_SHA]
+        logged = LogDeployment.objects.filter(service=service).values_list("environment", "time", "sha")
+        found += [(not name or bool(is_production.search(name)), time, sha) for name, time, sha in logged if len(sha) == FULL_SHA]
     if source == Service.DeploymentsFrom.RELEASES or is_undecided(service):
         found += [(True, *row) for row in Release.objects.filter(service=service, is_draft=False).values_list("created_at", "sha")]
     if source == Service.DeploymentsFrom.WORKFLOWS or is_undecided(service):
