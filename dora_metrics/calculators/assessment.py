@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 
 from dora_metrics.calculators.deployments import PRODUCTION, STREAM_OF, attempts, known
-from dora_metrics.calculators.facts import Attempt, Coverage, Facts, PullRequest, Settings
+from dora_metrics.calculators.facts import Attempt, Coverage, Facts, LogEvidence, PullRequest, Settings
 from dora_metrics.calculators.failures import Evidence, Judged, carrier_of_target, judged
 from dora_metrics.calculators.flags import CLOCK_SKEW, PROXY, UNKNOWN_SHA, those
 from dora_metrics.calculators.history import History, Shas
@@ -52,6 +52,11 @@ class Assessment:
     def counted_incidents(self) -> list[LinkedIncident]:
         """All in production; elsewhere the linked ones, since one without a link is another environment's."""
         return [one for one in self.incidents if one.link.attempt or self.environment == PRODUCTION]
+
+    @property
+    def log_evidence(self) -> dict[str, LogEvidence]:
+        """By the key of each incident from the logs."""
+        return {one.incident.key: one.incident.evidence for one in self.incidents if one.incident.evidence}
 
 
 def assess(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> Assessment:

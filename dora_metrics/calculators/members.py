@@ -4,9 +4,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from dora_metrics.calculators.assessment import LinkedIncident
+from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import Judged
 from dora_metrics.calculators.metric import Member
-from dora_metrics.calculators.words import shown_by
+from dora_metrics.calculators.words import because, shown_by
 
 
 def of_deployment(one: Judged, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None) -> Member:
@@ -21,6 +22,14 @@ def of_deployment(one: Judged, *, counts: Mapping[str, float], rules: Iterable[s
         flags=tuple(sorted(one.flags)),
         origin=one.attempt.origin,
     )
+
+
+def why_failed(one: Judged, evidence: Mapping[str, LogEvidence]) -> list[str]:
+    """Each reason in words, with what the logs show if it is an incident of theirs. `evidence`: by the incident's key."""
+    found = []
+    for cause in one.causes:
+        found += [f"failed: {because(cause)}", *(shown_by(evidence[cause.fact]) if cause.fact in evidence else ())]
+    return found
 
 
 def of_incident(one: LinkedIncident, *, at: datetime, counts: Mapping[str, float], rule: str, flags: Iterable[str]) -> Member:

@@ -161,18 +161,29 @@ def explained(service: Service, metric: str, environment: str = "production") ->
     return explain.explanation(service, metric=metric, period=parse_period("2026-01"), environment=environment, moment=NOW)
 
 
-def test_dora_explain_shows_the_minutes_and_how_to_see_the_lines(billing: Service) -> None:
-    [member] = [one for one in explained(billing, "failed_deployment_recovery_time")["members"] if one["kind"] == "incident"]
-    assert member["key"] == KEY
-    assert member["url"] == LINES
-    assert member["rules"] == [
-        "an incident that ended in the period",
-        "from the logs: 8 bad minutes from 2026-01-04 12:00 to 2026-01-04 12:07 UTC",
-        "240 errors among 800 events: manage.py log_events web --from 2026-01-04T12:00:00Z --to 2026-01-04T12:08:00Z --level error",
-    ]
+SHOWN = [
+    "from the logs: 8 bad minutes from 2026-01-04 12:00 to 2026-01-04 12:07 UTC",
+    "240 errors among 800 events: manage.py log_events web --from 2026-01-04T12:00:00Z --to 2026-01-04T12:08:00Z --level error",
+]
+
+
+def test_an_explanation_shows_the_minutes_and_how_to_see_their_lines(billing: Service) -> None:
+    deployed, ended = [one for one in explained(billing, "failed_deployment_recovery_time")["members"] if KEY in str(one)]
+    assert deployed["rules"] == [f"failed: {KEY} is linked to it", *SHOWN, f"recovered by {KEY}"]
+    assert (ended["key"], ended["url"], ended["rules"]) == (KEY, LINES, ["an incident that ended in the period", *SHOWN])
+    [failed] = [one for one in explained(billing, "change_fail_rate")["members"] if one["key"] == "3"]
+    assert failed["rules"] == [f"failed: {KEY} is linked to it", *SHOWN]
+    LogDeployment.objects.all().delete()
+    recompute(billing, moment=NOW)
+    CoverageRow.objects.update_or_create(service=billing, stream="deployments", defaults={"since": at(-5), "until": at(41)})
+    [unlinked] = explained(billing, "change_fail_rate")["members"]
+    assert (unlinked["key"], unlinked["rules"][1:]) == (KEY, SHOWN)
+
+
+def test_the_command_prints_it(billing: Service) -> None:
     out = io.StringIO()
     call_command("dora_explain", "billing", "change_fail_rate", "2026-01", stdout=out)
-    assert f"failed: {KEY} is linked to it" in out.getvalue()
+    assert f"    {SHOWN[1]}\n" in out.getvalue()
 
 
 def test_a_deployment_leads_to_its_line(billing: Service) -> None:
