@@ -148,24 +148,29 @@ def _between(source: str, start: datetime, end: datetime) -> QuerySet[LogEventRo
     return LogEventRow.objects.filter(source=source, time__gte=start, time__lt=end)
 
 
+def page_of(rows: QuerySet[LogEventRow], bounds: Bounds, *, oldest_first: bool) -> QuerySet[LogEventRow]:
+    """Those between the bounds, in order."""
+    (low, low_id), (high, high_id) = bounds.low, bounds.high
+    first, last = of_milliseconds(low), of_milliseconds(high)
+    # The outer conditions on the time are what the index is entered by.
+    return rows.filter(
+        Q(time__gt=first) | Q(time=first, event_id__gt=low_id),
+        Q(time__lt=last) | Q(time=last, event_id__lt=high_id),
+        time__gte=first,
+        time__lte=last,
+    ).order_by(*(("time", "event_id") if oldest_first else ("-time", "-event_id")))
+
+
 def _in_order(rows: QuerySet[LogEventRow], bounds: Bounds, rows_at_once: int, *, oldest_first: bool) -> Iterator[LogEvent]:
     """A page after the other, each from where the one before it ended."""
-    (low, low_id), (high, high_id) = bounds.low, bounds.high
-    order = ("time", "event_id") if oldest_first else ("-time", "-event_id")
     while True:
-        first, last = of_milliseconds(low), of_milliseconds(high)
-        page = rows.filter(
-            # The outer bounds are what the index is entered by.
-            Q(time__gte=first) & (Q(time__gt=first) | Q(event_id__gt=low_id)),
-            Q(time__lte=last) & (Q(time__lt=last) | Q(event_id__lt=high_id)),
-        )
-        found = list(page.order_by(*order).values_list(*FIELDS)[:rows_at_once])
+        found = list(page_of(rows, bounds, oldest_first=oldest_first).values_list(*FIELDS)[:rows_at_once])
         for row in found:
             yield LogEvent(*row)
         if len(found) < rows_at_once:
             return
         place = milliseconds(found[-1][TIME]), found[-1][EVENT_ID]
-        (low, low_id), (high, high_id) = (place, (high, high_id)) if oldest_first else ((low, low_id), place)
+        bounds = Bounds(place, bounds.high) if oldest_first else Bounds(bounds.low, place)
 
 
 @contextmanager
