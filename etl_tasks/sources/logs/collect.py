@@ -11,7 +11,9 @@ from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
 from etl_tasks.sources.adapter import Check, Job, Page, Unreadable
 from etl_tasks.sources.logs import follow
-from etl_tasks.sources.logs.formats import BadLine, parse_line
+from etl_tasks.sources.logs.event import file_key
+from etl_tasks.sources.logs.format import Place
+from etl_tasks.sources.logs.formats import format_of
 from etl_tasks.transform import Bad, Good
 
 STREAM = "files"
@@ -57,16 +59,11 @@ class LogFiles:
         return "log_event"
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-        # The same file may be read by two sources, or have the same numbers on two hosts.
-        identity = f"{source.pk}:{context['identity']}"
-        lines = follow.lines(content, identity=identity, start=context["start"])
-        for index, (event_id, line) in enumerate(lines):
-            try:
-                event = parse_line(source.log_format, line, source=source.name, event_id=event_id)
-            except BadLine as exc:
-                yield Bad(index=index, key=event_id, data=line.decode("utf-8", "backslashreplace"), error=str(exc))
-            else:
-                yield Good(msgspec.to_builtins(event))
+        place = Place(
+            source=source.name, key=file_key(source.pk, context["identity"]), start=context["start"], written_at=now(), previous=lambda: None
+        )
+        for found in format_of(source.reading()).read(content, place):
+            yield msgspec.structs.replace(found, fact=msgspec.to_builtins(found.fact)) if isinstance(found, Good) else found
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
         """Nothing of a service follows from how far its files are read."""

@@ -1,6 +1,6 @@
 """What a format of log lines must offer: where its events begin, and what they say. `formats/` has those there are."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from typing import Protocol
 
@@ -52,4 +52,3 @@ class Format(Protocol):
 
     def read(self, body: bytes, place: Place) -> Iterator[Good | Bad]:
         """The events in the order of their lines. A Good's fact is a LogEvent. Raises nothing, whatever the bytes are."""
-
