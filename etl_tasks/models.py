@@ -8,6 +8,8 @@ from django.core.validators import RegexValidator
 from django.db import models
 
 from dora_metrics.models import Service
+from etl_tasks.sources.logs.format import Reading
+from etl_tasks.sources.logs.formats import format_of
 
 ZSTD_LEVEL = 3
 
@@ -66,11 +68,33 @@ class Source(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def reading(self) -> Reading:
+        """How the lines of a log source are to be read. Raises ValueError if `log_fields` maps no names to keys."""
+        fields = self.log_fields or {}
+        if not isinstance(fields, dict) or not all(isinstance(key, str) and key for key in fields.values()):
+            raise ValueError('the fields must map names to keys, as {"message": "text"}')
+        return Reading(
+            log_format=self.log_format,
+            pattern=self.log_pattern,
+            time_zone=self.log_time_zone,
+            fields=tuple(sorted(fields.items())),
+            deploy_pattern=self.deploy_pattern,
+            is_strict=self.is_strict,
+        )
+
     def clean(self) -> None:
-        """What each kind needs; and no other repository once one was collected: their facts would mix under one service."""
+        """What each kind needs, and what cannot work.
+
+        No other repository once one was collected: their facts would mix under one service.
+        """
         needed = {self.Kind.GITHUB: ("repository",), self.Kind.LOGS: ("path", "log_format")}[self.Kind(self.kind)]
         if missing := {name: f"a source of kind {self.kind} needs it" for name in needed if not getattr(self, name)}:
             raise ValidationError(missing)
+        if self.kind == self.Kind.LOGS:
+            try:
+                format_of(self.reading())
+            except ValueError as exc:
+                raise ValidationError(str(exc)) from exc
         former = Source.objects.filter(pk=self.pk).exclude(repository=self.repository).first() if self.pk else None
         if former and former.cursors.exists():
             raise ValidationError(

@@ -14,7 +14,7 @@ from etl_tasks.models import CleanBatch, Source
 from etl_tasks.sources.adapter import Check, Job, Page, Unreadable
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.event import LogEvent, file_key
-from etl_tasks.sources.logs.format import Format, Place, Reading
+from etl_tasks.sources.logs.format import Format, Place
 from etl_tasks.sources.logs.formats import format_of
 from etl_tasks.sources.logs.mask import mask
 from etl_tasks.transform import Bad, Good
@@ -70,20 +70,9 @@ class LogFiles:
         """Nothing of a service follows from how far its files are read."""
 
 
-def reading(source: Source) -> Reading:
-    return Reading(
-        log_format=source.log_format,
-        pattern=source.log_pattern,
-        time_zone=source.log_time_zone,
-        fields=tuple(sorted(source.log_fields.items())),
-        deploy_pattern=source.deploy_pattern,
-        is_strict=source.is_strict,
-    )
-
-
 def _format(source: Source) -> Format:
     try:
-        return format_of(reading(source))
+        return format_of(source.reading())
     except ValueError as exc:
         raise FatalError(f"{source.name} cannot be read as it is set: {exc}") from exc
 

@@ -1,0 +1,90 @@
+"""Apache's and nginx's access logs, common and combined."""
+
+import re
+from collections.abc import Iterable
+from typing import ClassVar
+
+from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.logs.formats.clock import Clock
+from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn, LineFormat
+from etl_tasks.sources.logs.formats.text import HOST_LENGTH, MESSAGE_LENGTH, VALUE_LENGTH, fitting
+from etl_tasks.sources.logs.formats.times import NoSuchTime
+
+_QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
+# The time's shape is fixed so that a search through a long user name stays linear. The last quote of the user agent
+# may be missing: some servers cut long lines there.
+_LINE = re.compile(
+    r"(\S+) \S+ (.+?) \[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
+    + _QUOTED
+    + r" (\d{3}|-) (\d+|-)"
+    + f"(?: {_QUOTED}"
+    + r' "([^"\\]*(?:\\.[^"\\]*)*)(?:"(.*))?)?',
+    re.ASCII,
+).fullmatch
+_REQUEST = re.compile(r"([A-Za-z][A-Za-z_-]{0,19}) (\S.*?)(?: HTTP/\d(?:\.\d)?)?", re.ASCII).fullmatch
+_METHODS = frozenset(("GET", "HEAD", "POST", "PUT", "DELETE", "CONNECT", "OPTIONS", "TRACE", "PATCH"))
+_PROTOCOLS = frozenset(("HTTP/1.0", "HTTP/1.1", "HTTP/2.0", "HTTP/3.0"))
+_LEVELS = {"4": "warning", "5": "error"}
+
+
+class Combined(LineFormat):
+    goes_on: ClassVar[GoesOn] = GoesOn.NEVER
+
+    def parse(self, line: str) -> tuple[str, ...]:
+        match = _LINE(line)
+        if match is None:
+            raise BadLine('The line is not in the common or combined log format: host ident user [time] "request" status size.')
+        return match.groups("")
+
+    def times(self, line: str) -> Iterable[str]:
+        return (self.parse(line)[2],)
+
+    def event(self, event_id: str, source: str, record: tuple[str, ...], rest: str, clock: Clock) -> LogEvent:
+        host, user, written, request, status, size, referrer, user_agent, more = record
+        try:
+            time = clock.at(written)
+        except NoSuchTime:
+            time = clock.inferred("impossible")
+        method, path = _asked_for(request)
+        # Only a line longer than this can have a value that is.
+        fit = fitting if len(request) + len(referrer) + len(user_agent) + len(user) + len(more) > VALUE_LENGTH else _as_it_is
+        extra = {}
+        if size != "-":
+            extra["size"] = size
+        if referrer and referrer != "-":
+            extra["referrer"] = fit(referrer, VALUE_LENGTH)
+        if user_agent and user_agent != "-":
+            extra["user_agent"] = fit(user_agent, VALUE_LENGTH)
+        if user != "-":
+            extra["user"] = fit(user, VALUE_LENGTH)
+        if more and (more := more.strip()):
+            extra["rest"] = fit(more, VALUE_LENGTH)
+        return LogEvent(
+            event_id,
+            source,
+            time,
+            _LEVELS.get(status[0], "info"),
+            "",
+            host if len(host) <= HOST_LENGTH else fitting(host, HOST_LENGTH),
+            "",
+            fit(request, MESSAGE_LENGTH),
+            method,
+            fit(path, VALUE_LENGTH),
+            None if status == "-" else int(status),
+            None,
+            "",
+            extra,
+        )
+
+
+def _asked_for(request: str) -> tuple[str, str]:
+    """Method and path; neither where the request is none."""
+    words = request.split(" ")
+    if len(words) == 3 and words[0] in _METHODS and words[1] and words[2] in _PROTOCOLS:
+        return words[0], words[1]
+    asked = _REQUEST(request)
+    return (asked[1], asked[2]) if asked else ("", "")
+
+
+def _as_it_is(text: str, length: int) -> str:
+    return text

@@ -1,0 +1,42 @@
+"""Lines that tell of a deployment."""
+
+import re2
+
+_ANCHORS_OF_A_TEXT = (r"\A", r"\z")
+
+
+class Deploys:
+    """What a source's deploy pattern finds in events. RE2 is linear in what it searches, whatever the pattern is."""
+
+    def __init__(self, pattern: str) -> None:
+        """Raises ValueError, with a sentence, on a pattern that RE2 refuses."""
+        regex = compiled(pattern, "deploy pattern")
+        self._search = regex.search
+        self._groups = [name for name in ("sha", "environment", "state") if name in regex.groupindex]
+        # One search tells that a body has none, if ^ and $ mean lines there, as they do at the ends of an event.
+        self._search_body = None if any(anchor in pattern for anchor in _ANCHORS_OF_A_TEXT) else re2.compile(f"(?m:{pattern})").search
+
+    def may_be_in(self, text: str) -> bool:
+        return self._search_body is None or self._search_body(text) is not None
+
+    def told_by(self, event: str) -> dict[str, str]:
+        """The marks of an event's `extra`; none if it tells of no deployment."""
+        found = self._search(event)
+        if found is None:
+            return {}
+        marks = {f"deploy.{name}": found[name] for name in self._groups if found[name]}
+        marks["deploy.state"] = marks.get("deploy.state", "success").lower()
+        return marks
+
+
+def compiled(pattern: str, called: str, *, as_bytes: bool = False) -> "re2._Regexp":
+    """A regex that a person entered. Raises ValueError with a sentence if RE2 refuses it."""
+    options = re2.Options()
+    options.log_errors = False  # it would write to standard error
+    try:
+        return re2.compile(pattern.encode() if as_bytes else pattern, options)
+    except re2.error as exc:
+        reason = exc.args[0].decode() if exc.args and isinstance(exc.args[0], bytes) else str(exc)
+        raise ValueError(
+            f"the {called} {pattern!r} is no regular expression that RE2 reads ({reason}): it has no look-around and no back-references"
+        ) from exc

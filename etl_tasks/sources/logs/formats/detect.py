@@ -1,0 +1,87 @@
+"""Which format lines are in, and how sure that is."""
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+
+import msgspec
+
+from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.logs.format import Place, Reading
+from etl_tasks.sources.logs.formats.declared import DECLARED, FORMATS, format_of
+from etl_tasks.sources.logs.formats.layouts import Layouts
+from etl_tasks.transform import Good
+
+SURE = 0.8
+# Where lines lack a year, any will do to tell formats apart.
+SOME_PLACE = Place(source="", key="", start=0, written_at=datetime(2500, 1, 1, tzinfo=UTC), previous=lambda: None)
+
+
+class Guess(msgspec.Struct, frozen=True):
+    """`read` of `total` lines are of the format; `runner_up` reads `runner_up_read` of them, and otherwise. `is_tie`: as well as the guess."""
+
+    log_format: str
+    pattern: str
+    read: int
+    total: int
+    runner_up: str = ""
+    runner_up_read: int = 0
+    is_tie: bool = False
+
+    @property
+    def share(self) -> float:
+        return self.read / self.total if self.total else 0.0
+
+    @property
+    def is_sure(self) -> bool:
+        return self.share >= SURE and not self.is_tie
+
+
+class _Candidate(msgspec.Struct):
+    reading: Reading
+    read: int
+    detail: int
+    events: list[LogEvent]
+
+
+def detect(lines: Sequence[bytes]) -> Guess:
+    """The format that reads the most of the lines; among equals the one that tells more values apart."""
+    body = b"\n".join(lines)
+    found = sorted((_tried(reading, body) for reading in _readings()), key=lambda one: (-one.read, -one.detail))
+    best = found[0]
+    other = next((one for one in found[1:] if one.reading.log_format != best.reading.log_format and one.events != best.events), None)
+    return Guess(
+        log_format=best.reading.log_format,
+        pattern=best.reading.pattern,
+        read=best.read,
+        total=sum(1 for line in lines if line.strip(b"\0 \t\r\n")),
+        runner_up=other.reading.log_format if other and other.read else "",
+        runner_up_read=other.read if other else 0,
+        is_tie=other is not None and (other.read, other.detail) == (best.read, best.detail),
+    )
+
+
+def _readings() -> Iterator[Reading]:
+    for name in FORMATS:
+        if name in DECLARED:
+            yield from (Reading(log_format=name, pattern=layout) for layout in DECLARED[name])
+        elif name != "regex":
+            yield Reading(log_format=name)
+
+
+def _tried(reading: Reading, body: bytes) -> _Candidate:
+    form = format_of(reading)
+    detail = form.detail if isinstance(form, Layouts) else 100
+    # Any sentence with a = in it looks like logfmt; and each of these has a time, which JSON may be without.
+    needs_time = reading.log_format not in ("json",) and getattr(form, "has_times", True)
+    events, read = [], 0
+    for one in form.read(body, SOME_PLACE):
+        if isinstance(one, Good) and not one.is_unparsed and not (needs_time and one.fact.extra.get("time_is") == "inferred"):
+            events.append(one.fact)
+            read += 1 + _lines_of_a_trace(one.fact.message)
+    return _Candidate(reading=reading, read=read, detail=detail, events=events)
+
+
+def _lines_of_a_trace(message: str) -> int:
+    """How many lines go on as those of a stack trace do, some of them indented; foreign lines also go on, but speak for no format."""
+    written = [line for line in message.split("\n")[1:] if line.strip()]
+    return len(written) if any(line[0] in " \t" for line in written) else 0

@@ -1,0 +1,32 @@
+"""The words and numbers that programs have for how bad it is."""
+
+from collections.abc import Mapping
+
+_WORDS = {
+    **dict.fromkeys(("trace", "debug", "verbose", "fine", "finer", "finest", "notset", *(f"trace{n}" for n in range(1, 9))), "debug"),
+    **dict.fromkeys(("info", "information", "informational", "notice", "default", "config", "success"), "info"),
+    **dict.fromkeys(("warn", "warning"), "warning"),
+    **dict.fromkeys(("err", "error", "severe"), "error"),
+    **dict.fromkeys(("critical", "crit", "fatal", "alert", "emerg", "emergency", "panic"), "critical"),
+}
+LEVELS = {spelling: level for word, level in _WORDS.items() for spelling in (word, word.upper(), word.title())}
+
+SYSLOG = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
+_SEVERITIES = dict(enumerate(SYSLOG))
+_PYTHON = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
+_BUNYAN = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "critical"}
+# bunyan and pino count by tens, GELF by syslog's severities; both call it level.
+_NUMBERS: Mapping[str, Mapping[int, str]] = {"PRIORITY": _SEVERITIES, "levelno": _PYTHON}
+_NUMBERS_OF_LEVEL = {**_SEVERITIES, **_BUNYAN}
+
+
+def level_of(value: object, key: str = "level") -> str | None:
+    """The level that a value under this key means; None if it is none that we know."""
+    if isinstance(value, str):
+        level = LEVELS.get(value) or LEVELS.get(value.strip().lower())
+        if level is not None or not value.strip().isdecimal() or len(value) > 4:
+            return level
+        value = int(value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return _NUMBERS.get(key, _NUMBERS_OF_LEVEL).get(value)
+    return None

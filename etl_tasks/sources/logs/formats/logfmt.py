@@ -1,0 +1,36 @@
+"""logfmt: key=value pairs, values with spaces in quotes."""
+
+import re
+from typing import ClassVar
+
+import msgspec
+
+from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
+from etl_tasks.sources.logs.formats.records import Records, Values
+
+_PAIR = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+))(?:\s+|$)')
+_decode = msgspec.json.Decoder(str).decode
+
+
+class Logfmt(Records):
+    goes_on: ClassVar[GoesOn] = GoesOn.INDENTED
+
+    def parse(self, line: str) -> Values:
+        values: Values = {}
+        end = 0
+        for pair in _PAIR.finditer(line):
+            if pair.start() != end:
+                break
+            end = pair.end()
+            key, quoted, bare = pair.groups()
+            values[key] = bare if quoted is None else _unquoted(quoted) if "\\" in quoted else quoted
+        if end != len(line) or not values:
+            raise BadLine("The line is not logfmt: key=value pairs, values with spaces in double quotes.")
+        return values
+
+
+def _unquoted(text: str) -> str:
+    try:
+        return _decode(f'"{text}"')
+    except msgspec.DecodeError:  # \xff and the like, which stay as they are
+        return text.replace('\\"', '"')
