@@ -33,16 +33,14 @@ class Piece(msgspec.Struct, frozen=True):
     body: bytes
     before: bytes
     tail: bytes
-    marks: tuple[str, ...]
+    marks: list[str]
     cut_bytes: int = 0
 
 
 class Cutter:
     """One reading of a file, from where an earlier one ended."""
 
-    def __init__(
-        self, content: Plain, start: int, *, before: bytes, marks: tuple[str, ...], begins: Begins | None, is_live: Callable[[], bool]
-    ) -> None:
+    def __init__(self, content: Plain, start: int, *, before: bytes, marks: list[str], begins: Begins | None, is_live: Callable[[], bool]) -> None:
         """`before`: the bytes before `start`, where the content stands. `is_live`: whether the file was written to just now."""
         self._content = content
         self._start = start
@@ -141,7 +139,7 @@ class Cutter:
     def _piece(self, body: bytes, *, skipped: int, tail: bytes, cut_bytes: int = 0) -> Piece:
         start, before = self._start, self._before
         self._start, self._before = start + len(body) + skipped, tail
-        marks = tuple(self._marks[: max(mark_count(self._start), self._known_marks)])
+        marks = self._marks[: max(mark_count(self._start), self._known_marks)]
         return Piece(start=start, end=self._start, body=body, before=before, tail=tail, marks=marks, cut_bytes=cut_bytes)
 
     # --- reading ----------------------------------------------------------------------------------------------------

@@ -31,7 +31,7 @@ class Position(msgspec.Struct, frozen=True):
     offset: int
     path: str
     tail: str = "0:"
-    marks: tuple[str, ...] = ()
+    marks: list[str] = []
     place: str = ""
     read_whole: str = ""
 
@@ -114,9 +114,9 @@ def tails(content: Plain, ends: Iterable[int]) -> dict[int, bytes]:
     return found
 
 
-def marks_of(content: Plain, end: int) -> tuple[str, ...]:
+def marks_of(content: Plain, end: int) -> list[str]:
     """The marks up to an offset that the content reaches."""
-    return tuple(short_mark(before) for before in tails(content, mark_offsets(mark_count(end))).values())
+    return [short_mark(before) for before in tails(content, mark_offsets(mark_count(end))).values()]
 
 
 # --- marks: four an octave, so that a banner that two logs share must be four fifths of the shorter one to deceive ------

@@ -20,14 +20,18 @@ class Follower:
         self.ids: list[tuple[str, int]] = []
         self.unreadable: list[Unreadable] = []
 
-    def new_lines(self) -> list[str]:
-        found = []
+    def new_lines(self, meanwhile: Callable[[], object] | None = None) -> list[str]:
+        """`meanwhile` happens once, between the first thing that is found and the next."""
+        found: list[str] = []
         for item in chunks(self.pattern, json.loads(json.dumps(self.positions)), begins=self.begins):
             if isinstance(item, Unreadable):
                 self.unreadable.append(item)
                 continue
             found += self._lines_of(item)
             self.positions[item.stream] = item.position
+            if meanwhile:
+                meanwhile()
+                meanwhile = None
         return found
 
     def _lines_of(self, chunk: Chunk) -> list[str]:
@@ -37,8 +41,8 @@ class Follower:
         for line in chunk.body.split(b"\n"):
             if line:
                 self.ids.append((chunk.identity, offset))
-                lines.append(line.decode())
-                if not lines[1:] or self.begins is None or self.begins(line):
+                lines.append(line.decode(errors="backslashreplace"))
+                if len(lines) == 1 or self.begins is None or self.begins(line):
                     segments.add(segment_of(event_id("", offset)))
             offset += len(line) + 1
         assert len(segments) <= 1
