@@ -44,14 +44,18 @@ class Clock:
 
     def at(self, value: object) -> datetime:
         """The moment that a value of a line means. Raises NoTime, NoSuchTime."""
-        if type(value) is str:
-            found = self._known.get(value)
-            if found is None:
-                found = self._read(value)
-        elif type(value) is int or type(value) is float:
-            found = self._checked(from_number(value))
-        else:
-            raise NoTime("it is neither a text nor a number")
+        self.mark = ""
+        try:
+            if type(value) is str:
+                found = self._known.get(value)
+                if found is None:
+                    found = self._read(value)
+            elif type(value) is int or type(value) is float:
+                found = self._checked(from_number(value))
+            else:
+                raise NoTime("it is neither a text nor a number")
+        except OverflowError as exc:
+            raise NoSuchTime("it is beyond the calendar") from exc
         self.last = found
         return found
 

@@ -44,11 +44,16 @@ class _Candidate(msgspec.Struct):
 
 
 def detect(lines: Sequence[bytes]) -> Guess:
-    """The format that reads the most of the lines; among equals the one that tells more values apart."""
+    """The format that reads the most of the lines; among equals the one that tells more values apart.
+
+    Of one format's layouts that read as many, it is the first, as it would be without a pattern.
+    """
     body = b"\n".join(lines)
-    found = sorted((_tried(reading, body) for reading in _readings()), key=lambda one: (-one.read, -one.detail))
+    tried = sorted((_tried(reading, body) for reading in _readings()), key=lambda one: -one.read)
+    first_of_format = {one.reading.log_format: one for one in reversed(tried)}.values()
+    found = sorted(first_of_format, key=lambda one: (-one.read, -one.detail))
     best = found[0]
-    other = next((one for one in found[1:] if one.reading.log_format != best.reading.log_format and one.events != best.events), None)
+    other = next((one for one in found[1:] if one.events != best.events), None)
     return Guess(
         log_format=best.reading.log_format,
         pattern=best.reading.pattern,
@@ -71,14 +76,13 @@ def _readings() -> Iterator[Reading]:
 def _tried(reading: Reading, body: bytes) -> _Candidate:
     form = format_of(reading)
     detail = form.detail if isinstance(form, Layouts) else 100
-    # Any sentence with a = in it looks like logfmt; and each of these has a time, which JSON may be without.
-    needs_time = reading.log_format not in ("json",) and getattr(form, "has_times", True)
-    events, read = [], 0
-    for one in form.read(body, SOME_PLACE):
-        if isinstance(one, Good) and not one.is_unparsed and not (needs_time and one.fact.extra.get("time_is") == "inferred"):
-            events.append(one.fact)
-            read += 1 + _lines_of_a_trace(one.fact.message)
-    return _Candidate(reading=reading, read=read, detail=detail, events=events)
+    # JSON is JSON; but any sentence with = in it looks like logfmt, and a time tells them apart.
+    needs_time = reading.log_format != "json" and getattr(form, "has_times", True)
+    found = [one.fact for one in form.read(body, SOME_PLACE) if isinstance(one, Good) and not one.is_unparsed]
+    events = [event for event in found if not (needs_time and event.extra.get("time_is") == "inferred")]
+    if isinstance(form, Layouts):  # almost any sentence is of some layout, with a word for its level
+        events = [event for event in events if "level" not in event.extra and " " not in event.logger]
+    return _Candidate(reading=reading, read=sum(1 + _lines_of_a_trace(event.message) for event in events), detail=detail, events=events)
 
 
 def _lines_of_a_trace(message: str) -> int:

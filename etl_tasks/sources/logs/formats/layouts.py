@@ -143,9 +143,11 @@ class Layouts(Records):
 
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
-        declared = DECLARED[reading.log_format]
         read = python_layout if reading.log_format == "python" else log4j_layout
-        self._layouts = [read(pattern, is_declared=pattern in declared) for pattern in ((reading.pattern,) if reading.pattern else declared)]
+        if reading.pattern:
+            self._layouts = [read(reading.pattern)]
+        else:
+            self._layouts = [read(pattern, is_declared=True) for pattern in DECLARED[reading.log_format]]
         self.notations = tuple(dict.fromkeys(notation for layout in self._layouts for notation in layout.notations))
         self.detail = min(len(layout.names) for layout in self._layouts)
         self.has_times = all(layout.has_time for layout in self._layouts)

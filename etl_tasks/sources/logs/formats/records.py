@@ -130,6 +130,8 @@ class Records(LineFormat):
                 break
         extra = _extra(record) if record else {}
         message, logger, host, service, method, path_, trace_id = texts
+        if message[-1:] == "\n":  # as docker keeps it, or a program that logs a whole line
+            message = message.rstrip("\n")
         if rest:
             message = fitting(message + rest, MESSAGE_LENGTH)
         return LogEvent(event_id, source, time, level, service, host, logger, message, method, path_, status, duration, trace_id, extra)
