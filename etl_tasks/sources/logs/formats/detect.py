@@ -49,9 +49,12 @@ def detect(lines: Sequence[bytes]) -> Guess:
     Of one format's layouts that read as many, it is the first, as it would be without a pattern.
     """
     body = b"\n".join(lines)
-    tried = sorted((_tried(reading, body) for reading in _readings()), key=lambda one: -one.read)
-    first_of_format = {one.reading.log_format: one for one in reversed(tried)}.values()
-    found = sorted(first_of_format, key=lambda one: (-one.read, -one.detail))
+    best_of_format: dict[str, _Candidate] = {}
+    for one in (_tried(reading, body) for reading in _readings()):
+        name = one.reading.log_format
+        if name not in best_of_format or one.read > best_of_format[name].read:
+            best_of_format[name] = one
+    found = sorted(best_of_format.values(), key=lambda one: (-one.read, -one.detail))
     best = found[0]
     other = next((one for one in found[1:] if one.events != best.events), None)
     return Guess(
