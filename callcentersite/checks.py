@@ -9,6 +9,8 @@ from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ValidationError
 from django.core.validators import validate_email
 
+from etl_tasks.sources.logs.mask import masker
+
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 LONGEST_SOCKET_PATH = 107  # bytes, Linux's sun_path without its final NUL
 
@@ -87,4 +89,14 @@ def check_backoff(**_: object) -> list[CheckMessage]:
                 id="etl.W001",
             )
         ]
+    return []
+
+
+@register()
+def check_log_masking(**_: object) -> list[CheckMessage]:
+    try:
+        masker(tuple(settings.LOG_MASK_RULES), tuple(settings.LOG_MASK_PATTERNS))
+    except (ValueError, TypeError) as exc:
+        hint = "LOG_MASK_RULES is a comma-separated list of their names, LOG_MASK_PATTERNS a JSON list of regexes; docs/masking.md has both"
+        return [Error(f"log lines cannot be masked: {exc}", hint=hint, id="etl.E020")]
     return []

@@ -263,8 +263,23 @@ CASSANDRA_KEYSPACE = env.str("CASSANDRA_KEYSPACE", default="iact_logs")
 CASSANDRA_LOCAL_DC = env.str("CASSANDRA_LOCAL_DC", default="datacenter1")
 CASSANDRA_USERNAME = secret("CASSANDRA_USERNAME")
 CASSANDRA_PASSWORD = secret("CASSANDRA_PASSWORD")
+# On each read and write. Counts are exact where reads meet writes: LOCAL_QUORUM and QUORUM for both, ALL, or a single copy.
+CASSANDRA_CONSISTENCY = env.str("CASSANDRA_CONSISTENCY", default="LOCAL_QUORUM").upper()
+# TLS as soon as a CA is named (PEM); certificate and key where the servers ask for ours. They must name the nodes' IP addresses:
+# the driver learns the nodes from each other, and those know no names.
+CASSANDRA_TLS_CA = env.str("CASSANDRA_TLS_CA", default="")
+CASSANDRA_TLS_CERT = env.str("CASSANDRA_TLS_CERT", default="")
+CASSANDRA_TLS_KEY = env.str("CASSANDRA_TLS_KEY", default="")
+CASSANDRA_TLS_CHECK_HOSTNAME = flag("CASSANDRA_TLS_CHECK_HOSTNAME", default=True)
 CASSANDRA_TTL_DAYS = number("CASSANDRA_TTL_DAYS", 90, minimum=1)
 CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum=1)
+
+# --- log lines --------------------------------------------------------------------------------------------------------
+LOG_MASK_RULES = env.list(
+    "LOG_MASK_RULES",
+    default=["url_password", "authorization", "bearer", "cookie", "named", "token", "private_key", "card", "telephone", "named_telephone"],
+)
+LOG_MASK_PATTERNS = env.json("LOG_MASK_PATTERNS", default=[])  # a JSON list of regexes (RE2) beside them; each group of one is a secret
 
 # --- alerts -------------------------------------------------------------------------------------------------------
 # Where critical and warning alerts go besides the log. A webhook's address is its password: it may come from a file.

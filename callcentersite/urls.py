@@ -1,5 +1,5 @@
 from django.contrib import admin
-from django.urls import path
+from django.urls import include, path
 from django.views.generic import RedirectView
 
 from callcentersite.health import health
@@ -9,6 +9,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
+    path("logs/", include("etl_tasks.urls")),
     path("healthz", health, name="health"),
 ]
 admin.site.site_header = admin.site.site_title = "callcentersite ETL"

@@ -19,6 +19,8 @@ from dora_metrics.models import (
     DORAMetric,
     Incident,
     Issue,
+    LogDeployment,
+    LogTraffic,
     MetricRevision,
     Release,
     Service,
@@ -50,6 +52,23 @@ class DeploymentAdmin(ReadOnly):
     list_display = ("external_id", "service", "environment", "state", "sha", "created_at")
     list_filter = ("service", "environment", "state")
     list_select_related = ("service",)
+
+
+@admin.register(LogDeployment)
+class LogDeploymentAdmin(ReadOnly):
+    list_display = ("time", "service", "source", "environment", "state", "sha")
+    list_filter = ("service", "state")
+    list_select_related = ("service",)
+    ordering = ("-time",)
+
+
+@admin.register(LogTraffic)
+class LogTrafficAdmin(ReadOnly):
+    list_display = ("hour", "service", "source", "segment", "events", "errors", "worst_share")
+    list_filter = ("service",)
+    list_select_related = ("service",)
+    ordering = ("-id",)
+    show_full_result_count = False  # there may be millions
 
 
 @admin.register(WorkflowRun)

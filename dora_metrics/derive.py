@@ -8,7 +8,7 @@ from django.utils.timezone import now
 
 from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.assessment import Assessment, LinkedIncident, assess
-from dora_metrics.calculators.facts import MetricValue
+from dora_metrics.calculators.facts import LogEvidence, MetricValue
 from dora_metrics.calculators.failures import Cause, Judged
 from dora_metrics.calculators.flags import CLOCK_SKEW, UNLINKED_INCIDENTS
 from dora_metrics.calculators.lead_time import LeadTime
@@ -76,8 +76,21 @@ def incident_row(one: LinkedIncident) -> Row:
         "deployment": attempt.key if attempt else "",
         "how": one.link.how,
         "flags": sorted({*([CLOCK_SKEW] if incident.has_skew else []), *([] if attempt else [UNLINKED_INCIDENTS])}),
+        "evidence": _evidence(incident.evidence) if incident.evidence else {},
         "url": incident.origin.url,
         "page_id": incident.origin.page_id,
+    }
+
+
+def _evidence(evidence: LogEvidence) -> Row:
+    sources = [{"source": one.source, "events": one.events, "errors": one.errors, "url": one.url} for one in evidence.sources]
+    return {
+        "first_minute": evidence.first_minute.isoformat(),
+        "last_minute": evidence.last_minute.isoformat(),
+        "bad_minutes": evidence.bad_minutes,
+        "events": evidence.events,
+        "errors": evidence.errors,
+        "sources": sources,
     }
 
 

@@ -91,9 +91,21 @@ def incident(incident: models.Incident) -> shapes.Incident:
         "duration_seconds": (ended_at - incident.started_at).total_seconds() if ended_at else None,
         "deployment": incident.deployment or None,
         "linked_by": incident.how or None,
+        "logs": log_evidence(incident.evidence) if incident.evidence else None,
         "quality_flags": incident.flags,
         "url": incident.url or None,
         "staged_page": incident.page_id,
+    }
+
+
+def log_evidence(evidence: Row) -> shapes.LogEvidence:
+    return {
+        "first_minute": evidence["first_minute"],
+        "last_minute": evidence["last_minute"],
+        "bad_minutes": evidence["bad_minutes"],
+        "events": evidence["events"],
+        "errors": evidence["errors"],
+        "sources": evidence["sources"],
     }
 
 
@@ -109,6 +121,11 @@ def service(service: models.Service) -> shapes.Service:
         "incident_label": service.incident_label or None,
         "hotfix": service.hotfix or None,
         "look_back_hours": service.look_back_hours,
+        "log_incidents": service.log_incidents,
+        "log_minute_events": service.log_minute_events,
+        "log_error_share": service.log_error_share,
+        "log_bad_minutes": service.log_bad_minutes,
+        "log_good_minutes": service.log_good_minutes,
         "path": service.path or None,
         "bots": service.bots,
         "coverage": [{"stream": one.stream, "since": iso(one.since), "until": iso(one.until)} for one in service.coverage.all()],
@@ -156,6 +173,11 @@ def _joined(name: str, key: str = "", between: str = " ") -> Reader:
     return lambda row: between.join(str(one[key] if key else one) for one in row[name])
 
 
+def _of_logs(read: Reader) -> Reader:
+    """Empty for an incident from an issue."""
+    return lambda row: read(row["logs"]) if row["logs"] else None
+
+
 def _columns(shape: Any, nested: Mapping[str, Columns]) -> Columns:
     """A column for each field of the shape, in its order; `nested`: the columns that stand for a field."""
     flags: dict[str, Columns] = {"quality_flags": {"quality_flags": _joined("quality_flags")}}
@@ -177,7 +199,18 @@ DEPLOYMENTS = Kind(
     ),
 )
 CHANGES = Kind(change, _columns(shapes.Change, {"stages": {f"{stage}_seconds": path("stages", stage) for stage in STAGES}}))
-INCIDENTS = Kind(incident, _columns(shapes.Incident, {}))
+INCIDENTS = Kind(
+    incident,
+    _columns(
+        shapes.Incident,
+        {
+            "logs": {
+                "logs": _of_logs(_joined("sources", "source")),
+                **{f"log_{name}": _of_logs(itemgetter(name)) for name in ("first_minute", "last_minute", "bad_minutes", "events", "errors")},
+            }
+        },
+    ),
+)
 SERVICES = Kind(
     service,
     _columns(

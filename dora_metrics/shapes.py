@@ -14,7 +14,7 @@ Seconds = Annotated[float | None, Field(ge=0)]
 Number = int | float | None
 
 ServiceName = Annotated[str, Field(description="the service that it belongs to")]
-Url = Annotated[str | None, Field(description="its page on GitHub")]
+Url = Annotated[str | None, Field(description="its page on GitHub; of what was read from logs, the path of a page of this host")]
 StagedPage = Annotated[int, Field(description="id of the staged page that it came from")]
 QualityFlags = Annotated[list[str], Field(description="what is to be said of its quality; `flags` says what each means")]
 DeploymentKey = Annotated[str | None, Field(description="`external_id` of the deployment; null: none, as far as is known")]
@@ -22,7 +22,7 @@ DeploymentKey = Annotated[str | None, Field(description="`external_id` of the de
 
 class Reason(TypedDict):
     reason: Annotated[str, Field(description="state, incident, revert, hotfix or rollback")]
-    fact: Annotated[str, Field(description="what met the rule: `issue 12`, `pull request 7`, `deployment 55`, or its own `status`")]
+    fact: Annotated[str, Field(description="what met the rule: `issue 12`, `logs 2026-02-28T09:15Z`, `pull request 7`, `deployment 55`, `status`")]
     ended_at: Annotated[Time | None, Field(description="when that ended the failure; null: it has not, or cannot")]
 
 
@@ -35,9 +35,11 @@ class Deployment(TypedDict):
     """A finished attempt to put a commit into production that counts (docs/metrics.md, "Deployment")."""
 
     service: ServiceName
-    external_id: Annotated[str, Field(description="its id in the source that counts: 12, or 34.2 for the second attempt of a workflow run")]
+    external_id: Annotated[
+        str, Field(description="its id in the source that counts: 12, 34.2 for the second attempt of a workflow run, an event's id")
+    ]
     ids: Annotated[list[str], Field(description="with those of the failed attempts that it retried")]
-    source: Annotated[str, Field(description="github, releases, workflows or pulls")]
+    source: Annotated[str, Field(description="github, logs, releases, workflows or pulls")]
     environment: str
     sha: Annotated[str | None, Field(description="the deployed commit")]
     started_at: Time
@@ -89,18 +91,37 @@ class Change(TypedDict):
     staged_page: StagedPage
 
 
+class LogErrors(TypedDict):
+    source: Annotated[str, Field(description="the log's name")]
+    events: int
+    errors: int
+    url: Annotated[str, Field(description="the path of the page of this host that shows the errors")]
+
+
+class LogEvidence(TypedDict):
+    """The bad minutes of an incident from the logs, and what was logged in them (docs/metrics.md, "Incidents from logs")."""
+
+    first_minute: Time
+    last_minute: Annotated[Time, Field(description="its beginning")]
+    bad_minutes: int
+    events: int
+    errors: int
+    sources: Annotated[list[LogErrors], Field(description="the logs with errors in those minutes, most errors first")]
+
+
 class Incident(TypedDict):
-    """An issue that is an incident (docs/metrics.md, "Incident")."""
+    """An incident, from an issue or from the logs (docs/metrics.md, "Incident")."""
 
     service: ServiceName
-    external_id: Annotated[str, Field(description="`issue 12`, as the reasons of deployments name it")]
-    number: Annotated[int | None, Field(description="of its issue")]
+    external_id: Annotated[str, Field(description="`issue 12` or `logs 2026-02-28T09:15Z`, as the reasons of deployments name it")]
+    number: Annotated[int | None, Field(description="of its issue; null for one from the logs")]
     title: str
     started_at: Time
     ended_at: Annotated[Time | None, Field(description="null while it is open")]
     duration_seconds: Seconds
     deployment: DeploymentKey
     linked_by: Annotated[str | None, Field(description="how it was linked to the deployment: explicit, revert or time")]
+    logs: Annotated[LogEvidence | None, Field(description="null for one from an issue")]
     quality_flags: QualityFlags
     url: Url
     staged_page: StagedPage
@@ -118,13 +139,18 @@ class Service(TypedDict):
     name: str
     repositories: Annotated[list[str], Field(description="every owner/name that GitHub has known its repository by")]
     default_branch: str | None
-    deployments_from: Annotated[str, Field(description="the source that counts: auto, github, releases, workflows or pulls")]
+    deployments_from: Annotated[str, Field(description="the source that counts: auto, github, logs, releases, workflows or pulls")]
     production: Annotated[str, Field(description="environments that are production (regex)")]
     workflow: Annotated[str, Field(description="workflows that deploy (regex)")]
     prereleases: bool
     incident_label: Annotated[str | None, Field(description="labels of incidents (regex); null: no issues are collected")]
     hotfix: Annotated[str | None, Field(description="labels and branches of hotfixes (regex); null: none is")]
     look_back_hours: int
+    log_incidents: Annotated[bool, Field(description="minutes in a row with many errors in the logs are incidents")]
+    log_minute_events: Annotated[int, Field(description="a minute with fewer log events is never bad")]
+    log_error_share: Annotated[float, Field(description="percent; a minute is bad when more of its log events are errors")]
+    log_bad_minutes: Annotated[int, Field(description="so many bad minutes in a row begin an incident")]
+    log_good_minutes: Annotated[int, Field(description="so many minutes in a row that are not bad end it")]
     path: Annotated[str | None, Field(description="only pull requests that change a matching file are changes")]
     bots: list[str]
     coverage: Annotated[list[Coverage], Field(description="from when until when its facts are complete: outside, they are unknown")]
@@ -246,7 +272,7 @@ class Member(TypedDict):
     counts: Annotated[dict[str, float], Field(description="what it adds to which number of the report; durations under `seconds`")]
     rules: Annotated[list[str], Field(description="the rules that placed it, in words")]
     quality_flags: list[str]
-    url: Annotated[str, Field(description="its page on GitHub; empty if it has none")]
+    url: Annotated[str, Field(description="its page on GitHub, or the path of a page of this host; empty if it has none")]
     staged_page: StagedPage
 
 

@@ -13,6 +13,8 @@ from dora_metrics.calculators.facts import (
     GithubDeployment,
     Issue,
     Links,
+    LogDeployment,
+    LogHour,
     Origin,
     PullRequest,
     Release,
@@ -23,9 +25,10 @@ from dora_metrics.calculators.facts import (
     WorkflowRun,
 )
 from dora_metrics.calculators.path_filter import path_filter
-from dora_metrics.models import Change, Commit, Deployment, Service
+from dora_metrics.models import Change, Commit, Deployment, LogTraffic, Service
 from dora_metrics.models import Coverage as CoverageRow
 from dora_metrics.models import Issue as IssueRow
+from dora_metrics.models import LogDeployment as LogDeploymentRow
 from dora_metrics.models import Release as ReleaseRow
 from dora_metrics.models import WorkflowRun as WorkflowRunRow
 
@@ -42,19 +45,29 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
         incident_label=service.incident_label,
         hotfix=service.hotfix,
         look_back_hours=service.look_back_hours,
+        log_incidents=service.log_incidents,
+        log_minute_events=service.log_minute_events,
+        log_error_share=service.log_error_share,
+        log_bad_minutes=service.log_bad_minutes,
+        log_good_minutes=service.log_good_minutes,
         bots=frozenset(service.bots),
         default_branch=service.default_branch,
     )
 
 
 def facts_of(service: Service) -> Facts:
-    """All of them, in seven queries: matching a change needs the whole history. A path filter leaves other changes out."""
+    """All of them, in nine queries: matching a change needs the whole history. A path filter leaves other changes out.
+
+    Of the logs' hours only those that may have a bad minute.
+    """
     return Facts(
         deployments=tuple(_deployments(service)),
+        log_deployments=tuple(_log_deployments(service)),
         workflow_runs=tuple(_workflow_runs(service)),
         releases=tuple(_releases(service)),
         pull_requests=tuple(_pull_requests(service)),
         issues=tuple(_issues(service)),
+        log_hours=tuple(_log_hours(service)) if service.log_incidents else (),
         repositories=frozenset(service.repositories),
         parents=_parents(service),
         coverage=_coverage(service),
@@ -81,6 +94,20 @@ def _deployments(service: Service) -> Iterator[GithubDeployment]:
             statuses=tuple(Status(one["state"], _time(one["created_at"]), one["log_url"]) for one in statuses),
             origin=Origin(*origin),
         )
+
+
+def _log_deployments(service: Service) -> Iterator[LogDeployment]:
+    columns = "time", "sha", "environment", "state"
+    for event_id, url, page_id, *values in _rows(LogDeploymentRow, service, "event_id", "url", "page_id", *columns):
+        yield LogDeployment(id=event_id, origin=Origin(url, page_id), **dict(zip(columns, values, strict=True)))
+
+
+def _log_hours(service: Service) -> Iterator[LogHour]:
+    """Whole hours, with all parts of them: a year of lines has hundreds of thousands of parts, most of them without an error."""
+    suspicious = LogTraffic.objects.filter(service=service, worst_share__gt=0, worst_share__gte=service.log_error_share).values("hour")
+    rows = LogTraffic.objects.filter(service=service, hour__in=suspicious).values_list("source", "hour", "minutes", "page_id")
+    for source, hour, minutes, page_id in rows.iterator(chunk_size=ROWS_AT_ONCE):
+        yield LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
 
 
 def _workflow_runs(service: Service) -> Iterator[WorkflowRun]:

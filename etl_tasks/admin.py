@@ -53,6 +53,7 @@ class ETLRunAdmin(ReadOnly):
         "loaded",
         "skipped",
         "dead_lettered",
+        "unparsed",
         "started_at",
         "duration_seconds",
         "short_error",

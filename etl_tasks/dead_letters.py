@@ -5,7 +5,6 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-import msgspec
 from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils.timezone import now
@@ -15,11 +14,10 @@ from dora_metrics.alerts import critical_alert, notify
 from dora_metrics.recompute import hold, recompute
 from etl_tasks import ledger
 from etl_tasks.errors import RetriableError
-from etl_tasks.loaders import facts
+from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, StagedPage
 from etl_tasks.sources.adapter import Unreadable
-from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.registry import adapter_of
 from etl_tasks.transform import Bad, Good, UnreadablePage
 
@@ -173,10 +171,12 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
     good = [one.fact for one in chosen if isinstance(one, Good)]
     kind = adapter.fact(page.stream, page.context)
     if kind == "log_event":
-        open_log_store().write([msgspec.convert(fact, LogEvent) for fact in good])
-        return
+        tallies = open_log_store().write(good)
     with transaction.atomic():
         hold(source.service)
-        facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)
+        if kind == "log_event":
+            log_facts.keep(source.service, source=source.name, run_id=letter.run_id, page_id=page.pk, events=good, tallies=tallies)
+        else:
+            facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)
         recompute(source.service, run_id=letter.run_id)
         alert_rules.evaluate(source.service)

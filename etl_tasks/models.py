@@ -2,6 +2,7 @@
 
 import zlib
 
+import zstandard
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -9,6 +10,8 @@ from django.db import models
 from dora_metrics.models import Service
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import format_of
+
+ZSTD_LEVEL = 3
 
 
 class Source(models.Model):
@@ -217,7 +220,7 @@ class StagedPage(models.Model):
 
     @property
     def content(self) -> bytes:
-        return zlib.decompress(bytes(self.body))
+        return decompressed(bytes(self.body))
 
 
 class CleanBatch(models.Model):
@@ -237,7 +240,7 @@ class CleanBatch(models.Model):
 
     @property
     def content(self) -> bytes:
-        return zlib.decompress(bytes(self.records))
+        return decompressed(bytes(self.records))
 
 
 class DeadLetter(models.Model):
@@ -280,30 +283,58 @@ class DeadLetter(models.Model):
 
 
 class LogEventRow(models.Model):
-    """A log event where no Cassandra is configured."""
+    """A log event where no Cassandra is configured. What a line may say at any length is text, so that no line is refused."""
 
     event_id = models.CharField(max_length=64, unique=True)
     source = models.CharField(max_length=100)
     time = models.DateTimeField()
     level = models.CharField(max_length=10)
-    host = models.CharField(max_length=255, blank=True)
-    logger = models.CharField(max_length=255, blank=True)
+    service = models.TextField(blank=True, db_default="")
+    host = models.TextField(blank=True)
+    logger = models.TextField(blank=True)
     message = models.TextField(blank=True)
-    method = models.CharField(max_length=20, blank=True)
+    method = models.TextField(blank=True)
     path = models.TextField(blank=True)
-    status = models.PositiveSmallIntegerField(null=True)
+    status = models.IntegerField(null=True)
     duration_ms = models.FloatField(null=True)
-    trace_id = models.CharField(max_length=100, blank=True)
+    trace_id = models.TextField(blank=True)
     extra = models.JSONField(default=dict)
 
     class Meta:
-        indexes = [models.Index(fields=["source", "-time"], name="event_by_time")]
+        # With the id, so that a page goes on by key and events of one time have an order.
+        indexes = [
+            models.Index(fields=["source", "time", "event_id"], name="event_in_order"),
+            models.Index(fields=["source", "level", "time", "event_id"], name="event_of_level"),
+        ]
         verbose_name = "log event"
 
     def __str__(self) -> str:
         return f"{self.time:%F %T} {self.message}"[:100]
 
 
+class LogSumRow(models.Model):
+    """How many events the table of log events has of one segment of a file in one hour, by level."""
+
+    source = models.CharField(max_length=100)
+    hour = models.DateTimeField()
+    segment = models.CharField(max_length=64)
+    levels = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "hour", "segment"], name="log_sum_once")]
+        verbose_name = "sum of log events"
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.hour:%F %H}:00"
+
+
 def compressed(content: bytes) -> bytes:
     """As `content` of a page or batch reads it back."""
-    return zlib.compress(content, level=6)
+    return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True).compress(content)
+
+
+def decompressed(content: bytes) -> bytes:
+    """What was staged before zstd was used is still read."""
+    if not content.startswith(zstandard.FRAME_HEADER):
+        return zlib.decompress(content)
+    return zstandard.ZstdDecompressor().decompress(content)

@@ -21,7 +21,7 @@ from dora_metrics.recompute import hold, recompute
 from etl_tasks import dead_letters, ledger
 from etl_tasks.crash import crash_point
 from etl_tasks.errors import FatalError
-from etl_tasks.loaders import facts
+from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
 from etl_tasks.sources.adapter import Adapter, Job, Page, Progress, Unreadable
@@ -77,6 +77,7 @@ def transform(run: ETLRun) -> None:
                 records=compressed(msgspec.json.encode([one.fact for one in good])),
                 record_count=len(good),
                 dead_lettered=len(bad),
+                unparsed=sum(one.is_unparsed for one in good),
                 is_loaded=is_log,
                 is_stored=not is_log,
             )
@@ -101,11 +102,13 @@ def load(run: ETLRun) -> None:
             ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + done.written, skipped=F("skipped") + done.skipped)
         crash_point("load.after_sql")
     for batch in _one_by_one(batches.filter(is_stored=False)):
-        open_log_store().write(msgspec.json.decode(batch.content, type=list[LogEvent]))
+        events = msgspec.json.decode(batch.content, type=list[LogEvent])
+        tallies = open_log_store().write(events)
         crash_point("load.after_log_store")
         with ledger.mine(run):
+            log_facts.keep(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page.pk, events=events, tallies=tallies)
             CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
-            ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count)
+            ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count, unparsed=F("unparsed") + batch.unparsed)
         crash_point("load.after_mark")
     crash_point("load.before_finish")
     with ledger.mine(run):
@@ -181,9 +184,11 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
 def _refuse_a_changed_source(run: ETLRun) -> None:
     """Half of a stream bad is not bad records but a changed API or a wrong format: fail, and take its letters back."""
     batches = CleanBatch.objects.filter(page__run=run, is_loaded=False) | CleanBatch.objects.filter(page__run=run, is_stored=False)
-    for counts in batches.values("page__stream").annotate(good=Sum("record_count"), bad=Sum("dead_lettered")).order_by("page__stream"):
+    by_stream = batches.values("page__stream").annotate(good=Sum("record_count"), bad=Sum("dead_lettered"), unparsed=Sum("unparsed"))
+    for counts in by_stream.order_by("page__stream"):
         stream, bad, total = counts["page__stream"], counts["bad"], counts["good"] + counts["bad"]
-        if total < FEWEST_FOR_A_SHARE or bad <= total * settings.ETL_MAX_BAD_SHARE:
+        not_as_they_should = bad + counts["unparsed"]
+        if total < FEWEST_FOR_A_SHARE or not_as_they_should <= total * settings.ETL_MAX_BAD_SHARE:
             continue
         with ledger.mine(run):
             CleanBatch.objects.filter(page__run=run, page__stream=stream).delete()
@@ -191,7 +196,7 @@ def _refuse_a_changed_source(run: ETLRun) -> None:
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") - bad)
             dead_letters.take_back(run, stream)
         raise FatalError(
-            f"{bad} of {total} records of {stream} cannot be read: the source has changed, or its format is set wrongly; "
+            f"{not_as_they_should} of {total} records of {stream} cannot be read: the source has changed, or its format is set wrongly; "
             f"the pages of run {run.pk} are kept: mend that, and replay the run"
         )
 

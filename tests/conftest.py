@@ -5,6 +5,7 @@ what needs a server that is not there is skipped, with one loud line at the end;
 """
 
 import os
+import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -23,6 +24,8 @@ hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 SERVERS = {"DATABASE_URL": "MariaDB or MySQL", "CELERY_BROKER_URL": "Redis", "CASSANDRA_CONTACT_POINTS": "Cassandra"}
 missing = [name for variable, name in SERVERS.items() if not os.environ.get(variable)]
+if not (shutil.which("chromium") and shutil.which("chromedriver")):
+    missing.append("a browser")
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)
 
 

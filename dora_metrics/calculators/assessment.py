@@ -6,12 +6,13 @@ from datetime import datetime
 from functools import partial
 
 from dora_metrics.calculators.deployments import PRODUCTION, STREAM_OF, attempts, known
-from dora_metrics.calculators.facts import Attempt, Coverage, Facts, PullRequest, Settings
+from dora_metrics.calculators.facts import Attempt, Coverage, Facts, LogEvidence, PullRequest, Settings
 from dora_metrics.calculators.failures import Evidence, Judged, carrier_of_target, judged
 from dora_metrics.calculators.flags import CLOCK_SKEW, PROXY, UNKNOWN_SHA, those
 from dora_metrics.calculators.history import History, Shas
 from dora_metrics.calculators.incidents import REVERT, UNLINKED, Incident, Link, Linker, closers, incidents
 from dora_metrics.calculators.lead_time import LeadTime, lead_time
+from dora_metrics.calculators.log_incidents import log_incidents, without_the_same
 from dora_metrics.calculators.matching import Carriers, unknown_shas
 from dora_metrics.calculators.periods import joined
 from dora_metrics.calculators.reverts import Revert, hotfixes, reverts
@@ -52,6 +53,11 @@ class Assessment:
         """All in production; elsewhere the linked ones, since one without a link is another environment's."""
         return [one for one in self.incidents if one.link.attempt or self.environment == PRODUCTION]
 
+    @property
+    def log_evidence(self) -> dict[str, LogEvidence]:
+        """By the key of each incident from the logs."""
+        return {one.incident.key: one.incident.evidence for one in self.incidents if one.incident.evidence}
+
 
 def assess(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> Assessment:
     """Raises ValueError or TypeError on naive datetimes. `now` bounds what counts as collected."""
@@ -60,7 +66,7 @@ def assess(facts: Facts, settings: Settings, *, now: datetime, environment: str 
     # Time alone matches only where no attempt at all, a failed one included, names its commit.
     has_sha = any(attempt.sha for attempt in found)
     carriers = Carriers(facts.pull_requests, successes, facts.parents, default_branch=settings.default_branch, has_sha=has_sha)
-    evidence = _evidence(facts, settings, found, carriers, source=source, is_production=environment == PRODUCTION)
+    evidence = _evidence(facts, settings, found, carriers, all_incidents(facts, settings, now=now), source=source, environment=environment)
     all_judged = judged(found, evidence, flags_of=_flags_of(found, facts))
     zone = settings.time_zone
     return Assessment(
@@ -78,6 +84,14 @@ def assess(facts: Facts, settings: Settings, *, now: datetime, environment: str 
         finished=ByDate(all_judged, lambda one: one.attempt.finished_at, zone),
         successes=ByDate((one for one in all_judged if one.attempt.is_success), lambda one: one.attempt.finished_at, zone),
     )
+
+
+def all_incidents(facts: Facts, settings: Settings, *, now: datetime) -> list[Incident]:
+    """From issues and from the logs, by start."""
+    from_issues = incidents(facts.issues, settings)
+    read = facts.coverage.get("log_events")
+    from_logs = log_incidents(facts.log_hours, settings, until=min(read.until, now) if read else None)
+    return sorted([*from_issues, *without_the_same(from_logs, from_issues)], key=lambda incident: (incident.started_at, incident.number or 0))
 
 
 def _covered(coverage: Mapping[str, Coverage], source: str, *, now: datetime) -> Covered:
@@ -98,7 +112,9 @@ def _flags_of(found: Iterable[Attempt], facts: Facts) -> dict[str, frozenset[str
     }
 
 
-def _evidence(facts: Facts, settings: Settings, found: list[Attempt], carriers: Carriers, *, source: str, is_production: bool) -> Evidence:
+def _evidence(
+    facts: Facts, settings: Settings, found: list[Attempt], carriers: Carriers, of_service: Iterable[Incident], *, source: str, environment: str
+) -> Evidence:
     pulls = facts.pull_requests
     names = frozenset(name.lower() for name in facts.repositories)
     of_pulls = (sha for pull in pulls for sha in (pull.merge_sha, pull.head_sha, *pull.commit_shas))
@@ -111,13 +127,10 @@ def _evidence(facts: Facts, settings: Settings, found: list[Attempt], carriers: 
         carriers=carriers,
         shas=shas,
         settings=settings,
-        looks_back=is_production,
+        looks_back=environment == PRODUCTION,
     )
     closed_by = closers(closes)
-    linked = [
-        (one, linker.link(one.links, one.started_at, second=partial(_by_revert, one, closed_by, reverted, carriers)))
-        for one in incidents(facts.issues, settings)
-    ]
+    linked = [(one, linker.link(one.links, one.started_at, second=partial(_by_revert, one, closed_by, reverted, carriers))) for one in of_service]
     link_of = {one.number: link for one, link in linked}
     fixes = [
         (pull, linker.link(pull.links, pull.created_at, second=partial(_by_incident, closes.get(pull.number, ()), link_of)))

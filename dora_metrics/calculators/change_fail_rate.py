@@ -1,16 +1,17 @@
 """M3, change fail rate: the share of finished attempts that failed, and why."""
 
 from collections import Counter
+from collections.abc import Mapping
 
 from dora_metrics.calculators.assessment import Assessment, LinkedIncident
+from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import INCIDENT, REASONS, Judged
 from dora_metrics.calculators.flags import CLOCK_SKEW, UNLINKED_INCIDENTS, those
-from dora_metrics.calculators.members import of_deployment, of_incident
+from dora_metrics.calculators.members import of_deployment, of_incident, why_failed
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.tiers import fail_rate_tier
 from dora_metrics.calculators.timeline import ByDate
-from dora_metrics.calculators.words import because
 
 
 class ChangeFailRate:
@@ -20,7 +21,7 @@ class ChangeFailRate:
 
     def __init__(self, assessment: Assessment) -> None:
         self.coverage = assessment.covered.failures
-        self._finished = assessment.finished
+        self._finished, self._evidence = assessment.finished, assessment.log_evidence
         self._begun = ByDate(assessment.counted_incidents, lambda one: one.incident.started_at, assessment.settings.time_zone)
 
     def measure(self, period: Period, part: Period) -> Measures:
@@ -49,7 +50,7 @@ class ChangeFailRate:
         )
 
     def members(self, part: Period) -> list[Member]:
-        found = [_attempt(one) for one in self._finished.within(part)]
+        found = [_attempt(one, self._evidence) for one in self._finished.within(part)]
         found += [_unlinked(one) for one in self._begun.within(part) if one.link.attempt is None]
         return sorted(found, key=lambda member: member.at)
 
@@ -62,12 +63,11 @@ def _flags(one: LinkedIncident) -> frozenset[str]:
     return those({UNLINKED_INCIDENTS: one.link.attempt is None, CLOCK_SKEW: one.incident.has_skew})
 
 
-def _attempt(one: Judged) -> Member:
+def _attempt(one: Judged, evidence: Mapping[str, LogEvidence]) -> Member:
     counts: dict[str, float] = {"deployments": 1}
     if one.is_failed:
         counts |= {"failed": 1, **{f"reasons.{rule}": 1 for rule in sorted(_rules(one))}}
-    reasons = tuple(f"failed: {because(cause)}" for cause in one.causes)
-    return of_deployment(one, counts=counts, rules=reasons or ("succeeded, and nothing says that it failed",))
+    return of_deployment(one, counts=counts, rules=why_failed(one, evidence) or ("succeeded, and nothing says that it failed",))
 
 
 def _unlinked(one: LinkedIncident) -> Member:

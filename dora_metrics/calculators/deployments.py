@@ -7,13 +7,17 @@ from functools import lru_cache
 
 import re2
 
-from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, Origin, Settings, WorkflowRun
+from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, LogDeployment, Origin, Settings, WorkflowRun
+from dora_metrics.calculators.history import FULL_SHA, Shas
 
 PRODUCTION = "production"
 RETRY_WITHIN = timedelta(minutes=60)
 RESUMED = frozenset({"pending", "queued", "waiting", "in_progress"})
 FAILED = frozenset({"failure", "error"})
 FAILED_CONCLUSIONS = frozenset({"failure", "timed_out"})
+# What a line may call the end of a deployment, in small letters. A line that does not say how it ended tells of one that is done.
+LOGGED_SUCCESS = frozenset({"", "success", "succeeded", "successful"})
+LOGGED_FAILURE = frozenset({"failure", "failed", "error"})
 PULL_REQUEST_EVENTS = frozenset({"pull_request", "pull_request_target"})
 
 
@@ -41,6 +45,8 @@ def known(facts: Facts, settings: Settings, source: str) -> set[tuple[str, str]]
     """Id and sha of all that was meant to be deployed, attempts or not: GitHub's deployments, and what the source that counts tells of."""
     found = {(one.id, one.sha) for one in facts.deployments}
     match source:
+        case "logs":
+            found |= {(one.id, one.sha) for one in _with_full_shas(facts)}
         case "workflows":
             is_deploying = pattern(settings.workflow)
             found |= {(run.id, run.sha) for run in facts.workflow_runs if is_deploying.search(run.name) or is_deploying.search(run.path)}
@@ -104,6 +110,29 @@ def _run_id(log_url: str) -> str:
     return rest.partition("/")[0] if found else ""
 
 
+def _from_logs(facts: Facts, settings: Settings) -> list[Attempt]:
+    return [
+        Attempt(
+            ids=(one.id,),
+            environment=one.environment or PRODUCTION,
+            sha=one.sha,
+            started_at=one.time,
+            finished_at=one.time,
+            is_success=one.state.lower() in LOGGED_SUCCESS,
+            origin=one.origin,
+        )
+        for one in _with_full_shas(facts)
+        if one.state.lower() in LOGGED_SUCCESS | LOGGED_FAILURE
+    ]
+
+
+def _with_full_shas(facts: Facts) -> list[LogDeployment]:
+    """Programs like to log a shortened sha: the one commit of git's history, or of a pull request, that it names."""
+    of_pulls = (sha for pull in facts.pull_requests for sha in (pull.merge_sha, pull.head_sha))
+    shas = Shas(facts.parents, of_pulls)
+    return [replace(one, sha=shas.named(one.sha) or one.sha) if 0 < len(one.sha) < FULL_SHA else one for one in facts.log_deployments]
+
+
 def _from_releases(facts: Facts, settings: Settings) -> list[Attempt]:
     return [
         Attempt(
@@ -163,12 +192,19 @@ def _from_pulls(facts: Facts, settings: Settings) -> list[Attempt]:
 # In the order of `auto`.
 SOURCES: dict[str, Callable[[Facts, Settings], list[Attempt]]] = {
     "github": _from_github,
+    "logs": _from_logs,
     "releases": _from_releases,
     "workflows": _from_workflows,
     "pulls": _from_pulls,
 }
 # The streams that a source's attempts are read from.
-STREAM_OF = {"github": "deployments", "releases": "releases", "workflows": "workflow_runs", "pulls": "pull_requests"}
+STREAM_OF = {
+    "github": "deployments",
+    "logs": "log_deployments",
+    "releases": "releases",
+    "workflows": "workflow_runs",
+    "pulls": "pull_requests",
+}
 
 
 def _without_retries(found: Sequence[Attempt]) -> list[Attempt]:

@@ -52,6 +52,31 @@ class WorkflowRun:
 
 
 @dataclass(frozen=True, slots=True)
+class LogDeployment:
+    """A line of a log that tells of a deployment; `environment` and `state` are its own words, empty where it has none."""
+
+    id: str
+    time: datetime
+    sha: str = ""  # maybe shortened
+    environment: str = ""
+    state: str = ""
+    origin: Origin = NOWHERE
+
+
+@dataclass(frozen=True, slots=True)
+class LogHour:
+    """What some lines of a log amount to: `minutes` of the hour to their events and, of these, the errors.
+
+    One hour of one log may come in many parts.
+    """
+
+    source: str
+    hour: datetime
+    minutes: Mapping[int, tuple[int, int]]
+    page_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Release:
     """A release with a tag; `published_at` is empty for one that was not published yet."""
 
@@ -152,14 +177,17 @@ class Facts:
     """All facts of a service.
 
     `parents`: git's history, commit to parents. `repositories`: every name that GitHub has known the service's
-    repository by, as "owner/name". `coverage`: by stream.
+    repository by, as "owner/name". `log_hours`: at least those with a minute whose share of errors is above the service's
+    setting. `coverage`: by stream.
     """
 
     deployments: tuple[GithubDeployment, ...] = ()
+    log_deployments: tuple[LogDeployment, ...] = ()
     workflow_runs: tuple[WorkflowRun, ...] = ()
     releases: tuple[Release, ...] = ()
     pull_requests: tuple[PullRequest, ...] = ()
     issues: tuple[Issue, ...] = ()
+    log_hours: tuple[LogHour, ...] = ()
     repositories: frozenset[str] = frozenset()
     parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
@@ -177,8 +205,38 @@ class Settings:
     incident_label: str = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
     hotfix: str = r"(?i)^hot-?fix([-_ /].*)?$"
     look_back_hours: int = 168
+    log_incidents: bool = True
+    log_minute_events: int = 20
+    log_error_share: float = 5  # percent
+    log_bad_minutes: int = 5
+    log_good_minutes: int = 10
     bots: frozenset[str] = frozenset()
     default_branch: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class LogErrors:
+    """What one log says of an incident; `url`: the path of the page that shows the lines."""
+
+    source: str
+    events: int
+    errors: int
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvidence:
+    """The bad minutes of an incident from the logs, from the first to the last (its beginning), and what was logged in them.
+
+    `sources`: the logs with errors in those minutes, most errors first.
+    """
+
+    first_minute: datetime
+    last_minute: datetime
+    bad_minutes: int
+    events: int
+    errors: int
+    sources: tuple[LogErrors, ...]
 
 
 @dataclass(frozen=True, slots=True)

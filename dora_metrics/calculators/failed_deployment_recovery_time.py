@@ -1,15 +1,17 @@
 """M4, failed deployment recovery time: from a failed attempt's finish to its recovery."""
 
+from collections.abc import Mapping
+
 from dora_metrics.calculators.assessment import Assessment, LinkedIncident
+from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import Judged
 from dora_metrics.calculators.flags import CLOCK_SKEW, few, those
-from dora_metrics.calculators.members import of_deployment, of_incident
+from dora_metrics.calculators.members import of_deployment, of_incident, why_failed
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.percentiles import mean, percentile
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.tiers import recovery_tier
 from dora_metrics.calculators.timeline import ByDate
-from dora_metrics.calculators.words import because
 
 
 class FailedDeploymentRecoveryTime:
@@ -19,7 +21,7 @@ class FailedDeploymentRecoveryTime:
 
     def __init__(self, assessment: Assessment) -> None:
         zone = assessment.settings.time_zone
-        self.coverage = assessment.covered.failures
+        self.coverage, self._evidence = assessment.covered.failures, assessment.log_evidence
         failed = [one for one in assessment.attempts if one.is_failed]
         self._recovered = ByDate(failed, lambda one: one.recovered_at, zone)
         self._open = ByDate((one for one in failed if one.recovered_at is None), lambda one: one.attempt.finished_at, zone)
@@ -45,8 +47,8 @@ class FailedDeploymentRecoveryTime:
         )
 
     def members(self, part: Period) -> list[Member]:
-        found = [_recovered(one) for one in self._recovered.within(part)]
-        found += [_open(one) for one in self._open.within(part)]
+        found = [_recovered(one, self._evidence) for one in self._recovered.within(part)]
+        found += [_open(one, self._evidence) for one in self._open.within(part)]
         found += [_ended(one) for one in self._ended.within(part)]
         return sorted(found, key=lambda member: member.at)
 
@@ -55,17 +57,13 @@ def _flags(one: LinkedIncident) -> frozenset[str]:
     return those({CLOCK_SKEW: one.incident.has_skew})
 
 
-def _recovered(one: Judged) -> Member:
+def _recovered(one: Judged, evidence: Mapping[str, LogEvidence]) -> Member:
     counts = {"n": 1, "seconds": one.recovery_seconds or 0.0}
-    return of_deployment(one, at=one.recovered_at, counts=counts, rules=(*_why(one), f"recovered by {one.recovered_by}"))
+    return of_deployment(one, at=one.recovered_at, counts=counts, rules=(*why_failed(one, evidence), f"recovered by {one.recovered_by}"))
 
 
-def _open(one: Judged) -> Member:
-    return of_deployment(one, counts={"n_open": 1}, rules=(*_why(one), "has not recovered"))
-
-
-def _why(one: Judged) -> list[str]:
-    return [f"failed: {because(cause)}" for cause in one.causes]
+def _open(one: Judged, evidence: Mapping[str, LogEvidence]) -> Member:
+    return of_deployment(one, counts={"n_open": 1}, rules=(*why_failed(one, evidence), "has not recovered"))
 
 
 def _ended(one: LinkedIncident) -> Member:

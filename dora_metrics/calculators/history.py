@@ -3,7 +3,7 @@
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 
-SHORTEST_SHA = 7
+SHORTEST_SHA, FULL_SHA = 7, 40
 
 
 class History:

@@ -1,4 +1,4 @@
-"""Which issues are incidents, and which deployment each is linked to: docs/metrics.md, "Incident"."""
+"""Which issues are incidents, and which deployment an incident is linked to: docs/metrics.md, "Incident"."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from dora_metrics.calculators.deployments import pattern
-from dora_metrics.calculators.facts import NO_LINKS, NOWHERE, Attempt, Issue, Links, Origin, Settings
+from dora_metrics.calculators.facts import NO_LINKS, NOWHERE, Attempt, Issue, Links, LogEvidence, Origin, Settings
 from dora_metrics.calculators.history import Shas
 from dora_metrics.calculators.matching import Carriers
 
@@ -16,7 +16,7 @@ NO_INCIDENT = frozenset({"not_planned", "duplicate"})
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """From an issue (`number`), or, as the wall is built for them, from the logs."""
+    """From an issue (`number`) or from the logs (`evidence`)."""
 
     key: str
     started_at: datetime
@@ -26,6 +26,7 @@ class Incident:
     title: str = ""
     has_skew: bool = False  # it was closed before it was created: its end was set to its start
     origin: Origin = NOWHERE
+    evidence: LogEvidence | None = None
 
     @property
     def lasted_seconds(self) -> float:

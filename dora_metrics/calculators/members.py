@@ -4,8 +4,10 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from dora_metrics.calculators.assessment import LinkedIncident
+from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import Judged
 from dora_metrics.calculators.metric import Member
+from dora_metrics.calculators.words import because, shown_by
 
 
 def of_deployment(one: Judged, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None) -> Member:
@@ -22,13 +24,21 @@ def of_deployment(one: Judged, *, counts: Mapping[str, float], rules: Iterable[s
     )
 
 
+def why_failed(one: Judged, evidence: Mapping[str, LogEvidence]) -> list[str]:
+    """Each reason in words, with what the logs show if it is an incident of theirs. `evidence`: by the incident's key."""
+    found = []
+    for cause in one.causes:
+        found += [f"failed: {because(cause)}", *(shown_by(evidence[cause.fact]) if cause.fact in evidence else ())]
+    return found
+
+
 def of_incident(one: LinkedIncident, *, at: datetime, counts: Mapping[str, float], rule: str, flags: Iterable[str]) -> Member:
     return Member(
         kind="incident",
         key=one.incident.key,
         at=at,
         counts=dict(counts),
-        rules=(rule,),
+        rules=(rule, *(shown_by(evidence) if (evidence := one.incident.evidence) else ())),
         title=one.incident.title,
         flags=tuple(sorted(flags)),
         origin=one.incident.origin,

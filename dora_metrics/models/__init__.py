@@ -3,13 +3,29 @@
 from dora_metrics.models.access import ApiToken
 from dora_metrics.models.alerting import AlertEpisode, AlertRule
 from dora_metrics.models.derived import Attempt, Delivery, DORAMetric, Incident, MetricRevision
-from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, Issue, Release, WorkflowRun
-from dora_metrics.models.service import DEPLOY_WORKFLOW, HOTFIX, INCIDENT_LABEL, LOOK_BACK_HOURS, PRODUCTION, Service, validate_pattern
+from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, Issue, LogDeployment, LogTraffic, Release, WorkflowRun
+from dora_metrics.models.service import (
+    DEPLOY_WORKFLOW,
+    HOTFIX,
+    INCIDENT_LABEL,
+    LOG_BAD_MINUTES,
+    LOG_ERROR_SHARE,
+    LOG_GOOD_MINUTES,
+    LOG_MINUTE_EVENTS,
+    LOOK_BACK_HOURS,
+    PRODUCTION,
+    Service,
+    validate_pattern,
+)
 
 __all__ = [
     "DEPLOY_WORKFLOW",
     "HOTFIX",
     "INCIDENT_LABEL",
+    "LOG_BAD_MINUTES",
+    "LOG_ERROR_SHARE",
+    "LOG_GOOD_MINUTES",
+    "LOG_MINUTE_EVENTS",
     "LOOK_BACK_HOURS",
     "PRODUCTION",
     "AlertEpisode",
@@ -25,6 +41,8 @@ __all__ = [
     "Fact",
     "Incident",
     "Issue",
+    "LogDeployment",
+    "LogTraffic",
     "MetricRevision",
     "Release",
     "Service",

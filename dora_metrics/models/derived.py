@@ -12,7 +12,7 @@ class Attempt(models.Model):
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="attempts")
     key = models.CharField(max_length=60, help_text="its id in the source that counts: 12, or 34.2 for the second attempt of a run")
     ids = models.JSONField(default=list, help_text="with those of the attempts that it retried")
-    source = models.CharField(max_length=20, help_text="github, releases, workflows or pulls")
+    source = models.CharField(max_length=20, help_text="github, logs, releases, workflows or pulls")
     environment = models.CharField(max_length=255)
     sha = models.CharField(max_length=64, blank=True)
     started_at = models.DateTimeField()
@@ -68,14 +68,15 @@ class Incident(models.Model):
     """An incident and the attempt that caused it."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="incidents")
-    key = models.CharField(max_length=60, help_text="issue 12")
-    number = models.PositiveIntegerField(null=True, help_text="of its issue")
+    key = models.CharField(max_length=60, help_text="issue 12, or logs and the minute in which it began")
+    number = models.PositiveIntegerField(null=True, help_text="of its issue; empty for one from the logs")
     title = models.TextField(blank=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, help_text="empty while it is open")
     deployment = models.CharField(max_length=60, blank=True, help_text="the attempt's key; empty if it is linked to none")
     how = models.CharField(max_length=10, blank=True, help_text="explicit, revert or time")
     flags = models.JSONField(default=list)
+    evidence = models.JSONField(default=dict, help_text="of one from the logs: its bad minutes, and where their lines are")
     url = models.TextField(blank=True)
     page_id = models.BigIntegerField()
 

@@ -42,6 +42,53 @@ class Deployment(Fact):
         return f"{self.environment} {self.sha[:10]}"
 
 
+class LogDeployment(Fact):
+    """A line of a log that tells of a deployment; whether it ended one is the calculators' business."""
+
+    url = models.TextField(blank=True, help_text="path of the page that shows the line")
+    source = models.CharField(max_length=100, help_text="the log's name")
+    event_id = models.CharField(max_length=60, help_text="by which incidents and changes name it")
+    time = models.DateTimeField()
+    sha = models.CharField(max_length=64, blank=True, help_text="maybe shortened; empty if the line names none")
+    environment = models.CharField(max_length=255, blank=True, help_text="empty if the line names none: production")
+    state = models.CharField(max_length=30, blank=True, help_text="in the line's own word")
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "event_id"], name="log_deployment_once")]
+        indexes = [models.Index(fields=["service", "time"], name="log_deployment_by_time")]
+
+    def __str__(self) -> str:
+        return f"{self.environment} {self.sha[:10]}".strip() or self.event_id
+
+
+class LogTraffic(models.Model):
+    """Of the lines that begin in one segment of a log's file, those of one hour: how many, and how many errors, minute by minute."""
+
+    service = models.ForeignKey(Service, on_delete=models.CASCADE)
+    source = models.CharField(max_length=100, help_text="the log's name")
+    segment = models.CharField(max_length=64)
+    hour = models.DateTimeField()
+    minutes = models.JSONField(help_text='{"59": [events, errors]}')
+    events = models.PositiveIntegerField()
+    errors = models.PositiveIntegerField()
+    # Of all lines of a minute no greater share can be errors than in the worst of its parts: what is below a service's limit everywhere
+    # holds no bad minute, and is not read.
+    worst_share = models.FloatField(help_text="percent: the greatest share of errors that a minute of it has")
+    run_id = models.BigIntegerField()
+    page_id = models.BigIntegerField()
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["service", "source", "segment", "hour"], name="log_traffic_once")]
+        indexes = [
+            models.Index(fields=["service", "hour"], name="log_traffic_by_hour"),
+            models.Index(fields=["service", "worst_share", "hour"], name="log_traffic_by_errors"),
+        ]
+        verbose_name_plural = "log traffic"
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.hour:%F %H}h"
+
+
 class WorkflowRun(Fact):
     """One attempt of a GitHub Actions run."""
 

@@ -1,7 +1,7 @@
 """The unit that a metric belongs to, and every setting that decides its numbers."""
 
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 PRODUCTION = r"(?i)^(prod|production|live)([-_ /].*)?$"
@@ -9,6 +9,9 @@ DEPLOY_WORKFLOW = r"(?i)deploy"
 INCIDENT_LABEL = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
 HOTFIX = r"(?i)^hot-?fix([-_ /].*)?$"
 LOOK_BACK_HOURS, LONGEST_LOOK_BACK_HOURS = 168, 10 * 366 * 24
+# An incident from the logs: so many minutes in a row with so many events, more than so many percent of them errors; over after so many without.
+LOG_MINUTE_EVENTS, LOG_ERROR_SHARE, LOG_BAD_MINUTES, LOG_GOOD_MINUTES = 20, 5, 5, 10
+MOST_LOG_EVENTS, LONGEST_LOG_MINUTES = 1_000_000, 24 * 60
 
 
 def validate_pattern(pattern: str) -> None:
@@ -26,12 +29,18 @@ def validate_logins(logins: object) -> None:
         raise ValidationError('write a list of logins, as ["dependabot", "renovate"]')
 
 
+def validate_percent(share: float) -> None:
+    if not 0 <= share <= 100:  # which is so of what is no number, too
+        raise ValidationError(f"{share:g} is no percentage: write a number from 0 to 100")
+
+
 class Service(models.Model):
     """The unit that a metric belongs to."""
 
     class DeploymentsFrom(models.TextChoices):
         AUTO = "auto", "the first of these that has any"
         GITHUB = "github", "GitHub Deployments"
+        LOGS = "logs", "lines of the logs"
         RELEASES = "releases", "releases"
         WORKFLOWS = "workflows", "workflow runs"
         PULLS = "pulls", "merged pull requests"
@@ -63,6 +72,27 @@ class Service(models.Model):
         default=LOOK_BACK_HOURS,
         validators=[MaxValueValidator(LONGEST_LOOK_BACK_HOURS)],
         help_text="an incident that names no cause is linked to the latest success at most so many hours before it",
+    )
+    log_incidents = models.BooleanField(default=True, help_text="minutes in a row with many errors in the logs are incidents")
+    log_minute_events = models.PositiveIntegerField(
+        default=LOG_MINUTE_EVENTS,
+        validators=[MinValueValidator(1), MaxValueValidator(MOST_LOG_EVENTS)],
+        help_text="a minute with fewer log events is never bad: one error among three says nothing",
+    )
+    log_error_share = models.FloatField(
+        default=LOG_ERROR_SHARE,
+        validators=[validate_percent],
+        help_text="percent; a minute is bad when more of its log events than this are errors",
+    )
+    log_bad_minutes = models.PositiveIntegerField(
+        default=LOG_BAD_MINUTES,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LOG_MINUTES)],
+        help_text="so many bad minutes in a row begin an incident",
+    )
+    log_good_minutes = models.PositiveIntegerField(
+        default=LOG_GOOD_MINUTES,
+        validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LOG_MINUTES)],
+        help_text="so many minutes in a row that are not bad end it",
     )
     path = models.CharField(
         max_length=200, blank=True, help_text="only pull requests that change a matching file count; * inside a folder, ** across folders"

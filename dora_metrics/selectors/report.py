@@ -12,7 +12,7 @@ from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.flags import NOT_COLLECTED
 from dora_metrics.calculators.periods import ONE_DAY, Period, period_of_date, periods_between
 from dora_metrics.derive import assessed, metric_row
-from dora_metrics.models import Attempt, Deployment, DORAMetric, Service
+from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment, Service
 
 PERIODS_SHOWN = 12
 UNKNOWN: Mapping[str, dict[str, Any]] = {
@@ -71,13 +71,15 @@ def check_environment(service: Service, environment: str) -> None:
 
 
 def environments(service: Service) -> set[str]:
-    """Beside production. Only GitHub's deployments name one: where another source counts, all is production."""
+    """Beside production. Only GitHub's deployments and lines of logs name one: where another source counts, all is production."""
     counting = Attempt.objects.filter(service=service).values_list("source", flat=True).first()
     source = counting if service.deployments_from == Service.DeploymentsFrom.AUTO else service.deployments_from
-    if source not in (None, Service.DeploymentsFrom.GITHUB):
+    model = LogDeployment if source == Service.DeploymentsFrom.LOGS else Deployment
+    if source not in (None, Service.DeploymentsFrom.GITHUB, Service.DeploymentsFrom.LOGS):
         return set()
     # Told apart here: MySQL's DISTINCT takes Staging and staging for one.
-    return set(Deployment.objects.filter(service=service).order_by().values_list("environment", flat=True))
+    named = set(model._default_manager.filter(service=service).order_by().values_list("environment", flat=True))
+    return named - {""}
 
 
 def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:

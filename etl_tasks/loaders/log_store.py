@@ -1,6 +1,6 @@
 """Where log events are kept: one small interface, Cassandra where it is configured, a SQL table else."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -13,6 +13,8 @@ from etl_tasks.sources.logs.event import LogEvent
 # From the least to the worst; an event whose level nobody knows comes only where every level is asked for, or "unknown" itself.
 LEVELS = ("debug", "info", "warning", "error", "critical")
 SERVER_ERROR = 500
+# One search reads at most so many events, a second or so; the next one goes on from there.
+MOST_SCANNED = 100_000
 
 
 class LogStoreUnavailable(RetriableError):
@@ -116,9 +118,27 @@ def is_wanted(event: LogEvent, query: LogQuery) -> bool:
     return not text or any(text in value.casefold() for value in (event.message, event.path, event.trace_id))
 
 
+def filled(events: Iterable[LogEvent], query: LogQuery, *, limit: int) -> LogPage:
+    """The first page of those wanted among a source's events of the period, which come in order; for both stores."""
+    found: list[LogEvent] = []
+    for number, event in enumerate(events, start=1):
+        if is_wanted(event, query):
+            if len(found) >= limit:
+                return LogPage(found, position(found[-1]) if found else "")
+            found.append(event)
+        if number == MOST_SCANNED:
+            return LogPage(found, position(event))
+    return LogPage(found, "")
+
+
 def is_error(event: LogEvent) -> bool:
     """As docs/metrics.md counts them, "Incidents from logs"."""
-    return event.level in ("error", "critical") or (event.status is not None and event.status >= SERVER_ERROR)
+    return is_bad(event.level, event.status)
+
+
+def is_bad(level: str, status: int | None) -> bool:
+    """Whether an event of that level and HTTP status is an error."""
+    return level in ("error", "critical") or (status is not None and status >= SERVER_ERROR)
 
 
 def event_at(store: LogStore, source: str, place: str) -> LogEvent | None:

@@ -22,6 +22,7 @@ def run_row(run: ETLRun) -> dict[str, Any]:
         "loaded": run.loaded,
         "skipped": run.skipped,
         "dead_lettered": run.dead_lettered,
+        "unparsed": run.unparsed,
         "records_processed": run.records_processed,
         "attempt": run.attempt,
         "started_at": run.started_at.isoformat() if run.started_at else None,
@@ -33,6 +34,8 @@ def run_row(run: ETLRun) -> dict[str, Any]:
 
 def run_line(run: ETLRun) -> str:
     counts = f"{run.extracted} extracted, {run.loaded} loaded, {run.skipped} unchanged, {run.dead_lettered} dead letters"
+    if run.unparsed:
+        counts += f", {run.unparsed} lines not of their format kept as they are"
     duration = f", {run.duration_seconds:.1f} s" if run.duration_seconds is not None else ""
     reason = f": {run.error}" if run.error else ""
     return f"run {run.pk} {run.pipeline}: {run.status} ({run.stage}), {counts}{duration}{reason}"

@@ -4,50 +4,72 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-
     dependencies = [
-        ('etl_tasks', '0003_github_completely'),
+        ("etl_tasks", "0003_github_completely"),
     ]
 
     operations = [
         migrations.AddField(
-            model_name='cleanbatch',
-            name='unparsed',
+            model_name="cleanbatch",
+            name="unparsed",
             field=models.PositiveIntegerField(default=0),
         ),
         migrations.AddField(
-            model_name='etlrun',
-            name='unparsed',
-            field=models.PositiveIntegerField(default=0, help_text='of the loaded: log lines that are not of their format, kept as they are'),
+            model_name="etlrun",
+            name="unparsed",
+            field=models.PositiveIntegerField(default=0, help_text="of the loaded: log lines that are not of their format, kept as they are"),
         ),
         migrations.AddField(
-            model_name='source',
-            name='deploy_pattern',
-            field=models.TextField(blank=True, help_text='a regex for lines that tell of a deployment, with groups sha, environment and state, of which any may be missing'),
+            model_name="source",
+            name="deploy_pattern",
+            field=models.TextField(
+                blank=True,
+                help_text="a regex for lines that tell of a deployment, with groups sha, environment and state, of which any may be missing",
+            ),
         ),
         migrations.AddField(
-            model_name='source',
-            name='is_strict',
-            field=models.BooleanField(default=False, help_text='lines that are not of the format become dead letters; else they are kept as they are'),
+            model_name="source",
+            name="is_strict",
+            field=models.BooleanField(
+                default=False, help_text="lines that are not of the format become dead letters; else they are kept as they are"
+            ),
         ),
         migrations.AddField(
-            model_name='source',
-            name='log_fields',
+            model_name="source",
+            name="log_fields",
             field=models.JSONField(blank=True, default=dict, help_text='which key of JSON or logfmt lines a field is: {"message": "text"}'),
         ),
         migrations.AddField(
-            model_name='source',
-            name='log_pattern',
-            field=models.TextField(blank=True, help_text="a regex with named groups, a format string of Python's logging, or a log4j layout; empty for the format's default"),
+            model_name="source",
+            name="log_pattern",
+            field=models.TextField(
+                blank=True,
+                help_text="a regex with named groups, a format string of Python's logging, or a log4j layout; empty for the format's default",
+            ),
         ),
         migrations.AddField(
-            model_name='source',
-            name='log_time_zone',
-            field=models.CharField(default='UTC', help_text='of times in the lines that name none: an IANA name, or "local" for the worker\'s own', max_length=50),
+            model_name="source",
+            name="log_time_zone",
+            field=models.CharField(
+                default="UTC", help_text='of times in the lines that name none: an IANA name, or "local" for the worker\'s own', max_length=50
+            ),
         ),
         migrations.AlterField(
-            model_name='source',
-            name='log_format',
-            field=models.CharField(blank=True, choices=[('json', 'JSON lines'), ('combined', 'Apache or nginx, common or combined'), ('apache_error', "Apache's error log"), ('syslog', 'syslog, RFC 3164 or 5424'), ('python', "Python's logging"), ('logfmt', 'logfmt'), ('log4j', 'log4j'), ('regex', 'a regex with named groups')], max_length=20),
+            model_name="source",
+            name="log_format",
+            field=models.CharField(
+                blank=True,
+                choices=[
+                    ("json", "JSON lines"),
+                    ("combined", "Apache or nginx, common or combined"),
+                    ("apache_error", "Apache's error log"),
+                    ("syslog", "syslog, RFC 3164 or 5424"),
+                    ("python", "Python's logging"),
+                    ("logfmt", "logfmt"),
+                    ("log4j", "log4j"),
+                    ("regex", "a regex with named groups"),
+                ],
+                max_length=20,
+            ),
         ),
     ]

@@ -6,8 +6,22 @@ from typing import Any
 
 from django.db import connection, models
 
-from dora_metrics.calculators.facts import Facts, GithubDeployment, Issue, PullRequest
-from dora_metrics.models import Attempt, Change, Commit, Coverage, Delivery, Deployment, DORAMetric, Incident, Release, Service, WorkflowRun
+from dora_metrics.calculators.facts import Facts, GithubDeployment, Issue, LogHour, PullRequest
+from dora_metrics.models import (
+    Attempt,
+    Change,
+    Commit,
+    Coverage,
+    Delivery,
+    Deployment,
+    DORAMetric,
+    Incident,
+    LogDeployment,
+    LogTraffic,
+    Release,
+    Service,
+    WorkflowRun,
+)
 from dora_metrics.models import Issue as IssueRow
 
 ORDER: dict[type[models.Model], tuple[str, ...]] = {
@@ -25,6 +39,10 @@ def store(service: Service, facts: Facts) -> None:
     service.save()
     for one in facts.deployments:
         Deployment.objects.create(**_of(service, **_deployment(one)))
+    for one in facts.log_deployments:
+        LogDeployment.objects.create(**_of(service, source="web", event_id=one.id, **_plain(one, "time", "sha", "environment", "state")))
+    for number, one in enumerate(facts.log_hours):
+        LogTraffic.objects.create(**_of(service, segment=f"segment {number}", **_log_hour(one)))
     for one in facts.pull_requests:
         Change.objects.create(**_of(service, **_change(one)))
     for one in facts.issues:
@@ -59,6 +77,17 @@ def _new() -> dict[str, Any]:
 def _deployment(one: GithubDeployment) -> dict[str, Any]:
     statuses = [{"state": each.state, "created_at": each.created_at.isoformat(), "log_url": each.log_url} for each in one.statuses]
     return {"external_id": one.id, **_plain(one, "environment", "sha", "created_at"), "version_at": one.created_at, "statuses": statuses}
+
+
+def _log_hour(one: LogHour) -> dict[str, Any]:
+    counts = one.minutes.values()
+    return {
+        **_plain(one, "source", "hour", "page_id"),
+        "minutes": {str(minute): list(of_minute) for minute, of_minute in one.minutes.items()},
+        "events": sum(events for events, _ in counts),
+        "errors": sum(errors for _, errors in counts),
+        "worst_share": max(100 * errors / events for events, errors in counts),
+    }
 
 
 def _issue(one: Issue) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from django_celery_results.models import TaskResult
 
 from demo.github.world import World
 from etl_tasks import pipeline
-from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.loaders.log_store import LogQuery, open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from tests.conftest import END
 from tests.end_to_end.conftest import Stack
@@ -40,7 +40,7 @@ def a_day_passes() -> None:
 
 def stored_lines() -> list[str]:
     source = Source.objects.get(kind="logs")
-    events = open_log_store().read(source.name, END - timedelta(days=2), END, limit=10_000)
+    events = open_log_store().read(LogQuery(source.name, END - timedelta(days=2), END), limit=10_000).events
     return sorted(event.message for event in events)
 
 

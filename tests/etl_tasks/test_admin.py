@@ -14,6 +14,7 @@ from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
 pytestmark = pytest.mark.django_db
 PAGES = (
     *("dora_metrics_service", "dora_metrics_deployment", "dora_metrics_change", "dora_metrics_workflowrun", "dora_metrics_dorametric"),
+    *("dora_metrics_logdeployment", "dora_metrics_logtraffic"),
     *("dora_metrics_issue", "dora_metrics_release", "dora_metrics_attempt", "dora_metrics_delivery", "dora_metrics_incident"),
     *("dora_metrics_metricrevision", "dora_metrics_alertrule", "dora_metrics_alertepisode"),
     *("etl_tasks_source", "etl_tasks_etlrun", "etl_tasks_deadletter", "etl_tasks_cursor", "etl_tasks_stagedpage"),

@@ -1,7 +1,7 @@
 """A night as plain functions: what is loaded is what the stand-in and the log files hold."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -14,8 +14,9 @@ from demo.github.world import World
 from dora_metrics.models import Deployment, DORAMetric
 from etl_tasks import dead_letters, here, ledger, transform
 from etl_tasks.errors import RetriableError
-from etl_tasks.loaders.log_store import open_log_store
-from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
+from etl_tasks.loaders.log_store import LogQuery, open_log_store
+from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage
+from etl_tasks.sources.logs.event import LogEvent
 from tests.conftest import END
 from tests.tables import assert_equal_to_truth, facts
 
@@ -138,15 +139,20 @@ def log_file(tmp_path: Path) -> Path:
 @pytest.fixture
 def logs(db: None, billing: Source, log_file: Path) -> Source:
     open_log_store().ensure_schema()
-    return Source.objects.create(name=f"logs-{log_file.parent.name}", service=billing.service, kind="logs", path=str(log_file), log_format="json")
+    name = f"logs-{log_file.parent.name}"
+    return Source.objects.create(name=name, service=billing.service, kind="logs", path=str(log_file), log_format="json", is_strict=True)
 
 
 def lines(first: int, last: int) -> str:
     return "".join(f'{{"time": "2026-03-19T10:00:{i % 60:02}.{i:03}Z", "level": "info", "message": "line {i}"}}\n' for i in range(first, last))
 
 
+def log_events(source: Source) -> Sequence[LogEvent]:
+    return open_log_store().read(LogQuery(source.name, END - timedelta(days=2), END), limit=10_000).events
+
+
 def stored(source: Source) -> list[str]:
-    return sorted(event.message for event in open_log_store().read(source.name, END - timedelta(days=2), END, limit=10_000))
+    return sorted(event.message for event in log_events(source))
 
 
 def test_log_lines_are_followed_from_the_last_offset_and_stored_once(logs: Source, log_file: Path) -> None:
@@ -173,6 +179,67 @@ def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs
     Source.objects.filter(pk=logs.pk).update(log_format="json")
     dead_letters.replay(DeadLetter.objects.get(), by="test")
     assert stored(logs) == sorted(f"line {i}" for i in range(100))
+
+
+def lenient(source: Source) -> None:
+    Source.objects.filter(pk=source.pk).update(is_strict=False)
+    source.refresh_from_db()
+
+
+def test_a_line_that_is_not_of_the_format_is_kept_as_it_is_and_counted(logs: Source, log_file: Path) -> None:
+    lenient(logs)
+    log_file.write_text(lines(0, 50) + "not JSON\n" + lines(50, 100))
+    run = night(logs)
+    assert (run.status, run.extracted, run.loaded, run.unparsed, run.dead_lettered) == ("success", 101, 101, 1, 0)
+    [kept] = [event for event in log_events(logs) if event.level == "unknown"]
+    before = next(event for event in log_events(logs) if event.message == "line 49")
+    assert (kept.message, kept.time, kept.extra["time_is"]) == ("not JSON", before.time, "inferred")
+    assert "not JSON" in kept.extra["unparsed"]
+
+
+def test_a_file_that_is_mostly_not_of_the_format_fails_loudly_also_where_lines_are_kept(logs: Source, log_file: Path) -> None:
+    lenient(logs)
+    log_file.write_text("not JSON\n" * 60 + lines(0, 40))
+    with pytest.raises(here.StageFailed, match="60 of 100 records"):
+        night(logs)
+    assert stored(logs) == []
+    assert list(DeadLetter.objects.values_list("kind", flat=True)) == ["stage"]
+
+
+def test_a_line_before_any_of_the_page_has_the_time_of_the_event_before_it_in_the_file(logs: Source, log_file: Path) -> None:
+    lenient(logs)
+    log_file.write_text(lines(0, 30))
+    night(logs)
+    with log_file.open("a") as file:
+        file.write("not JSON\n" + lines(40, 70))
+    night(logs)
+    [kept] = [event for event in log_events(logs) if event.level == "unknown"]
+    assert kept.time == next(event for event in log_events(logs) if event.message == "line 29").time
+
+
+def test_a_secret_in_a_line_is_nowhere(logs: Source, log_file: Path) -> None:
+    secret = "hunter2-and-more"
+    log_file.write_text(lines(0, 30) + f'{{"time": "2026-03-19T11:00:00Z", "message": "password={secret}"}}\nno JSON, password={secret}\n')
+    run = night(logs)
+    assert (run.loaded, run.dead_lettered) == (31, 1)
+    [event] = [event for event in log_events(logs) if event.message.startswith("password")]
+    assert event.message == "password=" + "*" * len(secret)
+    everything = [page.content for page in StagedPage.objects.all()] + [batch.content for batch in CleanBatch.objects.all()]
+    assert secret not in str(everything) + str(list(DeadLetter.objects.values())) + str(log_events(logs))
+
+
+def test_a_line_over_many_pages_of_a_file_is_stored_once_whatever_page_it_is_in(logs: Source, log_file: Path) -> None:
+    padding = "x" * 400
+    log_file.write_text("".join(line.replace("line", f"{padding} line") for line in lines(0, 6000).splitlines(keepends=True)))
+    run = night(logs)
+    assert run.pages.count() >= 3
+    assert run.loaded == 6000
+    again = ledger.open_run(logs, trigger="shell", options={"full": True})
+    assert again
+    here.run_rest_here(again.pk)
+    assert len(stored(logs)) == 6000
+    assert open_log_store().count(logs.name, END - timedelta(days=2), END) == 6000
+    assert sum(open_log_store().counts(logs.name, END - timedelta(days=2), END).values()) == 6000
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,24 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from dora_metrics.models import DEPLOY_WORKFLOW, HOTFIX, INCIDENT_LABEL, LOOK_BACK_HOURS, PRODUCTION, Service
+from dora_metrics.models import (
+    DEPLOY_WORKFLOW,
+    HOTFIX,
+    INCIDENT_LABEL,
+    LOG_BAD_MINUTES,
+    LOG_ERROR_SHARE,
+    LOG_GOOD_MINUTES,
+    LOG_MINUTE_EVENTS,
+    LOOK_BACK_HOURS,
+    PRODUCTION,
+    Service,
+)
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
 from etl_tasks.models import Source
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
+LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes")
 NAME = re.compile(r"[\w.-]{1,100}")
 
 
@@ -35,6 +47,12 @@ class Command(Base):
             metavar="HOURS",
             help=f"how long after a deployment an incident that names no cause is laid to it; default {LOOK_BACK_HOURS}",
         )
+        add = parser.add_argument_group("incidents from the service's logs").add_argument
+        add("--log-incidents", action=BooleanOptionalAction, help="whether there are any; default yes")
+        add("--log-minute-events", type=int, metavar="N", help=f"a minute with fewer events is never bad; default {LOG_MINUTE_EVENTS}")
+        add("--log-error-share", type=float, metavar="PERCENT", help=f"a minute with more errors than this is bad; default {LOG_ERROR_SHARE}")
+        add("--log-bad-minutes", type=int, metavar="M", help=f"bad minutes in a row that begin an incident; default {LOG_BAD_MINUTES}")
+        add("--log-good-minutes", type=int, metavar="K", help=f"minutes in a row that are not bad and end it; default {LOG_GOOD_MINUTES}")
         parser.add_argument("--path", metavar="GLOB", help="only pull requests that change a matching file count")
         parser.add_argument("--credential", metavar="NAME", help="read with GITHUB_TOKEN_NAME, or the App of GITHUB_APP_ID_NAME")
         parser.add_argument("--bot", metavar="LOGIN", action="append", help="a login to be taken for a bot; may be repeated")
@@ -55,6 +73,7 @@ class Command(Base):
             "incident_label": options["incident_label"],
             "hotfix": options["hotfix"],
             "look_back_hours": options["look_back"],
+            **{name: options[name] for name in LOG_SETTINGS},
             "path": options["path"],
             "bots": options["bot"],
         }

@@ -8,7 +8,7 @@ from typing import Any
 import re2
 from django.db.models import Max, QuerySet
 
-from dora_metrics.models import Commit, Deployment, Release, Service, WorkflowRun
+from dora_metrics.models import Commit, Deployment, LogDeployment, Release, Service, WorkflowRun
 
 # What never reaches an end is not asked for again for ever; a run may be run again for 30 days, by GitHub's rules.
 # Counted back from the newest record: what nothing has followed yet is still the latest there is.
@@ -20,6 +20,7 @@ MOST_AGAIN = 45
 # Of deployed commits, each a query of one point; more than a handful of unknown ones are a first collection's.
 MOST_HISTORIES = 20
 SHAS_A_QUERY = 500
+FULL_SHA = 40
 PULL_REQUEST_EVENTS = ("pull_request", "pull_request_target")
 RUN_OF_LOG_URL = re.compile(r"/actions/runs/([0-9]{1,18})\b")
 
@@ -64,6 +65,10 @@ def deployed_shas(service: Service) -> list[str]:
     if source in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):
         rows = Deployment.objects.filter(service=service).values_list("environment", "created_at", "sha")
         found += [(bool(is_production.search(environment)), created_at, sha) for environment, created_at, sha in rows]
+    if source == Service.DeploymentsFrom.LOGS or is_undecided(service):
+        # A shortened sha is one that git's history may name: GitHub cannot be asked for it.
+        logged = LogDeployment.objects.filter(service=service).values_list("environment", "time", "sha")
+        found += [(not name or bool(is_production.search(name)), time, sha) for name, time, sha in logged if len(sha) == FULL_SHA]
     if source == Service.DeploymentsFrom.RELEASES or is_undecided(service):
         found += [(True, *row) for row in Release.objects.filter(service=service, is_draft=False).values_list("created_at", "sha")]
     if source == Service.DeploymentsFrom.WORKFLOWS or is_undecided(service):

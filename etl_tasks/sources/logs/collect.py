@@ -1,19 +1,22 @@
-"""Read a log source's files from where the last run left them, and its lines as events."""
+"""Read a log source's files from where the last run left them, and their lines as events."""
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any
 
 import msgspec
 from django.utils.timezone import now
 
 from etl_tasks.errors import FatalError
-from etl_tasks.models import Source
+from etl_tasks.models import CleanBatch, Source
 from etl_tasks.sources.adapter import Check, Job, Page, Unreadable
 from etl_tasks.sources.logs import follow
-from etl_tasks.sources.logs.event import file_key
-from etl_tasks.sources.logs.format import Place
+from etl_tasks.sources.logs.event import LogEvent, file_key
+from etl_tasks.sources.logs.format import Format, Place
 from etl_tasks.sources.logs.formats import format_of
+from etl_tasks.sources.logs.mask import mask
 from etl_tasks.transform import Bad, Good
 
 STREAM = "files"
@@ -25,20 +28,13 @@ class LogFiles:
     def pages(self, job: Job) -> Iterator[Page | Unreadable]:
         positions = follow.from_the_beginning(job.cursors) if job.is_full else dict(job.cursors)
         positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
+        lines = _format(job.source)
         try:
-            for chunk in follow.chunks(job.source.path, positions):
+            for chunk in follow.chunks(job.source.path, positions, begins=lines.begins if lines.is_multiline else None):
                 if isinstance(chunk, follow.Unreadable):
                     yield Unreadable(stream=STREAM, name=chunk.path, reason=chunk.reason)
-                    continue
-                yield Page(
-                    stream=chunk.stream,
-                    url=f"file://{chunk.path}#{chunk.start}",
-                    body=chunk.body,
-                    record_count=chunk.record_count,
-                    fetched_at=now(),
-                    cursor=chunk.position,
-                    context={"identity": chunk.identity, "start": chunk.start},
-                )
+                else:
+                    yield _page(chunk, lines)
         except FileNotFoundError as exc:
             raise FatalError(str(exc)) from exc
 
@@ -59,11 +55,52 @@ class LogFiles:
         return "log_event"
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
+        written_at = context.get("written_at")
         place = Place(
-            source=source.name, key=file_key(source.pk, context["identity"]), start=context["start"], written_at=now(), previous=lambda: None
+            source=source.name,
+            key=file_key(source.pk, context["identity"]),
+            start=context["start"],
+            written_at=datetime.fromisoformat(written_at) if written_at else now(),
+            previous=partial(_time_before, source, stream, context["start"]),
+            cut_bytes=context.get("cut_bytes", 0),
         )
-        for found in format_of(source.reading()).read(content, place):
-            yield msgspec.structs.replace(found, fact=msgspec.to_builtins(found.fact)) if isinstance(found, Good) else found
+        return _format(source).read(content, place)
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
         """Nothing of a service follows from how far its files are read."""
+
+
+def _format(source: Source) -> Format:
+    try:
+        return format_of(source.reading())
+    except ValueError as exc:
+        raise FatalError(f"{source.name} cannot be read as it is set: {exc}") from exc
+
+
+def _page(chunk: follow.Chunk, lines: Format) -> Page:
+    body = mask(chunk.body)
+    record_count = lines.count(body)
+    return Page(
+        stream=chunk.stream,
+        url=f"file://{chunk.path}#{chunk.start}",
+        body=body if record_count else b"",
+        record_count=record_count,
+        fetched_at=now(),
+        cursor=chunk.position,
+        context={
+            "identity": chunk.identity,
+            "start": chunk.start,
+            "written_at": chunk.written_at.isoformat(),
+            **({"cut_bytes": chunk.cut_bytes} if chunk.cut_bytes else {}),
+        },
+    )
+
+
+def _time_before(source: Source, stream: str, start: int) -> datetime | None:
+    """The time of the last event before an offset of a file, from what was read of it last."""
+    pages = CleanBatch.objects.filter(page__run__source=source, page__stream=stream, record_count__gt=0).order_by("-page_id")
+    for batch_id, context in pages.values_list("pk", "page__context").iterator(chunk_size=20):
+        if context["start"] < start:
+            events = msgspec.json.decode(CleanBatch.objects.get(pk=batch_id).content, type=list[LogEvent])
+            return events[-1].time
+    return None

@@ -5,6 +5,7 @@ of one file compare as they follow each other, and all that begins in one mebiby
 """
 
 import hashlib
+import zlib
 from datetime import datetime
 
 import msgspec
@@ -13,6 +14,7 @@ KEY_LENGTH = 16
 OFFSET_DIGITS = 12  # hexadecimal: files of up to 256 TiB
 SEGMENT_DIGITS = 5
 SEGMENT_BYTES = 16**SEGMENT_DIGITS
+FOREIGN, FOREIGN_SEGMENTS = "old-", 16
 
 
 class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -50,8 +52,18 @@ def event_id(key: str, offset: int) -> str:
 
 
 def segment_of(event_id: str) -> str:
-    """The mebibyte of the file that the event begins in."""
-    return event_id[:-SEGMENT_DIGITS]
+    """The mebibyte of the file that the event begins in.
+
+    An id of another shape, as older releases made them, tells no offset: such events are spread over a few segments.
+    """
+    if len(event_id) == KEY_LENGTH + OFFSET_DIGITS:
+        return event_id[:-SEGMENT_DIGITS]
+    return f"{FOREIGN}{zlib.crc32(event_id.encode()) % FOREIGN_SEGMENTS:x}"
+
+
+def has_offset(segment: str) -> bool:
+    """Whether the ids of its events begin with it."""
+    return not segment.startswith(FOREIGN)
 
 
 def to_millisecond(time: datetime) -> datetime:

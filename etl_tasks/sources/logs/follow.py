@@ -1,49 +1,44 @@
-"""Follow log files by what they are, not by their name: new whole lines since the last position, through every rotation.
+"""Follow log files by what they are, not by their name: what is new since the last run, through every rotation.
 
-A file is known by device and inode. One whose content no longer begins and ends as its position remembers, because it was
-truncated or its inode was used again, begins a new generation at offset 0. A file with an unknown inode whose content does
-fit a position that lost its file is that file, copied, compressed or moved to another device, and goes on where it was.
-Two things are beyond reach: a file truncated and rewritten with the very same bytes around the position, and lines that
-a rotation took out of the pattern before they were read.
+A file is known by device and inode. One whose content no longer is what its position remembers, because it was truncated
+or its inode was used again, begins a new generation at offset 0. A file with an unknown inode may be a known one that was
+copied, compressed or moved to another device: where the known one is gone or goes less far, the copy goes on at its
+position; where the known one is still at hand, or has been read further, the copy holds nothing new and is left alone.
+docs/logs.md says what is beyond reach.
 """
 
-import glob
-import gzip
-import hashlib
-import io
+import enum
+import logging
 import os
-import stat
-import zlib
+import time
 from collections.abc import Iterator, Mapping
-from typing import BinaryIO, cast
+from contextlib import suppress
+from datetime import UTC, datetime
 
 import msgspec
 
-CHUNK_BYTES = 1 << 20
-MAX_LINE_BYTES = 10 << 20
-FINGERPRINT_BYTES = 256
-STREAM_PREFIX = "file:"
-GZIP_MAGIC = b"\x1f\x8b"
-UNREADABLE = (OSError, EOFError, zlib.error)
+from etl_tasks.sources.logs.content import BOMB, Elsewhere, File, NotAFile, Plain, look_at, opened
+from etl_tasks.sources.logs.cutting import Begins, Cutter
+from etl_tasks.sources.logs.globbing import paths_of
+from etl_tasks.sources.logs.identity import Known, Position, goes_on, is_mark_of, mark, mark_count, marks_of, tails
 
+__all__ = ["Chunk", "Unreadable", "chunks", "from_the_beginning", "paths_of"]
 
-class Position(msgspec.Struct, frozen=True):
-    """Where to go on in a file. `identity` is device:inode:generation of where it was first seen.
+logger = logging.getLogger(__name__)
 
-    `fingerprint` and `tail` are "length:hash" of the file's first bytes and of the last bytes before `offset`.
-    """
-
-    identity: str
-    fingerprint: str
-    offset: int
-    path: str
-    tail: str = "0:"
+# A file that was written to within this time may get more of its last event.
+SETTLED_S = 5.0
+# A compressed file that breaks off is still being written if it is not older.
+UNFINISHED_S = 3600.0
+# How often a run lists the files, to find those that were rotated while it read.
+MAX_LISTINGS = 3
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Whole lines of one file, verbatim. `position` is where to go on after it, to be kept under the key `stream`.
+    """Whole events of one segment of one file, verbatim. `position` is where to go on after it, to be kept under the key `stream`.
 
-    `is_cut`: the body is the beginning of one line longer than MAX_LINE_BYTES, the rest of which was skipped.
+    An empty body says only that the position has moved: the file is another copy now, or was read to its very end.
+    `written_at`: when the file was last written to. `cut_bytes` of the last line were left out, for it was longer than is read.
     """
 
     stream: str
@@ -51,9 +46,9 @@ class Chunk(msgspec.Struct, frozen=True):
     identity: str
     start: int
     body: bytes
-    position: dict[str, str | int]
-    record_count: int
-    is_cut: bool = False
+    position: dict[str, object]
+    written_at: datetime
+    cut_bytes: int = 0
 
 
 class Unreadable(msgspec.Struct, frozen=True):
@@ -61,242 +56,234 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-class _File(msgspec.Struct, frozen=True):
-    path: str
-    device: int
-    inode: int
+def chunks(pattern: str, positions: Mapping[str, Mapping[str, object]], *, begins: Begins | None = None) -> Iterator[Chunk | Unreadable]:
+    """What is new in the files that `pattern` names (** goes through folders).
 
-    @property
-    def place(self) -> str:
-        return f"{self.device}:{self.inode}"
-
-
-def chunks(pattern: str, positions: Mapping[str, Mapping[str, object]]) -> Iterator[Chunk | Unreadable]:
-    """What is new in the files that `pattern` names (** goes through folders), file by file in the order of their paths.
-
-    `positions`: by `Chunk.stream`, what `Chunk.position` said. A file that cannot be read is yielded as Unreadable and
-    the others go on. A last line without its newline waits, except in a .gz, which no one goes on writing.
+    `positions`: by `Chunk.stream`, what `Chunk.position` said. `begins`: whether a line, without its newline, begins an event;
+    None if every line does. Known files come first, then unknown ones, plain before compressed, in the order of their paths.
+    A file that cannot be read is yielded as Unreadable and the others go on. A last line without its newline waits, and so
+    does the last event of several lines while the file is being written; not in a compressed file, which is final.
     Raises FileNotFoundError if the pattern names no file.
     """
-    paths = paths_of(pattern)
-    known = [msgspec.convert(position, Position) for stream, position in positions.items() if stream.startswith(STREAM_PREFIX)]
-    files, unreadable = _look_at(paths)
-    places, more_unreadable = _places(files, known)
-    for path in paths:
-        if path in unreadable or path in more_unreadable:
-            yield Unreadable(path=path, reason=unreadable.get(path) or more_unreadable[path])
-        elif path in places:
-            yield from _read(files[path], places[path])
-
-
-def paths_of(pattern: str) -> list[str]:
-    """What the pattern names, folders left out. Raises FileNotFoundError if that is nothing."""
-    paths = sorted(path for path in glob.glob(pattern, recursive=True) if not os.path.isdir(path))
-    if not paths:
-        raise FileNotFoundError(f"No file matches {pattern!r}: check the pattern, and that the worker sees this folder.")
-    return paths
+    yield from _Run(pattern, Known(positions), begins).chunks()
 
 
 def from_the_beginning(positions: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
     """The same files at offset 0: read again as who they are, so that their lines keep their ids."""
-    return {stream: {**position, "offset": 0, "tail": "0:"} for stream, position in positions.items()}
+    return {stream: {**position, "offset": 0, "tail": "0:", "read_whole": ""} for stream, position in positions.items()}
 
 
-def lines(body: bytes, *, identity: str, start: int) -> Iterator[tuple[str, bytes]]:
-    """The lines of a chunk that are not empty, each with an id made from the file's identity and its offset there.
+class _Run:
+    """One look at all files of a pattern."""
 
-    Two sources may follow the same file, and two machines may have the same inode: put the source's key into `identity`.
-    """
-    for offset, line in _lines(body):
-        yield hashlib.blake2b(f"{identity}:{start + offset}".encode(), digest_size=16).hexdigest(), line
+    def __init__(self, pattern: str, known: Known, begins: Begins | None) -> None:
+        self._pattern = pattern
+        self._known = known
+        self._begins = begins
+        self._listed: dict[str, File] = {}  # by place
+        self._is_listed_twice = False
+        self._settled: set[str] = set()  # places and paths that the run is done with
+        self._unknown: list[tuple[bool, str, File]] = []  # plain before compressed, by path
 
-
-def _lines(body: bytes) -> Iterator[tuple[int, bytes]]:
-    offset = 0
-    for line in body.split(b"\n"):
-        if line.strip():
-            yield offset, line.rstrip(b"\r")
-        offset += len(line) + 1
-
-
-# --- which file is which --------------------------------------------------------------------------------------------
-
-
-def _look_at(paths: list[str]) -> tuple[dict[str, _File], dict[str, str]]:
-    """Every file once, under the first of its names, and why a path is none."""
-    files: dict[str, _File] = {}
-    unreadable: dict[str, str] = {}
-    seen: set[tuple[int, int]] = set()
-    for path in paths:
-        try:
-            found = os.stat(path)
-        except OSError as exc:
-            unreadable[path] = _reason(exc)
-            continue
-        if not stat.S_ISREG(found.st_mode):
-            unreadable[path] = "It is not a regular file."
-        elif (found.st_dev, found.st_ino) not in seen:
-            seen.add((found.st_dev, found.st_ino))
-            files[path] = _File(path=path, device=found.st_dev, inode=found.st_ino)
-    return files, unreadable
-
-
-def _places(files: Mapping[str, _File], known: list[Position]) -> tuple[dict[str, Position], dict[str, str]]:
-    """For every file where to go on: at its own position, at that of a file it is a copy of, or at a new beginning."""
-    latest: dict[str, Position] = {}
-    for position in known:
-        place, generation = _place_and_generation(position)
-        if place not in latest or generation > _place_and_generation(latest[place])[1]:
-            latest[place] = position
-
-    places: dict[str, Position] = {}
-    unreadable: dict[str, str] = {}
-    for path, file in files.items():
-        own = latest.get(file.place)
-        try:
-            if own is not None and _fits(file, own):
-                places[path] = own
-        except UNREADABLE as exc:
-            unreadable[path] = _reason(exc)
-
-    claimed = {position.identity for position in places.values()}
-    orphans = [position for position in known if position.identity not in claimed]
-    for path, file in files.items():
-        if path in places or path in unreadable:
-            continue
-        try:
-            adopted = _adopted(file, orphans)
-        except UNREADABLE as exc:
-            unreadable[path] = _reason(exc)
-            continue
-        if adopted is not None:
-            orphans.remove(adopted)
-            places[path] = adopted
-            continue
-        own = latest.get(file.place)
-        generation = 0 if own is None else _place_and_generation(own)[1] + 1
-        places[path] = Position(identity=f"{file.place}:{generation}", fingerprint="0:", offset=0, path=path)
-    return places, unreadable
-
-
-def _place_and_generation(position: Position) -> tuple[str, int]:
-    place, _, generation = position.identity.rpartition(":")
-    return place, int(generation)
-
-
-def _adopted(file: _File, orphans: list[Position]) -> Position | None:
-    with _open(file) as opened:
-        head = opened.read(FINGERPRINT_BYTES)
-    fitting = (position for position in orphans if _is_mark_of(position.fingerprint, head) and _fits(file, position))
-    return max(fitting, key=lambda position: position.offset, default=None)
-
-
-def _fits(file: _File, position: Position) -> bool:
-    """Whether the file still begins, and before the offset ends, as when the position was taken."""
-    with _open(file) as opened:
-        if not _is_mark_of(position.fingerprint, opened.read(FINGERPRINT_BYTES)):
-            return False
-        length = _mark_length(position.tail)
-        opened.seek(position.offset - length)
-        return _is_mark_of(position.tail, opened.read(length))
-
-
-def _mark(content: bytes) -> str:
-    return f"{len(content)}:{hashlib.blake2b(content, digest_size=16).hexdigest()}"
-
-
-def _mark_length(mark: str) -> int:
-    return int(mark.partition(":")[0])
-
-
-def _is_mark_of(mark: str, content: bytes) -> bool:
-    length = _mark_length(mark)
-    return length == 0 or _mark(content[:length]) == mark
-
-
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-def _open(file: _File) -> BinaryIO:
-    """The file's content, uncompressed. Raises OSError if another file has taken its name since it was looked at."""
-    raw = open(file.path, "rb")  # noqa: SIM115 (the caller closes it)
-    try:
-        found = os.fstat(raw.fileno())
-        if (found.st_dev, found.st_ino) != (file.device, file.inode):
-            raise OSError("It was rotated while we looked at it; the next run goes on.")
-        is_compressed = raw.read(len(GZIP_MAGIC)) == GZIP_MAGIC
-        raw.seek(0)
-        if not is_compressed:
-            return raw
-        unpacked = gzip.GzipFile(fileobj=raw, mode="rb")
-        unpacked.myfileobj = cast("io.FileIO", raw)  # so that closing it closes the file below
-        return cast("BinaryIO", unpacked)
-    except BaseException:
-        raw.close()
-        raise
-
-
-def _read(file: _File, place: Position) -> Iterator[Chunk | Unreadable]:
-    try:
-        with _open(file) as opened:
-            fingerprint = _mark(opened.read(FINGERPRINT_BYTES))
-            opened.seek(place.offset)
-            offset = place.offset
-            for body, length, ending in _whole_lines(opened, is_final=isinstance(opened, gzip.GzipFile)):
-                position = Position(identity=place.identity, fingerprint=fingerprint, offset=offset + length, path=file.path, tail=_mark(ending))
-                yield Chunk(
-                    stream=STREAM_PREFIX + place.identity,
-                    path=file.path,
-                    identity=place.identity,
-                    start=offset,
-                    body=body,
-                    position=msgspec.to_builtins(position),
-                    record_count=sum(1 for _ in _lines(body)),
-                    is_cut=length > len(body),
-                )
-                offset += length
-    except UNREADABLE as exc:
-        yield Unreadable(path=file.path, reason=_reason(exc))
-
-
-def _whole_lines(opened: BinaryIO, *, is_final: bool) -> Iterator[tuple[bytes, int, bytes]]:
-    """Bodies of whole lines, how many bytes of the file each stands for, and the last of these bytes."""
-    rest = b""
-    while True:
-        body = rest + opened.read(CHUNK_BYTES - len(rest))
-        end = body.rfind(b"\n") + 1
-        if end:
-            yield body[:end], end, body[max(0, end - FINGERPRINT_BYTES) : end]
-            rest = body[end:]
-        elif len(body) < CHUNK_BYTES:
-            if is_final and body:
-                yield body, len(body), body[-FINGERPRINT_BYTES:]
-            return
-        else:
-            line, length, ending = _long_line(body, opened)
-            if not (ending.endswith(b"\n") or is_final):
+    def chunks(self) -> Iterator[Chunk | Unreadable]:
+        paths = paths_of(self._pattern)
+        for _ in range(MAX_LISTINGS):
+            yield from self._list(paths)
+            files = [file for place, file in self._listed.items() if place not in self._settled]
+            if not files:
                 return
-            yield line, length, ending
-            rest = b""
+            self._unknown = []
+            for file in files:
+                yield from self._guarded(file, self._read_if_known(file))
+            for _, _, file in sorted(self._unknown):
+                yield from self._guarded(file, self._read_unknown(file))
+            paths = self._paths_now()
+
+    # --- which files there are ----------------------------------------------------------------------------------------
+
+    def _list(self, paths: list[str]) -> Iterator[Unreadable]:
+        self._listed, self._is_listed_twice = {}, False
+        for path in paths:
+            try:
+                file = look_at(path)
+            except OSError as exc:
+                is_rotated_away = isinstance(exc, FileNotFoundError) and not os.path.islink(path)
+                if not is_rotated_away and path not in self._settled:
+                    self._settled.add(path)
+                    yield Unreadable(path=shown(path), reason=_reason(exc))
+            else:
+                self._listed.setdefault(file.place, file)  # a file with several names goes by the first
+
+    def _paths_now(self) -> list[str]:
+        try:
+            return paths_of(self._pattern)
+        except FileNotFoundError:
+            return []
+
+    def _original(self, position: Position) -> Plain | None:
+        """The file that a position belongs to; None if it is gone. Raises Elsewhere if it is just being renamed."""
+        if position.at not in self._listed and not self._is_listed_twice:
+            # It may have been renamed while the listing was made: only who is missing from two is gone.
+            self._is_listed_twice = True
+            for path in self._paths_now():
+                with suppress(OSError):
+                    file = look_at(path)
+                    self._listed.setdefault(file.place, file)
+        if position.at not in self._listed:
+            return None
+        try:
+            return opened(self._listed[position.at])
+        except OSError:
+            return None
+
+    # --- which file is which ------------------------------------------------------------------------------------------
+
+    def _guarded(self, file: File, items: Iterator[Chunk | Unreadable]) -> Iterator[Chunk | Unreadable]:
+        try:
+            yield from items
+        except Elsewhere:
+            return  # the next listing finds it again
+        except OSError as exc:
+            self._settled.add(file.place)
+            yield Unreadable(path=shown(file.path), reason=_reason(exc))
+
+    def _read_if_known(self, file: File) -> Iterator[Chunk | Unreadable]:
+        positions = self._known.at(file.place)
+        if any(position.read_whole == file.version for position in positions):
+            self._settled.add(file.place)
+            return
+        with opened(file) as content:
+            for position in positions:
+                if goes_on(content, position):
+                    yield from self._read(file, content, position)
+                    return
+            self._unknown.append((content.is_packed, file.path, file))
+
+    def _read_unknown(self, file: File) -> Iterator[Chunk | Unreadable]:
+        with opened(file) as content:
+            position = self._beginning(file, content)
+            if position is not None:
+                yield from self._read(file, content, position)
+        self._settled.add(file.place)
+
+    def _beginning(self, file: File, content: Plain) -> Position | None:
+        """Where to begin in a file that is not known; None if it holds nothing that was not read of the file it is a copy of."""
+        candidates = [position for position in self._known.begun_as(content.head()) if position.offset or position.at != file.place]
+        if not candidates:
+            return self._known.new(file.place)
+        length = content.length()
+        marks = marks_of(content, length)
+        before = tails(content, [position.offset for position in candidates] + [length])
+        to_take_over: list[Position] = []
+        is_read_already = False
+        for position in candidates:
+            compared = min(len(marks), len(position.marks))
+            reaches = position.offset in before
+            if marks[:compared] != position.marks[:compared] or (reaches and not is_mark_of(position.tail, before[position.offset])):
+                continue
+            if not reaches and position.at == file.place:
+                continue  # truncated: no file is a copy of itself
+            match self._compare(position, before.get(length), length):
+                case _Original.HOLDS_ALL:
+                    return None
+                case _Original.DIFFERS:
+                    continue
+                case _Original.ENDS_BEFORE if reaches:
+                    to_take_over.append(position)
+                case _Original.ENDS_BEFORE:
+                    is_read_already |= compared > 0
+        if to_take_over:
+            return max(to_take_over, key=lambda position: position.offset)
+        return None if is_read_already else self._known.new(file.place)
+
+    def _compare(self, position: Position, ending: bytes | None, length: int) -> "_Original":
+        """How the file of a position is to a file of `length` that fits the position."""
+        original = self._original(position)
+        if original is None:
+            return _Original.ENDS_BEFORE
+        with original:
+            if not goes_on(original, position) or original.length() < length:
+                return _Original.ENDS_BEFORE
+            return _Original.HOLDS_ALL if original.seek(length) == ending else _Original.DIFFERS
+
+    # --- reading ------------------------------------------------------------------------------------------------------
+
+    def _read(self, file: File, content: Plain, position: Position) -> Iterator[Chunk | Unreadable]:
+        marks = position.marks
+        if len(marks) < mark_count(position.offset):  # of a version that kept none
+            marks = marks_of(content, position.offset)
+        before = content.seek(position.offset)
+        if before is None or not is_mark_of(position.tail, before):
+            raise Elsewhere
+        cutter = Cutter(content, position.offset, before=before, marks=marks, begins=self._begins, is_live=lambda: _age_s(content) < SETTLED_S)
+        for piece in cutter.pieces():
+            head, written_at = content.head(), datetime.fromtimestamp(content.stat().st_mtime, UTC)
+            # Truncated while it was read, the piece may be of two minds; truncated afterwards, it does not matter.
+            if not content.still_has(piece.start, piece.before, piece.body):
+                raise Elsewhere
+            position = Position(
+                identity=position.identity,
+                fingerprint=mark(head),
+                offset=piece.end,
+                path=shown(file.path),
+                tail=mark(piece.tail),
+                marks=piece.marks,
+                place=file.place,
+            )
+            self._known.learn(position)
+            yield _chunk(position, piece.start, piece.body, written_at, piece.cut_bytes)
+        yield from self._end(file, content, position)
+        self._settled.add(file.place)
+
+    def _end(self, file: File, content: Plain, position: Position) -> Iterator[Chunk | Unreadable]:
+        if content.failure:
+            if content.failure == BOMB or _age_s(content) > UNFINISHED_S:
+                yield Unreadable(path=shown(file.path), reason=content.failure)
+            else:
+                logger.warning("log_file_unfinished", extra={"log_file": shown(file.path)})
+        read_whole = file.version if content.is_packed and not content.failure else ""
+        if position.offset and (position.at, position.read_whole) != (file.place, read_whole):
+            position = msgspec.structs.replace(position, place=file.place, path=shown(file.path), read_whole=read_whole)
+            self._known.learn(position)
+            yield _chunk(position, position.offset, b"", datetime.fromtimestamp(content.stat().st_mtime, UTC))
 
 
-def _long_line(beginning: bytes, opened: BinaryIO) -> tuple[bytes, int, bytes]:
-    """One line that goes on after `beginning`, cut at MAX_LINE_BYTES, with the bytes it has and the last of them."""
-    line = beginning + opened.readline(MAX_LINE_BYTES - len(beginning))
-    length, ending = len(line), line[-FINGERPRINT_BYTES:]
-    while not ending.endswith(b"\n") and (piece := opened.readline(CHUNK_BYTES)):
-        length += len(piece)
-        ending = (ending + piece)[-FINGERPRINT_BYTES:]
-    return line, length, ending
+class _Original(enum.Enum):
+    """What the file of a position has, compared with a file that may be a copy of it."""
+
+    HOLDS_ALL = enum.auto()  # it is a copy, perhaps of an earlier moment, or not finished yet
+    ENDS_BEFORE = enum.auto()  # it is gone, was truncated, or is a copy itself
+    DIFFERS = enum.auto()  # two logs with the same beginning
 
 
-def _reason(exc: BaseException) -> str:
+def _chunk(position: Position, start: int, body: bytes, written_at: datetime, cut_bytes: int = 0) -> Chunk:
+    return Chunk(
+        stream=position.stream,
+        path=position.path,
+        identity=position.identity,
+        start=start,
+        body=body,
+        position=msgspec.to_builtins(position),
+        written_at=written_at,
+        cut_bytes=cut_bytes,
+    )
+
+
+def shown(path: str) -> str:
+    """A path as text: its name need not be UTF-8, what is stored of it must."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _age_s(content: Plain) -> float:
+    """How long ago the file was written to; also where a clock went ahead."""
+    return abs(time.time() - content.stat().st_mtime)
+
+
+def _reason(exc: OSError) -> str:
     if isinstance(exc, PermissionError):
         return "The worker may not read it."
     if isinstance(exc, FileNotFoundError):
         return "It is gone, or a link to nothing."
-    if isinstance(exc, EOFError | zlib.error | gzip.BadGzipFile):
-        return "Its compressed content is broken or not yet complete."
-    if isinstance(exc, OSError) and exc.errno is None:
-        return str(exc)
-    return f"It cannot be read: {exc.strerror if isinstance(exc, OSError) else exc}."
+    if isinstance(exc, NotAFile):
+        return "It is not a regular file."
+    return f"It cannot be read: {exc.strerror}."

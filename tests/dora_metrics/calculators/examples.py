@@ -13,6 +13,8 @@ from dora_metrics.calculators.facts import (
     GithubDeployment,
     Issue,
     Links,
+    LogDeployment,
+    LogHour,
     MetricValue,
     PullRequest,
     Release,
@@ -26,9 +28,9 @@ START = datetime(2026, 1, 1, tzinfo=UTC)  # a Thursday
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 HOUR_S, DAY_S = 3600.0, 86400.0
 JANUARY = date(2026, 1, 1)
-STREAMS = ("deployments", "workflow_runs", "releases", "pull_requests", "commits", "issues")
-GITHUB, RELEASES, WORKFLOWS, PULLS = (
-    Settings(deployments_from=source, default_branch="main") for source in ("github", "releases", "workflows", "pulls")
+STREAMS = ("deployments", "log_deployments", "log_events", "workflow_runs", "releases", "pull_requests", "commits", "issues")
+GITHUB, LOGS, RELEASES, WORKFLOWS, PULLS = (
+    Settings(deployments_from=source, default_branch="main") for source in ("github", "logs", "releases", "workflows", "pulls")
 )
 
 
@@ -160,3 +162,17 @@ def days_with(metric: str, name: str, **changed: Any) -> dict[int, Any]:
 
 def of_days(metric: str, **changed: Any) -> Iterator[MetricValue]:
     return (v for v in values(**changed) if (v.metric, v.period_kind) == (metric, "day"))
+
+
+def logged(number: int, time: datetime, **changed: Any) -> LogDeployment:
+    """A line that tells of a deployment that is done."""
+    return LogDeployment(str(number), time, **({"state": "success"} | changed))
+
+
+def log_hours(begin: datetime, *minutes: tuple[int, int], source: str = "web") -> tuple[LogHour, ...]:
+    """Events and errors of one minute after the other."""
+    found: dict[datetime, dict[int, tuple[int, int]]] = {}
+    for number, counts in enumerate(minutes):
+        minute = begin + timedelta(minutes=number)
+        found.setdefault(minute.replace(minute=0), {})[minute.minute] = counts
+    return tuple(LogHour(source, hour, of_hour, page_id=number + 1) for number, (hour, of_hour) in enumerate(found.items()))

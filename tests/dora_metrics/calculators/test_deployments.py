@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.deployments import attempts, finished
+from dora_metrics.calculators.deployments import attempts, finished, known
 from dora_metrics.calculators.facts import Settings, Status
-from tests.dora_metrics.calculators.examples import GITHUB, PULLS, RELEASES, WORKFLOWS, at, deployment, facts, pull, release, run
+from tests.dora_metrics.calculators.examples import GITHUB, LOGS, PULLS, RELEASES, WORKFLOWS, at, deployment, facts, line, logged, pull, release, run
 
 
 def ids(found):
@@ -178,6 +178,58 @@ def test_attempts_that_finish_together_are_ordered_by_id_as_numbers():
 def test_pull_requests_stand_for_deployments_only_on_the_default_branch():
     found, _ = attempts(facts(pull_requests=(pull(1), pull(2, base_branch="topic"))), PULLS)
     assert [(one.pull_request, one.is_success, one.finished_at) for one in found] == [(1, True, at(0))]
+
+
+@pytest.mark.parametrize("state", ["success", "SUCCESS", "Succeeded", "successful", ""])
+def test_a_line_of_a_log_that_tells_of_a_success_is_one_at_its_time(state):
+    [attempt], source = attempts(facts(log_deployments=(logged(1, at(0), sha="a", state=state),)), LOGS)
+    assert (attempt.is_success, attempt.sha, attempt.environment, source) == (True, "a", "production", "logs")
+    assert (attempt.started_at, attempt.finished_at) == (at(0), at(0))
+
+
+@pytest.mark.parametrize("state", ["failure", "Failed", "error"])
+def test_a_line_that_tells_of_a_failure_is_a_failed_attempt(state):
+    [attempt], _ = attempts(facts(log_deployments=(logged(1, at(0), state=state),)), LOGS)
+    assert not attempt.is_success
+
+
+@pytest.mark.parametrize("state", ["started", "in_progress", "cancelled", "pending", "rolled back"])
+def test_any_other_state_ends_no_attempt(state):
+    assert ids(attempts(facts(log_deployments=(logged(1, at(0), state=state),)), LOGS)) == []
+
+
+def test_a_line_s_environment_is_its_own_and_production_without_one():
+    lines = (logged(1, at(0)), logged(2, at(1), environment="prod-eu"), logged(3, at(2), environment="staging"))
+    assert ids(attempts(facts(log_deployments=lines), LOGS)) == [("1",), ("2",)]
+    assert ids(attempts(facts(log_deployments=lines), LOGS, environment="staging")) == [("3",)]
+
+
+def test_a_line_s_shortened_sha_is_the_one_commit_that_it_names():
+    full, other = "abcdef1" + "0" * 33, "abcdef2" + "0" * 33
+    told = facts(log_deployments=(logged(1, at(0), sha="abcdef1"), logged(2, at(1), sha="abcdef"), logged(3, at(2), sha="abcdef3")))
+    assert [one.sha for one in attempts(told, LOGS)[0]] == ["abcdef1", "abcdef", "abcdef3"]
+    for known_commits in ({"parents": line(full, other)}, {"pull_requests": (pull(1, merge_sha=full, head_sha=other),)}):
+        assert [one.sha for one in attempts(replace(told, **known_commits), LOGS)[0]] == [full, "abcdef", "abcdef3"]
+        assert known(replace(told, **known_commits), LOGS, "logs") == {("1", full), ("2", "abcdef"), ("3", "abcdef3")}
+
+
+def test_a_failure_that_was_logged_may_be_retried_too():
+    lines = (logged(1, at(0), sha="a", state="failed"), logged(2, at(0, minutes=50), sha="a"))
+    assert ids(attempts(facts(log_deployments=lines), LOGS)) == [("1", "2")]
+
+
+def test_one_deployment_that_the_api_a_log_and_a_workflow_tell_of_counts_once():
+    everywhere = facts(
+        deployments=(deployment(1, "a", at(0)),),
+        log_deployments=(logged(2, at(0), sha="a"),),
+        workflow_runs=(run(3),),
+        releases=(release(4, "a", at(0)),),
+    )
+    assert attempts(everywhere, Settings())[1] == "github"
+    assert attempts(replace(everywhere, deployments=()), Settings())[1] == "logs"
+    assert attempts(replace(everywhere, deployments=(), log_deployments=()), Settings())[1] == "releases"
+    for settings in (Settings(), GITHUB, LOGS, RELEASES, WORKFLOWS):
+        assert len(attempts(everywhere, settings)[0]) == 1
 
 
 def test_auto_takes_one_source_and_never_sums():

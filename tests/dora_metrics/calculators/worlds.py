@@ -11,6 +11,8 @@ from dora_metrics.calculators.facts import (
     GithubDeployment,
     Issue,
     Links,
+    LogDeployment,
+    LogHour,
     PullRequest,
     Release,
     RevertSigns,
@@ -101,6 +103,20 @@ workflow_runs = st.builds(
     started_at=moments,
     updated_at=moments,
 )
+log_deployments = st.builds(
+    LogDeployment,
+    id=st.integers(1, 12).map(str),
+    time=moments,
+    sha=shas,
+    environment=st.sampled_from(["", "production", "staging"]),
+    state=st.sampled_from(["", "success", "failed", "started"]),
+)
+log_hours = st.builds(
+    LogHour,
+    source=st.sampled_from(["web", "worker"]),
+    hour=st.integers(FIRST_DAY * 24, LAST_DAY * 24).map(lambda hours: at(0, hours=hours)),
+    minutes=st.tuples(st.integers(0, 50), st.integers(1, 70)).map(lambda span: dict.fromkeys(range(span[0], min(60, sum(span))), (40, 9))),
+)
 releases = st.builds(
     Release, id=st.integers(1, 4).map(str), sha=shas, is_draft=st.booleans(), is_prerelease=st.booleans(), published_at=st.none() | moments
 )
@@ -118,6 +134,8 @@ def histories(draw):
 services = st.builds(
     Facts,
     deployments=st.lists(deployments, max_size=8, unique_by=lambda one: one.id).map(tuple),
+    log_deployments=st.lists(log_deployments, max_size=6, unique_by=lambda one: one.id).map(tuple),
+    log_hours=st.lists(log_hours, max_size=4).map(tuple),
     workflow_runs=st.lists(workflow_runs, max_size=4, unique_by=lambda one: (one.id, one.attempt)).map(tuple),
     releases=st.lists(releases, max_size=3, unique_by=lambda one: one.id).map(tuple),
     pull_requests=st.lists(pull_requests, max_size=6, unique_by=lambda one: one.number).map(tuple),
@@ -129,7 +147,7 @@ services = st.builds(
 settings = st.builds(
     Settings,
     time_zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/Los_Angeles"]),
-    deployments_from=st.sampled_from(["auto", "github", "github", "github", "releases", "workflows", "pulls"]),
+    deployments_from=st.sampled_from(["auto", "github", "github", "github", "logs", "releases", "workflows", "pulls"]),
     look_back_hours=st.sampled_from([168, 24]),
     default_branch=st.sampled_from(["main", ""]),
 )

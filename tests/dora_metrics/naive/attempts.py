@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, PullRequest, Settings
+from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, LogDeployment, PullRequest, Settings
 
-SOURCES = ("github", "releases", "workflows", "pulls")
+SOURCES = ("github", "logs", "releases", "workflows", "pulls")
 PRODUCTION = "production"
 
 
@@ -32,15 +32,17 @@ def source_of(facts: Facts, settings: Settings) -> str:
 
 def attempts_in(facts: Facts, settings: Settings, source: str, environment: str) -> list[Attempt]:
     """The attempts of `environment`, by finish; retries are merged."""
-    if source == "github":
+    if source in ("github", "logs"):
         found = []
-        for deployment in facts.deployments:
-            attempt = _github(deployment, facts)
+        finished = [_github(one, facts) for one in facts.deployments] if source == "github" else [logged(one, facts) for one in facts.log_deployments]
+        for attempt in finished:
+            if attempt is None:
+                continue
             if environment == PRODUCTION:
-                is_here = re.search(settings.production, deployment.environment) is not None
+                is_here = re.search(settings.production, attempt.environment) is not None
             else:
-                is_here = deployment.environment == environment
-            if attempt is not None and is_here:
+                is_here = attempt.environment == environment
+            if is_here:
                 found.append(attempt)
     elif environment != PRODUCTION:
         found = []  # what has no environment counts as production
@@ -80,6 +82,24 @@ def _github(deployment: GithubDeployment, facts: Facts) -> Attempt | None:
             if named and run.id == named.group(1) and run.conclusion == "cancelled":
                 return None
     return Attempt((deployment.id,), deployment.environment, deployment.sha, deployment.created_at, finished_at, is_success)
+
+
+def logged(line: LogDeployment, facts: Facts) -> Attempt | None:
+    """None: it tells of no end."""
+    state = line.state.lower()
+    if state not in ("success", "succeeded", "successful", "failure", "failed", "error", ""):
+        return None
+    is_success = state.startswith("succe") or not state
+    return Attempt((line.id,), line.environment or PRODUCTION, full_sha(line.sha, facts), line.time, line.time, is_success)
+
+
+def full_sha(sha: str, facts: Facts) -> str:
+    """The only commit of git's history or of a pull request's ends that begins like that; else as it is."""
+    known = set(facts.parents)
+    for pull in facts.pull_requests:
+        known |= {pull.merge_sha, pull.head_sha}
+    fitting = [one for one in known if sha and one.startswith(sha)]
+    return fitting[0] if 7 <= len(sha) < 40 and len(fitting) == 1 else sha
 
 
 def _releases(facts: Facts, settings: Settings) -> list[Attempt]:

@@ -5,14 +5,15 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dora_metrics.calculators.facts import Attempt, Facts, Issue, Links, PullRequest, Settings
-from tests.dora_metrics.naive.attempts import PRODUCTION, attempts_in, is_later, order, source_of
+from tests.dora_metrics.naive.attempts import PRODUCTION, attempts_in, full_sha, is_later, order, source_of
+from tests.dora_metrics.naive.logs import Spell, spells
 
 
 @dataclass(frozen=True)
 class Incident:
-    """`kind` is explicit, revert, time or, without a deployment, empty."""
+    """`kind` is explicit, revert, time or, without a deployment, empty; one from logs has no number."""
 
-    number: int
+    number: int | None
     start: datetime
     end: datetime | None
     has_skew: bool
@@ -49,12 +50,16 @@ class World:
         return {} if self.source == "pulls" else dict(self.facts.parents)
 
 
-def world_of(facts: Facts, settings: Settings, environment: str) -> World:
+def world_of(facts: Facts, settings: Settings, environment: str, now: datetime) -> World:
     source = source_of(facts, settings)
     world = World(facts, settings, environment, source, attempts_in(facts, settings, source, environment))
     for pull in facts.pull_requests:
         world.carriers[pull.number] = _carrier_of_pull(world, pull)
     world.incidents = [_incident(world, issue) for issue in sorted(facts.issues, key=lambda issue: issue.number) if _is_incident(world, issue)]
+    from_logs = [spell for spell in spells(facts, settings, now) if not any(_is_same_outage(spell, incident) for incident in world.incidents)]
+    for spell in from_logs:
+        attempt = time_link(world, spell.start)
+        world.incidents.append(Incident(None, spell.start, spell.end, False, "time" if attempt else "", attempt))
     for pull in facts.pull_requests:
         if is_counting_revert(world, pull):
             world.counting[pull.number] = carrier_of_target(world, pull)
@@ -129,6 +134,8 @@ def _commit_named(world: World, prefix: str) -> str:
 
 
 def _only_one(shas: set[str], prefix: str) -> str:
+    if prefix in shas:
+        return prefix  # a shortened sha of a log that stands for itself
     fitting = [sha for sha in shas if sha.startswith(prefix)]
     return fitting[0] if len(prefix) >= 7 and len(fitting) == 1 else ""
 
@@ -234,6 +241,15 @@ def _incident(world: World, issue: Issue) -> Incident:
     return Incident(issue.number, issue.created_at, issue.created_at if has_skew else issue.closed_at, has_skew, kind, attempt)
 
 
+def _is_same_outage(spell: Spell, incident: Incident) -> bool:
+    """Both went on at one time."""
+    begins = max(spell.start, incident.start)
+    ends = [end for end in (spell.end, incident.end) if end is not None]
+    if incident.end == incident.start:
+        return spell.start < incident.start and (spell.end is None or incident.start < spell.end)
+    return not ends or begins < min(ends)
+
+
 def _link(world: World, issue: Issue) -> tuple[str, Attempt | None]:
     is_settled, attempt = explicit_link(world, issue.links, issue.created_at)
     if is_settled:
@@ -275,6 +291,8 @@ def _meant_to_be_deployed(world: World) -> set[tuple[str, str]]:
     """Id and sha of GitHub's deployments and of all that the source tells of, whether they are attempts or not."""
     facts, pattern = world.facts, world.settings.workflow
     told: set[tuple[str, str]] = {(deployment.id, deployment.sha) for deployment in facts.deployments}
+    if world.source == "logs":
+        told |= {(line.id, full_sha(line.sha, facts)) for line in facts.log_deployments}
     if world.source == "releases":
         told |= {(release.id, release.sha) for release in facts.releases}
     if world.source == "workflows":

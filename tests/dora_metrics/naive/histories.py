@@ -21,10 +21,11 @@ from dora_metrics.calculators.facts import (
     Status,
     WorkflowRun,
 )
+from tests.dora_metrics.naive.log_histories import with_logs
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 OWN, FORMER, FOREIGN = "acme/shop", "acme/old-shop", "other/shop"
-STREAMS = ("deployments", "workflow_runs", "releases", "pull_requests", "commits", "issues")
+STREAMS = ("deployments", "log_deployments", "log_events", "workflow_runs", "releases", "pull_requests", "commits", "issues")
 # A few weeks before a change of the clocks in Madrid or Los Angeles, a turn of the year, and a quiet month.
 STARTS = (datetime(2026, 3, 1, tzinfo=UTC), datetime(2025, 10, 6, tzinfo=UTC), datetime(2025, 12, 8, tzinfo=UTC), datetime(2026, 6, 3, tzinfo=UTC))
 ZONES = ("UTC", "Asia/Kolkata", "America/Los_Angeles", "Europe/Madrid")
@@ -32,7 +33,7 @@ ZONES = ("UTC", "Asia/Kolkata", "America/Los_Angeles", "Europe/Madrid")
 
 def history(seed: int) -> tuple[Facts, Settings, datetime]:
     """Facts, settings and the time at which they are looked at."""
-    return _History(random.Random(seed)).write()
+    return with_logs(*_History(random.Random(seed)).write(), random.Random(f"logs of {seed}"))
 
 
 @dataclass

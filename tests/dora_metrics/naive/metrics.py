@@ -11,14 +11,14 @@ from tests.dora_metrics.naive.causes import World, is_unplanned, reasons_of, rec
 from tests.dora_metrics.naive.periods import Part, local_date, percentile, periods
 
 Values = dict[tuple[str, str, date], dict[str, Any]]
-STREAM = {"github": "deployments", "releases": "releases", "workflows": "workflow_runs", "pulls": "pull_requests"}
+STREAM = {"github": "deployments", "logs": "log_deployments", "releases": "releases", "workflows": "workflow_runs", "pulls": "pull_requests"}
 STAGES = ("coding", "draft", "pickup", "review", "deploy")
 HOUR_S, DAY_S = 3600, 86400
 
 
 def naive_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> Values:
     """Every value by metric, period kind and first day of the period; durations are in seconds."""
-    world = world_of(facts, settings, environment)
+    world = world_of(facts, settings, environment, now)
     attempts = [_Told(attempt, reasons_of(world, attempt)) for attempt in world.attempts]
     values: Values = {}
     for metric in METRICS:

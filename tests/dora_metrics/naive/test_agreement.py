@@ -9,8 +9,9 @@ import pytest
 from dora_metrics.calculators.calculate import metric_values
 from dora_metrics.calculators.facts import Facts, Issue, PullRequest, Settings
 from tests.dora_metrics.naive import causes
-from tests.dora_metrics.naive.attempts import PRODUCTION
+from tests.dora_metrics.naive.attempts import PRODUCTION, logged
 from tests.dora_metrics.naive.histories import history
+from tests.dora_metrics.naive.logs import spells
 from tests.dora_metrics.naive.metrics import METRICS, Values, naive_values
 
 CHUNK, CHUNKS = 100, 10
@@ -66,11 +67,12 @@ def traits() -> Counter[str]:
     found: Counter[str] = Counter()
     for seed in range(RICH):
         facts, settings, now = history(seed)
-        world = causes.world_of(facts, settings, PRODUCTION)
+        world = causes.world_of(facts, settings, PRODUCTION, now)
         found.update(traits_of_values(naive_values(facts, settings, now=now)))
         found.update([f"source {world.source}", f"auto {settings.deployments_from == 'auto'}", f"zone {settings.time_zone}"])
         found.update(trait for pull in facts.pull_requests for trait in traits_of_pull(world, pull))
         found.update(trait for issue in facts.issues for trait in traits_of_issue(world, issue))
+        found.update(traits_of_logs(world, now))
         found.update(trait for attempt in world.attempts for trait in traits_of_attempt(world, attempt))
     return found
 
@@ -136,6 +138,18 @@ def traits_of_issue(world: causes.World, issue: Issue) -> list[str]:
     return found
 
 
+def traits_of_logs(world: causes.World, now: datetime) -> list[str]:
+    """Where logs count, each line by whether it succeeded; None: it ended nothing."""
+    ours = [incident for incident in world.incidents if incident.number is None]
+    found = [f"from logs, linked {incident.attempt is not None}, open {incident.end is None}" for incident in ours]
+    found += ["from logs, an issue's"] * (len(spells(world.facts, world.settings, now)) - len(ours))
+    for line in world.facts.log_deployments if world.source == "logs" else ():
+        attempt = logged(line, world.facts)
+        found.append(f"line {attempt.is_success if attempt else None}")
+        found += ["line with a shortened sha"] * (attempt is not None and attempt.sha != line.sha)
+    return found
+
+
 def traits_of_attempt(world: causes.World, attempt: causes.Attempt) -> list[str]:
     found = [f"environment {attempt.environment}", f"success {attempt.is_success}"]
     found += ["retry"] * (len(attempt.ids) > 1) + ["skewed"] * attempt.has_skew
@@ -148,7 +162,9 @@ def traits_of_attempt(world: causes.World, attempt: causes.Attempt) -> list[str]
     [
         *(f"metric {metric}" for metric in METRICS),
         *(f"reason {reason}" for reason in ("state", "incident", "revert", "hotfix", "rollback")),
-        *(f"source {source}" for source in ("github", "releases", "workflows", "pulls")),
+        *(f"source {source}" for source in ("github", "logs", "releases", "workflows", "pulls")),
+        *("from logs, linked True, open False", "from logs, linked False, open False", "from logs, linked True, open True"),
+        *("from logs, an issue's", "line True", "line False", "line None", "line with a shortened sha"),
         *("flag clock_skew", "flag deployed_before_merge", "flag proxy_pr_merge", "flag time_matched", "flag unknown_sha"),
         *("flag unlinked_incidents", "auto True", "partial", "retry", "skewed", "tie", "success False"),
         *("environment production", "environment prod-eu", "environment Production / west"),

@@ -1,18 +1,22 @@
-"""The Cassandra store against a real server; every test in a keyspace of its own run, dropped afterwards."""
+"""What only Cassandra has: its schema, its session, writers that meet or die, and partitions whose size is bounded."""
 
 import os
+import time
 import uuid
 import warnings
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
+from pytest_django import Settings
 
-from etl_tasks.loaders.log_store import LogStoreUnavailable, open_log_store
-from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.loaders.log_store import LogStore, LogStoreUnavailable
+from etl_tasks.sources.logs.event import SEGMENT_BYTES, LogEvent
+from tests.etl_tasks.loaders.conftest import CONTACT_POINTS
+from tests.etl_tasks.loaders.eventful import HOUR, START, counted, events, everything, in_order, read_all
 
-CONTACT_POINTS = os.environ.get("CASSANDRA_CONTACT_POINTS", "")
 if not CONTACT_POINTS:
     pytest.skip("CASSANDRA_CONTACT_POINTS is unset: the Cassandra store is NOT TESTED here", allow_module_level=True)
 
@@ -20,169 +24,226 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from cassandra import OperationTimedOut
 
-    from etl_tasks.loaders import cassandra as cassandra_store
+    from etl_tasks.loaders.cassandra import writing
+    from etl_tasks.loaders.cassandra.connection import connection
+    from etl_tasks.loaders.log_parts import parts_of
 
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def keyspace() -> Iterator[str]:
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    yield name
-    cassandra_store._connection.session().execute(f"DROP KEYSPACE IF EXISTS {name}", timeout=60)
-    cassandra_store._connection.drop()
+DAY_S = 86_400
+MOST_BYTES = 100_000_000
 
 
-@pytest.fixture
-def store(settings, keyspace) -> cassandra_store.CassandraLogStore:
-    settings.CASSANDRA_CONTACT_POINTS = CONTACT_POINTS.split(",")
-    settings.CASSANDRA_KEYSPACE = keyspace
-    store = open_log_store()
-    store.ensure_schema()
-    return store
+# --- schema ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def source() -> str:
-    return f"source-{uuid.uuid4().hex[:8]}"
+def test_the_schema_is_made_once_with_its_compaction_and_time_to_live(cassandra: LogStore, keyspace: str) -> None:
+    cassandra.ensure_schema()
+
+    session = connection.session()
+    assert session.execute(f"SELECT version FROM {keyspace}.schema_version WHERE name = 'log_store'").one().version == 2
+    row = session.execute(
+        "SELECT compaction, default_time_to_live FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'events'", (keyspace,)
+    ).one()
+    assert row.compaction["class"].endswith("TimeWindowCompactionStrategy")
+    assert (row.compaction["compaction_window_size"], row.compaction["compaction_window_unit"]) == ("3", "DAYS")
+    assert row.default_time_to_live == 90 * DAY_S
 
 
-def events(source: str, count: int, *, step: timedelta = timedelta(seconds=1), **fields) -> list[LogEvent]:
-    return [LogEvent(event_id=f"{source}-{number:05}", source=source, time=START + number * step, level="info", **fields) for number in range(count)]
-
-
-def day(source: str) -> tuple[str, datetime, datetime]:
-    return source, START - timedelta(hours=12), START + timedelta(hours=36)
-
-
-def test_an_event_is_read_as_it_was_written(store, source):
-    full = LogEvent(
-        event_id="e1",
-        source=source,
-        time=START + timedelta(milliseconds=123),
-        level="error",
-        host="web-1",
-        logger="shop",
-        message="café \U0001f600",
-        method="GET",
-        path="/cart",
-        status=500,
-        duration_ms=12.5,
-        trace_id="t1",
-        extra={"user": "7", "empty": ""},
-    )
-    bare = LogEvent(event_id="e2", source=source, time=START, level="unknown")
-
-    store.write([bare, full])
-
-    assert store.read(*day(source)) == [full, bare]
-
-
-def test_writing_twice_keeps_once(store, source):
-    written = events(source, 250)
-
-    store.write(written)
-    store.write(written)
-
-    assert store.count(*day(source)) == 250
-
-
-def test_reading_goes_over_the_hours_newest_first_to_the_limit(store, source):
-    written = events(source, 300, step=timedelta(minutes=5))
-    store.write(written)
-
-    assert store.read(*day(source)) == written[::-1]
-    assert store.read(*day(source), limit=20) == written[:-21:-1]
-    assert store.read(*day(source), limit=0) == []
-    assert store.count(*day(source)) == 300
-
-
-def test_a_period_has_its_start_and_not_its_end(store, source):
-    store.write(events(source, 10))
-
-    assert store.count(source, START + timedelta(seconds=2), START + timedelta(seconds=5)) == 3
-    assert store.count(source, START + timedelta(microseconds=1), START + timedelta(seconds=2)) == 1
-    assert store.count(source, START, START + timedelta(microseconds=1)) == 1
-    assert store.count(source, START, START) == 0
-    assert store.count("another", START, START + timedelta(days=1)) == 0
-
-
-def test_events_of_one_level_are_found_among_many(store, source):
-    written = events(source, 3000)
-    written[5] = msgspec.structs.replace(written[5], level="error")
-    store.write(written)
-
-    assert store.read(*day(source), level="error", limit=5) == [written[5]]
-
-
-def test_large_events_and_many_sources_in_one_write(store, source):
-    large = events(source, 30, message="m" * 300_000)
-    others = events(f"{source}-b", 30, step=timedelta(hours=1))
-
-    store.write([event for pair in zip(large, others, strict=True) for event in pair])
-
-    assert store.read(*day(source)) == large[::-1]
-    assert store.count(*day(f"{source}-b")) == 30
-
-
-def test_the_schema_is_made_once_and_nothing_is_an_event(store, keyspace):
-    store.ensure_schema()
-    store.write([])
-    store.ping()
-
-    session = cassandra_store._connection.session()
-    assert session.execute(f"SELECT version FROM {keyspace}.schema_version WHERE name = 'log_store'").one().version == 1
-    table = session.cluster.metadata.keyspaces[keyspace].tables["log_events"]
-    assert "TimeWindowCompactionStrategy" in table.options["compaction"]["class"]
-    assert table.options["default_time_to_live"] == 90 * 86_400
-
-
-def test_an_event_lives_as_long_as_the_settings_say_now(store, settings, source, keyspace):
+def test_an_event_lives_as_long_as_the_settings_say_now_and_its_sums_a_day_longer(
+    cassandra: LogStore, settings: Settings, source: str, keyspace: str
+) -> None:
     settings.CASSANDRA_TTL_DAYS = 2
-    cassandra_store.CassandraLogStore().write(events(source, 1))
+    cassandra.write(events(source, 1))
 
-    rows = cassandra_store._connection.session().execute(f"SELECT source, ttl(level) AS ttl_s FROM {keyspace}.log_events")
-    assert 0 < next(row.ttl_s for row in rows if row.source == source) <= 2 * 86_400
+    session = connection.session()
+    [event] = (row for row in session.execute(f"SELECT source, ttl(level) AS ttl_s FROM {keyspace}.events") if row.source == source)
+    assert DAY_S < event.ttl_s <= 2 * DAY_S
+    [sums] = (row for row in session.execute(f"SELECT source, ttl(levels) AS ttl_s FROM {keyspace}.partitions") if row.source == source)
+    assert 2 * DAY_S < sums.ttl_s <= 3 * DAY_S
 
 
-def test_without_its_tables_the_store_is_unavailable_and_works_again_with_them(store, settings, source):
-    settings.CASSANDRA_KEYSPACE = "not_there"
+def test_without_its_tables_the_store_is_unavailable_and_works_again_with_them(cassandra: LogStore, settings: Settings, source: str) -> None:
+    keyspace, settings.CASSANDRA_KEYSPACE = settings.CASSANDRA_KEYSPACE, "not_there"
 
     with pytest.raises(LogStoreUnavailable, match="init_log_store"):
-        cassandra_store.CassandraLogStore().write(events(source, 1))
+        cassandra.write(events(source, 1))
 
-    store.write(events(source, 1))
-    assert store.count(*day(source)) == 1
+    settings.CASSANDRA_KEYSPACE = keyspace
+    cassandra.write(events(source, 1))
+    assert cassandra.count(source, START, START + HOUR) == 1
+
+
+# --- writers that meet or die ---------------------------------------------------------------------------------------
+
+
+def announced_by_another(written: list[LogEvent]) -> list[bytes]:
+    """The first step of a write that never comes further; it answers its marks."""
+    parts = parts_of(written)
+    marks = [uuid.uuid4().bytes[:8] for _ in parts]
+    session = connection.session()
+    writing.announce(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
+    return marks
+
+
+def assert_exact(store: LogStore, source: str, held: list[LogEvent]) -> None:
+    assert read_all(store, everything(source)) == in_order(held)
+    assert store.counts(source, START - 40 * HOUR, START + 40 * HOUR) == counted(held)
+    assert store.count(source, START - 40 * HOUR, START + 40 * HOUR) == len(held)
+
+
+def test_sums_are_exact_between_the_steps_of_a_write_that_is_killed(cassandra: LogStore, source: str) -> None:
+    written = events(source, 400, step=timedelta(seconds=30), level="error")
+    cassandra.write(written[:100])
+
+    announced_by_another(written[100:300])
+    assert_exact(cassandra, source, written[:100])
+
+    writing.insert(connection.session(), parts_of(written[100:200]), DAY_S)
+    assert_exact(cassandra, source, written[:200])
+    assert read_all(cassandra, everything(source, levels=frozenset({"error"}))) == in_order(written[:200])
+
+    cassandra.write(written[100:300])
+    assert_exact(cassandra, source, written[:300])
+
+    cassandra.write(written)
+    assert_exact(cassandra, source, written)
+
+
+def test_of_two_that_write_into_one_partition_at_once_both_are_counted(cassandra: LogStore, source: str) -> None:
+    """The other one announces itself, writes a part before and a part after we do, and counts last."""
+    written = events(source, 90)
+    session = connection.session()
+    marks = announced_by_another(written[:60])
+    writing.insert(session, parts_of(written[:30]), DAY_S)
+
+    cassandra.write(written[60:])
+    writing.insert(session, parts_of(written[30:60]), DAY_S)
+    assert_exact(cassandra, source, written)
+
+    [told] = cassandra.write(written[60:])
+    writing.settle(session, [(told, mark) for mark in marks], time.time_ns() // 1000)
+    assert told.levels == {"info": 90}
+    assert_exact(cassandra, source, written)
+
+
+def test_the_same_write_again_counts_from_memory_and_another_one_reads(cassandra: LogStore, source: str, keyspace: str) -> None:
+    written = events(source, 10)
+    cassandra.write(written)
+    cassandra.write(written[::-1])
+    assert marks_of(source, keyspace) == 1
+
+    [told] = cassandra.write(written[3:5])
+    assert marks_of(source, keyspace) == 2
+    assert told.levels == {"info": 10}
+
+
+def marks_of(source: str, keyspace: str) -> int:
+    [row] = (row for row in connection.session().execute(f"SELECT source, spans FROM {keyspace}.partitions") if row.source == source)
+    return len(row.spans)
+
+
+def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An hour of sixty segments, one after the other, and a second hour with the only errors."""
+    written = events(source, 60, step=timedelta(minutes=1), line_bytes=SEGMENT_BYTES)
+    errors = [msgspec.structs.replace(event, time=event.time - HOUR, level="error") for event in events(source, 5, file="b")]
+    cassandra.write(written + errors)
+    session = connection.session()
+    asked: list[str] = []
+    monkeypatch.setattr(session, "execute", _noting(session.execute, asked))
+
+    assert cassandra.read(everything(source), limit=1).events == [written[-1]]
+    assert sum(".events " in query for query in asked) == 2
+    asked.clear()
+    assert cassandra.read(everything(source, levels=frozenset({"error"}))).events == errors[::-1]
+    assert sum(".events " in query for query in asked) == 1
+    asked.clear()
+    assert sum(cassandra.counts(source, START - HOUR, START + HOUR).values()) == 65
+    assert sum(".events " in query for query in asked) == 0
+
+
+def _noting(execute: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
+    def noting(question: Any, *args: Any, **kwargs: Any) -> Any:
+        asked.append(question.prepared_statement.query_string)
+        return execute(question, *args, **kwargs)
+
+    return noting
+
+
+# --- the size of a partition ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line_bytes", "lines", "at_most"),
+    [
+        pytest.param(150, SEGMENT_BYTES // 150, 2 * 2**20, id="usual lines"),
+        pytest.param(2, SEGMENT_BYTES // 2, MOST_BYTES, id="the most lines that there can be, none of them of its format"),
+    ],
+)
+def test_a_partition_stays_small_at_any_rate(own_keyspace: str, line_bytes: int, lines: int, at_most: int) -> None:
+    """A whole segment within one hour, and nothing else, by the server's own measure of what the table takes on disk uncompressed."""
+    said: dict[str, Any] = {"message": "x" * (line_bytes - 1)}
+    if line_bytes == 2:
+        said |= {"level": "unknown", "extra": {"unparsed": "no line of this format, as far as can be seen", "time_is": "inferred"}}
+    written = events("source", lines, step=timedelta(milliseconds=1), line_bytes=line_bytes, **said)
+    assert len(parts_of(written)) == 1
+
+    for start in range(0, lines, 50_000):
+        writing.insert(connection.session(), parts_of(written[start : start + 50_000]), DAY_S)
+
+    assert lines * line_bytes / 2 < on_disk(own_keyspace) <= at_most
+
+
+@pytest.fixture
+def own_keyspace(settings: Settings, cassandra: LogStore) -> Iterator[str]:
+    name = settings.CASSANDRA_KEYSPACE = f"test_{uuid.uuid4().hex[:12]}"
+    cassandra.ensure_schema()
+    connection.session().execute(f"ALTER TABLE {name}.events WITH compression = {{'enabled': false}}", timeout=60)
+    yield name
+    connection.session().execute(f"DROP KEYSPACE {name}", timeout=60)
+
+
+def on_disk(keyspace: str) -> int:
+    """Bytes, once the server has written out what it had in memory, which it is told to do every second."""
+    session = connection.session()
+    session.execute(f"ALTER TABLE {keyspace}.events WITH memtable_flush_period_in_ms = 1000", timeout=60)
+    query = "SELECT mebibytes FROM system_views.disk_usage WHERE keyspace_name = %s AND table_name = 'events'"
+    before, mebibytes = -1, 0
+    while not mebibytes or mebibytes != before:
+        time.sleep(2.5)
+        before, mebibytes = mebibytes, session.execute(query, (keyspace,)).one().mebibytes
+    return mebibytes * 2**20
+
+
+# --- the session ----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_a_server_that_is_not_there_is_unavailable_and_the_next_call_connects(store, settings):
-    cassandra_store._connection.drop()
+def test_a_server_that_is_not_there_is_unavailable_and_the_next_call_connects(cassandra: LogStore, settings: Settings) -> None:
+    connection.drop()
     port, settings.CASSANDRA_PORT = settings.CASSANDRA_PORT, 1
 
     with pytest.raises(LogStoreUnavailable, match="cannot be reached"):
-        store.ping()
+        cassandra.ping()
 
     settings.CASSANDRA_PORT = port
-    store.ping()
+    cassandra.ping()
 
 
-def test_a_session_that_was_shut_down_is_made_anew(store):
-    cassandra_store._connection.session().cluster.shutdown()
+def test_a_session_that_was_shut_down_is_made_anew(cassandra: LogStore) -> None:
+    connection.session().cluster.shutdown()
 
-    store.ping()
+    cassandra.ping()
 
 
-def test_a_failed_request_drops_the_session(store, source, monkeypatch):
-    store.write(events(source, 1))
-    session = cassandra_store._connection.session()
+def test_a_failed_request_drops_the_session(cassandra: LogStore, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    cassandra.write(events(source, 1))
+    session = connection.session()
     monkeypatch.setattr(session, "execute", _time_out)
 
     with pytest.raises(LogStoreUnavailable, match="OperationTimedOut"):
-        store.count(*day(source))
+        cassandra.count(source, START, START + HOUR)
 
     assert session.is_shutdown
-    assert store.count(*day(source)) == 1
+    assert cassandra.count(source, START, START + HOUR) == 1
 
 
 def _time_out(*args: object, **kwargs: object) -> None:
@@ -191,16 +252,16 @@ def _time_out(*args: object, **kwargs: object) -> None:
 
 @pytest.mark.timeout(60)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
-def test_a_child_of_a_process_with_a_session_makes_its_own(store, source):
-    store.write(events(source, 1))
+def test_a_child_of_a_process_with_a_session_makes_its_own(cassandra: LogStore, source: str) -> None:
+    cassandra.write(events(source, 1))
 
     child = os.fork()
     if child == 0:
         try:
-            store.write(events(source, 5))
-            os._exit(0 if store.count(*day(source)) == 5 else 1)
+            cassandra.write(events(source, 5))
+            os._exit(0 if cassandra.count(source, START, START + HOUR) == 5 else 1)
         except BaseException:  # noqa: BLE001 (the child ends here whatever happens)
             os._exit(2)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    assert store.count(*day(source)) == 5
+    assert cassandra.count(source, START, START + HOUR) == 5

@@ -1,59 +1,82 @@
-"""The SQL store keeps the same promises as the Cassandra store."""
+"""What only the SQL store has: rows of older releases, its indexes, and writers that meet in transactions."""
 
-from datetime import UTC, datetime, timedelta
+import importlib
+import threading
+from datetime import timedelta
 
 import msgspec
 import pytest
+from django.apps import apps
+from django.db import connection
 
-from etl_tasks.loaders.log_store import open_log_store
-from etl_tasks.loaders.sql import SqlLogStore
-from etl_tasks.sources.logs.event import LogEvent
-
-pytestmark = pytest.mark.django_db
-START = datetime(2026, 3, 1, 12, tzinfo=UTC)
-DAY = ("shop", START, START + timedelta(days=1))
-
-
-@pytest.fixture
-def store(settings) -> SqlLogStore:
-    settings.CASSANDRA_CONTACT_POINTS = []
-    store = open_log_store()
-    assert isinstance(store, SqlLogStore)
-    store.ensure_schema()
-    return store
+from etl_tasks.loaders.log_parts import Bounds
+from etl_tasks.loaders.log_store import LogStore
+from etl_tasks.loaders.sql import page_of
+from etl_tasks.models import LogEventRow, LogSumRow
+from tests.etl_tasks.loaders.eventful import HOUR, START, counted, events, everything, in_order, read_all
 
 
-def events(count: int) -> list[LogEvent]:
-    return [
-        LogEvent(event_id=f"{number:05}", source="shop", time=START + timedelta(seconds=number), level="info", extra={"n": str(number)})
-        for number in range(count)
-    ]
+@pytest.mark.django_db
+def test_rows_of_older_releases_are_read_and_counted(sql: LogStore, source: str) -> None:
+    older = [msgspec.structs.replace(event, event_id=f"{source}-{number}") for number, event in enumerate(events(source, 50, step=HOUR / 20))]
+    LogEventRow.objects.bulk_create([LogEventRow(**msgspec.structs.asdict(event)) for event in older])
+    importlib.import_module("etl_tasks.migrations.0005_log_store").count_what_is_there(apps, None)
+    newer = events(source, 20)
+
+    sql.write(newer + older[:10])
+
+    assert read_all(sql, everything(source), limit=7) == in_order(newer + older)
+    assert sql.counts(source, START, START + 4 * HOUR) == counted(newer + older)
+    assert sql.count(source, START, START + 4 * HOUR) == 70
 
 
-def test_an_event_is_read_as_it_was_written_to_the_millisecond(store):
-    event = msgspec.structs.replace(events(1)[0], time=START + timedelta(microseconds=123_456), status=500, duration_ms=1.5, level="error")
+@pytest.mark.django_db
+def test_an_event_that_is_kept_in_another_hour_stays_there(sql: LogStore, source: str) -> None:
+    """Its line was read again with another time zone: the id is the same, the time is not."""
+    written = events(source, 3)
+    sql.write(written)
 
-    store.write([event])
+    told = sql.write([msgspec.structs.replace(event, time=event.time + HOUR) for event in events(source, 4)])
 
-    assert store.read(*DAY) == [msgspec.structs.replace(event, time=START + timedelta(milliseconds=123))]
-
-
-def test_writing_twice_keeps_once_and_the_newest_is_first(store):
-    written = events(1200)
-    store.write(written)
-    store.write(written)
-    store.write([])
-
-    assert store.count(*DAY) == 1200
-    assert store.read(*DAY, limit=3) == written[:-4:-1]
-    assert store.read(*DAY, limit=0) == []
+    assert [(one.hour, one.levels) for one in told] == [(START + HOUR, {"info": 1})]
+    assert sql.counts(source, START, START + 2 * HOUR) == {(START, "info"): 3, (START + HOUR, "info"): 1}
 
 
-def test_a_period_a_source_and_a_level_choose_the_events(store):
-    written = events(10)
-    written[5] = msgspec.structs.replace(written[5], level="error")
-    store.write([*written, msgspec.structs.replace(written[0], event_id="other", source="other")])
+@pytest.mark.django_db
+@pytest.mark.parametrize("oldest_first", [False, True])
+@pytest.mark.parametrize(("filters", "index"), [({}, "event_in_order"), ({"level": "error"}, "event_of_level")])
+def test_a_page_is_read_in_the_order_of_an_index(sql: LogStore, source: str, filters: dict[str, str], index: str, oldest_first: bool) -> None:
+    sql.write(events(source, 3000, level="error"))
+    bounds = Bounds.of(everything(source), f"{1_772_366_400_000 + 5000}-x", oldest_first=oldest_first)
 
-    assert store.count("shop", START + timedelta(seconds=2), START + timedelta(seconds=5)) == 3
-    assert store.read(*DAY, level="error") == [written[5]]
-    store.ping()
+    plan = page_of(LogEventRow.objects.filter(source=source, **filters), bounds, oldest_first=oldest_first)[:100].explain()
+
+    assert index in plan
+    assert "TEMP B-TREE" not in plan
+    assert "filesort" not in plan
+
+
+@pytest.mark.django_db(transaction=True)
+def test_writers_of_the_same_events_wait_for_each_other(sql: LogStore, source: str) -> None:
+    written = events(source, 2000, step=timedelta(seconds=5), line_bytes=2000)
+    failed: list[Exception] = []
+
+    def write(order: int) -> None:
+        try:
+            for start in range(0, 1900, 300):
+                sql.write(written[start : start + 500][::order])
+        except Exception as exc:  # noqa: BLE001 (told by the test itself)
+            failed.append(exc)
+        finally:
+            connection.close()
+
+    writers = [threading.Thread(target=write, args=(order,)) for order in (1, -1)]
+    for writer in writers:
+        writer.start()
+    for writer in writers:
+        writer.join()
+
+    assert failed == []
+    assert read_all(sql, everything(source)) == written[::-1]
+    assert sql.counts(source, START, START + 4 * HOUR) == counted(written)
+    assert sum(sum(levels.values()) for levels in LogSumRow.objects.values_list("levels", flat=True)) == 2000

@@ -14,7 +14,7 @@ from demo.github.server import StandIn
 from demo.github.world import World
 from dora_metrics.calculators.deployments import attempts
 from dora_metrics.calculators.matching import unknown_shas
-from dora_metrics.models import Commit, Service
+from dora_metrics.models import Commit, LogDeployment, Service
 from dora_metrics.stored_facts import facts_of, settings_of
 from etl_tasks import here, ledger
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
@@ -82,6 +82,24 @@ def test_what_a_deployment_of_a_release_branch_reaches_is_read_the_night_after(g
     assert stored() == reached(released, released.head(END), commits[-1].oid)
     assert not unknown(source.service)
     assert Commit.objects.get(sha=commits[-1].oid).parents == [commits[-2].oid]
+
+
+@pytest.mark.parametrize("deployments_from", ["logs", "auto"])
+def test_what_a_deployment_that_was_logged_reaches_is_read_as_well(github: StandIn, released: World, deployments_from: str) -> None:
+    released.deploys.clear()
+    commits = branch(released, 3)
+    show(github, released)
+    source = source_of("acme/released")
+    Service.objects.update(deployments_from=deployments_from)
+    for event_id, sha in (("1", commits[-1].oid), ("2", commits[-1].oid[:8]), ("3", "f" * 64)):
+        row = {"source": "web", "event_id": event_id, "time": DEPLOYED_AT, "sha": sha, "run_id": 1, "page_id": 1}
+        LogDeployment.objects.create(service=source.service, **row)
+    night(source)
+    run = night(source)
+
+    assert run.status == "success"
+    assert commits[0].oid in stored()
+    assert set(Cursor.objects.get(stream="commits").position.get("asked", ())) <= {commits[-1].oid}
 
 
 def test_a_night_without_an_unknown_one_asks_nothing_more(github: StandIn, released: World) -> None:

@@ -1,0 +1,75 @@
+"""What the benchmarks need of servers and rivals: their CPU time, their jars."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+CACHE = Path(os.environ.get("BENCH_CACHE", Path.home() / ".cache" / "benchmarks"))
+MAVEN_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+def cassandra_cpu_seconds() -> float:
+    """User and system time of the process that listens on CASSANDRA_PORT of this machine; 0 if there is none to be seen."""
+    pid = listener(int(os.environ.get("CASSANDRA_PORT", "9042")))
+    if pid is None:
+        return 0.0
+    # Behind the command's name, which may hold anything but a closing bracket after its own.
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / TICKS
+
+
+def listener(port: int) -> int | None:
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        if not Path(table).exists():
+            continue
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A" and int(fields[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{fields[9]}]")
+    for process in Path("/proc").iterdir():
+        if process.name.isdecimal() and any(link in inodes for link in open_files(process)):
+            return int(process.name)
+    return None
+
+
+def open_files(process: Path) -> list[str]:
+    try:
+        return [os.readlink(one) for one in (process / "fd").iterdir()]
+    except OSError:  # gone, or another user's
+        return []
+
+
+def java() -> str:
+    """Cassandra's and DSBulk's: 11 or 17."""
+    for found in sorted(Path("/usr/lib/jvm").glob("java-1[17]-openjdk-*/bin/java")):
+        return str(found)
+    return shutil.which("java") or sys.exit("bench: there is no Java; scripts/services install brings one")
+
+
+def jars_of(name: str, artifacts: Sequence[str]) -> Path:
+    """The artifacts and what they depend on, from Maven Central, once."""
+    folder = CACHE / name
+    if (folder / ".complete").exists():
+        return folder / "jars"
+    folder.mkdir(parents=True, exist_ok=True)
+    dependencies = ""
+    for artifact in artifacts:
+        group, identifier, version = artifact.split(":")
+        dependencies += f"<dependency><groupId>{group}</groupId><artifactId>{identifier}</artifactId><version>{version}</version></dependency>"
+    (folder / "pom.xml").write_text(
+        '<project xmlns="http://maven.apache.org/POM/4.0.0"><modelVersion>4.0.0</modelVersion><groupId>local</groupId>'
+        f"<artifactId>{name}</artifactId><version>1</version><packaging>pom</packaging><dependencies>{dependencies}</dependencies></project>"
+    )
+    print(f"bench: fetching {', '.join(artifacts)} from Maven Central into {folder}", flush=True)
+    subprocess.run(
+        ["mvn", "-q", "-B", "-ntp", f"{MAVEN_DEPENDENCY_PLUGIN}:copy-dependencies", "-DincludeScope=runtime", f"-DoutputDirectory={folder}/jars"],
+        cwd=folder,
+        check=True,
+    )
+    (folder / ".complete").touch()
+    return folder / "jars"

@@ -1,0 +1,46 @@
+"""The log store's interface over Cassandra."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from cassandra import ConsistencyLevel
+from cassandra.query import SimpleStatement
+
+from etl_tasks.loaders.cassandra import reading, schema, upgrade, writing
+from etl_tasks.loaders.cassandra.connection import answering
+from etl_tasks.loaders.log_parts import Bounds
+from etl_tasks.loaders.log_store import LogPage, LogQuery, Tally, filled
+from etl_tasks.sources.logs.event import LogEvent
+
+
+class CassandraLogStore:
+    def ensure_schema(self) -> None:
+        """Also moves what version 1 of the schema holds; again after the last old worker has gone, for what it wrote since."""
+        with answering() as session:
+            schema.create(session)
+            upgrade.move(session)
+
+    def write(self, events: Sequence[LogEvent]) -> list[Tally]:
+        if not events:
+            return []
+        with answering() as session:
+            return writing.write(session, events)
+
+    def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
+        bounds = Bounds.of(query, after, oldest_first=oldest_first)
+        page_rows = reading.PAGE_ROWS if query.levels or query.contains else min(reading.PAGE_ROWS, limit + 1)
+        with answering() as session:
+            return filled(reading.scan(session, query, bounds, oldest_first=oldest_first, page_rows=page_rows), query, limit=limit)
+
+    def count(self, source: str, start: datetime, end: datetime) -> int:
+        with answering() as session:
+            return reading.count(session, source, Bounds.of(LogQuery(source, start, end), "", oldest_first=True))
+
+    def counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
+        with answering() as session:
+            return reading.counts(session, source, start, end)
+
+    def ping(self) -> None:
+        with answering() as session:
+            # At ONE: what is asked is whether a node answers.
+            session.execute(SimpleStatement("SELECT release_version FROM system.local", consistency_level=ConsistencyLevel.ONE))

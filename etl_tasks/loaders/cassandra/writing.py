@@ -1,0 +1,177 @@
+"""Writing events so that the sums of a partition are what the partition holds, whatever was written or killed before.
+
+1. Each write announces itself in the rows of `partitions` it is about to fill: its mark, and the times it spans there.
+2. It writes the events.
+3. It reads the marks there. Only its own: nobody else has written there before its events were in, so what it wrote is all
+   there is. Others': it reads the partition and counts.
+4. It writes the sums with a client's time taken before step 3, and adds its mark to those counted: of two that count at once,
+   the one that read later stays. Marks that were announced and never counted make readers count for themselves.
+A mark is made of the keys that are written, so the same write again, after a kill, is the same write.
+"""
+
+import hashlib
+import struct
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from cassandra.cluster import Session
+from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement
+from django.conf import settings
+
+from etl_tasks.loaders.cassandra import reading
+from etl_tasks.loaders.cassandra.connection import READING, connection, finish, in_flight
+from etl_tasks.loaders.cassandra.schema import DAY_S, keyspace
+from etl_tasks.loaders.log_parts import Part, day_of, milliseconds, of_milliseconds, parts_of
+from etl_tasks.loaders.log_store import Tally
+from etl_tasks.sources.logs.event import LogEvent
+
+# Measured: from a hundred rows on, a row costs a tenth of a single insert; above 64 KiB nothing is won.
+BATCH_ROWS = 200
+BATCH_BYTES = 64 * 1024
+ROW_OVERHEAD_BYTES = 200
+KEYS_AT_ONCE = 100
+MARK_BYTES = 8
+
+_int32 = struct.Struct(">i").pack
+_int64 = struct.Struct(">q").pack
+_double = struct.Struct(">d").pack
+
+
+def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
+    parts = parts_of(events)
+    marks = [_mark(part) for part in parts]
+    announce(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
+    insert(session, parts, settings.CASSANDRA_TTL_DAYS * DAY_S)
+    began_us = time.time_ns() // 1000
+    found = {(row.source, row.hour, row.segment): row for row in _index_rows(session, parts)}
+    tallies = []
+    for part, mark in zip(parts, marks, strict=True):
+        is_alone = found[part.source, part.hour, part.segment].marks == {mark}
+        tallies.append(part.tally() if is_alone else reading.tally_of(session, part.source, part.hour, part.segment))
+    settle(session, [(each, mark) for each, mark in zip(tallies, marks, strict=True)], began_us)
+    return tallies
+
+
+def announce(session: Session, writes: Iterable[tuple[str, datetime, str, bytes, tuple[int, int]]]) -> None:
+    """`writes`: source, hour, segment, mark and span of each."""
+    # A day more than the events, so that a partition is known as long as one of its events lives.
+    ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S + DAY_S
+    add_day = connection.prepare(f"INSERT INTO {keyspace()}.days (source, day) VALUES (?, ?) USING TTL {ttl_s}")  # noqa: S608 (our own words)
+    add_span = connection.prepare(
+        f"UPDATE {keyspace()}.partitions USING TTL {ttl_s} SET spans = spans + ? WHERE source = ? AND day = ? AND hour = ? AND segment = ?"  # noqa: S608
+    )
+    by_day = defaultdict(list)
+    for source, hour, segment, mark, (first, last) in writes:
+        day = day_of(hour)
+        span = of_milliseconds(first), of_milliseconds(last)
+        by_day[source, day].append(add_span.bind(({mark: span}, source, day, hour, segment)))
+    statements = [add_day.bind(key) for key in by_day] + [batch for updates in by_day.values() for batch in _batches(updates)]
+    finish(in_flight(session, statements))
+
+
+def settle(session: Session, sums: Iterable[tuple[Tally, bytes]], began_us: int) -> None:
+    """Keep what each partition holds, and that the write of this mark is part of it."""
+    ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S + DAY_S
+    update = connection.prepare(
+        f"UPDATE {keyspace()}.partitions USING TTL {ttl_s} AND TIMESTAMP ? SET levels = ?, counted = counted + ? "  # noqa: S608 (our own words)
+        "WHERE source = ? AND day = ? AND hour = ? AND segment = ?"
+    )
+    by_day = defaultdict(list)
+    for one, mark in sums:
+        day = day_of(one.hour)
+        by_day[one.source, day].append(update.bind((began_us, one.levels, {mark}, one.source, day, one.hour, one.segment)))
+    finish(in_flight(session, (batch for updates in by_day.values() for batch in _batches(updates))))
+
+
+def insert(session: Session, parts: Iterable[Part], ttl_s: int) -> None:
+    """The events alone."""
+    finish(in_flight(session, _event_inserts(parts, ttl_s)))
+
+
+def _index_rows(session: Session, parts: Iterable[Part]) -> Iterator[reading.IndexRow]:
+    query = connection.prepare(f"{reading.INDEX.format(keyspace=keyspace())} AND (hour, segment) IN ?")
+    keys = defaultdict(list)
+    for part in parts:
+        keys[part.source, day_of(part.hour)].append((part.hour, part.segment))
+    questions = [
+        (source, query.bind((source, day, of_day[start : start + KEYS_AT_ONCE])))
+        for (source, day), of_day in keys.items()
+        for start in range(0, len(of_day), KEYS_AT_ONCE)
+    ]
+    answers = in_flight(session, (question for _, question in questions), profile=READING)
+    for (source, _), rows in zip(questions, answers, strict=True):
+        yield from (reading.index_row(source, row) for row in rows)
+
+
+def _event_inserts(parts: Iterable[Part], ttl_s: int) -> Iterator[BatchStatement]:
+    """Unlogged batches of one partition, where a batch is one write; over several the server would refuse it.
+
+    The values are serialised here, as the protocol has them: binding by the driver costs as much again as all the rest.
+    """
+    names = ", ".join(reading.COLUMNS)
+    # With its own time to live, for the table keeps the one of the day it was created.
+    statement = connection.prepare(
+        f"INSERT INTO {keyspace()}.events (source, hour, segment, {names}) VALUES (?, ?, ?{', ?' * len(reading.COLUMNS)}) USING TTL {ttl_s}"  # noqa: S608
+    )
+    for part in parts:
+        source, hour, segment = part.source.encode(), _int64(milliseconds(part.hour)), part.segment.encode()
+        # One for all rows of the partition: it remembers its routing key, and a batch keeps only its list of values.
+        bound = BoundStatement(statement)
+        batch, size = _batch(), 0
+        for (time_ms, event_id), event in part.events.items():
+            message, path, extra = event.message.encode(), event.path.encode(), _map(event.extra) if event.extra else b""
+            row_size = ROW_OVERHEAD_BYTES + len(message) + len(path) + len(extra)
+            if size and (len(batch) == BATCH_ROWS or size + row_size > BATCH_BYTES):
+                yield batch
+                batch, size = _batch(), 0
+            size += row_size
+            # What is empty is left unset: a null would be written as a tombstone.
+            bound.values = [
+                source,
+                hour,
+                segment,
+                _int64(time_ms),
+                event_id.encode(),
+                event.level.encode(),
+                event.service.encode() or UNSET_VALUE,
+                event.host.encode() or UNSET_VALUE,
+                event.logger.encode() or UNSET_VALUE,
+                message or UNSET_VALUE,
+                event.method.encode() or UNSET_VALUE,
+                path or UNSET_VALUE,
+                UNSET_VALUE if event.status is None else _int32(event.status),
+                UNSET_VALUE if event.duration_ms is None else _double(event.duration_ms),
+                event.trace_id.encode() or UNSET_VALUE,
+                extra or UNSET_VALUE,
+            ]
+            batch.add(bound)
+        yield batch
+
+
+def _map(texts: Mapping[str, str]) -> bytes:
+    parts = [_int32(len(texts))]
+    for text in (text.encode() for pair in texts.items() for text in pair):
+        parts += _int32(len(text)), text
+    return b"".join(parts)
+
+
+def _batches(statements: Sequence[BoundStatement]) -> Iterator[BatchStatement]:
+    for start in range(0, len(statements), KEYS_AT_ONCE):
+        batch = _batch()
+        for statement in statements[start : start + KEYS_AT_ONCE]:
+            batch.add(statement)
+        yield batch
+
+
+def _batch() -> BatchStatement:
+    batch = BatchStatement(batch_type=BatchType.UNLOGGED)
+    batch.is_idempotent = True
+    return batch
+
+
+def _mark(part: Part) -> bytes:
+    """Equal for equal keys, times included, in whatever order."""
+    keys = "".join(f"{time:x} {event_id}\n" for time, event_id in sorted(part.events))
+    return hashlib.blake2b(keys.encode(), digest_size=MARK_BYTES).digest()

@@ -1,0 +1,98 @@
+"""What both log stores divide, bound and count by: parts of a write, places in the order of events, sums."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+
+from etl_tasks.loaders.log_store import LogQuery, Tally, is_bad, of_position
+from etl_tasks.sources.logs.event import LogEvent, segment_of
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+
+
+class Bounds(msgspec.Struct, frozen=True):
+    """Between two places, both excluded; a place is a time in milliseconds and an id, and every id lies behind the empty one."""
+
+    low: tuple[int, str]
+    high: tuple[int, str]
+
+    @classmethod
+    def of(cls, query: LogQuery, after: str, *, oldest_first: bool) -> "Bounds":
+        low, high = (ceiling(query.start), ""), (ceiling(query.end), "")
+        if after:
+            time, event_id = of_position(after)
+            place = milliseconds(time), event_id
+            low, high = (max(low, place), high) if oldest_first else (low, min(high, place))
+        return cls(low, high)
+
+
+class Part:
+    """The events of a write that lie in one segment and hour; each once, by its time in milliseconds and its id."""
+
+    __slots__ = ("events", "hour", "segment", "source")
+
+    def __init__(self, source: str, hour: datetime, segment: str) -> None:
+        self.source, self.hour, self.segment = source, hour, segment
+        self.events: dict[tuple[int, str], LogEvent] = {}
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its first and its last time."""
+        return min(self.events)[0], max(self.events)[0]
+
+    def tally(self) -> Tally:
+        """What the part itself holds."""
+        lines = ((time, event.level, is_bad(event.level, event.status)) for (time, _), event in self.events.items())
+        return tally(self.source, self.segment, self.hour, lines)
+
+
+def parts_of(events: Iterable[LogEvent]) -> list[Part]:
+    parts: dict[tuple[str, int, str], Part] = {}
+    for event in events:
+        time, event_id = milliseconds(event.time), event.event_id
+        key = (event.source, time // HOUR_MS, segment_of(event_id))
+        part = parts.get(key)
+        if part is None:
+            part = parts[key] = Part(event.source, EPOCH + key[1] * HOUR, key[2])
+        part.events[time, event_id] = event
+    return list(parts.values())
+
+
+def tally(source: str, segment: str, hour: datetime, lines: Iterable[tuple[int, str, bool]]) -> Tally:
+    """`lines`: of each event its time in milliseconds, its level and whether it is an error."""
+    levels: Counter[str] = Counter()
+    minutes: dict[int, tuple[int, int]] = {}
+    kinds = Counter((time % HOUR_MS // MINUTE_MS, level, is_wrong) for time, level, is_wrong in lines)
+    for (minute, level, is_wrong), events in kinds.items():
+        levels[level] += events
+        before, errors = minutes.get(minute, (0, 0))
+        minutes[minute] = (before + events, errors + events * is_wrong)
+    return Tally(source=source, segment=segment, hour=hour, levels=dict(levels), minutes=minutes)
+
+
+def milliseconds(time: datetime) -> int:
+    """Since the epoch, downwards; by whole numbers, for a float is not exact in every year."""
+    since = time - EPOCH
+    return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
+
+
+def of_milliseconds(time: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=time)
+
+
+def hour_of(time: datetime) -> datetime:
+    return EPOCH + (time - EPOCH) // HOUR * HOUR
+
+
+def day_of(time: datetime) -> datetime:
+    return EPOCH + (time - EPOCH) // DAY * DAY
+
+
+def ceiling(time: datetime) -> int:
+    """The first millisecond not before `time`: what a bound with microseconds means for times that have none."""
+    return -((EPOCH - time) // timedelta(milliseconds=1))

@@ -1,0 +1,87 @@
+"""log_events --source S [--from T] [--to T]: reads the log store."""
+
+from typing import Any
+
+import msgspec
+from django.core.management.base import CommandParser
+from django.utils.timezone import now
+
+from etl_tasks.loaders.log_store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, open_log_store, position
+from etl_tasks.log_search import LEVEL_CHOICES, BadQuestion, query_of
+from etl_tasks.management.arguments import Command as Base
+from etl_tasks.management.arguments import Refusal
+from etl_tasks.sources.logs.event import LogEvent
+
+EVENTS_A_READ = 1000
+
+
+class Command(Base):
+    help = "Print log events, the newest first. Exit status 0; 1 if the log store does not answer; 2 for bad input."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--source", required=True, metavar="NAME")
+        parser.add_argument("--from", dest="start", default="", metavar="TIME", help="default: a day before --to")
+        parser.add_argument("--to", dest="end", default="", metavar="TIME", help="exclusive; default: now")
+        parser.add_argument("--level", default="", metavar="|".join(LEVEL_CHOICES), help="this level and those that are worse")
+        parser.add_argument("--contains", default="", metavar="TEXT", help="in the message, the path or the trace id, whatever its case")
+        parser.add_argument("--limit", type=int, default=100, metavar="N", help="default: 100; 0 for all")
+        parser.add_argument("--format", choices=["table", "jsonl"], default="table")
+        other = parser.add_mutually_exclusive_group()
+        other.add_argument("--counts", action="store_true", help="instead: how many events each hour has, by level")
+        other.add_argument("--around", metavar="POSITION", help="instead: an event and those about it, the oldest first; jsonl shows positions")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["limit"] < 0:
+            raise Refusal("--limit is negative: 0 prints all events, 100 the newest hundred")
+        try:
+            query = query_of(
+                options["source"], start=options["start"], end=options["end"], level=options["level"], contains=options["contains"], now=now()
+            )
+            self._answer(open_log_store(), query, options)
+        except BadQuestion as exc:
+            raise Refusal(str(exc)) from exc
+        except LogStoreUnavailable as exc:
+            raise Refusal(str(exc), returncode=1) from exc
+
+    def _answer(self, store: LogStore, query: LogQuery, options: dict[str, Any]) -> None:
+        if options["counts"]:
+            self._print_counts(store, query, is_json=options["format"] == "jsonl")
+            return
+        show = self._print_json if options["format"] == "jsonl" else self._print_row
+        if options["around"]:
+            for event in self._around(store, query.source, options["around"]):
+                show(event)
+            return
+        left, following = options["limit"] or None, ""
+        while True:
+            page = store.read(query, after=following, limit=min(left or EVENTS_A_READ, EVENTS_A_READ))
+            for event in page.events:
+                show(event)
+            following = page.following
+            left = left - len(page.events) if left else None
+            if not following or left == 0:
+                return
+
+    def _around(self, store: LogStore, source: str, place: str) -> list[LogEvent]:
+        try:
+            event = event_at(store, source, place)
+        except ValueError as exc:
+            raise BadQuestion(f"{exc}: take it from --format jsonl, or from the event's page") from exc
+        if event is None:
+            raise BadQuestion(f"{source} has no event at {place}: it may have reached the end of its life")
+        return around(store, event)
+
+    def _print_row(self, event: LogEvent) -> None:
+        where = " ".join(part for part in (event.host, event.logger) if part)
+        time = event.time.isoformat(timespec="milliseconds")
+        self.stdout.write(f"{time} {event.level:<8} {where + ': ' if where else ''}{event.message}")
+
+    def _print_json(self, event: LogEvent) -> None:
+        self.stdout.write(msgspec.json.encode({"position": position(event), **msgspec.structs.asdict(event)}).decode())
+
+    def _print_counts(self, store: LogStore, query: LogQuery, *, is_json: bool) -> None:
+        for (hour, level), events in sorted(store.counts(query.source, query.start, query.end).items()):
+            if query.levels and level not in query.levels:
+                continue
+            row = {"hour": hour.isoformat(), "level": level, "events": events}
+            self.stdout.write(msgspec.json.encode(row).decode() if is_json else f"{row['hour']} {level:<8} {events:>10}")

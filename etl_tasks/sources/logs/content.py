@@ -1,0 +1,236 @@
+"""The bytes of a log file, unpacked if it is compressed, whatever its name says.
+
+What is compressed can only be read forward, and may break off: then what is whole is given, and `failure` says what was wrong.
+"""
+
+import gzip
+import lzma
+import os
+import stat
+import struct
+import zlib
+from collections.abc import Callable
+from types import TracebackType
+from typing import BinaryIO, Self, cast
+
+import msgspec
+import zstandard
+
+TAIL_BYTES = 256
+PIECE_BYTES = 1 << 20
+# A log of one repeated line may shrink to a hundredth; a bomb unpacks to gigabytes from next to nothing.
+BOMB_BYTES = 64 << 20
+BOMB_RATIO = 500
+
+UNFINISHED = "Its compressed content is broken or not yet complete."
+BOMB = "It unpacks to more than 500 times its size, as no log does: nothing behind the first 64 MiB was read."
+
+
+class File(msgspec.Struct, frozen=True):
+    """A file as a listing saw it. `place` is its device and inode, by which it is the same under another name."""
+
+    path: str
+    place: str
+    size: int
+    written_ns: int
+
+    @property
+    def version(self) -> str:
+        return f"{self.size}:{self.written_ns}"
+
+
+class Elsewhere(Exception):
+    """The file is no longer what, or where, it was when it was looked at."""
+
+
+class NotAFile(OSError):
+    """A folder, a pipe, a device: nothing that could be followed."""
+
+
+def look_at(path: str) -> File:
+    """Raises OSError: NotAFile, or what the system says."""
+    found = os.stat(path)
+    if not stat.S_ISREG(found.st_mode):
+        raise NotAFile
+    return File(path=path, place=place_of(found), size=found.st_size, written_ns=found.st_mtime_ns)
+
+
+class Plain:
+    """A file's bytes as they are."""
+
+    # What is packed is final: its last line needs no newline.
+    is_packed = False
+    failure = ""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self._offset = 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        os.close(self._descriptor)
+
+    def stat(self) -> os.stat_result:
+        return os.fstat(self._descriptor)
+
+    def read(self, size: int) -> bytes:
+        """The next bytes, at most `size`; none at the end."""
+        piece = os.pread(self._descriptor, size, self._offset)
+        self._offset += len(piece)
+        return piece
+
+    def seek(self, offset: int) -> bytes | None:
+        """Go there, and say which bytes, TAIL_BYTES at most, are before it; None if the content ends before."""
+        self._offset = offset
+        length = min(offset, TAIL_BYTES)
+        before = os.pread(self._descriptor, length, offset - length)
+        return before if len(before) == length else None
+
+    def head(self) -> bytes:
+        return os.pread(self._descriptor, TAIL_BYTES, 0)
+
+    def length(self) -> int:
+        return self.stat().st_size
+
+    def still_has(self, start: int, before: bytes, beginning: bytes) -> bool:
+        """Whether `before` is yet before `start`, or, at the start of the file, `beginning` behind it: it was not truncated."""
+        expected, offset = (before, start - len(before)) if before else (beginning[:TAIL_BYTES], start)
+        return os.pread(self._descriptor, len(expected), offset) == expected
+
+
+class Packed(Plain):
+    """A compressed file's content. Going back reads it again from its beginning."""
+
+    is_packed = True
+
+    def __init__(self, descriptor: int, unpack: Callable[[BinaryIO], BinaryIO]) -> None:
+        super().__init__(descriptor)
+        self._packed_head = os.pread(descriptor, TAIL_BYTES, 0)
+        self._unpack = unpack
+        self._raw: BinaryIO = open(descriptor, "rb", closefd=False)  # noqa: SIM115 (closed with the descriptor)
+        self._head: bytes | None = None
+        self._length: int | None = None
+        self._tail = b""
+        self._restart()
+
+    def __exit__(self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None) -> None:
+        self._raw.close()
+        super().__exit__(kind, exc, trace)
+
+    def read(self, size: int) -> bytes:
+        if self.failure:
+            return b""
+        try:
+            # What comes before an error is handed out first by read1; read would throw it away.
+            piece = self._unpacked.read1(min(size, PIECE_BYTES))  # type: ignore[attr-defined]
+        except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError):
+            self.failure = UNFINISHED
+            return b""
+        self._offset += len(piece)
+        self._tail = piece[-TAIL_BYTES:] if len(piece) >= TAIL_BYTES else (self._tail + piece)[-TAIL_BYTES:]
+        if self._offset > BOMB_BYTES and self._offset > BOMB_RATIO * self._raw.tell():
+            self.failure = BOMB
+        elif not piece and self._unpack is _unpacked_zst and not _is_whole_zst(self._descriptor):
+            self.failure = UNFINISHED
+        return cast("bytes", piece)
+
+    def seek(self, offset: int) -> bytes | None:
+        if offset < self._offset:
+            self._restart()
+        while self._offset < offset and self.read(offset - self._offset):
+            pass
+        return self._tail if self._offset == offset else None
+
+    def head(self) -> bytes:
+        if self._head is None:
+            self.seek(TAIL_BYTES)
+            self._head = self._tail
+        return self._head
+
+    def length(self) -> int:
+        if self._length is None:
+            while self.read(PIECE_BYTES):
+                pass
+            self._length = self._offset
+        return self._length
+
+    def still_has(self, start: int, before: bytes, beginning: bytes) -> bool:
+        return os.pread(self._descriptor, len(self._packed_head), 0) == self._packed_head
+
+    def _restart(self) -> None:
+        self._raw.seek(0)
+        self._unpacked = self._unpack(self._raw)
+        self._offset, self._tail, self.failure = 0, b"", ""
+
+
+def opened(file: File) -> Plain:
+    """The content of the file that was looked at. Raises Elsewhere if its name is another file's now, and OSError."""
+    try:
+        # A pipe that has taken the name must not keep us waiting.
+        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except FileNotFoundError as exc:
+        raise Elsewhere from exc
+    try:
+        found = os.fstat(descriptor)
+        if not stat.S_ISREG(found.st_mode) or place_of(found) != file.place:
+            raise Elsewhere
+        magic = os.pread(descriptor, max(map(len, PACKED)), 0)
+        for beginning, unpack in PACKED.items():
+            if magic.startswith(beginning):
+                return Packed(descriptor, unpack)
+        return Plain(descriptor)
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
+def place_of(found: os.stat_result) -> str:
+    return f"{found.st_dev}:{found.st_ino}"
+
+
+# --- how to unpack ----------------------------------------------------------------------------------------------------
+
+
+def _unpacked_gz(raw: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb"))
+
+
+def _unpacked_xz(raw: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", lzma.LZMAFile(raw, "rb", format=lzma.FORMAT_XZ))
+
+
+def _unpacked_zst(raw: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False))
+
+
+PACKED = {b"\x1f\x8b": _unpacked_gz, b"\xfd7zXZ\0": _unpacked_xz, zstandard.FRAME_HEADER: _unpacked_zst}
+
+
+def _is_whole_zst(descriptor: int) -> bool:
+    """Whether the last frame has its end, of which zstandard's reader says nothing: from block to block by their headers.
+
+    Source: RFC 8878, 3.1 (frames of blocks, and skippable ones).
+    """
+    size, offset = os.fstat(descriptor).st_size, 0
+    while offset < size:
+        beginning = os.pread(descriptor, 18, offset)
+        if len(beginning) >= 8 and beginning[1:4] == b"\x2a\x4d\x18" and beginning[0] >> 4 == 5:
+            offset += 8 + struct.unpack_from("<I", beginning, 4)[0]
+            continue
+        try:
+            offset += zstandard.frame_header_size(beginning)
+            has_checksum = zstandard.get_frame_parameters(beginning).has_checksum
+        except zstandard.ZstdError:
+            return False
+        is_last = False
+        while not is_last:
+            if len(header := os.pread(descriptor, 3, offset)) < 3:
+                return False
+            block = int.from_bytes(header, "little")
+            is_last = bool(block & 1)
+            is_one_byte_repeated = block >> 1 & 3 == 1
+            offset += 3 + (1 if is_one_byte_repeated else block >> 3)
+        offset += 4 if has_checksum else 0
+    return offset == size

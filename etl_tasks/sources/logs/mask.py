@@ -1,0 +1,174 @@
+"""Secrets out of log lines, before anything of them is stored.
+
+Every byte of a secret becomes a *, so that the lines keep their lengths and their offsets in the file, and JSON stays JSON.
+The rules run on a linear-time engine over a whole body at once. docs/logs.md lists what each of them covers, and what none can.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import re2
+from django.conf import settings
+
+STAR = ord("*")
+NEWLINE = ord("\n")
+
+_QUOTES = r"""[\\"']*"""
+# A value: in quotes up to the same quote, in the quotes of JSON inside JSON, or bare up to what ends one in a query, a list or a sentence.
+_VALUE = "|".join(
+    (
+        r'\\"((?:[^"\\\n]|\\\\\\"|\\\\[^"\n]|\\[^"\\\n])*)',
+        r'\\{2,}"([^"\\\n]*)',
+        r'"((?:[^"\\\n]|\\.)*)',
+        r"'((?:[^'\\\n]|\\.)*)",
+        r"""([^\s"'\\&,;(){}\[\]<>]+)""",
+    )
+)
+_GAP = r"[ \t]{0,8}"  # not \s: a key at the end of a line says nothing about the next
+_IS = rf"{_QUOTES}{_GAP}[:=]>?{_GAP}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`pattern`: RE2 over lower-cased lines, each of its groups a secret, or all of it if it has none.
+
+    `is_one`: what a match must be besides.
+    """
+
+    pattern: str
+    is_one: Callable[[bytes, int, int], bool] | None = None
+
+
+def _passes_luhn(body: bytes, start: int, end: int) -> bool:
+    """Whether the digits are a payment card's, ISO/IEC 7812, and not a negative number."""
+    if re.search(rb"(?:^|[\W_])-$", body[max(0, start - 2) : start]):
+        return False
+    digits = [byte - 48 for byte in body[start:end] if 48 <= byte <= 57]
+    doubled = [digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4) for place, digit in enumerate(reversed(digits))]
+    return 13 <= len(digits) <= 19 and sum(doubled) % 10 == 0 and len(set(digits)) > 1
+
+
+def _is_telephone(body: bytes, start: int, end: int) -> bool:
+    return 7 <= sum(48 <= byte <= 57 for byte in body[start:end]) <= 15
+
+
+_NAMES = (
+    *("password", "passwd", "passphrase", "secret", "token", "api[_-]?key", "access[_-]?key", "private[_-]?key", "credentials?"),
+    *("session[_-]?id", "session[_-]?key", r"contrase(?:n|\xc3\xb1|\xf1)a"),
+    # So short that they end other words, too.
+    *(rf"(?:\b|_){name}" for name in ("pass", "pwd", "clave", "jwt", "pin", "nip", "otp", "cvv2?", "cvc2?", "cvn")),
+)
+_TELEPHONES = (
+    *("phone", r"telefono", r"tel\xc3\xa9fono", r"\btel", "mobile", "movil", r"m\xc3\xb3vil", "celular", "msisdn", "caller(?:[_ -]?id)?", "callee"),
+    *(
+        r"\bani",
+        "dnis",
+        "dialed",
+        "dialled",
+        "dialing",
+        "calling",
+        "called",
+        "(?:from|to|dest|destination)[_ -]?num(?:ber)?",
+        "numero",
+        r"n\xc3\xbamero",
+    ),
+)
+
+RULES: Mapping[str, Rule] = {
+    "url_password": Rule(r"""://[^\s/:@"'<>?#]*:([^\s@/"'<>]+)@"""),
+    "authorization": Rule(
+        rf"authorization{_IS}{_QUOTES}"
+        r"""(?:digest[ \t]+([^\r\n]+)|(?:(?:basic|bearer|token|negotiate|ntlm|apikey)[ \t]+)?([^\s"'\\,;]+))"""
+    ),
+    "bearer": Rule(r"\b(?:bearer|basic)[ \t]+([a-z0-9._~+/-]{16,}=*)"),
+    "cookie": Rule(rf"""\b(?:set-)?cookie{_IS}{_QUOTES}([^\r\n"'\\]+)"""),
+    "named": Rule(rf"(?:{'|'.join(_NAMES)}){_IS}(?:{_VALUE})"),
+    "token": Rule(
+        r"\b(gh[pousr]_[a-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[a-z]-[\w-]{10,}|[spr]k_(?:live|test)_\w{10,}"
+        r"|a[ks]ia[0-9a-z]{16}|aiza[\w-]{35}|ya29\.[\w-]{20,}|npm_[a-z0-9]{36}|eyj[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*)"
+    ),
+    "private_key": Rule(r"-----begin [a-z0-9 ]{0,40}private key(?: block)?-----([^-]+)"),
+    "card": Rule(r"(?:^|[^\w.])(3[47]\d{2}[ -]?\d{6}[ -]?\d{5}|[2-6]\d{3}[ -]?\d{4}[ -]?\d{4}[ -]?\d{1,4}(?:[ -]?\d{1,3})?)\b", _passes_luhn),
+    "telephone": Rule(
+        r"(?:^|[^\w+])(\+[1-9](?:[ ().-]{0,2}\d){6,14}|\(\d{2,4}\)[ -]?\d{3,4}[ .-]?\d{3,4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})\b",
+        _is_telephone,
+    ),
+    # With a word beside it that says so: as any run of digits then.
+    "named_telephone": Rule(
+        r'\b(?:tel|sips?):(\+?\d[\d().-]{5,20}\d)|" ?\\?<(\+?\d{7,15})>'
+        rf"|(?:{'|'.join(_TELEPHONES)}){_QUOTES}{_GAP}[:=]?{_GAP}{_QUOTES}(\+?\(?\d(?:[ ().-]{{0,2}}\d){{6,14}})\b",
+        _is_telephone,
+    ),
+}
+
+
+def mask(body: bytes) -> bytes:
+    """The same number of bytes, with the same newlines, and no secret that the rules of the settings know."""
+    return masker(tuple(settings.LOG_MASK_RULES), tuple(settings.LOG_MASK_PATTERNS))(body)
+
+
+@lru_cache(maxsize=8)
+def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[bytes], bytes]:
+    """`names`: of RULES; `patterns`: more, of a user. Raises ValueError, with what to do, for a name or a pattern that cannot be."""
+    if unknown := [name for name in names if name not in RULES]:
+        raise ValueError(f"there is no rule {unknown[0]!r} for masking log lines; there are {', '.join(RULES)}")
+    rules = [*(RULES[name] for name in names), *(Rule(pattern if _compiled(pattern).groups else f"({pattern})") for pattern in patterns)]
+    if not rules:
+        return bytes
+    checks: list[Callable[[bytes, int, int], bool] | None] = []
+    for rule in rules:
+        checks += [rule.is_one] * _compiled(rule.pattern).groups
+    # One pass for all of them: their number costs nothing, as long as the engine's automaton stays small.
+    union = _compiled("|".join(f"(?:{rule.pattern})" for rule in rules))
+
+    def masked(body: bytes) -> bytes:
+        lower = body.lower()
+        found = union.search(lower)
+        if found is None:
+            return body
+        hidden = bytearray(body)
+        while found is not None:
+            start, end = found.span(found.lastindex)
+            is_one = checks[found.lastindex - 1]
+            if is_one is None or is_one(lower, start, end):
+                _hide(hidden, start, end)
+            elif len(pieces := lower[start:end].split(maxsplit=1)) == 2:
+                end = start + len(pieces[0])  # its second half may be one by itself
+            found = union.search(lower, max(end, found.start() + 1))
+        return bytes(hidden)
+
+    return masked
+
+
+def _compiled(pattern: str) -> "re2._Regexp":
+    options = re2.Options()
+    # By bytes: a byte that is not UTF-8 inside a secret must not end it.
+    options.encoding = re2.Options.Encoding.LATIN1
+    options.log_errors = False
+    try:
+        return re2.compile(pattern.encode("latin-1"), options)
+    except (re2.error, UnicodeEncodeError) as exc:
+        raise ValueError(f"{pattern!r} cannot be a rule for masking log lines (RE2, Latin-1): {exc}") from exc
+
+
+def _hide(body: bytearray, start: int, end: int) -> None:
+    secret = bytes(body[start:end])
+    if body[max(0, start - 40) : start].rstrip().endswith(b'":') and not secret.startswith(b'"'):
+        if secret in (b"null", b"true", b"false"):
+            return
+        if _is_json_number(secret):  # between quotes it is no number any more, but JSON still
+            body[start:end] = b'"' + b"*" * (len(secret) - 2) + b'"' if len(secret) > 1 else b"0"
+            return
+    for place in range(start, end):
+        if body[place] != NEWLINE:
+            body[place] = STAR
+
+
+def _is_json_number(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), int | float)
+    except ValueError:
+        return False

@@ -1,0 +1,158 @@
+"""The log page: search, live tail, one event among its neighbours. Reads the log store, holds no logic of its own."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import wraps
+from typing import Any
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib import admin
+from django.contrib.admin.views.decorators import staff_member_required
+from django.contrib.auth.decorators import permission_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.shortcuts import render
+from django.template.loader import render_to_string
+from django.utils.timezone import now
+from django.views.decorators.http import require_GET
+
+from etl_tasks.loaders.log_store import LogQuery, LogStoreUnavailable, around, event_at, of_position, open_log_store, position
+from etl_tasks.log_chart import Chart, chart
+from etl_tasks.log_search import LEVEL_CHOICES, log_sources, query_of
+from etl_tasks.models import Source
+from etl_tasks.sources.logs.event import LogEvent
+
+EVENTS_A_PAGE = 100
+EVENTS_A_POLL = 200
+# New events may be older than the newest shown: another file of the source is loaded after it.
+FIRST_POLL_SPAN = timedelta(hours=1)
+LONGEST_CHART = timedelta(days=92)
+
+
+def _for_staff(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+    """Log lines tell of people: whoever reads them logs in, and may."""
+
+    @require_GET
+    @staff_member_required
+    @permission_required("etl_tasks.view_logeventrow", raise_exception=True)
+    @wraps(view)
+    def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        try:
+            return view(request, *args, **kwargs)
+        except LogStoreUnavailable as exc:
+            return render(request, "etl_tasks/logs.html", {**_frame(request), "problem": str(exc)}, status=503)
+
+    return guarded
+
+
+@_for_staff
+def logs(request: HttpRequest) -> HttpResponse:
+    """A page of events, the newest first, under a chart of its period. A question that cannot be is answered with a sentence."""
+    context = _frame(request)
+    if not context["source"]:
+        return render(request, "etl_tasks/logs.html", context)
+    try:
+        query = _asked(request)
+        after = request.GET.get("after", "")
+        if after:
+            of_position(after)
+    except ValueError as exc:
+        return render(request, "etl_tasks/logs.html", {**context, "problem": str(exc)}, status=400)
+    store = open_log_store()
+    page = store.read(query, after=after, limit=EVENTS_A_PAGE)
+    context |= {
+        "rows": [_row(event) for event in page.events],
+        "older": _link(request, after=page.following) if page.following else "",
+        "newest": position(page.events[0]) if page.events else "",
+        "tails": not request.GET.get("to") and not after,
+        "chart": _chart(request, query),
+        "is_answered": True,
+    }
+    return render(request, "etl_tasks/logs.html", context)
+
+
+@_for_staff
+def new_events(request: HttpRequest) -> HttpResponse:
+    """What has come behind a position, for the page to put on top: {"html": …, "newest": …}."""
+    try:
+        query = _asked(request)
+        newest = request.GET.get("after", "")
+        since = of_position(newest)[0] if newest else now() - FIRST_POLL_SPAN
+    except ValueError as exc:
+        return JsonResponse({"problem": str(exc)}, status=400)
+    coming = LogQuery(query.source, since, now() + timedelta(days=1), query.levels, query.contains)
+    events = open_log_store().read(coming, after=newest, limit=EVENTS_A_POLL, oldest_first=True).events
+    html = render_to_string("etl_tasks/log_rows.html", {"rows": [_row(event) for event in reversed(events)]})
+    return JsonResponse({"html": html, "newest": position(events[-1]) if events else newest})
+
+
+@_for_staff
+def log_event(request: HttpRequest, source: str, place: str) -> HttpResponse:
+    """One event with all it says, and its neighbours; its address stays right as long as the store has it."""
+    store = open_log_store()
+    try:
+        event = event_at(store, source, place)
+    except ValueError as exc:
+        raise Http404(str(exc)) from exc
+    if event is None:
+        raise Http404("There is no such event: it may have reached the end of its life.")
+    context = {**_frame(request), "event": _row(event), "rows": [_row(one) for one in around(store, event)]}
+    return render(request, "etl_tasks/log_event.html", context)
+
+
+def _frame(request: HttpRequest) -> dict[str, Any]:
+    asked = {name: request.GET.get(name, "") for name in ("source", "from", "to", "level", "text")}
+    return {
+        **admin.site.each_context(request),
+        "title": "Logs",
+        "sources": log_sources(),
+        "levels": LEVEL_CHOICES,
+        "zone": settings.ETL_TIME_ZONE,
+        "asked": asked,
+        "source": asked["source"],
+    }
+
+
+def _asked(request: HttpRequest) -> LogQuery:
+    given = request.GET
+    return query_of(
+        given.get("source", ""),
+        start=given.get("from", ""),
+        end=given.get("to", ""),
+        level=given.get("level", ""),
+        contains=given.get("text", ""),
+        now=now(),
+    )
+
+
+def _chart(request: HttpRequest, query: LogQuery) -> Chart | None:
+    if query.end - query.start > LONGEST_CHART:
+        return None
+    counts = open_log_store().counts(query.source, query.start, query.end)
+
+    def link(start: datetime, end: datetime) -> str:
+        return _link(request, **{"from": start.isoformat(), "to": end.isoformat(), "after": ""})
+
+    return chart(counts, query.start, query.end, link=link, zone=ZoneInfo(settings.ETL_TIME_ZONE))
+
+
+def _link(request: HttpRequest, **changed: str) -> str:
+    given = {**dict(request.GET.items()), **changed}
+    return "?" + urlencode({name: value for name, value in given.items() if value})
+
+
+def _row(event: LogEvent) -> dict[str, Any]:
+    first, _, rest = event.message.partition("\n")
+    return {
+        "event": event,
+        "position": position(event),
+        "time": event.time.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)),
+        "first_line": first,
+        "rest": rest,
+        "service": event.service or _service_of(event.source),
+    }
+
+
+def _service_of(source: str) -> str:
+    return Source.objects.filter(name=source).values_list("service__name", flat=True).first() or ""

@@ -1,0 +1,78 @@
+"""What logs tell of a random history: its attempts, maybe in their own words, and hours in which much goes wrong."""
+
+import random
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from dora_metrics.calculators.facts import Facts, LogDeployment, LogHour, Settings
+
+HOUR = timedelta(hours=1)
+STATES = {"success": ("success", "Succeeded", ""), "failure": ("failure", "FAILED", "error")}
+
+
+def with_logs(facts: Facts, settings: Settings, now: datetime, rng: random.Random) -> tuple[Facts, Settings, datetime]:
+    """The same history, now and then with logs beside it, and sometimes with nothing but logs to tell of deployments."""
+    share = rng.random()
+    if share < 0.5:
+        return facts, settings, now
+    facts = replace(facts, log_hours=log_hours(facts, rng), log_deployments=log_deployments(facts, rng) if share < 0.8 else ())
+    settings = replace(settings, **log_settings(rng))
+    if facts.log_deployments and rng.random() < 0.7:
+        settings = replace(settings, deployments_from="logs")
+    elif facts.log_deployments and settings.deployments_from == "auto":
+        facts = replace(facts, deployments=())
+    return facts, settings, now
+
+
+def log_settings(rng: random.Random) -> dict[str, float]:
+    return {
+        "log_minute_events": rng.choice((1, 20, 20)),
+        "log_error_share": rng.choice((0, 5, 5, 12.5)),
+        "log_bad_minutes": rng.choice((1, 3, 5, 5)),
+        "log_good_minutes": rng.choice((1, 4, 10, 10)),
+    }
+
+
+def log_deployments(facts: Facts, rng: random.Random) -> tuple[LogDeployment, ...]:
+    """What GitHub's deployments and runs are about, told by a log: with a shortened sha here and there, and in other states."""
+    told = [(one.environment, one.sha, one.created_at) for one in facts.deployments]
+    told += [("", one.sha, one.updated_at) for one in facts.workflow_runs]
+    told += [("", one.merge_sha, one.merged_at + HOUR) for one in facts.pull_requests if not told or rng.random() < 0.2]
+    found = []
+    for number, (environment, sha, time) in enumerate(told, start=1):
+        end = rng.choices(("success", "failure", "started"), (75, 18, 7))[0]
+        found.append(
+            LogDeployment(
+                id=f"{number}",
+                time=time,
+                sha=sha[: rng.choice((40, 40, 40, 12, 8, 6))],
+                environment=environment if rng.random() < 0.9 else "",
+                state=rng.choice(STATES.get(end, (end,))),
+            )
+        )
+    return tuple(rng.sample(found, len(found)))
+
+
+def log_hours(facts: Facts, rng: random.Random) -> tuple[LogHour, ...]:
+    """Hours near deployments and issues, some of them in parts or of two logs; in each the errors come and go."""
+    moments = [one.created_at for one in (*facts.deployments, *facts.issues)] + [one.merged_at for one in facts.pull_requests]
+    found: list[LogHour] = []
+    for moment in rng.sample(moments, min(len(moments), rng.randint(1, 5))):
+        hour = moment.replace(minute=0, second=0, microsecond=0) + rng.randint(-1, 3) * HOUR
+        for source in rng.choice((("web",), ("web",), ("web", "web"), ("web", "worker"))):
+            found += [LogHour(source, hour + number * HOUR, minutes(rng)) for number in range(rng.choice((1, 1, 2)))]
+    return tuple(rng.sample(found, len(found)))
+
+
+def minutes(rng: random.Random) -> dict[int, tuple[int, int]]:
+    """Spells of bad and good minutes of random lengths; quiet minutes among them."""
+    found: dict[int, tuple[int, int]] = {}
+    number = 0
+    while number < 60:
+        is_bad = rng.random() < 0.5
+        for minute in range(number, min(60, number + rng.choice((1, 2, 3, 5, 8, 12)))):
+            if rng.random() < 0.9:
+                events = rng.choice((1, 10, 19, 20, 40, 200))
+                found[minute] = (events, rng.randint(1, events) if is_bad else rng.choice((0, 0, events // 20)))
+            number = minute + 1
+    return found

@@ -1,0 +1,55 @@
+"""Incidents from logs, read a second time from docs/metrics.md: one minute after the other, slow and plain."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from dora_metrics.calculators.facts import Facts, Settings
+
+MINUTE = timedelta(minutes=1)
+
+
+@dataclass(frozen=True)
+class Spell:
+    """`end`: the first of the minutes that ended it; None while it is open."""
+
+    start: datetime
+    end: datetime | None
+
+
+def spells(facts: Facts, settings: Settings, now: datetime) -> list[Spell]:
+    """Walk through every minute of the hours that were logged, and after each as many as end anything: then nothing is left to end."""
+    if not settings.log_incidents:
+        return []
+    walk = {part.hour + number * MINUTE for part in facts.log_hours for number in range(60 + settings.log_good_minutes)}
+    read, minutes = facts.coverage.get("log_events"), sums(facts)
+    found: list[Spell] = []
+    start: datetime | None = None
+    n_bad = n_good = 0
+    for moment in sorted(walk):
+        if is_bad(minutes.get(moment, (0, 0)), settings):
+            n_bad, n_good = n_bad + 1, 0
+            if start is None and n_bad == settings.log_bad_minutes:
+                start = moment - (n_bad - 1) * MINUTE
+        else:
+            n_bad, n_good = 0, n_good + 1
+            if start is not None and n_good == settings.log_good_minutes:
+                was_read = read is not None and moment + MINUTE <= min(read.until, now)
+                found.append(Spell(start, moment - (n_good - 1) * MINUTE if was_read else None))
+                start = None
+    return found
+
+
+def sums(facts: Facts) -> dict[datetime, tuple[int, int]]:
+    """Events and errors of each minute, of all logs together."""
+    found: dict[datetime, tuple[int, int]] = {}
+    for part in facts.log_hours:
+        for number, (events, errors) in part.minutes.items():
+            moment = part.hour + number * MINUTE
+            before = found.get(moment, (0, 0))
+            found[moment] = (before[0] + events, before[1] + errors)
+    return found
+
+
+def is_bad(counts: tuple[int, int], settings: Settings) -> bool:
+    events, errors = counts
+    return events >= settings.log_minute_events and errors * 100 > events * settings.log_error_share

@@ -1,0 +1,55 @@
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from dora_metrics.models import Service
+from etl_tasks.log_search import BadQuestion, moment_of, query_of
+from etl_tasks.models import Source
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def calls(db: None) -> Source:
+    service = Service.objects.create(name="billing")
+    return Source.objects.create(name="calls", service=service, kind=Source.Kind.LOGS, path="/var/log/calls/*.log", log_format="json")
+
+
+def test_a_time_without_an_offset_is_of_the_business_s_zone(settings: Any) -> None:
+    settings.ETL_TIME_ZONE = "America/Mexico_City"
+    assert moment_of("2026-03-01") == datetime(2026, 3, 1, 6, tzinfo=UTC)
+    assert moment_of("2026-03-01T10:30") == datetime(2026, 3, 1, 16, 30, tzinfo=UTC)
+    assert moment_of("2026-03-01T10:30+01:00") == datetime(2026, 3, 1, 9, 30, tzinfo=UTC)
+
+
+def test_without_times_it_is_the_last_day(calls: Source) -> None:
+    query = query_of("calls", now=NOW)
+    assert query.end - query.start == timedelta(days=1)
+    assert query.start < NOW - timedelta(hours=23)
+    assert query.end > NOW
+
+
+def test_a_level_comes_with_those_that_are_worse(calls: Source) -> None:
+    assert query_of("calls", level="warning", now=NOW).levels == {"warning", "error", "critical"}
+    assert query_of("calls", level="unknown", now=NOW).levels == {"unknown"}
+    assert query_of("calls", now=NOW).levels == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("question", "sentence"),
+    [
+        ({"source": "call"}, "there is no log source 'call'; there are calls"),
+        ({"start": "yesterday"}, "'yesterday' is no time: write it as"),
+        ({"level": "loud"}, "there is no level 'loud': choose one of debug, info"),
+        ({"start": "2026-03-02", "end": "2026-03-01"}, "the period ends before it begins"),
+    ],
+)
+def test_a_question_that_cannot_be_is_refused_with_what_to_do(calls: Source, question: dict[str, str], sentence: str) -> None:
+    with pytest.raises(BadQuestion, match=sentence):
+        query_of(**{"source": "calls", **question}, now=NOW)
+
+
+def test_without_any_log_source_it_says_how_to_add_one(db: None) -> None:
+    with pytest.raises(BadQuestion, match="add one with add_log_source"):
+        query_of("calls", now=NOW)
