@@ -38,6 +38,7 @@ class Clock:
         self._ahead = ahead
         self._has_asked = False
         self._known: dict[str, datetime] = {}
+        self._stamps: dict[str, datetime | Partial] = {}
         self._quarter: tuple[datetime, timedelta] = (datetime.min, timedelta())  # noqa: DTZ901 (as lines write it)
         self._year: int | None = None
         self._position = datetime.min  # noqa: DTZ901 (the same)
@@ -94,7 +95,10 @@ class Clock:
                     return datetime.fromisoformat(f"{text[7:11]}-{_DIGITS_OF_MONTH[text[3:6]]}-{text[:2]}T{text[12:20]}{text[21:]}")
             except (ValueError, KeyError):
                 pass
-        return stamp(text, self._notations)
+        written = self._stamps.get(text)
+        if written is None:
+            written = self._stamps[text] = stamp(text, self._notations)
+        return written
 
     def _checked(self, moment: datetime) -> datetime:
         """Cut to the millisecond; marked if it is later than the file was written."""
@@ -160,7 +164,7 @@ class Clock:
         days: set[tuple[int, int, int]] = set()
         for text in self._ahead():
             try:
-                written = stamp(text, self._notations)
+                written = self._written(text)
             except NoTime:
                 continue
             if isinstance(written, Partial) and (position := _position(written)):
