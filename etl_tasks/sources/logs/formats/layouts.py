@@ -144,20 +144,20 @@ class Layouts(Records):
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
         read = python_layout if reading.log_format == "python" else log4j_layout
-        if reading.pattern:
-            self._layouts = [read(reading.pattern)]
-        else:
-            self._layouts = [read(pattern, is_declared=True) for pattern in DECLARED[reading.log_format]]
-        self.notations = tuple(dict.fromkeys(notation for layout in self._layouts for notation in layout.notations))
-        self.detail = min(len(layout.names) for layout in self._layouts)
-        self.has_times = all(layout.has_time for layout in self._layouts)
+        declared = DECLARED[reading.log_format]
+        layouts = [read(reading.pattern)] if reading.pattern else [read(pattern, is_declared=True) for pattern in declared]
+        self._layouts = [(layout.names, layout.match) for layout in layouts]
+        self._problem = f"The line does not begin as {'the layout does' if reading.pattern else 'one of the usual layouts'}."
+        self.notations = tuple(dict.fromkeys(notation for layout in layouts for notation in layout.notations))
+        self.detail = min(len(layout.names) for layout in layouts)
+        self.has_times = all(layout.has_time for layout in layouts)
 
     def parse(self, line: str) -> Values:
-        for layout in self._layouts:
-            values = layout.match(line)
+        for names, match in self._layouts:
+            values = match(line)
             if values is not None:
-                return {name: value for name, value in zip(layout.names, values, strict=True) if value}
-        raise BadLine("The line does not begin as the layout does." if len(self._layouts) == 1 else "The line is of none of the usual layouts.")
+                return {name: value for name, value in zip(names, values, strict=True) if value}
+        raise BadLine(self._problem)
 
 
 DECLARED = {"python": PYTHON_LAYOUTS, "log4j": LOG4J_LAYOUTS}
@@ -265,8 +265,7 @@ def _layout(parts: Sequence[Part], pattern: str, notations: Sequence[Notation] =
         _regex(part, parts[index + 1 :], pattern, is_known_level=is_known_level, is_simple=is_simple, is_word=is_declared)
         for index, part in enumerate(parts)
     )
-    groups = tuple(range(1, len(names) + 1))
-    match = _fast(regex) if is_simple else linear(regex, groups)
+    match = _fast(regex) if is_simple else linear(regex, tuple(range(1, len(names) + 1)))
     return Layout(names=names, match=match, has_time=has_time, notations=tuple(notations))
 
 

@@ -63,6 +63,7 @@ class Syslog(Records):
     """RFC 5424; RFC 3164 with and without its priority; and the latter with the whole times that rsyslog can write."""
 
     goes_on: ClassVar[GoesOn] = GoesOn.INDENTED
+    has_times = False  # RFC 5424 has a - where the sender knows none
 
     def parse(self, line: str) -> Values:
         if found := _RFC_3164.fullmatch(line) or _WHOLE_TIME.fullmatch(line):

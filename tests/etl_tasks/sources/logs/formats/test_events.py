@@ -59,7 +59,7 @@ def test_lines_before_the_first_beginning_are_an_event_that_was_not_read() -> No
     assert isinstance(first, Good)
     assert (first.is_unparsed, second.is_unparsed) == (True, False)
     assert (first.fact.level, first.fact.message) == ("unknown", '  File "x.py"\nValueError: x')
-    assert first.fact.extra == {"unparsed": "The line is of none of the usual layouts.", "time_is": "inferred"}
+    assert first.fact.extra == {"unparsed": "The line does not begin as one of the usual layouts.", "time_is": "inferred"}
 
 
 def test_to_a_strict_source_they_are_bad() -> None:
@@ -68,6 +68,13 @@ def test_to_a_strict_source_they_are_bad() -> None:
     assert (first.fact.message, third.fact.message) == ("b", "c")
     assert second == Bad(index=1, key=f"{KEY}{len('Mar  1 12:00:00 h a: b') + 1:012x}", data="none\n more", error=second.error)
     assert second.error.startswith("The line is not syslog")
+
+
+def test_a_record_without_a_time_is_bad_only_where_its_format_has_times() -> None:
+    assert isinstance(results(Reading("logfmt", is_strict=True), b"level=info msg=x")[0], Bad)
+    for reading, line in ((Reading("python", is_strict=True), b"INFO:a:b"), (Reading("syslog", is_strict=True), b"<34>1 - a b c - - d")):
+        (found,) = results(reading, line)
+        assert found.fact.extra["time_is"] == "inferred"
 
 
 def test_a_line_that_was_not_read_has_the_time_of_the_event_before_it() -> None:
@@ -106,7 +113,7 @@ def test_a_line_that_tells_of_a_deployment_is_marked() -> None:
 
 @pytest.mark.parametrize("pattern", ["^2026.*hello$", r"\A2026", r"hello\z", "(?i)HELLO", r"^2026-03-01 12:00:00,000 INFO shop: hello$"])
 def test_the_anchors_of_a_deploy_pattern_are_the_ends_of_an_event(pattern: str) -> None:
-    found = events("python", f"{LINE} you\n{LINE}\n", deploy_pattern=pattern)
+    found = events("python", f"{LINE} you\n\0{LINE} \r\n", deploy_pattern=pattern)
 
     assert found[1].extra == {"deploy.state": "success"}
 
