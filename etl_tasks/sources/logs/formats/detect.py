@@ -9,9 +9,11 @@ from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.logs.format import Place, Reading
 from etl_tasks.sources.logs.formats.declared import DECLARED, FORMATS, format_of
 from etl_tasks.sources.logs.formats.layouts import Layouts
+from etl_tasks.sources.logs.formats.logfmt import Logfmt
 from etl_tasks.transform import Good
 
 SURE = 0.8
+MUCH_DETAIL = 100  # of formats that are not made of a layout's values
 # Where lines lack a year, any will do to tell formats apart.
 SOME_PLACE = Place(source="", key="", start=0, written_at=datetime(2500, 1, 1, tzinfo=UTC), previous=lambda: None)
 
@@ -78,13 +80,15 @@ def _readings() -> Iterator[Reading]:
 
 def _tried(reading: Reading, body: bytes) -> _Candidate:
     form = format_of(reading)
-    detail = form.detail if isinstance(form, Layouts) else 100
-    # JSON is JSON; but any sentence with = in it looks like logfmt, and a time tells them apart.
-    needs_time = reading.log_format != "json" and getattr(form, "has_times", True)
-    found = [one.fact for one in form.read(body, SOME_PLACE) if isinstance(one, Good) and not one.is_unparsed]
-    events = [event for event in found if not (needs_time and event.extra.get("time_is") == "inferred")]
-    if isinstance(form, Layouts):  # almost any sentence is of some layout, with a word for its level
+    events = [one.fact for one in form.read(body, SOME_PLACE) if isinstance(one, Good) and not one.is_unparsed]
+    detail = MUCH_DETAIL
+    if isinstance(form, Layouts):
+        detail = form.detail
+        # Almost any sentence is of some layout, with a word for its level.
         events = [event for event in events if "level" not in event.extra and " " not in event.logger]
+    elif isinstance(form, Logfmt):
+        # And one with = in it looks like logfmt.
+        events = [event for event in events if event.extra.get("time_is") != "inferred"]
     return _Candidate(reading=reading, read=sum(1 + _lines_of_a_trace(event.message) for event in events), detail=detail, events=events)
 
 

@@ -176,12 +176,19 @@ def python_layout(pattern: str, *, is_declared: bool = False) -> Layout:
             parts.append(escaped[0])
             continue
         field, shape = _PYTHON_VALUES.get(name, (name, FREE))
-        padding = padding or ""
-        is_number = shape == NUMBER or bool(re.search(r"[=>^]", padding))
-        is_left = "-" in padding or (regex is _BRACE and not is_number) or "^" in padding
-        has_width = bool(re.search(r"[1-9]", padding))
-        parts.append(Value(field, shape, pad_left=has_width and (not is_left or "^" in padding), pad_right=has_width and is_left))
+        pad_left, pad_right = _padded(padding or "", is_left="-" in (padding or "") or (regex is _BRACE and shape != NUMBER))
+        parts.append(Value(field, shape, pad_left=pad_left, pad_right=pad_right))
     return _layout(_merged(parts), pattern, is_declared=is_declared)
+
+
+def _padded(width: str, *, is_left: bool) -> tuple[bool, bool]:
+    """Where spaces fill a value up, on its left and on its right: 8, -8, <8, >8, ^8. `is_left`: it stands there if nothing else is said."""
+    if not re.search(r"[1-9]", width):
+        return False, False
+    if "^" in width:
+        return True, True
+    is_left = "<" in width or (is_left and ">" not in width)
+    return not is_left, is_left
 
 
 def log4j_layout(pattern: str, *, is_declared: bool = False) -> Layout:
@@ -222,7 +229,8 @@ def _shape_of_time(option: str, notations: list[Notation]) -> str:
     if _LOG4J_TIMES.fullmatch(option) or _ISO_PATTERN.fullmatch(option):
         return times.ANY
     notation = times.notation("yyyyMMddHHmmssSSS" if option == "COMPACT" else option)
-    notations.append(notation)
+    if notation not in times.KNOWN:
+        notations.append(notation)
     return notation.unnamed
 
 

@@ -49,6 +49,12 @@ def test_it_knows_the_usual_layouts_of_log4j(layout: str, line: str) -> None:
     assert (guess.log_format, guess.pattern, guess.is_sure) == ("log4j", layout, True)
 
 
+def test_it_knows_a_layout_with_a_time_of_day() -> None:
+    guess = detect([b"12:00:00,123 [main] INFO  a.Cart - slow"] * 10)
+
+    assert (guess.log_format, guess.pattern, guess.is_sure) == ("log4j", "%d [%t] %-5p %c - %m%n", True)
+
+
 @pytest.mark.parametrize(
     ("first", "trace", "log_format"),
     [

@@ -44,6 +44,7 @@ def test_every_usual_layout_of_python_is_read_as_itself(pattern: str) -> None:
         ("%(asctime)s %(levelname)s %(message)s (%(filename)s:%(lineno)d)", "%", None, {"filename": "cart.py", "line": "42"}),
         ("{asctime} {levelname:<10} {name:>20}: {message}", "{", None, {}),
         ("{asctime} [{levelname:^9}] {{x}} {lineno:6d} {message}", "{", None, {"line": "42"}),
+        ("{asctime} {levelname:8} {name:<20}|{message}", "{", None, {}),
         ("100%% %(asctime)s %(levelname)s %(message)s", "%", None, {}),
         ("%(asctime)s %(levelno)s %(message)s", "%", None, {}),
     ],
