@@ -169,18 +169,16 @@ def one_night(name: str) -> None:
 
 
 def write_rows(environment: Mapping[str, str], lines: Path, log_format: str, rows: Path) -> None:
-    """What a rival is given: the events as they were stored, parsed, one table row each; and an empty table of the same shape."""
+    """What the rival is given for the same table: the events as they are stored, parsed, under a source name of its own."""
     os.environ |= environment
     import django
 
     django.setup()
-    from etl_tasks.loaders.cassandra import rival_table
     from etl_tasks.sources.logs import follow
     from etl_tasks.sources.logs.event import file_key, segment_of
     from etl_tasks.sources.logs.format import Place, Reading
     from etl_tasks.sources.logs.formats import format_of
 
-    rival_table()
     read = format_of(Reading(log_format)).read
     with rows.open("w", newline="") as file:
         writer = csv.writer(file)
@@ -205,7 +203,7 @@ def dsbulk(environment: Mapping[str, str], rows: Path) -> Cost:
         "-url": rows,
         "-header": "true",
         "-k": environment["CASSANDRA_KEYSPACE"],
-        "-t": "rival",
+        "-t": "events",
         "-h": f"{environment['CASSANDRA_CONTACT_POINTS']}",
         "-port": environment["CASSANDRA_PORT"],
         "-dc": environment.get("CASSANDRA_LOCAL_DC", "datacenter1"),
@@ -215,6 +213,7 @@ def dsbulk(environment: Mapping[str, str], rows: Path) -> Cost:
         "--connector.csv.maxCharsPerColumn": "-1",
         "--log.directory": rows.parent / "dsbulk",
         "--log.verbosity": "quiet",
+        "--log.maxErrors": "0",
     }
     return process([*command, *(str(part) for pair in options.items() for part in pair)], environment)
 

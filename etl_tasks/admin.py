@@ -1,11 +1,14 @@
 """The operator's pages: sources, runs and dead letters. Ledger rows are read-only; replay and discard go by POST."""
 
 from functools import partial
+from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.urls import reverse
+from django.utils.html import format_html
 
 from dora_metrics.admin import ReadOnly
 from etl_tasks import dead_letters, pipeline
@@ -15,12 +18,18 @@ from etl_tasks.sources.registry import adapter_of
 
 @admin.register(Source)
 class SourceAdmin(admin.ModelAdmin):
-    list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_archived", "is_enabled")
+    list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_archived", "is_enabled", "events")
     readonly_fields = ("repository_id", "is_archived", "is_private")
     list_filter = ("kind", "is_enabled")
     list_select_related = ("service",)
     search_fields = ("name", "repository")
     actions = ("run_now", "test_connection")
+
+    @admin.display(description="log events")
+    def events(self, source: Source) -> str:
+        if source.kind != Source.Kind.LOGS:
+            return "-"
+        return format_html('<a href="{}?{}">search</a>', reverse("etl_tasks:logs"), urlencode({"source": source.name}))
 
     @admin.action(description="Test connection", permissions=["change"])
     def test_connection(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:

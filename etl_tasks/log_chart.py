@@ -82,7 +82,7 @@ def _edges(start: datetime, end: datetime, zone: tzinfo) -> list[datetime]:
         steps = -((first - end) // timedelta(hours=1))
         return [first + timedelta(hours=step) for step in range(steps + 1)]
     day = start.astimezone(zone).replace(hour=0, minute=0, second=0, microsecond=0, tzinfo=None)
-    edges = []
+    edges: list[datetime] = []
     while not edges or edges[-1] < end:
         edges.append(day.replace(tzinfo=zone).astimezone(UTC))
         day += timedelta(days=1)

@@ -97,7 +97,7 @@ def log_event(request: HttpRequest, source: str, place: str) -> HttpResponse:
         raise Http404(str(exc)) from exc
     if event is None:
         raise Http404("There is no such event: it may have reached the end of its life.")
-    context = {**_frame(request), "event": _row(event), "rows": [_row(one) for one in around(store, event)]}
+    context = {**_frame(request), "title": "A log event", "event": _row(event), "rows": [_row(one) for one in around(store, event)]}
     return render(request, "etl_tasks/log_event.html", context)
 
 
@@ -106,6 +106,7 @@ def _frame(request: HttpRequest) -> dict[str, Any]:
     return {
         **admin.site.each_context(request),
         "title": "Logs",
+        "is_nav_sidebar_enabled": False,  # lines are long
         "sources": log_sources(),
         "levels": LEVEL_CHOICES,
         "zone": settings.ETL_TIME_ZONE,
@@ -147,7 +148,8 @@ def _row(event: LogEvent) -> dict[str, Any]:
     return {
         "event": event,
         "position": position(event),
-        "time": event.time.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)),
+        # As text: a template would show it in Django's zone, and has no milliseconds.
+        "time": event.time.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
         "first_line": first,
         "rest": rest,
         "service": event.service or _service_of(event.source),

@@ -82,6 +82,12 @@ def test_level_and_text_narrow_it(reader: Client, calls: Source) -> None:
     assert "call 1<" not in text(reader, text="full")
 
 
+def test_times_are_shown_in_the_business_s_zone_to_the_millisecond(reader: Client, calls: Source, settings: Any) -> None:
+    settings.ETL_TIME_ZONE = "America/Mexico_City"
+    store(event(1, time=NOW.replace(microsecond=45_000)))
+    assert ">2026-03-01 06:00:00.045<" in text(reader)
+
+
 def test_what_a_line_says_is_escaped(reader: Client, calls: Source) -> None:
     store(event(1, message="<script>alert(1)</script>\n<b>second</b>", logger="<i>"))
     page = text(reader)

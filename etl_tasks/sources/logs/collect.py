@@ -10,6 +10,7 @@ import msgspec
 from django.utils.timezone import now
 
 from etl_tasks.errors import FatalError
+from etl_tasks.loaders import log_facts
 from etl_tasks.models import CleanBatch, Source
 from etl_tasks.sources.adapter import Check, Job, Page, Unreadable
 from etl_tasks.sources.logs import follow
@@ -29,6 +30,7 @@ class LogFiles:
         positions = follow.from_the_beginning(job.cursors) if job.is_full else dict(job.cursors)
         positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
         lines = _format(job.source)
+        began_at = now()
         try:
             for chunk in follow.chunks(job.source.path, positions, begins=lines.begins if lines.is_multiline else None):
                 if isinstance(chunk, follow.Unreadable):
@@ -37,6 +39,15 @@ class LogFiles:
                     yield _page(chunk, lines)
         except FileNotFoundError as exc:
             raise FatalError(str(exc)) from exc
+        yield Page(
+            stream=log_facts.READ,
+            url=f"file://{job.source.path}",
+            body=b"",
+            record_count=0,
+            fetched_at=began_at,
+            cursor={} if job.until else {"until": began_at.isoformat()},
+            is_done=True,
+        )
 
     def check(self, source: Source) -> Check:
         try:
@@ -67,7 +78,7 @@ class LogFiles:
         return _format(source).read(content, place)
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
-        """Nothing of a service follows from how far its files are read."""
+        log_facts.cover(source.service)
 
 
 def _format(source: Source) -> Format:

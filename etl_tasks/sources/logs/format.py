@@ -44,7 +44,9 @@ class Place(msgspec.Struct, frozen=True):
 
 
 class Format(Protocol):
-    is_multiline: bool  # whether an event may have several lines
+    @property
+    def is_multiline(self) -> bool:
+        """Whether an event may have several lines."""
 
     def begins(self, line: bytes) -> bool:
         """Whether a line (without its newline) is the first of an event, and not one that goes on with the event before it."""

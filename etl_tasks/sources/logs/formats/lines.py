@@ -60,6 +60,10 @@ class LineFormat(ABC):
 
     # --- Format -----------------------------------------------------------------------------------------------------------
 
+    @property
+    def is_multiline(self) -> bool:
+        return self.goes_on is not GoesOn.NEVER
+
     def begins(self, line: bytes) -> bool:
         for _, text in lines_of(line, backslash=self.backslash):
             if stripped := text.rstrip():
