@@ -40,7 +40,6 @@ class LineFormat(ABC):
 
     def __init__(self, reading: Reading) -> None:
         """Raises ValueError, with a sentence, if lines cannot be read so."""
-        self.is_multiline = self.goes_on is not GoesOn.NEVER
         self.notations: Sequence[Notation] = ()
         self.is_strict = reading.is_strict
         self._zone = zone_named(reading.time_zone)
