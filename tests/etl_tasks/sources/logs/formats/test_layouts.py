@@ -9,7 +9,7 @@ import pytest
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import format_of
 from etl_tasks.sources.logs.formats.layouts import LOG4J_LAYOUTS, PYTHON_LAYOUTS
-from tests.etl_tasks.sources.logs.formats.reading import NOON, event, events, previous_is
+from tests.etl_tasks.sources.logs.formats.reading import NOON, event, events, previous_is, results
 
 MILLISECOND = NOON.replace(microsecond=123000)
 
@@ -183,3 +183,21 @@ def test_a_layout_that_cannot_work_is_refused_with_a_sentence(log_format: str, p
     with pytest.raises(ValueError) as refused:  # noqa: PT011 (the sentence is compared below)
         format_of(Reading(log_format, pattern=pattern))
     assert sentence in str(refused.value)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("log_format", "pattern"),
+    [
+        ("log4j", "%-10c %-10t|%10x %m%n"),
+        ("log4j", "%d %c %t %x %X{a} - %m [%F:%L]%n"),
+        ("python", "%(a)s %(b)s: %(c)s - %(d)8s | %(message)s"),
+        ("python", "{levelname:^10}{{ {name} {message}"),
+    ],
+)
+@pytest.mark.parametrize("piece", [" ", "a ", ": ", "|", " - ", "INFO"])
+def test_a_hostile_line_costs_a_layout_no_more_than_its_length(log_format: str, pattern: str, piece: str) -> None:
+    began = time.process_time()
+    results(Reading(log_format, pattern=pattern), ("2026-03-01 12:00:00 " + piece * (400_000 // len(piece)) + "\x01").encode())
+
+    assert time.process_time() - began < 3
