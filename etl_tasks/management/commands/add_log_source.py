@@ -1,15 +1,19 @@
-"""add_log_source NAME --service SERVICE --path GLOB --format json|combined."""
+"""add_log_source NAME --service SERVICE --path GLOB --format FORMAT|auto."""
 
 import os
+from argparse import BooleanOptionalAction
 from typing import Any
 
+from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
 from dora_metrics.models import Service
+from etl_tasks.management import log_options
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
 from etl_tasks.management.commands.add_service import NAME
 from etl_tasks.models import Source
+from etl_tasks.sources.logs.formats import Guess
 
 
 class Command(Base):
@@ -19,7 +23,9 @@ class Command(Base):
         parser.add_argument("name")
         parser.add_argument("--service", required=True)
         parser.add_argument("--path", required=True, metavar="GLOB", help="for example '/var/log/billing/*.log'")
-        parser.add_argument("--format", required=True, choices=Source.LogFormat.values)
+        log_options.add_format_options(parser, is_required=True)
+        parser.add_argument("--deploy-pattern", metavar="REGEX", help="lines that tell of a deployment; groups sha, environment and state")
+        parser.add_argument("--strict", action=BooleanOptionalAction, help="lines that are not of the format become dead letters")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
@@ -32,9 +38,30 @@ class Command(Base):
             raise Refusal(f"a source named {name!r} exists already, of another kind or service: choose another name")
         if not options["path"].strip():
             raise Refusal("--path is empty: name the files, for example '/var/log/billing/*.log'")
-        path = os.path.abspath(options["path"])  # the worker runs in another folder
-        _, is_new = Source.objects.update_or_create(
-            name=name,
-            defaults={"service": service, "kind": Source.Kind.LOGS, "path": path, "log_format": options["format"]},
-        )
-        self.stdout.write(f"{'created' if is_new else 'updated'} log source {name} of {service}: {path}")
+        source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=Source.Kind.LOGS)
+        is_new = source.pk is None
+        source.path = os.path.abspath(options["path"])  # the worker runs in another folder
+        guess = _guess(options, source.path) if options["format"] == log_options.AUTO else None
+        log_options.apply(options, source)
+        if options["deploy_pattern"] is not None:
+            source.deploy_pattern = options["deploy_pattern"]
+        if options["strict"] is not None:
+            source.is_strict = options["strict"]
+        try:
+            source.full_clean(exclude=["service"])
+        except ValidationError as exc:
+            raise Refusal("; ".join(exc.messages)) from exc
+        source.save()
+        if guess:
+            self.stdout.write(log_options.how_sure(guess))
+        self.stdout.write(f"{'created' if is_new else 'updated'} log source {name} of {service}: {source.path}")
+
+
+def _guess(options: dict[str, Any], path: str) -> Guess:
+    try:
+        guess = log_options.guess_format(options, path)
+    except FileNotFoundError:
+        raise Refusal(f"no file matches {path!r} yet, so its format cannot be seen: name it with --format") from None
+    if not guess.is_sure:
+        raise Refusal(f"{log_options.how_sure(guess)}: name the format with --format, and see with etl_preview_log what it would read")
+    return guess

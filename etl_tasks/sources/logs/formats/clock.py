@@ -38,20 +38,25 @@ class Clock:
         self._ahead = ahead
         self._has_asked = False
         self._known: dict[str, datetime] = {}
+        self._stamps: dict[str, datetime | Partial] = {}
         self._quarter: tuple[datetime, timedelta] = (datetime.min, timedelta())  # noqa: DTZ901 (as lines write it)
         self._year: int | None = None
         self._position = datetime.min  # noqa: DTZ901 (the same)
 
     def at(self, value: object) -> datetime:
         """The moment that a value of a line means. Raises NoTime, NoSuchTime."""
-        if type(value) is str:
-            found = self._known.get(value)
-            if found is None:
-                found = self._read(value)
-        elif type(value) is int or type(value) is float:
-            found = self._checked(from_number(value))
-        else:
-            raise NoTime("it is neither a text nor a number")
+        self.mark = ""
+        try:
+            if type(value) is str:
+                found = self._known.get(value)
+                if found is None:
+                    found = self._read(value)
+            elif type(value) is int or type(value) is float:
+                found = self._checked(from_number(value))
+            else:
+                raise NoTime("it is neither a text nor a number")
+        except OverflowError as exc:
+            raise NoSuchTime("it is beyond the calendar") from exc
         self.last = found
         return found
 
@@ -90,7 +95,10 @@ class Clock:
                     return datetime.fromisoformat(f"{text[7:11]}-{_DIGITS_OF_MONTH[text[3:6]]}-{text[:2]}T{text[12:20]}{text[21:]}")
             except (ValueError, KeyError):
                 pass
-        return stamp(text, self._notations)
+        written = self._stamps.get(text)
+        if written is None:
+            written = self._stamps[text] = stamp(text, self._notations)
+        return written
 
     def _checked(self, moment: datetime) -> datetime:
         """Cut to the millisecond; marked if it is later than the file was written."""
@@ -156,7 +164,7 @@ class Clock:
         days: set[tuple[int, int, int]] = set()
         for text in self._ahead():
             try:
-                written = stamp(text, self._notations)
+                written = self._written(text)
             except NoTime:
                 continue
             if isinstance(written, Partial) and (position := _position(written)):

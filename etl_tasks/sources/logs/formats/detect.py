@@ -9,9 +9,11 @@ from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.logs.format import Place, Reading
 from etl_tasks.sources.logs.formats.declared import DECLARED, FORMATS, format_of
 from etl_tasks.sources.logs.formats.layouts import Layouts
+from etl_tasks.sources.logs.formats.logfmt import Logfmt
 from etl_tasks.transform import Good
 
 SURE = 0.8
+MUCH_DETAIL = 100  # of formats that are not made of a layout's values
 # Where lines lack a year, any will do to tell formats apart.
 SOME_PLACE = Place(source="", key="", start=0, written_at=datetime(2500, 1, 1, tzinfo=UTC), previous=lambda: None)
 
@@ -44,11 +46,19 @@ class _Candidate(msgspec.Struct):
 
 
 def detect(lines: Sequence[bytes]) -> Guess:
-    """The format that reads the most of the lines; among equals the one that tells more values apart."""
+    """The format that reads the most of the lines; among equals the one that tells more values apart.
+
+    Of one format's layouts that read as many, it is the first, as it would be without a pattern.
+    """
     body = b"\n".join(lines)
-    found = sorted((_tried(reading, body) for reading in _readings()), key=lambda one: (-one.read, -one.detail))
+    best_of_format: dict[str, _Candidate] = {}
+    for one in (_tried(reading, body) for reading in _readings()):
+        name = one.reading.log_format
+        if name not in best_of_format or one.read > best_of_format[name].read:
+            best_of_format[name] = one
+    found = sorted(best_of_format.values(), key=lambda one: (-one.read, -one.detail))
     best = found[0]
-    other = next((one for one in found[1:] if one.reading.log_format != best.reading.log_format and one.events != best.events), None)
+    other = next((one for one in found[1:] if one.events != best.events), None)
     return Guess(
         log_format=best.reading.log_format,
         pattern=best.reading.pattern,
@@ -70,15 +80,16 @@ def _readings() -> Iterator[Reading]:
 
 def _tried(reading: Reading, body: bytes) -> _Candidate:
     form = format_of(reading)
-    detail = form.detail if isinstance(form, Layouts) else 100
-    # Any sentence with a = in it looks like logfmt; and each of these has a time, which JSON may be without.
-    needs_time = reading.log_format not in ("json",) and getattr(form, "has_times", True)
-    events, read = [], 0
-    for one in form.read(body, SOME_PLACE):
-        if isinstance(one, Good) and not one.is_unparsed and not (needs_time and one.fact.extra.get("time_is") == "inferred"):
-            events.append(one.fact)
-            read += 1 + _lines_of_a_trace(one.fact.message)
-    return _Candidate(reading=reading, read=read, detail=detail, events=events)
+    events = [one.fact for one in form.read(body, SOME_PLACE) if isinstance(one, Good) and not one.is_unparsed]
+    detail = MUCH_DETAIL
+    if isinstance(form, Layouts):
+        detail = form.detail
+        # Almost any sentence is of some layout, with a word for its level.
+        events = [event for event in events if "level" not in event.extra and " " not in event.logger]
+    elif isinstance(form, Logfmt):
+        # And one with = in it looks like logfmt.
+        events = [event for event in events if event.extra.get("time_is") != "inferred"]
+    return _Candidate(reading=reading, read=sum(1 + _lines_of_a_trace(event.message) for event in events), detail=detail, events=events)
 
 
 def _lines_of_a_trace(message: str) -> int:

@@ -143,19 +143,21 @@ class Layouts(Records):
 
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
-        declared = DECLARED[reading.log_format]
         read = python_layout if reading.log_format == "python" else log4j_layout
-        self._layouts = [read(pattern, is_declared=pattern in declared) for pattern in ((reading.pattern,) if reading.pattern else declared)]
-        self.notations = tuple(dict.fromkeys(notation for layout in self._layouts for notation in layout.notations))
-        self.detail = min(len(layout.names) for layout in self._layouts)
-        self.has_times = all(layout.has_time for layout in self._layouts)
+        declared = DECLARED[reading.log_format]
+        layouts = [read(reading.pattern)] if reading.pattern else [read(pattern, is_declared=True) for pattern in declared]
+        self._layouts = [(layout.names, layout.match) for layout in layouts]
+        self._problem = f"The line does not begin as {'the layout does' if reading.pattern else 'one of the usual layouts'}."
+        self.notations = tuple(dict.fromkeys(notation for layout in layouts for notation in layout.notations))
+        self.detail = min(len(layout.names) for layout in layouts)
+        self.has_times = all(layout.has_time for layout in layouts)
 
     def parse(self, line: str) -> Values:
-        for layout in self._layouts:
-            values = layout.match(line)
+        for names, match in self._layouts:
+            values = match(line)
             if values is not None:
-                return {name: value for name, value in zip(layout.names, values, strict=True) if value}
-        raise BadLine("The line does not begin as the layout does." if len(self._layouts) == 1 else "The line is of none of the usual layouts.")
+                return {name: value for name, value in zip(names, values, strict=True) if value}
+        raise BadLine(self._problem)
 
 
 DECLARED = {"python": PYTHON_LAYOUTS, "log4j": LOG4J_LAYOUTS}
@@ -174,12 +176,19 @@ def python_layout(pattern: str, *, is_declared: bool = False) -> Layout:
             parts.append(escaped[0])
             continue
         field, shape = _PYTHON_VALUES.get(name, (name, FREE))
-        padding = padding or ""
-        is_number = shape == NUMBER or bool(re.search(r"[=>^]", padding))
-        is_left = "-" in padding or (regex is _BRACE and not is_number) or "^" in padding
-        has_width = bool(re.search(r"[1-9]", padding))
-        parts.append(Value(field, shape, pad_left=has_width and (not is_left or "^" in padding), pad_right=has_width and is_left))
+        pad_left, pad_right = _padded(padding or "", is_left="-" in (padding or "") or (regex is _BRACE and shape != NUMBER))
+        parts.append(Value(field, shape, pad_left=pad_left, pad_right=pad_right))
     return _layout(_merged(parts), pattern, is_declared=is_declared)
+
+
+def _padded(width: str, *, is_left: bool) -> tuple[bool, bool]:
+    """Where spaces fill a value up, on its left and on its right: 8, -8, <8, >8, ^8. `is_left`: it stands there if nothing else is said."""
+    if not re.search(r"[1-9]", width):
+        return False, False
+    if "^" in width:
+        return True, True
+    is_left = "<" in width or (is_left and ">" not in width)
+    return not is_left, is_left
 
 
 def log4j_layout(pattern: str, *, is_declared: bool = False) -> Layout:
@@ -220,7 +229,8 @@ def _shape_of_time(option: str, notations: list[Notation]) -> str:
     if _LOG4J_TIMES.fullmatch(option) or _ISO_PATTERN.fullmatch(option):
         return times.ANY
     notation = times.notation("yyyyMMddHHmmssSSS" if option == "COMPACT" else option)
-    notations.append(notation)
+    if notation not in times.KNOWN:
+        notations.append(notation)
     return notation.unnamed
 
 
@@ -263,8 +273,7 @@ def _layout(parts: Sequence[Part], pattern: str, notations: Sequence[Notation] =
         _regex(part, parts[index + 1 :], pattern, is_known_level=is_known_level, is_simple=is_simple, is_word=is_declared)
         for index, part in enumerate(parts)
     )
-    groups = tuple(range(1, len(names) + 1))
-    match = _fast(regex) if is_simple else linear(regex, groups)
+    match = _fast(regex) if is_simple else linear(regex, tuple(range(1, len(names) + 1)))
     return Layout(names=names, match=match, has_time=has_time, notations=tuple(notations))
 
 

@@ -86,7 +86,7 @@ class LineFormat(ABC):
         yield from _at(to_millisecond(place.written_at.astimezone(UTC)), waiting)
 
     def _results(self, body: bytes, place: Place, clock: Clock) -> Iterator[Good | Bad]:
-        deploys = self._deploys if self._deploys and self._deploys.may_be_in(body.decode("utf-8", "replace")) else None
+        deploys = self._deploys if self._deploys and self._deploys.may_be_in(self._text(body)) else None
         cut_index = self.count(body) - 1 if place.cut_bytes else -1
         source, key, start = place.source, place.key, place.start
         for index, (offset, line, rest, record) in enumerate(self._groups(body)):
@@ -109,6 +109,11 @@ class LineFormat(ABC):
             if deploys:
                 event.extra.update(deploys.told_by(line + rest))
             yield Good(event, is_unparsed)
+
+    def _text(self, body: bytes) -> str:
+        """The body with the ends of its lines as they are in events."""
+        lines = (text for _, text in lines_of(body, backslash=self.backslash))
+        return "\n".join(line.strip() if self.goes_on is GoesOn.NEVER else line.rstrip() for line in lines)
 
     def _times_in(self, body: bytes) -> Iterator[str]:
         for _, line, _, _ in self._groups(body):

@@ -8,7 +8,7 @@ import msgspec
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
 from etl_tasks.sources.logs.formats.records import Records, Values
 
-_PAIR = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+))(?:\s+|$)')
+_pair = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+))(?:\s+|$)').match
 _decode = msgspec.json.Decoder(str).decode
 
 
@@ -18,12 +18,11 @@ class Logfmt(Records):
     def parse(self, line: str) -> Values:
         values: Values = {}
         end = 0
-        for pair in _PAIR.finditer(line):
-            if pair.start() != end:
-                break
-            end = pair.end()
+        # Pair by pair from where the last one ended: a search would begin again at every byte of a line that is none.
+        while pair := _pair(line, end):
             key, quoted, bare = pair.groups()
             values[key] = bare if quoted is None else _unquoted(quoted) if "\\" in quoted else quoted
+            end = pair.end()
         if end != len(line) or not values:
             raise BadLine("The line is not logfmt: key=value pairs, values with spaces in double quotes.")
         return values

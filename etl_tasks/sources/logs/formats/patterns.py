@@ -23,7 +23,7 @@ _APACHE = re.compile(
 _APACHE_NAMES = ("time", "logger", "level", "pid", "tid", "message", "client")
 
 # A tag is one word, or a daemon with its version, as syslogd writes about itself, or login's "-- root".
-_TAG = r"((?:-- )?[^\s:\[\]]+(?: \d[\d.]*)?)(?:\[([^\]\s]*)\])?:(?:\s|$)"
+_TAG = r" ?((?:-- )?[^\s:\[\]]+(?: \d[\d.]*)?)(?:\[([^\]\s]*)\])?:(?:\s+|$)"
 _RFC_3164 = re.compile(rf"(?:<(\d{{1,3}})>)?({_WORD_TIME}) (?:(\S*[^\s:]) )?(?:{_TAG})?(.*)", re.ASCII)
 # rsyslog's other one. Host and tag must be there, for many logs begin with such a time.
 _WHOLE_TIME = re.compile(rf"(?:<(\d{{1,3}})>)?({_ISO_TIME}) (\S*[^\s:]) {_TAG}(.*)", re.ASCII)
@@ -63,6 +63,7 @@ class Syslog(Records):
     """RFC 5424; RFC 3164 with and without its priority; and the latter with the whole times that rsyslog can write."""
 
     goes_on: ClassVar[GoesOn] = GoesOn.INDENTED
+    has_times = False  # RFC 5424 has a - where the sender knows none
 
     def parse(self, line: str) -> Values:
         if found := _RFC_3164.fullmatch(line) or _WHOLE_TIME.fullmatch(line):

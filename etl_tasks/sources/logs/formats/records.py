@@ -8,12 +8,13 @@ import math
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats.clock import Clock
-from etl_tasks.sources.logs.formats.levels import level_of
+from etl_tasks.sources.logs.formats.levels import LEVELS, level_of
 from etl_tasks.sources.logs.formats.lines import BadLine, LineFormat
 from etl_tasks.sources.logs.formats.text import (
     HOST_LENGTH,
@@ -26,10 +27,10 @@ from etl_tasks.sources.logs.formats.text import (
     extra_name,
     fitting,
 )
-from etl_tasks.sources.logs.formats.times import NoSuchTime, NoTime
+from etl_tasks.sources.logs.formats.times import NoTime
 
 Values = dict[str, Any]
-Path = tuple[str, ...]
+Path = str | tuple[str, ...]  # a key, or the keys of objects in objects
 
 # The first of them that has a value is the field; the others are kept as they are.
 KEYS: Mapping[str, tuple[str, ...]] = {
@@ -49,7 +50,8 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "trace_id": ("trace_id", "trace.id", "traceId", "traceID", "otelTraceID"),
 }
 FIELDS = tuple(KEYS)
-PER_MILLISECOND = {"event.duration": 1e6}  # ECS counts nanoseconds
+IN_NANOSECONDS = ("event.duration", ("event", "duration"))
+NANOSECONDS_PER_MILLISECOND = 1_000_000
 
 TEXTS = ("message", "logger", "host", "service", "method", "path", "trace_id")
 _LENGTHS = (MESSAGE_LENGTH, LOGGER_LENGTH, HOST_LENGTH, SERVICE_LENGTH, METHOD_LENGTH, VALUE_LENGTH, TRACE_ID_LENGTH)
@@ -94,61 +96,39 @@ class Records(LineFormat):
     def event(self, event_id: str, source: str, record: Values, rest: str, clock: Clock) -> LogEvent:
         plan = self._plans.get(tuple(record)) or self._plan(record)
         time = self._time(record, plan, clock)
-        level = "unknown"
-        for path in plan.levels:
-            value = _get(record, path)
-            if value is not None and value != "":
-                level = level_of(value, path[-1]) or "unknown"
-                if level != "unknown" or value == "unknown":
-                    _remove(record, path)
-                break
+        level = _level(record, plan)
         texts = ["", "", "", "", "", "", ""]
         for index, length, path in plan.texts:
-            if not texts[index]:
-                value = record.get(path[0]) if len(path) == 1 else _get(record, path)
-                if value is None or value == "":
-                    continue
-                if type(value) is str and len(value) <= length and "\0" not in value:
-                    texts[index] = value
-                else:
-                    texts[index] = fitting(_text_of_bytes(value) if path[-1] == "MESSAGE" else value, length)
-                if len(path) == 1:
-                    del record[path[0]]
-                else:
-                    _remove(record, path)
-        status = duration = None
-        for path in plan.statuses:
-            status = _status(_get(record, path))
-            if status is not None:
-                _remove(record, path)
-                break
-        for path in plan.durations:
-            duration = _number(_get(record, path))
-            if duration is not None:
-                duration /= PER_MILLISECOND.get(".".join(path), 1)
-                _remove(record, path)
-                break
-        extra = _extra(record) if record else {}
-        message, logger, host, service, method, path_, trace_id = texts
+            if texts[index]:
+                continue
+            value = _take(record, path) if isinstance(path, tuple) else record.pop(path)
+            if type(value) is str and len(value) <= length and "\0" not in value:
+                texts[index] = value
+            elif value is not None and value != "":
+                texts[index] = fitting(_text_of_bytes(value) if path == "MESSAGE" else value, length)
+        message, logger, host, service, method, path_asked_for, trace_id = texts
+        if message[-1:] == "\n":  # as docker keeps it, or a program that logs a whole line
+            message = message.rstrip("\n")
         if rest:
             message = fitting(message + rest, MESSAGE_LENGTH)
-        return LogEvent(event_id, source, time, level, service, host, logger, message, method, path_, status, duration, trace_id, extra)
+        status = _status(record, plan) if plan.statuses else None
+        duration_ms = _duration_ms(record, plan) if plan.durations else None
+        extra = _extra(record) if record else {}
+        return LogEvent(event_id, source, time, level, service, host, logger, message, method, path_asked_for, status, duration_ms, trace_id, extra)
 
-    def _time(self, record: Values, plan: Plan, clock: Clock) -> Any:
+    def _time(self, record: Values, plan: Plan, clock: Clock) -> datetime:
         mark = "inferred"
         for path in plan.times:
-            value = _get(record, path)
+            value = _get(record, path) if isinstance(path, tuple) else record[path]
             if value is None or value == "":
                 continue
             try:
                 time = clock.at(value)
-            except NoSuchTime:
-                mark = "impossible"
             except NoTime:
                 # Another name may hold the real one, as beside a "time" that is a duration.
-                mark = "impossible" if mark == "inferred" else mark
+                mark = "impossible"
             else:
-                _remove(record, path)
+                _take(record, path)
                 return time
         if self.is_strict and self.has_times and mark == "inferred":
             raise BadLine("The line has no time: none of " + ", ".join(self._keys["time"]) + ".")
@@ -174,13 +154,15 @@ class Records(LineFormat):
         found: list[Path] = []
         for key in self._keys[name]:
             if key in record:
-                found.append((key,))
+                found.append(key)
             elif "." in key and (path := tuple(key.split(".")))[0] in record:
                 found.append(path)
         return tuple(found)
 
 
 def _get(record: Values, path: Path) -> Any:
+    if not isinstance(path, tuple):
+        return record.get(path)
     value: Any = record
     for key in path:
         if not isinstance(value, dict):
@@ -189,15 +171,61 @@ def _get(record: Values, path: Path) -> Any:
     return value
 
 
-def _remove(record: Values, path: Path) -> None:
-    """The value out of the record, and the objects that are empty without it."""
-    if len(path) == 1:
-        del record[path[0]]
-        return
-    inner = record[path[0]]
-    _remove(inner, path[1:])
+def _take(record: Values, path: Path) -> Any:
+    """The value out of the record, and with it the objects that are empty without it; None if there is none."""
+    if not isinstance(path, tuple):
+        return record.pop(path)
+    first, rest = path[0], path[1:]
+    inner = record.get(first)
+    if not rest:
+        return record.pop(first, None)
+    if not isinstance(inner, dict):
+        return None
+    value = _take(inner, rest)
     if not inner:
-        del record[path[0]]
+        del record[first]
+    return value
+
+
+def _level(record: Values, plan: Plan) -> str:
+    for path in plan.levels:
+        value = _get(record, path)
+        if value is None or value == "":
+            continue
+        level = (LEVELS.get(value) if type(value) is str else None) or level_of(value, path if isinstance(path, str) else path[-1])
+        if level is None and value != "unknown":
+            return "unknown"
+        _take(record, path)
+        return level or "unknown"
+    return "unknown"
+
+
+def _status(record: Values, plan: Plan) -> int | None:
+    for path in plan.statuses:
+        number = _number(_get(record, path))
+        if number is not None and 100 <= number <= 999 and number == int(number):
+            _take(record, path)
+            return int(number)
+    return None
+
+
+def _duration_ms(record: Values, plan: Plan) -> float | None:
+    for path in plan.durations:
+        number = _number(_get(record, path))
+        if number is not None:
+            _take(record, path)
+            return number / (NANOSECONDS_PER_MILLISECOND if path in IN_NANOSECONDS else 1)
+    return None
+
+
+def _number(value: object) -> float | None:
+    if type(value) is float or type(value) is int or type(value) is str:
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            return None
+        return number if math.isfinite(number) else None
+    return None
 
 
 def _extra(record: Values) -> dict[str, str]:
@@ -212,18 +240,3 @@ def _text_of_bytes(value: object) -> object:
         except (TypeError, ValueError):
             pass
     return value
-
-
-def _status(value: object) -> int | None:
-    number = _number(value)
-    return int(number) if number is not None and 100 <= number <= 999 and number.is_integer() else None
-
-
-def _number(value: object) -> float | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return number if math.isfinite(number) else None

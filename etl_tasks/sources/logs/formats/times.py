@@ -107,7 +107,7 @@ KNOWN = tuple(
 # Seconds, milliseconds, microseconds or nanoseconds since 1970; fourteen digits that begin as a year are a date.
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?", re.ASCII)
 _DIGITS_OF_A_DATE = re.compile(r"(?:19|20)\d{12}", re.ASCII)
-_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?)(?![\w:]))?"
+_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
 _ISO_SHAPE = re.compile(r"\d{4}-?\d\d-?\d\d(?:[T ]\d\d[\d:.,]*)?(?:Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
 ANY = "|".join((_ISO, *(known.unnamed for known in KNOWN), r"\d{9,19}(?:\.\d+)?"))
 

@@ -1,0 +1,130 @@
+"""Log sources as people set them up: formats guessed, settings kept, and a look at what would be read."""
+
+import gzip
+import os
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+from django.test import Client
+from django.urls import reverse
+
+from etl_tasks.models import Source
+
+pytestmark = pytest.mark.django_db
+SYSLOG = "Mar  1 12:00:00 web-1 sshd[24200]: Invalid user {number}\n"
+LAYOUT = "2026-03-01 12:00:00,123 [main] ERROR a.Cart - failed\n\tat a.Cart.add(Cart.java:42)\n"
+
+
+def run(*words: str) -> str:
+    out = StringIO()
+    call_command(*words, stdout=out, stderr=out)
+    return out.getvalue()
+
+
+def add(path: Path | str, *words: str) -> str:
+    return run("add_log_source", "shop-logs", "--service", "billing", "--path", str(path), *words)
+
+
+@pytest.fixture
+def syslog(tmp_path: Path, billing: Source) -> Path:
+    path = tmp_path / "messages"
+    path.write_text("".join(SYSLOG.format(number=number) for number in range(300)))
+    return path
+
+
+def test_auto_stores_the_format_it_decided_and_says_how_sure_it_is(syslog: Path) -> None:
+    said = add(syslog, "--format", "auto", "--time-zone", "Europe/Madrid")
+
+    assert "200 of 200 lines read as syslog\n" in said
+    source = Source.objects.get(name="shop-logs")
+    assert (source.log_format, source.log_pattern, source.log_time_zone) == ("syslog", "", "Europe/Madrid")
+
+
+def test_auto_looks_into_several_files_and_stores_the_layout(tmp_path: Path, billing: Source) -> None:
+    for number in range(3):
+        with gzip.open(tmp_path / f"shop.log.{number}.gz", "wt") as file:
+            file.write(LAYOUT * 10)
+
+    assert "60 of 60 lines read as log4j, in the layout %d [%t] %-5p %c - %m%n" in add(tmp_path / "shop.log*", "--format", "auto")
+    assert Source.objects.get(name="shop-logs").log_pattern == "%d [%t] %-5p %c - %m%n"
+
+
+def test_auto_refuses_a_mixture(syslog: Path) -> None:
+    syslog.write_text(syslog.read_text()[: len(SYSLOG.format(number=0)) * 7] + "just words\n" * 3)
+
+    with pytest.raises(CommandError, match="only 7 of 10 lines read as syslog: name the format"):
+        add(syslog, "--format", "auto")
+    assert not Source.objects.filter(name="shop-logs").exists()
+
+
+def test_what_is_not_given_stays_but_a_pattern_belongs_to_its_format(billing: Source) -> None:
+    add("/var/log/*.log", "--format", "json", "--field", "message=text", "--field", "time=when", "--deploy-pattern", "deployed", "--strict")
+    add("/var/log/*.log", "--format", "json", "--time-zone", "local")
+    source = Source.objects.get(name="shop-logs")
+    assert (source.log_fields, source.deploy_pattern, source.is_strict, source.log_time_zone) == (
+        {"message": "text", "time": "when"},
+        "deployed",
+        True,
+        "local",
+    )
+
+    add("/var/log/*.log", "--format", "log4j", "--pattern", "%d %m", "--no-strict")
+    source = Source.objects.get(name="shop-logs")
+    assert (source.log_fields, source.log_pattern, source.deploy_pattern, source.is_strict) == ({}, "%d %m", "deployed", False)
+    add("/var/log/*.log", "--format", "syslog")
+    assert Source.objects.get(name="shop-logs").log_pattern == ""
+
+
+def test_the_admin_refuses_what_cannot_work(admin_client: Client, billing: Source) -> None:
+    add("/var/log/*.log", "--format", "json")
+    source = Source.objects.get(name="shop-logs")
+    form = {
+        "name": source.name,
+        "service": source.service_id,
+        "kind": "logs",
+        "path": source.path,
+        "log_format": "regex",
+        "log_pattern": "(?P<time>.*",
+        "log_time_zone": "UTC",
+        "log_fields": "{}",
+    }
+    address = reverse("admin:etl_tasks_source_change", args=[source.pk])
+
+    assert "is no regular expression that RE2 reads" in admin_client.post(address, form).content.decode()
+    assert (
+        "must map names to keys"
+        in admin_client.post(address, {**form, "log_format": "json", "log_pattern": "", "log_fields": "[1]"}).content.decode()
+    )
+    assert admin_client.post(address, {**form, "log_pattern": "(?P<time>.*)"}).status_code == 302
+    assert Source.objects.get(name="shop-logs").log_pattern == "(?P<time>.*)"
+
+
+def test_a_preview_shows_events_and_what_was_not_read_and_why(syslog: Path) -> None:
+    token = "Bearer " + "abcdefghijkl" + "mnopqrstuvwxyz0123456789"
+    syslog.write_text(f"Mar  1 12:00:00 web-1 app[1]: Authorization: {token} \x1b[2J\n\tat x\nwords\n" + syslog.read_text())
+    os.utime(syslog, (1772452800, 1772452800))  # else its last event might be about to go on
+    said = run("etl_preview_log", str(syslog)).splitlines()
+
+    assert said[0] == "199 of 200 lines read as syslog"
+    assert said[2].startswith(f"{said[2][:4]}-03-01 12:00:00.000 unknown  Authorization: ")
+    assert token not in said[2]
+    assert "\\x1b[2J (+1 lines)" in said[2]
+    assert said[3][5:] == "03-01 12:00:00.000 unknown  Invalid user 0  [host=web-1 logger=sshd pid=24200]"
+    assert len(said) == 22 + 3
+    assert said[23:] == [
+        "302 of 303 lines read as syslog: 301 events",
+        f"not read: {syslog}, byte {syslog.read_bytes().index(b'words')}: The line is not syslog: "
+        "<priority>1 time host app pid id data message, or time host tag: message. words",
+    ]
+
+
+def test_a_preview_reads_compressed_files_as_a_source_does(tmp_path: Path, billing: Source) -> None:
+    add("/var/log/*.log", "--format", "python", "--pattern", "{asctime} {message}", "--time-zone", "Europe/Madrid")
+    with gzip.open(tmp_path / "old.gz", "wt") as file:
+        file.write("2026-03-29 02:30:00 hello\n2026-03-29 03:30:00 there\n")
+    said = run("etl_preview_log", str(tmp_path / "*.gz"), "--source", "shop-logs")
+
+    assert "2026-03-29 01:30:00.000 unknown  there" in said
+    assert "2 of 2 lines read as python: 2 events\n1 of them with a time that is impossible" in said
