@@ -168,7 +168,10 @@ class _Run:
 
     def _beginning(self, file: File, content: Plain) -> Position | None:
         """Where to begin in a file that is not known; None if it holds nothing that was not read of the file it is a copy of."""
-        candidates = [position for position in self._known.begun_as(content.head()) if position.offset or position.at != file.place]
+        head = content.head()
+        if not head:
+            return None
+        candidates = self._known.begun_as(head)
         if not candidates:
             return self._known.new(file.place)
         length = content.length()
