@@ -200,14 +200,16 @@ class _Run:
         return None if is_read_already else self._known.new(file.place)
 
     def _compare(self, position: Position, ending: bytes | None, length: int) -> "_Original":
-        """How the file of a position is to a file of `length` that fits the position."""
+        """What the file of a position has, to a file of `length` with this `ending` that may be a copy of it."""
         original = self._original(position)
         if original is None:
             return _Original.ENDS_BEFORE
         with original:
-            if not goes_on(original, position) or original.length() < length:
+            there = original.seek(length)
+            # Asked last, so that it holds for what was just seen: the file may be truncated at any moment.
+            if there is None or not goes_on(original, position):
                 return _Original.ENDS_BEFORE
-            return _Original.HOLDS_ALL if original.seek(length) == ending else _Original.DIFFERS
+            return _Original.HOLDS_ALL if there == ending else _Original.DIFFERS
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
