@@ -177,6 +177,8 @@ class _Run:
         length = content.length()
         marks = marks_of(content, length)
         before = tails(content, [position.offset for position in candidates] + [length])
+        if length not in before:
+            raise Elsewhere
         to_take_over: list[Position] = []
         is_read_already = False
         for position in candidates:
@@ -186,7 +188,7 @@ class _Run:
                 continue
             if not reaches and position.at == file.place:
                 continue  # truncated: no file is a copy of itself
-            match self._compare(position, before.get(length), length):
+            match self._compare(position, before[length], length):
                 case _Original.HOLDS_ALL:
                     return None
                 case _Original.DIFFERS:
@@ -199,7 +201,7 @@ class _Run:
             return max(to_take_over, key=lambda position: position.offset)
         return None if is_read_already else self._known.new(file.place)
 
-    def _compare(self, position: Position, ending: bytes | None, length: int) -> "_Original":
+    def _compare(self, position: Position, ending: bytes, length: int) -> "_Original":
         """What the file of a position has, to a file of `length` with this `ending` that may be a copy of it."""
         original = self._original(position)
         if original is None:
