@@ -186,8 +186,8 @@ class _Run:
             reaches = position.offset in before
             if marks[:compared] != position.marks[:compared] or (reaches and not is_mark_of(position.tail, before[position.offset])):
                 continue
-            if not reaches and position.at == file.place:
-                continue  # truncated: no file is a copy of itself
+            if not reaches and position.at == file.place and not content.is_packed:
+                continue  # truncated; what is compressed now is another file, in the inode of one that is gone
             match self._compare(position, before[length], length):
                 case _Original.HOLDS_ALL:
                     return None
