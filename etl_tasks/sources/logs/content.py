@@ -7,9 +7,8 @@ import gzip
 import lzma
 import os
 import stat
-import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import BinaryIO, Self, cast
 
@@ -95,9 +94,12 @@ class Plain:
         return self.stat().st_size
 
     def still_has(self, start: int, before: bytes, beginning: bytes) -> bool:
-        """Whether `before` is yet before `start`, or, at the start of the file, `beginning` behind it: it was not truncated."""
+        """Whether `before` is yet before `start`, or, at the start of the file, `beginning` behind it: it was not truncated.
+
+        A file that was empty when it was opened may turn out to be compressed.
+        """
         expected, offset = (before, start - len(before)) if before else (beginning[:TAIL_BYTES], start)
-        return os.pread(self._descriptor, len(expected), offset) == expected
+        return os.pread(self._descriptor, len(expected), offset) == expected and (start > 0 or not expected.startswith(tuple(PACKED)))
 
 
 class Packed(Plain):
@@ -132,8 +134,6 @@ class Packed(Plain):
         self._tail = piece[-TAIL_BYTES:] if len(piece) >= TAIL_BYTES else (self._tail + piece)[-TAIL_BYTES:]
         if self._offset > BOMB_BYTES and self._offset > BOMB_RATIO * self._raw.tell():
             self.failure = BOMB
-        elif not piece and self._unpack is _unpacked_zst and not _is_whole_zst(self._descriptor):
-            self.failure = UNFINISHED
         return cast("bytes", piece)
 
     def seek(self, offset: int) -> bytes | None:
@@ -176,11 +176,9 @@ def opened(file: File) -> Plain:
         found = os.fstat(descriptor)
         if not stat.S_ISREG(found.st_mode) or place_of(found) != file.place:
             raise Elsewhere
-        magic = os.pread(descriptor, max(map(len, PACKED)), 0)
-        for beginning, unpack in PACKED.items():
-            if magic.startswith(beginning):
-                return Packed(descriptor, unpack)
-        return Plain(descriptor)
+        head = os.pread(descriptor, TAIL_BYTES, 0)
+        unpack = next((unpack for magic, unpack in PACKED.items() if head.startswith(magic)), None)
+        return Plain(descriptor) if unpack is None else Packed(descriptor, unpack)
     except BaseException:
         os.close(descriptor)
         raise
@@ -201,36 +199,55 @@ def _unpacked_xz(raw: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", lzma.LZMAFile(raw, "rb", format=lzma.FORMAT_XZ))
 
 
+class _UnpackedZst:
+    """Frame by frame and block by block: zstandard's own reader is silent where a frame has no end, and keeps back what is before it.
+
+    Source: RFC 8878, 3.1. No block has more than 128 KiB.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._blocks = self._unpacked()
+        self._held = b""
+
+    def read1(self, size: int) -> bytes:
+        while not self._held:
+            block = next(self._blocks, None)
+            if block is None:
+                return b""
+            self._held = block
+        piece, self._held = self._held[:size], self._held[size:]
+        return piece
+
+    def _unpacked(self) -> Iterator[bytes]:
+        while beginning := self._raw.read(5):
+            beginning += self._exactly(5 - len(beginning))
+            if beginning[1:4] == b"\x2a\x4d\x18" and beginning[0] >> 4 == 5:
+                length = int.from_bytes(beginning[4:] + self._exactly(3), "little")
+                self._raw.seek(length, os.SEEK_CUR)
+                continue
+            header = beginning + self._exactly(zstandard.frame_header_size(beginning) - len(beginning))
+            has_checksum = zstandard.get_frame_parameters(header).has_checksum
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(header)
+            is_last = False
+            while not is_last:
+                head = self._exactly(3)
+                block = int.from_bytes(head, "little")
+                is_last, is_one_byte_repeated = bool(block & 1), block >> 1 & 3 == 1
+                yield frame.decompress(head + self._exactly(1 if is_one_byte_repeated else block >> 3))
+            if has_checksum:
+                yield frame.decompress(self._exactly(4))
+
+    def _exactly(self, length: int) -> bytes:
+        found = self._raw.read(length)
+        if len(found) < length:
+            raise EOFError
+        return found
+
+
 def _unpacked_zst(raw: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", zstandard.ZstdDecompressor().stream_reader(raw, read_across_frames=True, closefd=False))
+    return cast("BinaryIO", _UnpackedZst(raw))
 
 
 PACKED = {b"\x1f\x8b": _unpacked_gz, b"\xfd7zXZ\0": _unpacked_xz, zstandard.FRAME_HEADER: _unpacked_zst}
-
-
-def _is_whole_zst(descriptor: int) -> bool:
-    """Whether the last frame has its end, of which zstandard's reader says nothing: from block to block by their headers.
-
-    Source: RFC 8878, 3.1 (frames of blocks, and skippable ones).
-    """
-    size, offset = os.fstat(descriptor).st_size, 0
-    while offset < size:
-        beginning = os.pread(descriptor, 18, offset)
-        if len(beginning) >= 8 and beginning[1:4] == b"\x2a\x4d\x18" and beginning[0] >> 4 == 5:
-            offset += 8 + struct.unpack_from("<I", beginning, 4)[0]
-            continue
-        try:
-            offset += zstandard.frame_header_size(beginning)
-            has_checksum = zstandard.get_frame_parameters(beginning).has_checksum
-        except zstandard.ZstdError:
-            return False
-        is_last = False
-        while not is_last:
-            if len(header := os.pread(descriptor, 3, offset)) < 3:
-                return False
-            block = int.from_bytes(header, "little")
-            is_last = bool(block & 1)
-            is_one_byte_repeated = block >> 1 & 3 == 1
-            offset += 3 + (1 if is_one_byte_repeated else block >> 3)
-        offset += 4 if has_checksum else 0
-    return offset == size

@@ -92,7 +92,7 @@ class Cutter:
                 return None
             if self._is_at_end:
                 return searched if self._is_final() and searched > line else None
-            self._fill(searched + LOOKAHEAD_BYTES)
+            self._fill(searched + max(LOOKAHEAD_BYTES, searched - line))
         return newline + 1
 
     def _is_long(self, line: int) -> bool:

@@ -168,12 +168,17 @@ class _Run:
 
     def _beginning(self, file: File, content: Plain) -> Position | None:
         """Where to begin in a file that is not known; None if it holds nothing that was not read of the file it is a copy of."""
-        candidates = [position for position in self._known.begun_as(content.head()) if position.offset or position.at != file.place]
+        head = content.head()
+        if not head:
+            return None
+        candidates = self._known.begun_as(head)
         if not candidates:
             return self._known.new(file.place)
         length = content.length()
         marks = marks_of(content, length)
         before = tails(content, [position.offset for position in candidates] + [length])
+        if length not in before:
+            raise Elsewhere
         to_take_over: list[Position] = []
         is_read_already = False
         for position in candidates:
@@ -181,9 +186,9 @@ class _Run:
             reaches = position.offset in before
             if marks[:compared] != position.marks[:compared] or (reaches and not is_mark_of(position.tail, before[position.offset])):
                 continue
-            if not reaches and position.at == file.place:
-                continue  # truncated: no file is a copy of itself
-            match self._compare(position, before.get(length), length):
+            if not reaches and position.at == file.place and not content.is_packed:
+                continue  # truncated; what is compressed now is another file, in the inode of one that is gone
+            match self._compare(position, before[length], length):
                 case _Original.HOLDS_ALL:
                     return None
                 case _Original.DIFFERS:
@@ -196,15 +201,17 @@ class _Run:
             return max(to_take_over, key=lambda position: position.offset)
         return None if is_read_already else self._known.new(file.place)
 
-    def _compare(self, position: Position, ending: bytes | None, length: int) -> "_Original":
-        """How the file of a position is to a file of `length` that fits the position."""
+    def _compare(self, position: Position, ending: bytes, length: int) -> "_Original":
+        """What the file of a position has, to a file of `length` with this `ending` that may be a copy of it."""
         original = self._original(position)
         if original is None:
             return _Original.ENDS_BEFORE
         with original:
-            if not goes_on(original, position) or original.length() < length:
+            there = original.seek(length)
+            # Asked last, so that it holds for what was just seen: the file may be truncated at any moment.
+            if there is None or not goes_on(original, position):
                 return _Original.ENDS_BEFORE
-            return _Original.HOLDS_ALL if original.seek(length) == ending else _Original.DIFFERS
+            return _Original.HOLDS_ALL if there == ending else _Original.DIFFERS
 
     # --- reading ------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ been read, because it is still being made or because the original went on.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 
@@ -44,13 +44,12 @@ class Position(msgspec.Struct, frozen=True):
         return int(self.identity.rpartition(":")[2])
 
     @property
+    def origin(self) -> str:
+        return self.identity.rpartition(":")[0]
+
+    @property
     def at(self) -> str:
-        return self.place or self.identity.rpartition(":")[0]
-
-
-def begun(identity: str, place: str) -> Position:
-    """The position of a file of which nothing has been read."""
-    return Position(identity=identity, fingerprint="0:", offset=0, path="", place=place)
+        return self.place or self.origin
 
 
 class Known:
@@ -58,8 +57,9 @@ class Known:
 
     def __init__(self, positions: Mapping[str, Mapping[str, object]]) -> None:
         self._positions: dict[str, Position] = {}
-        self._at: defaultdict[str, set[str]] = defaultdict(set)
-        self._begun_as: defaultdict[str, set[str]] = defaultdict(set)
+        self._at: defaultdict[str, set[str]] = defaultdict(set)  # identities by place
+        self._begun_as: defaultdict[int, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # by length of fingerprint, and it
+        self._generations: defaultdict[str, int] = defaultdict(int)  # how many files have been first seen at a place
         for stream, position in positions.items():
             if stream.startswith(STREAM_PREFIX):
                 self.learn(msgspec.convert(position, Position))
@@ -67,28 +67,30 @@ class Known:
     def learn(self, position: Position) -> None:
         if former := self._positions.get(position.identity):
             self._at[former.at].discard(former.identity)
-            self._begun_as[former.fingerprint].discard(former.identity)
+            self._begun_as[length_of(former.fingerprint)][former.fingerprint].discard(former.identity)
         self._positions[position.identity] = position
         self._at[position.at].add(position.identity)
-        self._begun_as[position.fingerprint].add(position.identity)
+        self._begun_as[length_of(position.fingerprint)][position.fingerprint].add(position.identity)
+        self._generations[position.origin] = max(self._generations[position.origin], position.generation + 1)
 
     def at(self, place: str) -> list[Position]:
         """Whose files have been at a place, the latest first."""
         found = (self._positions[identity] for identity in self._at.get(place, ()))
         return sorted(found, key=lambda position: (position.generation, position.offset), reverse=True)
 
-    def begun_as(self, head: bytes) -> Iterator[Position]:
-        """Whose file begins with `head`, or with more than `head` where that is all there is of it."""
-        for length in {length_of(fingerprint) for fingerprint in self._begun_as}:
+    def begun_as(self, head: bytes) -> list[Position]:
+        """Whose file begins with `head`, which is less than a fingerprint only where it is all there is of a file."""
+        found: set[str] = set()
+        for length, by_fingerprint in self._begun_as.items():
             if length <= len(head):
-                yield from (self._positions[identity] for identity in self._begun_as.get(mark(head[:length]), ()))
+                found |= by_fingerprint.get(mark(head[:length]), set())
             elif len(head) < TAIL_BYTES:
-                yield from (position for position in self._positions.values() if length_of(position.fingerprint) == length)
+                found = found.union(*by_fingerprint.values())
+        return [self._positions[identity] for identity in sorted(found)]
 
     def new(self, place: str) -> Position:
-        """The position of a file at a place that other files have had: their next generation."""
-        generations = (position.generation for identity, position in self._positions.items() if identity.rpartition(":")[0] == place)
-        return begun(f"{place}:{max(generations, default=-1) + 1}", place)
+        """Where a file begins that is not known: at a place that others have had, as the next generation."""
+        return Position(identity=f"{place}:{self._generations[place]}", fingerprint="0:", offset=0, path="", place=place)
 
 
 def goes_on(content: Plain, position: Position) -> bool:
@@ -119,20 +121,21 @@ def marks_of(content: Plain, end: int) -> list[str]:
     return [short_mark(before) for before in tails(content, mark_offsets(mark_count(end))).values()]
 
 
-# --- marks: four an octave, so that a banner that two logs share must be four fifths of the shorter one to deceive ------
+# --- marks: of two logs that share a banner, the shorter one is taken for a copy of the other, which is gone, only where
+# --- less than a mark's distance of it is its own
 
 
 def mark_offsets(count: int) -> list[int]:
-    """32, 40, 48, 56, 64, 80, … The first few bytes would say too little."""
-    return [(4 + index % 4) << (3 + index // 4) for index in range(count)]
+    """Every 64 bytes up to 4 KiB, as long as a banner may be, then eight between a power of two and the next."""
+    return [64 * (index + 1) if index < 64 else (9 + index % 8) << (index // 8 + 1) for index in range(count)]
 
 
 def mark_count(end: int) -> int:
     """How many marks there are up to an offset."""
-    if end < 32:
-        return 0
-    octave = end.bit_length() - 3
-    return 4 * (octave - 3) + (end >> octave) - 3
+    if end < 4096:
+        return end // 64
+    octave = end.bit_length() - 13
+    return 64 + 8 * octave + (end >> (octave + 9)) - 8
 
 
 def short_mark(content: bytes) -> str:

@@ -119,12 +119,14 @@ def test_a_broken_file_keeps_no_other_from_being_read(log, follower):
     broken.write_bytes(gzip.compress(b"whole\n" + os.urandom(5000).replace(b"\n", b""))[:2000])
     settle(broken, seconds=7200)
     log.with_name("app.log.link").symlink_to("nowhere")
+    log.with_name("app.log.loop").symlink_to("app.log.loop")
     os.mkfifo(log.with_name("app.log.pipe"))
 
     assert follower.new_lines() == ["one", "whole"]
     assert {Path(item.path).name: item.reason for item in follower.unreadable} == {
         "app.log.0.gz": "Its compressed content is broken or not yet complete.",
         "app.log.link": "It is gone, or a link to nothing.",
+        "app.log.loop": "It cannot be read: Too many levels of symbolic links.",
         "app.log.pipe": "It is not a regular file.",
     }
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from etl_tasks.sources.logs.content import BOMB, UNFINISHED
+from etl_tasks.sources.logs.content import BOMB, UNFINISHED, look_at, opened
 from etl_tasks.sources.logs.follow import Chunk, Unreadable, chunks
 from tests.etl_tasks.sources.logs.follower import Follower, append, settle
 from tests.etl_tasks.sources.logs.test_follow_segments import MEASURE
@@ -71,6 +71,42 @@ def test_one_that_is_still_being_written_is_read_as_far_as_it_is_whole_and_then_
     assert first + follower.new_lines() == content.decode().split("\n")[:-1]
     assert follower.unreadable == []
     assert [record.message for record in caplog.records] == ["log_file_unfinished"]
+
+
+def test_a_zst_that_is_being_written_holds_back_no_block(packed):
+    """Else a copy in progress would seem to be another file than its original, at the end of every block."""
+    content = random_lines(8_000)
+    with packed.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
+        for start in range(0, len(content), 50_000):
+            writer.write(content[start : start + 50_000])
+            writer.flush()
+            file.flush()
+            with opened(look_at(str(packed))) as unpacked:
+                there = content[: start + 50_000]
+                assert unpacked.length() == len(there)
+                assert [unpacked.seek(len(there) - 7), unpacked.seek(len(there))] == [there[-263:-7], there[-256:]]
+
+
+@every_kind
+def test_small_steps_reach_as_far_as_large_ones_wherever_it_breaks_off(packed, pack):
+    content = random_lines(3_000)
+    whole = pack(content)
+    for size in range(50, len(whole), len(whole) // 50):
+        packed.write_bytes(whole[:size])
+        with opened(look_at(str(packed))) as unpacked:
+            length = unpacked.length()
+
+            assert [unpacked.seek(end) for end in range(0, length, 999)] == [content[max(0, end - 256) : end] for end in range(0, length, 999)]
+            assert unpacked.seek(length) == content[max(0, length - 256) : length]
+
+
+def test_a_file_that_was_empty_when_it_was_opened_and_is_compressed_is_not_read_as_lines(packed):
+    packed.touch()
+    with opened(look_at(str(packed))) as content:
+        packed.write_bytes(gzip.compress(random_lines(100)))
+        body = content.read(1000)
+
+        assert not content.still_has(0, b"", body)
 
 
 @every_kind

@@ -84,6 +84,18 @@ def test_a_copy_that_missed_the_last_lines_before_the_truncation_is_not_read_aga
     assert follower.new_lines() == []
 
 
+def test_a_compressed_copy_that_has_got_the_inode_of_its_original_is_still_its_copy(log, follower):
+    """The same inode and shorter content, but not truncated. File systems give the inode of a file that is gone to the next one."""
+    append(log, lines(0, 100))
+    copied = gzip.compress(log.read_bytes())
+    append(log, lines(100, 103))
+    follower.new_lines()
+    log.write_bytes(copied)
+    log.rename(log.with_name("app.log.1.gz"))
+
+    assert follower.new_lines() == []
+
+
 def test_a_file_truncated_and_grown_beyond_its_offset_is_read_from_its_beginning_and_its_copy_to_its_end(log, follower):
     append(log, BANNER + lines(0, 10))
     follower.new_lines()
@@ -222,7 +234,7 @@ def test_no_content_is_kept_in_a_position(log, follower):
     follower.new_lines()
 
     assert "line" not in str(follower.positions)
-    assert len(str(follower.positions)) < 1000
+    assert len(str(follower.positions)) < 1500
 
 
 # --- while it is being read -------------------------------------------------------------------------------------------

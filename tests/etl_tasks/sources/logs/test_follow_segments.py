@@ -1,11 +1,17 @@
 """Where chunks end: at a segment's end, behind whole events, and before what may not be written yet."""
 
 import os
+import re
 import subprocess
 import sys
+import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+import zstandard
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from etl_tasks.sources.logs.cutting import MAX_CONTINUATION_BYTES, MAX_LINE_BYTES
 from etl_tasks.sources.logs.event import SEGMENT_BYTES
@@ -151,6 +157,33 @@ def test_marks_are_the_same_however_the_file_was_read(log, size):
     follower.new_lines()
 
     assert [position["marks"] for position in follower.positions.values()] == [read(log)[-1].position["marks"]]
+
+
+SIZES = [0, 1, 7, 100, 5000, 300_000, SEGMENT_BYTES - 6, SEGMENT_BYTES, SEGMENT_BYTES + 1, 2 * SEGMENT_BYTES + 7]
+
+
+@settings(max_examples=60, deadline=None)
+@given(lines=st.lists(st.tuples(st.booleans(), st.sampled_from(SIZES)), max_size=12), has_end=st.booleans(), is_packed=st.booleans())
+def test_whatever_the_lines_are_nothing_is_lost_and_no_chunk_has_events_of_two_segments(lines, has_end, is_packed):
+    content = b"\n".join((b"event" if is_event else b" ") + b"x" * size for is_event, size in lines) + b"\n" * has_end
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "app.log"
+        log.write_bytes(zstandard.compress(content) if is_packed else content)
+        settle(log)
+        found = [chunk for chunk in read(log, begins=begins) if chunk.body]
+
+    end = len(content) if is_packed else content.rfind(b"\n") + 1
+    assert [chunk.start for chunk in found] + [end] * bool(found) == [0] * bool(end) + [chunk.position["offset"] for chunk in found]
+    for chunk in found:
+        whole = content[chunk.start : chunk.position["offset"]]
+        assert whole.startswith(chunk.body)
+        assert len(whole) - len(chunk.body) in (chunk.cut_bytes, chunk.cut_bytes + 1)
+        assert bool(chunk.cut_bytes) == (max(map(len, whole.split(b"\n"))) > MAX_LINE_BYTES)
+        starts = [0, *(match.start() + 1 for match in re.finditer(b"\nevent", chunk.body))]
+        assert len({(chunk.start + start) // SEGMENT_BYTES for start in starts}) == 1
+    for former, chunk in pairwise(found):
+        is_cut_off = former.cut_bytes or len(former.body) > MAX_CONTINUATION_BYTES
+        assert chunk.body.startswith(b"event") or is_cut_off
 
 
 MEASURE = """
