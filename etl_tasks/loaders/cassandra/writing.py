@@ -45,10 +45,10 @@ def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
     announce(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
     insert(session, parts, settings.CASSANDRA_TTL_DAYS * DAY_S)
     began_us = time.time_ns() // 1000
-    found = {(row.source, row.hour, row.segment): row for row in _index_rows(session, parts)}
+    marks_there = {(row.source, row.hour, row.segment): row.marks for row in _index_rows(session, parts)}
     tallies = []
     for part, mark in zip(parts, marks, strict=True):
-        is_alone = found[part.source, part.hour, part.segment].marks == {mark}
+        is_alone = marks_there.get((part.source, part.hour, part.segment)) == {mark}
         tallies.append(part.tally() if is_alone else reading.tally_of(session, part.source, part.hour, part.segment))
     settle(session, [(each, mark) for each, mark in zip(tallies, marks, strict=True)], began_us)
     return tallies

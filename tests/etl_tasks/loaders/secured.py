@@ -34,7 +34,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        _write_certificates(folder)
+        write_certificates(folder)
         (folder / "cassandra-extra.yaml").write_text(YAML.format(folder=folder))
 
     def tell(self, verb: str) -> str:
@@ -59,7 +59,7 @@ class Server:
         return (self.folder / "log/cassandra.log").read_text()
 
 
-def _write_certificates(folder: Path) -> None:
+def write_certificates(folder: Path) -> None:
     """A CA; a server's for 127.0.0.1 and for no other name; a client's; and a CA that signed none of them."""
     authority, authority_key = _certificate("CA of the tests", None)
     (folder / "ca.pem").write_bytes(_pem(authority))

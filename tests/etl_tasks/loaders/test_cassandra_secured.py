@@ -1,5 +1,6 @@
 """The Cassandra store against a server with TLS and passwords, which is killed while a process loads."""
 
+import re
 import subprocess
 import sys
 import time
@@ -27,7 +28,7 @@ with warnings.catch_warnings():
 
 # One process's, so that the server is started once.
 pytestmark = pytest.mark.xdist_group("secured")
-PAGES, LINES = 400, 500
+PAGES, LINES = 200, 200
 # Loads page after page as the stage does: what failed is loaded again, what was acknowledged never is. It tells each page.
 LOADING = f"""
 import sys, time, django
@@ -103,13 +104,14 @@ def test_nothing_is_lost_or_kept_twice_when_the_server_is_killed_while_a_process
         for _ in range(2):
             server.tell("kill")
             server.tell("start")
-            loaded += [int(next(loader.stdout)) for _ in range(60)]
+            loaded += [int(next(loader.stdout)) for _ in range(40)]
         loaded += [int(line) for line in loader.stdout]
 
     assert loaded == list(range(PAGES))
     assert read_all(secured, everything(source), limit=10_000) == in_order(written)
     assert secured.counts(source, written[0].time, written[-1].time) == counted(written)
-    assert "Batch" not in server.log()
+    # What Cassandra warns of: a batch that is too large, and one over several partitions.
+    assert not re.search("exceeding specified threshold|Unlogged batch covering", server.log())
 
 
 @contextmanager
