@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-EVENTS, PARTS, ROUNDS = 200_000, 48, 4
+EVENTS, PARTS, ROUNDS = 200_000, 48, 3
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MESSAGE = "order 1042 of customer 77 was refused by the payment provider after 3 attempts: card expired; the session goes on without it, trace kept"
 COLUMNS = ("event_id", "source", "time", "level", "host", "logger", "message", "method", "path", "status")
@@ -142,6 +142,7 @@ def ours(prepared: list[list[Any]], store: Any) -> None:
 
 def rival(rows: list[tuple[Any, ...]]) -> None:
     """The driver's own way to write many rows, into the same table, its parameters made beforehand."""
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT
     from cassandra.concurrent import execute_concurrent_with_args
 
     from etl_tasks.loaders.cassandra.connection import connection
@@ -149,7 +150,8 @@ def rival(rows: list[tuple[Any, ...]]) -> None:
     names = ("hour", "segment", *COLUMNS)
     session = connection.session()
     insert = session.prepare(f"INSERT INTO bench.events ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TTL 7776000")
-    execute_concurrent_with_args(session, insert, rows, concurrency=100)
+    patient = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, request_timeout=120)
+    execute_concurrent_with_args(session, insert, rows, concurrency=100, execution_profile=patient)
 
 
 def sqlite(rows: list[tuple[Any, ...]], file: Path) -> None:

@@ -149,8 +149,20 @@ def test_of_two_that_write_into_one_partition_at_once_both_are_counted(cassandra
     assert_exact(cassandra, source, written)
 
     [told] = cassandra.write(written[60:])
-    writing.settle(session, [(told, mark) for mark in marks], time.time_ns() // 1000)
+    writing.settle(session, [(told, mark, time.time_ns() // 1000) for mark in marks])
     assert told.levels == {"info": 90}
+    assert_exact(cassandra, source, written)
+
+
+def test_sums_of_a_worker_whose_clock_goes_before_ours_are_replaced(cassandra: LogStore, source: str) -> None:
+    written = events(source, 20)
+    [told] = cassandra.write(written[:10])
+    [mark] = announced_by_another(written[:10])
+    an_hour_on_us = time.time_ns() // 1000 + 3_600_000_000
+    writing.settle(connection.session(), [(told, mark, an_hour_on_us)])
+
+    cassandra.write(written[10:])
+
     assert_exact(cassandra, source, written)
 
 
