@@ -1,6 +1,7 @@
 """`manage.py check`: combinations of settings that cannot work, each with an id and what to do."""
 
 import re
+import ssl
 from urllib.parse import urlsplit
 
 from celery.schedules import ParseException, crontab
@@ -12,6 +13,10 @@ from django.core.validators import validate_email
 from etl_tasks.sources.logs.mask import masker
 
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
+# ANY cannot be read with, and EACH_QUORUM neither.
+CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL", "LOCAL_ONE", "ONE", "TWO", "THREE")
+# Cassandra's limit, and the day more that the sums live.
+MOST_TTL_DAYS = 20 * 365 - 1
 LONGEST_SOCKET_PATH = 107  # bytes, Linux's sun_path without its final NUL
 
 
@@ -51,6 +56,57 @@ def check_broker(**_: object) -> list[CheckMessage]:
             ]
     elif urlsplit(settings.CELERY_BROKER_URL).scheme not in {"redis", "rediss"}:
         return [Error("CELERY_BROKER_URL names no Redis", hint="Write redis://host:6379/0", id="etl.E005")]
+    return []
+
+
+@register()
+def check_cassandra(**_: object) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if settings.CASSANDRA_CONSISTENCY not in CONSISTENCIES:
+        found.append(
+            Error(
+                f"CASSANDRA_CONSISTENCY={settings.CASSANDRA_CONSISTENCY!r} cannot be read and written with",
+                hint=f"Write one of {', '.join(CONSISTENCIES)}",
+                id="etl.E009",
+            )
+        )
+    elif settings.CASSANDRA_CONSISTENCY in ("ONE", "LOCAL_ONE") and settings.CASSANDRA_REPLICATION_FACTOR > 1:
+        found.append(
+            Warning(
+                "with several copies and CASSANDRA_CONSISTENCY at ONE, a read may miss what was just written, and counts with it",
+                hint="Use LOCAL_QUORUM",
+                id="etl.W002",
+            )
+        )
+    if settings.CASSANDRA_TTL_DAYS > MOST_TTL_DAYS:
+        found.append(Error("CASSANDRA_TTL_DAYS is beyond Cassandra's 20 years", hint=f"Give at most {MOST_TTL_DAYS}", id="etl.E010"))
+    if bool(settings.CASSANDRA_USERNAME) != bool(settings.CASSANDRA_PASSWORD):
+        found.append(Error("of CASSANDRA_USERNAME and CASSANDRA_PASSWORD only one is set", hint="Set both, or neither", id="etl.E011"))
+    return found + _check_cassandra_tls()
+
+
+def _check_cassandra_tls() -> list[CheckMessage]:
+    authority, certificate, key = settings.CASSANDRA_TLS_CA, settings.CASSANDRA_TLS_CERT, settings.CASSANDRA_TLS_KEY
+    if not authority:
+        if certificate or key:
+            return [
+                Error("CASSANDRA_TLS_CERT or _KEY is set, but no CASSANDRA_TLS_CA", hint="Name the CA: without it there is no TLS", id="etl.E012")
+            ]
+        return []
+    if bool(certificate) != bool(key):
+        return [Error("of CASSANDRA_TLS_CERT and CASSANDRA_TLS_KEY only one is set", hint="Set both (one PEM may hold both)", id="etl.E013")]
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        if certificate:
+            context.load_cert_chain(certificate, key)
+    except OSError as exc:  # what ssl raises, too
+        return [
+            Error(
+                f"the TLS files for Cassandra cannot be used ({exc})",
+                hint="Name readable PEM files; the key must be the certificate's and have no password",
+                id="etl.E014",
+            )
+        ]
     return []
 
 

@@ -36,8 +36,8 @@ def number(name: str, default: int, *, minimum: int = 0) -> int:
 
 
 def flag(name: str, default: bool = False) -> bool:
-    raw = env.str(name, default=str(int(default))).lower()
-    if raw not in {"0", "1", "true", "false", "yes", "no", "on", "off", ""}:
+    raw = (env.str(name, default="") or str(int(default))).lower()
+    if raw not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
         raise ImproperlyConfigured(f"{name}={raw!r} does not work: give 1 or 0")
     return raw in {"1", "true", "yes", "on"}
 
@@ -264,7 +264,7 @@ CASSANDRA_LOCAL_DC = env.str("CASSANDRA_LOCAL_DC", default="datacenter1")
 CASSANDRA_USERNAME = secret("CASSANDRA_USERNAME")
 CASSANDRA_PASSWORD = secret("CASSANDRA_PASSWORD")
 # On each read and write. Counts are exact where reads meet writes: LOCAL_QUORUM and QUORUM for both, ALL, or a single copy.
-CASSANDRA_CONSISTENCY = env.str("CASSANDRA_CONSISTENCY", default="LOCAL_QUORUM").upper()
+CASSANDRA_CONSISTENCY = (env.str("CASSANDRA_CONSISTENCY", default="") or "LOCAL_QUORUM").upper()
 # TLS as soon as a CA is named (PEM); certificate and key where the servers ask for ours. They must name the nodes' IP addresses:
 # the driver learns the nodes from each other, and those know no names.
 CASSANDRA_TLS_CA = env.str("CASSANDRA_TLS_CA", default="")

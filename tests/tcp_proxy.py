@@ -9,8 +9,9 @@ from typing import Self
 class Proxy:
     """`with Proxy(9042) as proxy: … proxy.port`; `cut()` resets every connection and refuses new ones until `open()`."""
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, target_port: int, *, host: str = "127.0.0.1") -> None:
         self.target_port = target_port
+        self.host = host
         self.port = 0
         self._listener: socket.socket | None = None
         self._pairs: list[socket.socket] = []
@@ -23,7 +24,7 @@ class Proxy:
         self.cut()
 
     def open(self) -> None:
-        self._listener = socket.create_server(("127.0.0.1", self.port), reuse_port=False)
+        self._listener = socket.create_server((self.host, self.port), reuse_port=False)
         self.port = self._listener.getsockname()[1]
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 

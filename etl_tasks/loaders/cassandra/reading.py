@@ -22,14 +22,14 @@ COUNTED_AT_ONCE = 10_000
 COLUMNS = (
     "time", "event_id", "level", "service", "host", "logger", "message", "method", "path", "status", "duration_ms", "trace_id", "extra",
 )  # fmt: skip
-INDEX = "SELECT hour, segment, spans, counted, levels FROM {keyspace}.partitions WHERE source = ? AND day = ?"
+INDEX = "SELECT hour, segment, spans, counted, levels, writetime(levels) FROM {keyspace}.partitions WHERE source = ? AND day = ?"
 # The statements are put together from our own names and the keyspace's: hence their noqa.
 OF_PARTITION = "FROM {keyspace}.events WHERE source = ? AND hour = ? AND segment = ?"
 BETWEEN = "AND (time, event_id) > (?, ?) AND (time, event_id) < (?, ?)"
 
 
 class IndexRow(msgspec.Struct, frozen=True):
-    """What is known of one partition of events. `first` and `last`: times in milliseconds."""
+    """What is known of one partition of events. `first`, `last`: times in milliseconds; `settled_us`: when its sums were written, 0 for never."""
 
     source: str
     hour: datetime
@@ -39,6 +39,7 @@ class IndexRow(msgspec.Struct, frozen=True):
     last: int
     levels: dict[str, int] | None
     """The sums, if every write that was announced is in them."""
+    settled_us: int
 
 
 def scan(session: Session, query: LogQuery, bounds: Bounds, *, oldest_first: bool, page_rows: int) -> Iterator[LogEvent]:
@@ -85,7 +86,7 @@ def tally_of(session: Session, source: str, hour: datetime, segment: str) -> Tal
 
 
 def index_row(source: str, row: tuple[Any, ...]) -> IndexRow:
-    hour, segment, spans, counted, levels = row
+    hour, segment, spans, counted, levels, settled_us = row
     spans = spans or {}
     return IndexRow(
         source=source,
@@ -95,6 +96,7 @@ def index_row(source: str, row: tuple[Any, ...]) -> IndexRow:
         first=min((milliseconds(_aware(first)) for first, _ in spans.values()), default=0),
         last=max((milliseconds(_aware(last)) for _, last in spans.values()), default=-1),
         levels=dict(levels or {}) if counted and set(spans) <= set(counted) else None,
+        settled_us=settled_us or 0,
     )
 
 

@@ -51,7 +51,7 @@ def _move_hour(session: Session, source: str, hour: datetime) -> int:
         answer.fetch_next_page()
     if moved:
         counted_us = time.time_ns() // 1000
-        writing.settle(session, [(reading.tally_of(session, source, hour, segment), MARK) for segment in segments], counted_us)
+        writing.settle(session, [(reading.tally_of(session, source, hour, segment), MARK, counted_us) for segment in segments])
         session.execute(
             f"DELETE FROM {schema.keyspace()}.log_events USING TIMESTAMP {before_us} WHERE source = %s AND bucket = %s",  # noqa: S608
             (source, hour),

@@ -4,8 +4,8 @@
 2. It writes the events.
 3. It reads the marks there. Only its own: nobody else has written there before its events were in, so what it wrote is all
    there is. Others': it reads the partition and counts.
-4. It writes the sums with a client's time taken before step 3, and adds its mark to those counted: of two that count at once,
-   the one that read later stays. Marks that were announced and never counted make readers count for themselves.
+4. It writes the sums with a time taken before step 3 and after that of the sums there, and adds its mark to those counted: of two
+   that count at once, the one that read later stays. Marks that were announced and never counted make readers count for themselves.
 A mark is made of the keys that are written, so the same write again, after a kill, is the same write.
 """
 
@@ -45,13 +45,16 @@ def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
     announce(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
     insert(session, parts, settings.CASSANDRA_TTL_DAYS * DAY_S)
     began_us = time.time_ns() // 1000
-    found = {(row.source, row.hour, row.segment): row for row in _index_rows(session, parts)}
-    tallies = []
+    rows = {(row.source, row.hour, row.segment): row for row in _index_rows(session, parts)}
+    sums = []
     for part, mark in zip(parts, marks, strict=True):
-        is_alone = found[part.source, part.hour, part.segment].marks == {mark}
-        tallies.append(part.tally() if is_alone else reading.tally_of(session, part.source, part.hour, part.segment))
-    settle(session, [(each, mark) for each, mark in zip(tallies, marks, strict=True)], began_us)
-    return tallies
+        row = rows.get((part.source, part.hour, part.segment))
+        is_alone = row is not None and row.marks == {mark}
+        told = part.tally() if is_alone else reading.tally_of(session, part.source, part.hour, part.segment)
+        # Later than the sums that were read, even if another worker's clock goes before ours.
+        sums.append((told, mark, max(began_us, row.settled_us + 1 if row else 0)))
+    settle(session, sums)
+    return [told for told, _, _ in sums]
 
 
 def announce(session: Session, writes: Iterable[tuple[str, datetime, str, bytes, tuple[int, int]]]) -> None:
@@ -71,17 +74,17 @@ def announce(session: Session, writes: Iterable[tuple[str, datetime, str, bytes,
     finish(in_flight(session, statements))
 
 
-def settle(session: Session, sums: Iterable[tuple[Tally, bytes]], began_us: int) -> None:
-    """Keep what each partition holds, and that the write of this mark is part of it."""
+def settle(session: Session, sums: Iterable[tuple[Tally, bytes, int]]) -> None:
+    """Keep what each partition holds, and that the write of this mark is part of it; with the time, in microseconds, before it was read."""
     ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S + DAY_S
     update = connection.prepare(
         f"UPDATE {keyspace()}.partitions USING TTL {ttl_s} AND TIMESTAMP ? SET levels = ?, counted = counted + ? "  # noqa: S608 (our own words)
         "WHERE source = ? AND day = ? AND hour = ? AND segment = ?"
     )
     by_day = defaultdict(list)
-    for one, mark in sums:
+    for one, mark, at_us in sums:
         day = day_of(one.hour)
-        by_day[one.source, day].append(update.bind((began_us, one.levels, {mark}, one.source, day, one.hour, one.segment)))
+        by_day[one.source, day].append(update.bind((at_us, one.levels, {mark}, one.source, day, one.hour, one.segment)))
     finish(in_flight(session, (batch for updates in by_day.values() for batch in _batches(updates))))
 
 

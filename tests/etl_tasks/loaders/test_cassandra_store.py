@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from datetime import timedelta
 from typing import Any
 
+import hypothesis
+import hypothesis.strategies as st
 import msgspec
 import pytest
 from pytest_django import Settings
@@ -15,7 +17,7 @@ from pytest_django import Settings
 from etl_tasks.loaders.log_store import LogStore, LogStoreUnavailable
 from etl_tasks.sources.logs.event import SEGMENT_BYTES, LogEvent
 from tests.etl_tasks.loaders.conftest import CONTACT_POINTS
-from tests.etl_tasks.loaders.eventful import HOUR, START, counted, events, everything, in_order, read_all
+from tests.etl_tasks.loaders.eventful import HOUR, START, counted, events, everything, in_order, read_all, tallied
 
 if not CONTACT_POINTS:
     pytest.skip("CASSANDRA_CONTACT_POINTS is unset: the Cassandra store is NOT TESTED here", allow_module_level=True)
@@ -108,6 +110,33 @@ def test_sums_are_exact_between_the_steps_of_a_write_that_is_killed(cassandra: L
     assert_exact(cassandra, source, written)
 
 
+STEPS_DONE = st.sampled_from(["announced", "half inserted", "inserted", "written"])
+SLICE = st.tuples(st.integers(0, 100), st.integers(1, 60))
+
+
+@hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@hypothesis.given(st.lists(st.tuples(STEPS_DONE, SLICE), min_size=1, max_size=6))
+def test_sums_are_exact_whatever_writes_were_killed_wherever(cassandra: LogStore, writes: list[tuple[str, tuple[int, int]]]) -> None:
+    """Slices of 120 lines, over three hours and two segments, are written as far as a kill lets them."""
+    source = f"source-{uuid.uuid4().hex[:8]}"
+    lines = events(source, 120, step=timedelta(minutes=1), line_bytes=16_000)
+    held: set[int] = set()
+    for steps, (first, length) in writes:
+        chosen = range(first, min(first + length, 120))
+        if steps == "written":
+            told = cassandra.write([lines[number] for number in chosen])
+            held |= set(chosen)
+            truth = tallied(lines[number] for number in held)
+            assert all((one.levels, one.minutes) == truth[one.segment, one.hour] for one in told)
+            continue
+        announced_by_another([lines[number] for number in chosen])
+        done = chosen[: {"announced": 0, "half inserted": length // 2, "inserted": length}[steps]]
+        writing.insert(connection.session(), parts_of(lines[number] for number in done), DAY_S)
+        held |= set(done)
+
+    assert_exact(cassandra, source, [lines[number] for number in held])
+
+
 def test_of_two_that_write_into_one_partition_at_once_both_are_counted(cassandra: LogStore, source: str) -> None:
     """The other one announces itself, writes a part before and a part after we do, and counts last."""
     written = events(source, 90)
@@ -120,8 +149,20 @@ def test_of_two_that_write_into_one_partition_at_once_both_are_counted(cassandra
     assert_exact(cassandra, source, written)
 
     [told] = cassandra.write(written[60:])
-    writing.settle(session, [(told, mark) for mark in marks], time.time_ns() // 1000)
+    writing.settle(session, [(told, mark, time.time_ns() // 1000) for mark in marks])
     assert told.levels == {"info": 90}
+    assert_exact(cassandra, source, written)
+
+
+def test_sums_of_a_worker_whose_clock_goes_before_ours_are_replaced(cassandra: LogStore, source: str) -> None:
+    written = events(source, 20)
+    [told] = cassandra.write(written[:10])
+    [mark] = announced_by_another(written[:10])
+    an_hour_on_us = time.time_ns() // 1000 + 3_600_000_000
+    writing.settle(connection.session(), [(told, mark, an_hour_on_us)])
+
+    cassandra.write(written[10:])
+
     assert_exact(cassandra, source, written)
 
 

@@ -1,0 +1,267 @@
+"""What writing log events costs: the log store's loader against its rivals, on the same events, in turns, on servers of its own.
+
+    .venv/bin/python -m benchmarks.log_loader
+
+Two Cassandras are started, one with `commitlog_sync: periodic` and one with `batch`. CPU of the client is this process's, CPU
+of the server that of its own process as the kernel counts it. Medians of the rounds after a warm-up.
+"""
+
+import os
+import resource
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+EVENTS, PARTS, ROUNDS = 200_000, 48, 3
+START = datetime(2026, 3, 1, tzinfo=UTC)
+MESSAGE = "order 1042 of customer 77 was refused by the payment provider after 3 attempts: card expired; the session goes on without it, trace kept"
+COLUMNS = ("event_id", "source", "time", "level", "host", "logger", "message", "method", "path", "status")
+KILLS = 3
+# Loads one segment after the other and tells each that was acknowledged; the server is killed meanwhile.
+LOADING = """
+import django
+django.setup()
+from benchmarks.log_loader import parts
+from etl_tasks.loaders.log_store import open_log_store
+import sys
+store = open_log_store()
+for number, part in enumerate(parts(sys.argv[1], count=20_000_000, per_part=500)):
+    store.write(part)
+    print(number, flush=True)
+"""
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder, cassandra(Path(folder) / "periodic") as periodic:
+        os.environ |= {
+            "CALLCENTERSITE_VAR": folder,
+            "DATABASE_URL": f"sqlite:///{folder}/bench.sqlite3",
+            "DJANGO_SETTINGS_MODULE": "callcentersite.settings",
+            "ETL_LOG_LEVEL": "ERROR",
+            "CASSANDRA_CONTACT_POINTS": "127.0.0.1",
+            "CASSANDRA_KEYSPACE": "bench",
+        }
+        import django
+
+        django.setup()
+        with cassandra(Path(folder) / "batch", durable=True) as batch:
+            compare(periodic, batch, Path(folder))
+            lost_when_killed(batch, "batch")
+
+
+# --- the servers ----------------------------------------------------------------------------------------------------
+
+
+class Cassandra:
+    def __init__(self, folder: Path, *, durable: bool) -> None:
+        self.folder = folder
+        self.environment = os.environ | {"SVC_DIR": str(folder), "SVC_MODE": "native", "SVC_DURABLE": str(int(durable)), "SVC_BASE": "15300"}
+
+    def tell(self, verb: str) -> str:
+        return subprocess.run(
+            [ROOT / "scripts/services", verb, "cassandra"], env=self.environment, check=True, stdout=subprocess.PIPE, text=True
+        ).stdout
+
+    @property
+    def port(self) -> int:
+        return int(self.tell("env").partition("CASSANDRA_PORT=")[2].split()[0])
+
+    def cpu_seconds(self) -> float:
+        fields = Path(f"/proc/{(self.folder / 'run/cassandra.pid').read_text().strip()}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+@contextmanager
+def cassandra(folder: Path, *, durable: bool = False) -> Iterator[Cassandra]:
+    server = Cassandra(folder, durable=durable)
+    server.tell("start")
+    try:
+        yield server
+    finally:
+        server.tell("kill")
+
+
+def store_on(server: Cassandra) -> Any:
+    """A session to this server in place of the one there was."""
+    from django.conf import settings
+
+    from etl_tasks.loaders.cassandra.connection import connection
+    from etl_tasks.loaders.log_store import open_log_store
+
+    connection.drop()
+    settings.CASSANDRA_PORT = server.port
+    store = open_log_store()
+    store.ensure_schema()
+    return store
+
+
+# --- the events -----------------------------------------------------------------------------------------------------
+
+
+def parts(source: str, *, count: int = EVENTS, per_part: int = EVENTS // PARTS) -> Iterator[list[Any]]:
+    """Each part a segment of a file and an hour, as the following of files delivers them."""
+    from etl_tasks.sources.logs.event import SEGMENT_BYTES, LogEvent, event_id, file_key
+
+    key = file_key(1, source)
+    for first in range(0, count, per_part):
+        number = first // per_part
+        yield [
+            LogEvent(
+                event_id=event_id(key, number * SEGMENT_BYTES + index * 250),
+                source=source,
+                time=START + number * timedelta(hours=1) + index * timedelta(milliseconds=800),
+                level="error" if index % 50 == 0 else "info",
+                host=f"web-{index % 8}",
+                logger="shop.payment",
+                message=f"{MESSAGE} {first + index:08}",
+                method="POST",
+                path=f"/orders/{index}/payment",
+                status=500 if index % 50 == 0 else 200,
+            )
+            for index in range(min(per_part, count - first))
+        ]
+
+
+# --- the ways to write them -----------------------------------------------------------------------------------------
+
+
+def ours(prepared: list[list[Any]], store: Any) -> None:
+    for part in prepared:
+        store.write(part)
+
+
+def rival(rows: list[tuple[Any, ...]]) -> None:
+    """The driver's own way to write many rows, into the same table, its parameters made beforehand."""
+    from cassandra.cluster import EXEC_PROFILE_DEFAULT
+    from cassandra.concurrent import execute_concurrent_with_args
+
+    from etl_tasks.loaders.cassandra.connection import connection
+
+    names = ("hour", "segment", *COLUMNS)
+    session = connection.session()
+    insert = session.prepare(f"INSERT INTO bench.events ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TTL 7776000")
+    patient = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, request_timeout=120)
+    execute_concurrent_with_args(session, insert, rows, concurrency=100, execution_profile=patient)
+
+
+def sqlite(rows: list[tuple[Any, ...]], file: Path) -> None:
+    file.unlink(missing_ok=True)
+    with sqlite3.connect(file) as database:
+        database.execute("PRAGMA journal_mode = WAL")
+        database.execute(f"CREATE TABLE events ({', '.join(COLUMNS)}, PRIMARY KEY (event_id))")
+        insert = f"INSERT INTO events VALUES ({', '.join('?' * len(COLUMNS))})"
+        for first in range(0, len(rows), EVENTS // PARTS):
+            database.executemany(insert, rows[first : first + EVENTS // PARTS])
+            database.commit()
+    database.close()
+
+
+# --- measuring ------------------------------------------------------------------------------------------------------
+
+
+class Cost:
+    """Of one way, by round: events a second, and microseconds of CPU an event."""
+
+    def __init__(self) -> None:
+        self.rates: list[float] = []
+        self.client: list[float] = []
+        self.server: list[float] = []
+
+    def measure(self, work: Callable[[], None], server: Cassandra | None) -> None:
+        server_before = server.cpu_seconds() if server else 0.0
+        client_before, began = time.process_time(), time.monotonic()
+        work()
+        self.rates.append(EVENTS / (time.monotonic() - began))
+        self.client.append((time.process_time() - client_before) / EVENTS * 1e6)
+        self.server.append(((server.cpu_seconds() if server else 0.0) - server_before) / EVENTS * 1e6)
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    @property
+    def client_us(self) -> float:
+        return statistics.median(self.client)
+
+    @property
+    def total_us(self) -> float:
+        return statistics.median(client + server for client, server in zip(self.client, self.server, strict=True))
+
+    def __str__(self) -> str:
+        return f"{self.rate:9,.0f} events/s, CPU {self.client_us:6.1f} client + {statistics.median(self.server):6.1f} server µs an event"
+
+
+def compare(periodic: Cassandra, batch: Cassandra, folder: Path) -> None:
+    costs = {name: Cost() for name in ("ours", "execute_concurrent_with_args(concurrency=100)", "SQLite executemany", "ours, commitlog_sync: batch")}
+    loader, concurrent, plain, durable = costs.values()
+    for number in range(ROUNDS + 1):  # the first one is the warm-up
+        source = f"bench-{uuid.uuid4().hex[:8]}"
+        prepared = list(parts(source))
+        events = [event for part in prepared for event in part]
+        rows = [tuple(getattr(event, name) for name in COLUMNS) for event in events]
+        keyed = [(event.time.replace(minute=0, second=0, microsecond=0), "rival", *row) for event, row in zip(events, rows, strict=True)]
+        plain_rows = [(*row[:2], row[2].isoformat(), *row[3:]) for row in rows]
+        store = store_on(periodic)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        loader.measure(lambda store=store, prepared=prepared: ours(prepared, store), periodic)
+        grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
+        assert store.count(source, START, START + timedelta(days=40)) == EVENTS
+        assert sum(store.counts(source, START, START + timedelta(days=40)).values()) == EVENTS
+        concurrent.measure(lambda keyed=keyed: rival(keyed), periodic)
+        plain.measure(lambda rows=plain_rows: sqlite(rows, folder / "plain.sqlite3"), None)
+        store = store_on(batch)
+        durable.measure(lambda store=store, prepared=prepared: ours(prepared, store), batch)
+        if number == 0:
+            for cost in costs.values():
+                cost.rates.clear(), cost.client.clear(), cost.server.clear()
+            print(
+                f"{EVENTS:,} events of {len(COLUMNS)} columns in {PARTS} partitions; memory grew by {grown // 1024} MiB while ours wrote them first"
+            )
+    for name, cost in costs.items():
+        print(f"{cost}  {name}")
+    report("events/s against execute_concurrent_with_args", loader.rate / concurrent.rate, at_least=8)
+    report("client + server CPU against the same", loader.total_us / concurrent.total_us, at_most=1 / 6)
+    report("client CPU against SQLite executemany", loader.client_us / plain.client_us, at_most=3)
+    report("events/s with commitlog_sync: batch against periodic", durable.rate / loader.rate, at_least=0.75)
+
+
+def lost_when_killed(server: Cassandra, name: str) -> None:
+    """kill −9 while a process loads: every segment it was told of is there after a restart, as nobody writes it again."""
+    acknowledged = lost = 0
+    for _ in range(KILLS):
+        source = f"bench-{uuid.uuid4().hex[:8]}"
+        environment = os.environ | {"CASSANDRA_PORT": str(server.port), "PYTHONPATH": str(ROOT)}
+        loading = subprocess.Popen(
+            [sys.executable, "-c", LOADING, source], env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
+        )
+        assert loading.stdout
+        told = [next(loading.stdout) for _ in range(100)]
+        server.tell("kill")
+        told += list(loading.stdout)
+        loading.wait()
+        server.tell("start")
+        store = store_on(server)
+        for number, part in enumerate(parts(source, count=len(told) * 500, per_part=500)):
+            hour = START + number * timedelta(hours=1)
+            acknowledged += len(part)
+            lost += len(part) - store.count(source, hour, hour + timedelta(hours=1))
+    report(f"acknowledged events lost in {KILLS} kill −9 with commitlog_sync: {name} (of {acknowledged:,})", lost, at_most=0)
+
+
+def report(what: str, ratio: float, *, at_least: float | None = None, at_most: float | None = None) -> None:
+    target = f"at least {at_least:.2f}" if at_least is not None else f"at most {at_most:.2f}"
+    print(f"{ratio:8.2f}   {target:>14}   {what}", flush=True)
+
+
+if __name__ == "__main__":
+    main()
