@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from etl_tasks.sources.logs.event import event_id, segment_of
+from etl_tasks.sources.logs.event import KEY_LENGTH, event_id, segment_of
 from etl_tasks.sources.logs.follow import Chunk, Unreadable, chunks
 
 
@@ -43,7 +43,7 @@ class Follower:
                 self.ids.append((chunk.identity, offset))
                 lines.append(line.decode(errors="backslashreplace"))
                 if len(lines) == 1 or self.begins is None or self.begins(line):
-                    segments.add(segment_of(event_id("", offset)))
+                    segments.add(segment_of(event_id("0" * KEY_LENGTH, offset)))
             offset += len(line) + 1
         assert len(segments) <= 1
         return lines
