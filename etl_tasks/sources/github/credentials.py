@@ -7,7 +7,6 @@ import time
 from datetime import datetime
 from typing import Any
 
-import jwt
 from django.conf import settings
 
 from etl_tasks.errors import FatalError
@@ -54,6 +53,8 @@ class Credential:
 
     def app_token(self) -> str:
         """The JWT with which an App asks for a token."""
+        import jwt  # with its cryptography it costs every worker 9 MB, and only an App wants it
+
         issued = int(time.time()) - CLOCK_SKEW_SECONDS
         claims = {"iat": issued, "exp": issued + LONGEST_JWT_SECONDS, "iss": self._given["app_id"]}
         try:
