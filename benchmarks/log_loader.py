@@ -95,10 +95,12 @@ def store_on(server: Cassandra) -> Any:
     """A session to this server in place of the one there was."""
     from django.conf import settings
 
-    from etl_tasks.loaders.cassandra.connection import connection
+    from etl_tasks.loaders.cassandra import connection as module
     from etl_tasks.loaders.log_store import open_log_store
 
-    connection.drop()
+    # Of a busy machine a slow round is wanted, not its end.
+    module.REQUEST_TIMEOUT_S = 120
+    module.connection.drop()
     settings.CASSANDRA_PORT = server.port
     store = open_log_store()
     store.ensure_schema()
