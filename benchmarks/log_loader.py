@@ -3,7 +3,8 @@
     .venv/bin/python -m benchmarks.log_loader
 
 Two Cassandras are started, one with `commitlog_sync: periodic` and one with `batch`. CPU of the client is this process's, CPU
-of the server that of its own process as the kernel counts it. Medians of the rounds after a warm-up.
+of the server that of its own process as the kernel counts it. Medians of the rounds after a warm-up. Every way begins with the
+same LogEvents.
 """
 
 import os
@@ -142,8 +143,8 @@ def ours(prepared: list[list[Any]], store: Any) -> None:
         store.write(part)
 
 
-def rival(rows: list[tuple[Any, ...]]) -> None:
-    """The driver's own way to write many rows, into the same table, its parameters made beforehand."""
+def rival(events: list[Any]) -> None:
+    """The driver's own way to write many rows, into the same table."""
     from cassandra.cluster import EXEC_PROFILE_DEFAULT
     from cassandra.concurrent import execute_concurrent_with_args
 
@@ -153,19 +154,38 @@ def rival(rows: list[tuple[Any, ...]]) -> None:
     session = connection.session()
     insert = session.prepare(f"INSERT INTO bench.events ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TTL 7776000")
     patient = session.execution_profile_clone_update(EXEC_PROFILE_DEFAULT, request_timeout=120)
+    rows = [(event.time.replace(minute=0, second=0, microsecond=0), "rival", *row(event)) for event in events]
     execute_concurrent_with_args(session, insert, rows, concurrency=100, execution_profile=patient)
 
 
-def sqlite(rows: list[tuple[Any, ...]], file: Path) -> None:
+def sqlite(events: list[Any], file: Path) -> None:
+    """A table of its own, in which an event is once, a transaction for each part."""
     file.unlink(missing_ok=True)
     with sqlite3.connect(file) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(f"CREATE TABLE events ({', '.join(COLUMNS)}, PRIMARY KEY (event_id))")
         insert = f"INSERT INTO events VALUES ({', '.join('?' * len(COLUMNS))})"
-        for first in range(0, len(rows), EVENTS // PARTS):
-            database.executemany(insert, rows[first : first + EVENTS // PARTS])
+        for first in range(0, len(events), EVENTS // PARTS):
+            rows = [row(event) for event in events[first : first + EVENTS // PARTS]]
+            database.executemany(insert, [(*one[:2], one[2].isoformat(" "), *one[3:]) for one in rows])
             database.commit()
     database.close()
+
+
+def row(event: Any) -> tuple[Any, ...]:
+    """In the order of COLUMNS."""
+    return (
+        event.event_id,
+        event.source,
+        event.time,
+        event.level,
+        event.host,
+        event.logger,
+        event.message,
+        event.method,
+        event.path,
+        event.status,
+    )
 
 
 # --- measuring ------------------------------------------------------------------------------------------------------
@@ -210,17 +230,14 @@ def compare(periodic: Cassandra, batch: Cassandra, folder: Path) -> None:
         source = f"bench-{uuid.uuid4().hex[:8]}"
         prepared = list(parts(source))
         events = [event for part in prepared for event in part]
-        rows = [tuple(getattr(event, name) for name in COLUMNS) for event in events]
-        keyed = [(event.time.replace(minute=0, second=0, microsecond=0), "rival", *row) for event, row in zip(events, rows, strict=True)]
-        plain_rows = [(*row[:2], row[2].isoformat(), *row[3:]) for row in rows]
         store = store_on(periodic)
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         loader.measure(lambda store=store, prepared=prepared: ours(prepared, store), periodic)
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
         assert store.count(source, START, START + timedelta(days=40)) == EVENTS
         assert sum(store.counts(source, START, START + timedelta(days=40)).values()) == EVENTS
-        concurrent.measure(lambda keyed=keyed: rival(keyed), periodic)
-        plain.measure(lambda rows=plain_rows: sqlite(rows, folder / "plain.sqlite3"), None)
+        concurrent.measure(lambda events=events: rival(events), periodic)
+        plain.measure(lambda events=events: sqlite(events, folder / "plain.sqlite3"), None)
         store = store_on(batch)
         durable.measure(lambda store=store, prepared=prepared: ours(prepared, store), batch)
         if number == 0:
