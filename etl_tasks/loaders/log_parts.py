@@ -47,7 +47,7 @@ class Part:
 
     def tally(self) -> Tally:
         """What the part itself holds."""
-        lines = ((time, event.level, is_bad(event.level, event.status)) for (time, _), event in self.events.items())
+        lines = ((time, event.level, event.status) for (time, _), event in self.events.items())
         return tally(self.source, self.segment, self.hour, lines)
 
 
@@ -63,15 +63,14 @@ def parts_of(events: Iterable[LogEvent]) -> list[Part]:
     return list(parts.values())
 
 
-def tally(source: str, segment: str, hour: datetime, lines: Iterable[tuple[int, str, bool]]) -> Tally:
-    """`lines`: of each event its time in milliseconds, its level and whether it is an error."""
+def tally(source: str, segment: str, hour: datetime, lines: Iterable[tuple[int, str, int | None]]) -> Tally:
+    """`lines`: of each event its time in milliseconds, its level and its HTTP status."""
     levels: Counter[str] = Counter()
     minutes: dict[int, tuple[int, int]] = {}
-    kinds = Counter((time % HOUR_MS // MINUTE_MS, level, is_wrong) for time, level, is_wrong in lines)
-    for (minute, level, is_wrong), events in kinds.items():
+    for (time, level, status), events in Counter((time // MINUTE_MS, level, status) for time, level, status in lines).items():
         levels[level] += events
-        before, errors = minutes.get(minute, (0, 0))
-        minutes[minute] = (before + events, errors + events * is_wrong)
+        before, errors = minutes.get(time % 60, (0, 0))
+        minutes[time % 60] = (before + events, errors + events * is_bad(level, status))
     return Tally(source=source, segment=segment, hour=hour, levels=dict(levels), minutes=minutes)
 
 

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Model, Q, QuerySet
 
 from etl_tasks.loaders.log_parts import HOUR, HOUR_MS, Bounds, Part, hour_of, milliseconds, of_milliseconds, parts_of, tally
-from etl_tasks.loaders.log_store import LogPage, LogQuery, LogStoreUnavailable, Tally, filled, is_bad
+from etl_tasks.loaders.log_store import LogPage, LogQuery, LogStoreUnavailable, Tally, filled
 from etl_tasks.models import LogEventRow, LogSumRow
 from etl_tasks.sources.logs.event import LogEvent, has_offset, segment_of
 
@@ -129,7 +129,7 @@ def _is_all_there_is(part: Part) -> bool:
 def _counted(part: Part) -> Tally:
     """Event by event, from what the table holds."""
     rows = _of_segment(part).values_list("event_id", "time", "level", "status").iterator(PAGE_ROWS)
-    lines = ((milliseconds(time), level, is_bad(level, status)) for event_id, time, level, status in rows if segment_of(event_id) == part.segment)
+    lines = ((milliseconds(time), level, status) for event_id, time, level, status in rows if segment_of(event_id) == part.segment)
     return tally(part.source, part.segment, part.hour, lines)
 
 

@@ -14,7 +14,7 @@ from cassandra.cluster import Session
 from etl_tasks.loaders.cassandra.connection import READING, connection, in_flight
 from etl_tasks.loaders.cassandra.schema import keyspace
 from etl_tasks.loaders.log_parts import Bounds, day_of, hour_of, milliseconds, of_milliseconds, tally
-from etl_tasks.loaders.log_store import LogQuery, Tally, is_bad
+from etl_tasks.loaders.log_store import LogQuery, Tally
 from etl_tasks.sources.logs.event import LogEvent
 
 PAGE_ROWS = 1000
@@ -82,7 +82,7 @@ def tally_of(session: Session, source: str, hour: datetime, segment: str) -> Tal
     query = connection.prepare(f"SELECT time, level, status {OF_PARTITION.format(keyspace=keyspace())}")
     query.fetch_size = COUNTED_AT_ONCE
     rows = session.execute(query.bind((source, hour, segment)), execution_profile=READING)
-    return tally(source, segment, hour, ((milliseconds(_aware(time)), level, is_bad(level, status)) for time, level, status in rows))
+    return tally(source, segment, hour, ((milliseconds(_aware(time)), level, status) for time, level, status in rows))
 
 
 def index_row(source: str, row: tuple[Any, ...]) -> IndexRow:

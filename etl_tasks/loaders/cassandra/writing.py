@@ -16,6 +16,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
+import msgspec
 from cassandra.cluster import Session
 from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement
 from django.conf import settings
@@ -176,5 +177,4 @@ def _batch() -> BatchStatement:
 
 def _mark(part: Part) -> bytes:
     """Equal for equal keys, times included, in whatever order."""
-    keys = "".join(f"{time:x} {event_id}\n" for time, event_id in sorted(part.events))
-    return hashlib.blake2b(keys.encode(), digest_size=MARK_BYTES).digest()
+    return hashlib.blake2b(msgspec.json.encode(sorted(part.events)), digest_size=MARK_BYTES).digest()

@@ -48,7 +48,7 @@ for page in range({PAGES}):
 """
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     running = Server(tmp_path_factory.mktemp("secured"))
     running.tell("start")
