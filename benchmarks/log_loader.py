@@ -136,7 +136,11 @@ def parts(source: str, *, count: int = EVENTS, per_part: int = EVENTS // PARTS) 
         ]
 
 
-# --- the ways to write them -----------------------------------------------------------------------------------------
+# --- the ways to write them: each is given what it takes, made before the clock starts --------------------------------
+
+
+def as_they_are(given: list[list[Any]]) -> list[list[Any]]:
+    return given
 
 
 def ours(prepared: list[list[Any]]) -> None:
@@ -147,7 +151,11 @@ def ours(prepared: list[list[Any]]) -> None:
         store.write(part)
 
 
-def rival(prepared: list[list[Any]]) -> None:
+def as_arguments(given: list[list[Any]]) -> list[tuple[Any, ...]]:
+    return [(event.time.replace(minute=0, second=0, microsecond=0), "rival", *row(event)) for part in given for event in part]
+
+
+def rival(rows: list[tuple[Any, ...]]) -> None:
     """The driver's own way to write many rows, into the same table."""
     from cassandra.concurrent import execute_concurrent_with_args
 
@@ -156,20 +164,22 @@ def rival(prepared: list[list[Any]]) -> None:
     names = ("hour", "segment", *COLUMNS)
     session = connection.session()
     insert = session.prepare(f"INSERT INTO bench.events ({', '.join(names)}) VALUES ({', '.join('?' * len(names))}) USING TTL 7776000")
-    rows = [(event.time.replace(minute=0, second=0, microsecond=0), "rival", *row(event)) for part in prepared for event in part]
     execute_concurrent_with_args(session, insert, rows, concurrency=100)
 
 
-def sqlite(file: Path, prepared: list[list[Any]]) -> None:
+def as_rows(given: list[list[Any]]) -> list[list[tuple[Any, ...]]]:
+    return [[(*one[:2], one[2].isoformat(" "), *one[3:]) for one in map(row, part)] for part in given]
+
+
+def sqlite(file: Path, prepared: list[list[tuple[Any, ...]]]) -> None:
     """A table of its own, in which an event is once, a transaction for each part."""
     file.unlink(missing_ok=True)
     with sqlite3.connect(file) as database:
         database.execute("PRAGMA journal_mode = WAL")
         database.execute(f"CREATE TABLE events ({', '.join(COLUMNS)}, PRIMARY KEY (event_id))")
         insert = f"INSERT INTO events VALUES ({', '.join('?' * len(COLUMNS))})"
-        for part in prepared:
-            rows = [row(event) for event in part]
-            database.executemany(insert, [(*one[:2], one[2].isoformat(" "), *one[3:]) for one in rows])
+        for rows in prepared:
+            database.executemany(insert, rows)
             database.commit()
     database.close()
 
@@ -222,10 +232,10 @@ class Cost:
         return f"{self.rate:9,.0f} events/s, CPU {self.client_us:6.1f} client + {statistics.median(self.server):6.1f} server µs an event"
 
 
-def measured(way: Callable[[list[list[Any]]], None], server: Cassandra | None) -> tuple[float, float, float]:
+def measured(prepare: Callable[[list[list[Any]]], Any], way: Callable[[Any], None], server: Cassandra | None) -> tuple[float, float, float]:
     """In a process of its own: of a request that was answered the driver keeps a timer, whose end would be another way's cost."""
     here, there = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=measure, args=(there, way, server))
+    process = multiprocessing.get_context("fork").Process(target=measure, args=(there, prepare, way, server))
     process.start()
     there.close()
     answer: tuple[float, float, float] = here.recv()
@@ -233,8 +243,8 @@ def measured(way: Callable[[list[list[Any]]], None], server: Cassandra | None) -
     return answer
 
 
-def measure(pipe: Any, way: Callable[[list[list[Any]]], None], server: Cassandra | None) -> None:
-    prepared = list(parts(f"bench-{uuid.uuid4().hex[:8]}"))
+def measure(pipe: Any, prepare: Callable[[list[list[Any]]], Any], way: Callable[[Any], None], server: Cassandra | None) -> None:
+    prepared = prepare(list(parts(f"bench-{uuid.uuid4().hex[:8]}")))
     if server:
         store_on(server)
     server_before = server.cpu_seconds() if server else 0.0
@@ -246,23 +256,23 @@ def measure(pipe: Any, way: Callable[[list[list[Any]]], None], server: Cassandra
 
 
 def compare(periodic: Cassandra, batch: Cassandra, folder: Path) -> None:
-    ways: list[tuple[str, Callable[[list[list[Any]]], None], Cassandra | None]] = [
-        ("ours", ours, periodic),
-        ("execute_concurrent_with_args(concurrency=100)", rival, periodic),
-        ("SQLite executemany", partial(sqlite, folder / "plain.sqlite3"), None),
-        ("ours, commitlog_sync: batch", ours, batch),
+    ways: list[tuple[str, Callable[[list[list[Any]]], Any], Callable[[Any], None], Cassandra | None]] = [
+        ("ours", as_they_are, ours, periodic),
+        ("execute_concurrent_with_args(concurrency=100)", as_arguments, rival, periodic),
+        ("SQLite executemany", as_rows, partial(sqlite, folder / "plain.sqlite3"), None),
+        ("ours, commitlog_sync: batch", as_they_are, ours, batch),
     ]
     costs = [Cost() for _ in ways]
     # The other server is warmed up by the rival as well.
     for _ in range(2):
-        measured(ours, batch)
+        measured(as_they_are, ours, batch)
     for number in range(ROUNDS + 1):
-        for cost, (_, way, server) in zip(costs, ways, strict=True):
-            told = measured(way, server)
+        for cost, (_, prepare, way, server) in zip(costs, ways, strict=True):
+            told = measured(prepare, way, server)
             if number:  # the first one is the warm-up
                 cost.add(*told)
     print(f"{EVENTS:,} events of {len(COLUMNS)} columns in {PARTS} partitions, medians of {ROUNDS} rounds in turns")
-    for cost, (name, _, _) in zip(costs, ways, strict=True):
+    for cost, (name, *_) in zip(costs, ways, strict=True):
         print(f"{cost}  {name}")
     loader, concurrent, plain, durable = costs
     report("events/s against execute_concurrent_with_args", loader.rate / concurrent.rate, at_least=8)

@@ -30,7 +30,8 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
-REQUESTS_IN_FLIGHT = 8
+# As many as a mebibyte of a log makes: a server that writes its commit log before it answers then does so once for them all.
+REQUESTS_IN_FLIGHT = 32
 # A read that a replica has not answered by then is also asked of another one.
 SPECULATIVE_DELAY_S = 0.5
 READING = "reading"
