@@ -1,6 +1,7 @@
 """A night as plain functions: what is loaded is what the stand-in and the log files hold."""
 
 import json
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,7 +13,7 @@ from django.core.exceptions import ValidationError
 from demo.github.server import StandIn
 from demo.github.world import World
 from dora_metrics.models import Deployment, DORAMetric
-from etl_tasks import dead_letters, here, ledger, transform
+from etl_tasks import dead_letters, here, ledger, stages, transform
 from etl_tasks.errors import RetriableError
 from etl_tasks.loaders.log_store import LogQuery, open_log_store
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage
@@ -179,6 +180,30 @@ def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs
     Source.objects.filter(pk=logs.pk).update(log_format="json")
     dead_letters.replay(DeadLetter.objects.get(), by="test")
     assert stored(logs) == sorted(f"line {i}" for i in range(100))
+
+
+def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after_a_truncation(logs: Source, log_file: Path) -> None:
+    Source.objects.filter(pk=logs.pk).update(path=f"{log_file}*")
+    logs.refresh_from_db()
+    log_file.write_text(lines(0, 50))
+    with patched_recompute_that_fails(), pytest.raises(here.StageFailed):
+        night(logs)
+    assert len(stored(logs)) == 50  # and the cursors have not moved
+    shutil.copy(log_file, f"{log_file}.1")
+    log_file.write_text(lines(50, 110))
+    assert night(logs).extracted == 110
+    assert stored(logs) == sorted(f"line {i}" for i in range(110))
+    dead_letters.replay(DeadLetter.objects.get(kind="stage"), by="test")
+    assert stored(logs) == sorted(f"line {i}" for i in range(110))
+    assert night(logs).extracted == 0
+
+
+@contextmanager
+def patched_recompute_that_fails() -> Iterator[None]:
+    """As a database that goes away does, after the events are stored and before the run is finished."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "recompute", lambda *args, **kwargs: (_ for _ in ()).throw(RetriableError("the database is away")))
+        yield
 
 
 def lenient(source: Source) -> None:
