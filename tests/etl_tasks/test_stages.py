@@ -1,6 +1,7 @@
 """A night as plain functions: what is loaded is what the stand-in and the log files hold."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -180,6 +181,18 @@ def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs
     Source.objects.filter(pk=logs.pk).update(log_format="json")
     dead_letters.replay(DeadLetter.objects.get(), by="test")
     assert stored(logs) == sorted(f"line {i}" for i in range(100))
+
+
+def test_a_failed_run_is_replayed_also_where_its_mended_format_finds_fewer_events_in_the_same_pages(logs: Source, log_file: Path) -> None:
+    log_file.write_text("".join(f"2026-03-19 10:00:{i:02},000 ERROR shop: line {i}\n  at a\n  at b\n" for i in range(30)))
+    os.utime(log_file, (log_file.stat().st_atime, log_file.stat().st_mtime - 60))
+    with pytest.raises(here.StageFailed, match="90 of 90 records"):
+        night(logs)
+    Source.objects.filter(pk=logs.pk).update(log_format="python")
+    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    run = ETLRun.objects.get()
+    assert (run.status, run.extracted, run.loaded, run.dead_lettered) == ("success", 30, 30, 0)
+    assert stored(logs) == sorted(f"line {i}\n  at a\n  at b" for i in range(30))
 
 
 def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after_a_truncation(logs: Source, log_file: Path) -> None:

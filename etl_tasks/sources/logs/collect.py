@@ -67,6 +67,9 @@ class LogFiles:
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         return "log_event"
 
+    def count(self, source: Source, content: bytes) -> int | None:
+        return _format(source).count(content)
+
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
         written_at = context.get("written_at")
         place = Place(
