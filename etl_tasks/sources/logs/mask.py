@@ -27,7 +27,10 @@ _VALUE = "|".join(
         r"""([^\s"'\\&,;(){}\[\]<>]+)""",
     )
 )
+# Of a digest: name="value", its quotes perhaps in JSON.
+_PAIR = r"""[\w-]+=(?:\\+"(?:[^"\\\n]|\\+[^"\\\n])*\\+"|"(?:[^"\\\n]|\\.)*"|[^\s"'\\,;]+)"""
 _GAP = r"[ \t]{0,8}"  # not \s: a key at the end of a line says nothing about the next
+_BREAK = r"(?:\s|\\+[rn])"
 _IS = rf"{_QUOTES}{_GAP}[:=]>?{_GAP}"
 
 
@@ -42,17 +45,30 @@ class Rule:
     is_one: Callable[[bytes, int, int], bool] | None = None
 
 
+# How the numbers of the networks begin, and how long they are. Times of fourteen or seventeen digits are none, nor are most ids.
+_CARD = re.compile(
+    rb"4(?:\d{12}|\d{15}|\d{18})|5[1-5]\d{14}|2[2-7]\d{14}|220[0-4]\d{12,15}|3[47]\d{13}|3(?:0[0-5]|[689]\d)\d{11}|35\d{14,17}|36\d{14}"
+    rb"|(?:5[06-8]|6\d)\d{11,17}"
+).fullmatch
+_MONTH, _DAY = rb"(?:0[1-9]|1[0-2])", rb"(?:0[1-9]|[12]\d|3[01])"
+_DATE = re.compile(rb"(?:(?:19|20)\d\d([-.])%b\1%b|%b([-.])%b\2(?:19|20)\d\d)(?!\d)" % (_MONTH, _DAY, _DAY, _MONTH)).match
+_ADDRESS = re.compile(rb"(?:0|[1-9]\d{0,2})(?:\.(?:0|[1-9]\d{0,2})){3}(?![.\d])").match
+
+
 def _passes_luhn(body: bytes, start: int, end: int) -> bool:
-    """Whether the digits are a payment card's, ISO/IEC 7812, and not a negative number."""
+    """Whether the digits are a payment card's, ISO/IEC 7812, and not a negative number, a time or an id: a tenth of these pass the sum."""
     if re.search(rb"(?:^|[\W_])-$", body[max(0, start - 2) : start]):
         return False
-    digits = [byte - 48 for byte in body[start:end] if 48 <= byte <= 57]
-    doubled = [digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4) for place, digit in enumerate(reversed(digits))]
-    return 13 <= len(digits) <= 19 and sum(doubled) % 10 == 0 and len(set(digits)) > 1
+    number = re.sub(rb"\D", b"", body[start:end])
+    doubled = [digit if place % 2 == 0 else digit * 2 - 9 * (digit > 4) for place, digit in enumerate(map(int, reversed(number.decode())))]
+    return _CARD(number) is not None and sum(doubled) % 10 == 0 and len(set(number)) > 1
 
 
 def _is_telephone(body: bytes, start: int, end: int) -> bool:
-    return 7 <= sum(48 <= byte <= 57 for byte in body[start:end]) <= 15
+    text = body[start:end]
+    if _DATE(text) or ((address := _ADDRESS(text)) and all(int(part) <= 255 for part in address[0].split(b"."))):
+        return False
+    return 7 <= sum(48 <= byte <= 57 for byte in text) <= 15
 
 
 _NAMES = (
@@ -81,16 +97,25 @@ RULES: Mapping[str, Rule] = {
     "url_password": Rule(r"""://[^\s/:@"'<>?#]*:([^\s@/"'<>]+)@"""),
     "authorization": Rule(
         rf"authorization{_IS}{_QUOTES}"
-        r"""(?:digest[ \t]+([^\r\n]+)|(?:(?:basic|bearer|token|negotiate|ntlm|apikey)[ \t]+)?([^\s"'\\,;]+))"""
+        rf"(?:digest[ \t]+({_PAIR}(?:[ \t]*,[ \t]*{_PAIR})*|[^\s\"'\\,;]+)|"
+        r"""(?:(?:basic|bearer|token|negotiate|ntlm|apikey)[ \t]+)?([^\s"'\\,;]+))"""
     ),
     "bearer": Rule(r"\b(?:bearer|basic)[ \t]+([a-z0-9._~+/-]{16,}=*)"),
-    "cookie": Rule(rf"""\b(?:set-)?cookie{_IS}{_QUOTES}([^\r\n"'\\]+)"""),
+    # Behind a colon up to the line's end; cookie=… has other pairs beside it.
+    "cookie": Rule(
+        rf"\b(?:set-)?cookie{_QUOTES}{_GAP}"
+        rf"""(?:(?::|=>?{_GAP}[\\"']){_GAP}{_QUOTES}([^\r\n"'\\]+)|=>?{_GAP}([^\s;"'\\]+(?:;[ \t]*[^\s;"'\\]+)*))"""
+    ),
     "named": Rule(rf"(?:{'|'.join(_NAMES)}){_IS}(?:{_VALUE})"),
     "token": Rule(
         r"\b(gh[pousr]_[a-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[a-z]-[\w-]{10,}|[spr]k_(?:live|test)_\w{10,}"
         r"|a[ks]ia[0-9a-z]{16}|aiza[\w-]{35}|ya29\.[\w-]{20,}|npm_[a-z0-9]{36}|eyj[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*)"
     ),
-    "private_key": Rule(r"-----begin [a-z0-9 ]{0,40}private key(?: block)?-----([^-]+)"),
+    # Up to its end; without one, as far as its lines have the length of a key's.
+    "private_key": Rule(
+        r"-----begin [a-z0-9 ]{0,40}private key(?: block)?-----"
+        rf"(?:((?:[^-]|-{{1,4}}[^-])+?)-----end|((?:{_BREAK}*[a-z0-9+/=]{{40,}})+(?:{_BREAK}+[a-z0-9+/=]+{_BREAK})?))"
+    ),
     "card": Rule(r"(?:^|[^\w.])(3[47]\d{2}[ -]?\d{6}[ -]?\d{5}|[2-6]\d{3}[ -]?\d{4}[ -]?\d{4}[ -]?\d{1,4}(?:[ -]?\d{1,3})?)\b", _passes_luhn),
     "telephone": Rule(
         r"(?:^|[^\w+])(\+[1-9](?:[ ().-]{0,2}\d){6,14}|\(\d{2,4}\)[ -]?\d{3,4}[ .-]?\d{3,4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})\b",
@@ -130,11 +155,12 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
         if found is None:
             return body
         hidden = bytearray(body)
+        is_json = body.startswith(b"{") or b"\n{" in body
         while found is not None:
             start, end = found.span(found.lastindex)
             is_one = checks[found.lastindex - 1]
             if is_one is None or is_one(lower, start, end):
-                _hide(hidden, start, end)
+                _hide(hidden, start, end, is_json=is_json)
             elif len(pieces := lower[start:end].split(maxsplit=1)) == 2:
                 end = start + len(pieces[0])  # its second half may be one by itself
             found = union.search(lower, max(end, found.start() + 1))
@@ -154,7 +180,7 @@ def _compiled(pattern: str) -> "re2._Regexp":
         raise ValueError(f"{pattern!r} cannot be a rule for masking log lines (RE2, Latin-1): {exc}") from exc
 
 
-def _hide(body: bytearray, start: int, end: int) -> None:
+def _hide(body: bytearray, start: int, end: int, *, is_json: bool) -> None:
     secret = bytes(body[start:end])
     if body[max(0, start - 40) : start].rstrip().endswith(b'":') and not secret.startswith(b'"'):
         if secret in (b"null", b"true", b"false"):
@@ -162,9 +188,17 @@ def _hide(body: bytearray, start: int, end: int) -> None:
         if _is_json_number(secret):  # between quotes it is no number any more, but JSON still
             body[start:end] = b'"' + b"*" * (len(secret) - 2) + b'"' if len(secret) > 1 else b"0"
             return
+    # Or in a text about a list, which quotes would end.
+    if is_json and len(secret) > 2 and _is_in_a_list(body, start, end) and _is_json_number(secret):
+        body[start:end] = b"0." + b"0" * (len(secret) - 2)
+        return
     for place in range(start, end):
         if body[place] != NEWLINE:
             body[place] = STAR
+
+
+def _is_in_a_list(body: bytearray, start: int, end: int) -> bool:
+    return body[max(0, start - 40) : start].rstrip().endswith((b"[", b",")) and body[end : end + 40].lstrip().startswith((b",", b"]"))
 
 
 def _is_json_number(text: bytes) -> bool:

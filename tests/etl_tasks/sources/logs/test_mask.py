@@ -71,6 +71,10 @@ def test_a_secret_is_hidden_and_the_rest_of_its_line_stands(line: str, secret: s
         "http://example.org:8080/path?x=1@2",
         "pin the version, spin: 3, opinion: good",
         "cookies are enabled",
+        "calling 192.168.10.100:8080, caller=10.0.12.115",
+        "last called: 2026-11-26 07:20:42, mobile 26.11.2026 up",
+        "20261126072042018 INFO run 20261126072028 ended",  # both pass the sum
+        '{"trace_id":"2583201234567890106","span":2983201234567807}',  # as well, but no card is so long, or begins so
     ],
 )
 def test_what_is_no_secret_stays(line: str) -> None:
@@ -91,8 +95,31 @@ def test_a_card_in_a_json_number_is_hidden_in_json() -> None:
     assert json.loads(masked) == {"card": "*" * 14}
 
 
+@pytest.mark.parametrize("line", [f'{{"cards":[{CARD},\t{CARD} ]}}', f'started\n{{"a":[1, {CARD}],"b":"no, {CARD}, no"}}'])
+def test_a_card_in_a_json_array_is_hidden_in_json(line: str) -> None:
+    masked = mask(line.encode()).decode()
+    assert len(masked) == len(line)
+    assert CARD not in masked
+    assert json.loads(masked.splitlines()[-1]) == json.loads(line.splitlines()[-1].replace(CARD, "0.00000000000000"))
+
+
 def test_a_secret_that_is_not_utf_8_is_hidden_to_its_end() -> None:
     assert mask(b"password=caf\xe9\xff12 user=etl") == b"password=******** user=etl".replace(b"********", b"*" * 7)
+
+
+@pytest.mark.parametrize(
+    ("line", "rest"),
+    [
+        (r'{"sent":"Authorization: Digest username=\"etl\", uri=\"/a\", response=\"66\"","status":200}', '","status":200}'),
+        ('{"authorization":"Digest abc","status":200}', '","status":200}'),
+        ('ts=2026-11-26T07:20:42Z cookie=abc level=error msg="no pay"', ' level=error msg="no pay"'),
+    ],
+)
+def test_a_header_ends_where_its_value_ends(line: str, rest: str) -> None:
+    masked = mask(line.encode()).decode()
+    assert masked.endswith("*" + rest)
+    assert "abc" not in masked
+    assert "etl" not in masked
 
 
 def test_a_key_at_the_end_of_a_line_says_nothing_about_the_next_line() -> None:
@@ -103,6 +130,21 @@ def test_a_key_at_the_end_of_a_line_says_nothing_about_the_next_line() -> None:
 def test_a_private_key_over_several_lines_keeps_its_newlines() -> None:
     body = b"-----BEGIN PRIVATE KEY-----\nMIIB\nAbC=\n-----END PRIVATE KEY-----\n"
     assert mask(body) == b"-----BEGIN PRIVATE KEY-----\n****\n****\n-----END PRIVATE KEY-----\n"
+
+
+def test_an_encrypted_private_key_is_hidden_to_its_end() -> None:
+    body = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n-----END RSA PRIVATE KEY-----\n"
+    assert mask(body) == b"-----BEGIN RSA PRIVATE KEY-----\n**********************\n\n****\n-----END RSA PRIVATE KEY-----\n"
+
+
+def test_a_private_key_without_its_end_is_hidden_as_far_as_it_goes() -> None:
+    key = b"MIIB" * 16 + b"\nAbC=\n"
+    assert mask(b"-----BEGIN PRIVATE KEY-----\n" + key) == b"-----BEGIN PRIVATE KEY-----\n" + b"*" * 64 + b"\n****\n"
+
+
+def test_who_only_speaks_of_a_private_key_hides_no_lines_behind_it() -> None:
+    body = b'no -----BEGIN PRIVATE KEY----- found\nNov 26 07:20:42 web sshd: hello\n{"time":"2026-11-26"}\n'
+    assert mask(body) == body
 
 
 @settings(max_examples=300, deadline=None)
