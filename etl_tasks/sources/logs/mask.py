@@ -16,7 +16,8 @@ from django.conf import settings
 STAR = ord("*")
 NEWLINE = ord("\n")
 
-_QUOTES = r"""[\\"']*"""
+_QUOTE = r"""\\*["']"""  # not a \ by itself: it begins what stars behind it would break
+_QUOTES = f"(?:{_QUOTE})*"
 # A value: in quotes up to the same quote, in the quotes of JSON inside JSON, or bare up to what ends one in a query, a list or a sentence.
 _VALUE = "|".join(
     (
@@ -31,7 +32,10 @@ _VALUE = "|".join(
 _PAIR = r"""[\w-]+=(?:\\+"(?:[^"\\\n]|\\+[^"\\\n])*\\+"|"(?:[^"\\\n]|\\.)*"|[^\s"'\\,;]+)"""
 _GAP = r"[ \t]{0,8}"  # not \s: a key at the end of a line says nothing about the next
 _BREAK = r"(?:\s|\\+[rn])"
-_IS = rf"{_QUOTES}{_GAP}[:=]>?{_GAP}"
+_IS = rf"{_QUOTES}{_GAP}[:=]>?{_GAP}(?:\[{_GAP})?"
+# Of a header that may be in JSON: not what comes behind a text that ends with the header's name.
+_FIRST = r"""[^\s"'\\,;:{}\[\]]"""
+_BARE = rf"""{_FIRST}[^\s"'\\,;{{}}\[\]]*"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +75,16 @@ def _is_telephone(body: bytes, start: int, end: int) -> bool:
     return 7 <= sum(48 <= byte <= 57 for byte in text) <= 15
 
 
+# What is between two texts of JSON.
+_BETWEEN = re.compile(rb"[,:}\]][\s,:\[\]{}]*+(?:(?:[-+.\de]++|true|false|null)[\s,:\[\]{}]*+)*+").fullmatch
+_ENDS_A_NAME = re.compile(rb"""["'][ \t]*(?::|=>?)[ \t]*"$""").search
+
+
+def _is_no_json(body: bytes, start: int, end: int) -> bool:
+    """False behind the quote that ends a text of JSON, which the name of a secret was the end of: {"msg":"enter password:","user":"ana"}."""
+    return _BETWEEN(body, start, end) is None or body[start - 1 : start] != b'"' or _ENDS_A_NAME(body[max(0, start - 20) : start]) is not None
+
+
 _NAMES = (
     *("password", "passwd", "passphrase", "secret", "token", "api[_-]?key", "access[_-]?key", "private[_-]?key", "credentials?"),
     *("session[_-]?id", "session[_-]?key", r"contrase(?:n|\xc3\xb1|\xf1)a"),
@@ -97,16 +111,17 @@ RULES: Mapping[str, Rule] = {
     "url_password": Rule(r"""://[^\s/:@"'<>?#]*:([^\s@/"'<>]+)@"""),
     "authorization": Rule(
         rf"authorization{_IS}{_QUOTES}"
-        rf"(?:digest[ \t]+({_PAIR}(?:[ \t]*,[ \t]*{_PAIR})*|[^\s\"'\\,;]+)|"
-        r"""(?:(?:basic|bearer|token|negotiate|ntlm|apikey)[ \t]+)?([^\s"'\\,;]+))"""
+        rf"(?:digest[ \t]+({_PAIR}(?:[ \t]*,[ \t]*{_PAIR})*|{_BARE})|"
+        rf"(?:(?:basic|bearer|token|negotiate|ntlm|apikey)[ \t]+)?({_BARE}))"
     ),
     "bearer": Rule(r"\b(?:bearer|basic)[ \t]+([a-z0-9._~+/-]{16,}=*)"),
     # Behind a colon up to the line's end; cookie=… has other pairs beside it.
     "cookie": Rule(
-        rf"\b(?:set-)?cookie{_QUOTES}{_GAP}"
-        rf"""(?:(?::|=>?{_GAP}[\\"']){_GAP}{_QUOTES}([^\r\n"'\\]+)|=>?{_GAP}([^\s;"'\\]+(?:;[ \t]*[^\s;"'\\]+)*))"""
+        rf"\b(?:set-)?cookie(?:{_QUOTE}{_GAP}:{_GAP}(?:\[{_GAP})?{_QUOTE}|{_GAP}:{_GAP}(?:\[{_GAP})?|{_QUOTES}{_GAP}=>?{_GAP}{_QUOTE})"
+        rf"""(?:{_QUOTES}({_FIRST}[^\r\n"'\\]*))"""
+        rf"""|\b(?:set-)?cookie{_GAP}=>?{_GAP}([^\s;"'\\]+(?:;[ \t]*[^\s;"'\\]+)*)"""
     ),
-    "named": Rule(rf"(?:{'|'.join(_NAMES)}){_IS}(?:{_VALUE})"),
+    "named": Rule(rf"(?:{'|'.join(_NAMES)}){_IS}(?:{_VALUE})", _is_no_json),
     "token": Rule(
         r"\b(gh[pousr]_[a-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[a-z]-[\w-]{10,}|[spr]k_(?:live|test)_\w{10,}"
         r"|a[ks]ia[0-9a-z]{16}|aiza[\w-]{35}|ya29\.[\w-]{20,}|npm_[a-z0-9]{36}|eyj[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*)"
@@ -114,7 +129,7 @@ RULES: Mapping[str, Rule] = {
     # Up to its end; without one, as far as its lines have the length of a key's.
     "private_key": Rule(
         r"-----begin [a-z0-9 ]{0,40}private key(?: block)?-----"
-        rf"(?:((?:[^-]|-{{1,4}}[^-])+?)-----end|((?:{_BREAK}*[a-z0-9+/=]{{40,}})+(?:{_BREAK}+[a-z0-9+/=]+{_BREAK})?))"
+        rf"(?:((?:[^\x22-]|-{{1,4}}[^\x22-])+?)-----end|((?:{_BREAK}*[a-z0-9+/=]{{40,}})+(?:{_BREAK}+[a-z0-9+/=]+{_BREAK})?))"
     ),
     "card": Rule(r"(?:^|[^\w.])(3[47]\d{2}[ -]?\d{6}[ -]?\d{5}|[2-6]\d{3}[ -]?\d{4}[ -]?\d{4}[ -]?\d{1,4}(?:[ -]?\d{1,3})?)\b", _passes_luhn),
     "telephone": Rule(
@@ -182,23 +197,24 @@ def _compiled(pattern: str) -> "re2._Regexp":
 
 def _hide(body: bytearray, start: int, end: int, *, is_json: bool) -> None:
     secret = bytes(body[start:end])
-    if body[max(0, start - 40) : start].rstrip().endswith(b'":') and not secret.startswith(b'"'):
+    before, behind = body[max(0, start - 40) : start].rstrip(), body[end : end + 40].lstrip()
+    is_value = before.endswith(b'":') and not behind.startswith(b'"') and not secret.startswith(b'"')
+    if is_value or (is_json and before.endswith((b"[", b",")) and behind.startswith((b",", b"]"))):
         if secret in (b"null", b"true", b"false"):
             return
-        if _is_json_number(secret):  # between quotes it is no number any more, but JSON still
-            body[start:end] = b'"' + b"*" * (len(secret) - 2) + b'"' if len(secret) > 1 else b"0"
+        if _is_json_number(secret):
+            body[start:end] = _hidden_number(len(secret), has_quotes=is_value and not before.endswith(b'\\":'))
             return
-    # Or in a text about a list, which quotes would end.
-    if is_json and len(secret) > 2 and _is_in_a_list(body, start, end) and _is_json_number(secret):
-        body[start:end] = b"0." + b"0" * (len(secret) - 2)
-        return
     for place in range(start, end):
         if body[place] != NEWLINE:
             body[place] = STAR
 
 
-def _is_in_a_list(body: bytearray, start: int, end: int) -> bool:
-    return body[max(0, start - 40) : start].rstrip().endswith((b"[", b",")) and body[end : end + 40].lstrip().startswith((b",", b"]"))
+def _hidden_number(length: int, *, has_quotes: bool) -> bytes:
+    """Between quotes it is no number any more, but JSON still; but they would end a text, which JSON inside JSON is, and a list may be in."""
+    if has_quotes and length > 1:
+        return b'"' + b"*" * (length - 2) + b'"'
+    return {1: b"0", 2: b"-0"}.get(length, b"0." + b"0" * (length - 2))
 
 
 def _is_json_number(text: bytes) -> bool:

@@ -32,6 +32,8 @@ JWT = "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0In0" + ".c2lnbmF0dXJl"
         (r'{"body":"{\"password\":\"a \\\" b\"}"}', r"a \\\" b"),
         (r'{"password":"with \"quotes\" inside","user":"etl"}', r"with \"quotes\" inside"),
         ("verificado, nip=4821", "4821"),
+        ('login failed, password=",}x" for etl', ",}x"),
+        ('{"password":","}', ","),
         ("card_pin: 4821", "4821"),
         ("pushed with ghp" + "_" + "a1B2" * 9, "ghp_" + "a1B2" * 9),
         ("id_of AKIA" + "IOSFODNN7EXAMPLE", "AKIA" + "IOSFODNN7EXAMPLE"),
@@ -88,6 +90,44 @@ def test_json_stays_json(value: str) -> None:
     assert masked["a"] == [1]
     if value not in ("null", "true", '""'):
         assert str(json.loads(value)) not in str(masked["pin"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"msg":"missing Authorization:"}',
+        '{"msg":"missing Cookie:","user":1}',
+        '{"Set-Cookie: ": 1.5}',
+        '{"cookie":null}',
+        '{"cookie":null,"a":"b"}',
+        r'{"msg":"Authorization:\nSet-Cookie: \u00e9"}',
+        '{"msg":"enter password:","user":"ana","b":["no token: ", {"pin=":[]}]}',
+        '{"msg":"enter password:"}',
+        '{"authorization":{"type":"none"},"cookie":{"a":1},"token":[],"pin":[null,true]}',
+        '{"msg":"-----BEGIN PRIVATE KEY-----","end":"-----END PRIVATE KEY-----"}',
+    ],
+)
+def test_json_that_only_names_a_secret_stays(line: str) -> None:
+    assert mask(line.encode()).decode() == line
+
+
+@pytest.mark.parametrize("value", ["1234", "7", "42", CARD])
+def test_json_inside_json_stays_json(value: str) -> None:
+    masked = json.loads(mask(json.dumps({"log": f'{{"pin": {value}, "a":1}}\n', "nip": f":{value}"}).encode()))
+    assert json.loads(masked["log"]) == {"pin": 0, "a": 1}
+    assert masked["nip"] == "*" * (len(value) + 1)
+
+
+def test_headers_that_json_has_as_lists_are_hidden() -> None:
+    line = '{"Authorization":["Bearer abc"],"X-Api-Key": [ "abc" ],"Cookie":["a=b; abc"],"pin":[7],"nip":[42],"otp":[424242]}'
+    assert json.loads(mask(line.encode())) == {
+        "Authorization": ["Bearer ***"],
+        "X-Api-Key": ["***"],
+        "Cookie": ["********"],
+        "pin": [0],
+        "nip": [0],
+        "otp": [0],
+    }
 
 
 def test_a_card_in_a_json_number_is_hidden_in_json() -> None:
