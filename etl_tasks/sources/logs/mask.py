@@ -86,8 +86,8 @@ def _is_no_json(body: bytes, start: int, end: int) -> bool:
 
 
 _NAMES = (
-    *("password", "passwd", "passphrase", "secret", "token", "api[_-]?key", "access[_-]?key", "private[_-]?key", "credentials?"),
-    *("session[_-]?id", "session[_-]?key", r"contrase(?:n|\xc3\xb1|\xf1)a"),
+    *("password", "passwd", "passphrase", "secret", "token", "api[_-]?key", "(?:access|private|secret|account)[_-]?key", "credentials?"),
+    *("sess(?:ion)?[_-]?id", "session[_-]?key", r"contrase(?:n|\xc3\xb1|\xf1)a"),
     # So short that they end other words, too.
     *(rf"(?:\b|_){name}" for name in ("pass", "pwd", "clave", "jwt", "pin", "nip", "otp", "cvv2?", "cvc2?", "cvn")),
 )
