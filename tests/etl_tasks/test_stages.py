@@ -244,6 +244,16 @@ def test_a_file_that_is_mostly_not_of_the_format_fails_loudly_also_where_lines_a
     assert list(DeadLetter.objects.values_list("kind", flat=True)) == ["stage"]
 
 
+def test_a_layout_that_no_line_of_a_file_is_of_fails_loudly(logs: Source, log_file: Path) -> None:
+    Source.objects.filter(pk=logs.pk).update(log_format="python", log_pattern="%(asctime)s [%(levelname)s] %(message)s", is_strict=False)
+    logs.refresh_from_db()
+    log_file.write_text("".join(f"ERROR 2026-03-19 10:00:{i:02},000 line {i}\n  at a\n" for i in range(40)))
+    os.utime(log_file, (log_file.stat().st_atime, log_file.stat().st_mtime - 60))
+    with pytest.raises(here.StageFailed, match="40 of 40 records"):
+        night(logs)
+    assert stored(logs) == []
+
+
 def test_a_line_before_any_of_the_page_has_the_time_of_the_event_before_it_in_the_file(logs: Source, log_file: Path) -> None:
     lenient(logs)
     log_file.write_text(lines(0, 30))
