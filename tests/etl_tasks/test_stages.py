@@ -195,6 +195,21 @@ def test_a_failed_run_is_replayed_also_where_its_mended_format_finds_fewer_event
     assert stored(logs) == sorted(f"line {i}\n  at a\n  at b" for i in range(30))
 
 
+def test_a_letter_is_replayed_as_the_event_that_it_is_of_also_where_its_page_has_other_events_by_now(logs: Source, log_file: Path) -> None:
+    log_file.write_text('{"msg": "no time"}\n  goes on\n' + lines(0, 30) + "2026-03-19T10:01:00Z late\n")
+    night(logs)
+    late, goes_on = (DeadLetter.objects.get(data__contains=text) for text in ("late", "goes on"))
+    pattern = r'(?:\{"time": "|(?P<time>\d\S+) ).*(?P<message>line \d+|late).*|\{.*'
+    Source.objects.filter(pk=logs.pk).update(log_format="regex", log_pattern=pattern)
+    late.source.refresh_from_db()
+
+    dead_letters.replay(DeadLetter.objects.get(pk=late.pk), by="test")
+    with pytest.raises(dead_letters.ReplayFailed, match="begins where this one did"):
+        dead_letters.replay(DeadLetter.objects.get(pk=goes_on.pk), by="test")
+
+    assert "late" in stored(logs)
+
+
 def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after_a_truncation(logs: Source, log_file: Path) -> None:
     Source.objects.filter(pk=logs.pk).update(path=f"{log_file}*")
     logs.refresh_from_db()
