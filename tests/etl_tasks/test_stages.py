@@ -170,6 +170,17 @@ def test_log_lines_are_followed_from_the_last_offset_and_stored_once(logs: Sourc
     assert stored(logs) == sorted(f"line {i}" for i in range(150))
 
 
+def test_since_reads_log_files_again_that_were_collected_before(logs: Source, log_file: Path) -> None:
+    log_file.write_text(lines(0, 60))
+    night(logs)
+    run = ledger.open_run(logs, trigger="command", options={"since": "2026-03-01T00:00:00+00:00"})
+    assert run
+    here.run_rest_here(run.pk)
+    run.refresh_from_db()
+    assert run.extracted == 60
+    assert stored(logs) == sorted(f"line {i}" for i in range(60))
+
+
 def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs: Source, log_file: Path) -> None:
     Source.objects.filter(pk=logs.pk).update(log_format="combined")
     logs.refresh_from_db()

@@ -29,7 +29,8 @@ class LogFiles:
 
     def pages(self, job: Job) -> Iterator[Page | Unreadable]:
         positions = follow.from_the_beginning(_begun_by_failed_runs(job.source))
-        positions |= follow.from_the_beginning(job.cursors) if job.is_full else job.cursors
+        # Where in a file a day begins is not known; what is read again keeps its ids, and is stored once.
+        positions |= follow.from_the_beginning(job.cursors) if job.is_full or job.since else job.cursors
         positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
         lines = _format(job.source)
         began_at = now()
