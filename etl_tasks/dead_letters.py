@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.db import OperationalError, transaction
@@ -53,10 +53,9 @@ def bury_records(run: ETLRun, page: StagedPage, bad: Iterable[Bad]) -> None:
     """One letter a bad record, inside the caller's transaction. The same record met again is the same letter."""
     for one in bad:
         is_page = one.index == WHOLE_PAGE
-        digest = hashlib.sha256(f"{one.key}\n{one.data}".encode()).hexdigest()[:32]
         _write(
             run,
-            key=f"{'page' if is_page else 'record'}:{page.stream[:70]}:{digest}",
+            key=_record_key(page, one.key, one.data, kind="page" if is_page else "record"),
             kind=DeadLetter.Kind.PAGE if is_page else DeadLetter.Kind.RECORD,
             stage=ETLRun.Stage.TRANSFORM,
             error=one.error,
@@ -65,6 +64,11 @@ def bury_records(run: ETLRun, page: StagedPage, bad: Iterable[Bad]) -> None:
             record_index=None if is_page else one.index,
             stream=page.stream,
         )
+
+
+def _record_key(page: StagedPage, key: str, data: str, *, kind: str) -> str:
+    digest = hashlib.sha256(f"{key}\n{data}".encode()).hexdigest()[:32]
+    return f"{kind}:{page.stream[:70]}:{digest}"
 
 
 def bury_unreadable(run: ETLRun, part: Unreadable) -> None:
@@ -164,12 +168,12 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
         records = list(adapter.clean(source, page.stream, page.content, page.context))
     except UnreadablePage as exc:
         raise ReplayFailed(str(exc)) from exc
-    chosen = records if letter.record_index is None else records[letter.record_index : letter.record_index + 1]
+    kind = adapter.fact(page.stream, page.context)
+    chosen = _records_of(letter, page, records, is_log=kind == "log_event")
     bad = [one for one in chosen if isinstance(one, Bad)]
     if bad or not chosen:
         raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
     good = [one.fact for one in chosen if isinstance(one, Good)]
-    kind = adapter.fact(page.stream, page.context)
     if kind == "log_event":
         tallies = open_log_store().write(good)
     with transaction.atomic():
@@ -180,3 +184,16 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
             facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)
         recompute(source.service, run_id=letter.run_id)
         alert_rules.evaluate(source.service)
+
+
+def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | Bad], *, is_log: bool) -> Sequence[Good | Bad]:
+    """All of a page; one record by its number; an event by its id, for as its source is set now there may be others before it."""
+    if letter.record_index is None:
+        return records
+    if not is_log or len(letter.data) >= LONGEST_DATA:
+        return records[letter.record_index : letter.record_index + 1]
+    for one in records:
+        event_id = one.key if isinstance(one, Bad) else one.fact.event_id
+        if _record_key(page, event_id, letter.data, kind="record") == letter.key:
+            return [one]
+    raise ReplayFailed(f"no event of page {page.pk} begins where this one did, as its source is read now: its lines are part of the one before")

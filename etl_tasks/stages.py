@@ -82,6 +82,7 @@ def transform(run: ETLRun) -> None:
                 is_stored=not is_log,
             )
             dead_letters.bury_records(run, page, bad)
+            _recount(adapter, run, page, found=len(good) + len(bad))
             StagedPage.objects.filter(pk=page.pk).update(is_clean=True)
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + len(bad))
         logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
@@ -179,6 +180,14 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
     except UnreadablePage as exc:
         return [], [dead_letters.unreadable_page(content, str(exc))]
     return good, bad
+
+
+def _recount(adapter: Adapter, run: ETLRun, page: StagedPage, *, found: int) -> None:
+    """Whoever mended how a source is read, and replays a run, may find other records in the page than were counted when it was staged."""
+    if found == page.record_count or adapter.count(run.source, page.content) != found:
+        return  # as it should be; or records are lost, which ends the run
+    StagedPage.objects.filter(pk=page.pk).update(record_count=found)
+    ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + found - page.record_count)
 
 
 def _refuse_a_changed_source(run: ETLRun) -> None:

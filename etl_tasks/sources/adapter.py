@@ -87,6 +87,10 @@ class Adapter(Protocol):
         """Which fact the records of a page become: a key of loaders.facts.KINDS, or "log_event"."""
         ...
 
+    def count(self, source: Source, content: bytes) -> int | None:
+        """How many records a staged page has, as the source is set now; None if no setting can change that."""
+        ...
+
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
         """The records of a staged page, validated, in order. Raises UnreadablePage."""
         ...

@@ -1,6 +1,8 @@
 """A night as plain functions: what is loaded is what the stand-in and the log files hold."""
 
 import json
+import os
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
@@ -12,7 +14,7 @@ from django.core.exceptions import ValidationError
 from demo.github.server import StandIn
 from demo.github.world import World
 from dora_metrics.models import Deployment, DORAMetric
-from etl_tasks import dead_letters, here, ledger, transform
+from etl_tasks import dead_letters, here, ledger, stages, transform
 from etl_tasks.errors import RetriableError
 from etl_tasks.loaders.log_store import LogQuery, open_log_store
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage
@@ -168,6 +170,17 @@ def test_log_lines_are_followed_from_the_last_offset_and_stored_once(logs: Sourc
     assert stored(logs) == sorted(f"line {i}" for i in range(150))
 
 
+def test_since_reads_log_files_again_that_were_collected_before(logs: Source, log_file: Path) -> None:
+    log_file.write_text(lines(0, 60))
+    night(logs)
+    run = ledger.open_run(logs, trigger="command", options={"since": "2026-03-01T00:00:00+00:00"})
+    assert run
+    here.run_rest_here(run.pk)
+    run.refresh_from_db()
+    assert run.extracted == 60
+    assert stored(logs) == sorted(f"line {i}" for i in range(60))
+
+
 def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs: Source, log_file: Path) -> None:
     Source.objects.filter(pk=logs.pk).update(log_format="combined")
     logs.refresh_from_db()
@@ -179,6 +192,57 @@ def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs
     Source.objects.filter(pk=logs.pk).update(log_format="json")
     dead_letters.replay(DeadLetter.objects.get(), by="test")
     assert stored(logs) == sorted(f"line {i}" for i in range(100))
+
+
+def test_a_failed_run_is_replayed_also_where_its_mended_format_finds_fewer_events_in_the_same_pages(logs: Source, log_file: Path) -> None:
+    log_file.write_text("".join(f"2026-03-19 10:00:{i:02},000 ERROR shop: line {i}\n  at a\n  at b\n" for i in range(30)))
+    os.utime(log_file, (log_file.stat().st_atime, log_file.stat().st_mtime - 60))
+    with pytest.raises(here.StageFailed, match="90 of 90 records"):
+        night(logs)
+    Source.objects.filter(pk=logs.pk).update(log_format="python")
+    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    run = ETLRun.objects.get()
+    assert (run.status, run.extracted, run.loaded, run.dead_lettered) == ("success", 30, 30, 0)
+    assert stored(logs) == sorted(f"line {i}\n  at a\n  at b" for i in range(30))
+
+
+def test_a_letter_is_replayed_as_the_event_that_it_is_of_also_where_its_page_has_other_events_by_now(logs: Source, log_file: Path) -> None:
+    log_file.write_text('{"msg": "no time"}\n  goes on\n' + lines(0, 30) + "2026-03-19T10:01:00Z late\n")
+    night(logs)
+    late, goes_on = (DeadLetter.objects.get(data__contains=text) for text in ("late", "goes on"))
+    pattern = r'(?:\{"time": "|(?P<time>\d\S+) ).*(?P<message>line \d+|late).*|\{.*'
+    Source.objects.filter(pk=logs.pk).update(log_format="regex", log_pattern=pattern)
+    late.source.refresh_from_db()
+
+    dead_letters.replay(DeadLetter.objects.get(pk=late.pk), by="test")
+    with pytest.raises(dead_letters.ReplayFailed, match="begins where this one did"):
+        dead_letters.replay(DeadLetter.objects.get(pk=goes_on.pk), by="test")
+
+    assert "late" in stored(logs)
+
+
+def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after_a_truncation(logs: Source, log_file: Path) -> None:
+    Source.objects.filter(pk=logs.pk).update(path=f"{log_file}*")
+    logs.refresh_from_db()
+    log_file.write_text(lines(0, 50))
+    with patched_recompute_that_fails(), pytest.raises(here.StageFailed):
+        night(logs)
+    assert len(stored(logs)) == 50  # and the cursors have not moved
+    shutil.copy(log_file, f"{log_file}.1")
+    log_file.write_text(lines(50, 110))
+    assert night(logs).extracted == 110
+    assert stored(logs) == sorted(f"line {i}" for i in range(110))
+    dead_letters.replay(DeadLetter.objects.get(kind="stage"), by="test")
+    assert stored(logs) == sorted(f"line {i}" for i in range(110))
+    assert night(logs).extracted == 0
+
+
+@contextmanager
+def patched_recompute_that_fails() -> Iterator[None]:
+    """As a database that goes away does, after the events are stored and before the run is finished."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stages, "recompute", lambda *args, **kwargs: (_ for _ in ()).throw(RetriableError("the database is away")))
+        yield
 
 
 def lenient(source: Source) -> None:
@@ -204,6 +268,16 @@ def test_a_file_that_is_mostly_not_of_the_format_fails_loudly_also_where_lines_a
         night(logs)
     assert stored(logs) == []
     assert list(DeadLetter.objects.values_list("kind", flat=True)) == ["stage"]
+
+
+def test_a_layout_that_no_line_of_a_file_is_of_fails_loudly(logs: Source, log_file: Path) -> None:
+    Source.objects.filter(pk=logs.pk).update(log_format="python", log_pattern="%(asctime)s [%(levelname)s] %(message)s", is_strict=False)
+    logs.refresh_from_db()
+    log_file.write_text("".join(f"ERROR 2026-03-19 10:00:{i:02},000 line {i}\n  at a\n" for i in range(40)))
+    os.utime(log_file, (log_file.stat().st_atime, log_file.stat().st_mtime - 60))
+    with pytest.raises(here.StageFailed, match="40 of 40 records"):
+        night(logs)
+    assert stored(logs) == []
 
 
 def test_a_line_before_any_of_the_page_has_the_time_of_the_event_before_it_in_the_file(logs: Source, log_file: Path) -> None:

@@ -64,6 +64,9 @@ class GitHubRepository:
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         return BY_NAME[stream].shape(context)[1]
 
+    def count(self, source: Source, content: bytes) -> int | None:
+        return None
+
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
         path, fact = BY_NAME[stream].shape(context)
         raw = transform.nodes(content, path)

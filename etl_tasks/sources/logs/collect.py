@@ -11,12 +11,13 @@ from django.utils.timezone import now
 
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import log_facts
-from etl_tasks.models import CleanBatch, Source
+from etl_tasks.models import CleanBatch, ETLRun, Source, StreamProgress
 from etl_tasks.sources.adapter import Check, Job, Page, Unreadable
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.event import LogEvent, file_key
 from etl_tasks.sources.logs.format import Format, Place
 from etl_tasks.sources.logs.formats import format_of
+from etl_tasks.sources.logs.identity import STREAM_PREFIX
 from etl_tasks.sources.logs.mask import mask
 from etl_tasks.transform import Bad, Good
 
@@ -27,7 +28,9 @@ class LogFiles:
     """The adapter of a log source. Each file followed is a stream of its own."""
 
     def pages(self, job: Job) -> Iterator[Page | Unreadable]:
-        positions = follow.from_the_beginning(job.cursors) if job.is_full else dict(job.cursors)
+        positions = follow.from_the_beginning(_begun_by_failed_runs(job.source))
+        # Where in a file a day begins is not known; what is read again keeps its ids, and is stored once.
+        positions |= follow.from_the_beginning(job.cursors) if job.is_full or job.since else job.cursors
         positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
         lines = _format(job.source)
         began_at = now()
@@ -65,6 +68,9 @@ class LogFiles:
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         return "log_event"
 
+    def count(self, source: Source, content: bytes) -> int | None:
+        return _format(source).count(content)
+
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
         written_at = context.get("written_at")
         place = Place(
@@ -79,6 +85,16 @@ class LogFiles:
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
         log_facts.cover(source.service)
+
+
+def _begun_by_failed_runs(source: Source) -> dict[str, dict[str, Any]]:
+    """What runs that never moved a cursor knew of the files they read.
+
+    Some of their events may be stored. So a file that is still the same keeps its identity, and another in its place takes a new one:
+    else its events would have the ids of those, and would not be stored.
+    """
+    failed = StreamProgress.objects.filter(run__source=source, run__status__in=(ETLRun.Status.FAILED, ETLRun.Status.CANCELLED))
+    return dict(failed.filter(stream__startswith=STREAM_PREFIX).order_by("run_id").values_list("stream", "cursor"))
 
 
 def _format(source: Source) -> Format:

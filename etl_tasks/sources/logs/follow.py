@@ -20,7 +20,7 @@ import msgspec
 from etl_tasks.sources.logs.content import BOMB, Elsewhere, File, NotAFile, Plain, look_at, opened
 from etl_tasks.sources.logs.cutting import Begins, Cutter
 from etl_tasks.sources.logs.globbing import paths_of
-from etl_tasks.sources.logs.identity import Known, Position, goes_on, is_mark_of, mark, mark_count, marks_of, tails
+from etl_tasks.sources.logs.identity import Known, Position, goes_on, is_mark_of, length_of, mark, mark_count, marks_of, tails
 
 __all__ = ["Chunk", "Unreadable", "chunks", "from_the_beginning", "paths_of"]
 
@@ -186,6 +186,8 @@ class _Run:
             reaches = position.offset in before
             if marks[:compared] != position.marks[:compared] or (reaches and not is_mark_of(position.tail, before[position.offset])):
                 continue
+            # Of a file that is to be read again from its beginning, a shorter one would have nothing that differs.
+            reaches = reaches and (compared > 0 or length_of(position.fingerprint) <= len(head))
             if not reaches and position.at == file.place and not content.is_packed:
                 continue  # truncated; what is compressed now is another file, in the inode of one that is gone
             match self._compare(position, before[length], length):

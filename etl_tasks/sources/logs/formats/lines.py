@@ -123,7 +123,10 @@ class LineFormat(ABC):
                 continue
 
     def _groups(self, body: bytes) -> Iterator[Group]:
-        """The lines of each event. Lines before the first beginning are one by themselves."""
+        """The lines of each event. Before the first beginning every line is one, with the indented ones behind it.
+
+        So a file that is not of its format shows as many bad lines, and not as one event that goes on and on.
+        """
         lines = lines_of(body, backslash=self.backslash)
         if self.goes_on is GoesOn.NEVER:
             for offset, text in lines:
@@ -132,13 +135,15 @@ class LineFormat(ABC):
             return
         begun: tuple[int, str, Record | None] | None = None
         rest: list[str] = []
+        has_begun = False
         for offset, text in lines:
             stripped = text.rstrip()
             if not stripped:
                 rest.append(text)
                 continue
             is_first, record = self._first(text, stripped)
-            if is_first or begun is None:
+            has_begun = has_begun or is_first
+            if is_first or begun is None or not (has_begun or text[0] in " \t"):
                 if begun is not None:
                     yield begun[0], begun[1], _joined(rest), begun[2]
                 begun, rest = (offset, stripped, record), []

@@ -286,3 +286,23 @@ def test_a_copy_does_not_take_over_from_a_file_that_was_renamed_since(log, follo
     assert follower.new_lines(meanwhile=lambda: log.rename(log.with_name("b.log"))) == numbers(10, 30)
     assert follower.new_lines() == []
     assert [position["path"] for position in follower.positions.values()] == [str(log)]
+
+
+def test_read_again_from_the_beginning_a_short_new_file_is_not_taken_for_a_longer_one_that_is_gone(log, follower):
+    append(log, lines(0, 100))
+    follower.new_lines()
+    log.unlink()
+    follower.positions = from_the_beginning(follower.positions)
+    append(log.with_name("other.log"), "new\n")
+    assert follower.new_lines() == ["new"]
+    assert len({identity for identity, _ in follower.ids}) == 2
+
+
+def test_read_again_from_the_beginning_a_short_copy_of_a_file_that_is_gone_is_read_as_that_file(log, follower):
+    append(log, lines(0, 100))
+    follower.new_lines()
+    log.unlink()
+    follower.positions = from_the_beginning(follower.positions)
+    append(log.with_name("copy.log"), lines(0, 10))
+    assert follower.new_lines() == numbers(0, 10)
+    assert len({identity for identity, _ in follower.ids}) == 1

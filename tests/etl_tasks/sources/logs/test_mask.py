@@ -29,9 +29,14 @@ JWT = "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0In0" + ".c2lnbmF0dXJl"
         ("GET /reset?access_token=abc123&user=7", "abc123"),
         ("api-key: 9f8e7d6c", "9f8e7d6c"),
         ("client_secret=>'abc'", "abc"),
+        ("SECRET_KEY=abc DEBUG=1", "abc"),
+        ("AccountKey: abc==, next", "abc=="),
+        ("GET /?PHPSESSID=abc&a=1", "abc"),
         (r'{"body":"{\"password\":\"a \\\" b\"}"}', r"a \\\" b"),
         (r'{"password":"with \"quotes\" inside","user":"etl"}', r"with \"quotes\" inside"),
         ("verificado, nip=4821", "4821"),
+        ('login failed, password=",}x" for etl', ",}x"),
+        ('{"password":","}', ","),
         ("card_pin: 4821", "4821"),
         ("pushed with ghp" + "_" + "a1B2" * 9, "ghp_" + "a1B2" * 9),
         ("id_of AKIA" + "IOSFODNN7EXAMPLE", "AKIA" + "IOSFODNN7EXAMPLE"),
@@ -71,6 +76,10 @@ def test_a_secret_is_hidden_and_the_rest_of_its_line_stands(line: str, secret: s
         "http://example.org:8080/path?x=1@2",
         "pin the version, spin: 3, opinion: good",
         "cookies are enabled",
+        "calling 192.168.10.100:8080, caller=10.0.12.115",
+        "last called: 2026-11-26 07:20:42, mobile 26.11.2026 up",
+        "20261126072042018 INFO run 20261126072028 ended",  # both pass the sum
+        '{"trace_id":"2583201234567890106","span":2983201234567807}',  # as well, but no card is so long, or begins so
     ],
 )
 def test_what_is_no_secret_stays(line: str) -> None:
@@ -86,13 +95,74 @@ def test_json_stays_json(value: str) -> None:
         assert str(json.loads(value)) not in str(masked["pin"])
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"msg":"missing Authorization:"}',
+        '{"msg":"missing Cookie:","user":1}',
+        '{"Set-Cookie: ": 1.5}',
+        '{"cookie":null}',
+        '{"cookie":null,"a":"b"}',
+        r'{"msg":"Authorization:\nSet-Cookie: \u00e9"}',
+        '{"msg":"enter password:","user":"ana","b":["no token: ", {"pin=":[]}]}',
+        '{"msg":"enter password:"}',
+        '{"authorization":{"type":"none"},"cookie":{"a":1},"token":[],"pin":[null,true]}',
+        '{"msg":"-----BEGIN PRIVATE KEY-----","end":"-----END PRIVATE KEY-----"}',
+    ],
+)
+def test_json_that_only_names_a_secret_stays(line: str) -> None:
+    assert mask(line.encode()).decode() == line
+
+
+@pytest.mark.parametrize("value", ["1234", "7", "42", CARD])
+def test_json_inside_json_stays_json(value: str) -> None:
+    masked = json.loads(mask(json.dumps({"log": f'{{"pin": {value}, "a":1}}\n', "nip": f":{value}"}).encode()))
+    assert json.loads(masked["log"]) == {"pin": 0, "a": 1}
+    assert masked["nip"] == "*" * (len(value) + 1)
+
+
+def test_headers_that_json_has_as_lists_are_hidden() -> None:
+    line = '{"Authorization":["Bearer abc"],"X-Api-Key": [ "abc" ],"Cookie":["a=b; abc"],"pin":[7],"nip":[42],"otp":[424242]}'
+    assert json.loads(mask(line.encode())) == {
+        "Authorization": ["Bearer ***"],
+        "X-Api-Key": ["***"],
+        "Cookie": ["********"],
+        "pin": [0],
+        "nip": [0],
+        "otp": [0],
+    }
+
+
 def test_a_card_in_a_json_number_is_hidden_in_json() -> None:
     masked = mask(f'{{"card":{CARD}}}'.encode())
     assert json.loads(masked) == {"card": "*" * 14}
 
 
+@pytest.mark.parametrize("line", [f'{{"cards":[{CARD},\t{CARD} ]}}', f'started\n{{"a":[1, {CARD}],"b":"no, {CARD}, no"}}'])
+def test_a_card_in_a_json_array_is_hidden_in_json(line: str) -> None:
+    masked = mask(line.encode()).decode()
+    assert len(masked) == len(line)
+    assert CARD not in masked
+    assert json.loads(masked.splitlines()[-1]) == json.loads(line.splitlines()[-1].replace(CARD, "0.00000000000000"))
+
+
 def test_a_secret_that_is_not_utf_8_is_hidden_to_its_end() -> None:
     assert mask(b"password=caf\xe9\xff12 user=etl") == b"password=******** user=etl".replace(b"********", b"*" * 7)
+
+
+@pytest.mark.parametrize(
+    ("line", "rest"),
+    [
+        (r'{"sent":"Authorization: Digest username=\"etl\", uri=\"/a\", response=\"66\"","status":200}', '","status":200}'),
+        ('{"authorization":"Digest abc","status":200}', '","status":200}'),
+        ('ts=2026-11-26T07:20:42Z cookie=abc level=error msg="no pay"', ' level=error msg="no pay"'),
+    ],
+)
+def test_a_header_ends_where_its_value_ends(line: str, rest: str) -> None:
+    masked = mask(line.encode()).decode()
+    assert masked.endswith("*" + rest)
+    assert "abc" not in masked
+    assert "etl" not in masked
 
 
 def test_a_key_at_the_end_of_a_line_says_nothing_about_the_next_line() -> None:
@@ -103,6 +173,21 @@ def test_a_key_at_the_end_of_a_line_says_nothing_about_the_next_line() -> None:
 def test_a_private_key_over_several_lines_keeps_its_newlines() -> None:
     body = b"-----BEGIN PRIVATE KEY-----\nMIIB\nAbC=\n-----END PRIVATE KEY-----\n"
     assert mask(body) == b"-----BEGIN PRIVATE KEY-----\n****\n****\n-----END PRIVATE KEY-----\n"
+
+
+def test_an_encrypted_private_key_is_hidden_to_its_end() -> None:
+    body = b"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\nMIIB\n-----END RSA PRIVATE KEY-----\n"
+    assert mask(body) == b"-----BEGIN RSA PRIVATE KEY-----\n**********************\n\n****\n-----END RSA PRIVATE KEY-----\n"
+
+
+def test_a_private_key_without_its_end_is_hidden_as_far_as_it_goes() -> None:
+    key = b"MIIB" * 16 + b"\nAbC=\n"
+    assert mask(b"-----BEGIN PRIVATE KEY-----\n" + key) == b"-----BEGIN PRIVATE KEY-----\n" + b"*" * 64 + b"\n****\n"
+
+
+def test_who_only_speaks_of_a_private_key_hides_no_lines_behind_it() -> None:
+    body = b'no -----BEGIN PRIVATE KEY----- found\nNov 26 07:20:42 web sshd: hello\n{"time":"2026-11-26"}\n'
+    assert mask(body) == body
 
 
 @settings(max_examples=300, deadline=None)

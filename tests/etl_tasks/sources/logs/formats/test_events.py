@@ -52,13 +52,14 @@ def test_ids_are_the_places_of_first_bytes() -> None:
     assert [one.message for one in found] == ["ñ", "hello\n  more", "hello"]
 
 
-def test_lines_before_the_first_beginning_are_an_event_that_was_not_read() -> None:
-    found = results(Reading("python"), f'  File "x.py"\nValueError: x\n{LINE}\n'.encode())
-    first, second = found
+def test_before_the_first_beginning_every_line_is_an_event_that_was_not_read_with_the_indented_ones_behind_it() -> None:
+    found = results(Reading("python"), f'  File "x.py"\nValueError: x\n\n  more\n{LINE}\n  more\nmore\n'.encode())
 
+    assert [isinstance(one, Good) and one.is_unparsed for one in found] == [True, True, False]
+    assert [one.fact.message for one in found[:2] if isinstance(one, Good)] == ['  File "x.py"', "ValueError: x\n\n  more"]
+    [first, *_] = found
     assert isinstance(first, Good)
-    assert (first.is_unparsed, second.is_unparsed) == (True, False)
-    assert (first.fact.level, first.fact.message) == ("unknown", '  File "x.py"\nValueError: x')
+    assert first.fact.level == "unknown"
     assert first.fact.extra == {"unparsed": "The line does not begin as one of the usual layouts.", "time_is": "inferred"}
 
 

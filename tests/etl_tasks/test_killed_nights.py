@@ -1,0 +1,118 @@
+"""Nights that are killed or fail anywhere, while the logs are written and rotated, and failed ones replayed after later ones."""
+
+import gzip
+import os
+import random
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from etl_tasks import here, ledger, stages
+from etl_tasks.loaders.log_store import LogQuery, open_log_store
+from etl_tasks.models import ETLRun, Source
+from tests.conftest import END
+
+pytestmark = pytest.mark.django_db
+
+POINTS = (
+    *("extract.before_page_commit", "extract.after_page_commit", "extract.before_publish", "transform.before_batch", "transform.after_batch"),
+    *("load.after_log_store", "load.after_mark", "load.before_finish"),
+)
+
+
+class Killed(BaseException):
+    """As SIGKILL: nobody catches it."""
+
+
+class Logs:
+    """A log of numbered lines, long enough that a page has about a thousand."""
+
+    def __init__(self, path: Path, chance: random.Random) -> None:
+        self._path = path
+        self._chance = chance
+        self._rotations = 0
+        self.written = 0
+
+    def write(self) -> None:
+        numbers = range(self.written, self.written + self._chance.choice((5, 100, 1500, 2600)))
+        with self._path.open("a") as file:
+            file.writelines(f'{{"time": "2026-03-19T10:00:00Z", "message": "{"x" * 900} {number}"}}\n' for number in numbers)
+        self.written = numbers.stop
+
+    def rotate(self) -> None:
+        self._rotations += 1
+        rotated = self._path.with_name(f"{self._path.name}.{self._rotations}")
+        self._chance.choice((self._rename, self._copy_and_truncate, self._compress))(rotated)
+        self.write()
+
+    def _rename(self, rotated: Path) -> None:
+        self._path.rename(rotated)
+
+    def _copy_and_truncate(self, rotated: Path) -> None:
+        shutil.copy(self._path, rotated)
+        os.truncate(self._path, 0)
+
+    def _compress(self, rotated: Path) -> None:
+        rotated.with_name(f"{rotated.name}.gz").write_bytes(gzip.compress(self._path.read_bytes()))
+        self._path.unlink()
+
+
+def dying_once(chance: random.Random) -> Callable[[str], None]:
+    """What happens at a crash point: at one of them, sooner or later, the worker is killed or fails."""
+    point, left, how = chance.choice(POINTS), chance.randint(1, 2), chance.choice((Killed, RuntimeError))
+
+    def at(name: str) -> None:
+        nonlocal left
+        left -= name == point
+        if name == point and left == 0:
+            raise how
+
+    return at
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
+    billing: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    chance = random.Random(seed)
+    open_log_store().ensure_schema()
+    name = f"logs-{tmp_path.name}"
+    source = Source.objects.create(name=name, service=billing.service, kind="logs", path=f"{tmp_path}/app.log*", log_format="json")
+    logs = Logs(tmp_path / "app.log", chance)
+    failed: list[ETLRun] = []
+
+    def go_on(run: ETLRun, *, may_die: bool) -> None:
+        """From where the run stands to its end, rotating whenever it is killed."""
+        monkeypatch.setattr(stages, "crash_point", dying_once(chance) if may_die else lambda name: None)
+        try:
+            here.run_rest_here(run.pk)
+        except here.StageFailed:
+            failed.append(run)
+        except Killed:
+            logs.rotate()
+            ETLRun.objects.filter(pk=run.pk).update(owner="")  # as when its lease has run out
+            go_on(run, may_die=chance.random() < 0.5)
+
+    def night(*, may_die: bool) -> None:
+        run = ledger.open_run(source, trigger="shell", options={"full": True} if chance.random() < 0.15 else {})
+        assert run
+        go_on(run, may_die=may_die)
+
+    for _ in range(6):
+        logs.write()
+        night(may_die=chance.random() < 0.7)
+        if chance.random() < 0.7:
+            logs.rotate()
+        if failed and chance.random() < 0.5:
+            assert ledger.reopen(failed[0])
+            go_on(failed.pop(0), may_die=False)
+    night(may_die=False)
+    for run in failed:
+        assert ledger.reopen(run)
+        go_on(run, may_die=False)
+
+    events = open_log_store().read(LogQuery(name, END.replace(year=END.year - 1), END), limit=100_000).events
+    assert sorted(int(event.message.rpartition(" ")[2]) for event in events) == list(range(logs.written))
+    assert set(ETLRun.objects.filter(source=source).values_list("status", flat=True)) == {"success"}
