@@ -97,7 +97,13 @@ def log_event(request: HttpRequest, source: str, place: str) -> HttpResponse:
         raise Http404(str(exc)) from exc
     if event is None:
         raise Http404("There is no such event: it may have reached the end of its life.")
-    context = {**_frame(request), "title": "A log event", "event": _row(event), "rows": [_row(one) for one in around(store, event)]}
+    context = {
+        **_frame(request),
+        "title": "A log event",
+        "event": _row(event),
+        "service": event.service or _service_of(source),
+        "rows": [_row(one) for one in around(store, event)],
+    }
     return render(request, "etl_tasks/log_event.html", context)
 
 
@@ -152,7 +158,6 @@ def _row(event: LogEvent) -> dict[str, Any]:
         "time": event.time.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
         "first_line": first,
         "rest": rest,
-        "service": event.service or _service_of(event.source),
     }
 
 

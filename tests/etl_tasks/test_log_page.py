@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from dora_metrics.models import Service
@@ -71,6 +73,19 @@ def test_the_newest_event_comes_first_and_the_older_ones_by_pages(reader: Client
     assert "call 0<" in second
     assert "call 50<" not in second
     assert ">Older<" not in second
+
+
+def test_a_page_asks_the_database_as_often_for_a_hundred_events_as_for_one(reader: Client, calls: Source) -> None:
+    def queries(path: str, **asked: str) -> int:
+        with CaptureQueriesContext(connection) as asked_for:
+            assert reader.get(path, asked).status_code == 200
+        return len(asked_for)
+
+    pages = (reverse("etl_tasks:logs"), DAY), (reverse("etl_tasks:log_event", args=["calls", position(event(1))]), {})
+    store(event(1))
+    for_one = [queries(path, **asked) for path, asked in pages]
+    store(*(event(number) for number in range(150)))
+    assert [queries(path, **asked) for path, asked in pages] == for_one
 
 
 def test_level_and_text_narrow_it(reader: Client, calls: Source) -> None:
