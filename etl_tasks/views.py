@@ -18,7 +18,7 @@ from django.utils.timezone import now
 from django.views.decorators.http import require_GET
 
 from etl_tasks.loaders.log_store import LogQuery, LogStoreUnavailable, around, event_at, of_position, open_log_store, position
-from etl_tasks.log_chart import Chart, chart
+from etl_tasks.log_chart import Chart, chart, span
 from etl_tasks.log_search import LEVEL_CHOICES, log_sources, query_of
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.event import LogEvent
@@ -136,12 +136,13 @@ def _asked(request: HttpRequest) -> LogQuery:
 def _chart(request: HttpRequest, query: LogQuery) -> Chart | None:
     if query.end - query.start > LONGEST_CHART:
         return None
-    counts = open_log_store().counts(query.source, query.start, query.end)
+    zone = ZoneInfo(settings.ETL_TIME_ZONE)
+    counts = open_log_store().counts(query.source, *span(query.start, query.end, zone))
 
     def link(start: datetime, end: datetime) -> str:
         return _link(request, **{"from": start.isoformat(), "to": end.isoformat(), "after": ""})
 
-    return chart(counts, query.start, query.end, link=link, zone=ZoneInfo(settings.ETL_TIME_ZONE))
+    return chart(counts, query.start, query.end, link=link, zone=zone)
 
 
 def _link(request: HttpRequest, **changed: str) -> str:

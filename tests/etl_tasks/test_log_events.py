@@ -90,6 +90,11 @@ def test_counts_are_by_hour_and_level() -> None:
     assert [json.loads(line)["events"] for line in printed(*DAY, "--counts", "--level", "error", "--format", "jsonl")] == [121]
 
 
+def test_counts_are_of_whole_hours_also_of_the_one_that_the_period_begins_in() -> None:
+    lines = printed("--source", "calls", "--from", "2026-03-01T12:15", "--to", "2026-03-01T12:20", "--counts", "--level", "error")
+    assert [line.split() for line in lines] == [["2026-03-01T12:00:00+00:00", "error", "121"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -97,6 +102,7 @@ def test_counts_are_by_hour_and_level() -> None:
         ((*DAY, "--level", "loud"), "there is no level 'loud'"),
         (("--source", "calls", "--from", "soon"), "is no time"),
         ((*DAY, "--limit", "-1"), "--limit is negative"),
+        ((*DAY, "--counts", "--contains", "call"), "--counts are kept by level alone: leave --contains out"),
         (("--source", "calls", "--around", "nowhere"), "is no position in a log: take it from"),
         (("--source", "calls", "--around", "1772366400000-" + "0" * 28), "has no event at"),
     ],

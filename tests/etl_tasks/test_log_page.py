@@ -118,6 +118,21 @@ def test_the_chart_links_to_its_hours(reader: Client, calls: Source) -> None:
     assert "from=2026-03-01T12%3A00%3A00%2B00%3A00" in page
 
 
+def test_the_chart_s_first_and_last_bar_are_whole_where_the_period_begins_and_ends_inside_them(reader: Client, calls: Source) -> None:
+    store(event(60 * 10), event(60 * 20), event(60 * 50))
+    page = text(reader, **{"from": "2026-03-01T12:15", "to": "2026-03-01T12:30"})
+    assert "2026-03-01 12:00: 3 events" in page
+    assert ">call 1200<" in page
+    assert ">call 600<" not in page
+    assert "2026-03-01 00:00: 3 events" in text(reader, **{"from": "2026-03-01T15:00", "to": "2026-03-12"})
+
+
+def test_the_chart_says_that_it_counts_what_the_search_leaves_out(reader: Client, calls: Source) -> None:
+    store(event(1), event(2, level="error"))
+    assert "of every level and text" in text(reader, level="error")
+    assert "of every level and text" not in text(reader)
+
+
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [

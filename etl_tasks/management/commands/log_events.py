@@ -6,6 +6,7 @@ import msgspec
 from django.core.management.base import CommandParser
 from django.utils.timezone import now
 
+from etl_tasks.loaders.log_parts import hour_of
 from etl_tasks.loaders.log_store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, open_log_store, position
 from etl_tasks.log_search import LEVEL_CHOICES, BadQuestion, query_of
 from etl_tasks.management.arguments import Command as Base
@@ -33,6 +34,8 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["limit"] < 0:
             raise Refusal("--limit is negative: 0 prints all events, 100 the newest hundred")
+        if options["counts"] and options["contains"]:
+            raise Refusal("--counts are kept by level alone: leave --contains out")
         try:
             query = query_of(
                 options["source"], start=options["start"], end=options["end"], level=options["level"], contains=options["contains"], now=now()
@@ -80,7 +83,7 @@ class Command(Base):
         self.stdout.write(msgspec.json.encode({"position": position(event), **msgspec.structs.asdict(event)}).decode())
 
     def _print_counts(self, store: LogStore, query: LogQuery, *, is_json: bool) -> None:
-        for (hour, level), events in sorted(store.counts(query.source, query.start, query.end).items()):
+        for (hour, level), events in sorted(store.counts(query.source, hour_of(query.start), query.end).items()):
             if query.levels and level not in query.levels:
                 continue
             row = {"hour": hour.isoformat(), "level": level, "events": events}
