@@ -128,3 +128,14 @@ def test_a_preview_reads_compressed_files_as_a_source_does(tmp_path: Path, billi
 
     assert "2026-03-29 01:30:00.000 unknown  there" in said
     assert "2 of 2 lines read as python: 2 events\n1 of them with a time that is impossible" in said
+
+
+def test_a_strict_source_s_dead_letter_cannot_move_a_terminal_s_cursor(tmp_path: Path, billing: Source) -> None:
+    (tmp_path / "app.json").write_text('{"time": "2026-03-01T12:00:00Z", "msg": "sent"}\n\x1b[2Jgone\n')
+    add(tmp_path / "app.json", "--format", "json", "--strict")
+    Source.objects.exclude(name="shop-logs").update(is_enabled=False)
+    run("etl_extract")
+    run("etl_transform")
+    shown = run("dead_letters", "show", "--all", "--source", "shop-logs")
+    assert r"data: \x1b[2Jgone" in shown
+    assert "\x1b" not in shown

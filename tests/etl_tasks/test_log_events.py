@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -67,6 +68,13 @@ def test_a_limit_above_one_page_is_kept() -> None:
 def test_level_and_text_narrow_it() -> None:
     assert len(printed(*DAY, "--level", "error", "--limit", "0")) == 121
     assert [line[-9:] for line in printed(*DAY, "--contains", "CALL 1200")] == ["call 1200"]
+
+
+def test_nothing_in_a_line_can_move_a_terminal_s_cursor(events: list[LogEvent]) -> None:
+    message = "call \x1b[2J\x9b2J ended\n\tat once\rnever"
+    open_log_store().write([msgspec.structs.replace(events[0], event_id=event_id(file_key(1, "1:2:0"), 500_000), message=message, host="pbx\x1b[1A")])
+    shown = printed(*DAY, "--contains", "at once")
+    assert shown == [r"2026-03-01T12:00:00.000+00:00 error    pbx\x1b[1A router: call \x1b[2J\x9b2J ended", "\tat once\\rnever"]
 
 
 def test_as_json_a_line_has_all_an_event_says_and_where_it_stands(events: list[LogEvent]) -> None:

@@ -11,6 +11,7 @@ from etl_tasks.loaders.log_store import LogQuery, LogStore, LogStoreUnavailable,
 from etl_tasks.log_search import LEVEL_CHOICES, BadQuestion, query_of
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
+from etl_tasks.management.presenting import printable
 from etl_tasks.sources.logs.event import LogEvent
 
 EVENTS_A_READ = 1000
@@ -77,7 +78,7 @@ class Command(Base):
     def _print_row(self, event: LogEvent) -> None:
         where = " ".join(part for part in (event.host, event.logger) if part)
         time = event.time.isoformat(timespec="milliseconds")
-        self.stdout.write(f"{time} {event.level:<8} {where + ': ' if where else ''}{event.message}")
+        self.stdout.write(printable(f"{time} {event.level:<8} {where + ': ' if where else ''}{event.message}"))
 
     def _print_json(self, event: LogEvent) -> None:
         self.stdout.write(msgspec.json.encode({"position": position(event), **msgspec.structs.asdict(event)}).decode())
