@@ -11,7 +11,7 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import permission_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.timezone import now
@@ -25,7 +25,7 @@ from etl_tasks.sources.logs.event import LogEvent
 
 EVENTS_A_PAGE = 100
 EVENTS_A_POLL = 200
-# New events may be older than the newest shown: another file of the source is loaded after it.
+# How far back the live tail begins where nothing is shown yet: lines take a while from a program to the store.
 FIRST_POLL_SPAN = timedelta(hours=1)
 LONGEST_CHART = timedelta(days=92)
 
@@ -74,17 +74,17 @@ def logs(request: HttpRequest) -> HttpResponse:
 
 @_for_staff
 def new_events(request: HttpRequest) -> HttpResponse:
-    """What has come behind a position, for the page to put on top: {"html": …, "newest": …}."""
+    """What has come behind a position, for the page to put on top: {"html": …, "newest": …}, which is the next position to ask behind."""
     try:
         query = _asked(request)
         newest = request.GET.get("after", "")
-        since = of_position(newest)[0] if newest else now() - FIRST_POLL_SPAN
+        since = of_position(newest)[0] if newest else max(query.start, now() - FIRST_POLL_SPAN)
     except ValueError as exc:
         return JsonResponse({"problem": str(exc)}, status=400)
     coming = LogQuery(query.source, since, now() + timedelta(days=1), query.levels, query.contains)
-    events = open_log_store().read(coming, after=newest, limit=EVENTS_A_POLL, oldest_first=True).events
-    html = render_to_string("etl_tasks/log_rows.html", {"rows": [_row(event) for event in reversed(events)]})
-    return JsonResponse({"html": html, "newest": position(events[-1]) if events else newest})
+    page = open_log_store().read(coming, after=newest, limit=EVENTS_A_POLL, oldest_first=True)
+    html = render_to_string("etl_tasks/log_rows.html", {"rows": [_row(event) for event in reversed(page.events)]})
+    return JsonResponse({"html": html, "newest": page.following or (position(page.events[-1]) if page.events else newest)})
 
 
 @_for_staff
@@ -93,10 +93,11 @@ def log_event(request: HttpRequest, source: str, place: str) -> HttpResponse:
     store = open_log_store()
     try:
         event = event_at(store, source, place)
-    except ValueError as exc:
-        raise Http404(str(exc)) from exc
+    except ValueError:
+        event = None
     if event is None:
-        raise Http404("There is no such event: it may have reached the end of its life.")
+        problem = f"{source} has no event at {place}: it may have reached the end of its life"
+        return render(request, "etl_tasks/logs.html", {**_frame(request), "problem": problem}, status=404)
     context = {
         **_frame(request),
         "title": "A log event",

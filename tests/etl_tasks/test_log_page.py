@@ -174,6 +174,26 @@ def test_the_live_tail_brings_each_new_event_once(reader: Client, calls: Source)
     assert "call" not in poll(answer["newest"])["html"]
 
 
+def test_the_live_tail_of_a_rare_text_goes_on_where_its_last_search_ended(reader: Client, calls: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("etl_tasks.loaders.log_store.MOST_SCANNED", 20)
+    store(*(event(number) for number in range(30)), event(30, message="timeout"))
+    newest, found = position(event(0)), ""
+    for _ in range(2):
+        answer = json.loads(reader.get(reverse("etl_tasks:new_events"), {"source": "calls", "text": "timeout", "after": newest}).content)
+        newest, found = answer["newest"], found + answer["html"]
+    assert ">timeout<" in found
+    assert newest == position(event(30))
+
+
+def test_the_live_tail_shows_nothing_from_before_the_period(reader: Client, calls: Source) -> None:
+    now = datetime.now(UTC)
+    store(event(1, time=now - timedelta(minutes=30)), event(2, time=now - timedelta(minutes=1)))
+    answer = reader.get(reverse("etl_tasks:new_events"), {"source": "calls", "from": (now - timedelta(minutes=5)).isoformat()})
+    html = json.loads(answer.content)["html"]
+    assert "call 2<" in html
+    assert "call 1<" not in html
+
+
 def test_a_poll_that_cannot_be_says_why(reader: Client, calls: Source) -> None:
     assert reader.get(reverse("etl_tasks:new_events"), {"source": "calls", "after": "x"}).status_code == 400
 
@@ -192,7 +212,10 @@ def test_an_event_has_a_page_of_its_own_with_all_it_says_and_its_neighbours(read
 
 @pytest.mark.parametrize("place", ["nowhere", "1772366400000-" + "0" * 28])
 def test_an_event_that_is_not_there_is_not_found(reader: Client, calls: Source, place: str) -> None:
-    assert reader.get(reverse("etl_tasks:log_event", args=["calls", place])).status_code == 404
+    answer = reader.get(reverse("etl_tasks:log_event", args=["calls", place]))
+    assert answer.status_code == 404
+    assert "it may have reached the end of its life" in answer.content.decode()
+    assert '<select name="source"' in answer.content.decode()
 
 
 def test_a_store_that_does_not_answer_is_said_so(reader: Client, calls: Source, settings: Any) -> None:
