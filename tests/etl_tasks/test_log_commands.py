@@ -6,6 +6,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
@@ -139,3 +140,13 @@ def test_a_strict_source_s_dead_letter_cannot_move_a_terminal_s_cursor(tmp_path:
     shown = run("dead_letters", "show", "--all", "--source", "shop-logs")
     assert r"data: \x1b[2Jgone" in shown
     assert "\x1b" not in shown
+
+
+def test_a_log_source_that_was_collected_keeps_its_name_for_its_events_have_it(tmp_path: Path, billing: Source) -> None:
+    add("/var/log/*.log", "--format", "json")
+    source = Source.objects.get(name="shop-logs")
+    source.name = "shop"
+    source.full_clean()
+    source.cursors.create(stream="read", position={})
+    with pytest.raises(ValidationError, match="shop-logs has been collected: its events are kept under this name"):
+        source.full_clean()
