@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Deployment, DORAMetric
+from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment
 from etl_tasks import dead_letters, here, ledger, transform
 from etl_tasks.errors import RetriableError
 from etl_tasks.loaders.log_store import LogQuery, open_log_store
@@ -166,6 +166,17 @@ def test_log_lines_are_followed_from_the_last_offset_and_stored_once(logs: Sourc
     assert (second.status, second.loaded) == ("success", 50)
     assert night(logs).extracted == 0
     assert stored(logs) == sorted(f"line {i}" for i in range(150))
+
+
+def test_a_deploy_pattern_that_was_wrong_is_mended_by_reading_all_again(logs: Source, log_file: Path) -> None:
+    log_file.write_text(lines(0, 20))
+    for pattern, deployments in ("line", 20), ("line 1[0-4]", 5):
+        logs.deploy_pattern = pattern
+        logs.save()
+        run = ledger.open_run(logs, trigger="shell", options={"full": True})
+        assert run
+        here.run_rest_here(run.pk)
+        assert LogDeployment.objects.count() == Attempt.objects.filter(service=logs.service).count() == deployments
 
 
 def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs: Source, log_file: Path) -> None:
