@@ -115,7 +115,7 @@ def test_a_preview_shows_events_and_what_was_not_read_and_why(syslog: Path) -> N
     assert said[3][5:] == "03-01 12:00:00.000 unknown  Invalid user 0  [host=web-1 logger=sshd pid=24200]"
     assert len(said) == 22 + 3
     assert said[23:] == [
-        "302 of 303 lines read as syslog: 301 events",
+        "302 of 303 lines read as syslog: 301 events, their times in UTC",
         f"not read: {syslog}, byte {syslog.read_bytes().index(b'words')}: The line is not syslog: "
         "<priority>1 time host app pid id data message, or time host tag: message. words",
     ]
@@ -128,7 +128,7 @@ def test_a_preview_reads_compressed_files_as_a_source_does(tmp_path: Path, billi
     said = run("etl_preview_log", str(tmp_path / "*.gz"), "--source", "shop-logs")
 
     assert "2026-03-29 01:30:00.000 unknown  there" in said
-    assert "2 of 2 lines read as python: 2 events\n1 of them with a time that is impossible" in said
+    assert "2 of 2 lines read as python: 2 events, their times in UTC\n1 of them with a time that is impossible" in said
 
 
 def test_a_strict_source_s_dead_letter_cannot_move_a_terminal_s_cursor(tmp_path: Path, billing: Source) -> None:

@@ -76,7 +76,7 @@ class Command(Base):
             if counts["unread"] <= UNREAD_SHOWN:
                 unread.append(f"{where}: {error} {_short(text)}")
         all_lines = counts["lines read"] + counts["lines unread"]
-        self.stdout.write(f"\n{counts['lines read']} of {all_lines} lines read as {source.log_format}: {counts['read']} events")
+        self.stdout.write(f"\n{counts['lines read']} of {all_lines} lines read as {source.log_format}: {counts['read']} events, their times in UTC")
         for mark in sorted(mark for mark in marks if mark):
             self.stdout.write(f"{marks[mark]} of them with a time that is {mark}")
         for one in unread:
