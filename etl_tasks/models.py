@@ -91,6 +91,8 @@ class Source(models.Model):
         if missing := {name: f"a source of kind {self.kind} needs it" for name in needed if not getattr(self, name)}:
             raise ValidationError(missing)
         if self.kind == self.Kind.LOGS:
+            if "/" in self.name:
+                raise ValidationError({"name": f"{self.name!r} can be no part of an address, as that of an event's page: leave / out"})
             try:
                 format_of(self.reading())
             except ValueError as exc:
