@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from etl_tasks.models import Source
+from etl_tasks.models import ETLRun, Source
 
 pytestmark = pytest.mark.django_db
 SYSLOG = "Mar  1 12:00:00 web-1 sshd[24200]: Invalid user {number}\n"
@@ -32,6 +32,7 @@ def add(path: Path | str, *words: str) -> str:
 def syslog(tmp_path: Path, billing: Source) -> Path:
     path = tmp_path / "messages"
     path.write_text("".join(SYSLOG.format(number=number) for number in range(300)))
+    os.utime(path, (1772366400, 1772366400))
     return path
 
 
@@ -152,3 +153,13 @@ def test_a_log_source_that_was_collected_keeps_its_name_for_its_events_have_it(t
     source.cursors.create(stream="read", position={})
     with pytest.raises(ValidationError, match="shop-logs has been collected: its events are kept under this name"):
         source.full_clean()
+
+
+def test_the_status_of_a_run_says_how_far_each_file_was_read(syslog: Path, billing: Source) -> None:
+    add(syslog, "--format", "syslog")
+    Source.objects.exclude(name="shop-logs").update(is_enabled=False)
+    run("etl_extract")
+    said = run("etl_status", "--run", str(ETLRun.objects.get().pk))
+    assert f"  {syslog}: read up to byte {syslog.stat().st_size}\n" in said
+    assert "  all files: read\n" in said
+    assert "being read" not in said
