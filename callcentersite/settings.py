@@ -4,6 +4,7 @@ Names and defaults are public (README, "Settings"). A secret NAME may be given a
 A value that cannot work raises ImproperlyConfigured here, or fails `manage.py check` (checks.py), with what to do.
 """
 
+import json
 import os
 import secrets
 import time
@@ -33,6 +34,17 @@ def number(name: str, default: int, *, minimum: int = 0) -> int:
     if not raw.isdecimal() or int(raw) < minimum:
         raise ImproperlyConfigured(f"{name}={raw!r} does not work: give a whole number of at least {minimum}")
     return int(raw)
+
+
+def texts(name: str) -> list[str]:
+    raw = env.str(name, default="") or "[]"
+    try:
+        found = json.loads(raw)
+    except ValueError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+        raise ImproperlyConfigured(f"{name}={raw!r} does not work: write a JSON list of regexes, as in docs/masking.md")
+    return found
 
 
 def flag(name: str, default: bool = False) -> bool:
@@ -279,7 +291,8 @@ LOG_MASK_RULES = env.list(
     "LOG_MASK_RULES",
     default=["url_password", "authorization", "bearer", "cookie", "named", "token", "private_key", "card", "telephone", "named_telephone"],
 )
-LOG_MASK_PATTERNS = env.json("LOG_MASK_PATTERNS", default=[])  # a JSON list of regexes (RE2) beside them; each group of one is a secret
+LOG_MASK_RULES = [name.strip() for name in LOG_MASK_RULES if name.strip()]
+LOG_MASK_PATTERNS = texts("LOG_MASK_PATTERNS")  # a JSON list of regexes (RE2) beside them; each group of one is a secret
 
 # --- alerts -------------------------------------------------------------------------------------------------------
 # Where critical and warning alerts go besides the log. A webhook's address is its password: it may come from a file.

@@ -71,6 +71,12 @@ def chart(
     return Chart(bars=bars, most=most, events=sum(one["all"] for one in sums), step="day" if _is_by_day(start, end) else "hour")
 
 
+def span(start: datetime, end: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
+    """From the beginning of the first bar to the end of the last: each is drawn whole, wherever the period begins and ends."""
+    edges = _edges(start, end, zone)
+    return edges[0], edges[-1]
+
+
 def _is_by_day(start: datetime, end: datetime) -> bool:
     return end - start > timedelta(hours=MOST_HOURS)
 

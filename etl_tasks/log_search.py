@@ -10,6 +10,8 @@ from etl_tasks.models import Source
 
 LEVEL_CHOICES = (*LEVELS, "unknown")
 DEFAULT_SPAN = timedelta(days=1)
+# As the formats read years; at the ends of the calendar a zone's offset, or the day before, would lead out of it.
+FIRST_YEAR, LAST_YEAR = 1970, 2999
 
 
 class BadQuestion(ValueError):
@@ -22,6 +24,8 @@ def moment_of(text: str) -> datetime:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         raise BadQuestion(f"{text!r} is no time: write it as 2026-02-28, 2026-02-28T01:30 or 2026-02-28T01:30:00+01:00") from None
+    if not FIRST_YEAR <= moment.year <= LAST_YEAR:
+        raise BadQuestion(f"{text!r} is no time of a log: years go from {FIRST_YEAR} to {LAST_YEAR}")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(settings.ETL_TIME_ZONE))
     return moment.astimezone(UTC)

@@ -85,22 +85,28 @@ class Source(models.Model):
     def clean(self) -> None:
         """What each kind needs, and what cannot work.
 
-        No other repository once one was collected: their facts would mix under one service.
+        Once something was collected, no other repository, for their facts would mix under one service, and no other name of a log source.
         """
         needed = {self.Kind.GITHUB: ("repository",), self.Kind.LOGS: ("path", "log_format")}[self.Kind(self.kind)]
         if missing := {name: f"a source of kind {self.kind} needs it" for name in needed if not getattr(self, name)}:
             raise ValidationError(missing)
         if self.kind == self.Kind.LOGS:
+            if "/" in self.name:
+                raise ValidationError({"name": f"{self.name!r} can be no part of an address, as that of an event's page: leave / out"})
             try:
                 format_of(self.reading())
             except ValueError as exc:
                 raise ValidationError(str(exc)) from exc
-        former = Source.objects.filter(pk=self.pk).exclude(repository=self.repository).first() if self.pk else None
-        if former and former.cursors.exists():
+        former = Source.objects.filter(pk=self.pk).first() if self.pk else None
+        if former is None or not former.cursors.exists():
+            return
+        if former.repository != self.repository:
             raise ValidationError(
                 f"{self.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
                 "for another one, add a service of its own"
             )
+        if former.kind == self.Kind.LOGS and former.name != self.name:
+            raise ValidationError(f"{former.name} has been collected: its events are kept under this name, and would be found under no other")
 
 
 class Cursor(models.Model):

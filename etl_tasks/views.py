@@ -11,21 +11,21 @@ from django.conf import settings
 from django.contrib import admin
 from django.contrib.admin.views.decorators import staff_member_required
 from django.contrib.auth.decorators import permission_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.timezone import now
 from django.views.decorators.http import require_GET
 
 from etl_tasks.loaders.log_store import LogQuery, LogStoreUnavailable, around, event_at, of_position, open_log_store, position
-from etl_tasks.log_chart import Chart, chart
+from etl_tasks.log_chart import Chart, chart, span
 from etl_tasks.log_search import LEVEL_CHOICES, log_sources, query_of
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.event import LogEvent
 
 EVENTS_A_PAGE = 100
 EVENTS_A_POLL = 200
-# New events may be older than the newest shown: another file of the source is loaded after it.
+# How far back the live tail begins where nothing is shown yet: lines take a while from a program to the store.
 FIRST_POLL_SPAN = timedelta(hours=1)
 LONGEST_CHART = timedelta(days=92)
 
@@ -74,17 +74,17 @@ def logs(request: HttpRequest) -> HttpResponse:
 
 @_for_staff
 def new_events(request: HttpRequest) -> HttpResponse:
-    """What has come behind a position, for the page to put on top: {"html": …, "newest": …}."""
+    """What has come behind a position, for the page to put on top: {"html": …, "newest": …}, which is the next position to ask behind."""
     try:
         query = _asked(request)
         newest = request.GET.get("after", "")
-        since = of_position(newest)[0] if newest else now() - FIRST_POLL_SPAN
+        since = of_position(newest)[0] if newest else max(query.start, now() - FIRST_POLL_SPAN)
     except ValueError as exc:
         return JsonResponse({"problem": str(exc)}, status=400)
     coming = LogQuery(query.source, since, now() + timedelta(days=1), query.levels, query.contains)
-    events = open_log_store().read(coming, after=newest, limit=EVENTS_A_POLL, oldest_first=True).events
-    html = render_to_string("etl_tasks/log_rows.html", {"rows": [_row(event) for event in reversed(events)]})
-    return JsonResponse({"html": html, "newest": position(events[-1]) if events else newest})
+    page = open_log_store().read(coming, after=newest, limit=EVENTS_A_POLL, oldest_first=True)
+    html = render_to_string("etl_tasks/log_rows.html", {"rows": [_row(event) for event in reversed(page.events)]})
+    return JsonResponse({"html": html, "newest": page.following or (position(page.events[-1]) if page.events else newest)})
 
 
 @_for_staff
@@ -93,11 +93,18 @@ def log_event(request: HttpRequest, source: str, place: str) -> HttpResponse:
     store = open_log_store()
     try:
         event = event_at(store, source, place)
-    except ValueError as exc:
-        raise Http404(str(exc)) from exc
+    except ValueError:
+        event = None
     if event is None:
-        raise Http404("There is no such event: it may have reached the end of its life.")
-    context = {**_frame(request), "title": "A log event", "event": _row(event), "rows": [_row(one) for one in around(store, event)]}
+        problem = f"{source} has no event at {place}: it may have reached the end of its life"
+        return render(request, "etl_tasks/logs.html", {**_frame(request), "problem": problem}, status=404)
+    context = {
+        **_frame(request),
+        "title": "A log event",
+        "event": _row(event),
+        "service": event.service or _service_of(source),
+        "rows": [_row(one) for one in around(store, event)],
+    }
     return render(request, "etl_tasks/log_event.html", context)
 
 
@@ -130,12 +137,13 @@ def _asked(request: HttpRequest) -> LogQuery:
 def _chart(request: HttpRequest, query: LogQuery) -> Chart | None:
     if query.end - query.start > LONGEST_CHART:
         return None
-    counts = open_log_store().counts(query.source, query.start, query.end)
+    zone = ZoneInfo(settings.ETL_TIME_ZONE)
+    counts = open_log_store().counts(query.source, *span(query.start, query.end, zone))
 
     def link(start: datetime, end: datetime) -> str:
         return _link(request, **{"from": start.isoformat(), "to": end.isoformat(), "after": ""})
 
-    return chart(counts, query.start, query.end, link=link, zone=ZoneInfo(settings.ETL_TIME_ZONE))
+    return chart(counts, query.start, query.end, link=link, zone=zone)
 
 
 def _link(request: HttpRequest, **changed: str) -> str:
@@ -152,7 +160,6 @@ def _row(event: LogEvent) -> dict[str, Any]:
         "time": event.time.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
         "first_line": first,
         "rest": rest,
-        "service": event.service or _service_of(event.source),
     }
 
 

@@ -64,10 +64,10 @@ def _possible(attempt: Attempt) -> Attempt:
 
 
 def _in_environment(found: Iterable[Attempt], settings: Settings, environment: str) -> list[Attempt]:
-    """`production` is every environment that its pattern matches; another goes by its exact name."""
+    """`production` is every environment that its pattern matches, and what names none; another goes by its exact name."""
     if environment == PRODUCTION:
         is_production = pattern(settings.production)
-        return [attempt for attempt in found if is_production.search(attempt.environment)]
+        return [attempt for attempt in found if not attempt.names_environment or is_production.search(attempt.environment)]
     return [attempt for attempt in found if attempt.environment == environment]
 
 
@@ -115,6 +115,7 @@ def _from_logs(facts: Facts, settings: Settings) -> list[Attempt]:
         Attempt(
             ids=(one.id,),
             environment=one.environment or PRODUCTION,
+            names_environment=bool(one.environment),
             sha=one.sha,
             started_at=one.time,
             finished_at=one.time,
@@ -138,6 +139,7 @@ def _from_releases(facts: Facts, settings: Settings) -> list[Attempt]:
         Attempt(
             ids=(release.id,),
             environment=PRODUCTION,
+            names_environment=False,
             sha=release.sha,
             started_at=release.published_at,
             finished_at=release.published_at,
@@ -155,6 +157,7 @@ def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
         Attempt(
             ids=(f"{run.id}.{run.attempt}",),
             environment=PRODUCTION,
+            names_environment=False,
             sha=run.sha,
             started_at=run.started_at,
             finished_at=run.updated_at,
@@ -177,6 +180,7 @@ def _from_pulls(facts: Facts, settings: Settings) -> list[Attempt]:
         Attempt(
             ids=(str(pull.number),),
             environment=PRODUCTION,
+            names_environment=False,
             sha=pull.merge_sha or pull.head_sha,
             started_at=pull.merged_at,
             finished_at=pull.merged_at,

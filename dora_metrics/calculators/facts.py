@@ -249,6 +249,7 @@ class Attempt:
     started_at: datetime
     finished_at: datetime
     is_success: bool
+    names_environment: bool = True  # what names none counts as production, whatever that is called
     pull_request: int | None = None  # where merged pull requests stand for deployments: the one that it carries
     has_skew: bool = False  # it finished before it started: the start was set to the finish
     origin: Origin = NOWHERE

@@ -38,7 +38,7 @@ def shown_by(evidence: LogEvidence) -> tuple[str, ...]:
     said = f"{evidence.bad_minutes} bad minutes from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
     lines = (
         f"{one.errors} errors among {one.events} events: "
-        f"manage.py log_events {quote(one.source)} --from {iso(first)} --to {iso(last + ONE_MINUTE)} --level error"
+        f"manage.py log_events --source {quote(one.source)} --from {iso(first)} --to {iso(last + ONE_MINUTE)} --level error --limit 0"
         for one in evidence.sources
     )
     return (f"from the logs: {said}", *lines)

@@ -1,7 +1,7 @@
 """What log events say that metrics are made of: deployments, how many errors there were in each minute, and how far all that is known."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
@@ -28,6 +28,7 @@ def keep(service: Service, *, source: str, run_id: int, page_id: int, events: Se
     """
     common = {"service_id": service.pk, "source": source, "run_id": run_id, "page_id": page_id}
     deployments = {event.event_id: event for event in events if "deploy.state" in event.extra}
+    _forget(service, events, told=deployments.keys())
     upsert(
         LogDeployment,
         [common | _deployment(deployments[event_id]) for event_id in sorted(deployments)],
@@ -40,6 +41,17 @@ def keep(service: Service, *, source: str, run_id: int, page_id: int, events: Se
         unique=("service", "source", "segment", "hour"),
         kept=("service_id", "source", "segment", "hour"),
     )
+
+
+def _forget(service: Service, events: Sequence[LogEvent], *, told: Collection[str]) -> None:
+    """What these lines told by a former pattern and tell no more: a page is a piece of one file, so its ids are all that lie between its ends."""
+    if not events:
+        return
+    ids = [event.event_id for event in events]
+    before = LogDeployment.objects.filter(service=service, event_id__range=(min(ids), max(ids))).values_list("event_id", flat=True)
+    # Looked for first: a DELETE that finds nothing would still hold back MySQL's other writers.
+    if gone := set(before) - set(told):
+        LogDeployment.objects.filter(service=service, event_id__in=sorted(gone)).delete()
 
 
 def cover(service: Service) -> None:

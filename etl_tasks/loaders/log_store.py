@@ -15,6 +15,8 @@ LEVELS = ("debug", "info", "warning", "error", "critical")
 SERVER_ERROR = 500
 # One search reads at most so many events, a second or so; the next one goes on from there.
 MOST_SCANNED = 100_000
+# Put behind an id, it makes what comes after that id in every store's order, and before those of other lines: digits are hexadecimal.
+BEHIND_ID = "g"
 
 
 class LogStoreUnavailable(RetriableError):
@@ -144,9 +146,10 @@ def is_bad(level: str, status: int | None) -> bool:
 def event_at(store: LogStore, source: str, place: str) -> LogEvent | None:
     """The event at a position, if the store still has it."""
     time, event_id = of_position(place)
-    following = ""
+    # From just behind it: of a log without times, all events may be of one millisecond.
+    following = place + BEHIND_ID
     while True:
-        page = store.read(LogQuery(source, time, time + timedelta(milliseconds=1)), after=following, limit=1000)
+        page = store.read(LogQuery(source, time, time + timedelta(milliseconds=1)), after=following, limit=100)
         found = next((event for event in page.events if event.event_id == event_id), None)
         following = page.following
         if found or not following:

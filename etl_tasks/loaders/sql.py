@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Model, Q, QuerySet
 
 from etl_tasks.loaders.log_parts import HOUR, HOUR_MS, Bounds, Part, hour_of, milliseconds, of_milliseconds, parts_of, tally
-from etl_tasks.loaders.log_store import LogPage, LogQuery, LogStoreUnavailable, Tally, filled
+from etl_tasks.loaders.log_store import BEHIND_ID, LogPage, LogQuery, LogStoreUnavailable, Tally, filled
 from etl_tasks.models import LogEventRow, LogSumRow
 from etl_tasks.sources.logs.event import LogEvent, has_offset, segment_of
 
@@ -21,7 +21,6 @@ PAGE_ROWS = 1000
 ROWS_AT_ONCE = 1000
 FIELDS = LogEvent.__struct_fields__
 EVENT_ID, TIME = FIELDS.index("event_id"), FIELDS.index("time")
-BEHIND_HEXADECIMAL = "g"
 
 
 class SqlLogStore:
@@ -138,7 +137,7 @@ def _of_segment(part: Part) -> QuerySet[LogEventRow]:
     rows = _between(part.source, part.hour, part.hour + HOUR)
     if not has_offset(part.segment):
         return rows
-    return rows.filter(event_id__gte=part.segment, event_id__lt=part.segment + BEHIND_HEXADECIMAL)
+    return rows.filter(event_id__gte=part.segment, event_id__lt=part.segment + BEHIND_ID)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------

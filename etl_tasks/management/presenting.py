@@ -1,4 +1,4 @@
-"""Runs and times as the commands print them."""
+"""Runs, times and what others have written, as the commands print them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,6 +8,11 @@ from etl_tasks.models import ETLRun
 
 def moment(when: datetime | None) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if when else "-"
+
+
+def printable(text: str) -> str:
+    """Lines stay lines; what else could move a terminal's cursor, or colour it, is shown as an escape."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def run_row(run: ETLRun) -> dict[str, Any]:

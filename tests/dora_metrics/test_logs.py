@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from django.core.management import call_command
+from django.core.management import call_command, load_command_class
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -163,7 +163,7 @@ def explained(service: Service, metric: str, environment: str = "production") ->
 
 SHOWN = [
     "from the logs: 8 bad minutes from 2026-01-04 12:00 to 2026-01-04 12:07 UTC",
-    "240 errors among 800 events: manage.py log_events web --from 2026-01-04T12:00:00Z --to 2026-01-04T12:08:00Z --level error",
+    "240 errors among 800 events: manage.py log_events --source web --from 2026-01-04T12:00:00Z --to 2026-01-04T12:08:00Z --level error --limit 0",
 ]
 
 
@@ -178,6 +178,18 @@ def test_an_explanation_shows_the_minutes_and_how_to_see_their_lines(billing: Se
     CoverageRow.objects.update_or_create(service=billing, stream="deployments", defaults={"since": at(-5), "until": at(41)})
     [unlinked] = explained(billing, "change_fail_rate")["members"]
     assert (unlinked["key"], unlinked["rules"][1:]) == (KEY, SHOWN)
+
+
+def test_the_command_that_it_names_for_an_incident_s_lines_shows_all_of_them() -> None:
+    _, _, named = SHOWN[1].partition("manage.py log_events ")
+    options = load_command_class("etl_tasks", "log_events").create_parser("manage.py", "log_events").parse_args(named.split())
+    assert (options.source, options.start, options.end, options.level, options.limit) == (
+        "web",
+        "2026-01-04T12:00:00Z",
+        "2026-01-04T12:08:00Z",
+        "error",
+        0,
+    )
 
 
 def test_the_command_prints_it(billing: Service) -> None:

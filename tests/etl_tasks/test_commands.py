@@ -121,10 +121,14 @@ def test_wrong_input_is_one_sentence_and_its_status(var: Path, words: str, statu
         ({"ETL_SCHEDULE": "at night"}, "check", 1, "is no crontab line"),
         ({"GITHUB_API_URL": "http://github.example"}, "check", 1, "over plain http"),
         ({"LOG_MASK_RULES": "cards"}, "check", 1, "there is no rule 'cards' for masking"),
-        ({"LOG_MASK_PATTERNS": '["("]'}, "check", 1, "cannot be a rule for masking"),
+        ({"LOG_MASK_RULES": "cards"}, "etl_preview_log README.md --format regex --pattern (?P<time>.*)", 1, "there is no rule 'cards' for masking"),
+        ({"LOG_MASK_PATTERNS": '["("]'}, "check", 1, "cannot be a rule for masking log lines (missing ): ()"),
+        ({"LOG_MASK_PATTERNS": "c-[0-9]+"}, "check", 1, "write a JSON list of regexes"),
+        ({"LOG_MASK_PATTERNS": '{"c": 1}'}, "check", 1, "write a JSON list of regexes"),
+        ({"LOG_MASK_PATTERNS": "[1]"}, "etl_status", 1, "write a JSON list of regexes"),
         ({"GITHUB_TOKEN": ""}, "etl_extract", 1, "GITHUB_TOKEN is empty"),
         ({"GITHUB_TOKEN_FILE": "/nowhere/token"}, "etl_status", 1, "cannot be read"),
-        ({"CASSANDRA_CONTACT_POINTS": "127.0.0.1", "CASSANDRA_PORT": "9"}, "init_log_store", 1, "Cassandra"),
+        ({"CASSANDRA_CONTACT_POINTS": "127.0.0.1", "CASSANDRA_PORT": "9"}, "init_log_store", 1, "and CASSANDRA_TLS_CA.\n"),
     ],
 )
 def test_a_setting_that_cannot_work_is_one_sentence(var: Path, env: dict[str, str], words: str, status: int, sentence: str) -> None:

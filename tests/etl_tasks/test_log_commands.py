@@ -6,11 +6,12 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from etl_tasks.models import Source
+from etl_tasks.models import ETLRun, Source
 
 pytestmark = pytest.mark.django_db
 SYSLOG = "Mar  1 12:00:00 web-1 sshd[24200]: Invalid user {number}\n"
@@ -31,6 +32,7 @@ def add(path: Path | str, *words: str) -> str:
 def syslog(tmp_path: Path, billing: Source) -> Path:
     path = tmp_path / "messages"
     path.write_text("".join(SYSLOG.format(number=number) for number in range(300)))
+    os.utime(path, (1772366400, 1772366400))
     return path
 
 
@@ -97,7 +99,9 @@ def test_the_admin_refuses_what_cannot_work(admin_client: Client, billing: Sourc
         "must map names to keys"
         in admin_client.post(address, {**form, "log_format": "json", "log_pattern": "", "log_fields": "[1]"}).content.decode()
     )
-    assert admin_client.post(address, {**form, "log_pattern": "(?P<time>.*)"}).status_code == 302
+    mended = {**form, "log_pattern": "(?P<time>.*)"}
+    assert "can be no part of an address" in admin_client.post(address, {**mended, "name": "shop/logs"}).content.decode()
+    assert admin_client.post(address, mended).status_code == 302
     assert Source.objects.get(name="shop-logs").log_pattern == "(?P<time>.*)"
 
 
@@ -114,7 +118,7 @@ def test_a_preview_shows_events_and_what_was_not_read_and_why(syslog: Path) -> N
     assert said[3][5:] == "03-01 12:00:00.000 unknown  Invalid user 0  [host=web-1 logger=sshd pid=24200]"
     assert len(said) == 22 + 3
     assert said[23:] == [
-        "302 of 303 lines read as syslog: 301 events",
+        "302 of 303 lines read as syslog: 301 events, their times in UTC",
         f"not read: {syslog}, byte {syslog.read_bytes().index(b'words')}: The line is not syslog: "
         "<priority>1 time host app pid id data message, or time host tag: message. words",
     ]
@@ -127,4 +131,35 @@ def test_a_preview_reads_compressed_files_as_a_source_does(tmp_path: Path, billi
     said = run("etl_preview_log", str(tmp_path / "*.gz"), "--source", "shop-logs")
 
     assert "2026-03-29 01:30:00.000 unknown  there" in said
-    assert "2 of 2 lines read as python: 2 events\n1 of them with a time that is impossible" in said
+    assert "2 of 2 lines read as python: 2 events, their times in UTC\n1 of them with a time that is impossible" in said
+
+
+def test_a_strict_source_s_dead_letter_cannot_move_a_terminal_s_cursor(tmp_path: Path, billing: Source) -> None:
+    (tmp_path / "app.json").write_text('{"time": "2026-03-01T12:00:00Z", "msg": "sent"}\n\x1b[2Jgone\n')
+    add(tmp_path / "app.json", "--format", "json", "--strict")
+    Source.objects.exclude(name="shop-logs").update(is_enabled=False)
+    run("etl_extract")
+    run("etl_transform")
+    shown = run("dead_letters", "show", "--all", "--source", "shop-logs")
+    assert r"data: \x1b[2Jgone" in shown
+    assert "\x1b" not in shown
+
+
+def test_a_log_source_that_was_collected_keeps_its_name_for_its_events_have_it(tmp_path: Path, billing: Source) -> None:
+    add("/var/log/*.log", "--format", "json")
+    source = Source.objects.get(name="shop-logs")
+    source.name = "shop"
+    source.full_clean()
+    source.cursors.create(stream="read", position={})
+    with pytest.raises(ValidationError, match="shop-logs has been collected: its events are kept under this name"):
+        source.full_clean()
+
+
+def test_the_status_of_a_run_says_how_far_each_file_was_read(syslog: Path, billing: Source) -> None:
+    add(syslog, "--format", "syslog")
+    Source.objects.exclude(name="shop-logs").update(is_enabled=False)
+    run("etl_extract")
+    said = run("etl_status", "--run", str(ETLRun.objects.get().pk))
+    assert f"  {syslog}: read up to byte {syslog.stat().st_size}\n" in said
+    assert "  all files: read\n" in said
+    assert "being read" not in said

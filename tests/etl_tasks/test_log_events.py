@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import msgspec
 import pytest
 from django.core.management import CommandError, call_command
 
@@ -69,6 +70,13 @@ def test_level_and_text_narrow_it() -> None:
     assert [line[-9:] for line in printed(*DAY, "--contains", "CALL 1200")] == ["call 1200"]
 
 
+def test_nothing_in_a_line_can_move_a_terminal_s_cursor(events: list[LogEvent]) -> None:
+    message = "call \x1b[2J\x9b2J ended\n\tat once\rnever"
+    open_log_store().write([msgspec.structs.replace(events[0], event_id=event_id(file_key(1, "1:2:0"), 500_000), message=message, host="pbx\x1b[1A")])
+    shown = printed(*DAY, "--contains", "at once")
+    assert shown == [r"2026-03-01T12:00:00.000+00:00 error    pbx\x1b[1A router: call \x1b[2J\x9b2J ended", "\tat once\\rnever"]
+
+
 def test_as_json_a_line_has_all_an_event_says_and_where_it_stands(events: list[LogEvent]) -> None:
     [line] = printed(*DAY, "--limit", "1", "--format", "jsonl")
     found = json.loads(line)
@@ -90,6 +98,11 @@ def test_counts_are_by_hour_and_level() -> None:
     assert [json.loads(line)["events"] for line in printed(*DAY, "--counts", "--level", "error", "--format", "jsonl")] == [121]
 
 
+def test_counts_are_of_whole_hours_also_of_the_one_that_the_period_begins_in() -> None:
+    lines = printed("--source", "calls", "--from", "2026-03-01T12:15", "--to", "2026-03-01T12:20", "--counts", "--level", "error")
+    assert [line.split() for line in lines] == [["2026-03-01T12:00:00+00:00", "error", "121"]]
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
@@ -97,6 +110,7 @@ def test_counts_are_by_hour_and_level() -> None:
         ((*DAY, "--level", "loud"), "there is no level 'loud'"),
         (("--source", "calls", "--from", "soon"), "is no time"),
         ((*DAY, "--limit", "-1"), "--limit is negative"),
+        ((*DAY, "--counts", "--contains", "call"), "--counts are kept by level alone: leave --contains out"),
         (("--source", "calls", "--around", "nowhere"), "is no position in a log: take it from"),
         (("--source", "calls", "--around", "1772366400000-" + "0" * 28), "has no event at"),
     ],

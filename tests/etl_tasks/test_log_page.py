@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import Permission, User
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from dora_metrics.models import Service
@@ -73,6 +75,19 @@ def test_the_newest_event_comes_first_and_the_older_ones_by_pages(reader: Client
     assert ">Older<" not in second
 
 
+def test_a_page_asks_the_database_as_often_for_a_hundred_events_as_for_one(reader: Client, calls: Source) -> None:
+    def queries(path: str, **asked: str) -> int:
+        with CaptureQueriesContext(connection) as asked_for:
+            assert reader.get(path, asked).status_code == 200
+        return len(asked_for)
+
+    pages = (reverse("etl_tasks:logs"), DAY), (reverse("etl_tasks:log_event", args=["calls", position(event(1))]), {})
+    store(event(1))
+    for_one = [queries(path, **asked) for path, asked in pages]
+    store(*(event(number) for number in range(150)))
+    assert [queries(path, **asked) for path, asked in pages] == for_one
+
+
 def test_level_and_text_narrow_it(reader: Client, calls: Source) -> None:
     store(event(1), event(2, level="error", message="queue FULL"), event(3, level="critical", message="down"), event(4, level="unknown", message="?"))
     assert "queue FULL" in text(reader, level="error")
@@ -101,6 +116,21 @@ def test_the_chart_links_to_its_hours(reader: Client, calls: Source) -> None:
     page = text(reader)
     assert "2026-03-01 12:00: 2 events, 0 warnings, 1 errors" in page
     assert "from=2026-03-01T12%3A00%3A00%2B00%3A00" in page
+
+
+def test_the_chart_s_first_and_last_bar_are_whole_where_the_period_begins_and_ends_inside_them(reader: Client, calls: Source) -> None:
+    store(event(60 * 10), event(60 * 20), event(60 * 50))
+    page = text(reader, **{"from": "2026-03-01T12:15", "to": "2026-03-01T12:30"})
+    assert "2026-03-01 12:00: 3 events" in page
+    assert ">call 1200<" in page
+    assert ">call 600<" not in page
+    assert "2026-03-01 00:00: 3 events" in text(reader, **{"from": "2026-03-01T15:00", "to": "2026-03-12"})
+
+
+def test_the_chart_says_that_it_counts_what_the_search_leaves_out(reader: Client, calls: Source) -> None:
+    store(event(1), event(2, level="error"))
+    assert "of every level and text" in text(reader, level="error")
+    assert "of every level and text" not in text(reader)
 
 
 @pytest.mark.parametrize(
@@ -144,6 +174,26 @@ def test_the_live_tail_brings_each_new_event_once(reader: Client, calls: Source)
     assert "call" not in poll(answer["newest"])["html"]
 
 
+def test_the_live_tail_of_a_rare_text_goes_on_where_its_last_search_ended(reader: Client, calls: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("etl_tasks.loaders.log_store.MOST_SCANNED", 20)
+    store(*(event(number) for number in range(30)), event(30, message="timeout"))
+    newest, found = position(event(0)), ""
+    for _ in range(2):
+        answer = json.loads(reader.get(reverse("etl_tasks:new_events"), {"source": "calls", "text": "timeout", "after": newest}).content)
+        newest, found = answer["newest"], found + answer["html"]
+    assert ">timeout<" in found
+    assert newest == position(event(30))
+
+
+def test_the_live_tail_shows_nothing_from_before_the_period(reader: Client, calls: Source) -> None:
+    now = datetime.now(UTC)
+    store(event(1, time=now - timedelta(minutes=30)), event(2, time=now - timedelta(minutes=1)))
+    answer = reader.get(reverse("etl_tasks:new_events"), {"source": "calls", "from": (now - timedelta(minutes=5)).isoformat()})
+    html = json.loads(answer.content)["html"]
+    assert "call 2<" in html
+    assert "call 1<" not in html
+
+
 def test_a_poll_that_cannot_be_says_why(reader: Client, calls: Source) -> None:
     assert reader.get(reverse("etl_tasks:new_events"), {"source": "calls", "after": "x"}).status_code == 400
 
@@ -162,7 +212,10 @@ def test_an_event_has_a_page_of_its_own_with_all_it_says_and_its_neighbours(read
 
 @pytest.mark.parametrize("place", ["nowhere", "1772366400000-" + "0" * 28])
 def test_an_event_that_is_not_there_is_not_found(reader: Client, calls: Source, place: str) -> None:
-    assert reader.get(reverse("etl_tasks:log_event", args=["calls", place])).status_code == 404
+    answer = reader.get(reverse("etl_tasks:log_event", args=["calls", place]))
+    assert answer.status_code == 404
+    assert "it may have reached the end of its life" in answer.content.decode()
+    assert '<select name="source"' in answer.content.decode()
 
 
 def test_a_store_that_does_not_answer_is_said_so(reader: Client, calls: Source, settings: Any) -> None:

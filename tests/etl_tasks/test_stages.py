@@ -13,7 +13,7 @@ from django.core.exceptions import ValidationError
 
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Deployment, DORAMetric
+from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment
 from etl_tasks import dead_letters, here, ledger, stages, transform
 from etl_tasks.errors import RetriableError
 from etl_tasks.loaders.log_store import LogQuery, open_log_store
@@ -179,6 +179,17 @@ def test_since_reads_log_files_again_that_were_collected_before(logs: Source, lo
     run.refresh_from_db()
     assert run.extracted == 60
     assert stored(logs) == sorted(f"line {i}" for i in range(60))
+
+
+def test_a_deploy_pattern_that_was_wrong_is_mended_by_reading_all_again(logs: Source, log_file: Path) -> None:
+    log_file.write_text(lines(0, 20))
+    for pattern, deployments in ("line", 20), ("line 1[0-4]", 5):
+        logs.deploy_pattern = pattern
+        logs.save()
+        run = ledger.open_run(logs, trigger="shell", options={"full": True})
+        assert run
+        here.run_rest_here(run.pk)
+        assert LogDeployment.objects.count() == Attempt.objects.filter(service=logs.service).count() == deployments
 
 
 def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs: Source, log_file: Path) -> None:

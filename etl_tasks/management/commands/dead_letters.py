@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 from etl_tasks import dead_letters
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
-from etl_tasks.management.presenting import moment
+from etl_tasks.management.presenting import moment, printable
 from etl_tasks.models import DeadLetter, ETLRun
 
 MOST_LISTED = 200
@@ -72,7 +72,7 @@ class Command(Base):
             return
         for letter in letters:
             for name, value in row(letter).items():
-                self.stdout.write(f"{name}: {value}")
+                self.stdout.write(printable(f"{name}: {value}"))
             self.stdout.write("")
 
     def act(self, action: str, letters: QuerySet[DeadLetter]) -> None:

@@ -11,6 +11,7 @@ from django.core.management.base import CommandError, CommandParser
 from etl_tasks.management import log_options
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
+from etl_tasks.management.presenting import printable
 from etl_tasks.models import Source
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.event import LogEvent, file_key
@@ -73,9 +74,9 @@ class Command(Base):
             counts["unread"] += 1
             counts["lines unread"] += 1 + text.count("\n")
             if counts["unread"] <= UNREAD_SHOWN:
-                unread.append(f"{where}: {error} {_printable(text)}")
+                unread.append(f"{where}: {error} {_short(text)}")
         all_lines = counts["lines read"] + counts["lines unread"]
-        self.stdout.write(f"\n{counts['lines read']} of {all_lines} lines read as {source.log_format}: {counts['read']} events")
+        self.stdout.write(f"\n{counts['lines read']} of {all_lines} lines read as {source.log_format}: {counts['read']} events, their times in UTC")
         for mark in sorted(mark for mark in marks if mark):
             self.stdout.write(f"{marks[mark]} of them with a time that is {mark}")
         for one in unread:
@@ -117,13 +118,12 @@ def _shown(event: LogEvent) -> str:
     time = f"{event.time:%Y-%m-%d %H:%M:%S}.{event.time.microsecond // 1000:03}"
     names = ("service", "host", "logger", "method", "path", "status", "duration_ms", "trace_id")
     values = {name: getattr(event, name) for name in names if getattr(event, name) not in ("", None)} | event.extra
-    rest = " ".join(f"{name}={_printable(str(value))}" for name, value in values.items())
-    return f"{time} {event.level:8} {_printable(event.message)}" + (f"  [{rest}]" if rest else "")
+    rest = " ".join(f"{name}={_short(str(value))}" for name, value in values.items())
+    return f"{time} {event.level:8} {_short(event.message)}" + (f"  [{rest}]" if rest else "")
 
 
-def _printable(text: str) -> str:
-    """One short line, in which nothing can move a terminal's cursor."""
+def _short(text: str) -> str:
+    """One short line."""
     first, *more = text[: TEXT_SHOWN * 10].split("\n")
     shown = first if len(first) <= TEXT_SHOWN else first[:TEXT_SHOWN] + "…"
-    shown = "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in shown)
-    return shown + (f" (+{text.count(chr(10))} lines)" if more else "")
+    return printable(shown) + (f" (+{text.count(chr(10))} lines)" if more else "")

@@ -8,10 +8,11 @@ from django.utils.timezone import now
 
 from dora_metrics.models import MetricRevision
 from etl_tasks import sweeper
+from etl_tasks.loaders import log_facts
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
-from etl_tasks.management.presenting import moment, run_line, run_row
-from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
+from etl_tasks.management.presenting import moment, printable, run_line, run_row
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StreamProgress
 
 MOST_REVISIONS = 20
 
@@ -54,7 +55,7 @@ class Command(Base):
             f"  started {moment(run.started_at)}, completed {moment(run.completed_at)} UTC; attempt {run.attempt}, {run.pages.count()} pages"
         )
         for progress in run.progress.order_by("stream"):
-            self.stdout.write(f"  {progress.stream}: {'read' if progress.is_done else 'being read'}")
+            self.stdout.write(f"  {stream_line(progress)}")
         for letter in run.dead_letters.order_by("pk"):
             self.stdout.write(f"  {letter.state} letter {letter.pk}, {letter.stage}: {letter.error}")
         revisions = MetricRevision.objects.filter(run_id=run.pk).order_by("pk")
@@ -100,6 +101,15 @@ class Command(Base):
                 self.stdout.write(f"  {row['open_dead_letters']} open dead letters: `dead_letters list --source {row['source']}`")
         if report["night_was_due_at"]:
             self.stdout.write(f"tonight's run was due at {report['night_was_due_at']}")
+
+
+def stream_line(progress: StreamProgress) -> str:
+    """A log's file is known by its inode, and is never read for good: its path, and how far, say more."""
+    if "path" in progress.cursor:
+        return printable(f"{progress.cursor['path']}: read up to byte {progress.cursor['offset']}")
+    if progress.stream == log_facts.READ:
+        return "all files: read"
+    return f"{progress.stream}: {'read' if progress.is_done else 'being read'}"
 
 
 def revision_row(revision: MetricRevision) -> dict[str, Any]:

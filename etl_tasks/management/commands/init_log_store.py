@@ -17,5 +17,5 @@ class Command(Base):
         try:
             store.ensure_schema()
         except RetriableError as exc:
-            raise CommandError(f"{exc}: check CASSANDRA_CONTACT_POINTS and that Cassandra runs", returncode=1) from exc
+            raise CommandError(str(exc), returncode=1) from exc
         self.stdout.write(f"the log store is ready ({type(store).__name__})")

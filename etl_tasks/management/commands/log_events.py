@@ -6,10 +6,12 @@ import msgspec
 from django.core.management.base import CommandParser
 from django.utils.timezone import now
 
+from etl_tasks.loaders.log_parts import hour_of
 from etl_tasks.loaders.log_store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, open_log_store, position
 from etl_tasks.log_search import LEVEL_CHOICES, BadQuestion, query_of
 from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.arguments import Refusal
+from etl_tasks.management.presenting import printable
 from etl_tasks.sources.logs.event import LogEvent
 
 EVENTS_A_READ = 1000
@@ -33,6 +35,8 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         if options["limit"] < 0:
             raise Refusal("--limit is negative: 0 prints all events, 100 the newest hundred")
+        if options["counts"] and options["contains"]:
+            raise Refusal("--counts are kept by level alone: leave --contains out")
         try:
             query = query_of(
                 options["source"], start=options["start"], end=options["end"], level=options["level"], contains=options["contains"], now=now()
@@ -74,13 +78,13 @@ class Command(Base):
     def _print_row(self, event: LogEvent) -> None:
         where = " ".join(part for part in (event.host, event.logger) if part)
         time = event.time.isoformat(timespec="milliseconds")
-        self.stdout.write(f"{time} {event.level:<8} {where + ': ' if where else ''}{event.message}")
+        self.stdout.write(printable(f"{time} {event.level:<8} {where + ': ' if where else ''}{event.message}"))
 
     def _print_json(self, event: LogEvent) -> None:
         self.stdout.write(msgspec.json.encode({"position": position(event), **msgspec.structs.asdict(event)}).decode())
 
     def _print_counts(self, store: LogStore, query: LogQuery, *, is_json: bool) -> None:
-        for (hour, level), events in sorted(store.counts(query.source, query.start, query.end).items()):
+        for (hour, level), events in sorted(store.counts(query.source, hour_of(query.start), query.end).items()):
             if query.levels and level not in query.levels:
                 continue
             row = {"hour": hour.isoformat(), "level": level, "events": events}

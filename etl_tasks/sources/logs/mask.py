@@ -1,7 +1,7 @@
 """Secrets out of log lines, before anything of them is stored.
 
 Every byte of a secret becomes a *, so that the lines keep their lengths and their offsets in the file, and JSON stays JSON.
-The rules run on a linear-time engine over a whole body at once. docs/logs.md lists what each of them covers, and what none can.
+The rules run on a linear-time engine over a whole body at once. docs/masking.md lists what each of them covers, and what none can.
 """
 
 import json
@@ -12,6 +12,7 @@ from functools import lru_cache
 
 import re2
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 
 STAR = ord("*")
 NEWLINE = ord("\n")
@@ -146,8 +147,12 @@ RULES: Mapping[str, Rule] = {
 
 
 def mask(body: bytes) -> bytes:
-    """The same number of bytes, with the same newlines, and no secret that the rules of the settings know."""
-    return masker(tuple(settings.LOG_MASK_RULES), tuple(settings.LOG_MASK_PATTERNS))(body)
+    """The same number of bytes, with the same newlines, and no secret that the rules of the settings know. Raises ImproperlyConfigured."""
+    try:
+        masked = masker(tuple(settings.LOG_MASK_RULES), tuple(settings.LOG_MASK_PATTERNS))
+    except ValueError as exc:
+        raise ImproperlyConfigured(f"log lines cannot be masked: {exc}") from exc
+    return masked(body)
 
 
 @lru_cache(maxsize=8)
@@ -191,8 +196,11 @@ def _compiled(pattern: str) -> "re2._Regexp":
     options.log_errors = False
     try:
         return re2.compile(pattern.encode("latin-1"), options)
-    except (re2.error, UnicodeEncodeError) as exc:
-        raise ValueError(f"{pattern!r} cannot be a rule for masking log lines (RE2, Latin-1): {exc}") from exc
+    except UnicodeEncodeError as exc:
+        raise ValueError(f"{pattern!r} cannot be a rule for masking log lines (it has letters that Latin-1 lacks)") from exc
+    except re2.error as exc:
+        reason = exc.args[0].decode() if exc.args and isinstance(exc.args[0], bytes) else str(exc)
+        raise ValueError(f"{pattern!r} cannot be a rule for masking log lines ({reason}); RE2 has no look-around and no back-references") from exc
 
 
 def _hide(body: bytearray, start: int, end: int, *, is_json: bool) -> None:

@@ -17,11 +17,11 @@
       const answer = await fetch(url, { headers: { Accept: "application/json" } });
       if (!answer.ok) throw new Error(`the server answered ${answer.status}`);
       const { html, newest } = await answer.json();
-      if (newest !== box.dataset.newest) {
+      box.dataset.newest = newest;
+      if (html.trim()) {
         rows.insertAdjacentHTML("afterbegin", html); // escaped by the server's template
         document.getElementById("none")?.remove();
         while (rows.rows.length > MOST_ROWS) rows.deleteRow(-1);
-        box.dataset.newest = newest;
       }
       says.textContent = `asked at ${new Date().toLocaleTimeString()}`;
     } catch (error) {

@@ -73,6 +73,18 @@ def test_what_reads_like_production_is_a_setting():
     assert ids(attempts(both, replace(GITHUB, production="^shop$"))) == [("1",)]
 
 
+@pytest.mark.parametrize("settings", [LOGS, RELEASES, WORKFLOWS, PULLS])
+def test_what_names_no_environment_is_production_whatever_that_is_called(settings):
+    told = facts(
+        log_deployments=(logged(1, at(0)), logged(2, at(1), environment="production")),
+        releases=(release(1, "a", at(0)),),
+        workflow_runs=(run(1),),
+        pull_requests=(pull(1),),
+    )
+    found, _ = attempts(told, replace(settings, production="^shop$"))
+    assert [attempt.key.partition(".")[0] for attempt in found] == ["1"]
+
+
 @pytest.mark.parametrize("name", ["production", "prod-eu"])
 def test_an_environment_keeps_its_own_name(name):
     (one,), _ = attempts(facts(deployments=(deployment(1, "a", at(0), environment=name),)), GITHUB)

@@ -73,6 +73,12 @@ def test_a_line_that_is_read_otherwise_the_next_time_is_kept_as_it_was_read_last
     assert (row.time, row.state, row.sha, row.environment, row.page_id) == (NOON + timedelta(hours=1), "failed", SHA, "", 8)
 
 
+def test_a_line_that_tells_of_a_deployment_no_more_is_none_and_its_neighbours_stay(service: Service) -> None:
+    keep(service, events=[event(offset, state="success") for offset in (1, 3, 5, 9)])
+    keep(service, events=[event(3), event(5, state="success")], page_id=8)
+    assert list(LogDeployment.objects.order_by("event_id").values_list("event_id", flat=True)) == [event_id(KEY, offset) for offset in (1, 5, 9)]
+
+
 def test_a_service_s_deployments_are_its_own(service: Service) -> None:
     keep(service, events=[event(1, state="success")])
     keep(Service.objects.create(name="web"), events=[event(1, state="success")])
@@ -105,12 +111,12 @@ def test_twice_is_once(service: Service) -> None:
     assert len(before) == 4
 
 
-def test_a_page_costs_one_query_a_table_and_none_where_it_has_nothing(service: Service) -> None:
+def test_a_page_costs_one_query_a_table_beside_the_look_at_what_it_told_before(service: Service) -> None:
     events = [event(offset) for offset in range(500)]
-    assert keep(service, events=events) == 0
-    assert keep(service, events=events, tallies=[tally(f"s{number}", m3=(20, 1)) for number in range(30)]) == 1
+    assert keep(service, events=events) == 1
+    assert keep(service, events=events, tallies=[tally(f"s{number}", m3=(20, 1)) for number in range(30)]) == 2
     deployments = [event(offset, state="success") for offset in range(30)]
-    assert keep(service, events=deployments, tallies=[tally(m3=(20, 1))]) == 2
+    assert keep(service, events=deployments, tallies=[tally(m3=(20, 1))]) == 3
 
 
 # --- coverage ---------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 import importlib
 import threading
 from datetime import timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -10,7 +11,7 @@ from django.apps import apps
 from django.db import connection
 
 from etl_tasks.loaders.log_parts import Bounds
-from etl_tasks.loaders.log_store import LogStore
+from etl_tasks.loaders.log_store import LogStore, event_at, position
 from etl_tasks.loaders.sql import page_of
 from etl_tasks.models import LogEventRow, LogSumRow
 from tests.etl_tasks.loaders.eventful import HOUR, START, counted, events, everything, in_order, read_all
@@ -54,6 +55,16 @@ def test_a_page_is_read_in_the_order_of_an_index(sql: LogStore, source: str, fil
     assert index in plan
     assert "TEMP B-TREE" not in plan
     assert "filesort" not in plan
+
+
+@pytest.mark.django_db
+def test_an_event_is_found_at_once_among_thousands_of_its_millisecond(sql: LogStore, source: str, django_assert_num_queries: Any) -> None:
+    """As lines without a time of their own have it, which are all of one."""
+    written = events(source, 3000, step=timedelta(0))
+    sql.write(written)
+
+    with django_assert_num_queries(1):
+        assert event_at(sql, source, position(written[0])) == written[0]
 
 
 @pytest.mark.django_db(transaction=True)

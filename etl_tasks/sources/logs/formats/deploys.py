@@ -2,6 +2,7 @@
 
 import re2
 
+GROUPS = ("sha", "environment", "state")
 _ANCHORS_OF_A_TEXT = (r"\A", r"\z")
 
 
@@ -9,10 +10,13 @@ class Deploys:
     """What a source's deploy pattern finds in events. RE2 is linear in what it searches, whatever the pattern is."""
 
     def __init__(self, pattern: str) -> None:
-        """Raises ValueError, with a sentence, on a pattern that RE2 refuses."""
+        """Raises ValueError, with a sentence, on a pattern that RE2 refuses, and on a group that would be passed over: `env` is no environment."""
         regex = compiled(pattern, "deploy pattern")
+        for name in regex.groupindex:
+            if name not in GROUPS:
+                raise ValueError(f"the deploy pattern {pattern!r} has a group {name!r}: its groups are {', '.join(GROUPS)}")
         self._search = regex.search
-        self._groups = [name for name in ("sha", "environment", "state") if name in regex.groupindex]
+        self._groups = [name for name in GROUPS if name in regex.groupindex]
         # One search tells that a body has none, if ^ and $ mean lines there, as they do at the ends of an event.
         self._search_body = None if any(anchor in pattern for anchor in _ANCHORS_OF_A_TEXT) else re2.compile(f"(?m:{pattern})").search
 

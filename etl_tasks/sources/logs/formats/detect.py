@@ -84,12 +84,16 @@ def _tried(reading: Reading, body: bytes) -> _Candidate:
     detail = MUCH_DETAIL
     if isinstance(form, Layouts):
         detail = form.detail
-        # Almost any sentence is of some layout, with a word for its level.
-        events = [event for event in events if "level" not in event.extra and " " not in event.logger]
+        # Almost any sentence is of some layout, with a word for its level, or a bar between fields for its logger.
+        events = [event for event in events if "level" not in event.extra and _is_like_a_logger(event.logger)]
     elif isinstance(form, Logfmt):
         # And one with = in it looks like logfmt.
         events = [event for event in events if event.extra.get("time_is") != "inferred"]
     return _Candidate(reading=reading, read=sum(1 + _lines_of_a_trace(event.message) for event in events), detail=detail, events=events)
+
+
+def _is_like_a_logger(text: str) -> bool:
+    return not text or (" " not in text and any(letter.isalnum() for letter in text))
 
 
 def _lines_of_a_trace(message: str) -> int:

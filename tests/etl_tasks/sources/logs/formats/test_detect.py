@@ -74,7 +74,9 @@ def test_foreign_lines_do_not_speak_for_the_event_before_them() -> None:
     assert (guess.log_format, guess.read, guess.total, guess.is_sure) == ("python", 7, 10, False)
 
 
-@pytest.mark.parametrize("lines", [[], [b"", b"\0"], [b"just words"], [b"a=b"], [b"\xff\xfe"], [b"the price = 3, or so"]])
+@pytest.mark.parametrize(
+    "lines", [[], [b"", b"\0"], [b"just words"], [b"a=b"], [b"\xff\xfe"], [b"the price = 3, or so"], [b"2026-03-01 12:00:00 | ERROR | gone"]]
+)
 def test_what_is_no_log_is_not_guessed(lines: list[bytes]) -> None:
     assert not detect(lines).is_sure
 

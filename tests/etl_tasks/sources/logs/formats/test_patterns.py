@@ -141,6 +141,10 @@ def test_a_regex_without_a_message_keeps_the_line_as_it_is() -> None:
         (Reading("json", time_zone="../../etc/passwd"), "no IANA time zone"),
         (Reading("json", time_zone=""), "no IANA time zone"),
         (Reading("json", deploy_pattern="("), "the deploy pattern '(' is no regular expression"),
+        (
+            Reading("json", deploy_pattern="to (?P<env>x)"),
+            "the deploy pattern 'to (?P<env>x)' has a group 'env': its groups are sha, environment, state",
+        ),
         (Reading("xml"), "'xml' is no format of log lines"),
     ],
 )
