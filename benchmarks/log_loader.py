@@ -7,6 +7,7 @@ of the server that of its own process as the kernel counts it. Medians of the ro
 same LogEvents.
 """
 
+import gc
 import multiprocessing
 import os
 import sqlite3
@@ -247,6 +248,9 @@ def measure(pipe: Any, prepare: Callable[[list[list[Any]]], Any], way: Callable[
     prepared = prepare(list(parts(f"bench-{uuid.uuid4().hex[:8]}")))
     if server:
         store_on(server)
+    # What is given is not the way's to clean up after.
+    gc.collect()
+    gc.freeze()
     server_before = server.cpu_seconds() if server else 0.0
     client_before, began = time.process_time(), time.monotonic()
     way(prepared)

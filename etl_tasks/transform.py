@@ -16,14 +16,14 @@ from etl_tasks import records, signs
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 
 
-class Good(msgspec.Struct, frozen=True):
+class Good(msgspec.Struct, frozen=True, gc=False):
     """`is_unparsed`: kept as it is, and counted: a log line that is no event of its format."""
 
     fact: Any
     is_unparsed: bool = False
 
 
-class Bad(msgspec.Struct, frozen=True):
+class Bad(msgspec.Struct, frozen=True, gc=False):
     index: int
     key: str
     data: str

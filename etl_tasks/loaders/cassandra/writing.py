@@ -15,6 +15,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from typing import Any
 
 import msgspec
 from cassandra.cluster import Session
@@ -119,18 +120,20 @@ def _event_inserts(parts: Iterable[Part], ttl_s: int) -> Iterator[BatchStatement
     statement = connection.prepare(
         f"INSERT INTO {keyspace()}.events (source, hour, segment, {names}) VALUES (?, ?, ?{', ?' * len(reading.COLUMNS)}) USING TTL {ttl_s}"  # noqa: S608
     )
+    texts = _Texts()
     for part in parts:
         source, hour, segment = part.source.encode(), _int64(milliseconds(part.hour)), part.segment.encode()
         # One for all rows of the partition: it remembers its routing key, and a batch keeps only its list of values.
         bound = BoundStatement(statement)
-        batch, size = _batch(), 0
+        batch, rows, size = _batch(), 0, 0
         for (time_ms, event_id), event in part.events.items():
             message, path, extra = event.message.encode(), event.path.encode(), _map(event.extra) if event.extra else b""
             row_size = ROW_OVERHEAD_BYTES + len(message) + len(path) + len(extra)
-            if size and (len(batch) == BATCH_ROWS or size + row_size > BATCH_BYTES):
+            if rows == BATCH_ROWS or (rows and size + row_size > BATCH_BYTES):
                 yield batch
-                batch, size = _batch(), 0
-            size += row_size
+                batch, rows, size = _batch(), 0, 0
+            rows, size = rows + 1, size + row_size
+            status, duration_ms = event.status, event.duration_ms
             # What is empty is left unset: a null would be written as a tombstone.
             bound.values = [
                 source,
@@ -138,20 +141,28 @@ def _event_inserts(parts: Iterable[Part], ttl_s: int) -> Iterator[BatchStatement
                 segment,
                 _int64(time_ms),
                 event_id.encode(),
-                event.level.encode(),
-                event.service.encode() or UNSET_VALUE,
-                event.host.encode() or UNSET_VALUE,
-                event.logger.encode() or UNSET_VALUE,
+                texts[event.level],
+                texts[event.service],
+                texts[event.host],
+                texts[event.logger],
                 message or UNSET_VALUE,
-                event.method.encode() or UNSET_VALUE,
+                texts[event.method],
                 path or UNSET_VALUE,
-                UNSET_VALUE if event.status is None else _int32(event.status),
-                UNSET_VALUE if event.duration_ms is None else _double(event.duration_ms),
+                UNSET_VALUE if status is None else _int32(status),
+                UNSET_VALUE if duration_ms is None else _double(duration_ms),
                 event.trace_id.encode() or UNSET_VALUE,
                 extra or UNSET_VALUE,
             ]
             batch.add(bound)
         yield batch
+
+
+class _Texts(dict[str, Any]):
+    """Of what many events of a write share, each text is encoded once."""
+
+    def __missing__(self, text: str) -> Any:
+        value = self[text] = text.encode() or UNSET_VALUE
+        return value
 
 
 def _map(texts: Mapping[str, str]) -> bytes:

@@ -17,7 +17,7 @@ SEGMENT_BYTES = 16**SEGMENT_DIGITS
 FOREIGN, FOREIGN_SEGMENTS = "old-", 16
 
 
-class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True):
+class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
     """`time` is aware UTC cut to the millisecond, which is what every log store keeps.
 
     `level`: debug, info, warning, error, critical or unknown. Text without a value is empty; no text contains NUL.
