@@ -30,3 +30,8 @@ def level_of(value: object, key: str = "level") -> str | None:
     if isinstance(value, int) and not isinstance(value, bool):
         return _NUMBERS.get(key, _NUMBERS_OF_LEVEL).get(value)
     return None
+
+
+def level_of_status(status: int) -> str:
+    """Of a request whose line says no level."""
+    return "error" if status >= 500 else "warning" if status >= 400 else "info"

@@ -14,7 +14,7 @@ from typing import Any
 from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats.clock import Clock
-from etl_tasks.sources.logs.formats.levels import LEVELS, level_of
+from etl_tasks.sources.logs.formats.levels import LEVELS, level_of, level_of_status
 from etl_tasks.sources.logs.formats.lines import BadLine, LineFormat
 from etl_tasks.sources.logs.formats.text import (
     HOST_LENGTH,
@@ -112,6 +112,8 @@ class Records(LineFormat):
         if rest:
             message = fitting(message + rest, MESSAGE_LENGTH)
         status = _status(record, plan) if plan.statuses else None
+        if status is not None and not plan.levels:
+            level = level_of_status(status)
         duration_ms = _duration_ms(record, plan) if plan.durations else None
         extra = _extra(record) if record else {}
         return LogEvent(event_id, source, time, level, service, host, logger, message, method, path_asked_for, status, duration_ms, trace_id, extra)

@@ -139,8 +139,11 @@ def test_it_keeps_what_is_no_status_and_no_duration_beside_the_event() -> None:
     assert found.extra == {"status": "fine", "duration_ms": "quick"}
 
 
-def test_a_status_alone_says_nothing_about_the_level() -> None:
-    assert (read(status=503).status, read(status=503).level) == (503, "unknown")
+@pytest.mark.parametrize(("status", "level"), [(503, "error"), (404, "warning"), (200, "info")])
+def test_a_status_says_the_level_where_nothing_else_does(status: int, level: str) -> None:
+    assert (read(status=status).status, read(status=status).level) == (status, level)
+    assert read(status=status, level="debug").level == "debug"
+    assert read(status=status, level="chatty").level == "unknown"
 
 
 @pytest.mark.parametrize(
