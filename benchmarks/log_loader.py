@@ -147,9 +147,8 @@ def as_they_are(given: list[list[Any]]) -> list[list[Any]]:
 def ours(prepared: list[list[Any]]) -> None:
     from etl_tasks.loaders.log_store import open_log_store
 
-    store = open_log_store()
-    for part in prepared:
-        store.write(part)
+    for _ in open_log_store().write_each(prepared):
+        pass
 
 
 def as_arguments(given: list[list[Any]]) -> list[tuple[Any, ...]]:

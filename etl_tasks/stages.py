@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from collections import deque
 from collections.abc import Iterator
 from datetime import datetime
 from functools import partial
@@ -22,7 +23,7 @@ from etl_tasks import dead_letters, ledger
 from etl_tasks.crash import crash_point
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
-from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.loaders.log_store import Tally, open_log_store
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
 from etl_tasks.sources.adapter import Adapter, Job, Page, Progress, Unreadable
 from etl_tasks.sources.logs.event import LogEvent
@@ -72,7 +73,8 @@ def transform(run: ETLRun) -> None:
             kind = adapter.fact(page.stream, page.context)
             is_log = kind == LOG_EVENT
             CleanBatch.objects.create(
-                page=page,
+                # By number: page and batch that know each other stay in memory, with all they hold, until the collector comes.
+                page_id=page.pk,
                 kind=kind,
                 records=compressed(msgspec.json.encode([one.fact for one in good])),
                 record_count=len(good),
@@ -95,19 +97,17 @@ def transform(run: ETLRun) -> None:
 
 def load(run: ETLRun) -> None:
     """Upsert facts, write log events, recompute metrics, move the cursors, finish: the last three in one commit."""
-    batches = CleanBatch.objects.filter(page__run=run).order_by("page__number").select_related("page")
+    batches = CleanBatch.objects.filter(page__run=run).order_by("page__number")
     for batch in _one_by_one(batches.filter(is_loaded=False)):
         with ledger.mine(run):
-            done = facts.upsert(batch.kind, json.loads(batch.content), service=run.source.service, run_id=run.pk, page_id=batch.page.pk)
+            done = facts.upsert(batch.kind, json.loads(batch.content), service=run.source.service, run_id=run.pk, page_id=batch.page_id)
             CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
             ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + done.written, skipped=F("skipped") + done.skipped)
         crash_point("load.after_sql")
-    for batch in _one_by_one(batches.filter(is_stored=False)):
-        events = msgspec.json.decode(batch.content, type=list[LogEvent])
-        tallies = open_log_store().write(events)
+    for batch, events, tallies in _stored(batches.filter(is_stored=False)):
         crash_point("load.after_log_store")
         with ledger.mine(run):
-            log_facts.keep(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page.pk, events=events, tallies=tallies)
+            log_facts.keep(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page_id, events=events, tallies=tallies)
             CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
             ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count, unparsed=F("unparsed") + batch.unparsed)
         crash_point("load.after_mark")
@@ -118,6 +118,19 @@ def load(run: ETLRun) -> None:
         recompute(run.source.service, run_id=run.pk)
         alert_rules.evaluate(run.source.service)
         _finish(run)
+
+
+def _stored(batches: Any) -> Iterator[tuple[CleanBatch, list[LogEvent], list[Tally]]]:
+    """Batches of log events, each once the log store has it."""
+    under_way: deque[tuple[CleanBatch, list[LogEvent]]] = deque()
+
+    def pages() -> Iterator[list[LogEvent]]:
+        for batch in _one_by_one(batches):
+            under_way.append((batch, msgspec.json.decode(batch.content, type=list[LogEvent])))
+            yield under_way[-1][1]
+
+    for tallies in open_log_store().write_each(pages()):
+        yield *under_way.popleft(), tallies
 
 
 def _job(run: ETLRun) -> Job:
@@ -165,9 +178,9 @@ def _cursor_version(run: ETLRun, stream: str) -> int:
 
 
 def _one_by_one(queryset: Any) -> Iterator[Any]:
-    """Rows with large bodies: the keys at once, each row when its turn comes."""
+    """Rows with large bodies: the keys at once, each row when its turn comes, and nothing beside it."""
     for pk in list(queryset.values_list("pk", flat=True)):
-        yield queryset.model.objects.select_related(*(queryset.query.select_related or {})).get(pk=pk)
+        yield queryset.model.objects.get(pk=pk)
 
 
 def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good], list[Bad]]:

@@ -1,6 +1,6 @@
 """Where log events are kept: one small interface, Cassandra where it is configured, a SQL table else."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
@@ -69,6 +69,12 @@ class LogStore(Protocol):
         """Keep the events; one that is already kept is not kept twice. After an error some of them may be kept.
 
         Answers what each segment and hour written to now holds in all, whatever was there before.
+        """
+
+    def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
+        """As `write`, page by page and in their order; the next one may have begun before one is done.
+
+        The pages are taken in the caller's thread, a few ahead of what has been answered.
         """
 
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:

@@ -41,6 +41,9 @@ class SqlLogStore:
                     LogSumRow.objects.filter(pk=row.pk).update(levels=one.levels)
         return tallies
 
+    def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
+        return map(self.write, pages)
+
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
         bounds = Bounds.of(query, after, oldest_first=oldest_first)
         rows_at_once = PAGE_ROWS if query.contains else min(PAGE_ROWS, limit + 1)

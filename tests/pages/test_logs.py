@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 from django.utils.timezone import now
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
+from selenium.webdriver.support.expected_conditions import url_contains
 from selenium.webdriver.support.wait import WebDriverWait
 
 from dora_metrics.models import Service
@@ -43,21 +45,27 @@ def messages(browser: Chrome) -> list[str]:
     return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#events td.message")]
 
 
+def assert_shown(browser: Chrome, *expected: str) -> None:
+    """Once the page that a click asked for is there."""
+    waiting = WebDriverWait(browser, 10, ignored_exceptions=[StaleElementReferenceException])
+    waiting.until(lambda _: messages(browser) == list(expected), f"not {expected}")
+
+
 def test_a_person_searches_opens_an_event_and_finds_it_among_its_neighbours(browser: Chrome, live_server: Any) -> None:
     store("queue opened", "<b>not bold</b>", "queue closed")
     store("recorder is down", level="error")
     browser.get(f"{live_server.url}/logs/")
     browser.find_element(By.CSS_SELECTOR, "select[name=source] option:nth-of-type(2)").click()
     browser.find_element(By.CSS_SELECTOR, ".log-search button").click()
-    assert messages(browser) == ["recorder is down", "queue closed", "<b>not bold</b>", "queue opened"]
+    assert_shown(browser, "recorder is down", "queue closed", "<b>not bold</b>", "queue opened")
     assert browser.find_elements(By.CSS_SELECTOR, ".log-chart rect.error")
 
     browser.find_element(By.CSS_SELECTOR, "select[name=level] option[value=error]").click()
     browser.find_element(By.CSS_SELECTOR, ".log-search button").click()
-    assert messages(browser) == ["recorder is down"]
+    assert_shown(browser, "recorder is down")
 
     browser.find_element(By.CSS_SELECTOR, "#events td.time a").click()
-    assert "/logs/event/calls/" in browser.current_url
+    WebDriverWait(browser, 10).until(url_contains("/logs/event/calls/"))
     around = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, ".log-events td.message")]
     assert around == ["queue opened", "<b>not bold</b>", "queue closed", "recorder is down"]
     assert browser.find_element(By.CSS_SELECTOR, "tr.this td.message").text == "recorder is down"
@@ -69,7 +77,6 @@ def test_the_live_tail_puts_new_events_on_top_and_stops_when_it_is_switched_off(
     browser.find_element(By.ID, "tail").click()
     WebDriverWait(browser, 5).until(lambda _: browser.find_element(By.ID, "tail-says").text.startswith("asked at"))
     store("first after", "second after")
-    WebDriverWait(browser, 15).until(lambda _: len(messages(browser)) == 3)
-    assert messages(browser) == ["second after", "first after", "before"]
+    assert_shown(browser, "second after", "first after", "before")
     browser.find_element(By.ID, "tail").click()
     assert browser.find_element(By.ID, "tail-says").text == ""

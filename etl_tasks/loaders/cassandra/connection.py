@@ -5,6 +5,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from typing import Any
 from cassandra import ConsistencyLevel, DriverException, InvalidRequest
 from cassandra.auth import PlainTextAuthProvider
 from cassandra.cluster import EXEC_PROFILE_DEFAULT, Cluster, ExecutionProfile, NoHostAvailable, Session
-from cassandra.connection import ConnectionException
+from cassandra.connection import ConnectionBusy, ConnectionException
 from cassandra.policies import (
     ConstantReconnectionPolicy,
     ConstantSpeculativeExecutionPolicy,
@@ -21,7 +22,7 @@ from cassandra.policies import (
     RetryPolicy,
     TokenAwarePolicy,
 )
-from cassandra.query import PreparedStatement, tuple_factory
+from cassandra.query import BatchStatement, PreparedStatement, tuple_factory
 from django.conf import settings
 
 from etl_tasks.loaders.log_store import LogStoreUnavailable
@@ -30,8 +31,9 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
-# As many as a mebibyte of a log makes: a server that writes its commit log before it answers then does so once for them all.
-REQUESTS_IN_FLIGHT = 32
+# Of a page; with those of the next page (store.py) about a mebibyte, which sockets take.
+REQUESTS_IN_FLIGHT = 8
+BUSY_PAUSE_S = 0.02
 # A read that a replica has not answered by then is also asked of another one.
 SPECULATIVE_DELAY_S = 0.5
 READING = "reading"
@@ -170,13 +172,32 @@ def answering() -> Iterator[Session]:
 
 def in_flight(session: Session, statements: Iterable[Any], *, profile: Any = EXEC_PROFILE_DEFAULT) -> Iterator[Any]:
     """The answers in order, with a few requests under way at once."""
-    under_way: deque[Any] = deque()
+    under_way: deque[tuple[Any, Any]] = deque()
     for statement in statements:
         if len(under_way) == REQUESTS_IN_FLIGHT:
-            yield under_way.popleft().result()
-        under_way.append(session.execute_async(statement, execution_profile=profile))
+            yield _answer(session, *under_way.popleft(), profile)
+        under_way.append((statement, session.execute_async(statement, execution_profile=profile)))
     while under_way:
-        yield under_way.popleft().result()
+        yield _answer(session, *under_way.popleft(), profile)
+
+
+def _answer(session: Session, statement: Any, future: Any, profile: Any) -> Any:
+    """The driver refuses to send while the socket is full, and calls that an overloaded connection: the request waits, then, and goes again."""
+    deadline = time.monotonic() + REQUEST_TIMEOUT_S
+    while True:
+        try:
+            answer = future.result()
+        except NoHostAvailable as exc:
+            is_busy = bool(exc.errors) and all(isinstance(error, ConnectionBusy) for error in exc.errors.values())
+            if not is_busy or time.monotonic() > deadline:
+                raise
+        else:
+            if isinstance(statement, BatchStatement):
+                # The driver's future and its timer know each other, and would keep the rows until the collector comes.
+                statement.clear()
+            return answer
+        time.sleep(BUSY_PAUSE_S)
+        future = session.execute_async(statement, execution_profile=profile)
 
 
 def finish(answers: Iterator[Any]) -> None:

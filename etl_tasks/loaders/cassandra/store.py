@@ -1,6 +1,8 @@
 """The log store's interface over Cassandra."""
 
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 
 from cassandra import ConsistencyLevel
@@ -11,6 +13,8 @@ from etl_tasks.loaders.cassandra.connection import answering
 from etl_tasks.loaders.log_parts import Bounds
 from etl_tasks.loaders.log_store import LogPage, LogQuery, Tally, filled
 from etl_tasks.sources.logs.event import LogEvent
+
+PAGES_AT_ONCE = 2
 
 
 class CassandraLogStore:
@@ -25,6 +29,17 @@ class CassandraLogStore:
             return []
         with answering() as session:
             return writing.write(session, events)
+
+    def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
+        """While the servers work on one page, the next one is made ready: each in a thread of its own, which only the session's share."""
+        under_way: deque[Future[list[Tally]]] = deque()
+        with ThreadPoolExecutor(PAGES_AT_ONCE) as threads:
+            for events in pages:
+                under_way.append(threads.submit(self.write, events))
+                if len(under_way) == PAGES_AT_ONCE:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
 
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
         bounds = Bounds.of(query, after, oldest_first=oldest_first)
