@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-EVENTS, PARTS, ROUNDS = 200_000, 48, 3
+EVENTS, PARTS, ROUNDS = 200_000, 48, 5
 START = datetime(2026, 3, 1, tzinfo=UTC)
 MESSAGE = "order 1042 of customer 77 was refused by the payment provider after 3 attempts: card expired; the session goes on without it, trace kept"
 COLUMNS = ("event_id", "source", "time", "level", "host", "logger", "message", "method", "path", "status")

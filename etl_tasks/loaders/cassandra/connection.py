@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
-# Of a page; with those of the next page (store.py) about a mebibyte, which sockets take.
+# Of each of the pages that are written at once (store.py); of twice as many, the sockets fill and a worker grows by 7 MB.
 REQUESTS_IN_FLIGHT = 8
 BUSY_PAUSE_S = 0.02
 # A read that a replica has not answered by then is also asked of another one.
