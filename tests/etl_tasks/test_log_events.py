@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from dora_metrics.models import Service
+from etl_tasks.loaders.cassandra.connection import connection as cassandra
 from etl_tasks.loaders.log_store import open_log_store, position
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.event import LogEvent, event_id, file_key
@@ -122,6 +123,7 @@ def test_wrong_input_is_refused_with_status_2(arguments: tuple[str, ...], senten
 
 
 def test_a_store_that_does_not_answer_is_status_1(settings: Any) -> None:
+    cassandra.drop()  # of an earlier test
     settings.CASSANDRA_CONTACT_POINTS, settings.CASSANDRA_PORT = ["127.0.0.1"], 9
     with pytest.raises(CommandError, match="Cassandra cannot be reached") as refused:
         printed(*DAY)

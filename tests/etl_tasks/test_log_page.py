@@ -10,6 +10,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from dora_metrics.models import Service
+from etl_tasks.loaders.cassandra.connection import connection as cassandra
 from etl_tasks.loaders.log_store import open_log_store, position
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.event import LogEvent, event_id, file_key
@@ -219,6 +220,7 @@ def test_an_event_that_is_not_there_is_not_found(reader: Client, calls: Source, 
 
 
 def test_a_store_that_does_not_answer_is_said_so(reader: Client, calls: Source, settings: Any) -> None:
+    cassandra.drop()  # of an earlier test
     settings.CASSANDRA_CONTACT_POINTS, settings.CASSANDRA_PORT = ["127.0.0.1"], 9
     answer = reader.get(reverse("etl_tasks:logs"), DAY)
     assert answer.status_code == 503
