@@ -5,46 +5,40 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
+
     dependencies = [
-        ("etl_tasks", "0002_seed_schedule"),
+        ('etl_tasks', '0002_seed_schedule'),
     ]
 
     operations = [
         migrations.AddField(
-            model_name="source",
-            name="credential",
-            field=models.CharField(
-                blank=True,
-                help_text="empty for GITHUB_TOKEN or the GitHub App of the environment; X for GITHUB_TOKEN_X, or GITHUB_APP_ID_X and its fellows",
-                max_length=50,
-                validators=[
-                    django.core.validators.RegexValidator("^[A-Z][A-Z0-9_]*\\Z", "capital letters, digits and _, as in the name of a variable")
-                ],
-            ),
+            model_name='source',
+            name='credential',
+            field=models.CharField(blank=True, help_text='empty for GITHUB_TOKEN or the GitHub App of the environment; X for GITHUB_TOKEN_X, or GITHUB_APP_ID_X and its fellows', max_length=50, validators=[django.core.validators.RegexValidator('^[A-Z][A-Z0-9_]*\\Z', 'capital letters, digits and _, as in the name of a variable')]),
         ),
         migrations.AddField(
-            model_name="source",
-            name="is_archived",
-            field=models.BooleanField(default=False, editable=False, help_text="as GitHub last told"),
+            model_name='source',
+            name='is_archived',
+            field=models.BooleanField(default=False, editable=False, help_text='as GitHub last told'),
         ),
         migrations.AddField(
-            model_name="source",
-            name="is_private",
-            field=models.BooleanField(editable=False, help_text="as GitHub last told", null=True),
+            model_name='source',
+            name='is_private',
+            field=models.BooleanField(editable=False, help_text='as GitHub last told', null=True),
         ),
         migrations.AddField(
-            model_name="source",
-            name="repository_id",
-            field=models.BigIntegerField(blank=True, editable=False, help_text="by which a renamed repository is followed", null=True),
+            model_name='source',
+            name='repository_id',
+            field=models.BigIntegerField(blank=True, editable=False, help_text='by which a renamed repository is followed', null=True),
         ),
         migrations.AddField(
-            model_name="source",
-            name="repository_node_id",
+            model_name='source',
+            name='repository_node_id',
             field=models.CharField(blank=True, editable=False, max_length=100),
         ),
         migrations.AlterField(
-            model_name="etlrun",
-            name="options",
-            field=models.JSONField(blank=True, default=dict, help_text="since, until, full; news: what a survey of many sources said"),
+            model_name='etlrun',
+            name='options',
+            field=models.JSONField(blank=True, default=dict, help_text='since, until, full; news: what a survey of many sources said'),
         ),
     ]
