@@ -24,6 +24,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from benchmarks.servers import cpu_seconds
+
 ROOT = Path(__file__).resolve().parent.parent
 EVENTS, PARTS, ROUNDS = 200_000, 48, 5
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -80,8 +82,7 @@ class Cassandra:
         return int(self.tell("env").partition("CASSANDRA_PORT=")[2].split()[0])
 
     def cpu_seconds(self) -> float:
-        fields = Path(f"/proc/{(self.folder / 'run/cassandra.pid').read_text().strip()}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return cpu_seconds(int((self.folder / "run/cassandra.pid").read_text()))
 
 
 @contextmanager

@@ -15,8 +15,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 def cassandra_cpu_seconds() -> float:
     """User and system time of the process that listens on CASSANDRA_PORT of this machine; 0 if there is none to be seen."""
     pid = listener(int(os.environ.get("CASSANDRA_PORT", "9042")))
-    if pid is None:
-        return 0.0
+    return 0.0 if pid is None else cpu_seconds(pid)
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far."""
     # Behind the command's name, which may hold anything but a closing bracket after its own.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS

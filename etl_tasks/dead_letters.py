@@ -17,7 +17,7 @@ from etl_tasks.errors import RetriableError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, StagedPage
-from etl_tasks.sources.adapter import Unreadable
+from etl_tasks.sources.adapter import LOG_EVENT, Unreadable
 from etl_tasks.sources.registry import adapter_of
 from etl_tasks.transform import Bad, Good, UnreadablePage
 
@@ -169,16 +169,17 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
     except UnreadablePage as exc:
         raise ReplayFailed(str(exc)) from exc
     kind = adapter.fact(page.stream, page.context)
-    chosen = _records_of(letter, page, records, is_log=kind == "log_event")
+    is_log = kind == LOG_EVENT
+    chosen = _records_of(letter, page, records, is_log=is_log)
     bad = [one for one in chosen if isinstance(one, Bad)]
     if bad or not chosen:
         raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
     good = [one.fact for one in chosen if isinstance(one, Good)]
-    if kind == "log_event":
+    if is_log:
         tallies = open_log_store().write(good)
     with transaction.atomic():
         hold(source.service)
-        if kind == "log_event":
+        if is_log:
             log_facts.keep(source.service, source=source.name, run_id=letter.run_id, page_id=page.pk, events=good, tallies=tallies)
         else:
             facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)

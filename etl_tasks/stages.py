@@ -25,14 +25,13 @@ from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.log_store import Tally, open_log_store
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
-from etl_tasks.sources.adapter import Adapter, Job, Page, Progress, Unreadable
+from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Page, Progress, Unreadable
 from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.registry import adapter_of
 from etl_tasks.transform import Bad, Good, UnreadablePage
 
 logger = logging.getLogger(__name__)
 
-LOG_EVENT = "log_event"
 FEWEST_FOR_A_SHARE = 20  # of so few records a bad share says nothing about the source
 
 

@@ -8,6 +8,8 @@ from typing import Any, Protocol
 from etl_tasks.models import Source
 from etl_tasks.transform import Bad, Good
 
+LOG_EVENT = "log_event"  # what goes to the log store, and not by upsert into SQL
+
 
 @dataclass(frozen=True, slots=True)
 class Progress:
@@ -84,7 +86,7 @@ class Adapter(Protocol):
         ...
 
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
-        """Which fact the records of a page become: a key of loaders.facts.KINDS, or "log_event"."""
+        """Which fact the records of a page become: a key of loaders.facts.KINDS, or LOG_EVENT."""
         ...
 
     def count(self, source: Source, content: bytes) -> int | None:

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import log_facts
 from etl_tasks.models import CleanBatch, ETLRun, Source, StreamProgress
-from etl_tasks.sources.adapter import Check, Job, Page, Unreadable
+from etl_tasks.sources.adapter import LOG_EVENT, Check, Job, Page, Unreadable
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.event import LogEvent, file_key
 from etl_tasks.sources.logs.format import Format, Place
@@ -66,7 +66,7 @@ class LogFiles:
         return {}  # a file is its own news
 
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
-        return "log_event"
+        return LOG_EVENT
 
     def count(self, source: Source, content: bytes) -> int | None:
         return _format(source).count(content)
