@@ -2,17 +2,16 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import msgspec
 
 from etl_tasks.loaders.log_store import LogQuery, Tally, is_bad, of_position
-from etl_tasks.sources.logs.event import LogEvent, segment_of
+from etl_tasks.sources.logs.event import EPOCH, LogEvent, milliseconds, segment_of
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
-MINUTE_MS, HOUR_MS, DAY_MS = 60_000, 3_600_000, 86_400_000
+MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 
 
 class Bounds(msgspec.Struct, frozen=True):
@@ -72,16 +71,6 @@ def tally(source: str, segment: str, hour: datetime, lines: Iterable[tuple[int, 
         before, errors = minutes.get(time % 60, (0, 0))
         minutes[time % 60] = (before + events, errors + events * is_bad(level, status))
     return Tally(source=source, segment=segment, hour=hour, levels=dict(levels), minutes=minutes)
-
-
-def milliseconds(time: datetime) -> int:
-    """Since the epoch, downwards; by whole numbers, for a float is not exact in every year."""
-    since = time - EPOCH
-    return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
-
-
-def of_milliseconds(time: int) -> datetime:
-    return EPOCH + timedelta(milliseconds=time)
 
 
 def hour_of(time: datetime) -> datetime:

@@ -1,14 +1,14 @@
 """Where log events are kept: one small interface, Cassandra where it is configured, a SQL table else."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
 from django.conf import settings
 
 from etl_tasks.errors import RetriableError
-from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.logs.event import LogEvent, milliseconds, of_milliseconds
 
 # From the least to the worst; an event whose level nobody knows comes only where every level is asked for, or "unknown" itself.
 LEVELS = ("debug", "info", "warning", "error", "critical")
@@ -107,15 +107,15 @@ def level_or_worse(level: str) -> frozenset[str]:
 
 def position(event: LogEvent) -> str:
     """Where an event stands among those of its source: what `read` goes on after."""
-    return f"{_milliseconds(event.time)}-{event.event_id}"
+    return f"{milliseconds(event.time)}-{event.event_id}"
 
 
 def of_position(position: str) -> tuple[datetime, str]:
     """The time and the id in it. Raises ValueError for a text that is none."""
-    milliseconds, _, event_id = position.partition("-")
-    if not event_id or not milliseconds.isdecimal() or len(milliseconds) > 14:
+    time, _, event_id = position.partition("-")
+    if not event_id or not time.isdecimal() or len(time) > 14:
         raise ValueError(f"{position!r} is no position in a log")
-    return _EPOCH + timedelta(milliseconds=int(milliseconds)), event_id
+    return of_milliseconds(int(time)), event_id
 
 
 def is_wanted(event: LogEvent, query: LogQuery) -> bool:
@@ -139,13 +139,8 @@ def filled(events: Iterable[LogEvent], query: LogQuery, *, limit: int) -> LogPag
     return LogPage(found, "")
 
 
-def is_error(event: LogEvent) -> bool:
-    """As docs/metrics.md counts them, "Incidents from logs"."""
-    return is_bad(event.level, event.status)
-
-
 def is_bad(level: str, status: int | None) -> bool:
-    """Whether an event of that level and HTTP status is an error."""
+    """Whether an event of that level and HTTP status is an error, as docs/metrics.md counts them, "Incidents from logs"."""
     return level in ("error", "critical") or (status is not None and status >= SERVER_ERROR)
 
 
@@ -167,10 +162,3 @@ def around(store: LogStore, event: LogEvent, *, before: int = 20, after: int = 2
     older = store.read(LogQuery(event.source, event.time - within, event.time + timedelta(milliseconds=1)), after=position(event), limit=before)
     newer = store.read(LogQuery(event.source, event.time, event.time + within), after=position(event), limit=after, oldest_first=True)
     return [*reversed(older.events), event, *newer.events]
-
-
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def _milliseconds(time: datetime) -> int:
-    return (time - _EPOCH) // timedelta(milliseconds=1)

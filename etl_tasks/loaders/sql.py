@@ -12,10 +12,10 @@ import msgspec
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Model, Q, QuerySet
 
-from etl_tasks.loaders.log_parts import HOUR, HOUR_MS, Bounds, Part, hour_of, milliseconds, of_milliseconds, parts_of, tally
+from etl_tasks.loaders.log_parts import HOUR, HOUR_MS, Bounds, Part, hour_of, parts_of, tally
 from etl_tasks.loaders.log_store import BEHIND_ID, LogPage, LogQuery, LogStoreUnavailable, Tally, filled
 from etl_tasks.models import LogEventRow, LogSumRow
-from etl_tasks.sources.logs.event import LogEvent, has_offset, segment_of
+from etl_tasks.sources.logs.event import LogEvent, has_offset, milliseconds, of_milliseconds, segment_of
 
 PAGE_ROWS = 1000
 ROWS_AT_ONCE = 1000

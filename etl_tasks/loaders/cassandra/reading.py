@@ -13,9 +13,9 @@ from cassandra.cluster import Session
 
 from etl_tasks.loaders.cassandra.connection import READING, connection, in_flight
 from etl_tasks.loaders.cassandra.schema import keyspace
-from etl_tasks.loaders.log_parts import Bounds, day_of, hour_of, milliseconds, of_milliseconds, tally
+from etl_tasks.loaders.log_parts import Bounds, day_of, hour_of, tally
 from etl_tasks.loaders.log_store import LogQuery, Tally
-from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.logs.event import LogEvent, milliseconds, of_milliseconds
 
 PAGE_ROWS = 1000
 COUNTED_AT_ONCE = 10_000

@@ -14,7 +14,8 @@ from django.conf import settings
 
 from etl_tasks.loaders.cassandra import reading, schema, writing
 from etl_tasks.loaders.cassandra.connection import READING, connection
-from etl_tasks.loaders.log_parts import HOUR_MS, milliseconds, parts_of
+from etl_tasks.loaders.log_parts import HOUR_MS, parts_of
+from etl_tasks.sources.logs.event import milliseconds
 
 logger = logging.getLogger(__name__)
 

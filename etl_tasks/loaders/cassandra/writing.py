@@ -25,9 +25,9 @@ from django.conf import settings
 from etl_tasks.loaders.cassandra import reading
 from etl_tasks.loaders.cassandra.connection import READING, connection, finish, in_flight
 from etl_tasks.loaders.cassandra.schema import DAY_S, keyspace
-from etl_tasks.loaders.log_parts import Part, day_of, milliseconds, of_milliseconds, parts_of
+from etl_tasks.loaders.log_parts import Part, day_of, parts_of
 from etl_tasks.loaders.log_store import Tally
-from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.logs.event import LogEvent, milliseconds, of_milliseconds
 
 # Measured: from a hundred rows on, a row costs a tenth of a single insert; above 64 KiB nothing is won.
 BATCH_ROWS = 200

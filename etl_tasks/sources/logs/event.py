@@ -6,7 +6,7 @@ of one file compare as they follow each other, and all that begins in one mebiby
 
 import hashlib
 import zlib
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 
@@ -15,6 +15,9 @@ OFFSET_DIGITS = 12  # hexadecimal: files of up to 256 TiB
 SEGMENT_DIGITS = 5
 SEGMENT_BYTES = 16**SEGMENT_DIGITS
 FOREIGN, FOREIGN_SEGMENTS = "old-", 16
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+DAY_MS = 86_400_000
 
 
 class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
@@ -69,3 +72,13 @@ def has_offset(segment: str) -> bool:
 def to_millisecond(time: datetime) -> datetime:
     """`time` without its microseconds: Cassandra's timestamp has none, and what is read must equal what was written."""
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def milliseconds(time: datetime) -> int:
+    """Since the epoch, downwards; by whole numbers, for a float is not exact in every year."""
+    since = time - EPOCH
+    return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
+
+
+def of_milliseconds(time: int) -> datetime:
+    return EPOCH + timedelta(milliseconds=time)
