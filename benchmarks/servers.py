@@ -10,6 +10,14 @@ from pathlib import Path
 CACHE = Path(os.environ.get("BENCH_CACHE", Path.home() / ".cache" / "benchmarks"))
 MAVEN_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 TICKS = os.sysconf("SC_CLK_TCK")
+# Where a rival puts the same events: keys, order, compaction and time to live of our own table, each field a column.
+PLAIN_TABLE = """CREATE TABLE IF NOT EXISTS {keyspace}.plain (
+    source text, hour timestamp, segment text, time timestamp, event_id text, level text, service text, host text, logger text,
+    message text, method text, path text, status int, duration_ms double, trace_id text, extra frozen<map<text, text>>,
+    PRIMARY KEY ((source, hour, segment), time, event_id)
+) WITH CLUSTERING ORDER BY (time DESC, event_id DESC)
+  AND compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS', 'compaction_window_size': 3, 'min_threshold': 16}}
+  AND default_time_to_live = 7776000"""
 
 
 def cassandra_cpu_seconds() -> float:

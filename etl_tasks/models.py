@@ -11,7 +11,7 @@ from dora_metrics.models import Service
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import format_of
 
-ZSTD_LEVEL = 3
+ZSTD_LEVEL = 1
 
 
 class Source(models.Model):

@@ -25,6 +25,7 @@ from cassandra.policies import (
 from cassandra.query import BatchStatement, PreparedStatement, tuple_factory
 from django.conf import settings
 
+from etl_tasks.loaders.cassandra.rows import RowsHandler
 from etl_tasks.loaders.log_store import LogStoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -32,7 +33,7 @@ logger = logging.getLogger(__name__)
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
 # Of each of the pages that are written at once (store.py); of twice as many, the sockets fill and a worker grows by 7 MB.
-REQUESTS_IN_FLIGHT = 8
+REQUESTS_IN_FLIGHT = 32
 BUSY_PAUSE_S = 0.02
 # A read that a replica has not answered by then is also asked of another one.
 SPECULATIVE_DELAY_S = 0.5
@@ -129,7 +130,9 @@ def _connect() -> Session:
         control_connection_timeout=CONNECT_TIMEOUT_S,
     )
     try:
-        return cluster.connect()
+        session = cluster.connect()
+        session.client_protocol_handler = RowsHandler
+        return session
     except BaseException:
         cluster.shutdown()
         raise

@@ -19,12 +19,11 @@ from etl_tasks.sources.logs.event import LogEvent, milliseconds, of_milliseconds
 
 PAGE_ROWS = 1000
 COUNTED_AT_ONCE = 10_000
-COLUMNS = (
-    "time", "event_id", "level", "service", "host", "logger", "message", "method", "path", "status", "duration_ms", "trace_id", "extra",
-)  # fmt: skip
+FIELDS = ("level", "service", "host", "logger", "message", "method", "path", "status", "duration_ms", "trace_id", "extra")
+SELECTED = ", ".join(("time", "event_id", *(f"event.{name}" for name in FIELDS)))
 INDEX = "SELECT hour, segment, spans, counted, levels, writetime(levels) FROM {keyspace}.partitions WHERE source = ? AND day = ?"
 # The statements are put together from our own names and the keyspace's: hence their noqa.
-OF_PARTITION = "FROM {keyspace}.events WHERE source = ? AND hour = ? AND segment = ?"
+OF_PARTITION = "FROM {keyspace}.log WHERE source = ? AND hour = ? AND segment = ?"
 BETWEEN = "AND (time, event_id) > (?, ?) AND (time, event_id) < (?, ?)"
 
 
@@ -79,7 +78,7 @@ def counts(session: Session, source: str, start: datetime, end: datetime) -> dic
 
 def tally_of(session: Session, source: str, hour: datetime, segment: str) -> Tally:
     """Counted, event by event, from what the partition holds."""
-    query = connection.prepare(f"SELECT time, level, status {OF_PARTITION.format(keyspace=keyspace())}")
+    query = connection.prepare(f"SELECT time, event.level, event.status {OF_PARTITION.format(keyspace=keyspace())}")
     query.fetch_size = COUNTED_AT_ONCE
     rows = session.execute(query.bind((source, hour, segment)), execution_profile=READING)
     return tally(source, segment, hour, ((milliseconds(_aware(time)), level, status) for time, level, status in rows))
@@ -154,7 +153,7 @@ def _push(heads: list[_Head], rest: Iterator[LogEvent], *, is_later_first: bool)
 
 def _events(session: Session, row: IndexRow, bounds: Bounds, *, oldest_first: bool, page_rows: int) -> Iterator[LogEvent]:
     order = "ORDER BY time ASC, event_id ASC" if oldest_first else ""
-    query = connection.prepare(f"SELECT {', '.join(COLUMNS)} {OF_PARTITION.format(keyspace=keyspace())} {BETWEEN} {order}")
+    query = connection.prepare(f"SELECT {SELECTED} {OF_PARTITION.format(keyspace=keyspace())} {BETWEEN} {order}")
     question = query.bind(_values(row, bounds))
     question.fetch_size = page_rows
     # The driver asks for a page when the one before it is used up.
@@ -167,6 +166,7 @@ def _values(row: IndexRow, bounds: Bounds) -> tuple[Any, ...]:
 
 
 def event(source: str, row: tuple[Any, ...]) -> LogEvent:
+    """`row`: time, id and the fields, in the order of FIELDS."""
     time, event_id, level, service, host, logger, message, method, path, status, duration_ms, trace_id, extra = row
     return LogEvent(
         event_id=event_id,

@@ -1,13 +1,13 @@
-"""From version 1 of the schema, which old workers may still write to, to the tables of today.
+"""From the tables of versions 1 and 2 of the schema, which old workers may still write to, to those of today.
 
-An hour is copied and then deleted as it was before the copy began: what an old worker writes meanwhile or later stays, and
-the next run moves it. A run that is killed leaves an hour to be copied again, to the same rows.
+A partition is copied and then deleted as it was before the copy began: what an old worker writes meanwhile or later stays, and
+the next run moves it. A run that is killed leaves a partition to be copied again, to the same rows.
 """
 
 import logging
 import time
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from cassandra.cluster import Session
 from django.conf import settings
@@ -15,57 +15,97 @@ from django.conf import settings
 from etl_tasks.loaders.cassandra import reading, schema, writing
 from etl_tasks.loaders.cassandra.connection import READING, connection
 from etl_tasks.loaders.log_parts import HOUR_MS, parts_of
-from etl_tasks.sources.logs.event import milliseconds
+from etl_tasks.sources.logs.event import LogEvent, milliseconds
 
 logger = logging.getLogger(__name__)
 
 # What is younger is copied and not yet deleted: it may have come in while the hour was read, with a time from before that.
 MARGIN_US = 60_000_000
-# Of all that was copied into a partition, for its sums are counted there and not added up.
-MARK = b"version1"
+
+
+class Former(NamedTuple):
+    """A table of an older version. Its partitions are asked for by `partitions`, which answers source, hour and the rest of `key`."""
+
+    table: str
+    key: tuple[str, ...]
+    partitions: str
+    fields: tuple[str, ...]
+    # Of all that was copied into a partition, for its sums are counted there and not added up.
+    mark: bytes
+    # Whether what was written there has told its times in `partitions`.
+    is_indexed: bool
+
+
+FORMER = (
+    # The hours stay known until they expire: a worker names one before it writes to it.
+    Former(
+        table="log_events",
+        key=("source", "bucket"),
+        partitions="SELECT source, bucket FROM {keyspace}.log_buckets",
+        fields=tuple(name for name in reading.FIELDS if name != "service"),
+        mark=b"version1",
+        is_indexed=False,
+    ),
+    Former(
+        table="events",
+        key=("source", "hour", "segment"),
+        partitions="SELECT DISTINCT source, hour, segment FROM {keyspace}.events",
+        fields=reading.FIELDS,
+        mark=b"version2",
+        is_indexed=True,
+    ),
+)
 
 
 def move(session: Session) -> None:
-    if "log_events" not in schema.tables(session):
-        return
-    moved = 0
-    # The hours stay known until they expire: an old worker names one before it writes to it.
-    for row in session.execute(f"SELECT source, bucket FROM {schema.keyspace()}.log_buckets"):  # noqa: S608 (our own words)
-        moved += _move_hour(session, row.source, row.bucket.replace(tzinfo=UTC))
-    if moved:
-        logger.info("log_store_events_moved", extra={"events": moved, "from_version": 1})
+    existing = schema.tables(session)
+    for former in FORMER:
+        if former.table not in existing:
+            continue
+        moved = 0
+        for source, hour, *rest in session.execute(former.partitions.format(keyspace=schema.keyspace()), execution_profile=READING):
+            moved += _move_partition(session, former, (source, hour.replace(tzinfo=UTC), *rest))
+        if moved:
+            logger.info("log_store_events_moved", extra={"events": moved, "from": former.table})
 
 
-def _move_hour(session: Session, source: str, hour: datetime) -> int:
+def _move_partition(session: Session, former: Former, key: tuple[Any, ...]) -> int:
+    source, hour = key[:2]
     before_us = time.time_ns() // 1000 - MARGIN_US
-    names = ", ".join(name for name in reading.COLUMNS if name != "service")
-    query = connection.prepare(f"SELECT ttl(level), {names} FROM {schema.keyspace()}.log_events WHERE source = ? AND bucket = ?")  # noqa: S608
-    question = query.bind((source, hour))
+    where = " AND ".join(f"{name} = ?" for name in former.key)
+    columns = ", ".join(("time", "event_id", *former.fields))
+    query = connection.prepare(f"SELECT ttl(level), {columns} FROM {schema.keyspace()}.{former.table} WHERE {where}")  # noqa: S608 (our own words)
+    question = query.bind(key)
     question.fetch_size = reading.PAGE_ROWS
     answer = session.execute(question, execution_profile=READING)
     moved, segments = 0, set[str]()
     while rows := list(answer.current_rows):
-        segments |= _copy(session, source, hour, rows)
+        segments |= _copy(session, former, source, hour, rows)
         moved += len(rows)
         if not answer.has_more_pages:
             break
         answer.fetch_next_page()
     if moved:
         counted_us = time.time_ns() // 1000
-        writing.settle(session, [(reading.tally_of(session, source, hour, segment), MARK, counted_us) for segment in segments])
-        session.execute(
-            f"DELETE FROM {schema.keyspace()}.log_events USING TIMESTAMP {before_us} WHERE source = %s AND bucket = %s",  # noqa: S608
-            (source, hour),
-        )
+        writing.settle(session, [(reading.tally_of(session, source, hour, segment), former.mark, counted_us) for segment in segments])
+        delete = connection.prepare(f"DELETE FROM {schema.keyspace()}.{former.table} USING TIMESTAMP ? WHERE {where}")  # noqa: S608 (our own words)
+        session.execute(delete.bind((before_us, *key)))
     return moved
 
 
-def _copy(session: Session, source: str, hour: datetime, rows: list[tuple[Any, ...]]) -> set[str]:
+def _copy(session: Session, former: Former, source: str, hour: datetime, rows: list[tuple[Any, ...]]) -> set[str]:
     """To live no longer than they had to, by the day. Answers the segments."""
-    parts = parts_of(reading.event(source, (*row[1:4], None, *row[4:])) for row in rows)
+    parts = parts_of(_event(former, source, row[1:]) for row in rows)
+    # One mark has one span, and the next page of the partition may lie elsewhere.
     whole_hour = milliseconds(hour), milliseconds(hour) + HOUR_MS - 1
-    writing.announce(session, [(source, hour, part.segment, MARK, whole_hour) for part in parts])
+    spans = (part.span if former.is_indexed else whole_hour for part in parts)
+    writing.announce(session, [(source, hour, part.segment, former.mark, span) for part, span in zip(parts, spans, strict=True)])
     longest_s = max(row[0] or settings.CASSANDRA_TTL_DAYS * schema.DAY_S for row in rows)
     # In whole days, for each time to live is a statement of its own.
     writing.insert(session, parts, -(-longest_s // schema.DAY_S) * schema.DAY_S)
     return {part.segment for part in parts}
+
+
+def _event(former: Former, source: str, row: tuple[Any, ...]) -> LogEvent:
+    fields = dict(zip(former.fields, row[2:], strict=True))
+    return reading.event(source, (*row[:2], *(fields.get(name) for name in reading.FIELDS)))

@@ -10,35 +10,27 @@ A mark is made of the keys that are written, so the same write again, after a ki
 """
 
 import hashlib
-import struct
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
-from typing import Any
+from itertools import chain
 
 import msgspec
 from cassandra.cluster import Session
-from cassandra.query import UNSET_VALUE, BatchStatement, BatchType, BoundStatement
+from cassandra.query import BatchStatement, BatchType, BoundStatement
 from django.conf import settings
 
 from etl_tasks.loaders.cassandra import reading
 from etl_tasks.loaders.cassandra.connection import READING, connection, finish, in_flight
+from etl_tasks.loaders.cassandra.rows import batches
 from etl_tasks.loaders.cassandra.schema import DAY_S, keyspace
 from etl_tasks.loaders.log_parts import Part, day_of, parts_of
 from etl_tasks.loaders.log_store import Tally
-from etl_tasks.sources.logs.event import LogEvent, milliseconds, of_milliseconds
+from etl_tasks.sources.logs.event import LogEvent, of_milliseconds
 
-# Measured: from a hundred rows on, a row costs a tenth of a single insert; above 64 KiB nothing is won.
-BATCH_ROWS = 200
-BATCH_BYTES = 64 * 1024
-ROW_OVERHEAD_BYTES = 200
 KEYS_AT_ONCE = 100
 MARK_BYTES = 8
-
-_int32 = struct.Struct(">i").pack
-_int64 = struct.Struct(">q").pack
-_double = struct.Struct(">d").pack
 
 
 def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
@@ -111,65 +103,11 @@ def _index_rows(session: Session, parts: Iterable[Part]) -> Iterator[reading.Ind
 
 
 def _event_inserts(parts: Iterable[Part], ttl_s: int) -> Iterator[BatchStatement]:
-    """Unlogged batches of one partition, where a batch is one write; over several the server would refuse it.
-
-    The values are serialised here, as the protocol has them: binding by the driver costs as much again as all the rest.
-    """
-    names = ", ".join(reading.COLUMNS)
     # With its own time to live, for the table keeps the one of the day it was created.
     statement = connection.prepare(
-        f"INSERT INTO {keyspace()}.events (source, hour, segment, {names}) VALUES (?, ?, ?{', ?' * len(reading.COLUMNS)}) USING TTL {ttl_s}"  # noqa: S608
+        f"INSERT INTO {keyspace()}.log (source, hour, segment, time, event_id, event) VALUES (?, ?, ?, ?, ?, ?) USING TTL {ttl_s}"  # noqa: S608 (our own words)
     )
-    texts = _Texts()
-    for part in parts:
-        source, hour, segment = part.source.encode(), _int64(milliseconds(part.hour)), part.segment.encode()
-        # One for all rows of the partition: it remembers its routing key, and a batch keeps only its list of values.
-        bound = BoundStatement(statement)
-        batch, rows, size = _batch(), 0, 0
-        for (time_ms, event_id), event in part.events.items():
-            message, path, extra = event.message.encode(), event.path.encode(), _map(event.extra) if event.extra else b""
-            row_size = ROW_OVERHEAD_BYTES + len(message) + len(path) + len(extra)
-            if rows == BATCH_ROWS or (rows and size + row_size > BATCH_BYTES):
-                yield batch
-                batch, rows, size = _batch(), 0, 0
-            rows, size = rows + 1, size + row_size
-            status, duration_ms = event.status, event.duration_ms
-            # What is empty is left unset: a null would be written as a tombstone.
-            bound.values = [
-                source,
-                hour,
-                segment,
-                _int64(time_ms),
-                event_id.encode(),
-                texts[event.level],
-                texts[event.service],
-                texts[event.host],
-                texts[event.logger],
-                message or UNSET_VALUE,
-                texts[event.method],
-                path or UNSET_VALUE,
-                UNSET_VALUE if status is None else _int32(status),
-                UNSET_VALUE if duration_ms is None else _double(duration_ms),
-                event.trace_id.encode() or UNSET_VALUE,
-                extra or UNSET_VALUE,
-            ]
-            batch.add(bound)
-        yield batch
-
-
-class _Texts(dict[str, Any]):
-    """Of what many events of a write share, each text is encoded once."""
-
-    def __missing__(self, text: str) -> Any:
-        value = self[text] = text.encode() or UNSET_VALUE
-        return value
-
-
-def _map(texts: Mapping[str, str]) -> bytes:
-    parts = [_int32(len(texts))]
-    for text in (text.encode() for pair in texts.items() for text in pair):
-        parts += _int32(len(text)), text
-    return b"".join(parts)
+    return chain.from_iterable(batches(statement, part) for part in parts)
 
 
 def _batches(statements: Sequence[BoundStatement]) -> Iterator[BatchStatement]:

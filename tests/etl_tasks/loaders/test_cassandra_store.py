@@ -41,12 +41,13 @@ def test_the_schema_is_made_once_with_its_compaction_and_time_to_live(cassandra:
     cassandra.ensure_schema()
 
     session = connection.session()
-    assert session.execute(f"SELECT version FROM {keyspace}.schema_version WHERE name = 'log_store'").one().version == 2
+    assert session.execute(f"SELECT version FROM {keyspace}.schema_version WHERE name = 'log_store'").one().version == 3
     row = session.execute(
-        "SELECT compaction, default_time_to_live FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'events'", (keyspace,)
+        "SELECT compaction, default_time_to_live FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'log'", (keyspace,)
     ).one()
     assert row.compaction["class"].endswith("TimeWindowCompactionStrategy")
     assert (row.compaction["compaction_window_size"], row.compaction["compaction_window_unit"]) == ("3", "DAYS")
+    assert row.compaction["min_threshold"] == "16"
     assert row.default_time_to_live == 90 * DAY_S
 
 
@@ -57,7 +58,7 @@ def test_an_event_lives_as_long_as_the_settings_say_now_and_its_sums_a_day_longe
     cassandra.write(events(source, 1))
 
     session = connection.session()
-    [event] = (row for row in session.execute(f"SELECT source, ttl(level) AS ttl_s FROM {keyspace}.events") if row.source == source)
+    [event] = (row for row in session.execute(f"SELECT source, ttl(event) AS ttl_s FROM {keyspace}.log") if row.source == source)
     assert DAY_S < event.ttl_s <= 2 * DAY_S
     [sums] = (row for row in session.execute(f"SELECT source, ttl(levels) AS ttl_s FROM {keyspace}.partitions") if row.source == source)
     assert 2 * DAY_S < sums.ttl_s <= 3 * DAY_S
@@ -192,13 +193,13 @@ def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, sou
     monkeypatch.setattr(session, "execute", _noting(session.execute, asked))
 
     assert cassandra.read(everything(source), limit=1).events == [written[-1]]
-    assert sum(".events " in query for query in asked) == 2
+    assert sum(".log " in query for query in asked) == 2
     asked.clear()
     assert cassandra.read(everything(source, levels=frozenset({"error"}))).events == errors[::-1]
-    assert sum(".events " in query for query in asked) == 1
+    assert sum(".log " in query for query in asked) == 1
     asked.clear()
     assert sum(cassandra.counts(source, START - HOUR, START + HOUR).values()) == 65
-    assert sum(".events " in query for query in asked) == 0
+    assert sum(".log " in query for query in asked) == 0
 
 
 def _noting(execute: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
@@ -237,7 +238,7 @@ def test_a_partition_stays_small_at_any_rate(own_keyspace: str, line_bytes: int,
 def own_keyspace(settings: Settings, cassandra: LogStore) -> Iterator[str]:
     name = settings.CASSANDRA_KEYSPACE = f"test_{uuid.uuid4().hex[:12]}"
     cassandra.ensure_schema()
-    connection.session().execute(f"ALTER TABLE {name}.events WITH compression = {{'enabled': false}}", timeout=60)
+    connection.session().execute(f"ALTER TABLE {name}.log WITH compression = {{'enabled': false}}", timeout=60)
     yield name
     connection.session().execute(f"DROP KEYSPACE {name}", timeout=60)
 
@@ -245,8 +246,8 @@ def own_keyspace(settings: Settings, cassandra: LogStore) -> Iterator[str]:
 def on_disk(keyspace: str) -> int:
     """Bytes, once the server has written out what it had in memory, which it is told to do every second."""
     session = connection.session()
-    session.execute(f"ALTER TABLE {keyspace}.events WITH memtable_flush_period_in_ms = 1000", timeout=60)
-    query = "SELECT mebibytes FROM system_views.disk_usage WHERE keyspace_name = %s AND table_name = 'events'"
+    session.execute(f"ALTER TABLE {keyspace}.log WITH memtable_flush_period_in_ms = 1000", timeout=60)
+    query = "SELECT mebibytes FROM system_views.disk_usage WHERE keyspace_name = %s AND table_name = 'log'"
     before, mebibytes = -1, 0
     while not mebibytes or mebibytes != before:
         time.sleep(2.5)

@@ -122,7 +122,7 @@ def test_what_was_moved_is_deleted_but_for_the_last_minute_and_lives_no_longer(o
     open_log_store().ensure_schema()
 
     assert {row.event_id for row in session.execute(f"SELECT event_id FROM {old_keyspace}.log_events")} == {moved.event_id, fresh.event_id}
-    lives = {row.event_id: row.ttl_s for row in session.execute(f"SELECT event_id, ttl(level) AS ttl_s FROM {old_keyspace}.events")}
+    lives = {row.event_id: row.ttl_s for row in session.execute(f"SELECT event_id, ttl(event) AS ttl_s FROM {old_keyspace}.log")}
     assert set(lives) == {moved.event_id, fresh.event_id, "long ago"}
     assert max(lives.values()) <= 3 * DAY_S
 
@@ -142,7 +142,7 @@ def test_several_processes_may_make_the_schema_at_once(settings: Settings) -> No
         tables = {
             row.table_name for row in connection.session().execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (name,))
         }
-        assert tables == {"events", "partitions", "days", "schema_version"}
+        assert tables == {"log", "partitions", "days", "schema_version"}
     finally:
         connection.session().execute(f"DROP KEYSPACE IF EXISTS {name}", timeout=60)
 

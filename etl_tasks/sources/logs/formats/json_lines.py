@@ -4,15 +4,42 @@ from typing import ClassVar
 
 import msgspec
 
+from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.logs.format import Reading
+from etl_tasks.sources.logs.formats.clock import Clock
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
 from etl_tasks.sources.logs.formats.records import Records, Values
+from etl_tasks.sources.logs.formats.shapes import NUL, Shape, shape_of
 
 _decode = msgspec.json.Decoder().decode
+# A line that is not of the shape expected is read twice, so one is expected only after so many lines of it.
+LINES_ALIKE = 8
 
 
 class JsonLines(Records):
     goes_on: ClassVar[GoesOn] = GoesOn.NEVER
     backslash: ClassVar[str] = "\\\\"  # JSON reads two as one
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading)
+        self._expected: Shape | None = None
+        self._keys_before: tuple[str, ...] = ()
+        self._alike = 0
+
+    def event_of(self, event_id: str, source: str, line: str, rest: str, clock: Clock) -> LogEvent:
+        shape = self._expected
+        if shape is not None and NUL not in line:
+            try:
+                event = shape.event(event_id, source, shape.decode(line), clock)
+            except (msgspec.DecodeError, RecursionError):
+                self._expected = None
+            else:
+                if event is not None:
+                    return event
+        record = self.parse(line)
+        if self._expected is None:
+            self._learn(tuple(record), record)
+        return self.event(event_id, source, record, rest, clock)
 
     def parse(self, line: str) -> Values:
         try:
@@ -24,3 +51,9 @@ class JsonLines(Records):
         if type(record) is not dict:
             raise BadLine(f"The line is JSON, but a {type(record).__name__} and not an object.")
         return record
+
+    def _learn(self, keys: tuple[str, ...], record: Values) -> None:
+        self._alike = self._alike + 1 if keys == self._keys_before else 1
+        self._keys_before = keys
+        if self._alike == LINES_ALIKE:
+            self._expected = shape_of(keys, self.plan(record))

@@ -12,7 +12,7 @@ from etl_tasks.sources.logs.event import LogEvent, to_millisecond
 from etl_tasks.sources.logs.format import Place, Reading
 from etl_tasks.sources.logs.formats.clock import Clock, zone_named
 from etl_tasks.sources.logs.formats.deploys import Deploys
-from etl_tasks.sources.logs.formats.text import MESSAGE_LENGTH, fitting, lines_of
+from etl_tasks.sources.logs.formats.text import MESSAGE_LENGTH, fitting, lines_of, texts_of
 from etl_tasks.sources.logs.formats.times import Notation
 from etl_tasks.transform import Bad, Good
 
@@ -53,6 +53,10 @@ class LineFormat(ABC):
     def event(self, event_id: str, source: str, record: Record, rest: str, clock: Clock) -> LogEvent:
         """`rest`: the lines that go on, each after its newline. Raises BadLine."""
 
+    def event_of(self, event_id: str, source: str, line: str, rest: str, clock: Clock) -> LogEvent:
+        """The same from the first line as it stands. Raises BadLine."""
+        return self.event(event_id, source, self.parse(line), rest, clock)
+
     @abstractmethod
     def times(self, line: str) -> Iterable[str]:
         """What of a line may be its time, in words. Raises BadLine."""
@@ -70,6 +74,8 @@ class LineFormat(ABC):
         return False
 
     def count(self, body: bytes) -> int:
+        if self.goes_on is GoesOn.NEVER:
+            return sum(map(bool, map(str.strip, texts_of(body, backslash=self.backslash))))
         return sum(1 for _ in self._groups(body))
 
     def read(self, body: bytes, place: Place) -> Iterator[Good | Bad]:
@@ -94,7 +100,7 @@ class LineFormat(ABC):
             is_unparsed = False
             clock.mark = ""
             try:
-                event = self.event(event_id, source, self.parse(line) if record is None else record, rest, clock)
+                event = self.event_of(event_id, source, line, rest, clock) if record is None else self.event(event_id, source, record, rest, clock)
             except BadLine as exc:
                 if self.is_strict:
                     yield Bad(index=index, key=event_id, data=line + rest, error=str(exc))

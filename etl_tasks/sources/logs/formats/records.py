@@ -53,14 +53,21 @@ FIELDS = tuple(KEYS)
 IN_NANOSECONDS = ("event.duration", ("event", "duration"))
 NANOSECONDS_PER_MILLISECOND = 1_000_000
 
-TEXTS = ("message", "logger", "host", "service", "method", "path", "trace_id")
-_LENGTHS = (MESSAGE_LENGTH, LOGGER_LENGTH, HOST_LENGTH, SERVICE_LENGTH, METHOD_LENGTH, VALUE_LENGTH, TRACE_ID_LENGTH)
+TEXT_LENGTHS = {
+    "message": MESSAGE_LENGTH,
+    "logger": LOGGER_LENGTH,
+    "host": HOST_LENGTH,
+    "service": SERVICE_LENGTH,
+    "method": METHOD_LENGTH,
+    "path": VALUE_LENGTH,
+    "trace_id": TRACE_ID_LENGTH,
+}
 MAX_SHAPES = 1000
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Where the fields of records with the same keys are. `texts`: by place among TEXTS."""
+    """Where the fields of records with the same keys are. `texts`: by place among TEXT_LENGTHS, with the length."""
 
     times: tuple[Path, ...]
     levels: tuple[Path, ...]
@@ -90,18 +97,18 @@ class Records(LineFormat):
 
     def times(self, line: str) -> Iterable[str]:
         values = self.parse(line)
-        plan = self._plan(values)
+        plan = self.plan(values)
         return [value for path in plan.times if isinstance(value := _get(values, path), str)]
 
     def event(self, event_id: str, source: str, record: Values, rest: str, clock: Clock) -> LogEvent:
-        plan = self._plans.get(tuple(record)) or self._plan(record)
+        plan = self._plans.get(tuple(record)) or self.plan(record)
         time = self._time(record, plan, clock)
         level = _level(record, plan)
         texts = ["", "", "", "", "", "", ""]
         for index, length, path in plan.texts:
             if texts[index]:
                 continue
-            value = _take(record, path) if isinstance(path, tuple) else record.pop(path)
+            value = _take(record, path) if isinstance(path, tuple) else record.pop(path, None)
             if type(value) is str and len(value) <= length and "\0" not in value:
                 texts[index] = value
             elif value is not None and value != "":
@@ -115,7 +122,7 @@ class Records(LineFormat):
         if status is not None and not plan.levels:
             level = level_of_status(status)
         duration_ms = _duration_ms(record, plan) if plan.durations else None
-        extra = _extra(record) if record else {}
+        extra = extra_of(record) if record else {}
         return LogEvent(event_id, source, time, level, service, host, logger, message, method, path_asked_for, status, duration_ms, trace_id, extra)
 
     def _time(self, record: Values, plan: Plan, clock: Clock) -> datetime:
@@ -136,13 +143,11 @@ class Records(LineFormat):
             raise BadLine("The line has no time: none of " + ", ".join(self._keys["time"]) + ".")
         return clock.inferred(mark)
 
-    def _plan(self, record: Values) -> Plan:
+    def plan(self, record: Values) -> Plan:
         plan = Plan(
             times=self._paths("time", record),
             levels=self._paths("level", record),
-            texts=tuple(
-                (index, length, path) for index, (name, length) in enumerate(zip(TEXTS, _LENGTHS, strict=True)) for path in self._paths(name, record)
-            ),
+            texts=tuple((index, length, path) for index, (name, length) in enumerate(TEXT_LENGTHS.items()) for path in self._paths(name, record)),
             statuses=self._paths("status", record),
             durations=self._paths("duration_ms", record),
         )
@@ -230,7 +235,7 @@ def _number(value: object) -> float | None:
     return None
 
 
-def _extra(record: Values) -> dict[str, str]:
+def extra_of(record: Values) -> dict[str, str]:
     return {extra_name(name): fitting(value, VALUE_LENGTH) for name, value in record.items() if value is not None and value != ""}
 
 

@@ -22,20 +22,26 @@ _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 def lines_of(body: bytes, *, backslash: str = "\\") -> Iterator[tuple[int, str]]:
-    """Every line of the body, blank ones too, with the offset of its first byte; without its newline or carriage return.
+    """The texts of the lines, each with the offset of its first byte."""
+    texts = texts_of(body, backslash=backslash)
+    # What is no ASCII, or was changed for its NULs and carriage returns, is longer or shorter in the body.
+    lengths = map(len, texts if body.isascii() and b"\0" not in body and b"\r" not in body else body.split(b"\n"))
+    return zip(accumulate((length + 1 for length in lengths), initial=0), texts, strict=False)
+
+
+def texts_of(body: bytes, *, backslash: str = "\\") -> list[str]:
+    """Every line of the body, blank ones too, without its newline or carriage return.
 
     Bytes that are not UTF-8 and NUL become escapes such as \\xff, which `backslash` begins. NULs around a line go: a program
     that keeps its offset over a truncation leaves a hole of zeros before its next line.
     """
     text = text_of(body, backslash=backslash)
     lines = text.split("\n")
-    lengths = map(len, lines if body.isascii() else body.split(b"\n"))
-    offsets = list(accumulate((length + 1 for length in lengths), initial=0))
     if "\0" in text:
         lines = [line.strip("\0").replace("\0", f"{backslash}x00") for line in lines]
     if "\r" in text:
         lines = [line.rstrip("\r") for line in lines]
-    return zip(offsets, lines, strict=False)
+    return lines
 
 
 def text_of(body: bytes, *, backslash: str = "\\") -> str:

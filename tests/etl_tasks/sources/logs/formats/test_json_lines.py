@@ -340,3 +340,7 @@ def test_a_json_line_that_is_none_is_bad_with_a_reason_to_a_strict_source(line: 
 
 def test_a_line_that_goes_on_like_white_space_is_one_of_its_own() -> None:
     assert [found.message for found in events("json", ' {"ts": 1772366400, "msg": "a"}\n\t{"ts": 1772366400, "msg": "b"}\n \n')] == ["a", "b"]
+
+
+def test_an_empty_object_where_a_field_would_be_is_no_error() -> None:
+    assert read(host={}, level="info").host == ""
