@@ -37,6 +37,7 @@ FEWEST_FOR_A_SHARE = 20  # of so few records a bad share says nothing about the 
 
 def extract(run: ETLRun) -> None:
     """Stage what the source has after its cursors, page by page; goes on after the last committed page."""
+    number = run.pages.count()
     for page in adapter_of(run.source).pages(_job(run)):
         crash_point("extract.before_page_commit")
         if isinstance(page, Unreadable):
@@ -44,18 +45,12 @@ def extract(run: ETLRun) -> None:
             continue
         with ledger.mine(run):
             if page.body:
-                _stage(run, page)
-            StreamProgress.objects.update_or_create(
-                run=run,
-                stream=page.stream,
-                defaults={"resume": page.resume, "cursor": page.cursor, "is_done": page.is_done},
-                create_defaults={
-                    "resume": page.resume,
-                    "cursor": page.cursor,
-                    "is_done": page.is_done,
-                    "began_at_version": _cursor_version(run, page.stream),
-                },
-            )
+                number += 1
+                _stage(run, page, number)
+            place = {"resume": page.resume, "cursor": page.cursor, "is_done": page.is_done}
+            # Nobody else writes here while the run is ours.
+            if not run.progress.filter(stream=page.stream).update(**place):
+                StreamProgress.objects.create(run=run, stream=page.stream, began_at_version=_cursor_version(run, page.stream), **place)
         crash_point("extract.after_page_commit")
     with ledger.mine(run):
         ledger.advance(run)
@@ -156,10 +151,10 @@ def _bury_once(run: ETLRun, part: Unreadable) -> None:
         dead_letters.bury_unreadable(run, part)
 
 
-def _stage(run: ETLRun, page: Page) -> None:
+def _stage(run: ETLRun, page: Page, number: int) -> None:
     StagedPage.objects.create(
         run=run,
-        number=run.pages.count() + 1,
+        number=number,
         stream=page.stream,
         url=page.url,
         context=page.context,

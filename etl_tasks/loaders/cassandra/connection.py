@@ -32,8 +32,8 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
-# Of each of the pages that are written at once (store.py); of twice as many, the sockets fill and a worker grows by 7 MB.
-REQUESTS_IN_FLIGHT = 32
+# Of each of the pages that are written at once (store.py): most pages have fewer.
+REQUESTS_IN_FLIGHT = 8
 BUSY_PAUSE_S = 0.02
 # A read that a replica has not answered by then is also asked of another one.
 SPECULATIVE_DELAY_S = 0.5
