@@ -141,7 +141,9 @@ def _map(texts: Mapping[str, str], keys: Mapping[str, bytes]) -> bytes:
     parts = [_int32(len(texts))]
     for key, text in texts.items():
         value = text.encode()
-        parts += keys[key], _int32(len(value)), value
+        parts.append(keys[key])
+        parts.append(_int32(len(value)))
+        parts.append(value)
     return _sized(b"".join(parts))
 
 

@@ -1,19 +1,20 @@
-"""From version 1 of Cassandra's schema to today's, while workers of the older release go on writing."""
+"""From older versions of Cassandra's schema to today's, while workers of the older release go on writing."""
 
 import multiprocessing
 import os
 import threading
+import time
 import uuid
 import warnings
-from collections.abc import Iterator
-from datetime import timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, timedelta
 from itertools import count
 
 import pytest
 from pytest_django import Settings
 
 from etl_tasks.loaders.log_store import LogStore, open_log_store
-from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.sources.logs.event import LogEvent, event_id, file_key, milliseconds
 from tests.etl_tasks.loaders.conftest import CONTACT_POINTS
 from tests.etl_tasks.loaders.eventful import HOUR, START, counted, everything, in_order, read_all
 
@@ -22,12 +23,14 @@ if not CONTACT_POINTS:
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
+    from etl_tasks.loaders.cassandra import writing
     from etl_tasks.loaders.cassandra.connection import connection
+    from etl_tasks.loaders.log_parts import parts_of, tally
 
 DAY_S = 86_400
-# As the release with version 1 made them.
+KEYSPACE = "CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', 'datacenter1': 1}}"
+# As the releases with these versions made them.
 VERSION_1 = (
-    "CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', 'datacenter1': 1}}",
     """CREATE TABLE {keyspace}.log_events (
         source text, bucket timestamp, time timestamp, event_id text, level text, host text, logger text, message text,
         method text, path text, status int, duration_ms double, trace_id text, extra frozen<map<text, text>>,
@@ -37,20 +40,39 @@ VERSION_1 = (
     "CREATE TABLE {keyspace}.schema_version (name text PRIMARY KEY, version int)",
     "INSERT INTO {keyspace}.schema_version (name, version) VALUES ('log_store', 1)",
 )
+VERSION_2 = (
+    """CREATE TABLE {keyspace}.events (
+        source text, hour timestamp, segment text, time timestamp, event_id text, level text, service text, host text, logger text,
+        message text, method text, path text, status int, duration_ms double, trace_id text, extra frozen<map<text, text>>,
+        PRIMARY KEY ((source, hour, segment), time, event_id)
+    ) WITH CLUSTERING ORDER BY (time DESC, event_id DESC) AND default_time_to_live = 7776000""",
+    """CREATE TABLE {keyspace}.partitions (
+        source text, day timestamp, hour timestamp, segment text,
+        spans map<blob, frozen<tuple<timestamp, timestamp>>>, counted set<blob>, levels frozen<map<text, int>>,
+        PRIMARY KEY ((source, day), hour, segment)
+    ) WITH CLUSTERING ORDER BY (hour DESC, segment DESC)""",
+    "CREATE TABLE {keyspace}.days (source text, day timestamp, PRIMARY KEY (source, day)) WITH CLUSTERING ORDER BY (day DESC)",
+    "CREATE TABLE {keyspace}.schema_version (name text PRIMARY KEY, version int)",
+    "INSERT INTO {keyspace}.schema_version (name, version) VALUES ('log_store', 2)",
+)
 
 
 @pytest.fixture
-def old_keyspace(settings: Settings) -> Iterator[str]:
-    """Version 1's tables, and the settings for the store of today."""
+def made(settings: Settings) -> Iterator[Callable[[tuple[str, ...]], str]]:
+    """A keyspace with the tables of an older version, and the settings for the store of today in it."""
     settings.CASSANDRA_CONTACT_POINTS = CONTACT_POINTS.split(",")
     name = settings.CASSANDRA_KEYSPACE = f"test_{uuid.uuid4().hex[:12]}"
-    for statement in VERSION_1:
-        connection.session().execute(statement.format(keyspace=name), timeout=60)
-    yield name
+
+    def make(version: tuple[str, ...]) -> str:
+        for statement in (KEYSPACE, *version):
+            connection.session().execute(statement.format(keyspace=name), timeout=60)
+        return name
+
+    yield make
     connection.session().execute(f"DROP KEYSPACE {name}", timeout=60)
 
 
-class OldWriter:
+class WriterOf1:
     """Writes as version 1 did: first the hour, then the event."""
 
     def __init__(self, keyspace: str) -> None:
@@ -66,6 +88,29 @@ class OldWriter:
         self.session.execute(self.add_event, (event.source, hour, event.time, event.event_id, event.level, event.message, event.extra, ttl_s))
 
 
+class WriterOf2:
+    """Writes as version 2 did: its mark, the event, the sums if it is alone in the partition."""
+
+    def __init__(self, keyspace: str) -> None:
+        self.session = connection.session()
+        self.keyspace = keyspace
+        names = "source, hour, segment, time, event_id, level, service, message, status, extra"
+        self.add_event = self.session.prepare(f"INSERT INTO {keyspace}.events ({names}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) USING TTL ?")
+
+    def write(self, event: LogEvent, *, ttl_s: int = 90 * DAY_S) -> None:
+        [part] = parts_of([event])
+        mark = event.event_id.encode()[-8:]
+        writing.announce(self.session, [(part.source, part.hour, part.segment, mark, part.span)])
+        fields = (event.level, event.service, event.message, event.status, event.extra)
+        self.session.execute(self.add_event, (part.source, part.hour, part.segment, event.time, event.event_id, *fields, ttl_s))
+        held = self.session.execute(
+            f"SELECT time, level, status FROM {self.keyspace}.events WHERE source = %s AND hour = %s AND segment = %s",
+            (part.source, part.hour, part.segment),
+        )
+        lines = [(milliseconds(row.time.replace(tzinfo=UTC)), row.level, row.status) for row in held]
+        writing.settle(self.session, [(tally(part.source, part.segment, part.hour, lines), mark, time.time_ns() // 1000)])
+
+
 def old_event(number: int, source: str) -> LogEvent:
     time = START + number * timedelta(seconds=7)
     return LogEvent(event_id=f"{source}:0:{number}", source=source, time=time, level="info", message=f"m {number}", extra={"n": str(number)})
@@ -77,11 +122,14 @@ def assert_all_there_once(store: LogStore, source: str, written: list[LogEvent])
     assert store.count(source, START, START + 400 * HOUR) == len(written)
 
 
-def test_a_rolling_upgrade_keeps_every_event_once(old_keyspace: str, source: str) -> None:
+@pytest.mark.parametrize(("version", "writer_of", "events"), [(VERSION_1, WriterOf1, 1500), (VERSION_2, WriterOf2, 250)], ids=["1", "2"])
+def test_a_rolling_upgrade_keeps_every_event_once(
+    made: Callable[[tuple[str, ...]], str], version: tuple[str, ...], writer_of: type[WriterOf1 | WriterOf2], events: int, source: str
+) -> None:
     """A writer of the older release starts before and ends after the schema is upgraded; then the upgrade runs again."""
-    writer = OldWriter(old_keyspace)
+    writer = writer_of(made(version))
     store = open_log_store()
-    written = [old_event(number, source) for number in range(1500)]
+    written = [old_event(number, source) for number in range(events)]
     for event in written:
         writer.write(event)
     is_upgraded = threading.Event()
@@ -98,18 +146,19 @@ def test_a_rolling_upgrade_keeps_every_event_once(old_keyspace: str, source: str
     store.ensure_schema()
     is_upgraded.set()
     working.join()
-    assert len(written) > 1501
+    assert len(written) > events + 1
     store.ensure_schema()
 
     assert_all_there_once(store, source, written)
     # An old batch that is loaded again, after a kill, finds its events where they were moved to.
-    store.write(written[:700])
+    store.write(written[: events // 2])
     assert_all_there_once(store, source, written)
 
 
-def test_what_was_moved_is_deleted_but_for_the_last_minute_and_lives_no_longer(old_keyspace: str, source: str) -> None:
+def test_what_was_moved_is_deleted_but_for_the_last_minute_and_lives_no_longer(made: Callable[[tuple[str, ...]], str], source: str) -> None:
     session = connection.session()
-    writer = OldWriter(old_keyspace)
+    old_keyspace = made(VERSION_1)
+    writer = WriterOf1(old_keyspace)
     moved, fresh = old_event(0, source), old_event(1, source)
     writer.write(moved, ttl_s=3 * DAY_S - 100)
     session.execute(
@@ -125,6 +174,39 @@ def test_what_was_moved_is_deleted_but_for_the_last_minute_and_lives_no_longer(o
     lives = {row.event_id: row.ttl_s for row in session.execute(f"SELECT event_id, ttl(event) AS ttl_s FROM {old_keyspace}.log")}
     assert set(lives) == {moved.event_id, fresh.event_id, "long ago"}
     assert max(lives.values()) <= 3 * DAY_S
+
+
+def test_what_version_2_knew_of_an_event_is_all_there(made: Callable[[tuple[str, ...]], str], source: str) -> None:
+    keyspace = made(VERSION_2)
+    event = LogEvent(
+        event_id=event_id(file_key(1, source), 70),
+        source=source,
+        time=START,
+        level="error",
+        service="calls",
+        host="pbx-1",
+        logger="calls.router",
+        message="refused",
+        method="POST",
+        path="/api/calls",
+        status=503,
+        duration_ms=1.25,
+        trace_id="abc",
+        extra={"queue": "sales"},
+    )
+    [part] = parts_of([event])
+    columns = ("level", "service", "host", "logger", "message", "method", "path", "status", "duration_ms", "trace_id", "extra")
+    session = connection.session()
+    insert = session.prepare(
+        f"INSERT INTO {keyspace}.events (source, hour, segment, time, event_id, {', '.join(columns)}) VALUES (?, ?, ?, ?, ?{', ?' * len(columns)})"
+    )
+    values = [getattr(event, name) for name in columns]
+    session.execute(insert, (source, part.hour, part.segment, event.time, event.event_id, *values))
+
+    store = open_log_store()
+    store.ensure_schema()
+
+    assert_all_there_once(store, source, [event])
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
