@@ -105,6 +105,7 @@ def load(run: ETLRun) -> None:
             CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
             ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count, unparsed=F("unparsed") + batch.unparsed)
         crash_point("load.after_mark")
+        del batch, events, tallies  # else they stay in memory while the next page is made ready beside the one under way
     crash_point("load.before_finish")
     with ledger.mine(run):
         hold(run.source.service)
