@@ -14,7 +14,7 @@ from django.conf import settings
 
 from etl_tasks.loaders.cassandra import reading, schema, writing
 from etl_tasks.loaders.cassandra.connection import READING, connection
-from etl_tasks.loaders.log_parts import HOUR_MS, parts_of
+from etl_tasks.loaders.log_parts import HOUR_MS, day_of, parts_of
 from etl_tasks.sources.logs.event import LogEvent, milliseconds
 
 logger = logging.getLogger(__name__)
@@ -86,8 +86,10 @@ def _move_partition(session: Session, former: Former, key: tuple[Any, ...]) -> i
             break
         answer.fetch_next_page()
     if moved:
-        counted_us = time.time_ns() // 1000
-        writing.settle(session, [(reading.tally_of(session, source, hour, segment), former.mark, counted_us) for segment in segments])
+        # Later than the sums there, even if an old worker's clock goes before ours.
+        settled_us = {row.segment: row.settled_us for row in reading.index_rows(session, source, day_of(hour), hour, hour)}
+        times_us = {segment: max(time.time_ns() // 1000, settled_us.get(segment, 0) + 1) for segment in segments}
+        writing.settle(session, [(reading.tally_of(session, source, hour, segment), former.mark, at_us) for segment, at_us in times_us.items()])
         delete = connection.prepare(f"DELETE FROM {schema.keyspace()}.{former.table} USING TIMESTAMP ? WHERE {where}")  # noqa: S608 (our own words)
         session.execute(delete.bind((before_us, *key)))
     return moved

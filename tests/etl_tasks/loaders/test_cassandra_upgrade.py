@@ -209,6 +209,19 @@ def test_what_version_2_knew_of_an_event_is_all_there(made: Callable[[tuple[str,
     assert_all_there_once(store, source, [event])
 
 
+def test_sums_of_an_old_worker_whose_clock_goes_before_ours_are_replaced(made: Callable[[tuple[str, ...]], str], source: str) -> None:
+    writer = WriterOf2(made(VERSION_2))
+    written = [old_event(0, source)]
+    writer.write(written[0])
+    [part] = parts_of(written)
+    ahead_us = time.time_ns() // 1000 + 600_000_000
+    writing.settle(connection.session(), [(tally(source, part.segment, part.hour, []), b"its mark", ahead_us)])
+
+    open_log_store().ensure_schema()
+
+    assert_all_there_once(open_log_store(), source, written)
+
+
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")
 def test_several_processes_may_make_the_schema_at_once(settings: Settings) -> None:
     settings.CASSANDRA_CONTACT_POINTS = CONTACT_POINTS.split(",")
