@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import msgspec
 
 from etl_tasks.loaders.log_store import LogQuery, Tally, is_bad, of_position
-from etl_tasks.sources.logs.event import EPOCH, SEGMENT_DIGITS, LogEvent, milliseconds, segment_of
+from etl_tasks.sources.logs.event import EPOCH, SEGMENT_DIGITS, LogEvent, has_offset, milliseconds, segment_of
 
 HOUR = timedelta(hours=1)
 DAY = timedelta(days=1)
@@ -52,17 +52,21 @@ class Part:
 
 def parts_of(events: Iterable[LogEvent]) -> list[Part]:
     parts: dict[tuple[str, int, str], Part] = {}
-    source, hour, segment = "", -1, ""
+    source, hour, prefix = "", -1, ""
     part: Part | None = None
     for event in events:
         time, event_id = milliseconds(event.time), event.event_id
         # Most events lie in the part of the one before.
-        if part is None or time // HOUR_MS != hour or event_id[:-SEGMENT_DIGITS] != segment or event.source != source:
-            source, hour, segment = key = event.source, time // HOUR_MS, segment_of(event_id)
-            part = parts.get(key)
-            if part is None:
-                part = parts[key] = Part(source, EPOCH + hour * HOUR, segment)
-        part.events[time, event_id] = event
+        if part is None or time // HOUR_MS != hour or event_id[:-SEGMENT_DIGITS] != prefix or event.source != source:
+            source, hour, prefix = key = event.source, time // HOUR_MS, segment_of(event_id)
+            found = parts.get(key)
+            if found is None:
+                found = parts[key] = Part(source, EPOCH + hour * HOUR, prefix)
+            found.events[time, event_id] = event
+            # Of a segment that no id begins with, each event is asked for its own.
+            part = found if has_offset(prefix) else None
+        else:
+            part.events[time, event_id] = event
     return list(parts.values())
 
 

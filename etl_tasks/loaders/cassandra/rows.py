@@ -139,8 +139,9 @@ class _Keys(dict[str, bytes]):
 
 def _map(texts: Mapping[str, str], keys: Mapping[str, bytes]) -> bytes:
     parts = [_int32(len(texts))]
-    for key, text in texts.items():
-        value = text.encode()
+    # In the order of their bytes: the server takes them as they are, and looks for event.extra['queue'] no further than where it should be.
+    for key in sorted(texts):
+        value = texts[key].encode()
         parts.append(keys[key])
         parts.append(_int32(len(value)))
         parts.append(value)

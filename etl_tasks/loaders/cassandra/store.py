@@ -19,7 +19,7 @@ PAGES_AT_ONCE = 2
 
 class CassandraLogStore:
     def ensure_schema(self) -> None:
-        """Also moves what version 1 of the schema holds; again after the last old worker has gone, for what it wrote since."""
+        """Also moves what older versions of the schema hold; again after the last old worker has gone, for what it wrote since."""
         with answering() as session:
             schema.create(session)
             upgrade.move(session)

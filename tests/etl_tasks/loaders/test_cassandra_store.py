@@ -75,6 +75,20 @@ def test_without_its_tables_the_store_is_unavailable_and_works_again_with_them(c
     assert cassandra.count(source, START, START + HOUR) == 1
 
 
+def test_a_value_of_extra_is_found_by_its_name_whatever_order_the_line_had(cassandra: LogStore, source: str, keyspace: str) -> None:
+    [event] = events(source, 1)
+    cassandra.write([msgspec.structs.replace(event, extra={"queue": "sales", "\u00e9": "2", "agent": "1"})])
+    [part] = parts_of([event])
+
+    values = ", ".join(f"event.extra['{name}']" for name in ("agent", "queue", "\u00e9"))
+    row = connection.session().execute(
+        f"SELECT {values} FROM {keyspace}.log WHERE source = %s AND hour = %s AND segment = %s",
+        (source, part.hour, part.segment),
+    )
+
+    assert tuple(row.one()) == ("1", "sales", "2")
+
+
 # --- writers that meet or die ---------------------------------------------------------------------------------------
 
 

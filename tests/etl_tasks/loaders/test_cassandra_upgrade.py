@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, timedelta
 from itertools import count
 
+import msgspec
 import pytest
 from pytest_django import Settings
 
@@ -23,6 +24,8 @@ if not CONTACT_POINTS:
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
+    from cassandra.query import BatchStatement, BatchType
+
     from etl_tasks.loaders.cassandra import writing
     from etl_tasks.loaders.cassandra.connection import connection
     from etl_tasks.loaders.log_parts import parts_of, tally
@@ -77,6 +80,7 @@ class WriterOf1:
 
     def __init__(self, keyspace: str) -> None:
         self.session = connection.session()
+        self.keyspace = keyspace
         self.add_hour = self.session.prepare(f"INSERT INTO {keyspace}.log_buckets (source, bucket) VALUES (?, ?) USING TTL ?")
         self.add_event = self.session.prepare(
             f"INSERT INTO {keyspace}.log_events (source, bucket, time, event_id, level, message, extra) VALUES (?, ?, ?, ?, ?, ?, ?) USING TTL ?"
@@ -207,6 +211,41 @@ def test_what_version_2_knew_of_an_event_is_all_there(made: Callable[[tuple[str,
     store.ensure_schema()
 
     assert_all_there_once(store, source, [event])
+
+
+def test_an_hour_that_has_expired_and_is_not_yet_merged_away_holds_nothing_up(made: Callable[[tuple[str, ...]], str], source: str) -> None:
+    """Reading it, the server meets more of what has expired than it reads past."""
+    writer = WriterOf1(made(VERSION_1))
+    fields = ("level", "host", "logger", "message", "method", "path", "trace_id")
+    insert = writer.session.prepare(
+        f"INSERT INTO {writer.keyspace}.log_events (source, bucket, time, event_id, {', '.join(fields)}) VALUES (?, ?, ?, ?{', ?' * 7}) USING TTL 2"
+    )
+    for first in range(0, 15_000, 500):
+        batch = BatchStatement(batch_type=BatchType.UNLOGGED)
+        for number in range(first, first + 500):
+            batch.add(insert, (source, START, START + number * timedelta(milliseconds=1), str(number), *fields))
+        writer.session.execute(batch)
+    writer.session.execute(writer.add_hour, (source, START, DAY_S))
+    alive = [msgspec.structs.replace(old_event(0, source), time=START + HOUR)]
+    writer.write(alive[0])
+    time.sleep(3)
+
+    open_log_store().ensure_schema()
+
+    assert_all_there_once(open_log_store(), source, alive)
+
+
+def test_sums_of_an_old_worker_whose_clock_goes_before_ours_are_replaced(made: Callable[[tuple[str, ...]], str], source: str) -> None:
+    writer = WriterOf2(made(VERSION_2))
+    written = [old_event(0, source)]
+    writer.write(written[0])
+    [part] = parts_of(written)
+    ahead_us = time.time_ns() // 1000 + 600_000_000
+    writing.settle(connection.session(), [(tally(source, part.segment, part.hour, []), b"its mark", ahead_us)])
+
+    open_log_store().ensure_schema()
+
+    assert_all_there_once(open_log_store(), source, written)
 
 
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*:DeprecationWarning")

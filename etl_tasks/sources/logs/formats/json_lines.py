@@ -14,6 +14,8 @@ from etl_tasks.sources.logs.formats.shapes import NUL, Shape, shape_of
 _decode = msgspec.json.Decoder().decode
 # A line that is not of the shape expected is read twice, so one is expected only after so many lines of it.
 LINES_ALIKE = 8
+# To make one takes as long as reading some twenty lines, and they come again.
+MAX_KEPT_SHAPES = 100
 
 
 class JsonLines(Records):
@@ -25,6 +27,7 @@ class JsonLines(Records):
         self._expected: Shape | None = None
         self._keys_before: tuple[str, ...] = ()
         self._alike = 0
+        self._shapes: dict[tuple[str, ...], Shape | None] = {}
 
     def event_of(self, event_id: str, source: str, line: str, rest: str, clock: Clock) -> LogEvent:
         shape = self._expected
@@ -32,7 +35,7 @@ class JsonLines(Records):
             try:
                 event = shape.event(event_id, source, shape.decode(line), clock)
             except (msgspec.DecodeError, RecursionError):
-                self._expected = None
+                self._expected, self._alike = None, 0
             else:
                 if event is not None:
                     return event
@@ -56,4 +59,8 @@ class JsonLines(Records):
         self._alike = self._alike + 1 if keys == self._keys_before else 1
         self._keys_before = keys
         if self._alike == LINES_ALIKE:
-            self._expected = shape_of(keys, self.plan(record))
+            if keys not in self._shapes:
+                if len(self._shapes) >= MAX_KEPT_SHAPES:
+                    self._shapes.clear()
+                self._shapes[keys] = shape_of(keys, self.plan(record))
+            self._expected = self._shapes[keys]

@@ -3,6 +3,7 @@
 A third of the time of reading a line. A shape only takes what it can say exactly as `Records` would; every other line is left to it.
 """
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any
 
@@ -15,6 +16,8 @@ from etl_tasks.sources.logs.formats.records import IN_NANOSECONDS, TEXT_LENGTHS,
 from etl_tasks.sources.logs.formats.times import NoTime
 
 NUL = "\\u0000"  # as JSON writes it
+# What msgspec refuses in the name of a field, with a ValueError.
+_NO_NAME = re.compile(r'["\\\x00-\x1f]')
 _TYPES: dict[str, Any] = {
     "time": str | int | float,
     "level": str | int,
@@ -76,7 +79,9 @@ class Shape:
 
 
 def shape_of(keys: tuple[str, ...], plan: Plan) -> Shape | None:
-    """None if which key is for which field is not said by the keys alone."""
+    """None if which key is for which field is not said by the keys alone, or msgspec has no name for one."""
+    if any(map(_NO_NAME.search, keys)):
+        return None
     paths: dict[str, tuple[Any, ...]] = {"time": plan.times, "level": plan.levels, "status": plan.statuses, "duration_ms": plan.durations}
     for index, _, path in plan.texts:
         name = tuple(TEXT_LENGTHS)[index]

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import json_lines
 from etl_tasks.sources.logs.formats.json_lines import LINES_ALIKE, JsonLines
-from etl_tasks.sources.logs.formats.shapes import Shape
+from etl_tasks.sources.logs.formats.shapes import Shape, shape_of
 from etl_tasks.transform import Bad, Good
 from tests.etl_tasks.sources.logs.formats.reading import place
 
@@ -19,6 +19,7 @@ USUAL = {"time": "2026-03-01T12:00:00Z", "level": "info", "msg": "a call", "host
 KEYS = (
     *("time", "ts", "level", "PRIORITY", "msg", "message", "MESSAGE", "log", "log.level", "host", "host.name", "path", "method"),
     *("status", "duration_ms", "event.duration", "event", "trace_id", "service", "name", "queue", "cut", "unparsed", ""),
+    *('a "word"', "C:\\calls", "a\tb"),
 )
 VALUES = st.one_of(
     st.sampled_from(
@@ -88,6 +89,29 @@ def test_a_shape_is_expected_after_some_lines_alike_and_no_longer_after_another_
     assert read(b"\n".join([line] * LINES_ALIKE), alike=LINES_ALIKE)[1]
     assert not read(b"\n".join([*[line] * LINES_ALIKE, other]), alike=LINES_ALIKE)[1]
     assert not read(b"\n".join([line, other] * LINES_ALIKE), alike=LINES_ALIKE)[1]
+
+
+@pytest.mark.parametrize("key", ['a "word"', "C:\\calls", "a\nb", "a\0b"])
+def test_lines_alike_with_a_key_that_json_escapes_read_as_their_dictionaries(key: str) -> None:
+    assert_as_dictionaries([USUAL | {key: 1}] * 3)
+
+
+@pytest.mark.parametrize("odd", [b"no JSON", json.dumps(USUAL | {"host": None}).encode()])
+def test_a_shape_is_expected_again_after_an_odd_line_among_those_alike(odd: bytes) -> None:
+    line = json.dumps(USUAL).encode()
+
+    assert not read(b"\n".join([*[line] * LINES_ALIKE, odd]), alike=LINES_ALIKE)[1]
+    assert read(b"\n".join([*[line] * LINES_ALIKE, odd, *[line] * LINES_ALIKE]), alike=LINES_ALIKE)[1]
+
+
+def test_a_shape_that_comes_again_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[object] = []
+    monkeypatch.setattr(json_lines, "shape_of", lambda *args: made.append(args) or shape_of(*args))
+    line, other = json.dumps(USUAL).encode(), json.dumps(USUAL | {"more": 1}).encode()
+
+    read(b"\n".join(([line] * 10 + [other] * 10) * 5), alike=LINES_ALIKE)
+
+    assert len(made) == 2
 
 
 def test_lines_of_the_shape_are_read_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
