@@ -21,7 +21,7 @@ PAGE_ROWS = 1000
 COUNTED_AT_ONCE = 10_000
 FIELDS = ("level", "service", "host", "logger", "message", "method", "path", "status", "duration_ms", "trace_id", "extra")
 SELECTED = ", ".join(("time", "event_id", *(f"event.{name}" for name in FIELDS)))
-INDEX = "SELECT hour, segment, spans, counted, levels, writetime(levels) FROM {keyspace}.partitions WHERE source = ? AND day = ?"
+INDEX = "SELECT hour, segment, spans, counted, levels, writetime(levels) FROM {keyspace}.parts WHERE source = ? AND day = ?"
 # The statements are put together from our own names and the keyspace's: hence their noqa.
 OF_PARTITION = "FROM {keyspace}.log WHERE source = ? AND hour = ? AND segment = ?"
 BETWEEN = "AND (time, event_id) > (?, ?) AND (time, event_id) < (?, ?)"

@@ -38,7 +38,7 @@ TABLES = {
       AND default_time_to_live = {ttl_s}""",
     # What the partitions of log hold. spans: first and last time of each write to it, by the write's mark; counted: the
     # writes that are in the sums; levels: the sums.
-    "partitions": """CREATE TABLE IF NOT EXISTS {keyspace}.partitions (
+    "parts": """CREATE TABLE IF NOT EXISTS {keyspace}.parts (
         source text, day timestamp, hour timestamp, segment text,
         spans map<blob, frozen<tuple<timestamp, timestamp>>>, counted set<blob>, levels frozen<map<text, int>>,
         PRIMARY KEY ((source, day), hour, segment)

@@ -35,8 +35,6 @@ class Former(NamedTuple):
     fields: tuple[str, ...]
     # Of all that was copied into a partition, for its sums are counted there and not added up.
     mark: bytes
-    # Whether what was written there has told its times in `partitions`.
-    is_indexed: bool
 
 
 FORMER = (
@@ -47,15 +45,14 @@ FORMER = (
         partitions="SELECT source, bucket FROM {keyspace}.log_buckets",
         fields=tuple(name for name in reading.FIELDS if name != "service"),
         mark=b"version1",
-        is_indexed=False,
     ),
+    # From its index, for a search for keys among expired rows ends in an error.
     Former(
         table="events",
         key=("source", "hour", "segment"),
-        partitions="SELECT DISTINCT source, hour, segment FROM {keyspace}.events",
+        partitions="SELECT source, hour, segment FROM {keyspace}.partitions",
         fields=reading.FIELDS,
         mark=b"version2",
-        is_indexed=True,
     ),
 )
 
@@ -109,8 +106,7 @@ def _copy(session: Session, former: Former, source: str, hour: datetime, rows: l
     parts = parts_of(_event(former, source, row[1:]) for row in rows)
     # One mark has one span, and the next page of the partition may lie elsewhere.
     whole_hour = milliseconds(hour), milliseconds(hour) + HOUR_MS - 1
-    spans = (part.span if former.is_indexed else whole_hour for part in parts)
-    writing.announce(session, [(source, hour, part.segment, former.mark, span) for part, span in zip(parts, spans, strict=True)])
+    writing.announce(session, [(source, hour, part.segment, former.mark, whole_hour) for part in parts])
     longest_s = max(row[0] or settings.CASSANDRA_TTL_DAYS * schema.DAY_S for row in rows)
     # In whole days, for each time to live is a statement of its own.
     writing.insert(session, parts, -(-longest_s // schema.DAY_S) * schema.DAY_S)

@@ -1,6 +1,6 @@
 """Writing events so that the sums of a partition are what the partition holds, whatever was written or killed before.
 
-1. Each write announces itself in the rows of `partitions` it is about to fill: its mark, and the times it spans there.
+1. Each write announces itself in the rows of `parts` it is about to fill: its mark, and the times it spans there.
 2. It writes the events.
 3. It reads the marks there. Only its own: nobody else has written there before its events were in, so what it wrote is all
    there is. Others': it reads the partition and counts.
@@ -57,7 +57,7 @@ def announce(session: Session, writes: Iterable[tuple[str, datetime, str, bytes,
     ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S + DAY_S
     add_day = connection.prepare(f"INSERT INTO {keyspace()}.days (source, day) VALUES (?, ?) USING TTL {ttl_s}")  # noqa: S608 (our own words)
     add_span = connection.prepare(
-        f"UPDATE {keyspace()}.partitions USING TTL {ttl_s} SET spans = spans + ? WHERE source = ? AND day = ? AND hour = ? AND segment = ?"  # noqa: S608
+        f"UPDATE {keyspace()}.parts USING TTL {ttl_s} SET spans = spans + ? WHERE source = ? AND day = ? AND hour = ? AND segment = ?"  # noqa: S608
     )
     by_day = defaultdict(list)
     for source, hour, segment, mark, (first, last) in writes:
@@ -72,7 +72,7 @@ def settle(session: Session, sums: Iterable[tuple[Tally, bytes, int]]) -> None:
     """Keep what each partition holds, and that the write of this mark is part of it; with the time, in microseconds, before it was read."""
     ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S + DAY_S
     update = connection.prepare(
-        f"UPDATE {keyspace()}.partitions USING TTL {ttl_s} AND TIMESTAMP ? SET levels = ?, counted = counted + ? "  # noqa: S608 (our own words)
+        f"UPDATE {keyspace()}.parts USING TTL {ttl_s} AND TIMESTAMP ? SET levels = ?, counted = counted + ? "  # noqa: S608 (our own words)
         "WHERE source = ? AND day = ? AND hour = ? AND segment = ?"
     )
     by_day = defaultdict(list)

@@ -60,7 +60,7 @@ def test_an_event_lives_as_long_as_the_settings_say_now_and_its_sums_a_day_longe
     session = connection.session()
     [event] = (row for row in session.execute(f"SELECT source, ttl(event) AS ttl_s FROM {keyspace}.log") if row.source == source)
     assert DAY_S < event.ttl_s <= 2 * DAY_S
-    [sums] = (row for row in session.execute(f"SELECT source, ttl(levels) AS ttl_s FROM {keyspace}.partitions") if row.source == source)
+    [sums] = (row for row in session.execute(f"SELECT source, ttl(levels) AS ttl_s FROM {keyspace}.parts") if row.source == source)
     assert 2 * DAY_S < sums.ttl_s <= 3 * DAY_S
 
 
@@ -193,7 +193,7 @@ def test_the_same_write_again_counts_from_memory_and_another_one_reads(cassandra
 
 
 def marks_of(source: str, keyspace: str) -> int:
-    [row] = (row for row in connection.session().execute(f"SELECT source, spans FROM {keyspace}.partitions") if row.source == source)
+    [row] = (row for row in connection.session().execute(f"SELECT source, spans FROM {keyspace}.parts") if row.source == source)
     return len(row.spans)
 
 
