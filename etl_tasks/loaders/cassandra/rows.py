@@ -88,9 +88,14 @@ def batches(statement: PreparedStatement, part: Part) -> Iterator[BatchStatement
 def _batch(bound: BoundStatement, key: list[bytes], rows: list[bytes]) -> BatchStatement:
     values = bound.values = Rows(key)
     values.statements, values.body = len(rows), b"".join(rows)
+    batch = unlogged_batch()
+    batch.add(bound)
+    return batch
+
+
+def unlogged_batch() -> BatchStatement:
     batch = BatchStatement(batch_type=BatchType.UNLOGGED)
     batch.is_idempotent = True
-    batch.add(bound)
     return batch
 
 

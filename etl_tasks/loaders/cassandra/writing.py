@@ -18,12 +18,12 @@ from itertools import chain
 
 import msgspec
 from cassandra.cluster import Session
-from cassandra.query import BatchStatement, BatchType, BoundStatement
+from cassandra.query import BatchStatement, BoundStatement
 from django.conf import settings
 
 from etl_tasks.loaders.cassandra import reading
 from etl_tasks.loaders.cassandra.connection import READING, connection, finish, in_flight
-from etl_tasks.loaders.cassandra.rows import batches
+from etl_tasks.loaders.cassandra.rows import batches, unlogged_batch
 from etl_tasks.loaders.cassandra.schema import DAY_S, keyspace
 from etl_tasks.loaders.log_parts import Part, day_of, parts_of
 from etl_tasks.loaders.log_store import Tally
@@ -112,16 +112,10 @@ def _event_inserts(parts: Iterable[Part], ttl_s: int) -> Iterator[BatchStatement
 
 def _batches(statements: Sequence[BoundStatement]) -> Iterator[BatchStatement]:
     for start in range(0, len(statements), KEYS_AT_ONCE):
-        batch = _batch()
+        batch = unlogged_batch()
         for statement in statements[start : start + KEYS_AT_ONCE]:
             batch.add(statement)
         yield batch
-
-
-def _batch() -> BatchStatement:
-    batch = BatchStatement(batch_type=BatchType.UNLOGGED)
-    batch.is_idempotent = True
-    return batch
 
 
 def _mark(part: Part) -> bytes:

@@ -1,6 +1,6 @@
 """JSON lines with the same keys, which is most lines of most programs, read into one type instead of a dictionary each.
 
-A third of the time of reading a line. A shape only takes what it can say exactly as `Records` would; every other line is left to it.
+It halves the time of reading a line. A shape only takes what it can say exactly as `Records` would; every other line is left to it.
 """
 
 import re
