@@ -77,35 +77,55 @@ class Commit:
 
 @dataclass(eq=False)
 class Fact:
-    """`number`: counts within the repository and the fact's kind. `created`: before that there is no row of it."""
+    """`number`: counts within the repository and the fact's kind. `created`: what GitHub says of its creation.
+
+    To be set freely: `shown`, from when on there is a row of it, if that is later than its creation (a release of an old
+    commit, an issue that came from another repository); `gone`, when it was deleted.
+    """
 
     KIND = ""
     number: int
     created: datetime
+    shown: datetime | None = field(default=None, init=False)
+    gone: datetime | None = field(default=None, init=False)
     _times: list[datetime] = field(default_factory=list, init=False, repr=False)
+    _updates: list[datetime] = field(default_factory=list, init=False, repr=False)
     _rows: dict[tuple[datetime, str], Row] = field(default_factory=dict, init=False, repr=False)
 
     def moments(self) -> Iterable[datetime]:
+        """When it changes and GitHub says so in the time of its update."""
         raise NotImplementedError
+
+    def silent_moments(self) -> Iterable[datetime]:
+        """When it changes and the time of its update stays."""
+        return ()
+
+    def is_there(self, clock: datetime) -> bool:
+        return (self.shown or self.created) <= clock and not (self.gone and self.gone <= clock)
 
     def build(self, repository: int, name: str, now: datetime) -> Row:
         raise NotImplementedError
 
     def row(self, repository: int, name: str, clock: datetime) -> Row:
         """As it is by `clock`; the same object until its next moment. Nobody may change it."""
-        updated = self.updated(clock)
-        if (found := self._rows.get((updated, name))) is None:
-            found = self._rows[updated, name] = self.build(repository, name, updated)
+        self._arrange()
+        changed = self._times[bisect_right(self._times, clock) - 1]
+        if (found := self._rows.get((changed, name))) is None:
+            found = self._rows[changed, name] = self.build(repository, name, changed)
         return found
 
     def updated(self, clock: datetime) -> datetime:
-        """Its last moment by then."""
-        if not self._times:
-            self._times = sorted({self.created, *self.moments()})
-        return self._times[bisect_right(self._times, clock) - 1]
+        """The last moment by then of which GitHub tells."""
+        self._arrange()
+        return self._updates[bisect_right(self._updates, clock) - 1]
 
     def changed(self) -> None:
-        self._times, self._rows = [], {}
+        self._times, self._updates, self._rows = [], [], {}
+
+    def _arrange(self) -> None:
+        if not self._times:
+            self._updates = sorted({self.created, *([self.shown] if self.shown else []), *self.moments()})
+            self._times = sorted({*self._updates, *self.silent_moments()})
 
     def identity(self, repository: int) -> Row:
         """GitHub's own numbers have passed 2**31 as well, although `databaseId` is an Int in the schema."""
@@ -116,7 +136,9 @@ class Fact:
 class PullRequest(Fact):
     """`late`: by oid, when a commit was pushed that was not there at first. `drafts`: conversions, by __typename.
 
-    `merge_kind`: squash, merge, rebase or fast-forward. `closes`: repository ("" for its own) and issue.
+    `merge_kind`: squash, merge, rebase or fast-forward. `closes`: repository ("" for its own) and issue; `dropped`: when
+    such an issue went away, which no update tells. `edits`: since when it has another title and body. `forced`: the
+    commits that took the place of all others, and when.
     """
 
     KIND = "PR"
@@ -136,15 +158,24 @@ class PullRequest(Fact):
     merge_kind: str = "squash"
     merge_oid: str | None = None
     size: tuple[int, int] = (10, 2)
+    dropped: dict[tuple[str, int], datetime] = field(default_factory=dict)
+    edits: list[tuple[datetime, str, str]] = field(default_factory=list)
+    forced: list[tuple[datetime, list[Commit]]] = field(default_factory=list)
 
     def moments(self) -> list[datetime]:
         ends = [moment for moment in (self.merged, self.closed) if moment]
-        return [*(when for when, *_ in self.reviews), *(when for when, _ in self.drafts), *self.late.values(), *ends]
+        changes = [when for listed in (self.reviews, self.drafts, self.edits, self.forced) for when, *_ in listed]
+        return [*changes, *self.late.values(), *ends]
+
+    def silent_moments(self) -> Iterable[datetime]:
+        return self.dropped.values()
 
     def build(self, repository: int, name: str, now: datetime) -> Row:
         is_merged = bool(self.merge_oid and self.merged and self.merged <= now)
         closed = self.closed if self.closed and self.closed <= now else None
-        commits = [commit for commit in self.commits if self.late.get(commit.oid, self.created) <= now]
+        last_push = next((commits for when, commits in reversed(self.forced) if when <= now), None)
+        commits = last_push or [commit for commit in self.commits if self.late.get(commit.oid, self.created) <= now]
+        title, body = _edited(self.edits, now) or (self.title, self.body)
         events = [(when, kind) for when, kind in self.drafts if when <= now]
         identity = self.identity(repository)
         return {
@@ -152,13 +183,13 @@ class PullRequest(Fact):
             **identity,
             "fullDatabaseId": str(identity["databaseId"]),
             "number": self.number,
-            "title": self.title,
-            "body": self.body,
+            "title": title,
+            "body": body,
             "url": f"https://github.com/{name}/pull/{self.number}",
             "state": "MERGED" if is_merged else "CLOSED" if closed else "OPEN",
             "isDraft": self._is_draft(events),
             "createdAt": iso(self.created),
-            "updatedAt": iso(now),
+            "updatedAt": iso(self.updated(now)),
             "mergedAt": iso(self.merged) if is_merged and self.merged else None,
             "closedAt": iso(closed) if closed else None,
             "additions": self.size[0],
@@ -174,7 +205,9 @@ class PullRequest(Fact):
             "reviews": _connection({"state": state, "submittedAt": iso(when), "author": actor(who)} for when, who, state in self._reviews(now)),
             "files": _connection({"path": path} for path in self.paths),
             "closingIssuesReferences": _connection(
-                {"number": number, "repository": {"nameWithOwner": other or name}} for other, number in self.closes
+                {"number": number, "repository": {"nameWithOwner": other or name}}
+                for other, number in self.closes
+                if not ((dropped := self.dropped.get((other, number))) and dropped <= now)
             ),
             "timelineItems": _connection({"__typename": kind, "createdAt": iso(when)} for when, kind in events),
         }
@@ -223,7 +256,7 @@ class Deployment(Fact):
             "state": STATES.get(str(state), state),
             "payload": self.payload,
             "createdAt": iso(self.created),
-            "updatedAt": iso(now),
+            "updatedAt": iso(self.updated(now)),
             "ref": {"name": self.ref} if self.ref else None,
             "repository": {"url": f"https://github.com/{name}"},
             "creator": actor(self.creator),
@@ -234,7 +267,11 @@ class Deployment(Fact):
 
 @dataclass(eq=False)
 class Issue(Fact):
-    """`labelled`: label, since when, until when (None: still). `events`: when, ClosedEvent or ReopenedEvent, and why."""
+    """`labelled`: label, since when, until when (None: still). `events`: when, ClosedEvent or ReopenedEvent, and why.
+
+    `edits`: since when it has another title and body. `moved`: with `gone`, the repository that it was transferred to, and
+    its number there.
+    """
 
     KIND = "I"
     title: str
@@ -242,6 +279,8 @@ class Issue(Fact):
     author: str | None
     labelled: list[tuple[str, datetime, datetime | None]] = field(default_factory=list)
     events: list[tuple[datetime, str, str]] = field(default_factory=list)
+    edits: list[tuple[datetime, str, str]] = field(default_factory=list)
+    moved: tuple[str, int] | None = None
 
     def close(self, when: datetime, reason: str) -> None:
         self.events.append((when, "ClosedEvent", reason))
@@ -255,25 +294,26 @@ class Issue(Fact):
 
     def moments(self) -> list[datetime]:
         labels = [moment for _, since, until in self.labelled for moment in (since, until) if moment]
-        return labels + [when for when, *_ in self.events]
+        return labels + [when for when, *_ in (*self.events, *self.edits)]
 
     def build(self, repository: int, name: str, now: datetime) -> Row:
         events = [event for event in self.events if event[0] <= now]
         is_closed = bool(events) and events[-1][1] == "ClosedEvent"
         identity = self.identity(repository)
         labels = [label for label, since, until in self.labelled if since <= now and not (until and until <= now)]
+        title, body = _edited(self.edits, now) or (self.title, self.body)
         return {
             "__typename": "Issue",
             **identity,
             "fullDatabaseId": str(identity["databaseId"]),
             "number": self.number,
-            "title": self.title,
-            "body": self.body,
+            "title": title,
+            "body": body,
             "url": f"https://github.com/{name}/issues/{self.number}",
             "state": "CLOSED" if is_closed else "OPEN",
             "stateReason": events[-1][2] if events else None,
             "createdAt": iso(self.created),
-            "updatedAt": iso(now),
+            "updatedAt": iso(self.updated(now)),
             "closedAt": iso(events[-1][0]) if is_closed else None,
             "author": actor(self.author),
             "labels": _connection({"name": label} for label in labels),
@@ -284,16 +324,17 @@ class Issue(Fact):
 
 @dataclass(eq=False)
 class Release(Fact):
-    """`published`: when; None while it is a draft, which has no tag yet."""
+    """`published`: when; None while it is a draft, which has no tag yet. `promoted`: when a prerelease became a release."""
 
     KIND = "RE"
     tag: str
     oid: str
     published: datetime | None
     is_prerelease: bool = False
+    promoted: datetime | None = None
 
     def moments(self) -> list[datetime]:
-        return [self.published] if self.published else []
+        return [moment for moment in (self.published, self.promoted) if moment]
 
     def build(self, repository: int, name: str, now: datetime) -> Row:
         is_draft = not self.published or self.published > now
@@ -304,10 +345,10 @@ class Release(Fact):
             "tagName": self.tag,
             "name": f"Version {self.tag.removeprefix('v')}",
             "isDraft": is_draft,
-            "isPrerelease": self.is_prerelease,
+            "isPrerelease": self.is_prerelease and not (self.promoted and self.promoted <= now),
             "createdAt": iso(self.created),
             "publishedAt": None if is_draft or not self.published else iso(self.published),
-            "updatedAt": iso(now),
+            "updatedAt": iso(self.updated(now)),
             "url": f"https://github.com/{name}/releases/tag/{place}",
             "tagCommit": None if is_draft else {"__typename": "Commit", "oid": self.oid},
         }
@@ -355,6 +396,11 @@ class WorkflowRun(Fact):
             "html_url": f"https://github.com/{name}/actions/runs/{number}",
             "actor": {"login": "deployer", "type": "User"},
         }
+
+
+def _edited(edits: list[tuple[datetime, str, str]], now: datetime) -> tuple[str, str] | None:
+    """The title and body of the last edit by then."""
+    return next(((title, body) for when, title, body in reversed(edits) if when <= now), None)
 
 
 def _connection(nodes: Iterable[Row]) -> Row:

@@ -122,7 +122,7 @@ def _record(asking: Asking, node_id: str) -> Row | GraphQLError:
     if world and kind == "R":
         row = repository_row(world, asking.clock)
     elif world:
-        row = world.row(kind, number, asking.clock)
+        row = world.row(kind, number, asking.clock) or world.transferred(kind, number, asking.clock)
     if row is None:
         return GraphQLError(f"Could not resolve to a node with the global id of '{node_id}'", extensions={"type": "NOT_FOUND"})
     return _run_row(row) if kind == "WFR" else row

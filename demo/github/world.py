@@ -110,20 +110,28 @@ class World:
         if (found := self._lists.get(place)) is None:
             if len(self._lists) >= LISTS_KEPT:
                 self._lists.clear()
-            shown = (fact for fact in self._facts[kind].values() if fact.created <= clock)
+            shown = (fact for fact in self._facts[kind].values() if fact.is_there(clock))
             found = self._lists[place] = Listed(shown, self.number, place[2], clock, by_update=kind in SORTED_BY_UPDATE)
         return found
 
     def workflow_run_attempt(self, number: int, attempt: int, clock: datetime) -> Row | None:
         run = self.runs.get(number)
-        if run is None or not 1 <= attempt <= len(run.attempts) or run.attempts[attempt - 1][0] > clock:
+        if run is None or not run.is_there(clock) or not 1 <= attempt <= len(run.attempts) or run.attempts[attempt - 1][0] > clock:
             return None
         return run.attempt(attempt, self.number, self.name_at(clock), clock)
 
     def row(self, kind: str, number: int, clock: datetime) -> Row | None:
         """One record by its number within its kind; `kind` as in its global id."""
         fact = self._facts.get(kind, {}).get(number)
-        return fact.row(self.number, self.name_at(clock), clock) if fact and fact.created <= clock else None
+        return fact.row(self.number, self.name_at(clock), clock) if fact and fact.is_there(clock) else None
+
+    def transferred(self, kind: str, number: int, clock: datetime) -> Row | None:
+        """An issue of this repository as its global id shows it in another one."""
+        issue = self.issue_of.get(number) if kind == "I" else None
+        if issue is None or issue.moved is None or issue.gone is None or clock < issue.gone:
+            return None
+        name, place = issue.moved
+        return {**issue.row(self.number, name, clock), "id": global_id("I", 0, place), "number": place, "repository": {"nameWithOwner": name}}
 
     def head(self, clock: datetime) -> str | None:
         position = bisect_right(self.main, clock, key=lambda entry: entry[0])
