@@ -2,17 +2,20 @@
 
 import re
 import ssl
+from email.utils import parseaddr
 from urllib.parse import urlsplit
 
-from celery.schedules import ParseException, crontab
 from django.conf import settings
+from django.core import mail
 from django.core.checks import CheckMessage, Error, Warning, register
-from django.core.exceptions import ValidationError
+from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
+from kombu import Connection
 
+from callcentersite.environment import Unusable, address, is_host
+from etl_tasks.errors import FatalError
 from etl_tasks.sources.logs.mask import masker
 
-LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # ANY cannot be read with, and EACH_QUORUM neither.
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL", "LOCAL_ONE", "ONE", "TWO", "THREE")
 # Cassandra's limit, and the day more that the sums live.
@@ -21,47 +24,69 @@ LONGEST_SOCKET_PATH = 107  # bytes, Linux's sun_path without its final NUL
 
 
 @register()
-def check_schedule(**_: object) -> list[CheckMessage]:
+def check_github(**_: object) -> list[CheckMessage]:
+    from etl_tasks.sources.github.client import goes_in_clear  # it brings an HTTP client
+
+    found: list[CheckMessage] = []
+    for name in ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL"):
+        url = getattr(settings, name)
+        if wrong := _web_fault(url) or ("it has a query or a fragment" if set("?#") & set(url) else ""):
+            found.append(Error(f"{name} is no web address: {wrong}", hint="Write https://api.github.com, or https://HOST/api/v3", id="etl.E002"))
+        elif goes_in_clear(url):
+            found.append(
+                Error(f"{name} would send the token over plain http", hint="Use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in", id="etl.E003")
+            )
+    return found + [message for name in sorted(settings.GITHUB_CREDENTIALS) for message in _check_credential(name)]
+
+
+def _check_credential(name: str) -> list[CheckMessage]:
+    """Nothing set is no error: whoever reads log files alone needs no GitHub."""
+    from etl_tasks.sources.github.credentials import Credential
+
+    given, suffix = settings.GITHUB_CREDENTIALS[name], f"_{name}" if name else ""
+    if re.search(r"[^\x21-\x7e]", given["token"]):
+        return [Error(f"GITHUB_TOKEN{suffix} has signs that no token has", hint="Copy it again, without blanks and line ends", id="etl.E015")]
+    app = [given["app_id"], given["private_key"], given["installation_id"]]
+    if not any(app):
+        return []
+    if not all(app) or not (given["app_id"].isalnum() and given["installation_id"].isdecimal()):
+        names = ", ".join(f"GITHUB_APP_{part}{suffix}" for part in ("ID", "PRIVATE_KEY", "INSTALLATION_ID"))
+        return [Error(f"of {names} one is missing, or an id is none", hint="Set all three, as the App's page shows them", id="etl.E016")]
     try:
-        crontab(*settings.ETL_SCHEDULE.split())
-    except (ParseException, ValueError, TypeError):
-        return [Error(f"ETL_SCHEDULE={settings.ETL_SCHEDULE!r} is no crontab line", hint="Write five fields, for example 0 1 * * *", id="etl.E001")]
+        Credential(name).app_token()
+    except FatalError as exc:
+        return [Error(str(exc), hint="GitHub lets you make a new key on the App's page", id="etl.E017")]
     return []
 
 
 @register()
-def check_github(**_: object) -> list[CheckMessage]:
-    found: list[CheckMessage] = []
-    for name in ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL"):
-        url = urlsplit(getattr(settings, name))
-        if url.scheme not in {"http", "https"} or not url.hostname:
-            found.append(Error(f"{name} is no web address", hint="Write https://api.github.com, or https://HOST/api/v3", id="etl.E002"))
-        elif url.scheme == "http" and url.hostname not in LOOPBACK and not settings.GITHUB_ALLOW_HTTP:
-            found.append(
-                Error(f"{name} would send the token over plain http", hint="Use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in", id="etl.E003")
-            )
-    return found
-
-
-@register()
 def check_broker(**_: object) -> list[CheckMessage]:
+    url = settings.CELERY_BROKER_URL
     if settings.BROKER_IS_EMBEDDED:
-        if len(str(settings.BROKER_SOCKET).encode()) > LONGEST_SOCKET_PATH:
-            return [
-                Error(
-                    f"the broker's socket has too long a path: {settings.BROKER_SOCKET}",
-                    hint="Set CALLCENTERSITE_VAR to a shorter folder",
-                    id="etl.E004",
-                )
-            ]
-    elif urlsplit(settings.CELERY_BROKER_URL).scheme not in {"redis", "rediss"}:
-        return [Error("CELERY_BROKER_URL names no Redis", hint="Write redis://host:6379/0", id="etl.E005")]
+        socket = urlsplit(url).path
+        if len(socket.encode()) > LONGEST_SOCKET_PATH:
+            return [Error(f"the broker's socket has too long a path: {socket}", hint="Set CALLCENTERSITE_VAR to a shorter folder", id="etl.E004")]
+        return []
+    try:
+        parts = address(url, "redis", "rediss")
+        if "#" in url or not re.fullmatch(r"/?\d{0,9}", parts.path):
+            raise Unusable("behind the host and port there is no number of a database")
+        Connection(url)
+    except (ValueError, TypeError, KeyError) as exc:
+        reason = str(exc) if isinstance(exc, Unusable) else "its options are none of Redis"
+        return [Error(f"CELERY_BROKER_URL names no Redis: {reason}", hint="Write redis://:password@host:6379/0, with %40 for @", id="etl.E005")]
     return []
 
 
 @register()
 def check_cassandra(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = []
+    if wrong := [one for one in settings.CASSANDRA_CONTACT_POINTS if not is_host(one)]:
+        hint = "Write hosts with commas between; their port is CASSANDRA_PORT"
+        found.append(Error(f"CASSANDRA_CONTACT_POINTS: {wrong[0]!r} is no host", hint=hint, id="etl.E021"))
+    if not re.fullmatch(r"[A-Za-z0-9_]{1,48}", settings.CASSANDRA_KEYSPACE):
+        hint = "Use at most 48 letters, digits and underscores"
+        found.append(Error(f"CASSANDRA_KEYSPACE={settings.CASSANDRA_KEYSPACE!r} is no name that Cassandra takes", hint=hint, id="etl.E022"))
     if settings.CASSANDRA_CONSISTENCY not in CONSISTENCIES:
         found.append(
             Error(
@@ -113,22 +138,37 @@ def _check_cassandra_tls() -> list[CheckMessage]:
 @register()
 def check_alerts(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    if settings.ALERT_WEBHOOK_URL and not _is_web_address(settings.ALERT_WEBHOOK_URL):
-        found.append(Error("ALERT_WEBHOOK_URL is no web address", hint="Write https://…, as the chat's webhook page gives it", id="etl.E007"))
-    for address in settings.ALERT_EMAILS:
+    if settings.ALERT_WEBHOOK_URL and (wrong := _web_fault(settings.ALERT_WEBHOOK_URL)):
+        hint = "Write https://…, as the chat's webhook page gives it"
+        found.append(Error(f"ALERT_WEBHOOK_URL is no web address: {wrong}", hint=hint, id="etl.E007"))
+    for one in settings.ALERT_EMAILS:
         try:
-            validate_email(address)
+            validate_email(one)
         except ValidationError:
-            found.append(Error(f"ALERT_EMAILS: {address!r} is no e-mail address", hint="Write them with commas between", id="etl.E008"))
+            found.append(Error(f"ALERT_EMAILS: {one!r} is no e-mail address", hint="Write them with commas between", id="etl.E008"))
+    try:
+        # As an alert is sent, except for the sending.
+        mail.EmailMessage(subject="", body="", from_email=settings.DEFAULT_FROM_EMAIL, to=["team@example.com"]).message()
+        if "@" not in parseaddr(settings.DEFAULT_FROM_EMAIL)[1]:
+            raise ValueError
+    except (ValueError, IndexError):
+        hint = "Write it as callcentersite@example.com"
+        found.append(Error(f"ALERT_FROM={settings.DEFAULT_FROM_EMAIL!r} is no e-mail address", hint=hint, id="etl.E018"))
+    try:
+        mail.get_connection()
+    except (ImproperlyConfigured, ValueError, OSError) as exc:
+        found.append(Error(f"EMAIL_URL cannot be used: {exc}", hint="Write smtp+tls://user:password@host:587", id="etl.E019"))
     return found
 
 
-def _is_web_address(text: str) -> bool:
+def _web_fault(url: str) -> str:
+    """Why no request could be sent there; empty if one could."""
     try:
-        url = urlsplit(text)
-        return url.scheme in {"http", "https"} and bool(url.hostname) and (url.port is None or url.port > 0) and not re.search(r"\s", text)
-    except ValueError:
-        return False
+        if "@" in address(url, "http", "https").netloc:
+            return "a name and password before the host are not sent"
+    except Unusable as exc:
+        return str(exc)
+    return ""
 
 
 @register()

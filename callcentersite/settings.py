@@ -4,63 +4,39 @@ Names and defaults are public (README, "Settings"). A secret NAME may be given a
 A value that cannot work raises ImproperlyConfigured here, or fails `manage.py check` (checks.py), with what to do.
 """
 
-import json
 import os
-import secrets
-import time
 from pathlib import Path
-from zoneinfo import ZoneInfo
 
-import environ
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
+from callcentersite.environment import (
+    database,
+    flag,
+    folder,
+    given,
+    host_names,
+    kept_secret_key,
+    listed,
+    mail_server,
+    number,
+    one_of,
+    regexes,
+    schedule,
+    secret,
+    time_zone,
+)
+
 BASE_DIR = Path(__file__).resolve().parent.parent
-env = environ.Env()
-
-
-def secret(name: str, default: str = "") -> str:
-    """The value of NAME, or the content of the file that NAME_FILE names, without its final newline."""
-    if path := env.str(f"{name}_FILE", default=""):
-        try:
-            return Path(path).read_text().strip()
-        except OSError as exc:
-            raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read ({exc.strerror}); name a readable file") from exc
-    return env.str(name, default=default).strip()
-
-
-def number(name: str, default: int, *, minimum: int = 0) -> int:
-    raw = env.str(name, default=str(default))
-    if not raw.isdecimal() or int(raw) < minimum:
-        raise ImproperlyConfigured(f"{name}={raw!r} does not work: give a whole number of at least {minimum}")
-    return int(raw)
-
-
-def texts(name: str) -> list[str]:
-    raw = env.str(name, default="") or "[]"
-    try:
-        found = json.loads(raw)
-    except ValueError:
-        found = None
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
-        raise ImproperlyConfigured(f"{name}={raw!r} does not work: write a JSON list of regexes, as in docs/masking.md")
-    return found
-
-
-def flag(name: str, default: bool = False) -> bool:
-    raw = (env.str(name, default="") or str(int(default))).lower()
-    if raw not in {"0", "1", "true", "false", "yes", "no", "on", "off"}:
-        raise ImproperlyConfigured(f"{name}={raw!r} does not work: give 1 or 0")
-    return raw in {"1", "true", "yes", "on"}
 
 
 def github_credential(suffix: str) -> dict[str, str]:
     return {
         "token": secret(f"GITHUB_TOKEN{suffix}"),
-        "app_id": env.str(f"GITHUB_APP_ID{suffix}", default="").strip(),
+        "app_id": given(f"GITHUB_APP_ID{suffix}"),
         # One line of a .env file may hold it, with \\n for its line ends.
         "private_key": secret(f"GITHUB_APP_PRIVATE_KEY{suffix}").replace("\\n", "\n"),
-        "installation_id": env.str(f"GITHUB_APP_INSTALLATION_ID{suffix}", default="").strip(),
+        "installation_id": given(f"GITHUB_APP_INSTALLATION_ID{suffix}"),
     }
 
 
@@ -71,26 +47,11 @@ def github_credential_names() -> set[str]:
     return found - {"FILE"}
 
 
-def kept_secret_key(path: Path) -> str:
-    try:
-        with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
-            file.write(secrets.token_urlsafe(50))
-    except FileExistsError:
-        pass
-    # Another process may have created the file and not written it yet.
-    for _ in range(50):
-        if key := path.read_text():
-            return key
-        time.sleep(0.02)
-    raise ImproperlyConfigured(f"{path} is empty: remove it, or set DJANGO_SECRET_KEY")
-
-
 # Everything that is written locally lives under one folder, so that two installations do not meet.
-VAR = Path(env.str("CALLCENTERSITE_VAR", default="") or BASE_DIR / "var").resolve()
-VAR.mkdir(parents=True, exist_ok=True)
+VAR = folder("CALLCENTERSITE_VAR", BASE_DIR / "var")
 
 DEBUG = flag("DJANGO_DEBUG")
-ALLOWED_HOSTS = env.list("DJANGO_ALLOWED_HOSTS", default=["localhost", "127.0.0.1"])
+ALLOWED_HOSTS = host_names("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES")
 
 INSTALLED_APPS = [
@@ -145,20 +106,17 @@ TIME_ZONE = "UTC"
 
 # --- database -------------------------------------------------------------------------------------------------
 DATABASE_URL = secret("DATABASE_URL", f"sqlite:///{VAR}/callcentersite.sqlite3")
-try:
-    DATABASES = {"default": env.db_url_config(DATABASE_URL)}
-except Exception as exc:
-    raise ImproperlyConfigured("DATABASE_URL cannot be read: write mysql://user:password@host:3306/name or sqlite:///path") from exc
-_engine = DATABASES["default"].get("ENGINE", "")
-if _engine.endswith("sqlite3"):
-    DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
+DATABASES = {"default": database(DATABASE_URL)}
+_is_sqlite = DATABASES["default"]["ENGINE"].endswith("sqlite3")
+if _is_sqlite:
+    DATABASES["default"]["OPTIONS"] = {
         # Several writers (worker children, beat, web): without IMMEDIATE they meet "database is locked" by the hundred.
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
     DATABASES["default"]["TEST"] = {"NAME": str(VAR / "test.sqlite3")}  # a file, so that a worker process can open it too
-elif _engine.endswith("mysql"):
+else:
     DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
         "charset": "utf8mb4",
         "isolation_level": "read committed",  # no gap locks between upserts of neighbours
@@ -169,13 +127,11 @@ elif _engine.endswith("mysql"):
         "write_timeout": 120,
     }
     DATABASES["default"]["TEST"] = {"CHARSET": "utf8mb4"}
-else:
-    raise ImproperlyConfigured("DATABASE_URL names neither MySQL nor SQLite: write mysql://user:password@host:3306/name or sqlite:///path")
 
 # --- secret key -----------------------------------------------------------------------------------------------
 SECRET_KEY = secret("DJANGO_SECRET_KEY")
 if not SECRET_KEY:
-    if not DEBUG and not _engine.endswith("sqlite3"):
+    if not DEBUG and not _is_sqlite:
         raise ImproperlyConfigured("DJANGO_SECRET_KEY is empty: set it, or DJANGO_SECRET_KEY_FILE, to a long random value")
     # On a laptop one is made and kept, so that sessions outlive a restart and all processes share it.
     SECRET_KEY = kept_secret_key(VAR / "secret_key")
@@ -205,7 +161,7 @@ CELERY_TASK_ACKS_LATE = False
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True  # without it a one-second task waited behind a long one
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # else a reset connection runs the task twice at once
-CELERY_TASK_SOFT_TIME_LIMIT = number("ETL_STAGE_SOFT_LIMIT_SECONDS", 600, minimum=1)
+CELERY_TASK_SOFT_TIME_LIMIT = number("ETL_STAGE_SOFT_LIMIT_SECONDS", 600, minimum=1, maximum=86_400)
 CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 100
@@ -232,80 +188,70 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # our LOGGING stands
 
 # --- the pipeline ---------------------------------------------------------------------------------------------
 # First level: attempts of one request inside the GitHub client.
-ETL_MAX_ATTEMPTS = number("ETL_MAX_ATTEMPTS", 3, minimum=1)
-ETL_BACKOFF_SECONDS = number("ETL_BACKOFF_SECONDS", 4)
-ETL_BACKOFF_MAX_SECONDS = number("ETL_BACKOFF_MAX_SECONDS", 10)
+ETL_MAX_ATTEMPTS = number("ETL_MAX_ATTEMPTS", 3, minimum=1, maximum=100)
+ETL_BACKOFF_SECONDS = number("ETL_BACKOFF_SECONDS", 4, maximum=3600)
+ETL_BACKOFF_MAX_SECONDS = number("ETL_BACKOFF_MAX_SECONDS", 10, maximum=3600)
 # Second level: Celery's retries of a stage, 60 s doubling to 900 s: half an hour of outage for sure.
-ETL_STAGE_RETRIES = number("ETL_STAGE_RETRIES", 5)
-ETL_STAGE_BACKOFF_SECONDS = number("ETL_STAGE_BACKOFF_SECONDS", 60, minimum=1)
-ETL_STAGE_BACKOFF_MAX_SECONDS = number("ETL_STAGE_BACKOFF_MAX_SECONDS", 900, minimum=1)
+ETL_STAGE_RETRIES = number("ETL_STAGE_RETRIES", 5, maximum=100)
+ETL_STAGE_BACKOFF_SECONDS = number("ETL_STAGE_BACKOFF_SECONDS", 60, minimum=1, maximum=86_400)
+ETL_STAGE_BACKOFF_MAX_SECONDS = number("ETL_STAGE_BACKOFF_MAX_SECONDS", 900, minimum=1, maximum=86_400)
 # A longer wait than this is postponed in the ledger: a countdown beyond the visibility timeout runs twice.
 ETL_LONGEST_COUNTDOWN_SECONDS = BROKER_VISIBILITY_TIMEOUT_SECONDS // 2
-ETL_LEASE_SECONDS = number("ETL_LEASE_SECONDS", 300, minimum=1)  # longest silence of a living stage
-ETL_GRACE_SECONDS = number("ETL_GRACE_SECONDS", 900, minimum=1)  # longest wait of a message in the queue
-ETL_MAX_RESENDS = number("ETL_MAX_RESENDS", 5)
-ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1)  # seeds the sweeper's entry at the first migrate
-ETL_SCHEDULE = env.str("ETL_SCHEDULE", default="0 1 * * *")
-ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50) / 100  # more of a stream is a changed API, not bad records
-ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1)
-ETL_TIME_ZONE = env.str("ETL_TIME_ZONE", default="UTC")
-try:
-    ZoneInfo(ETL_TIME_ZONE)
-except Exception as exc:
-    raise ImproperlyConfigured(f"ETL_TIME_ZONE={ETL_TIME_ZONE!r} is no IANA time zone: write, for example, America/Mexico_City") from exc
+ETL_LEASE_SECONDS = number("ETL_LEASE_SECONDS", 300, minimum=1, maximum=86_400)  # longest silence of a living stage
+ETL_GRACE_SECONDS = number("ETL_GRACE_SECONDS", 900, minimum=1, maximum=86_400)  # longest wait of a message in the queue
+ETL_MAX_RESENDS = number("ETL_MAX_RESENDS", 5, maximum=10)
+ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1, maximum=3600)  # seeds the sweeper's entry at the first migrate
+ETL_SCHEDULE = schedule("ETL_SCHEDULE", "0 1 * * *")
+ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # more of a stream is a changed API, not bad records
+ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1, maximum=8760)
+ETL_TIME_ZONE = time_zone("ETL_TIME_ZONE")
 
 # --- GitHub -----------------------------------------------------------------------------------------------------
-GITHUB_API_URL = env.str("GITHUB_API_URL", default="https://api.github.com").rstrip("/")
+GITHUB_API_URL = given("GITHUB_API_URL", "https://api.github.com").rstrip("/")
 # The token, or the GitHub App, of all sources; and those of single sources, by the name behind the last "_" of GITHUB_TOKEN_NAME.
 GITHUB_CREDENTIALS = {name: github_credential(f"_{name}" if name else "") for name in github_credential_names()}
 GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # a stand-in on another host; a token over http can be read by everybody
-GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1)  # at most; GitHub allows 100
-GITHUB_LANES = number("GITHUB_LANES", 4, minimum=1)  # streams of a source that are read side by side
-GITHUB_RESERVE_SHARE = number("GITHUB_RESERVE_PERCENT", 10) / 100  # of the hour's budget, kept for people
-GITHUB_TIMEOUT_SECONDS = number("GITHUB_TIMEOUT_SECONDS", 30, minimum=1)
-GITHUB_GRAPHQL_URL = env.str("GITHUB_GRAPHQL_URL", default="")
-if not GITHUB_GRAPHQL_URL:
-    # Enterprise Server: REST under /api/v3, GraphQL under /api/graphql.
-    GITHUB_GRAPHQL_URL = GITHUB_API_URL.removesuffix("/v3") + "/graphql"
+GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1, maximum=100)  # at most; GitHub allows 100
+GITHUB_LANES = number("GITHUB_LANES", 4, minimum=1, maximum=16)  # streams of a source that are read side by side
+GITHUB_RESERVE_SHARE = number("GITHUB_RESERVE_PERCENT", 10, maximum=90) / 100  # of the hour's budget, kept for people
+GITHUB_TIMEOUT_SECONDS = number("GITHUB_TIMEOUT_SECONDS", 30, minimum=1, maximum=3600)
+# Enterprise Server: REST under /api/v3, GraphQL under /api/graphql.
+GITHUB_GRAPHQL_URL = given("GITHUB_GRAPHQL_URL", GITHUB_API_URL.removesuffix("/v3") + "/graphql")
 
 # --- log store ----------------------------------------------------------------------------------------------------
-CASSANDRA_CONTACT_POINTS = env.list("CASSANDRA_CONTACT_POINTS", default=[])
-CASSANDRA_PORT = number("CASSANDRA_PORT", 9042, minimum=1)
-CASSANDRA_KEYSPACE = env.str("CASSANDRA_KEYSPACE", default="iact_logs")
-CASSANDRA_LOCAL_DC = env.str("CASSANDRA_LOCAL_DC", default="datacenter1")
+CASSANDRA_CONTACT_POINTS = listed("CASSANDRA_CONTACT_POINTS")
+CASSANDRA_PORT = number("CASSANDRA_PORT", 9042, minimum=1, maximum=65535)
+CASSANDRA_KEYSPACE = given("CASSANDRA_KEYSPACE", "iact_logs")
+CASSANDRA_LOCAL_DC = given("CASSANDRA_LOCAL_DC", "datacenter1")
 CASSANDRA_USERNAME = secret("CASSANDRA_USERNAME")
 CASSANDRA_PASSWORD = secret("CASSANDRA_PASSWORD")
 # On each read and write. Counts are exact where reads meet writes: LOCAL_QUORUM and QUORUM for both, ALL, or a single copy.
-CASSANDRA_CONSISTENCY = (env.str("CASSANDRA_CONSISTENCY", default="") or "LOCAL_QUORUM").upper()
+CASSANDRA_CONSISTENCY = given("CASSANDRA_CONSISTENCY", "LOCAL_QUORUM").upper()
 # TLS as soon as a CA is named (PEM); certificate and key where the servers ask for ours. They must name the nodes' IP addresses:
 # the driver learns the nodes from each other, and those know no names.
-CASSANDRA_TLS_CA = env.str("CASSANDRA_TLS_CA", default="")
-CASSANDRA_TLS_CERT = env.str("CASSANDRA_TLS_CERT", default="")
-CASSANDRA_TLS_KEY = env.str("CASSANDRA_TLS_KEY", default="")
+CASSANDRA_TLS_CA = given("CASSANDRA_TLS_CA")
+CASSANDRA_TLS_CERT = given("CASSANDRA_TLS_CERT")
+CASSANDRA_TLS_KEY = given("CASSANDRA_TLS_KEY")
 CASSANDRA_TLS_CHECK_HOSTNAME = flag("CASSANDRA_TLS_CHECK_HOSTNAME", default=True)
 CASSANDRA_TTL_DAYS = number("CASSANDRA_TTL_DAYS", 90, minimum=1)
-CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum=1)
+CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum=1, maximum=100)
 
 # --- log lines --------------------------------------------------------------------------------------------------------
-LOG_MASK_RULES = env.list(
-    "LOG_MASK_RULES",
-    default=["url_password", "authorization", "bearer", "cookie", "named", "token", "private_key", "card", "telephone", "named_telephone"],
-)
-LOG_MASK_RULES = [name.strip() for name in LOG_MASK_RULES if name.strip()]
-LOG_MASK_PATTERNS = texts("LOG_MASK_PATTERNS")  # a JSON list of regexes (RE2) beside them; each group of one is a secret
+LOG_MASK_RULES = listed("LOG_MASK_RULES", "url_password,authorization,bearer,cookie,named,token,private_key,card,telephone,named_telephone")
+if os.environ.get("LOG_MASK_RULES") == "":
+    LOG_MASK_RULES = []  # set and empty: nothing is masked (docs/masking.md)
+LOG_MASK_PATTERNS = regexes("LOG_MASK_PATTERNS")  # a JSON list of regexes (RE2) beside them; each group of one is a secret
 
 # --- alerts -------------------------------------------------------------------------------------------------------
 # Where critical and warning alerts go besides the log. A webhook's address is its password: it may come from a file.
-ALERT_EMAILS = [address.strip() for address in env.list("ALERT_EMAILS", default=[]) if address.strip()]
+ALERT_EMAILS = listed("ALERT_EMAILS")
 ALERT_WEBHOOK_URL = secret("ALERT_WEBHOOK_URL")
-try:
-    vars().update(env.email_url_config(secret("EMAIL_URL") or "smtp://localhost:25"))
-except Exception as exc:
-    raise ImproperlyConfigured("EMAIL_URL cannot be read: write smtp+tls://user:password@host:587") from exc
+vars().update(mail_server(secret("EMAIL_URL", "smtp://localhost:25")))
 EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not hold a stage
-DEFAULT_FROM_EMAIL = SERVER_EMAIL = env.str("ALERT_FROM", default="") or "callcentersite@localhost"
+DEFAULT_FROM_EMAIL = SERVER_EMAIL = given("ALERT_FROM", "callcentersite@localhost")
 
 # --- logging ------------------------------------------------------------------------------------------------------
+ETL_LOG_LEVEL = one_of("ETL_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -313,8 +259,8 @@ LOGGING = {
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {
-        "etl_tasks": {"level": env.str("ETL_LOG_LEVEL", default="INFO")},
-        "dora_metrics": {"level": env.str("ETL_LOG_LEVEL", default="INFO")},
+        "etl_tasks": {"level": ETL_LOG_LEVEL},
+        "dora_metrics": {"level": ETL_LOG_LEVEL},
         "celery": {"level": "INFO"},
         "cassandra": {"level": "CRITICAL"},  # its warnings and tracebacks repeat what the stage's error says
     },

@@ -87,12 +87,18 @@ class _Bearer(requests.auth.AuthBase):
         return request
 
 
+def goes_in_clear(url: str) -> bool:
+    """Whether others on the way could read the token, and nobody has allowed that."""
+    parts = urlsplit(url)
+    return parts.scheme != "https" and parts.hostname not in LOOPBACK and not settings.GITHUB_ALLOW_HTTP
+
+
 class GitHub:
     """One credential's connection to GitHub; several threads may share it."""
 
     def __init__(self, credential_name: str = "") -> None:
         for address in (settings.GITHUB_API_URL, settings.GITHUB_GRAPHQL_URL):
-            if urlsplit(address).scheme != "https" and urlsplit(address).hostname not in LOOPBACK and not settings.GITHUB_ALLOW_HTTP:
+            if goes_in_clear(address):
                 raise FatalError(f"{address} would get the token over plain http: use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in")
         self._credential = Credential(credential_name)
         self._app_token_lock = threading.Lock()
