@@ -15,12 +15,12 @@ critical_alert = Signal()  # arguments: message (str), context (mapping with at 
 warning_alert = Signal()
 
 
-def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object]) -> bool:
+def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object], is_logged: bool = True) -> bool:
     """False if somebody should have been told elsewhere than in the log, and nobody was: every receiver that tried has failed.
 
-    A receiver that has told somebody returns True.
+    A receiver that has told somebody returns True. `is_logged`: False where a command prints the same on standard error, as the log does.
     """
-    answers = signal.send_robust(sender=sender, message=message, context=dict(context))
+    answers = signal.send_robust(sender=sender, message=message, context=dict(context), is_logged=is_logged)
     for receiver, answer in answers:
         if isinstance(answer, Exception):
             logger.error("alert_receiver_failed", extra={"receiver": repr(receiver), "error": repr(answer)})
@@ -28,8 +28,9 @@ def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str
     return not has_failed or any(answer is True for _, answer in answers)
 
 
-def log_critical(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> None:
-    logger.error("critical_alert", extra={"text": message, **_prefixed(context)})
+def log_critical(sender: object, message: str, context: Mapping[str, object] | None = None, is_logged: bool = True, **_: object) -> None:
+    if is_logged:
+        logger.error("critical_alert", extra={"text": message, **_prefixed(context)})
 
 
 def log_warning(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> None:

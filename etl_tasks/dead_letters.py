@@ -31,8 +31,11 @@ class ReplayFailed(Exception):
     """The letter stays open; the message says what failed this time, or what stands in the way."""
 
 
-def bury_stage(run_id: int, stage: str, error: str, **guard: object) -> bool:
-    """Fail the run, write its dead letter and alert: all or nothing, once. `guard`: what must still hold of the run."""
+def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, **guard: object) -> bool:
+    """Fail the run, write its dead letter and alert: all or nothing, once. `guard`: what must still hold of the run.
+
+    `is_logged`: False where the caller prints the error on standard error.
+    """
     with transaction.atomic():
         if not ledger.close(run_id, ETLRun.Status.FAILED, error=error, **guard):
             return False
@@ -44,6 +47,7 @@ def bury_stage(run_id: int, stage: str, error: str, **guard: object) -> bool:
                 sender=ETLRun,
                 message=f"{run.pipeline}: {stage} failed, run {run_id}",
                 context={"stage": stage, "error": error, "run": run_id, "source": run.pipeline},
+                is_logged=is_logged,
             )
         )
     return True
@@ -95,7 +99,8 @@ def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> No
     error, data = error[:5000].replace("\x00", "\\x00"), data.replace("\x00", "\\x00")
     letter, is_new = DeadLetter.objects.get_or_create(source=run.source, key=key, defaults={"run": run, "error": error, "data": data, **fields})
     if is_new:
-        logger.warning("dead_letter_written", extra={"letter": letter.pk, "run": run.pk, "kind": letter.kind, "error": error[:300]})
+        reason = {} if letter.kind == DeadLetter.Kind.STAGE else {"error": error[:300]}  # a stage's is in the alert
+        logger.warning("dead_letter_written", extra={"letter": letter.pk, "run": run.pk, "kind": letter.kind, **reason})
         return
     DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, error=error)
     DeadLetter.objects.filter(pk=letter.pk, state=DeadLetter.State.REPLAYED).update(state=DeadLetter.State.OPEN, resolved_at=None, resolved_by="")

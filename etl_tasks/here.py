@@ -44,7 +44,7 @@ def run_stage_here(run_id: int, stage: str) -> None:
         reason = f"{type(exc).__name__}: {exc}"
     else:
         return
-    dead_letters.bury_stage(run_id, stage, reason, attempt=run.attempt)
+    dead_letters.bury_stage(run_id, stage, reason, is_logged=False, attempt=run.attempt)  # the command prints it
     raise StageFailed(stage, reason)
 
 

@@ -2,6 +2,7 @@
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
@@ -55,7 +56,7 @@ def night_due_at(moment: datetime) -> datetime | None:
 def resend_lost() -> int:
     sent = 0
     for run in ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).order_by("pk"):
-        unchanged = {"attempt": run.attempt, "lease_until": run.lease_until}
+        unchanged: dict[str, Any] = {"attempt": run.attempt, "lease_until": run.lease_until}
         if run.resends >= settings.ETL_MAX_RESENDS:
             dead_letters.bury_stage(run.pk, run.stage, f"lost {run.resends} times in {run.stage}: see the worker's log", **unchanged)
             continue

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from functools import lru_cache
-
-import re2
 
 from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, LogDeployment, Origin, Settings, WorkflowRun
 from dora_metrics.calculators.history import FULL_SHA, Shas
+from dora_metrics.patterns import compiled
 
 PRODUCTION = "production"
 RETRY_WITHIN = timedelta(minutes=60)
@@ -48,7 +46,7 @@ def known(facts: Facts, settings: Settings, source: str) -> set[tuple[str, str]]
         case "logs":
             found |= {(one.id, one.sha) for one in _with_full_shas(facts)}
         case "workflows":
-            is_deploying = pattern(settings.workflow)
+            is_deploying = compiled(settings.workflow)
             found |= {(run.id, run.sha) for run in facts.workflow_runs if is_deploying.search(run.name) or is_deploying.search(run.path)}
         case "releases":
             found |= {(release.id, release.sha) for release in facts.releases}
@@ -66,7 +64,7 @@ def _possible(attempt: Attempt) -> Attempt:
 def _in_environment(found: Iterable[Attempt], settings: Settings, environment: str) -> list[Attempt]:
     """`production` is every environment that its pattern matches, and what names none; another goes by its exact name."""
     if environment == PRODUCTION:
-        is_production = pattern(settings.production)
+        is_production = compiled(settings.production)
         return [attempt for attempt in found if not attempt.names_environment or is_production.search(attempt.environment)]
     return [attempt for attempt in found if attempt.environment == environment]
 
@@ -152,7 +150,7 @@ def _from_releases(facts: Facts, settings: Settings) -> list[Attempt]:
 
 
 def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
-    is_deploying = pattern(settings.workflow)
+    is_deploying = compiled(settings.workflow)
     return [
         Attempt(
             ids=(f"{run.id}.{run.attempt}",),
@@ -230,8 +228,3 @@ def _is_retried(before: Attempt, attempt: Attempt) -> bool:
     """Without a sha nothing says that both were of the same commit."""
     is_same_commit = bool(before.sha) and before.sha == attempt.sha
     return not before.is_success and is_same_commit and attempt.finished_at - before.finished_at <= RETRY_WITHIN
-
-
-@lru_cache(maxsize=256)
-def pattern(expression: str) -> "re2._Regexp":
-    return re2.compile(expression)

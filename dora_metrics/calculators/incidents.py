@@ -5,10 +5,10 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dora_metrics.calculators.deployments import pattern
 from dora_metrics.calculators.facts import NO_LINKS, NOWHERE, Attempt, Issue, Links, LogEvidence, Origin, Settings
 from dora_metrics.calculators.history import Shas
 from dora_metrics.calculators.matching import Carriers
+from dora_metrics.patterns import compiled
 
 EXPLICIT, REVERT, TIME = "explicit", "revert", "time"
 NO_INCIDENT = frozenset({"not_planned", "duplicate"})
@@ -49,7 +49,7 @@ def incidents(issues: Sequence[Issue], settings: Settings) -> list[Incident]:
     """By start, then number. An empty label pattern finds none."""
     if not settings.incident_label:
         return []
-    is_incident = pattern(settings.incident_label)
+    is_incident = compiled(settings.incident_label)
     found = [
         _incident(issue)
         for issue in issues

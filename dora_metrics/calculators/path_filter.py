@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 
-from dora_metrics.calculators.deployments import pattern
+from dora_metrics.patterns import compiled
 
 
 def path_filter(glob: str) -> Callable[[Iterable[str]], bool]:
@@ -12,5 +12,5 @@ def path_filter(glob: str) -> Callable[[Iterable[str]], bool]:
         return lambda paths: True
     words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
-    matches = pattern("".join(words.get(part) or re.escape(part) for part in parts))
+    matches = compiled("".join(words.get(part) or re.escape(part) for part in parts))
     return lambda paths: any(matches.fullmatch(path) for path in paths)

@@ -3,9 +3,9 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
-from dora_metrics.calculators.deployments import pattern
 from dora_metrics.calculators.facts import PullRequest
 from dora_metrics.calculators.history import Shas
+from dora_metrics.patterns import compiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,6 @@ def hotfixes(pulls: Sequence[PullRequest], *, expression: str, reverts: Collecti
     """By number. An empty expression finds none."""
     if not expression:
         return []
-    is_hotfix = pattern(expression)
+    is_hotfix = compiled(expression)
     found = (pull for pull in pulls if pull.number not in reverts and any(is_hotfix.search(text) for text in (*pull.labels, pull.head_branch)))
     return sorted(found, key=lambda pull: pull.number)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from etl_tasks.management.arguments import Refusal
+from dora_metrics.management.arguments import Refusal
 from etl_tasks.models import Source
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.formats import Guess, detect

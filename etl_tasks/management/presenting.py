@@ -1,4 +1,4 @@
-"""Runs, times and what others have written, as the commands print them."""
+"""Runs and times as the commands print them."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -8,11 +8,6 @@ from etl_tasks.models import ETLRun
 
 def moment(when: datetime | None) -> str:
     return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if when else "-"
-
-
-def printable(text: str) -> str:
-    """Lines stay lines; what else could move a terminal's cursor, or colour it, is shown as an escape."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else letter.encode("unicode_escape").decode() for letter in text)
 
 
 def run_row(run: ETLRun) -> dict[str, Any]:
@@ -37,10 +32,11 @@ def run_row(run: ETLRun) -> dict[str, Any]:
     }
 
 
-def run_line(run: ETLRun) -> str:
+def run_line(run: ETLRun, *, has_error: bool = True) -> str:
+    """`has_error`: False where the command's own error gives the reason."""
     counts = f"{run.extracted} extracted, {run.loaded} loaded, {run.skipped} unchanged, {run.dead_lettered} dead letters"
     if run.unparsed:
         counts += f", {run.unparsed} lines not of their format kept as they are"
     duration = f", {run.duration_seconds:.1f} s" if run.duration_seconds is not None else ""
-    reason = f": {run.error}" if run.error else ""
+    reason = f": {run.error}" if run.error and has_error else ""
     return f"run {run.pk} {run.pipeline}: {run.status} ({run.stage}), {counts}{duration}{reason}"

@@ -6,8 +6,9 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import Q
 from django.utils.timezone import now
 
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal, row_id
 from etl_tasks import here, ledger
-from etl_tasks.management.arguments import Command as Base
 from etl_tasks.management.presenting import run_line
 from etl_tasks.models import ETLRun, Source
 
@@ -18,36 +19,32 @@ class StageCommand(Base):
     stage: str
 
     @property
-    def refusal_status(self) -> int:  # type: ignore[override]
-        return self.status
-
-    @property
     def status(self) -> int:
         return ledger.STAGES.index(self.stage) + 1
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--run", type=int, metavar="ID", help=f"this run only; it must stand at {self.stage}")
+        parser.add_argument("--run", type=row_id, metavar="ID", help=f"this run only; it must stand at {self.stage}")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        runs = self.named_run(options["run"]) if options["run"] else self.standing()
+        self.failed: list[str] = []
+        runs = self.named_run(options["run"]) if options["run"] is not None else self.standing()
         if not runs:
             self.stdout.write(f"no run stands at {self.stage}: nothing to do")
-        failed = []
         for run in runs:
             try:
                 here.run_stage_here(run.pk, self.stage)
             except here.StageFailed as exc:
-                failed.append(f"{run.pipeline}: {exc}")
+                self.failed.append(f"{run.pipeline}: {exc}")
             except ledger.NotMine:
-                failed.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")
-            self.stdout.write(run_line(ETLRun.objects.get(pk=run.pk)))
-        if failed:
-            raise CommandError(f"{self.stage} failed: " + "; ".join(failed), returncode=self.status)
+                self.failed.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")
+            self.stdout.write(run_line(ETLRun.objects.get(pk=run.pk), has_error=False))
+        if self.failed:
+            raise CommandError(f"{self.stage} failed: " + "; ".join(self.failed), returncode=self.status)
 
     def named_run(self, run_id: int) -> list[ETLRun]:
         run = ETLRun.objects.filter(pk=run_id).first()
         if run is None:
-            raise CommandError(f"there is no run {run_id}: see etl_status", returncode=self.status)
+            raise Refusal(f"there is no run {run_id}: `etl_status` lists the latest")
         if run.stage != self.stage or run.status not in ETLRun.ACTIVE:
             raise CommandError(f"run {run_id} is {run.status} at {run.stage}, not waiting for {self.stage}", returncode=self.status)
         return [run]

@@ -1,6 +1,5 @@
 """dora_explain SERVICE METRIC PERIOD: the facts behind one value."""
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -30,7 +29,7 @@ class Command(Base):
             raise Refusal(str(exc)) from exc
         found = explain.explanation(service, metric=options["metric"], period=period, environment=options["environment"])
         if options["json"]:
-            self.stdout.write(json.dumps(found, indent=1))
+            self.write_json(found)
         else:
             self._show(found, period)
 

@@ -1,6 +1,5 @@
 """dora_export deployments|changes|incidents|metrics: the facts behind the metrics, one a line, in the shapes of the API."""
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import timedelta
 from typing import Any
@@ -50,20 +49,22 @@ class Command(Base):
         what = options["what"]
         if what == "metrics":
             found, columns = self._metrics(service, options), rows.PERIOD_COLUMNS
-        elif options["by"] or options["environment"]:
+        elif options["by"] is not None or options["environment"] is not None:
             raise Refusal(f"--by and --environment are of metrics: {what} have none")
         else:
             kind = KINDS[what]
             asked = selectors.Asked(service=service, start=start, end=end)
             found, columns = (kind.row(one) for one in FIND[what](asked)), kind.columns
-        lines = csv_lines(found, columns) if options["format"] == "csv" else (json.dumps(row) for row in found)
-        for line in lines:
-            self.stdout.write(line)
+        if options["format"] == "csv":
+            self.write_csv(csv_lines(found, columns))
+            return
+        for row in found:
+            self.write_json(row, indent=None)
 
     def _metrics(self, service: Service | None, options: dict[str, Any]) -> Iterator[rows.Row]:
         now = selectors.utc_now()
         today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
-        by, environment = options["by"] or "month", options["environment"] or PRODUCTION
+        by, environment = options["by"] or "month", PRODUCTION if options["environment"] is None else options["environment"]
         start, end = options["start"] or selectors.default_start(today, by), options["end"] or today + timedelta(days=1)
         check_order(start, end)
         if environment == PRODUCTION:

@@ -1,6 +1,5 @@
 """dora_report: the metrics, by day, week or month."""
 
-import json
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -39,10 +38,9 @@ class Command(Base):
         reports = selectors.reports(services, **asked, time_zone=settings.ETL_TIME_ZONE, now=now)
         match options["format"]:
             case "json":
-                self.stdout.write(json.dumps(reports[0] if options["service"] else reports, indent=1))
+                self.write_json(reports[0] if options["service"] else reports)
             case "csv":
-                for line in csv_lines(rows.periods(reports), rows.PERIOD_COLUMNS):
-                    self.stdout.write(line)
+                self.write_csv(csv_lines(rows.periods(reports), rows.PERIOD_COLUMNS))
             case _:
                 self.write_tables(reports)
 

@@ -7,10 +7,10 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal
 from dora_metrics.models import Service
 from etl_tasks.management import log_options
-from etl_tasks.management.arguments import Command as Base
-from etl_tasks.management.arguments import Refusal
 from etl_tasks.management.commands.add_service import NAME
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.formats import Guess

@@ -8,6 +8,8 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal
 from dora_metrics.models import (
     DEPLOY_WORKFLOW,
     HOTFIX,
@@ -20,8 +22,6 @@ from dora_metrics.models import (
     PRODUCTION,
     Service,
 )
-from etl_tasks.management.arguments import Command as Base
-from etl_tasks.management.arguments import Refusal
 from etl_tasks.models import Source
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")

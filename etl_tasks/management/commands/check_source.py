@@ -4,14 +4,14 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from etl_tasks.management.arguments import Command as Base
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal
 from etl_tasks.models import Source
 from etl_tasks.sources.registry import adapter_of
 
 
 class Command(Base):
-    help = "Try a source without storing anything, and say in words what it would give. Exit status: 0, or 1 if it cannot be read as it is set."
-    refusal_status = 1
+    help = "Try a source without storing anything, and say what it would give. Exit status 0; 1 if it cannot be read as it is set; 2 for bad input."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
@@ -19,7 +19,7 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         source = Source.objects.select_related("service").filter(name=options["name"]).first()
         if source is None:
-            raise CommandError(f"there is no source {options['name']!r}: `etl_status` lists them", returncode=1)
+            raise Refusal(f"there is no source {options['name']!r}: `etl_status` lists them")
         found = adapter_of(source).check(source)
         for sentence in found.sentences:
             self.stdout.write(sentence)

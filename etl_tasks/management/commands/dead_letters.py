@@ -1,17 +1,16 @@
 """dead_letters list|show|replay|discard: the dead-letter queue; replay works here and now, in this process."""
 
 import getpass
-import json
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal, row_id
 from etl_tasks import dead_letters
-from etl_tasks.management.arguments import Command as Base
-from etl_tasks.management.arguments import Refusal
-from etl_tasks.management.presenting import moment, printable
-from etl_tasks.models import DeadLetter, ETLRun
+from etl_tasks.management.presenting import moment
+from etl_tasks.models import DeadLetter, ETLRun, Source
 
 MOST_LISTED = 200
 
@@ -21,7 +20,7 @@ class Command(Base):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["list", "show", "replay", "discard"])
-        parser.add_argument("ids", nargs="*", type=int, metavar="ID")
+        parser.add_argument("ids", nargs="*", type=row_id, metavar="ID")
         parser.add_argument("--stage", choices=ETLRun.Stage.values)
         parser.add_argument("--source", metavar="NAME")
         parser.add_argument("--all", action="store_true", help="replay, discard: every open letter that matches; list: resolved ones, too")
@@ -39,9 +38,7 @@ class Command(Base):
 
     def chosen(self, options: dict[str, Any]) -> QuerySet[DeadLetter]:
         letters = DeadLetter.objects.select_related("source__service", "run", "page").order_by("pk")
-        if options["source"]:
-            from etl_tasks.models import Source
-
+        if options["source"] is not None:
             if not Source.objects.filter(name=options["source"]).exists():
                 raise Refusal(f"there is no source {options['source']!r}: `etl_status` lists them")
             letters = letters.filter(source__name=options["source"])
@@ -57,7 +54,7 @@ class Command(Base):
 
     def list(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         if is_json:
-            self.stdout.write(json.dumps([row(letter) for letter in letters], indent=1))
+            self.write_json([row(letter) for letter in letters])
             return
         total = letters.count()
         for letter in letters[:MOST_LISTED]:
@@ -68,11 +65,11 @@ class Command(Base):
 
     def show(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         if is_json:
-            self.stdout.write(json.dumps([row(letter) for letter in letters], indent=1))
+            self.write_json([row(letter) for letter in letters])
             return
         for letter in letters:
             for name, value in row(letter).items():
-                self.stdout.write(printable(f"{name}: {value}"))
+                self.stdout.write_text(f"{name}: " + str(value).replace("\n", "\n    "))
             self.stdout.write("")
 
     def act(self, action: str, letters: QuerySet[DeadLetter]) -> None:

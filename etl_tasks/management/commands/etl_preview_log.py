@@ -8,10 +8,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal
 from etl_tasks.management import log_options
-from etl_tasks.management.arguments import Command as Base
-from etl_tasks.management.arguments import Refusal
-from etl_tasks.management.presenting import printable
 from etl_tasks.models import Source
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.event import LogEvent, file_key
@@ -35,6 +34,8 @@ class Command(Base):
         log_options.add_format_options(parser, is_required=False)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if not options["path"].strip():
+            raise Refusal("PATH is empty: name a file, for example /var/log/billing/app.log")
         path = os.path.abspath(options["path"])
         source = Source(name="preview", kind=Source.Kind.LOGS)
         if options["source"] is not None:
@@ -46,7 +47,8 @@ class Command(Base):
         try:
             if options["format"] == log_options.AUTO:
                 guess = log_options.guess_format(options, path)
-                self.stdout.write(f"{log_options.how_sure(guess)}\n\n")
+                self.stdout.write(log_options.how_sure(guess))
+                self.stdout.write()
                 if not guess.read:
                     raise CommandError(f"nothing in {path} could be read: name its format with --format", returncode=1)
             follow.paths_of(path)
@@ -76,7 +78,8 @@ class Command(Base):
             if counts["unread"] <= UNREAD_SHOWN:
                 unread.append(f"{where}: {error} {_short(text)}")
         all_lines = counts["lines read"] + counts["lines unread"]
-        self.stdout.write(f"\n{counts['lines read']} of {all_lines} lines read as {source.log_format}: {counts['read']} events, their times in UTC")
+        self.stdout.write()
+        self.stdout.write(f"{counts['lines read']} of {all_lines} lines read as {source.log_format}: {counts['read']} events, their times in UTC")
         for mark in sorted(mark for mark in marks if mark):
             self.stdout.write(f"{marks[mark]} of them with a time that is {mark}")
         for one in unread:
@@ -92,7 +95,7 @@ class Command(Base):
         last: dict[str, datetime] = {}
         for chunk in follow.chunks(path, {}, begins=lines.begins if lines.is_multiline else None):
             if isinstance(chunk, follow.Unreadable):
-                self.stderr.write(f"error: {chunk.path}: {chunk.reason}")
+                self.stdout.write(f"cannot be opened: {chunk.path}: {chunk.reason}")
                 continue
             key = file_key(source.pk or 0, chunk.identity)
             place = Place(
@@ -126,4 +129,4 @@ def _short(text: str) -> str:
     """One short line."""
     first, *more = text[: TEXT_SHOWN * 10].split("\n")
     shown = first if len(first) <= TEXT_SHOWN else first[:TEXT_SHOWN] + "…"
-    return printable(shown) + (f" (+{text.count(chr(10))} lines)" if more else "")
+    return shown + (f" (+{text.count(chr(10))} lines)" if more else "")

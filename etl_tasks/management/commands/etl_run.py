@@ -1,15 +1,16 @@
 """etl_run: start the chain for every enabled source, or the named ones; --wait shows progress."""
 
-import json
 import time
 from typing import Any
 
+from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import close_old_connections
 
+from dora_metrics.calculators.periods import start_of
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal, check_order, local_date
 from etl_tasks import ledger, pipeline
-from etl_tasks.management.arguments import Command as Base
-from etl_tasks.management.arguments import Refusal, local_date, start_of
 from etl_tasks.management.presenting import run_line, run_row
 from etl_tasks.models import ETLRun, Source
 
@@ -32,12 +33,11 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         names = options["source"] or list(Source.objects.filter(is_enabled=True).values_list("name", flat=True))
         if unknown := sorted(set(names) - set(Source.objects.values_list("name", flat=True))):
-            raise Refusal(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them", returncode=4)
+            raise Refusal(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them")
         if not names:
-            raise Refusal("no source is enabled: add one with add_service", returncode=4)
-        since, until = (start_of(options[name]) if options[name] else None for name in ("since", "until"))
-        if since and until and until <= since:
-            raise Refusal(f"--until {options['until']} is not after --since {options['since']}", returncode=4)
+            raise Refusal("no source is enabled: add one with add_service")
+        check_order(options["since"], options["until"], names=("--since", "--until"))
+        since, until = (start_of(options[name], settings.ETL_TIME_ZONE) if options[name] else None for name in ("since", "until"))
         try:
             pipeline.ask_broker()
         except pipeline.BrokerAway as exc:
@@ -48,22 +48,20 @@ class Command(Base):
                 runs.append(pipeline.run_source(name, trigger=ETLRun.Trigger.COMMAND, since=since, until=until, is_full=options["full"]))
             except pipeline.SourceBusy as exc:
                 busy.append(str(exc))
-        for sentence in busy:
-            self.stderr.write(f"error: {sentence}")
         if options["wait"]:
             self._wait(runs, is_quiet=options["json"])
         runs = list(ETLRun.objects.filter(pk__in=[run.pk for run in runs]).order_by("pk"))
         if options["json"]:
-            self.stdout.write(json.dumps([run_row(run) for run in runs]))
+            self.write_json([run_row(run) for run in runs], indent=None)
         else:
             for run in runs:
-                self.stdout.write(run_line(run))
+                self.stdout.write(run_line(run, has_error=False))
         failed = [run for run in runs if run.status in (ETLRun.Status.FAILED, ETLRun.Status.CANCELLED)]
         if failed:
-            first = min(failed, key=lambda run: STATUS_OF_STAGE[run.stage])
-            raise CommandError(f"{first.pipeline} failed in {first.stage}: {first.error}", returncode=STATUS_OF_STAGE[first.stage])
+            reasons = [f"{run.pipeline} failed in {run.stage}: {run.error}" for run in failed]
+            raise CommandError("; ".join([*reasons, *busy]), returncode=min(STATUS_OF_STAGE[run.stage] for run in failed))
         if busy:
-            raise CommandError("not every source could be started", returncode=1)
+            raise CommandError("; ".join(busy), returncode=1)
 
     def _wait(self, runs: list[ETLRun], *, is_quiet: bool) -> None:
         shown: dict[int, str] = {}

@@ -1,17 +1,16 @@
 """etl_status: did last night work; if not, what to do."""
 
-import json
 from typing import Any
 
 from django.core.management.base import CommandParser
 from django.utils.timezone import now
 
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal, row_id
 from dora_metrics.models import MetricRevision
 from etl_tasks import sweeper
 from etl_tasks.loaders import log_facts
-from etl_tasks.management.arguments import Command as Base
-from etl_tasks.management.arguments import Refusal
-from etl_tasks.management.presenting import moment, printable, run_line, run_row
+from etl_tasks.management.presenting import moment, run_line, run_row
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StreamProgress
 
 MOST_REVISIONS = 20
@@ -21,14 +20,14 @@ class Command(Base):
     help = "Runs, stages, counts, cursors, dead letters, and what is due."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--run", type=int, metavar="ID")
+        parser.add_argument("--run", type=row_id, metavar="ID")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = self.one_run(options["run"]) if options["run"] else self.everything()
+        report = self.one_run(options["run"]) if options["run"] is not None else self.everything()
         if options["json"]:
-            self.stdout.write(json.dumps(report, indent=1))
-        elif options["run"]:
+            self.write_json(report)
+        elif options["run"] is not None:
             self.show_run(options["run"])
         else:
             self.show(report)
@@ -106,7 +105,7 @@ class Command(Base):
 def stream_line(progress: StreamProgress) -> str:
     """A log's file is known by its inode, and is never read for good: its path, and how far, say more."""
     if "path" in progress.cursor:
-        return printable(f"{progress.cursor['path']}: read up to byte {progress.cursor['offset']}")
+        return f"{progress.cursor['path']}: read up to byte {progress.cursor['offset']}"
     if progress.stream == log_facts.READ:
         return "all files: read"
     return f"{progress.stream}: {'read' if progress.is_done else 'being read'}"

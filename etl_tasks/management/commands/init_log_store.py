@@ -4,9 +4,9 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
+from dora_metrics.management.arguments import Command as Base
 from etl_tasks.errors import RetriableError
 from etl_tasks.loaders.log_store import open_log_store
-from etl_tasks.management.arguments import Command as Base
 
 
 class Command(Base):

@@ -3,15 +3,15 @@
 from typing import Any
 
 import msgspec
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 from django.utils.timezone import now
 
+from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.arguments import Refusal
+from dora_metrics.presenting import printable_json
 from etl_tasks.loaders.log_parts import hour_of
 from etl_tasks.loaders.log_store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, open_log_store, position
 from etl_tasks.log_search import LEVEL_CHOICES, BadQuestion, query_of
-from etl_tasks.management.arguments import Command as Base
-from etl_tasks.management.arguments import Refusal
-from etl_tasks.management.presenting import printable
 from etl_tasks.sources.logs.event import LogEvent
 
 EVENTS_A_READ = 1000
@@ -45,7 +45,7 @@ class Command(Base):
         except BadQuestion as exc:
             raise Refusal(str(exc)) from exc
         except LogStoreUnavailable as exc:
-            raise Refusal(str(exc), returncode=1) from exc
+            raise CommandError(str(exc), returncode=1) from exc
 
     def _answer(self, store: LogStore, query: LogQuery, options: dict[str, Any]) -> None:
         if options["counts"]:
@@ -78,10 +78,10 @@ class Command(Base):
     def _print_row(self, event: LogEvent) -> None:
         where = " ".join(part for part in (event.host, event.logger) if part)
         time = event.time.isoformat(timespec="milliseconds")
-        self.stdout.write(printable(f"{time} {event.level:<8} {where + ': ' if where else ''}{event.message}"))
+        self.stdout.write_text(f"{time} {event.level:<8} {where + ': ' if where else ''}{event.message}")
 
     def _print_json(self, event: LogEvent) -> None:
-        self.stdout.write(msgspec.json.encode({"position": position(event), **msgspec.structs.asdict(event)}).decode())
+        self.stdout.write(printable_json(msgspec.json.encode({"position": position(event), **msgspec.structs.asdict(event)}).decode()))
 
     def _print_counts(self, store: LogStore, query: LogQuery, *, is_json: bool) -> None:
         for (hour, level), events in sorted(store.counts(query.source, hour_of(query.start), query.end).items()):

@@ -14,6 +14,8 @@ import re2
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from dora_metrics.patterns import compiled
+
 STAR = ord("*")
 NEWLINE = ord("\n")
 
@@ -190,17 +192,13 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
 
 
 def _compiled(pattern: str) -> "re2._Regexp":
-    options = re2.Options()
-    # By bytes: a byte that is not UTF-8 inside a secret must not end it.
-    options.encoding = re2.Options.Encoding.LATIN1
-    options.log_errors = False
     try:
-        return re2.compile(pattern.encode("latin-1"), options)
+        # By bytes: a byte that is not UTF-8 inside a secret must not end it.
+        return compiled(pattern.encode("latin-1"), is_latin_1=True)
     except UnicodeEncodeError as exc:
         raise ValueError(f"{pattern!r} cannot be a rule for masking log lines (it has letters that Latin-1 lacks)") from exc
-    except re2.error as exc:
-        reason = exc.args[0].decode() if exc.args and isinstance(exc.args[0], bytes) else str(exc)
-        raise ValueError(f"{pattern!r} cannot be a rule for masking log lines ({reason}); RE2 has no look-around and no back-references") from exc
+    except ValueError as exc:
+        raise ValueError(f"{pattern!r} cannot be a rule for masking log lines ({exc}); RE2 has no look-around and no back-references") from exc
 
 
 def _hide(body: bytearray, start: int, end: int, *, is_json: bool) -> None:

@@ -2,6 +2,8 @@
 
 import re2
 
+from dora_metrics import patterns
+
 GROUPS = ("sha", "environment", "state")
 _ANCHORS_OF_A_TEXT = (r"\A", r"\z")
 
@@ -18,7 +20,7 @@ class Deploys:
         self._search = regex.search
         self._groups = [name for name in GROUPS if name in regex.groupindex]
         # One search tells that a body has none, if ^ and $ mean lines there, as they do at the ends of an event.
-        self._search_body = None if any(anchor in pattern for anchor in _ANCHORS_OF_A_TEXT) else re2.compile(f"(?m:{pattern})").search
+        self._search_body = None if any(anchor in pattern for anchor in _ANCHORS_OF_A_TEXT) else patterns.compiled(f"(?m:{pattern})").search
 
     def may_be_in(self, text: str) -> bool:
         return self._search_body is None or self._search_body(text) is not None
@@ -35,12 +37,9 @@ class Deploys:
 
 def compiled(pattern: str, called: str, *, as_bytes: bool = False) -> "re2._Regexp":
     """A regex that a person entered. Raises ValueError with a sentence if RE2 refuses it."""
-    options = re2.Options()
-    options.log_errors = False  # it would write to standard error
     try:
-        return re2.compile(pattern.encode() if as_bytes else pattern, options)
-    except re2.error as exc:
-        reason = exc.args[0].decode() if exc.args and isinstance(exc.args[0], bytes) else str(exc)
+        return patterns.compiled(pattern.encode() if as_bytes else pattern)
+    except ValueError as exc:
         raise ValueError(
-            f"the {called} {pattern!r} is no regular expression that RE2 reads ({reason}): it has no look-around and no back-references"
+            f"the {called} {pattern!r} is no regular expression that RE2 reads ({exc}): it has no look-around and no back-references"
         ) from exc
