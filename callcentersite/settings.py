@@ -171,7 +171,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = CELERY_TASK_SEND_SENT_EVENT = True  # for Flowe
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = 30 * 24 * 3600  # the default is a day, and beat installs the clean-up by itself
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "callcentersite.beat:Scheduler"  # the admin's entries; one that cannot be used ends nothing
 CELERY_BEAT_SYNC_EVERY = 1  # a beat killed soon after firing would fire again
 # A schedule in CELERY_BEAT_SCHEDULE would overwrite what people change in the admin; a migration seeds it instead.
 # One queue a stage, so that slow extraction never starves loading; the sweep must not wait behind either.

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from functools import partial
 
-from django.db import transaction
+from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
@@ -33,6 +33,8 @@ def evaluate(service: Service, *, moment: datetime | None = None) -> None:
         try:
             with transaction.atomic():  # what a rule does must not fail the load
                 _evaluate(rule, service, moment)
+        except (OperationalError, InterfaceError):
+            raise  # no fault of the rule: the transaction is lost with it, and the load is tried again
         except Exception:
             logger.exception("alert_rule_failed", extra={"rule": rule.name, "service": service.name})
 

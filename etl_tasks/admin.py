@@ -12,7 +12,7 @@ from django.utils.html import format_html
 
 from dora_metrics.admin import ReadOnly
 from etl_tasks import dead_letters, pipeline
-from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source, StagedPage
 from etl_tasks.sources.registry import adapter_of
 
 
@@ -120,6 +120,11 @@ class DeadLetterAdmin(ReadOnly):
                 self.log_change(request, letter, "discarded")
             else:
                 messages.warning(request, f"letter {letter.pk} is {letter.state}, not open")
+
+
+@admin.register(Fault)
+class FaultAdmin(ReadOnly):
+    list_display = ("name", "began_at", "error")
 
 
 @admin.register(Cursor)

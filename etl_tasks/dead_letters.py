@@ -36,6 +36,7 @@ def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, *
 
     `is_logged`: False where the caller prints the error on standard error.
     """
+    error = _storable(error)
     with transaction.atomic():
         if not ledger.close(run_id, ETLRun.Status.FAILED, error=error, **guard):
             return False
@@ -96,7 +97,7 @@ def unreadable_page(content: bytes, error: str) -> Bad:
 
 def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> None:
     """Insert the letter, or count another meeting of it; a replayed one that fails again is opened again."""
-    error, data = error[:5000].replace("\x00", "\\x00"), data.replace("\x00", "\\x00")
+    error, data = _storable(error[:5000]), _storable(data)
     letter, is_new = DeadLetter.objects.get_or_create(source=run.source, key=key, defaults={"run": run, "error": error, "data": data, **fields})
     if is_new:
         reason = {} if letter.kind == DeadLetter.Kind.STAGE else {"error": error[:300]}  # a stage's is in the alert
@@ -104,6 +105,11 @@ def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> No
         return
     DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, error=error)
     DeadLetter.objects.filter(pk=letter.pk, state=DeadLetter.State.REPLAYED).update(state=DeadLetter.State.OPEN, resolved_at=None, resolved_by="")
+
+
+def _storable(text: str) -> str:
+    """Whatever an exception or an answer may hold, half characters and NUL among them, as a database takes it."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 def replay(letter: DeadLetter, *, by: str) -> None:

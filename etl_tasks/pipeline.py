@@ -1,5 +1,8 @@
 """Build the chain and send it. From the Django shell: `run_source("billing")`, `run_all()`."""
 
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -12,8 +15,11 @@ from django.utils.timezone import now
 from kombu.exceptions import OperationalError as BrokerError
 
 from etl_tasks import ledger, tasks
+from etl_tasks.faults import contained, each
 from etl_tasks.models import ETLRun, Source
-from etl_tasks.sources.registry import survey
+from etl_tasks.sources.registry import ADAPTERS, survey
+
+logger = logging.getLogger(__name__)
 
 
 class SourceBusy(Exception):
@@ -43,6 +49,14 @@ def send(run: ETLRun) -> None:
     chain(steps[first].s(run.pk), *[steps[name].s() for name in rest]).apply_async()
 
 
+def send_all(runs: Sequence[ETLRun]) -> None:
+    """Where the broker is away, the sweeper sends them later: the ledger has the runs. Raises SomeFailed once the others have been sent."""
+    try:
+        each(runs, send, stop_at=(BrokerError, OSError))
+    except (BrokerError, OSError):
+        logger.exception("broker_away", extra={"runs": [run.pk for run in runs]})
+
+
 def run_source(
     name: str,
     *,
@@ -68,36 +82,55 @@ def run_source(
     if run is None:
         raise SourceBusy(f"{name} has a run under way, or its night {logical_date} exists: see etl_status")
     # A crash between commit and sending loses the message only; the sweeper sends it again.
-    transaction.on_commit(partial(send, run))
+    transaction.on_commit(partial(send_all, [run]))
     return run
 
 
 def run_all(*, trigger: str = ETLRun.Trigger.SHELL) -> list[ETLRun]:
-    """Start every enabled source that has no run under way."""
-    runs = []
-    for name in Source.objects.filter(is_enabled=True).values_list("name", flat=True):
-        try:
+    """Start every enabled source that has no run under way. Raises SomeFailed once the others have been started."""
+    runs: list[ETLRun] = []
+
+    def start(name: str) -> None:
+        with suppress(SourceBusy):
             runs.append(run_source(name, trigger=trigger))
-        except SourceBusy:
-            continue
+
+    each(list(Source.objects.filter(is_enabled=True).values_list("name", flat=True)), start)
     return runs
 
 
 def open_night(night: date, *, created_before: datetime | None = None) -> list[ETLRun]:
-    """Start the night's run of every enabled source that has none; run twice, it starts nothing twice."""
-    runs = []
+    """Start the night's run of every enabled source that has none; run twice, it starts nothing twice.
+
+    Raises SomeFailed once the others have been started.
+    """
     # Looks first: an insert that fails would use up an id every time.
     missing = Source.objects.filter(is_enabled=True, active_run=None).exclude(runs__logical_date=night)
     if created_before:
         missing = missing.filter(created_at__lt=created_before)
-    sources = list(missing.select_related("service"))
-    news = survey(sources)
-    for source in sources:
-        options = {"news": news[source.pk]} if source.pk in news else {}
-        if run := ledger.open_run(source, trigger=ETLRun.Trigger.BEAT, logical_date=night, options=options):
-            transaction.on_commit(partial(send, run))
+    runs: list[ETLRun] = []
+
+    def open_one(source: Source) -> None:
+        if run := ledger.open_run(source, trigger=ETLRun.Trigger.BEAT, logical_date=night):
             runs.append(run)
+
+    try:
+        # All of them before anything is asked of anybody: whatever happens afterwards, the sweeper sends them.
+        each(list(missing.select_related("service")), open_one)
+    finally:
+        each(dict.fromkeys([*ADAPTERS, *(run.source.kind for run in runs)]), partial(_begin, runs))
     return runs
+
+
+def _begin(opened: Sequence[ETLRun], kind: str) -> None:
+    """Survey the runs' sources and send the runs, surveyed or not: a source that was not surveyed finds out by itself."""
+    runs = [run for run in opened if run.source.kind == kind]
+    with contained(f"the survey of {kind} sources"):
+        news = survey(kind, [run.source for run in runs])
+        for run in runs:
+            if run.source_id in news:
+                run.options["news"] = news[run.source_id]
+                ETLRun.objects.filter(pk=run.pk, attempt=0).update(options=run.options)
+    transaction.on_commit(partial(send_all, runs))
 
 
 def local_today() -> date:

@@ -1,6 +1,7 @@
 """Make messages agree with the ledger: start a night that is missing, send again what was lost, bury what keeps dying."""
 
 import logging
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -14,19 +15,25 @@ from dora_metrics.alert_rules import SIGNALS, overdue_rules
 from dora_metrics.alerts import notify
 from dora_metrics.models import AlertRule
 from etl_tasks import dead_letters, ledger, pipeline
+from etl_tasks.faults import contained, each
 from etl_tasks.models import ETLRun, Source
 
 logger = logging.getLogger(__name__)
 
-NIGHTLY = "etl nightly"  # names of the entries that a migration seeds
-SWEEP = "etl sweep"
+NIGHTLY = "etl.nightly"  # the task of the entry that a migration seeds; people may give it another name
 MOST_NAMED = 20
 
 
+class UnusableSchedule(Exception):
+    """When the night is due cannot be told from its entry in the admin."""
+
+
 def sweep() -> int:
-    """Number of runs started or sent again."""
-    acted = open_missing_night() + resend_lost()
-    alert_overdue()
+    """Number of runs started or sent again. Each step is taken, whatever becomes of the others; the one that may take long is the last."""
+    acted = 0
+    for name, step in STEPS:
+        with contained(name):
+            acted += step() or 0
     return acted
 
 
@@ -41,34 +48,57 @@ def open_missing_night() -> int:
 
 
 def night_due_at(moment: datetime) -> datetime | None:
-    """When today's night was due by the admin's schedule; None if it is not due yet, disabled, or no crontab."""
-    entry = PeriodicTask.objects.select_related("crontab").filter(name=NIGHTLY, enabled=True).first()
-    if entry is None or entry.crontab is None:
-        return None
+    """When today's first night was due by the admin's schedule; None if it is not due yet, disabled, or no crontab.
+
+    An interval, the sun and a single time are beat's alone. Raises UnusableSchedule if no entry can be used.
+    """
+    due: list[datetime] = []
+    unusable: Exception | None = None
+    for entry in PeriodicTask.objects.select_related("crontab").filter(task=NIGHTLY, enabled=True):
+        try:
+            due += _due_today(entry, moment)
+        except Exception as exc:  # noqa: BLE001  of what people may store, Celery refuses some, each kind in its own way
+            unusable = unusable or exc
+            name = entry.name
+    if unusable and not due:
+        raise UnusableSchedule(f"the schedule of {name!r} cannot be used ({unusable}): correct it in the admin, under periodic tasks") from unusable
+    return min(due, default=None)
+
+
+def _due_today(entry: PeriodicTask, moment: datetime) -> list[datetime]:
+    """None or one. Raises whatever Celery makes of the entry."""
     schedule = entry.schedule
+    if entry.crontab is None or (entry.expires and entry.expires <= moment):
+        return []
     local = moment.astimezone(schedule.tz)
     midnight = local.replace(hour=0, minute=0, second=0, microsecond=0)
     last, wait, _ = schedule.remaining_delta(midnight - timedelta(seconds=1))
     due = last + wait
-    return due if due <= moment else None
+    return [due] if due <= moment and not (entry.start_time and due < entry.start_time) else []
 
 
 def resend_lost() -> int:
-    sent = 0
-    for run in ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).order_by("pk"):
+    """Raises SomeFailed once the other runs have been seen to."""
+    again: list[ETLRun] = []
+
+    def see_to(run: ETLRun) -> None:
         unchanged: dict[str, Any] = {"attempt": run.attempt, "lease_until": run.lease_until}
         if run.resends >= settings.ETL_MAX_RESENDS:
             dead_letters.bury_stage(run.pk, run.stage, f"lost {run.resends} times in {run.stage}: see the worker's log", **unchanged)
-            continue
+            return
         # The wait doubles, so that a long queue is not filled with copies.
         ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
             owner="", status=ETLRun.Status.QUEUED, resends=F("resends") + 1, lease_until=now() + ledger.grace() * 2**run.resends
         )
         if ours:
             logger.warning("run_sent_again", extra={"run": run.pk, "stage": run.stage, "resends": run.resends + 1})
-            pipeline.send(run)
-            sent += 1
-    return sent
+            again.append(run)
+
+    try:
+        each(ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).order_by("pk"), see_to)
+    finally:
+        pipeline.send_all(again)
+    return len(again)
 
 
 def alert_overdue() -> None:
@@ -86,8 +116,14 @@ def alert_overdue() -> None:
             continue
         if Source.objects.filter(pk=source.pk, overdue_alerted_at=None).update(overdue_alerted_at=moment):
             told.setdefault((level, hours), []).append(source.name)
-    # One alert for all: where GitHub is away, or nothing runs at all, it is every source.
-    for (level, hours), names in told.items():
+    each(told.items(), _tell_overdue)
+
+
+def _tell_overdue(silent: tuple[tuple[str, float], list[str]]) -> None:
+    """One alert for all: where GitHub is away, or nothing runs at all, it is every source."""
+    (level, hours), names = silent
+    is_told = False
+    try:
         shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
         is_told = notify(
             SIGNALS[AlertRule.Level(level)],
@@ -95,5 +131,13 @@ def alert_overdue() -> None:
             message=f"{shown}: no successful run for {hours:g} hours",
             context={"stage": "schedule", "error": "no successful run", "source": shown, "episode": "begun"},
         )
+    finally:
         if not is_told:  # the next sweep tries again
             Source.objects.filter(name__in=names).update(overdue_alerted_at=None)
+
+
+STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
+    ("sending lost runs again", resend_lost),
+    ("the search for overdue sources", alert_overdue),
+    ("the start of a missing night", open_missing_night),
+)

@@ -14,6 +14,7 @@ from django.utils.timezone import now
 
 from etl_tasks import dead_letters, ledger, stages
 from etl_tasks.errors import RetriableError
+from etl_tasks.faults import contained
 from etl_tasks.models import ETLRun
 
 
@@ -74,7 +75,10 @@ def load(self: StageTask, run_id: int) -> int:
 def nightly() -> list[int]:
     from etl_tasks import pipeline  # it sends the tasks above
 
-    return [run.pk for run in pipeline.open_night(pipeline.local_today())]
+    runs: list[ETLRun] = []
+    with contained("beat's start of the night"):
+        runs = pipeline.open_night(pipeline.local_today())
+    return [run.pk for run in runs]
 
 
 @shared_task(name="etl.sweep", ignore_result=True)

@@ -2,10 +2,11 @@
 
 Before an answer: {"outage": operation or true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
 {"unfinished_above": n} (502 for queries of more records a page) · {"slow_seconds": s} · {"garbage": operation} (no JSON) ·
-{"redirect": operation or true, "to": address}.
+{"redirect": operation or true, "to": address} · {"instead": operation, "answer": JSON} (200, and this as its body).
 
 In an answer: {"bad_record": operation} (the last record's date is none) · {"null_nodes": operation} (the last record is
 null, with an error beside it, of "error_type" if given) · {"new_enum": operation} · {"new_field": operation} ·
+{"new_ids": operation} (records that were asked for by id have another one) ·
 {"null_object": operation} (the commit is null, with an error beside it) · {"cut": operation or true} (half of it, then the
 connection ends) · {"drip": operation or true, "drip_seconds": s} (a few bytes at a time, for so long) ·
 {"shift": operation, "shift_seconds": s} (after each of its pages the clock goes on).
@@ -71,6 +72,8 @@ class Faults:
             return Strike("unfinished_above", Reply(502, b""))
         if self._is_meant("garbage", call) and self._may():
             return Strike("garbage", Reply(200, b"<html>half a pa"))
+        if self._is_meant("instead", call) and self._may():
+            return Strike("instead", Reply(200, settings["answer"]))
         if self._is_meant("redirect", call) and self._may():
             return Strike("redirect", Reply(302, b"", {"Location": settings["to"]}))
         for damage in ("cut", "drip"):
@@ -80,7 +83,7 @@ class Faults:
 
     def spoil(self, call: Call, answer: Any) -> None:
         """Change the records of an answer, which belongs to nobody else."""
-        for name, change in (("bad_record", _bad_date), ("new_enum", _new_state), ("new_field", _new_field)):
+        for name, change in (("bad_record", _bad_date), ("new_enum", _new_state), ("new_field", _new_field), ("new_ids", _new_ids)):
             if self._is_meant(name, call) and self._may():
                 for _, nodes in _lists(answer):
                     change(nodes)
@@ -174,6 +177,12 @@ def _new_state(nodes: list[Any]) -> None:
         last["state"] = NEW_STATE
     if last.get("conclusion"):
         last["conclusion"] = NEW_STATE.lower()
+
+
+def _new_ids(nodes: list[Any]) -> None:
+    for node in nodes:
+        if isinstance(node, dict) and "id" in node:
+            node["id"] = f"new_{node['id']}"
 
 
 def _new_field(nodes: list[Any]) -> None:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import Error as DatabaseFailed
 from django.db.models import Q
 from django.utils.timezone import now
 
@@ -37,6 +38,8 @@ class StageCommand(Base):
                 self.failed.append(f"{run.pipeline}: {exc}")
             except ledger.NotMine:
                 self.failed.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")
+            except DatabaseFailed as exc:  # of this run: its neighbours may still go on
+                self.failed.append(f"{run.pipeline}: run {run.pk} could not be taken or buried: {exc}")
             self.stdout.write(run_line(ETLRun.objects.get(pk=run.pk), has_error=False))
         if self.failed:
             raise CommandError(f"{self.stage} failed: " + "; ".join(self.failed), returncode=self.status)

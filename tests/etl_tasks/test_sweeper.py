@@ -129,11 +129,10 @@ def test_a_good_run_lately_is_no_alert(billing: Source, alerts: list[str], setti
     assert alerts == []
 
 
-def test_a_night_that_beat_missed_is_started_once(billing: Source, sent: list[int], django_capture_on_commit_callbacks, monkeypatch) -> None:
+def test_a_night_that_beat_missed_is_started_once(billing: Source, github: StandIn, sent: list[int], django_capture_on_commit_callbacks: Any) -> None:
     import importlib
 
     importlib.import_module("etl_tasks.migrations.0002_seed_schedule").seed(apps, None)
-    monkeypatch.setattr(pipeline, "survey", lambda sources: {})
     Source.objects.update(created_at=NOON - timedelta(days=3))
     with time_machine.travel(NOON, tick=False), django_capture_on_commit_callbacks(execute=True):
         assert sweeper.open_missing_night() == 1
@@ -141,6 +140,7 @@ def test_a_night_that_beat_missed_is_started_once(billing: Source, sent: list[in
 
     run = ETLRun.objects.get()
     assert (str(run.logical_date), sent) == ("2026-03-20", [run.pk])
+    assert run.options["news"]["repository"]["name"] == "acme/billing"
 
 
 def test_an_older_version_never_overwrites_a_newer_one(billing: Source) -> None:

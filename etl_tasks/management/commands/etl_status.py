@@ -11,7 +11,7 @@ from dora_metrics.models import MetricRevision
 from etl_tasks import sweeper
 from etl_tasks.loaders import log_facts
 from etl_tasks.management.presenting import moment, run_line, run_row
-from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StreamProgress
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source, StreamProgress
 
 MOST_REVISIONS = 20
 
@@ -67,7 +67,11 @@ class Command(Base):
             self.stdout.write(f"    and {more} more: `etl_status --run {run.pk} --json`, or the admin's metric revisions")
 
     def everything(self) -> dict[str, Any]:
-        due = sweeper.night_due_at(now())
+        due, trouble = None, [f"{fault}: failing since {moment(fault.began_at)} UTC: {fault.error}" for fault in Fault.objects.all()]
+        try:
+            due = sweeper.night_due_at(now())
+        except sweeper.UnusableSchedule as exc:
+            trouble += [] if any(str(exc) in sentence for sentence in trouble) else [str(exc)]
         sources = []
         for source in Source.objects.select_related("service"):
             last = source.runs.order_by("-pk").first()
@@ -83,7 +87,7 @@ class Command(Base):
                     "open_dead_letters": source.dead_letters.filter(state=DeadLetter.State.OPEN).count(),
                 }
             )
-        return {"night_was_due_at": due.isoformat() if due else None, "sources": sources}
+        return {"night_was_due_at": due.isoformat() if due else None, "trouble": trouble, "sources": sources}
 
     def last_success(self, source: Source) -> str | None:
         run = source.runs.filter(status__in=ETLRun.GOOD).order_by("-pk").first()
@@ -100,6 +104,8 @@ class Command(Base):
                 self.stdout.write(f"  {row['open_dead_letters']} open dead letters: `dead_letters list --source {row['source']}`")
         if report["night_was_due_at"]:
             self.stdout.write(f"tonight's run was due at {report['night_was_due_at']}")
+        for sentence in report["trouble"]:
+            self.stdout.write(f"trouble: {sentence}")
 
 
 def stream_line(progress: StreamProgress) -> str:

@@ -10,7 +10,7 @@ from etl_tasks.models import Source
 from etl_tasks.sources.adapter import Check
 from etl_tasks.sources.github.client import GitHub
 from etl_tasks.sources.github.streams import STREAMS, Stream, query_text
-from etl_tasks.sources.github.survey import News, survey_batch
+from etl_tasks.sources.github.survey import UNLIKE_THE_QUERY, News, survey_batch, unlike
 
 # Points for a page of a hundred, by GitHub's formula: the connections inside each record, and 1/100 for the list.
 POINTS_A_PAGE = {"commits": 1, "pull_requests": 5, "issues": 2, "deployments": 1, "releases": 1, "workflow_runs": 1}
@@ -40,6 +40,10 @@ def check(source: Source) -> Check:
         else:
             try:
                 count = _count(github, stream, news)
+            except UNLIKE_THE_QUERY as exc:
+                can_be_read = False
+                sentences.append(f"{stream.name}: {unlike(exc)}.")
+                continue
             except (FatalError, RetriableError) as exc:
                 can_be_read = False
                 sentences.append(f"{stream.name}: {exc}; the token needs the permission “{stream.permission}: read”.")

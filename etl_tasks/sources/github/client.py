@@ -214,9 +214,12 @@ class GitHub:
                     "GITHUB_APP_PRIVATE_KEY and GITHUB_APP_INSTALLATION_ID, and that it is installed for the repository"
                 )
             decoded = _decoded(body)
-            if response.status_code != requests.codes.created or not isinstance(decoded, dict):
+            if response.status_code != requests.codes.created or not isinstance(decoded, dict) or not decoded.get("token"):
                 raise PassingFault(f"GitHub gives the App no token (HTTP {response.status_code})")
-            self._credential.keep(str(decoded["token"]), expires_at=str(decoded["expires_at"]))
+            try:
+                self._credential.keep(str(decoded["token"]), expires_at=str(decoded.get("expires_at")))
+            except ValueError:
+                raise PassingFault("GitHub does not say until when the App's token is good") from None
             return str(decoded["token"])
 
 

@@ -19,6 +19,9 @@ REPOSITORIES_A_QUERY = 25  # of four lists each: a hundred, which is one point
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
 STREAM_OF_TYPE = {"Deployment": "deployments", "Release": "releases", "WorkflowRun": "workflow_runs"}
 
+# What reading an answer of another shape raises.
+UNLIKE_THE_QUERY = (KeyError, TypeError, ValueError, AttributeError)
+
 # What a survey says of one repository, as JSON, since a run carries it in its options:
 # seen_at; repository: the fields of Identity; head: the default branch's commit; top: by stream, the first record's time
 # and id and how many there are; again: by stream, the ids of unfinished records that have changed.
@@ -42,13 +45,22 @@ def survey(sources: Sequence[Source]) -> dict[int, News]:
             batch = ours[start : start + REPOSITORIES_A_QUERY]
             try:
                 found |= survey_batch(GitHub(name), batch)[0]
-            except (RetriableError, FatalError) as exc:
+            except FatalError as exc:
                 logger.warning("survey_failed", extra={"sources": len(batch), "error": str(exc)})
+            except RetriableError as exc:
+                # GitHub is away, or the hour's budget is spent: asking on would only hold up the night.
+                logger.warning("survey_broken_off", extra={"sources": len(ours) - start, "error": str(exc)})
+                break
+            except Exception:  # whatever it is, each source meets it again in its own run, which fails by itself
+                logger.exception("survey_failed", extra={"sources": len(batch)})
     return found
 
 
 def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozenset[str] = frozenset()) -> tuple[dict[int, News], dict[int, Refusal]]:
-    """One query: the news by the source's primary key, and what stands against the rest. `without`: streams to leave out."""
+    """One query: the news by the source's primary key, and what stands against the rest. `without`: streams to leave out.
+
+    Raises RetriableError where the answer as a whole is not one to such a query, as a proxy's page is not.
+    """
     versions = [unfinished(source.service) for source in sources]
     lists = [[name for name in LISTS if name not in without and BY_NAME[name].is_asked_for(source.service)] for source in sources]
     variables: dict[str, object] = {}
@@ -56,15 +68,17 @@ def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozense
         owner, _, name = source.repository.partition("/")
         variables |= {f"o{number}": owner, f"n{number}": name, f"i{number}": list(ids)}
     answer = github.query(_query(lists), variables, is_tolerant=True)
-    decoded = json.loads(answer.body)
-    data, errors = decoded.get("data") or {}, [error for error in decoded.get("errors") or () if isinstance(error, dict)]
+    data, errors = _answer(answer.body)
     news: dict[int, News] = {}
     refusals: dict[int, Refusal] = {}
     for number, source in enumerate(sources):
         if repository := data.get(f"r{number}"):
-            news[source.pk] = _news(repository, data.get(f"u{number}") or (), versions[number], seen_at=answer.fetched_at)
+            try:
+                news[source.pk] = _news(repository, data.get(f"u{number}") or (), versions[number], seen_at=answer.fetched_at)
+            except UNLIKE_THE_QUERY as exc:
+                refusals[source.pk] = Refusal("", f"{source.repository}: {unlike(exc)}")
         else:
-            refusals[source.pk] = _refusal(source, [error for error in errors if (error.get("path") or [""])[0] == f"r{number}"])
+            refusals[source.pk] = _refusal(source, [error for error in errors if _path(error)[:1] == [f"r{number}"]])
     return news, refusals
 
 
@@ -77,8 +91,36 @@ def survey_by_id(github: GitHub, source: Source) -> News | None:
         "nodes(ids: $ids) { ...Standing } rateLimit { ...Budget } }"
     )
     answer = github.query(with_fragments(query), {"id": source.repository_node_id, "ids": list(ids)}, is_tolerant=True)
-    data = json.loads(answer.body).get("data") or {}
-    return _news(data["node"], data.get("nodes") or (), ids, seen_at=answer.fetched_at) if data.get("node") else None
+    data, _ = _answer(answer.body)
+    if not data.get("node"):
+        return None
+    try:
+        return _news(data["node"], data.get("nodes") or (), ids, seen_at=answer.fetched_at)
+    except UNLIKE_THE_QUERY as exc:
+        raise RetriableError(f"{source.repository}: {unlike(exc)}") from exc
+
+
+def _answer(body: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+    """The data and the errors of an answer."""
+    try:
+        decoded = json.loads(body)
+    except ValueError as exc:
+        raise RetriableError("GitHub's answer to the survey is not JSON: does a proxy answer in its place?") from exc
+    data = decoded.get("data") if isinstance(decoded, dict) else None
+    if not isinstance(data, dict):
+        raise RetriableError("GitHub's answer to the survey has no data: does a proxy answer in its place?")
+    errors = decoded.get("errors")
+    return data, [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+
+
+def unlike(exc: Exception) -> str:
+    """What to say of one of UNLIKE_THE_QUERY."""
+    return f"GitHub's answer is not what was asked for ({type(exc).__name__}: {exc})"
+
+
+def _path(error: Mapping[str, Any]) -> list[Any]:
+    path = error.get("path")
+    return path if isinstance(path, list) else []
 
 
 def _query(lists: Sequence[Sequence[str]]) -> str:
@@ -96,7 +138,7 @@ def _fields(names: Sequence[str]) -> str:
 
 def _refusal(source: Source, errors: Sequence[Mapping[str, Any]]) -> Refusal:
     first = errors[0] if errors else {}
-    path = list(first.get("path") or ())
+    path = _path(first)
     stream = next((name for name, field in LISTS.items() if len(path) > 1 and path[1] == field), "")
     message = str(first.get("message") or "GitHub shows nothing of it.")
     if stream:
@@ -106,9 +148,10 @@ def _refusal(source: Source, errors: Sequence[Mapping[str, Any]]) -> Refusal:
 
 def _news(repository: dict[str, Any], nodes: Sequence[Any], versions: Mapping[str, str], *, seen_at: datetime) -> News:
     again: dict[str, list[Any]] = {}
-    for node in nodes:
-        if node and (stream := STREAM_OF_TYPE.get(node["__typename"])) and _version(node) > datetime.fromisoformat(versions[node["id"]]):
-            again.setdefault(stream, []).append(node["databaseId"] if stream == "workflow_runs" else node["id"])
+    # In the order in which they were asked for: GitHub may answer with an id of another form.
+    for (asked, version), node in zip(versions.items(), nodes, strict=bool(nodes)):
+        if node and (stream := STREAM_OF_TYPE.get(node["__typename"])) and _version(node) > datetime.fromisoformat(version):
+            again.setdefault(stream, []).append(node["databaseId"] if stream == "workflow_runs" else asked)
     branch = repository.get("defaultBranchRef") or {}
     return {
         "seen_at": seen_at.isoformat(),

@@ -15,7 +15,7 @@ from etl_tasks import here, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import client
-from etl_tasks.sources.registry import survey
+from etl_tasks.sources.github.survey import survey
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import finish, night, show, source_of, spent
 from tests.tables import assert_equal_to_truth, facts, releases_of

@@ -1,0 +1,327 @@
+"""One source, one answer, one step that fails in a way that nobody thought of: its neighbours go on, and people are told once."""
+
+import importlib
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import time_machine
+from django.apps import apps
+from django.core.management import call_command
+from django.utils.timezone import now
+from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
+
+from callcentersite.beat import Scheduler
+from callcentersite.celery import app
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.alerts import critical_alert, warning_alert
+from dora_metrics.models import AlertRule, Service
+from etl_tasks import dead_letters, here, ledger, pipeline, sweeper, tasks
+from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
+from tests.conftest import END
+from tests.etl_tasks.test_stages import lines
+from tests.tables import assert_equal_to_truth
+
+pytestmark = pytest.mark.django_db
+NIGHT = date(2026, 3, 20)
+NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
+HTML = b"<html>Please log in to the company's proxy</html>"
+
+
+@pytest.fixture
+def sent() -> Iterator[Callable[[], list[int]]]:
+    """The ids of the runs whose chain was sent since the last time this was asked, read from a broker in memory."""
+    former = app.conf.broker_url, app.conf.broker_transport_options
+    app.conf.broker_url, app.conf.broker_transport_options = "memory://", {}
+    app._pool = app.amqp._producer_pool = None
+
+    def read() -> list[int]:
+        found = []
+        with app.connection_for_read() as connection:
+            for name in ledger.STAGES:
+                queue = connection.SimpleQueue(name)
+                while len(queue):
+                    message = queue.get(block=False)
+                    found.append(json.loads(message.body)[0][0])
+                    message.ack()
+        return found
+
+    read()
+    yield read
+    app.conf.broker_url, app.conf.broker_transport_options = former
+    app._pool = app.amqp._producer_pool = None
+
+
+@pytest.fixture
+def told() -> Iterator[list[str]]:
+    heard: list[str] = []
+
+    def hear(sender: Any, message: str, **_: object) -> None:
+        heard.append(message)
+
+    for signal in (critical_alert, warning_alert):
+        signal.connect(hear)
+    yield heard
+    for signal in (critical_alert, warning_alert):
+        signal.disconnect(hear)
+
+
+@pytest.fixture
+def logs(billing: Source, tmp_path: Path) -> Source:
+    open_log_store().ensure_schema()
+    file = tmp_path / "app.log"
+    file.write_text(lines(0, 30))
+    return Source.objects.create(name=f"logs-{tmp_path.name}", service=billing.service, kind="logs", path=str(file), log_format="json")
+
+
+@pytest.fixture
+def committed(django_capture_on_commit_callbacks: Any) -> Callable[[], Any]:
+    """What a block does on commit is done at its end, although a test is one transaction."""
+    return partial(django_capture_on_commit_callbacks, execute=True)
+
+
+def run_all_here() -> dict[str, str]:
+    """What became of the runs that stand."""
+    for run in ETLRun.objects.filter(status__in=ETLRun.ACTIVE).order_by("pk"):
+        try:
+            here.run_rest_here(run.pk)
+        except here.StageFailed:
+            continue
+    return dict(ETLRun.objects.order_by("pk").values_list("source__kind", "status"))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        HTML,
+        [],
+        "a text",
+        None,
+        {},
+        {"data": []},
+        {"data": {"r0": 1}},
+        {"data": {"r0": {"id": "x"}}},
+        {"data": {"r0": []}, "errors": [{"path": {"a": 1}, "message": None}, 7]},
+        {"data": {"r0": None}, "errors": [{"path": "r0"}]},
+        {"data": {"r0": None}, "errors": "all of it"},
+    ],
+)
+def test_an_odd_answer_to_the_survey_fails_its_source_alone(
+    billing: Source, logs: Source, github: StandIn, sent: Any, told: list[str], committed: Any, answer: Any
+) -> None:
+    github.faults = {"instead": "Survey", "answer": answer}
+    with committed():
+        runs = pipeline.open_night(NIGHT)
+
+    assert {run.source for run in runs} == {billing, logs}
+    assert sorted(sent()) == sorted(run.pk for run in runs)
+    with committed():
+        assert run_all_here() == {"github": "failed", "logs": "success"}
+    assert told == [f"billing: extract failed, run {billing.runs.get().pk}"]
+    letter = DeadLetter.objects.get()
+    assert (letter.source, letter.kind) == (billing, "stage")
+
+
+def test_an_odd_answer_to_the_survey_alone_costs_no_more_than_the_survey(billing: Source, github: StandIn, world: World) -> None:
+    github.faults = {"instead": "Survey", "answer": HTML, "times": 3}
+    pipeline.open_night(NIGHT)
+    assert run_all_here() == {"github": "success"}
+    assert_equal_to_truth(world, END)
+
+
+def test_a_survey_follows_what_has_another_id_by_now(billing: Source, github: StandIn, world: World) -> None:
+    github.clock = END - timedelta(days=20)
+    pipeline.open_night(NIGHT - timedelta(days=1))
+    run_all_here()
+    github.clock = END
+    github.faults = {"new_ids": "Survey"}
+    [run] = pipeline.open_night(NIGHT)
+    run.refresh_from_db()
+    assert run.options["news"]["again"]
+    assert run_all_here() == {"github": "success"}
+    assert_equal_to_truth(world, END, has_runs=False)
+
+
+def test_a_pattern_that_does_not_compile_fails_the_runs_of_its_service_alone(billing: Source, github: StandIn, world: World, told: list[str]) -> None:
+    """As after an UPDATE by hand: the forms refuse it."""
+    shop = Service.objects.create(name="shop", workflow="(")
+    Source.objects.create(name="shop", service=shop, kind="github", repository="acme/billing")
+    pipeline.open_night(NIGHT)
+    run_all_here()
+    assert dict(ETLRun.objects.values_list("pipeline", "status")) == {"billing": "success", "shop": "failed"}
+    assert DeadLetter.objects.get().source.name == "shop"
+
+
+def test_a_kind_that_nobody_reads_fails_by_itself_and_says_so(billing: Source, github: StandIn) -> None:
+    Source.objects.create(name="sheets", service=billing.service, kind="csv")
+    assert len(pipeline.open_night(NIGHT)) == 2
+    assert run_all_here() == {"github": "success", "csv": "failed"}
+    assert "which no adapter reads" in DeadLetter.objects.get().error
+
+
+def test_a_broker_that_goes_away_leaves_the_runs_to_the_sweeper(billing: Source, logs: Source, github: StandIn, sent: Any, committed: Any) -> None:
+    app.conf.broker_url = "redis://127.0.0.1:1/0"
+    app.conf.task_publish_retry_policy, former = {"max_retries": 0}, app.conf.task_publish_retry_policy
+    try:
+        with committed():
+            assert len(pipeline.open_night(NIGHT)) == 2
+    finally:
+        app.conf.task_publish_retry_policy = former
+    app.conf.broker_url = "memory://"
+    app._pool = app.amqp._producer_pool = None
+    with time_machine.travel(now() + ledger.grace() + timedelta(seconds=1)):
+        assert sweeper.resend_lost() == 2
+    assert len(sent()) == 2
+
+
+def test_one_run_that_cannot_be_sent_again_keeps_no_other_from_it(billing: Source, logs: Source, sent: Any) -> None:
+    odd, fine = (ledger.open_run(source, trigger="shell") for source in (billing, logs))
+    assert odd
+    assert fine
+    ETLRun.objects.filter(pk=odd.pk).update(stage="compress")  # as a later version of this program may call one
+    with time_machine.travel(now() + ledger.grace() + timedelta(seconds=1)):
+        sweeper.sweep()
+    assert sent() == [fine.pk]
+    assert "run 1 of billing" in Fault.objects.get().error.replace(str(odd.pk), "1")
+
+
+def crontab(**fields: Any) -> dict[str, Any]:
+    return {"crontab": CrontabSchedule.objects.create(**{"minute": "0", "hour": "1", **fields})}
+
+
+# Every kind of schedule that the admin's forms accept, and when it says that the night of NOON's day was due.
+SCHEDULES: dict[str, tuple[Callable[[], dict[str, Any]], str | None]] = {
+    "every night": (crontab, "2026-03-20T01:00:00+00:00"),
+    "every minute": (lambda: crontab(minute="*", hour="*"), "2026-03-20T00:00:00+00:00"),
+    "in Auckland": (lambda: crontab(timezone="Pacific/Auckland"), "2026-03-20T12:00:00+00:00"),
+    "in Kathmandu": (lambda: crontab(timezone="Asia/Kathmandu"), "2026-03-19T19:15:00+00:00"),
+    "on Fridays": (lambda: crontab(day_of_week="fri"), "2026-03-20T01:00:00+00:00"),
+    "on day 7": (lambda: crontab(day_of_week="7"), "unusable"),
+    "on the 29th of February": (lambda: crontab(day_of_month="29", month_of_year="2"), None),
+    "on the 31st of February": (lambda: crontab(day_of_month="31", month_of_year="2"), "unusable"),
+    "in the evening": (lambda: crontab(hour="18"), None),
+    "from tomorrow on": (lambda: {**crontab(), "start_time": NOON + timedelta(days=1)}, None),
+    "until yesterday": (lambda: {**crontab(), "expires": NOON - timedelta(days=1)}, None),
+    "disabled": (lambda: {**crontab(), "enabled": False}, None),
+    "every hour": (lambda: {"interval": IntervalSchedule.objects.create(every=1, period="hours")}, None),
+    "an interval beyond all time": (lambda: {"interval": IntervalSchedule.objects.create(every=2_000_000_000, period="days")}, "unusable"),
+    "an interval beyond the calendar": (lambda: {"interval": IntervalSchedule.objects.create(every=900_000_000, period="days")}, None),
+    "at dawn": (lambda: {"solar": SolarSchedule.objects.create(event="dawn_civil", latitude=0, longitude=0)}, "unusable"),
+    "once": (lambda: {"clocked": ClockedSchedule.objects.create(clocked_time=NOON), "one_off": True}, None),
+    "once, long ago": (lambda: {"clocked": ClockedSchedule.objects.create(clocked_time=datetime.min.replace(tzinfo=UTC)), "one_off": True}, None),
+}
+
+
+@pytest.fixture
+def entries(db: None) -> None:
+    importlib.import_module("etl_tasks.migrations.0002_seed_schedule").seed(apps, None)
+
+
+def store(schedule: Callable[[], dict[str, Any]], **fields: Any) -> PeriodicTask:
+    """As the admin's form does."""
+    PeriodicTask.objects.filter(task="etl.nightly").delete()
+    entry = PeriodicTask(name="etl nightly", task="etl.nightly", **{**schedule(), **fields})
+    for kind in ("crontab", "interval", "solar", "clocked"):
+        if getattr(entry, kind):
+            getattr(entry, kind).full_clean()
+    entry.full_clean()
+    entry.save()
+    return entry
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_no_schedule_that_the_admin_can_store_stops_the_sweep(
+    billing: Source, logs: Source, entries: None, sent: Any, told: list[str], committed: Any, name: str, capsys: Any
+) -> None:
+    schedule, expected = SCHEDULES[name]
+    with time_machine.travel(NOON, tick=False):
+        store(schedule)
+        ledger.open_run(billing, trigger="shell")
+        Source.objects.filter(pk=logs.pk).update(is_enabled=False)
+        ETLRun.objects.update(lease_until=NOON - timedelta(seconds=1))
+        Source.objects.filter(pk=billing.pk).update(created_at=NOON - timedelta(days=3))
+        for _ in range(3):
+            with committed():
+                sweeper.sweep()
+        assert len(sent()) == 1
+        assert [text for text in told if "no successful run" in text] == ["billing: no successful run for 26 hours"]
+        failures = [text for text in told if "failed" in text]
+        if expected == "unusable":
+            [failure] = failures
+            assert "the schedule of 'etl nightly' cannot be used" in failure
+            with pytest.raises(sweeper.UnusableSchedule):
+                sweeper.night_due_at(NOON)
+            call_command("etl_status")
+            assert capsys.readouterr().out.count("cannot be used") == 1
+            store(crontab)
+            with committed():
+                sweeper.sweep()
+            assert told[-1] == "the start of a missing night: over: it goes well again"
+        else:
+            due = sweeper.night_due_at(NOON)
+            assert (due and due.astimezone(UTC).isoformat()) == expected
+            assert not failures
+
+
+def test_the_entry_of_the_night_is_known_by_its_task_whatever_people_call_it(
+    billing: Source, entries: None, github: StandIn, sent: Any, committed: Any
+) -> None:
+    PeriodicTask.objects.filter(task="etl.nightly").update(name="collect everything")
+    Source.objects.update(created_at=NOON - timedelta(days=3))
+    with time_machine.travel(NOON, tick=False), committed():
+        assert sweeper.open_missing_night() == 1
+    assert len(sent()) == 1
+
+
+def test_without_an_entry_of_the_night_the_sweep_goes_on(billing: Source, entries: None, sent: Any) -> None:
+    PeriodicTask.objects.filter(task="etl.nightly").delete()
+    ledger.open_run(billing, trigger="shell")
+    with time_machine.travel(now() + ledger.grace() + timedelta(seconds=1)):
+        assert sweeper.sweep() == 1
+
+
+@pytest.mark.parametrize("name", SCHEDULES)
+def test_beat_runs_the_sweep_whatever_the_other_entries_are(entries: None, name: str) -> None:
+    with time_machine.travel(NOON, tick=False):
+        store(SCHEDULES[name][0])
+        PeriodicTask.objects.filter(task="etl.sweep").update(last_run_at=NOON)
+        found = Scheduler(app=app, lazy=True).all_as_schedule()
+    with time_machine.travel(NOON + timedelta(minutes=5), tick=False):
+        assert found["etl sweep"].is_due().is_due
+        for entry in found.values():
+            entry.is_due()
+
+
+def test_an_alert_that_cannot_be_made_of_one_rule_is_tried_again_and_keeps_no_other_from_being_told(billing: Source, told: list[str]) -> None:
+    other = Service.objects.create(name="shop")
+    Source.objects.create(name="shop", service=other, kind="logs", path="/x", log_format="json")
+    AlertRule.objects.create(name="odd", kind="no_success", level="disaster", threshold=1, service=billing.service)
+    Source.objects.update(created_at=now() - timedelta(days=3))
+    sweeper.sweep()
+    assert "shop: no successful run for 26 hours" in told
+    assert Source.objects.get(name="billing").overdue_alerted_at is None
+    AlertRule.objects.update(level="critical")
+    sweeper.sweep()
+    assert "billing: no successful run for 1 hours" in told
+    assert told[-1] == "the search for overdue sources: over: it goes well again"
+
+
+def test_a_reason_that_no_database_can_store_is_stored_all_the_same(billing: Source) -> None:
+    run = ledger.open_run(billing, trigger="shell")
+    assert run
+    assert dead_letters.bury_stage(run.pk, "extract", "half a character \ud83d and \x00")
+    assert DeadLetter.objects.get().error == "half a character \\ud83d and \\x00"
+
+
+def test_beat_tells_once_that_it_could_not_start_the_night(billing: Source, logs: Source, github: StandIn, sent: Any, told: list[str]) -> None:
+    """One source that cannot be opened; the others are."""
+    Source.objects.filter(pk=billing.pk).update(name="b" * 100)
+    with time_machine.travel(datetime(2026, 3, 20, 1, tzinfo=UTC)):
+        tasks.nightly()
+    assert ETLRun.objects.count() == 2
