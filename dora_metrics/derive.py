@@ -10,7 +10,7 @@ from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.assessment import Assessment, LinkedIncident, assess
 from dora_metrics.calculators.facts import LogEvidence, MetricValue
 from dora_metrics.calculators.failures import Cause, Judged
-from dora_metrics.calculators.flags import CLOCK_SKEW, UNLINKED_INCIDENTS
+from dora_metrics.calculators.flags import UNLINKED_INCIDENTS, those
 from dora_metrics.calculators.lead_time import LeadTime
 from dora_metrics.models import Service
 from dora_metrics.stored_facts import facts_of, settings_of
@@ -41,7 +41,7 @@ def attempt_row(one: Judged, assessment: Assessment) -> Row:
         "unplanned": [_cause(cause) for cause in one.unplanned],
         "recovered_at": one.recovered_at,
         "recovered_by": one.recovered_by,
-        "flags": sorted(one.flags),
+        "flags": sorted(one.recovery_flags),
         "url": attempt.origin.url,
         "page_id": attempt.origin.page_id,
     }
@@ -75,7 +75,7 @@ def incident_row(one: LinkedIncident) -> Row:
         "ended_at": incident.ended_at,
         "deployment": attempt.key if attempt else "",
         "how": one.link.how,
-        "flags": sorted({*([CLOCK_SKEW] if incident.has_skew else []), *([] if attempt else [UNLINKED_INCIDENTS])}),
+        "flags": sorted(one.flags | those({UNLINKED_INCIDENTS: attempt is None})),
         "evidence": _evidence(incident.evidence) if incident.evidence else {},
         "url": incident.origin.url,
         "page_id": incident.origin.page_id,

@@ -234,6 +234,9 @@ class Deployment(Fact):
     ref: str | None = "main"
     run: int = 0
 
+    def is_done(self, now: datetime) -> bool:
+        return any(state == "SUCCESS" and when <= now for when, state in self.statuses)
+
     def moments(self) -> list[datetime]:
         return [when for when, _ in self.statuses]
 

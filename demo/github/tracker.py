@@ -93,12 +93,15 @@ class Tracker:
             issue.close(end + 9 * HOUR, "COMPLETED")
 
     def _cause(self, created: datetime) -> str:
-        """What a person would write: the deployment's number, a commit, a pull request, or nothing."""
-        deployed = [one for one in self.world.deploys.values() if one.environment == "production" and one.created < created]
-        merged = [pull for pull in self.world.pulls.values() if pull.merge_oid and pull.merged and pull.merged < created]
-        if not deployed or not merged:
+        """What a person would write of what was in production by then: the deployment's number, its commit, a pull request, or nothing."""
+        deployed = [one for one in self.world.deploys.values() if one.environment == "production" and one.is_done(created)]
+        if not deployed:
             return ""
         last = max(deployed, key=lambda one: one.created)
+        carried = {commit.oid for commit in self.world.history(last.oid)}
+        merged = [pull for pull in self.world.pulls.values() if pull.merge_oid in carried]
+        if not merged:
+            return ""
         pull = max(merged, key=lambda pull: (pull.merged, pull.number))
         return [
             f"Since tonight.\n\ndeployment: {self.world.number * FACTS_A_REPOSITORY + last.number}",

@@ -8,9 +8,9 @@ from functools import partial
 from dora_metrics.calculators.deployments import PRODUCTION, STREAM_OF, attempts, known
 from dora_metrics.calculators.facts import Attempt, Coverage, Facts, LogEvidence, PullRequest, Settings
 from dora_metrics.calculators.failures import Evidence, Judged, carrier_of_target, judged
-from dora_metrics.calculators.flags import CLOCK_SKEW, PROXY, UNKNOWN_SHA, those
+from dora_metrics.calculators.flags import CLOCK_SKEW, IMPOSSIBLE_CAUSE, PROXY, UNKNOWN_SHA, those
 from dora_metrics.calculators.history import History, Shas
-from dora_metrics.calculators.incidents import REVERT, UNLINKED, Incident, Link, Linker, closers, incidents
+from dora_metrics.calculators.incidents import REVERT, UNLINKED, Incident, Link, Linker, closers, could_cause, incidents
 from dora_metrics.calculators.lead_time import LeadTime, lead_time
 from dora_metrics.calculators.log_incidents import log_incidents, without_the_same
 from dora_metrics.calculators.matching import Carriers, unknown_shas
@@ -23,6 +23,11 @@ from dora_metrics.calculators.timeline import ByDate
 class LinkedIncident:
     incident: Incident
     link: Link
+
+    @property
+    def flags(self) -> frozenset[str]:
+        """What is to be said of it wherever it counts; that it has no link is for the fail rate to say."""
+        return those({CLOCK_SKEW: self.incident.has_skew, IMPOSSIBLE_CAUSE: self.link.is_contradicted})
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +138,7 @@ def _evidence(
     linked = [(one, linker.link(one.links, one.started_at, second=partial(_by_revert, one, closed_by, reverted, carriers))) for one in of_service]
     link_of = {one.number: link for one, link in linked}
     fixes = [
-        (pull, linker.link(pull.links, pull.created_at, second=partial(_by_incident, closes.get(pull.number, ()), link_of)))
+        (pull, linker.link(pull.links, pull.created_at, second=partial(_by_incident, closes.get(pull.number, ()), link_of), is_effect=False))
         for pull in hotfixes(pulls, expression=settings.hotfix, reverts=reverted)
     ]
     return Evidence(carriers, History(facts.parents), linked, reverted, fixes, closes)
@@ -144,11 +149,14 @@ def _closed_here(pull: PullRequest, names: frozenset[str]) -> list[int]:
 
 
 def _by_revert(incident: Incident, closed_by: Mapping[int, list[int]], reverted: Mapping[int, Revert], carriers: Carriers) -> Link:
-    """Of several reverts that close it, the lowest number's whose target was carried."""
+    """Of several reverts that close it, the lowest number's whose target was carried, and that can be the cause."""
+    is_contradicted = False
     for number in sorted(closed_by.get(incident.number or 0, ())):
         if number in reverted and (carrier := carrier_of_target(reverted[number], carriers)):
-            return Link(carrier, REVERT)
-    return UNLINKED
+            if could_cause(carrier, incident.started_at):
+                return Link(carrier, REVERT, is_contradicted)
+            is_contradicted = True
+    return Link(is_contradicted=is_contradicted)
 
 
 def _by_incident(closed: Iterable[int], link_of: Mapping[int | None, Link]) -> Link:

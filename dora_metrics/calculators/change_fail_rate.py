@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dora_metrics.calculators.assessment import Assessment, LinkedIncident
 from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import INCIDENT, REASONS, Judged
-from dora_metrics.calculators.flags import CLOCK_SKEW, UNLINKED_INCIDENTS, those
+from dora_metrics.calculators.flags import UNLINKED_INCIDENTS, those
 from dora_metrics.calculators.members import of_deployment, of_incident, why_failed
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.periods import Period
@@ -60,7 +60,7 @@ def _rules(one: Judged) -> set[str]:
 
 
 def _flags(one: LinkedIncident) -> frozenset[str]:
-    return those({UNLINKED_INCIDENTS: one.link.attempt is None, CLOCK_SKEW: one.incident.has_skew})
+    return one.flags | those({UNLINKED_INCIDENTS: one.link.attempt is None})
 
 
 def _attempt(one: Judged, evidence: Mapping[str, LogEvidence]) -> Member:

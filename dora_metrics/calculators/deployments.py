@@ -217,7 +217,8 @@ def _without_retries(found: Sequence[Attempt]) -> list[Attempt]:
         position = last_of.get(attempt.environment)
         before = kept[position] if position is not None else None
         if before is not None and position is not None and _is_retried(before, attempt):
-            kept[position] = replace(attempt, ids=(*before.ids, *attempt.ids))
+            began_at = min(before.began_at, attempt.began_at)
+            kept[position] = replace(attempt, ids=(*before.ids, *attempt.ids), first_try_at=began_at)
         else:
             last_of[attempt.environment] = len(kept)
             kept.append(attempt)

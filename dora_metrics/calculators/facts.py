@@ -253,6 +253,12 @@ class Attempt:
     pull_request: int | None = None  # where merged pull requests stand for deployments: the one that it carries
     has_skew: bool = False  # it finished before it started: the start was set to the finish
     origin: Origin = NOWHERE
+    first_try_at: datetime | None = None  # where retries were merged: when the earliest of them started
+
+    @property
+    def began_at(self) -> datetime:
+        """From then on it may have caused something."""
+        return self.first_try_at or self.started_at
 
     @property
     def key(self) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dora_metrics.calculators.assessment import Assessment, LinkedIncident
 from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import Judged
-from dora_metrics.calculators.flags import CLOCK_SKEW, few, those
+from dora_metrics.calculators.flags import few
 from dora_metrics.calculators.members import of_deployment, of_incident, why_failed
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.percentiles import mean, percentile
@@ -30,7 +30,7 @@ class FailedDeploymentRecoveryTime:
     def measure(self, period: Period, part: Period) -> Measures:
         recovered, incidents = self._recovered.within(part), self._ended.within(part)
         seconds = [one.recovery_seconds for one in recovered if one.recovery_seconds is not None]
-        flags = frozenset().union(*(one.flags for one in recovered), *(_flags(one) for one in incidents), few(seconds))
+        flags = frozenset().union(*(one.recovery_flags for one in recovered), *(one.flags for one in incidents), few(seconds))
         p50 = percentile(seconds, 0.5)
         return Measures(
             n=len(seconds),
@@ -53,13 +53,10 @@ class FailedDeploymentRecoveryTime:
         return sorted(found, key=lambda member: member.at)
 
 
-def _flags(one: LinkedIncident) -> frozenset[str]:
-    return those({CLOCK_SKEW: one.incident.has_skew})
-
-
 def _recovered(one: Judged, evidence: Mapping[str, LogEvidence]) -> Member:
     counts = {"n": 1, "seconds": one.recovery_seconds or 0.0}
-    return of_deployment(one, at=one.recovered_at, counts=counts, rules=(*why_failed(one, evidence), f"recovered by {one.recovered_by}"))
+    rules = (*why_failed(one, evidence), f"recovered by {one.recovered_by}")
+    return of_deployment(one, at=one.recovered_at, counts=counts, rules=rules, flags=one.recovery_flags)
 
 
 def _open(one: Judged, evidence: Mapping[str, LogEvidence]) -> Member:
@@ -69,4 +66,4 @@ def _open(one: Judged, evidence: Mapping[str, LogEvidence]) -> Member:
 def _ended(one: LinkedIncident) -> Member:
     counts = {"mean_time_to_restore.n": 1, "mean_time_to_restore.seconds": one.incident.lasted_seconds}
     ended_at = one.incident.ended_at or one.incident.started_at
-    return of_incident(one, at=ended_at, counts=counts, rule="an incident that ended in the period", flags=_flags(one))
+    return of_incident(one, at=ended_at, counts=counts, rule="an incident that ended in the period", flags=one.flags)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from dora_metrics.calculators.facts import Attempt, PullRequest
+from dora_metrics.calculators.flags import RECOVERED_BEFORE_FINISH, those
 from dora_metrics.calculators.history import History
 from dora_metrics.calculators.incidents import Incident, Link
 from dora_metrics.calculators.matching import Carriers
@@ -38,6 +39,12 @@ class Judged:
     recovered_at: datetime | None = None
     recovered_by: str = ""
     flags: frozenset[str] = frozenset()
+    is_recovered_early: bool = False  # before it had finished: the recovery was set to the finish
+
+    @property
+    def recovery_flags(self) -> frozenset[str]:
+        """What is to be said of it where its recovery counts."""
+        return self.flags | those({RECOVERED_BEFORE_FINISH: self.is_recovered_early})
 
     @property
     def is_failed(self) -> bool:
@@ -114,6 +121,7 @@ def _judge(attempt: Attempt, causes: Sequence[Cause], unplanned: Sequence[Cause]
         recovered_at=max(recovered_at, attempt.finished_at) if recovered_at else None,
         recovered_by=recovered_by,
         flags=flags,
+        is_recovered_early=recovered_at is not None and recovered_at < attempt.finished_at,
     )
 
 

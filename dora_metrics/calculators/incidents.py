@@ -1,8 +1,8 @@
 """Which issues are incidents, and which deployment an incident is linked to: docs/metrics.md, "Incident"."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from dora_metrics.calculators.facts import NO_LINKS, NOWHERE, Attempt, Issue, Links, LogEvidence, Origin, Settings
@@ -40,6 +40,7 @@ class Link:
 
     attempt: Attempt | None = None
     how: str = ""
+    is_contradicted: bool = False  # what was named as the cause began after it, and was passed over
 
 
 UNLINKED = Link()
@@ -102,28 +103,39 @@ class Linker:
         self._successes = [attempt for attempt in found if attempt.is_success]
         self._look_back = timedelta(hours=settings.look_back_hours) if looks_back else None
 
-    def link(self, links: Links, moment: datetime, *, second: Callable[[], Link]) -> Link:
-        """`moment`: when it began. `second`: what comes between the explicit link and the one by time."""
-        is_settled, attempt = self._explicit(links, moment)
-        if is_settled:
-            return Link(attempt, EXPLICIT) if attempt else UNLINKED
-        between = second()
-        if between.attempt:
-            return between
-        return self._latest_success(moment)
+    def link(self, links: Links, moment: datetime, *, second: Callable[[], Link], is_effect: bool = True) -> Link:
+        """`moment`: when it began. `second`: what comes between the explicit link and the one by time.
 
-    def _explicit(self, links: Links, moment: datetime) -> tuple[bool, Attempt | None]:
+        `is_effect`: what began after `moment` cannot be its cause; False for a hotfix, which may be written before the deployment that it mends.
+        """
+        is_settled, stated = self._explicit(links, moment, is_effect=is_effect)
+        if is_settled:
+            return stated
+        between = second()
+        found = between if between.attempt else self._latest_success(moment)
+        return replace(found, is_contradicted=stated.is_contradicted or between.is_contradicted)
+
+    def _explicit(self, links: Links, moment: datetime, *, is_effect: bool) -> tuple[bool, Link]:
+        """Whether the body settles it, and the link."""
+        is_contradicted = False
+        for candidates in self._stated(links):
+            attempt = _by_then(candidates, moment, is_effect=is_effect)
+            if attempt or not candidates:
+                return True, Link(attempt, EXPLICIT if attempt else "", is_contradicted)
+            is_contradicted = True
+        return False, Link(is_contradicted=is_contradicted)
+
+    def _stated(self, links: Links) -> Iterator[Sequence[Attempt]]:
+        """Of each statement that can be followed, in order, the attempts that it may mean; none where it means another environment's."""
         for text in links.deployments:
             if name := self._known(text):
-                candidates = self._by_id.get(name) or self._by_sha.get(name, [])
-                return True, _by_then(candidates, moment)
+                yield self._by_id.get(name) or self._by_sha.get(name, [])
         for text in links.root_causes:
             if attempt := self._carriers.of_commit(self._shas.named(text)):
-                return True, attempt
+                yield [attempt]
         for number in links.caused_by:
             if match := self._carriers.of_pull(number):
-                return True, match.deployment
-        return False, None
+                yield [match.deployment]
 
     def _known(self, text: str) -> str:
         """The id or sha of a deployment that is known, in whichever environment; empty for none."""
@@ -137,10 +149,16 @@ class Linker:
         return Link(latest, TIME) if latest and moment - latest.finished_at <= self._look_back else UNLINKED
 
 
-def _by_then(candidates: Sequence[Attempt], moment: datetime) -> Attempt | None:
-    """The latest that had finished by then, else the first."""
-    position = _count_until(candidates, moment)
-    return candidates[max(position - 1, 0)] if candidates else None
+def _by_then(candidates: Sequence[Attempt], moment: datetime, *, is_effect: bool) -> Attempt | None:
+    """The latest that had finished by then, else the first; of an effect, the first that had begun."""
+    if position := _count_until(candidates, moment):
+        return candidates[position - 1]
+    return next((one for one in candidates if could_cause(one, moment) or not is_effect), None)
+
+
+def could_cause(attempt: Attempt, moment: datetime) -> bool:
+    """What had begun by then: it may break things before it has finished."""
+    return attempt.began_at <= moment
 
 
 def _count_until(attempts: Sequence[Attempt], moment: datetime) -> int:

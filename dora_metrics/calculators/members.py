@@ -10,8 +10,10 @@ from dora_metrics.calculators.metric import Member
 from dora_metrics.calculators.words import because, shown_by
 
 
-def of_deployment(one: Judged, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None) -> Member:
-    """`at`: what placed it in the period, if not its finish."""
+def of_deployment(
+    one: Judged, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None, flags: Iterable[str] | None = None
+) -> Member:
+    """`at`: what placed it in the period, if not its finish. `flags`: if not those of the attempt alone."""
     return Member(
         kind="deployment",
         key=one.attempt.key,
@@ -19,7 +21,7 @@ def of_deployment(one: Judged, *, counts: Mapping[str, float], rules: Iterable[s
         counts=dict(counts),
         rules=tuple(rules),
         title=one.attempt.sha,
-        flags=tuple(sorted(one.flags)),
+        flags=tuple(sorted(one.flags if flags is None else flags)),
         origin=one.attempt.origin,
     )
 

@@ -1,3 +1,4 @@
+import re
 from collections import Counter
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -5,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from demo.github.facts import Release, global_id, iso, parse_global_id
+from demo.github.facts import FACTS_A_REPOSITORY, Release, global_id, iso, parse_global_id
 from demo.github.server import StandIn
 from demo.github.world import World
 from tests.demo.asking import post
@@ -244,6 +245,30 @@ def test_incidents_have_what_is_hard(service: World) -> None:
     assert any(issue["author"] is None for issue in issues)
     closed = {int(issue.number) for issue in service.issue_of.values() if issue.is_closed}
     assert any(number in closed for pull in service.pulls.values() for repository, number in pull.closes if not repository and pull.merged)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_an_incident_names_as_its_cause_was_in_production_before_it_began(seed: int) -> None:
+    world = World("acme/other", seed=seed, days=120, end=END)
+    merged = {pull.number: pull.merge_oid for pull in world.pulls.values()}
+    named = 0
+    for issue in world.issue_of.values():
+        if not (found := re.search(r"(deployment:|root cause:|caused by) #?(\w+)", issue.body)) or found[2] == "unknown":
+            continue
+        named += 1
+        before = [
+            one
+            for one in world.deploys.values()
+            if one.environment == "production" and any(state == "SUCCESS" and when <= issue.created for when, state in one.statuses)
+        ]
+        match found[1]:
+            case "deployment:":
+                assert int(found[2]) % FACTS_A_REPOSITORY in {one.number for one in before}
+            case "root cause:":
+                assert found[2] in {commit.oid for one in before for commit in world.history(one.oid)}
+            case _:
+                assert merged[int(found[2])] in {commit.oid for one in before for commit in world.history(one.oid)}
+    assert named > 5
 
 
 def test_an_incident_comes_back_and_is_closed_again(service: World) -> None:

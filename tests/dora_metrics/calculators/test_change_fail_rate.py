@@ -96,7 +96,7 @@ def test_an_incident_without_a_link_is_counted_and_flagged_in_the_period_of_its_
 
 def test_outside_production_an_incident_without_a_link_is_not_counted():
     staged = tuple(replace(one, environment="staging") for one in one_a_day("a", "b")["deployments"])
-    found = rate(environment="staging", deployments=staged, issues=(issue(100, at(0.5)), issue(101, at(0.5), links=links(deployment="1"))))
+    found = rate(environment="staging", deployments=staged, issues=(issue(100, at(1.5)), issue(101, at(1.5), links=links(deployment="1"))))
     assert (found.details["unlinked_incidents"], found.details["reasons"], found.quality_flags) == (0, {"incident": 1}, ())
 
 

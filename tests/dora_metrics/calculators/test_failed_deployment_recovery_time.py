@@ -110,10 +110,20 @@ def test_a_failed_attempt_with_an_open_incident_recovers_with_the_next_success()
     assert recovered(deployments=(fallen(1), deployment(2, "y", at(2))), issues=(open_still,)) == {"1": (at(2), "deployment 2")}
 
 
-def test_it_never_recovers_before_its_finish():
-    over = issue(100, at(0.2), at(0.5), links=links(deployment="1"))
-    assert recovered(**one_a_day("a", "b", issues=(over,))) == {"1": (at(1), "issue 100")}
-    assert recovery(**one_a_day("a", "b", issues=(over,))).p50 == 0
+def test_it_never_recovers_before_its_finish_and_says_so():
+    slow = deployment(1, "b", at(1), *("in_progress",) * 60, "success")
+    over = issue(100, at(1, minutes=5), at(1, minutes=25), links=links(deployment="1"))
+    changed = {"deployments": (deployment(0, "a", at(0)), slow), "issues": (over,)}
+    assert recovered(**changed) == {"1": (at(1, minutes=60), "issue 100")}
+    found = recovery(**changed)
+    assert (found.p50, found.quality_flags) == (0, ("low_n", "recovered_before_finish"))
+
+
+def test_an_incident_that_began_before_the_deployment_named_in_it_makes_no_recovery_of_it():
+    early = issue(100, at(0.2), at(0.5), links=links(deployment="1"))
+    changed = one_a_day("a", "b", issues=(early,))
+    assert recovered(**changed) == {"0": (at(0.5), "issue 100")}
+    assert recovery(**changed).quality_flags == ("impossible_cause", "low_n")
 
 
 def test_a_revert_that_is_no_reason_recovers_nothing():

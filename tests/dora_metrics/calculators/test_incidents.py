@@ -104,12 +104,55 @@ def test_incidents_are_in_the_order_of_their_start_and_then_of_their_number():
 # --- (1) what its body says -------------------------------------------------------------------------------------------
 
 
-def test_a_deployment_s_id_links_it_even_to_a_later_or_failed_one():
+def test_a_deployment_s_id_links_it_even_to_a_failed_one():
     three = one_a_day("a", "b", "c", "d", "e")
     three["deployments"] = (*three["deployments"], deployment(9, "f", at(2, hours=1), "failure"))
     assert link_of(on_day_3(deployment="1"), **three) == ("1", "explicit")
-    assert link_of(on_day_3(deployment="4"), **three) == ("4", "explicit")
     assert link_of(on_day_3(deployment="9"), **three) == ("9", "explicit")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        pytest.param({"deployment": "4"}, id="its id"),
+        pytest.param({"deployment": "m4"}, id="its sha"),
+        pytest.param({"root_cause": "m4"}, id="a commit that it carries"),
+        pytest.param({"caused_by": 4}, id="a pull request that it carries"),
+    ],
+)
+def test_a_deployment_that_began_after_it_is_not_its_cause_whatever_its_body_says(said):
+    days = one_a_day("a", "m1", "m2", "m3", "m4", pull_requests=(change(1), change(4)))
+    one = on_day_3(**said)
+    assert link_of(one, **days) == ("3", "time")
+    [found] = assessed(issues=(one,), **days).incidents
+    assert found.flags == {"impossible_cause"}
+
+
+def test_after_an_impossible_cause_its_body_s_next_one_counts_and_the_flag_stays():
+    days = one_a_day("a", "m1", "m2", "m3", "m4", pull_requests=(change(1), change(4)))
+    one = on_day_3(deployment="4", root_cause="m1")
+    assert link_of(one, **days) == ("1", "explicit")
+    assert assessed(issues=(one,), **days).incidents[0].flags == {"impossible_cause"}
+
+
+def test_a_revert_of_what_was_deployed_after_it_is_passed_over():
+    days = one_a_day("a", "m1", "m2", "m3", "m4", pull_requests=(change(1), change(4), revert(5, 4, closes=((HERE, 100),))))
+    assert link_of(on_day_3(), **days) == ("3", "time")
+    assert assessed(issues=(on_day_3(),), **days).incidents[0].flags == {"impossible_cause"}
+
+
+def test_a_deployment_that_was_running_when_it_began_may_be_its_cause():
+    running = deployment(4, "d", at(3.4), *("in_progress",) * 300, "success")
+    days = one_a_day("a", "b", "c", "d")
+    days["deployments"] = (*days["deployments"], running)
+    assert link_of(on_day_3(deployment="4"), **days) == ("4", "explicit")
+    assert link_of(on_day_3(), **days) == ("3", "time")
+    assert assessed(issues=(on_day_3(deployment="4"),), **days).incidents[0].flags == set()
+
+
+def test_what_failed_before_it_may_be_its_cause_though_its_retry_began_later():
+    tries = (deployment(1, "a", at(1)), deployment(7, "b", at(3.49), "failure"), deployment(8, "b", at(3.51)))
+    assert link_of(on_day_3(deployment="7"), deployments=tries) == ("8", "explicit")
 
 
 def test_either_id_of_a_retried_attempt_names_it():
@@ -136,8 +179,10 @@ def test_of_a_sha_it_is_the_latest_attempt_by_its_start():
     assert link_of(issue(100, at(2), links=links(deployment="b")), **one_a_day("a", "b", "b", "c", "b")) == ("2", "explicit")
 
 
-def test_of_a_sha_without_an_attempt_by_then_it_is_the_first():
-    assert link_of(issue(100, at(0.5), links=links(deployment="b")), **one_a_day("a", "b", "b")) == ("1", "explicit")
+def test_of_a_sha_without_a_finished_attempt_by_then_it_is_the_first_that_had_begun():
+    tries = (deployment(0, "a", at(0)), deployment(1, "b", at(1), "in_progress", "success"), deployment(2, "b", at(2)))
+    assert link_of(issue(100, at(1, seconds=5), links=links(deployment="b")), deployments=tries) == ("1", "explicit")
+    assert link_of(issue(100, at(0.5), links=links(deployment="b")), deployments=tries) == ("0", "time")
 
 
 def test_digits_that_are_no_known_id_are_taken_as_a_sha():
@@ -151,10 +196,10 @@ def test_of_several_deployments_in_a_body_the_first_that_is_known_counts():
     assert link_of(one, **one_a_day("a", "b", "c")) == ("1", "explicit")
 
 
-def test_a_workflow_run_s_number_names_its_latest_attempt_by_then_else_its_first():
-    runs = tuple(run(5, attempt=number, sha=f"s{number}", started_at=at(number), updated_at=at(number)) for number in (1, 2, 4))
+def test_a_workflow_run_s_number_names_its_latest_attempt_by_then_else_the_first_that_had_begun():
+    runs = tuple(run(5, attempt=number, sha=f"s{number}", started_at=at(number - 0.5), updated_at=at(number)) for number in (1, 2, 4))
     assert link_of(on_day_3(deployment="5"), settings=WORKFLOWS, workflow_runs=runs) == ("5.2", "explicit")
-    assert link_of(issue(100, at(0), links=links(deployment="5")), settings=WORKFLOWS, workflow_runs=runs) == ("5.1", "explicit")
+    assert link_of(issue(100, at(0.7), links=links(deployment="5")), settings=WORKFLOWS, workflow_runs=runs) == ("5.1", "explicit")
 
 
 def test_a_release_or_a_pull_request_that_stands_for_a_deployment_is_named_by_its_number():

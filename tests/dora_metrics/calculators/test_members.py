@@ -38,7 +38,7 @@ TOLD = {
     "deployment_rework_rate": {"deployments", "unplanned"},
 }
 # Flags that a value may have though none of its members has.
-OF_THE_PERIOD = {"low_n", "unknown_sha", "clock_skew"}
+OF_THE_PERIOD = {"low_n", "unknown_sha", "clock_skew", "impossible_cause"}
 
 
 def flat(details, before=""):

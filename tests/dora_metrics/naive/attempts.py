@@ -30,8 +30,8 @@ def source_of(facts: Facts, settings: Settings) -> str:
     return ""
 
 
-def attempts_in(facts: Facts, settings: Settings, source: str, environment: str) -> list[Attempt]:
-    """The attempts of `environment`, by finish; retries are merged."""
+def attempts_in(facts: Facts, settings: Settings, source: str, environment: str, *, merges: bool = True) -> list[Attempt]:
+    """The attempts of `environment`, by finish; retries are merged unless each is asked for by itself."""
     if source in ("github", "logs"):
         found = []
         finished = [_github(one, facts) for one in facts.deployments] if source == "github" else [logged(one, facts) for one in facts.log_deployments]
@@ -54,7 +54,8 @@ def attempts_in(facts: Facts, settings: Settings, source: str, environment: str)
         found = [_pull(pull) for pull in facts.pull_requests if pull.base_branch == settings.default_branch]
     else:
         found = []
-    return merge_retries([_unskewed(attempt) for attempt in found])
+    unskewed = [_unskewed(attempt) for attempt in found]
+    return merge_retries(unskewed) if merges else unskewed
 
 
 def _unskewed(attempt: Attempt) -> Attempt:

@@ -19,6 +19,7 @@ class Incident:
     has_skew: bool
     kind: str
     attempt: Attempt | None
+    has_impossible_cause: bool = False
 
 
 @dataclass
@@ -237,8 +238,9 @@ def _is_incident(world: World, issue: Issue) -> bool:
 
 def _incident(world: World, issue: Issue) -> Incident:
     has_skew = issue.closed_at is not None and issue.closed_at < issue.created_at
-    kind, attempt = _link(world, issue)
-    return Incident(issue.number, issue.created_at, issue.created_at if has_skew else issue.closed_at, has_skew, kind, attempt)
+    kind, attempt, is_impossible = _link(world, issue)
+    end = issue.created_at if has_skew else issue.closed_at
+    return Incident(issue.number, issue.created_at, end, has_skew, kind, attempt, is_impossible)
 
 
 def _is_same_outage(spell: Spell, incident: Incident) -> bool:
@@ -250,17 +252,26 @@ def _is_same_outage(spell: Spell, incident: Incident) -> bool:
     return not ends or begins < min(ends)
 
 
-def _link(world: World, issue: Issue) -> tuple[str, Attempt | None]:
-    is_settled, attempt = explicit_link(world, issue.links, issue.created_at)
+def _link(world: World, issue: Issue) -> tuple[str, Attempt | None, bool]:
+    """How, to what, and whether something was named before that which cannot be the cause."""
+    is_settled, attempt, is_impossible = explicit_link(world, issue.links, issue.created_at)
     if is_settled:
-        return "explicit" if attempt else "", attempt
+        return "explicit" if attempt else "", attempt, is_impossible
     for pull in sorted(world.facts.pull_requests, key=lambda pull: pull.number):
         if is_revert(world, pull) and issue.number in closed_by(world, pull):
             attempt = carrier_of_target(world, pull)
-            if attempt:
-                return "revert", attempt
+            if attempt and not had_begun(world, attempt, issue.created_at):
+                is_impossible = True
+            elif attempt:
+                return "revert", attempt, is_impossible
     attempt = time_link(world, issue.created_at)
-    return "time" if attempt else "", attempt
+    return "time" if attempt else "", attempt, is_impossible
+
+
+def had_begun(world: World, attempt: Attempt, moment: datetime) -> bool:
+    """Whether it, or one of those that it retried, had started by then."""
+    alone = attempts_in(world.facts, world.settings, world.source, world.environment, merges=False)
+    return any(one.started_at <= moment for one in alone if one.ids[0] in attempt.ids)
 
 
 def closed_by(world: World, pull: PullRequest) -> list[int]:
@@ -268,23 +279,33 @@ def closed_by(world: World, pull: PullRequest) -> list[int]:
     return [number for repository, number in pull.closes if is_own(world, repository)]
 
 
-def explicit_link(world: World, links: Links, start: datetime) -> tuple[bool, Attempt | None]:
-    """Whether the body settles it, and the deployment, if it is one of these."""
+def explicit_link(world: World, links: Links, start: datetime, *, is_hotfix: bool = False) -> tuple[bool, Attempt | None, bool]:
+    """Whether the body settles it, the deployment, if it is one of these, and whether it named one that began too late.
+
+    A hotfix may come before what it mends: nothing is too late for it.
+    """
+    is_impossible = False
     for name in links.deployments:
         is_known, candidates = _named_deployments(world, name)
-        if is_known:
-            by_then = [attempt for attempt in candidates if attempt.finished_at <= start]
-            return True, by_then[-1] if by_then else candidates[0] if candidates else None
+        if is_known and not candidates:
+            return True, None, is_impossible
+        by_then = [attempt for attempt in candidates if attempt.finished_at <= start]
+        running = [attempt for attempt in candidates if attempt.finished_at > start and (is_hotfix or had_begun(world, attempt, start))]
+        if by_then or running:
+            return True, by_then[-1] if by_then else running[0], is_impossible
+        is_impossible = is_impossible or is_known
     for sha in links.root_causes:
         named = _commit_named(world, sha)
         attempt = _carrier_of_commit(world, named) if named else None
-        if attempt:
-            return True, attempt
+        if attempt and (is_hotfix or had_begun(world, attempt, start)):
+            return True, attempt, is_impossible
+        is_impossible = is_impossible or attempt is not None
     for number in links.caused_by:
         attempt = world.carriers.get(number)
-        if attempt:
-            return True, attempt
-    return False, None
+        if attempt and (is_hotfix or had_begun(world, attempt, start)):
+            return True, attempt, is_impossible
+        is_impossible = is_impossible or attempt is not None
+    return False, None, is_impossible
 
 
 def _meant_to_be_deployed(world: World) -> set[tuple[str, str]]:
@@ -327,7 +348,7 @@ def is_hotfix(world: World, pull: PullRequest) -> bool:
 
 
 def hotfix_link(world: World, pull: PullRequest) -> Attempt | None:
-    is_settled, attempt = explicit_link(world, pull.links, pull.created_at)
+    is_settled, attempt, _ = explicit_link(world, pull.links, pull.created_at, is_hotfix=True)
     if is_settled:
         return attempt
     for incident in world.incidents:
@@ -375,6 +396,11 @@ def reasons_of(world: World, attempt: Attempt) -> dict[str, list[datetime]]:
         if attempt in rolled_back:
             reasons.setdefault("rollback", []).append(success.finished_at)
     return reasons
+
+
+def is_recovered_early(attempt: Attempt, reasons: dict[str, list[datetime]]) -> bool:
+    """Over before it had finished."""
+    return any(end < attempt.finished_at for moments in reasons.values() for end in moments)
 
 
 def recovered_at(attempt: Attempt, reasons: dict[str, list[datetime]]) -> datetime | None:

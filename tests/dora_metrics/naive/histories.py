@@ -382,15 +382,18 @@ class _History:
             near = rng.choice(self.attempts)
             if self._chance(0.6):  # after a deployment, or with it
                 created_at = rng.choice((near.finished_at, self._later(near.finished_at, 5 * HOUR), near.finished_at + 168 * HOUR))
+            is_during = self._chance(0.15)  # while it runs
+            if is_during:
+                created_at = near.started_at + (near.finished_at - near.started_at) / 2
             labels = rng.choices(
                 ((), ("bug",), ("incident",), ("bug", "Outage"), ("sev1",), ("SEV-2",), ("incident: cart",)), (4, 6, 40, 15, 15, 10, 10)
             )[0]
             state_reason = rng.choices(("completed", "", "reopened", "not_planned", "duplicate"), (62, 8, 10, 5, 5))[0]
-            closed_at = self._later(created_at, rng.choice((HOUR, 10 * HOUR, 3 * DAY)))
+            closed_at = self._later(created_at, rng.choice((MINUTE,) if is_during else (HOUR, 10 * HOUR, 3 * DAY)))
             if self._chance(0.04):
                 closed_at = created_at - HOUR
             is_open = state_reason == "reopened" or self._chance(0.08)
-            links = self._links() if self._chance(0.5) else Links()
+            links = Links((near.id,)) if is_during else self._links() if self._chance(0.5) else Links()
             self.issues.append(
                 Issue(
                     number, created_at, None if is_open else closed_at, "" if is_open and state_reason != "reopened" else state_reason, labels, links

@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 
 from dora_metrics.calculators.facts import Attempt, Facts, PullRequest, Settings
 from tests.dora_metrics.naive.attempts import PRODUCTION, order
-from tests.dora_metrics.naive.causes import World, is_unplanned, reasons_of, recovered_at, world_of
+from tests.dora_metrics.naive.causes import World, is_recovered_early, is_unplanned, reasons_of, recovered_at, world_of
 from tests.dora_metrics.naive.periods import Part, local_date, percentile, periods
 
 Values = dict[tuple[str, str, date], dict[str, Any]]
@@ -62,6 +62,7 @@ class _Told:
     def __init__(self, attempt: Attempt, reasons: dict[str, list[datetime]]) -> None:
         self.attempt, self.reasons = attempt, reasons
         self.recovered_at = recovered_at(attempt, reasons)
+        self.is_recovered_early = is_recovered_early(attempt, reasons)
 
 
 def _spread(seconds: Sequence[float]) -> dict[str, Any]:
@@ -254,6 +255,8 @@ def _change_fail_rate(world: World, attempts: list[_Told], part: Part) -> dict[s
             continue
         if incident.has_skew:
             flags.add("clock_skew")
+        if incident.has_impossible_cause:
+            flags.add("impossible_cause")
         if incident.attempt is None:
             n_unlinked += 1
             flags.add("unlinked_incidents")
@@ -294,6 +297,7 @@ def _recovery_time(world: World, attempts: list[_Told], part: Part) -> dict[str,
         elif told.recovered_at is not None and part.has(told.recovered_at):
             seconds.append((told.recovered_at - told.attempt.finished_at).total_seconds())
             flags |= flags_of_attempt(world, told.attempt)
+            flags |= {"recovered_before_finish"} if told.is_recovered_early else set()
     restored: list[float] = []
     for incident in world.incidents:
         if incident.end is None or not part.has(incident.end) or (world.environment != PRODUCTION and incident.attempt is None):
@@ -301,6 +305,8 @@ def _recovery_time(world: World, attempts: list[_Told], part: Part) -> dict[str,
         restored.append((incident.end - incident.start).total_seconds())
         if incident.has_skew:
             flags.add("clock_skew")
+        if incident.has_impossible_cause:
+            flags.add("impossible_cause")
     spread = _spread(seconds)
     return spread | {
         "tier": _tier_below(spread["p50"], (HOUR_S, DAY_S, 7 * DAY_S)),

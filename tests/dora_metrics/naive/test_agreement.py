@@ -126,11 +126,13 @@ def traits_of_issue(world: causes.World, issue: Issue) -> list[str]:
     incident = incidents[0]
     found = [f"link {incident.kind}", f"incident open {incident.end is None}", f"incident with skew {incident.has_skew}"]
     names = [name for name in ("deployments", "root_causes", "caused_by") if getattr(issue.links, name)]
+    if incident.attempt and incident.attempt.started_at > incident.start:
+        found.append("link to a retried attempt's first try")
     if len(names) == 1 and incident.kind == "explicit":
         found.append(f"link by {names[0]}")
     if issue.links.deployments and incident.kind == "explicit":
         found.append("by id" if issue.links.deployments[0].isdigit() else "by sha")
-    if causes.explicit_link(world, issue.links, issue.created_at) == (True, None):
+    if causes.explicit_link(world, issue.links, issue.created_at) [:2] == (True, None):
         found.append("deployment of somewhere else")
     for sha in issue.links.root_causes:
         full = causes._commit_named(world, sha)
@@ -166,7 +168,8 @@ def traits_of_attempt(world: causes.World, attempt: causes.Attempt) -> list[str]
         *("from logs, linked True, open False", "from logs, linked False, open False", "from logs, linked True, open True"),
         *("from logs, an issue's", "line True", "line False", "line None", "line with a shortened sha"),
         *("flag clock_skew", "flag deployed_before_merge", "flag proxy_pr_merge", "flag time_matched", "flag unknown_sha"),
-        *("flag unlinked_incidents", "auto True", "partial", "retry", "skewed", "tie", "success False"),
+        *("flag unlinked_incidents", "flag impossible_cause", "flag recovered_before_finish"),
+        *("auto True", "partial", "retry", "skewed", "tie", "success False", "link to a retried attempt's first try"),
         *("environment production", "environment prod-eu", "environment Production / west"),
         *("zone UTC", "zone Asia/Kolkata", "zone America/Los_Angeles", "zone Europe/Madrid"),
         *("link explicit", "link revert", "link time", "link ", "link by deployments", "link by root_causes", "link by caused_by"),
