@@ -21,8 +21,8 @@ from dora_metrics import explain, models, rows, selectors, shapes
 from dora_metrics.asked import check_order, date_of
 from dora_metrics.authentication import BearerToken, StaffSession
 from dora_metrics.calculators.deployments import PRODUCTION
-from dora_metrics.calculators.flags import MEANING
-from dora_metrics.calculators.periods import ONE_DAY, Period, parse_period
+from dora_metrics.calculators.flags import MEANING, NOT_BEGUN
+from dora_metrics.calculators.periods import Period, parse_period
 from dora_metrics.presenting import Columns, csv_lines
 
 MOST_PERIODS = 5000  # of all reports of one answer: by day, one service's 13 years
@@ -173,7 +173,7 @@ def metrics(request: HttpRequest, asked: Query[MetricsAsked]) -> Answer:
     _refuse_unknown(request, asked)
     service, now = _service(asked), selectors.utc_now()
     today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
-    start, end = asked.start or selectors.default_start(today, asked.by), asked.end or today + ONE_DAY
+    start, end = asked.start or selectors.default_start(today, asked.by), asked.end or selectors.default_end(today, asked.start)
     _check_order(start, end)
     _check_environment(service, asked.environment)
     count = len(selectors.begun_periods(start, end, asked.by, today=today))
@@ -189,7 +189,8 @@ def metrics(request: HttpRequest, asked: Query[MetricsAsked]) -> Answer:
         return _csv(request, rows.periods(report for page in found.pages(limit) for report in reports(page)), rows.PERIOD_COLUMNS)
     shown, after = found.page(limit, _position(found, asked.cursor))
     answer = reports(shown)
-    return {"reports": answer, "flags": _meanings(period for report in answer for period in report["periods"]), "next": _next(request, after)}
+    flags = _meanings(period for report in answer for period in report["periods"]) if count else {NOT_BEGUN: MEANING[NOT_BEGUN]}
+    return {"reports": answer, "flags": flags, "next": _next(request, after)}
 
 
 @api.get("/deployments", tags=["facts"], response={200: Deployments} | PROBLEMS, openapi_extra=WITH_CSV, summary="Deployments")

@@ -2,15 +2,17 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
+
+from django.utils.timezone import now
 
 from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.calculate import metrics_of
-from dora_metrics.calculators.flags import MEANING, NOT_COLLECTED
+from dora_metrics.calculators.flags import MEANING, NOT_BEGUN, NOT_COLLECTED
 from dora_metrics.calculators.metric import Measures, Member, Metric
 from dora_metrics.calculators.percentiles import percentile
-from dora_metrics.calculators.periods import Period, collected_part
+from dora_metrics.calculators.periods import Period, collected_part, local_date
 from dora_metrics.derive import assessed
 from dora_metrics.models import Service
 
@@ -23,10 +25,13 @@ def explanation(service: Service, *, metric: str, period: Period, environment: s
     It is computed from the facts as they are now, by the code that computes the metric. A value that is not known has
     no members. Raises KeyError for an unknown metric.
     """
+    moment = moment or now()
     assessment = assessed(service, environment=environment, moment=moment)
+    today = local_date(moment, assessment.settings.time_zone)
     chosen = {one.name: one for one in metrics_of(assessment)}[metric]
     part = _known_part(chosen, period, assessment.settings.time_zone)
-    measures = chosen.measure(period, part) if part else Measures(n=0, value=None, flags=frozenset({NOT_COLLECTED}))
+    unknown = NOT_BEGUN if period.start > today else NOT_COLLECTED
+    measures = chosen.measure(period, part) if part else Measures(n=0, value=None, flags=frozenset({unknown}))
     members = chosen.members(part) if part else []
     flags = sorted(measures.flags)
     return {
@@ -42,7 +47,7 @@ def explanation(service: Service, *, metric: str, period: Period, environment: s
         "unit": chosen.unit,
         "numbers": measures.details if part else {},
         "sums": sums(members),
-        "arithmetic": _arithmetic(chosen, measures, part, members),
+        "arithmetic": _arithmetic(chosen, measures, members) if part else _unknown(chosen, period, today, assessment.settings.time_zone),
         "quality_flags": flags,
         "flags": {flag: MEANING[flag] for flag in flags},
         "members": [_row(member) for member in members],
@@ -66,10 +71,20 @@ def sums(members: Iterable[Member]) -> dict[str, float]:
     return dict(sorted(found.items()))
 
 
-def _arithmetic(metric: Metric, measures: Measures, part: Period | None, members: Iterable[Member]) -> str:
+def _unknown(metric: Metric, period: Period, today: date, time_zone: str) -> str:
+    """Why there is no value, in one line."""
+    if period.start > today:
+        return f"unknown: the period has not begun; today is {today}"
+    if metric.coverage is None:
+        return "unknown: not all of the facts that it needs were ever collected"
+    since, until = local_date(metric.coverage.since, time_zone), local_date(metric.coverage.until, time_zone)
+    if period.end <= since:
+        return f"unknown: the facts that it needs were collected from {since} on only"
+    return f"unknown: the facts that it needs have been collected up to {until} only"
+
+
+def _arithmetic(metric: Metric, measures: Measures, members: Iterable[Member]) -> str:
     """How the value comes from the members, in one line."""
-    if part is None:
-        return "unknown: the facts that it needs were not collected in this period"
     if metric.unit == "seconds":
         seconds = [member.counts["seconds"] for member in members if "seconds" in member.counts]
         median = percentile(seconds, 0.5)

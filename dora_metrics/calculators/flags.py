@@ -6,6 +6,7 @@ CLOCK_SKEW = "clock_skew"
 DEPLOYED_BEFORE_MERGE = "deployed_before_merge"
 IMPOSSIBLE_CAUSE = "impossible_cause"
 LOW_N = "low_n"
+NOT_BEGUN = "not_begun"
 NOT_COLLECTED = "not_collected"
 PROXY = "proxy_pr_merge"
 RECOVERED_BEFORE_FINISH = "recovered_before_finish"
@@ -18,6 +19,7 @@ MEANING: Mapping[str, str] = {
     DEPLOYED_BEFORE_MERGE: "a change was deployed before it was merged",
     IMPOSSIBLE_CAUSE: "an incident names a cause whose deployment began after it: that was not believed",
     LOW_N: "a median of 1 to 9 values: one more can move it far",
+    NOT_BEGUN: "the period has not begun: there is nothing to know of it yet",
     NOT_COLLECTED: "the facts are missing: the value is unknown, not zero",
     PROXY: "merged pull requests stand in for deployments: nothing says that they were deployed",
     RECOVERED_BEFORE_FINISH: "an incident was over before the deployment blamed for it had finished: the recovery counts as 0",

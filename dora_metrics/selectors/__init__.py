@@ -2,7 +2,17 @@
 
 from dora_metrics.selectors.facts import Asked, changes, deployments, incidents
 from dora_metrics.selectors.keyset import Keyset, Position
-from dora_metrics.selectors.report import UNKNOWN, UnknownEnvironment, begun_periods, check_environment, default_start, report, reports, utc_now
+from dora_metrics.selectors.report import (
+    UNKNOWN,
+    UnknownEnvironment,
+    begun_periods,
+    check_environment,
+    default_end,
+    default_start,
+    report,
+    reports,
+    utc_now,
+)
 from dora_metrics.selectors.services import UnknownService, services, services_by_name, services_with_coverage
 
 __all__ = [
@@ -15,6 +25,7 @@ __all__ = [
     "begun_periods",
     "changes",
     "check_environment",
+    "default_end",
     "default_start",
     "deployments",
     "incidents",

@@ -122,6 +122,11 @@ def begun_periods(start: date, end: date, by: str, *, today: date) -> list[Perio
     return list(periods_between(start, min(end, today + ONE_DAY), by))
 
 
+def default_end(today: date, start: date | None) -> date:
+    """The day after today; of a range that begins later, the day after its start."""
+    return max(today, start or today) + ONE_DAY
+
+
 def default_start(today: date, by: str) -> date:
     """The start of the 12th whole period before today's."""
     period = period_of_date(today, by)

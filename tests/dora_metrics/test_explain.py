@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from dora_metrics import explain, selectors
 from dora_metrics.calculators.flags import MEANING
 from dora_metrics.calculators.periods import parse_period
-from dora_metrics.models import Change, Deployment, DORAMetric, Issue, Service
+from dora_metrics.models import Change, Coverage, Deployment, DORAMetric, Issue, Service
 from tests.dora_metrics.calculators.examples import at
 from tests.dora_metrics.eventful import NOW, a_service
 
@@ -97,8 +97,35 @@ def test_a_change_says_how_it_was_matched_and_a_bot_s_that_it_is_left_out(billin
 def test_what_was_not_collected_has_no_members_and_says_so(billing):
     found = opened(billing, "change_fail_rate", "2024-01")
     assert (found["value"], found["members"], found["sums"], found["collected"]) == (None, [], {}, None)
-    assert found["arithmetic"].startswith("unknown")
+    assert found["arithmetic"] == "unknown: the facts that it needs were collected from 2025-12-27 on only"
     assert found["quality_flags"] == ["not_collected"]
+
+
+@pytest.mark.parametrize("period", ["2027-11", "2026-03", "2026-W08", "2026-02-12"])
+@pytest.mark.parametrize("metric", explain.METRICS)
+def test_a_period_that_has_not_begun_says_so_and_not_that_it_was_not_collected(billing, metric, period):
+    with_now = explain.explanation(billing, metric=metric, period=parse_period(period), environment="production", moment=at(41.9))
+    assert (with_now["value"], with_now["members"], with_now["collected"]) == (None, [], None)
+    assert with_now["arithmetic"] == "unknown: the period has not begun; today is 2026-02-11"
+    assert with_now["flags"] == {"not_begun": MEANING["not_begun"]}
+
+
+def test_whether_a_period_has_begun_is_asked_in_the_business_s_zone(billing, settings):
+    settings.ETL_TIME_ZONE = "Asia/Kolkata"
+    found = explain.explanation(billing, metric="change_fail_rate", period=parse_period("2026-02-12"), environment="production", moment=at(41.9))
+    assert found["quality_flags"] != ["not_begun"]
+
+
+def test_what_was_not_collected_yet_says_how_far_it_was(billing):
+    found = explain.explanation(billing, metric="change_fail_rate", period=parse_period("2026-04"), environment="production", moment=at(100))
+    assert found["arithmetic"] == "unknown: the facts that it needs have been collected up to 2026-02-11 only"
+    assert found["quality_flags"] == ["not_collected"]
+
+
+def test_what_was_never_collected_says_so(billing):
+    Coverage.objects.filter(service=billing, stream="issues").delete()
+    found = opened(billing, "change_fail_rate", "2026-01")
+    assert found["arithmetic"] == "unknown: not all of the facts that it needs were ever collected"
 
 
 @pytest.mark.parametrize(

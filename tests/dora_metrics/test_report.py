@@ -45,6 +45,15 @@ def test_every_whole_period_that_overlaps_the_range_and_has_begun_is_listed(bill
     assert [(one["start"], one["end"]) for one in found] == [("2026-01-01", "2026-02-01"), ("2026-02-01", "2026-03-01")]
 
 
+@pytest.mark.parametrize("words", [("--from=2027-11-01",), ("--from=2027-11-01", "--to=2028-01-01"), ("--from=2027-11-01", "--by=week")])
+def test_a_range_that_has_not_begun_is_said_to_be_in_the_future(billing, words):
+    out = StringIO()
+    call_command("dora_report", *words, stdout=out)
+    assert "2027-11-01 has not begun" in out.getvalue()
+    assert "not_collected" not in out.getvalue()
+    assert "partial period" not in out.getvalue()
+
+
 def test_the_end_of_the_range_is_exclusive(billing):
     assert [one["start"] for one in periods(billing, date(2026, 1, 1), date(2026, 2, 1))] == ["2026-01-01"]
 

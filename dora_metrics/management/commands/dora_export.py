@@ -1,7 +1,6 @@
 """dora_export deployments|changes|incidents|metrics: the facts behind the metrics, one a line, in the shapes of the API."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -65,8 +64,10 @@ class Command(Base):
         now = selectors.utc_now()
         today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
         by, environment = options["by"] or "month", PRODUCTION if options["environment"] is None else options["environment"]
-        start, end = options["start"] or selectors.default_start(today, by), options["end"] or today + timedelta(days=1)
+        start, end = options["start"] or selectors.default_start(today, by), options["end"] or selectors.default_end(today, options["start"])
         check_order(start, end)
+        if not selectors.begun_periods(start, end, by, today=today):
+            self.stderr.write(f"{start} has not begun: today is {today} ({settings.ETL_TIME_ZONE})")
         if environment == PRODUCTION:
             pages: Iterable[list[Service]] = selectors.services_by_name(service).pages(SERVICES_AT_ONCE)
         else:

@@ -1,6 +1,5 @@
 """dora_report: the metrics, by day, week or month."""
 
-from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -31,7 +30,7 @@ class Command(Base):
         services = self.services_deployed_to(options["environment"], options["service"])
         now = selectors.utc_now()
         today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
-        end = options["end"] or today + timedelta(days=1)
+        end = options["end"] or selectors.default_end(today, options["start"])
         start = options["start"] or selectors.default_start(today, options["by"])
         check_order(start, end)
         asked = {"start": start, "end": end, "by": options["by"], "environment": options["environment"]}
@@ -43,11 +42,15 @@ class Command(Base):
                 self.write_csv(csv_lines(rows.periods(reports), rows.PERIOD_COLUMNS))
             case _:
                 self.write_tables(reports)
+                if reports and not reports[0]["periods"]:
+                    self.stdout.write(f"{start} has not begun: today is {today} ({settings.ETL_TIME_ZONE})")
 
     def write_tables(self, reports: list[dict[str, Any]]) -> None:
         if not reports:
             self.stdout.write("no services yet: add one with `add_service NAME --repository owner/name`")
         for report in reports:
+            if not report["periods"]:
+                continue
             self.stdout.write(f"{report['service']}, {report['environment']}, by {report['by']} ({report['time_zone']})")
             lines = [[_label(period), *_cells(period)] for period in report["periods"]]
             heads = [report["by"], "deploys/day", "deploys", "lead time p50", "changes", "fail rate", "recovery p50", "rework", "flags"]

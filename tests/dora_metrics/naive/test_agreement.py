@@ -132,7 +132,7 @@ def traits_of_issue(world: causes.World, issue: Issue) -> list[str]:
         found.append(f"link by {names[0]}")
     if issue.links.deployments and incident.kind == "explicit":
         found.append("by id" if issue.links.deployments[0].isdigit() else "by sha")
-    if causes.explicit_link(world, issue.links, issue.created_at) [:2] == (True, None):
+    if causes.explicit_link(world, issue.links, issue.created_at)[:2] == (True, None):
         found.append("deployment of somewhere else")
     for sha in issue.links.root_causes:
         full = causes._commit_named(world, sha)
