@@ -51,18 +51,20 @@ def guess_format(options: dict[str, Any], pattern: str) -> Guess:
     """The format, and layout, of the files that a pattern names. Raises Refusal, FileNotFoundError."""
     if options["pattern"] is not None:
         raise Refusal("--pattern says how lines of one format are read: name it with --format")
-    guess = detect([line for path in follow.paths_of(pattern)[:FILES_LOOKED_AT] for line in _first_lines(path)])
+    unreadable: list[follow.Unreadable] = []
+    guess = detect([line for path in follow.paths_of(pattern)[:FILES_LOOKED_AT] for line in islice(_lines(path, unreadable), LINES_LOOKED_AT)])
+    if not guess.total and unreadable:
+        raise Refusal(f"{unreadable[0].path} cannot be looked at: {unreadable[0].reason}")
     options["format"], options["pattern"] = guess.log_format, guess.pattern
     return guess
 
 
-def _first_lines(path: str) -> list[bytes]:
-    return list(islice(_lines(path), LINES_LOOKED_AT))
-
-
-def _lines(path: str) -> Iterator[bytes]:
+def _lines(path: str, unreadable: list[follow.Unreadable]) -> Iterator[bytes]:
+    """What cannot be read is added to `unreadable`."""
     for chunk in follow.chunks(glob.escape(path), {}):
-        if isinstance(chunk, follow.Chunk):
+        if isinstance(chunk, follow.Unreadable):
+            unreadable.append(chunk)
+        else:
             yield from chunk.body.splitlines()
 
 

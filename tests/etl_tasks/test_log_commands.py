@@ -61,6 +61,14 @@ def test_auto_refuses_a_mixture(syslog: Path) -> None:
     assert not Source.objects.filter(name="shop-logs").exists()
 
 
+def test_auto_says_why_a_file_cannot_be_looked_at(tmp_path: Path, billing: Source) -> None:
+    path = tmp_path / "shop.log"
+    path.write_text(LAYOUT, encoding="utf-16")
+
+    with pytest.raises(CommandError, match=r"shop\.log cannot be looked at: It is UTF-16 or UTF-32"):
+        add(path, "--format", "auto")
+
+
 def test_what_is_not_given_stays_but_a_pattern_belongs_to_its_format(billing: Source) -> None:
     add("/var/log/*.log", "--format", "json", "--field", "message=text", "--field", "time=when", "--deploy-pattern", "deployed", "--strict")
     add("/var/log/*.log", "--format", "json", "--time-zone", "local")

@@ -54,6 +54,18 @@ def look_at(path: str) -> File:
     return File(path=path, place=place_of(found), size=found.st_size, written_ns=found.st_mtime_ns)
 
 
+class NotUtf8(OSError):
+    """Text in UTF-16 or UTF-32, whose newlines are not one byte each."""
+
+
+def check_encoding(head: bytes) -> None:
+    """Raises NotUtf8 if a file with these first bytes is UTF-16 or UTF-32: by its byte order mark, or by a NUL in every other byte."""
+    even, odd = head[::2], head[1::2]
+    is_marked = head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"))
+    if is_marked or (len(odd) >= 8 and ((not any(odd) and all(even)) or (not any(even[: len(odd)]) and all(odd)))):
+        raise NotUtf8
+
+
 class Plain:
     """A file's bytes as they are."""
 

@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from etl_tasks.sources.logs.content import BOMB, Elsewhere, File, NotAFile, Plain, look_at, opened
+from etl_tasks.sources.logs.content import BOMB, Elsewhere, File, NotAFile, NotUtf8, Plain, check_encoding, look_at, opened
 from etl_tasks.sources.logs.cutting import Begins, Cutter
 from etl_tasks.sources.logs.globbing import paths_of
 from etl_tasks.sources.logs.identity import Known, Position, goes_on, is_mark_of, length_of, mark, mark_count, marks_of, tails
@@ -218,6 +218,7 @@ class _Run:
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def _read(self, file: File, content: Plain, position: Position) -> Iterator[Chunk | Unreadable]:
+        check_encoding(content.head())
         marks = position.marks
         if len(marks) < mark_count(position.offset):  # of a version that kept none
             marks = marks_of(content, position.offset)
@@ -295,4 +296,6 @@ def _reason(exc: OSError) -> str:
         return "It is gone, or a link to nothing."
     if isinstance(exc, NotAFile):
         return "It is not a regular file."
+    if isinstance(exc, NotUtf8):
+        return "It is UTF-16 or UTF-32, which is not read: have it written in UTF-8."
     return f"It cannot be read: {exc.strerror}."

@@ -177,7 +177,7 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
         if found is None:
             return body
         hidden = bytearray(body)
-        is_json = body.startswith(b"{") or b"\n{" in body
+        is_json = b'{"' in body
         while found is not None:
             start, end = found.span(found.lastindex)
             is_one = checks[found.lastindex - 1]

@@ -14,7 +14,7 @@ _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 # The time's shape is fixed so that a search through a long user name stays linear. The last quote of the user agent
 # may be missing: some servers cut long lines there.
 _LINE = re.compile(
-    r"(\S+) \S+ (.+?) \[(\d{1,2}/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
+    r"(\S+) \S+ (.+?) \[(\d{1,2}/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     + _QUOTED
     + r" (\d{3}|-) (\d+|-)"
     + f"(?: {_QUOTED}"

@@ -5,21 +5,28 @@ values after its message needs an engine that is linear by itself; the regexes o
 """
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import ClassVar
 
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import times
-from etl_tasks.sources.logs.formats.levels import LEVELS
+from etl_tasks.sources.logs.formats.levels import LEVELS, level_of
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
 from etl_tasks.sources.logs.formats.patterns import Matcher, linear
 from etl_tasks.sources.logs.formats.records import KEYS, Records, Values
-from etl_tasks.sources.logs.formats.times import Notation
+from etl_tasks.sources.logs.formats.times import Notation, is_dated
 
 NUMBER = r"\d+"
 LEVEL = r"[A-Za-z][A-Za-z0-9_]{0,19}|Level \d{1,3}"
-KNOWN_LEVEL = "|".join(sorted((word for word in LEVELS if word.isupper()), key=len, reverse=True)) + r"|Level \d{1,3}"
+_CAPITALS = sorted((word for word in LEVELS if word.isupper()), key=len, reverse=True)
+_A_LETTER = "(?=[A-Za-z])"  # without one no word need be tried
+KNOWN_LEVEL = rf"{_A_LETTER}(?:{'|'.join(_CAPITALS)}|Level \d{{1,3}})"
+# In small letters these are words of sentences, too.
+_WORDS = ("DEFAULT", "CONFIG", "SUCCESS", "FINE", "FINER", "FINEST", "NOTSET")
+_IN_ANY_CASE = "|".join((*_CAPITALS, *(f"{word.title()}|{word.lower()}" for word in _CAPITALS if word not in _WORDS)))
+KNOWN_LEVEL_IN_ANY_CASE = rf"{_A_LETTER}(?:{_IN_ANY_CASE}|Level \d{{1,3}})"
 PADDING = " {0,64}"
 FREE = ""
 
@@ -34,8 +41,8 @@ PYTHON_LAYOUTS = (
     "%(asctime)s | %(levelname)-8s | %(name)s:%(funcName)s:%(lineno)d - %(message)s",  # loguru
     "%(asctime)s - %(name)s - %(levelname)s - %(message)s",  # Python's documentation
     "%(asctime)s - %(levelname)s - %(message)s",
-    "%(asctime)s [%(levelname)s] %(name)s: %(message)s",
-    "%(asctime)s [%(levelname)s] %(message)s",
+    "%(asctime)s [%(levelname)-8s] %(name)s: %(message)s",
+    "%(asctime)s [%(levelname)-8s] %(message)s",  # structlog, and nginx's error log
     "%(asctime)s %(levelname)s %(name)s: %(message)s",
     "%(asctime)s %(levelname)s: %(message)s",
     "%(asctime)s %(levelname)s %(message)s",
@@ -131,6 +138,7 @@ class Layout:
     match: Matcher
     has_time: bool
     notations: tuple[Notation, ...] = ()
+    beginning: re.Pattern[str] | None = None  # up to a time in a notation of its own
 
 
 Part = Value | str  # a string stands for itself
@@ -149,6 +157,8 @@ class Layouts(Records):
         self._layouts = [(layout.names, layout.match) for layout in layouts]
         self._problem = f"The line does not begin as {'the layout does' if reading.pattern else 'one of the usual layouts'}."
         self.notations = tuple(dict.fromkeys(notation for layout in layouts for notation in layout.notations))
+        if beginnings := [layout.beginning.match for layout in layouts if layout.beginning]:
+            self.is_dated = lambda line: is_dated(line) or any(begins(line) for begins in beginnings)
         self.detail = min(len(layout.names) for layout in layouts)
         self.has_times = all(layout.has_time for layout in layouts)
 
@@ -156,7 +166,10 @@ class Layouts(Records):
         for names, match in self._layouts:
             values = match(line)
             if values is not None:
-                return {name: value for name, value in zip(names, values, strict=True) if value}
+                record = {name: value for name, value in zip(names, values, strict=True) if value}
+                # Without a message, any two words are a time and a level.
+                if "message" in record or "level" not in record or level_of(record["level"]) is not None:
+                    return record
         raise BadLine(self._problem)
 
 
@@ -259,30 +272,91 @@ def _layout(parts: Sequence[Part], pattern: str, notations: Sequence[Notation] =
     parts = [part for part in parts if part]
     while isinstance(parts[-1:][0] if parts else None, str) and not str(parts[-1]).strip():
         parts = parts[:-1]  # lines are read without the white space at their ends
-    values = [part for part in parts if isinstance(part, Value)]
-    names = tuple(value.name for value in values)
+    names = tuple(part.name for part in parts if isinstance(part, Value))
     if not any(name in KEYS["message"] for name in names):
         raise ValueError(f"the layout {pattern!r} has no message: it needs %(message)s or {{message}} in Python's style, or %m in log4j's")
     if len(set(names)) < len(names):
         raise ValueError(f"the layout {pattern!r} has a value twice: leave one of them out, or write a regex, with --format regex")
     has_time = any(name in KEYS["time"] for name in names)
-    is_known_level = is_declared or not has_time  # else nothing would tell a beginning from any line
+    if is_declared or not has_time:  # else nothing would tell a beginning from any line
+        parts = _with_known_levels(parts)
     message = names.index("message") if "message" in names else len(names) - 1
     is_simple = message == len(names) - 1 and isinstance(parts[-1], Value)
-    regex = "".join(
-        _regex(part, parts[index + 1 :], pattern, is_known_level=is_known_level, is_simple=is_simple, is_word=is_declared)
-        for index, part in enumerate(parts)
+    read = partial(_regex, pattern=pattern, is_simple=is_simple, is_word=is_declared)
+    return Layout(
+        names=names,
+        match=_fast(_nested(parts, read)) if is_simple else _any_end(parts, read, len(names)),
+        has_time=has_time,
+        notations=tuple(notations),
+        beginning=_beginning(parts, read) if notations else None,
     )
-    match = _fast(regex) if is_simple else linear(regex, tuple(range(1, len(names) + 1)))
-    return Layout(names=names, match=match, has_time=has_time, notations=tuple(notations))
 
 
-def _regex(part: Part, rest: Sequence[Part], pattern: str, *, is_known_level: bool, is_simple: bool, is_word: bool) -> str:
+def _with_known_levels(parts: Sequence[Part]) -> list[Part]:
+    """With levels that are told from other words: by capitals, or by their place, behind a time or a number and beside brackets or the like."""
+    found: list[Part] = []
+    begins_with = next((part for part in parts if isinstance(part, Value)), None)
+    is_told = begins_with is not None and begins_with.shape != FREE and begins_with.name != "level"
+    for index, part in enumerate(parts):
+        if isinstance(part, Value) and part.name == "level":
+            beside = (*parts[max(0, index - 1) : index], *parts[index + 1 : index + 2])
+            is_marked = is_told and any(isinstance(one, str) and one.strip() for one in beside)
+            part = replace(part, shape=KNOWN_LEVEL_IN_ANY_CASE if is_marked else KNOWN_LEVEL)
+        found.append(part)
+    return found
+
+
+def _nested(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str]) -> str:
+    """The whole layout; of values at its end that are empty, the blank before them may be missing, too, for lines lose their last blanks."""
+    regex = ""
+    for index in range(len(parts) - 1, -1, -1):
+        part, rest = parts[index], parts[index + 1 :]
+        if isinstance(part, str) and _may_be_empty(rest):
+            stem = part.rstrip()
+            regex = f"{re.escape(stem)}(?:{re.escape(part[len(stem) :])}{regex})?" if stem != part else re.escape(part) + regex
+        else:
+            regex = read(part, rest) + regex
+    return regex
+
+
+def _any_end(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str], count: int) -> Matcher:
+    """The same where a greedy message would take what belongs to the values after it: each end is a regex of its own, the longest first."""
+    pieces = [read(part, parts[index + 1 :]) for index, part in enumerate(parts)]
+    ends = ["".join(pieces)]
+    for index in range(len(parts) - 1, -1, -1):
+        part = parts[index]
+        if isinstance(part, str) and part != part.rstrip() and _may_be_empty(parts[index + 1 :]):
+            ends.append("".join(pieces[:index]) + re.escape(part.rstrip()))
+    matchers = [linear(end, tuple(range(1, re.compile(end).groups + 1))) for end in ends]
+
+    def match(line: str) -> tuple[str | None, ...] | None:
+        for one in matchers:
+            if (found := one(line)) is not None:
+                return found + (None,) * (count - len(found))
+        return None
+
+    return match
+
+
+def _may_be_empty(rest: Sequence[Part]) -> bool:
+    return bool(rest) and all(not part.strip() if isinstance(part, str) else part.shape == FREE for part in rest)
+
+
+def _beginning(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str]) -> re.Pattern[str] | None:
+    """The layout up to its time; None if it has none, or only behind its message."""
+    names = [part.name if isinstance(part, Value) else "" for part in parts]
+    place = next((index for index, name in enumerate(names) if name in KEYS["time"]), len(parts))
+    if "message" in names[: place + 1] or place == len(parts):
+        return None
+    return re.compile("".join(read(part, parts[index + 1 :]) for index, part in enumerate(parts[: place + 1])), re.ASCII)
+
+
+def _regex(part: Part, rest: Sequence[Part], *, pattern: str, is_simple: bool, is_word: bool) -> str:
     if isinstance(part, str):
         return re.escape(part)
     left, right = (PADDING if is_padded else "" for is_padded in (part.pad_left, part.pad_right))
     if part.shape:
-        return f"{left}({KNOWN_LEVEL if part.name == 'level' and is_known_level else part.shape}){right}"
+        return f"{left}({part.shape}){right}"
     if not rest:
         return "(.*)"
     following = rest[0]
@@ -293,7 +367,10 @@ def _regex(part: Part, rest: Sequence[Part], pattern: str, *, is_known_level: bo
     character = r"\S" if is_word and part.name == "logger" else "."
     if not is_simple:
         return f"{left}({character}*?){right}"
-    return f"(?>{left}({character}*?){right}(?={re.escape(following)}))"
+    stem, end = following.rstrip(), re.escape(following)
+    if stem != following and _may_be_empty(rest[1:]):
+        end = f"{re.escape(stem)}(?:{re.escape(following[len(stem) :])}|\\Z)"
+    return f"(?>{left}({character}*?){right}(?={end}))"
 
 
 def _fast(regex: str) -> Matcher:

@@ -1,7 +1,7 @@
 """What all formats share: a body becomes events, line by line, whatever is in it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any, ClassVar
@@ -13,7 +13,7 @@ from etl_tasks.sources.logs.format import Place, Reading
 from etl_tasks.sources.logs.formats.clock import Clock, zone_named
 from etl_tasks.sources.logs.formats.deploys import Deploys
 from etl_tasks.sources.logs.formats.text import MESSAGE_LENGTH, fitting, lines_of, texts_of
-from etl_tasks.sources.logs.formats.times import Notation
+from etl_tasks.sources.logs.formats.times import Notation, is_dated
 from etl_tasks.transform import Bad, Good
 
 Record = Any  # what a format makes of a line, for itself
@@ -28,8 +28,8 @@ class GoesOn(Enum):
     """Which line goes on with the event before it."""
 
     NEVER = "none: every line is an event"
-    INDENTED = "one that begins with white space"
-    UNLIKE = "one that is not the beginning of an event"
+    INDENTED = "one that begins with white space, unless an event with a time follows it"
+    UNLIKE = "one that is not the beginning of an event, and begins with no date and time"
 
 
 class LineFormat(ABC):
@@ -41,6 +41,7 @@ class LineFormat(ABC):
     def __init__(self, reading: Reading) -> None:
         """Raises ValueError, with a sentence, if lines cannot be read so."""
         self.notations: Sequence[Notation] = ()
+        self.is_dated: Callable[[str], bool] = is_dated  # of a line that need not be of the format
         self.is_strict = reading.is_strict
         self._zone = zone_named(reading.time_zone)
         self._deploys = Deploys(reading.deploy_pattern) if reading.deploy_pattern else None
@@ -159,13 +160,30 @@ class LineFormat(ABC):
             yield begun[0], begun[1], _joined(rest), begun[2]
 
     def _first(self, text: str, stripped: str) -> tuple[bool, Record | None]:
-        """Whether a line that is not blank begins an event, and what it says if it had to be read to know."""
-        if self.goes_on is not GoesOn.UNLIKE:
-            return self.goes_on is GoesOn.NEVER or text[0] not in " \t", None
-        try:
-            return True, self.parse(stripped)
-        except BadLine:
+        """Whether a line that is not blank begins an event, and what it says if it had to be read to know.
+
+        A line with a date and a time of its own is an event, even one that is not of the format: it must not disappear in the event before.
+        """
+        is_indented = text[0] in " \t"
+        if self.goes_on is GoesOn.NEVER:
+            return True, None
+        if self.goes_on is GoesOn.UNLIKE:
+            try:
+                return True, self.parse(stripped)
+            except BadLine:
+                if not is_indented:
+                    return self.is_dated(stripped), None
+        if not is_indented:
+            return True, None
+        unindented = stripped.lstrip()
+        if self.goes_on is GoesOn.UNLIKE and not self.is_dated(unindented):
             return False, None
+        record = self.dated_record(unindented)
+        return record is not None, record
+
+    def dated_record(self, line: str) -> Record | None:
+        """What a line says that was indented; None if it has no time of its own."""
+        return None
 
 
 def _joined(rest: list[str]) -> str:

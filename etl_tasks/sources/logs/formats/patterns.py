@@ -12,19 +12,20 @@ from etl_tasks.sources.logs.formats.records import KEYS, Records, Values
 
 Matcher = Callable[[str], tuple[str | None, ...] | None]
 
-_WORD_TIME = r"[A-Z][a-z]{2} [ \d]\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
-_ISO_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:Z|[+-]\d\d:\d\d)"
+_WORD_TIME = r"[A-Za-z]{3} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
+_ISO_TIME = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)"
 
 
 _APACHE = re.compile(
-    rf"\[([A-Z][a-z]{{2}} {_WORD_TIME} \d{{4}})\] \[(?:([\w-]*):)?([a-z]+\d?)\] (?:\[pid (\d+)(?::tid (\d+))?\] )?((?:\[client ([^\]]*)\] )?.*)",
+    rf"\[([A-Za-z]{{3}} {_WORD_TIME} \d{{4}})\] \[(?:([\w-]*):)?([A-Za-z]+\d?)\]"
+    r"(?: \[pid (\d+)(?::tid (\d+))?\])?(?: ((?:\[client ([^\]]*)\](?: |$))?.*))?",
     re.ASCII,
 )
 _APACHE_NAMES = ("time", "logger", "level", "pid", "tid", "message", "client")
 
 # A tag is one word, or a daemon with its version, as syslogd writes about itself, or login's "-- root".
 _TAG = r" ?((?:-- )?[^\s:\[\]]+(?: \d[\d.]*)?)(?:\[([^\]\s]*)\])?:(?:\s+|$)"
-_RFC_3164 = re.compile(rf"(?:<(\d{{1,3}})>)?({_WORD_TIME}) (?:(\S*[^\s:]) )?(?:{_TAG})?(.*)", re.ASCII)
+_RFC_3164 = re.compile(rf"(?:<(\d{{1,3}})>)?({_WORD_TIME})(?: (?:(\S*[^\s:]) )?(?:{_TAG})?(.*))?", re.ASCII)
 # rsyslog's other one. Host and tag must be there, for many logs begin with such a time.
 _WHOLE_TIME = re.compile(rf"(?:<(\d{{1,3}})>)?({_ISO_TIME}) (\S*[^\s:]) {_TAG}(.*)", re.ASCII)
 _RFC_3164_NAMES = ("time", "host", "logger", "pid", "message")
@@ -38,6 +39,8 @@ _ELEMENT = re.compile(rf'\[([^ \]="]+)((?:{_PARAMETER})*+)\]', re.ASCII)
 _NAME_AND_VALUE = re.compile(r' ([^ \]="]+)="((?:[^"\\\]]|\\.)*+)"', re.ASCII)
 _ESCAPED = re.compile(r'\\(["\\\]])')
 _TIME_WITHOUT_YEAR = re.compile(rf"(?:<\d{{1,3}}>)?({_WORD_TIME})", re.ASCII)
+# \S+ takes any word: "ValueError: bad" is no time, nor is what follows it in its line.
+_may_be_a_time = re.compile(r"\D*+\d\D*+\d\D*+\d\D*+\d", re.ASCII).match
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
@@ -111,12 +114,20 @@ class NamedGroups(Records):
         self._names = tuple(names)
         self._match = linear(reading.pattern, tuple(names.values()))
         self._has_message = any(name in names for name in KEYS["message"])
+        time_names = [name for name in names if name in self._keys["time"]]
+        self._only_time = time_names[0] if len(time_names) == 1 else ""
 
     def parse(self, line: str) -> Values:
         values = self._match(line)
+        if values is None and line[0] not in " \t":
+            # The pattern may want a blank before its last group, which is empty here: lines are read without blanks at their ends.
+            values = self._match(f"{line} ") or self._match(f"{line}\t")
         if values is None:
             raise BadLine("The line does not match the pattern.")
         record = {name: value for name, value in zip(self._names, values, strict=True) if value}
+        time = record.get(self._only_time)
+        if time is not None and not _may_be_a_time(time):
+            raise BadLine("The line has no time where the pattern has one.")
         if not self._has_message:
             record["message"] = line
         return record

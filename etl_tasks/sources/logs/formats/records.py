@@ -27,7 +27,7 @@ from etl_tasks.sources.logs.formats.text import (
     extra_name,
     fitting,
 )
-from etl_tasks.sources.logs.formats.times import NoTime
+from etl_tasks.sources.logs.formats.times import NoTime, is_time
 
 Values = dict[str, Any]
 Path = str | tuple[str, ...]  # a key, or the keys of objects in objects
@@ -96,9 +96,17 @@ class Records(LineFormat):
         """The values by their names. Raises BadLine."""
 
     def times(self, line: str) -> Iterable[str]:
-        values = self.parse(line)
-        plan = self.plan(values)
-        return [value for path in plan.times if isinstance(value := _get(values, path), str)]
+        return self._times_of(self.parse(line))
+
+    def dated_record(self, line: str) -> Values | None:
+        try:
+            record = self.parse(line)
+        except BadLine:
+            return None
+        return record if any(is_time(text, self.notations) for text in self._times_of(record)) else None
+
+    def _times_of(self, record: Values) -> list[str]:
+        return [value for path in self.plan(record).times if isinstance(value := _get(record, path), str)]
 
     def event(self, event_id: str, source: str, record: Values, rest: str, clock: Clock) -> LogEvent:
         plan = self._plans.get(tuple(record)) or self.plan(record)
@@ -117,7 +125,7 @@ class Records(LineFormat):
         if message[-1:] == "\n":  # as docker keeps it, or a program that logs a whole line
             message = message.rstrip("\n")
         if rest:
-            message = fitting(message + rest, MESSAGE_LENGTH)
+            message = fitting(message + rest if message else rest.removeprefix("\n"), MESSAGE_LENGTH)
         status = _status(record, plan) if plan.statuses else None
         if status is not None and not plan.levels:
             level = level_of_status(status)

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import cache
 
+from etl_tasks.sources.logs.formats.levels import LEVELS
+
 
 class NoTime(ValueError):
     """The value is written in no notation of a time."""
@@ -107,8 +109,16 @@ KNOWN = tuple(
 # Seconds, milliseconds, microseconds or nanoseconds since 1970; fourteen digits that begin as a year are a date.
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?", re.ASCII)
 _DIGITS_OF_A_DATE = re.compile(r"(?:19|20)\d{12}", re.ASCII)
-_ISO = r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:Z|UTC|[+-]\d\d(?::?\d\d)?))?"
-_ISO_SHAPE = re.compile(r"\d{4}-?\d\d-?\d\d(?:[T ]\d\d[\d:.,]*)?(?:Z|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
+_ISO = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:[Zz]|UTC|[+-]\d\d(?::?\d\d)?))?"
+_ISO_SHAPE = re.compile(r"\d{4}-?\d\d-?\d\d(?:[Tt ]\d\d[\d:.,]*)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
+# A date and a time, behind a bracket or one word at most. A time of day alone may begin any sentence.
+_DATED = re.compile(
+    r"""(?=\D{0,20}+\d)[\[(<"']{0,2}(?:([A-Za-z]{3,13}+)[\]):|,]*+[ \t]*+[\[(]?)?"""
+    r"(?:\d{4}[-/.]\d\d[-/.]\d\d[Tt \t]*\d\d:\d\d|\d{1,2}[-/.]\d{1,2}[-/.]\d{4},?[Tt \t]*\d\d:\d\d"
+    r"|\d{1,2}/[A-Za-z]{3}/\d{4}[: ]\d\d:\d\d|\d{1,2} [A-Za-z]{3} \d{4} \d\d:\d\d|\d{6}[ \t]+\d{6}[ \t]"
+    r"|[A-Za-z]{3}[ \t]+\d{1,2}[ \t]+\d\d:\d\d:\d\d)",
+    re.ASCII,
+).match
 ANY = "|".join((_ISO, *(known.unnamed for known in KNOWN), r"\d{9,19}(?:\.\d+)?"))
 
 
@@ -125,13 +135,30 @@ def stamp(text: str, notations: Sequence[Notation] = ()) -> Stamp:
         return _in_words(text)
     if _NUMBER.fullmatch(text) and not _DIGITS_OF_A_DATE.fullmatch(text):
         return from_number(float(text) if "." in text else int(text))
-    iso = re.sub(r"\s+(?=[+-]\d|Z$)", "", f"{text.removesuffix('UTC').rstrip()}Z" if text.endswith("UTC") else text)
+    iso = re.sub(r"\s+(?=[+-]\d|[Zz]$)", "", f"{text.removesuffix('UTC').rstrip()}Z" if text.endswith("UTC") else text)
     if _ISO_SHAPE.fullmatch(iso):
         try:
-            return datetime.fromisoformat(iso)
+            return datetime.fromisoformat(iso.upper())
         except ValueError as exc:
             raise NoSuchTime("it is no possible date and time") from exc
     return _in_words(text)
+
+
+def is_dated(line: str) -> bool:
+    """Whether a line begins with a date and a time, perhaps behind a level or the name of a day."""
+    found = _DATED(line)
+    return found is not None and (found[1] is None or found[1].isupper() or len(found[1]) == 3 or found[1].lower() in LEVELS)
+
+
+def is_time(text: str, notations: Sequence[Notation] = ()) -> bool:
+    """Whether a text is written as a time, possible or not."""
+    try:
+        stamp(text, notations)
+    except NoSuchTime:
+        return True
+    except NoTime:
+        return False
+    return True
 
 
 def _in_words(text: str) -> Stamp:

@@ -216,3 +216,20 @@ def test_files_read_again_from_the_beginning_keep_the_ids_of_their_lines(log, fo
 
     assert follower.new_lines() == ["two", "one"]
     assert set(follower.ids) == ids
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+@pytest.mark.parametrize("name", ["app.log", "app.log.1.gz"])
+def test_a_file_in_utf_16_is_not_read_and_says_so(log, follower, encoding, name):
+    body = "2026-11-26 10:00:00,123 ERROR shop.cart: failed\n".encode(encoding)
+    (log.parent / name).write_bytes(gzip.compress(body) if name.endswith("gz") else body)
+
+    assert follower.new_lines() == []
+    assert [one.reason for one in follower.unreadable] == ["It is UTF-16 or UTF-32, which is not read: have it written in UTF-8."]
+
+
+def test_a_hole_of_zeros_is_no_utf_16(log, follower):
+    log.write_bytes(b"\0" * 300 + b"one\n")
+
+    assert [line.strip("\0") for line in follower.new_lines()] == ["one"]
+    assert follower.unreadable == []

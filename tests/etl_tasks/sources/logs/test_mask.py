@@ -146,6 +146,12 @@ def test_a_card_in_a_json_array_is_hidden_in_json(line: str) -> None:
     assert json.loads(masked.splitlines()[-1]) == json.loads(line.splitlines()[-1].replace(CARD, "0.00000000000000"))
 
 
+@pytest.mark.parametrize("before", ["\ufeff", "  ", "Nov 26 10:00:00 web-1 app: "])
+def test_json_behind_other_words_stays_json(before: str) -> None:
+    masked = mask(f'{before}{{"cards":[{CARD}, 1]}}\n'.encode()).decode()
+    assert json.loads(masked.removeprefix(before)) == {"cards": [0.0, 1]}
+
+
 def test_a_secret_that_is_not_utf_8_is_hidden_to_its_end() -> None:
     assert mask(b"password=caf\xe9\xff12 user=etl") == b"password=******** user=etl".replace(b"********", b"*" * 7)
 
