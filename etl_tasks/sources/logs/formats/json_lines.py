@@ -12,6 +12,7 @@ from etl_tasks.sources.logs.formats.records import Records, Values
 from etl_tasks.sources.logs.formats.shapes import NUL, Shape, shape_of
 
 _decode = msgspec.json.Decoder().decode
+DOCKER_KEYS = frozenset(("log", "stream", "time", "attrs"))
 # A line that is not of the shape expected is read twice, so one is expected only after so many lines of it.
 LINES_ALIKE = 8
 # To make one takes as long as reading some twenty lines, and they come again.
@@ -53,7 +54,15 @@ class JsonLines(Records):
             raise BadLine("The line is JSON nested too deeply.") from exc
         if type(record) is not dict:
             raise BadLine(f"The line is JSON, but a {type(record).__name__} and not an object.")
-        return record
+        if "log" in record and "stream" in record and type(log := record["log"]) is str and (log[-1:] != "\n" or log[:1] == "{"):
+            return self._of_docker(record, log)
+        return self.unwrapped(record, "MESSAGE") if "MESSAGE" in record else record
+
+    def _of_docker(self, record: Values, log: str) -> Values:
+        """Docker's json-file cuts lines at 16 KiB: a part that is not the last has no newline. What passes them on may drop it from all."""
+        if log[-1:] != "\n" and record.keys() <= DOCKER_KEYS:
+            return {**record, "partial": "true"}
+        return self.unwrapped(record, "log")
 
     def _learn(self, keys: tuple[str, ...], record: Values) -> None:
         self._alike = self._alike + 1 if keys == self._keys_before else 1

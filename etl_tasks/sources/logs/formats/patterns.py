@@ -8,12 +8,12 @@ from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats.deploys import compiled
 from etl_tasks.sources.logs.formats.levels import SYSLOG
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
-from etl_tasks.sources.logs.formats.records import KEYS, Records, Values
+from etl_tasks.sources.logs.formats.records import CEE, KEYS, Records, Values
 
 Matcher = Callable[[str], tuple[str | None, ...] | None]
 
 _WORD_TIME = r"[A-Za-z]{3} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
-_ISO_TIME = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:\d\d)"
+_ISO_TIME = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:?\d\d)"
 
 
 _APACHE = re.compile(
@@ -41,6 +41,7 @@ _ESCAPED = re.compile(r'\\(["\\\]])')
 _TIME_WITHOUT_YEAR = re.compile(rf"(?:<\d{{1,3}}>)?({_WORD_TIME})", re.ASCII)
 # \S+ takes any word: "ValueError: bad" is no time, nor is what follows it in its line.
 _may_be_a_time = re.compile(r"\D*+\d\D*+\d\D*+\d\D*+\d", re.ASCII).match
+JSON_BEGINS = "{" + CEE[0]
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
     *("ntp", "audit", "alert", "clock", *(f"local{number}" for number in range(8))),
@@ -83,6 +84,8 @@ class Syslog(Records):
         if priority and int(priority) < len(_FACILITIES) * len(SYSLOG):
             facility, severity = divmod(int(priority), len(SYSLOG))
             record["facility"], record["level"] = _FACILITIES[facility], SYSLOG[severity]
+        if (text := record.get("message")) and text[0] in JSON_BEGINS:
+            return self.unwrapped(record, "message")
         return record
 
     def times(self, line: str) -> Iterable[str]:

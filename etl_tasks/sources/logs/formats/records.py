@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats.clock import Clock
@@ -63,6 +65,8 @@ TEXT_LENGTHS = {
     "trace_id": TRACE_ID_LENGTH,
 }
 MAX_SHAPES = 1000
+CEE = "@cee:"  # before JSON in a syslog message, as rsyslog and liblognorm expect it
+_decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,30 @@ class Records(LineFormat):
         except BadLine:
             return None
         return record if any(is_time(text, self.notations) for text in self._times_of(record)) else None
+
+    def unwrapped(self, record: Values, key: str) -> Values:
+        """The record with the values of the JSON line that the text under `key` is, if it says a level, a time or a message.
+
+        They stand before what the program that wrapped the line says of the same fields; that is kept as `outer.<key>`.
+        """
+        text = record[key]
+        if type(text) is not str or "{" not in text[: len(CEE) + 2]:
+            return record
+        try:
+            inner = _decode(text.removeprefix(CEE))
+        except (msgspec.DecodeError, RecursionError):
+            return record
+        if type(inner) is not dict or not any(self._paths(name, inner) for name in ("level", "time", "message")):
+            return record
+        said = {name for name in FIELDS if self._says(inner, name)}
+        if "time" not in said:
+            inner = {f"inner.{name}" if name in record and name in self._keys["time"] else name: value for name, value in inner.items()}
+        hidden = {path if isinstance(path, str) else path[0] for name in said for path in self._paths(name, record)} | (record.keys() & inner.keys())
+        return {f"outer.{name}" if name in hidden else name: value for name, value in record.items() if name != key} | inner
+
+    def _says(self, record: Values, field: str) -> bool:
+        values = [value for path in self._paths(field, record) if (value := _get(record, path)) not in (None, "")]
+        return any(not isinstance(value, str) or is_time(value, self.notations) for value in values) if field == "time" else bool(values)
 
     def _times_of(self, record: Values) -> list[str]:
         return [value for path in self.plan(record).times if isinstance(value := _get(record, path), str)]

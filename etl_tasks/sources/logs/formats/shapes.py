@@ -37,6 +37,7 @@ class Shape:
         names = [field_of.get(key, f"extra_{number}") for number, key in enumerate(keys)]
         self._extra = tuple((key, name) for key, name in zip(keys, names, strict=True) if key not in field_of)
         self._level_key = next(key for key, field in field_of.items() if field == "level")
+        self._may_wrap = "MESSAGE" in field_of or "log" in field_of  # a line of another program
         instance = msgspec.defstruct(
             "Line",
             [(name, _TYPES.get(name, Any)) for name in names],
@@ -53,6 +54,8 @@ class Shape:
         if level is None or line.time == "":
             return None
         message = line.message
+        if self._may_wrap and message[:1] == "{":
+            return None
         if message[-1:] == "\n":
             message = message.rstrip("\n")
         try:

@@ -49,3 +49,12 @@ def test_a_container_s_line_without_a_message_is_an_event() -> None:
 
     assert [one.message for one in found] == ["Before", "", "trailing"]
     assert found[1].time.isoformat() == "2026-11-26T10:00:00.400000+00:00"
+
+
+def test_a_virtual_host_and_a_proxy_stand_beside_the_client() -> None:
+    found = read("vhost_combined.access", "combined")
+
+    assert [one.host for one in found] == ["10.0.0.1", "10.0.0.1"]
+    assert [one.extra.get("vhost") for one in found] == ["shop.example:443", None]
+    assert found[1].extra["forwarded_for"] == "10.0.0.1, 10.0.0.2"
+    assert all("user" not in one.extra for one in found)
