@@ -39,6 +39,9 @@ class Source(models.Model):
     repository_node_id = models.CharField(max_length=100, blank=True, editable=False)
     is_archived = models.BooleanField(default=False, editable=False, help_text="as GitHub last told")
     is_private = models.BooleanField(null=True, editable=False, help_text="as GitHub last told")
+    page_sizes = models.JSONField(
+        default=dict, blank=True, editable=False, help_text="by list, how many records a page may have, where GitHub could not finish larger ones"
+    )
     credential = models.CharField(
         max_length=50,
         blank=True,

@@ -126,12 +126,16 @@ class PullRequest(Wire):
 
 
 class PullRequestRest(Wire):
-    """What lies beyond the first hundred of a pull request's lists; null for a list that was not asked for."""
+    """What lies beyond the first page of a pull request's lists; null for a list that was not asked for."""
 
     number: Count
+    updated_at: datetime | None = None  # was not asked for by earlier versions
+    labels: Labels | None = None
     commits: PullRequestCommits | None = None
     reviews: Reviews | None = None
     files: Files | None = None
+    closing_issues_references: IssueReferences | None = None
+    timeline_items: Events | None = None
 
 
 class DeploymentStatus(Wire):
@@ -165,6 +169,17 @@ class Deployment(Wire):
     id: str = ""
 
 
+class LatestStatus(Wire):
+    created_at: datetime
+
+
+class DeploymentRest(Wire):
+    database_id: Id
+    updated_at: datetime
+    statuses: DeploymentStatuses
+    latest_status: LatestStatus | None = None
+
+
 class Issue(Wire):
     number: Count
     url: str
@@ -177,6 +192,13 @@ class Issue(Wire):
     state_reason: State | None = None
     closed_at: datetime | None = None
     author: Actor | None = None
+    labels: Labels | None = None
+    timeline_items: Events | None = None
+
+
+class IssueRest(Wire):
+    number: Count
+    updated_at: datetime
     labels: Labels | None = None
     timeline_items: Events | None = None
 
@@ -214,6 +236,11 @@ class Commit(Wire):
     parents: Parents
     url: str = ""
     author: GitActor | None = None
+
+
+class CommitRest(Wire):
+    oid: Sha
+    parents: Parents
 
 
 class RunActor(msgspec.Struct):

@@ -25,7 +25,7 @@ from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.log_store import Tally, open_log_store
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
-from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Page, Progress, Unreadable
+from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Learned, Page, Progress, Unreadable
 from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.registry import adapter_of
 from etl_tasks.transform import Bad, Good, UnreadablePage
@@ -42,6 +42,10 @@ def extract(run: ETLRun) -> None:
         crash_point("extract.before_page_commit")
         if isinstance(page, Unreadable):
             _bury_once(run, page)
+            continue
+        if isinstance(page, Learned):
+            with ledger.mine(run):
+                Source.objects.filter(pk=run.source_id).update(page_sizes=page.page_sizes)
             continue
         with ledger.mine(run):
             if page.body:
@@ -96,7 +100,11 @@ def load(run: ETLRun) -> None:
         with ledger.mine(run):
             done = facts.upsert(batch.kind, json.loads(batch.content), service=run.source.service, run_id=run.pk, page_id=batch.page_id)
             CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
-            ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + done.written, skipped=F("skipped") + done.skipped)
+            ETLRun.objects.filter(pk=run.pk).update(
+                loaded=F("loaded") + done.written,
+                skipped=F("skipped") + done.skipped,
+                dead_lettered=F("dead_lettered") + done.waiting,
+            )
         crash_point("load.after_sql")
     for batch, events, tallies in _stored(batches.filter(is_stored=False)):
         crash_point("load.after_log_store")

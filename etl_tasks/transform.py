@@ -30,7 +30,7 @@ class Bad(msgspec.Struct, frozen=True, gc=False):
     error: str
 
 
-NULLABLE = ("object", "pullRequest")
+NULLABLE = ("object", "pullRequest", "issue", "node")
 
 
 class UnreadablePage(ValueError):
@@ -40,7 +40,7 @@ class UnreadablePage(ValueError):
 def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
     """The list of records in an answer: a connection's nodes, a list, or one object by itself.
 
-    [] where a commit or pull request is null, for it is gone; any other null hides records. Raises UnreadablePage.
+    [] where a single record is null, for it is gone; any other null hides records. Raises UnreadablePage.
     """
     try:
         found = json.loads(body)
@@ -77,7 +77,7 @@ def facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
 
 
 def deployment(record: records.Deployment) -> dict[str, Any]:
-    statuses = sorted(_present(record.statuses), key=lambda status: status.created_at)
+    statuses = _statuses(record.statuses)
     moments = [record.updated_at, *(status.created_at for status in statuses)]
     return {
         "external_id": record.database_id,
@@ -92,10 +92,20 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
         "created_at": _time(record.created_at),
         # Not everywhere does a new status move the deployment's own time.
         "version_at": _time(max(moments)),
-        "statuses": [{"state": s.state.lower(), "created_at": _time(s.created_at), "log_url": s.log_url or ""} for s in statuses],
+        "statuses": [_status(status) for status in statuses],
         "status_count": record.statuses.total_count if record.statuses else 0,
         # GitHub has no page of a single deployment; this one lists those of its environment.
         "url": f"{record.repository.url}/deployments/{quote(record.environment or '', safe='')}" if record.repository else "",
+    }
+
+
+def deployment_rest(record: records.DeploymentRest) -> dict[str, Any]:
+    """The older statuses of a deployment that is stored already."""
+    moments = [record.updated_at, *([record.latest_status.created_at] if record.latest_status else [])]
+    return {
+        "external_id": record.database_id,
+        "version_at": _time(max(moments)),
+        "statuses": [_status(status) for status in _statuses(record.statuses)],
     }
 
 
@@ -120,14 +130,9 @@ def change(record: records.PullRequest) -> dict[str, Any]:
         "additions": record.additions,
         "deletions": record.deletions,
         "changed_files": record.changed_files,
-        "labels": [label.name for label in _present(record.labels)],
-        "commits": _commits(record.commits),
+        **_lists_of_change(record),
         "commit_count": record.commits.total_count,
-        "reviews": _reviews(record.reviews),
         "review_count": record.reviews.total_count,
-        "paths": [file.path for file in _present(record.files)],
-        "draft_events": _events(record.timeline_items),
-        "closes": [{"repository": one.repository.name_with_owner, "number": one.number} for one in _present(record.closing_issues_references)],
         "revert_signs": signs.revert_signs(title=record.title, branch=record.head_ref_name, body=record.body),
         "links": signs.incident_links(record.body),
         "url": record.url,
@@ -135,13 +140,19 @@ def change(record: records.PullRequest) -> dict[str, Any]:
 
 
 def change_rest(record: records.PullRequestRest) -> dict[str, Any]:
-    """More of the lists of a change that is stored already: only the lists that were asked for."""
-    parts = {
-        "commits": _commits(record.commits) if record.commits else None,
-        "reviews": _reviews(record.reviews) if record.reviews else None,
-        "paths": [file.path for file in _present(record.files)] if record.files else None,
+    """More of the lists of a change that is stored already; empty for a list that was not asked for."""
+    return {"number": record.number, "version_at": _time(record.updated_at) if record.updated_at else None, **_lists_of_change(record)}
+
+
+def _lists_of_change(record: records.PullRequest | records.PullRequestRest) -> dict[str, list[Any]]:
+    return {
+        "labels": _names(record.labels),
+        "commits": [{"sha": node.commit.oid, "authored_at": _free_time(node.commit.authored_date)} for node in _present(record.commits)],
+        "reviews": _reviews(record.reviews),
+        "paths": [file.path for file in _present(record.files)],
+        "draft_events": _events(record.timeline_items),
+        "closes": [{"repository": one.repository.name_with_owner, "number": one.number} for one in _present(record.closing_issues_references)],
     }
-    return {"number": record.number, **{name: part for name, part in parts.items() if part is not None}}
 
 
 def issue(record: records.Issue) -> dict[str, Any]:
@@ -152,13 +163,22 @@ def issue(record: records.Issue) -> dict[str, Any]:
         "state": record.state.lower(),
         "state_reason": (record.state_reason or "").lower(),
         "author": _login(record.author),
-        "labels": [label.name for label in _present(record.labels)],
+        "labels": _names(record.labels),
         "created_at": _time(record.created_at),
         "closed_at": _time(record.closed_at) if record.closed_at else None,
         "version_at": _time(record.updated_at),
         "events": _events(record.timeline_items),
         "links": signs.incident_links(record.body),
         "url": record.url,
+    }
+
+
+def issue_rest(record: records.IssueRest) -> dict[str, Any]:
+    return {
+        "number": record.number,
+        "version_at": _time(record.updated_at),
+        "labels": _names(record.labels),
+        "events": _events(record.timeline_items),
     }
 
 
@@ -189,6 +209,10 @@ def commit(record: records.Commit) -> dict[str, Any]:
     }
 
 
+def commit_rest(record: records.CommitRest) -> dict[str, Any]:
+    return {"sha": record.oid, "parents": [parent.oid for parent in _present(record.parents)]}
+
+
 def workflow_run(record: records.WorkflowRun) -> dict[str, Any]:
     return {
         "external_id": record.id,
@@ -216,11 +240,14 @@ EVENTS = {
 }
 SHAPES: Mapping[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "deployment": (records.Deployment, deployment),
+    "deployment_rest": (records.DeploymentRest, deployment_rest),
     "change": (records.PullRequest, change),
     "change_rest": (records.PullRequestRest, change_rest),
     "issue": (records.Issue, issue),
+    "issue_rest": (records.IssueRest, issue_rest),
     "release": (records.Release, release),
     "commit": (records.Commit, commit),
+    "commit_rest": (records.CommitRest, commit_rest),
     "workflow_run": (records.WorkflowRun, workflow_run),
 }
 
@@ -230,11 +257,20 @@ def _present(connection: Any) -> list[Any]:
     return [node for node in (connection.nodes or ()) if node is not None] if connection else []
 
 
-def _commits(commits: records.PullRequestCommits) -> list[dict[str, Any]]:
-    return [{"sha": node.commit.oid, "authored_at": _free_time(node.commit.authored_date)} for node in _present(commits)]
+def _names(labels: records.Labels | None) -> list[str]:
+    return [label.name for label in _present(labels)]
 
 
-def _reviews(reviews: records.Reviews) -> list[dict[str, Any]]:
+def _statuses(statuses: records.DeploymentStatuses | None) -> list[records.DeploymentStatus]:
+    """The oldest first."""
+    return sorted(_present(statuses), key=lambda status: status.created_at)
+
+
+def _status(status: records.DeploymentStatus) -> dict[str, str]:
+    return {"state": status.state.lower(), "created_at": _time(status.created_at), "log_url": status.log_url or ""}
+
+
+def _reviews(reviews: records.Reviews | None) -> list[dict[str, Any]]:
     return [
         {"login": _login(one.author), "is_bot": bool(one.author and one.author.is_bot), "submitted_at": _time(one.submitted_at)}
         for one in _present(reviews)

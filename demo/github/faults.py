@@ -1,7 +1,7 @@
 """How GitHub misbehaves, on request.
 
 Before an answer: {"outage": operation or true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
-{"unfinished_above": n} (502 for queries of more records a page) · {"slow_seconds": s} · {"garbage": operation} (no JSON) ·
+{"unfinished_above": n} (502 for more records or ids a page) · {"slow_seconds": s} · {"garbage": operation} (no JSON) ·
 {"redirect": operation or true, "to": address} · {"instead": operation, "answer": JSON} (200, and this as its body).
 
 In an answer: {"bad_record": operation} (the last record's date is none) · {"null_nodes": operation} (the last record is
@@ -16,6 +16,7 @@ after so many strikes all is well.
 Operations are a query's name, WorkflowRuns, WorkflowRun, WorkflowRunAttempt or a path.
 """
 
+import math
 import random
 import threading
 from collections.abc import Iterator
@@ -68,7 +69,7 @@ class Faults:
             return Strike("every", self._plain_refusal())
         if "retry_after" in settings and self._may():
             return Strike("retry_after", _secondary(settings.get("status", 429), settings["retry_after"]))
-        if call.is_query and int(call.variables.get("first") or 0) > settings.get("unfinished_above", 1000) and self._may():
+        if _records(call) > settings.get("unfinished_above", math.inf) and self._may():
             return Strike("unfinished_above", Reply(502, b""))
         if self._is_meant("garbage", call) and self._may():
             return Strike("garbage", Reply(200, b"<html>half a pa"))
@@ -132,6 +133,13 @@ class Faults:
         if name == "unfinished":
             return Strike(name, Reply(200, {"data": None, "errors": [{"message": UNFINISHED}]}) if call.is_query else Reply(502, b""))
         return Strike(name, refusals.get(name), damage="" if name in refusals else name)
+
+
+def _records(call: Call) -> int:
+    """How many a page that the call asks for may have."""
+    if not call.is_query:
+        return int(call.query.get("per_page", 0))
+    return max(int(call.variables.get("first") or 0), len(call.variables.get("ids") or ()))
 
 
 def _secondary(status: int, after: float) -> Reply:

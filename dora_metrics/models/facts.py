@@ -136,7 +136,7 @@ class Change(Fact):
     deletions = models.PositiveIntegerField(default=0)
     changed_files = models.PositiveIntegerField(default=0)
     labels = models.JSONField(default=list)
-    # Of these three lists a hundred are read, and the rest where a metric needs it; fewer than counted is a cut list.
+    # Of a merged pull request these lists are whole; of another one a hundred are read, and fewer than counted is a cut list.
     commits = models.JSONField(default=list, help_text='[{"sha", "authored_at"}, …]')
     commit_count = models.PositiveIntegerField(default=0)
     reviews = models.JSONField(default=list, help_text='[{"login", "is_bot", "submitted_at"}, …]')

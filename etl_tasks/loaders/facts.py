@@ -1,7 +1,7 @@
 """Facts into the SQL database: one upsert for every kind, in natural-key order, the newer version winning."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import models
@@ -17,24 +17,31 @@ class Kind:
     model: type[models.Model]
     key: tuple[str, ...]
     version: str = ""  # the column that tells the newer of two answers; empty for a fact that never changes
-    is_part: bool = False  # its lists are added to a row that is there; it makes none
+    part_of: str = ""  # the kind to whose row its lists are added; it makes no row
+    sorted_by: Mapping[str, str] = field(default_factory=dict)  # of a part's lists, those that have an order: the key of their items
 
 
 KINDS: Mapping[str, Kind] = {
     "deployment": Kind(Deployment, ("external_id",), "version_at"),
+    "deployment_rest": Kind(Deployment, ("external_id",), "version_at", part_of="deployment", sorted_by={"statuses": "created_at"}),
     "workflow_run": Kind(WorkflowRun, ("external_id", "attempt"), "version_at"),
     "change": Kind(Change, ("number",), "version_at"),
-    "change_rest": Kind(Change, ("number",), is_part=True),
+    "change_rest": Kind(Change, ("number",), "version_at", part_of="change"),
     "issue": Kind(Issue, ("number",), "version_at"),
+    "issue_rest": Kind(Issue, ("number",), "version_at", part_of="issue"),
     "release": Kind(Release, ("external_id",), "version_at"),
     "commit": Kind(Commit, ("sha",)),
+    "commit_rest": Kind(Commit, ("sha",), part_of="commit"),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Upserted:
+    """`waiting`: parts whose record is not there, as it is a dead letter; its replay adds them."""
+
     written: int
     skipped: int
+    waiting: int = 0
 
 
 def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, service: Service, run_id: int, page_id: int) -> Upserted:
@@ -43,7 +50,7 @@ def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, service: Servi
     Rows go in the order of their natural key: two writers that lock in the same order cannot deadlock.
     """
     kind = KINDS[kind_name]
-    if kind.is_part:
+    if kind.part_of:
         return _add_parts(kind, list(facts), service=service)
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     given = 0
@@ -81,20 +88,37 @@ def _upsert_rows(kind: Kind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, 
 
 
 def _add_parts(kind: Kind, parts: list[Mapping[str, Any]], *, service: Service) -> Upserted:
-    """Append what the rows' lists do not hold yet. Loaded twice, it is there once; a part without its row is skipped."""
-    written = 0
+    """Append what the rows' lists do not hold yet. Loaded twice, it is there once; what is older than its row is skipped."""
+    written = waiting = 0
     for part in parts:
         key = {name: part[name] for name in kind.key}
         row = kind.model._default_manager.select_for_update().filter(service=service, **key).first()
         if row is None:
-            continue
-        news = {name: [one for one in items if one not in getattr(row, name)] for name, items in part.items() if name not in kind.key}
-        for name, new in news.items():
-            setattr(row, name, [*getattr(row, name), *new])
-        if any(news.values()):
-            row.save(update_fields=list(news))
+            waiting += 1
+        elif not _is_outdated(kind, part, row) and (changed := _longer(kind, part, row)):
+            row.save(update_fields=changed)
             written += 1
-    return Upserted(written=written, skipped=len(parts) - written)
+    return Upserted(written=written, skipped=len(parts) - written - waiting, waiting=waiting)
+
+
+def _is_outdated(kind: Kind, part: Mapping[str, Any], row: models.Model) -> bool:
+    version = part.get(kind.version)
+    moment = parse_datetime(version) if version else None
+    return moment is not None and moment < getattr(row, kind.version)
+
+
+def _longer(kind: Kind, part: Mapping[str, Any], row: models.Model) -> list[str]:
+    """Set the lists of `row` to which `part` adds something, and name them."""
+    changed = []
+    for name in part.keys() - {*kind.key, kind.version}:
+        stored = getattr(row, name)
+        if new := [one for one in part[name] if one not in stored]:
+            items = [*stored, *new]
+            if order := kind.sorted_by.get(name):
+                items.sort(key=lambda item: item[order])
+            setattr(row, name, items)
+            changed.append(name)
+    return sorted(changed)
 
 
 def _is_newer(kind: Kind, row: Mapping[str, Any], stored: models.Model) -> bool:
@@ -107,7 +131,7 @@ def _is_newer(kind: Kind, row: Mapping[str, Any], stored: models.Model) -> bool:
 def _typed(model: type[models.Model], fact: Mapping[str, Any]) -> dict[str, Any]:
     """The fact with its ISO times as datetimes, as the model's columns want them."""
     row = dict(fact)
-    for field in model._meta.concrete_fields:
-        if isinstance(field, models.DateTimeField) and isinstance(row.get(field.name), str):
-            row[field.name] = parse_datetime(row[field.name])
+    for column in model._meta.concrete_fields:
+        if isinstance(column, models.DateTimeField) and isinstance(row.get(column.name), str):
+            row[column.name] = parse_datetime(row[column.name])
     return row

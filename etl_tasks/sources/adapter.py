@@ -63,6 +63,13 @@ class Unreadable:
 
 
 @dataclass(frozen=True, slots=True)
+class Learned:
+    """What the source is to remember whether or not the run ends well: its lists whose whole pages the other side cannot finish, and what it can."""
+
+    page_sizes: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Check:
     """What a source would give, in sentences for a person."""
 
@@ -73,7 +80,7 @@ class Check:
 class Adapter(Protocol):
     """A kind of source."""
 
-    def pages(self, job: Job) -> Iterator[Page | Unreadable]:
+    def pages(self, job: Job) -> Iterator[Page | Unreadable | Learned]:
         """What the source has after its cursors. Raises RetriableError or FatalError."""
         ...
 

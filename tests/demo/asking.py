@@ -15,14 +15,8 @@ SPREAD = re.compile(r"\.\.\.(\w+)")
 # Of each list: where it lies in the repository.
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases", "commits": "object"}
 TOKEN = {"Authorization": "bearer t"}
-NOTHING_MORE = {
-    "withCommits": False,
-    "withReviews": False,
-    "withFiles": False,
-    "commitsAfter": None,
-    "reviewsAfter": None,
-    "filesAfter": None,
-}
+PARTS = ("labels", "commits", "reviews", "files", "closingIssuesReferences", "timelineItems")
+NOTHING_MORE = {name: value for part in PARTS for name, value in ((f"with{part[0].upper()}{part[1:]}", False), (f"{part}After", None))}
 
 
 def with_fragments(text: str) -> str:

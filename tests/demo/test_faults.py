@@ -108,7 +108,9 @@ def test_queries_for_large_pages_cannot_be_finished(stand_in: StandIn) -> None:
     stand_in.faults = {"unfinished_above": 25}
 
     assert [ask(stand_in, "deployments", first=first).status_code for first in (100, 26, 25)] == [502, 502, 200]
-    assert ask(stand_in, "pull_request_rest", number=1, **NOTHING_MORE, first=None).status_code == 200
+    assert [ask(stand_in, "pull_request_rest", number=1, **NOTHING_MORE, first=first).status_code for first in (26, 25)] == [502, 200]
+    assert [ask(stand_in, "deployments_again", ids=["x"] * count, first=None).status_code for count in (26, 25)] == [502, 200]
+    assert [runs(stand_in, f"?per_page={count}").status_code for count in (26, 25)] == [502, 200]
 
 
 def test_answers_may_be_slow(stand_in: StandIn) -> None:

@@ -95,7 +95,7 @@ def test_the_lists_of_one_pull_request_are_paged(large: World, part: str, order:
         while True:
             variables = {**NOTHING_MORE, flag: True, cursor: after, "number": biggest["number"]}
             pull = answer(stand_in, "pull_request_rest", **variables)["repository"]["pullRequest"]
-            assert set(pull) == {"number", part}
+            assert set(pull) == {"number", "updatedAt", part}
             found += pull[part]["nodes"]
             after = pull[part]["pageInfo"]["endCursor"]
             if not pull[part]["pageInfo"]["hasNextPage"]:

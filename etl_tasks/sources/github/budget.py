@@ -38,18 +38,52 @@ class Budget:
 
 
 class PageSize:
-    """Records a page: halved by a query that GitHub could not finish, doubled again after some that it could."""
+    """Records a page: halved by a query that GitHub could not finish, doubled again after some that it could.
 
-    def __init__(self, *, start: int, largest: int) -> None:
-        self.size, self.ceiling, self.largest = min(start, largest), largest, largest
-        self.successes = 0
+    `ceiling`: the largest page that is tried. `known`: the largest that has worked since a larger one did not (to begin
+    with, its half); None while whole pages work. `asked`: how many the latest query asked for.
+    """
+
+    def __init__(self, *, start: int, largest: int, known: int | None = None) -> None:
+        self.largest = largest
+        self.known = min(known, largest) if known else None
+        self.ceiling = self.known or largest
+        self.size = self.asked = min(start, self.ceiling)
+        self.successes, self.patience = 0, SUCCESSES_BEFORE_GROWTH
 
     def succeeded(self) -> None:
         self.successes += 1
-        if self.successes >= SUCCESSES_BEFORE_GROWTH and self.ceiling < self.largest:
+        if self.known and self.size > self.known:
+            self.known = self.size if self.size < self.largest else None
+            self.patience = SUCCESSES_BEFORE_GROWTH
+        if self.successes >= self.patience and self.ceiling < self.largest:
             self.ceiling, self.successes = min(self.ceiling * 2, self.largest), 0
         self.size = min(self.size * 2, self.ceiling)
 
     def failed(self) -> None:
-        self.size = self.ceiling = max(1, self.size // 2)
+        if self.known and self.size > self.known:
+            self.patience *= 2  # it grew too soon: where pages are at their limit, each try costs an attempt
+        self.size = self.ceiling = self.known = max(1, self.size // 2)
         self.successes = 0
+
+
+class PageSizes:
+    """The page sizes of a source's lists, by the list's name. `remembered`: what GitHub could last finish, where that is less than a whole page."""
+
+    def __init__(self, remembered: Mapping[str, int]) -> None:
+        self._remembered = dict(remembered)
+        self._sizes: dict[str, PageSize] = {}
+
+    def of(self, name: str, *, largest: int, start: int | None = None) -> PageSize:
+        if name not in self._sizes:
+            self._sizes[name] = PageSize(start=start or largest, largest=largest, known=self._remembered.get(name))
+        return self._sizes[name]
+
+    def learned(self) -> dict[str, int] | None:
+        """What is to be remembered now; None if that is nothing new."""
+        known = {name: size.known for name, size in list(self._sizes.items()) if size.known}
+        unused = {name: known for name, known in self._remembered.items() if name not in self._sizes}
+        if (found := unused | known) == self._remembered:
+            return None
+        self._remembered = found
+        return found

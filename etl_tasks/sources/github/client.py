@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import requests
 from django.conf import settings
@@ -117,14 +117,15 @@ class GitHub:
         return f"GitHub({settings.GITHUB_API_URL})"
 
     def query(self, query: str, variables: Mapping[str, object], *, page: PageSize | None = None, is_tolerant: bool = False) -> Answer:
-        """POST one GraphQL query; with `page`, `first` is its size, halved at each attempt that GitHub cannot finish.
+        """POST one GraphQL query; with `page`, it asks for as many records: by `first`, or by the first of its `ids`.
 
+        The page is halved at each attempt that GitHub cannot finish.
         Raises RetriableError or FatalError also for errors inside a 200; a tolerant one leaves those to the caller.
         """
 
         def ask() -> Answer:
-            sized = {"first": page.size} if page else {}
-            answer = self._request("POST", settings.GITHUB_GRAPHQL_URL, payload={"query": query, "variables": {**variables, **sized}})
+            sized = _sized(variables, page) if page else variables
+            answer = self._request("POST", settings.GITHUB_GRAPHQL_URL, payload={"query": query, "variables": sized})
             _raise_for_errors(answer, is_tolerant=is_tolerant)
             return answer
 
@@ -133,18 +134,24 @@ class GitHub:
             page.succeeded()
         return answer
 
-    def get(self, url: str, *, etag: str = "") -> Answer:
-        """GET a REST address below GITHUB_API_URL, conditionally if `etag` is given."""
+    def get(self, url: str, *, etag: str = "", page: PageSize | None = None) -> Answer:
+        """GET a REST address below GITHUB_API_URL, conditionally if `etag` is given; with `page`, so many records of a list."""
         if urlsplit(url)[:2] != urlsplit(settings.GITHUB_API_URL)[:2]:
             raise FatalError(f"GitHub named a next page on another host ({urlsplit(url)[:2]}): the token is not sent there")
 
+        tagged = page_of(url, page.size) if page else url
+
         def ask() -> Answer:
-            answer = self._request("GET", url, etag=etag)
+            address = page_of(url, page.size) if page else url
+            answer = self._request("GET", address, etag=etag if address == tagged else "")
             if not answer.is_unchanged and _decoded(answer.body) is None:
                 raise PartialAnswer("GitHub's answer is not JSON", answer)
             return answer
 
-        return self._attempt(ask)
+        answer = self._attempt(ask, page)
+        if page:
+            page.succeeded()
+        return answer
 
     def _attempt(self, ask: Callable[[], Answer], page: PageSize | None = None) -> Answer:
         attempts = Retrying(
@@ -221,6 +228,23 @@ class GitHub:
             except ValueError:
                 raise PassingFault("GitHub does not say until when the App's token is good") from None
             return str(decoded["token"])
+
+
+def page_of(url: str, size: int) -> str:
+    """The page of so many records of a REST list that holds the first record of the page at `url`."""
+    parts = urlsplit(url)
+    query = dict(parse_qsl(parts.query))
+    begin = (int(query.pop("page", 1)) - 1) * int(query.get("per_page", size))
+    query["per_page"] = str(size)
+    if begin >= size:
+        query["page"] = str(begin // size + 1)
+    return urlunsplit(parts._replace(query=urlencode(query)))
+
+
+def _sized(variables: Mapping[str, object], page: PageSize) -> dict[str, object]:
+    page.asked = page.size
+    ids = variables.get("ids")
+    return {**variables, "ids": ids[: page.size]} if isinstance(ids, list) else {**variables, "first": page.size}
 
 
 # By credential: what one run of this process learns of the budget, the next knows.

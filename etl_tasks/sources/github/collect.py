@@ -11,11 +11,11 @@ from django.conf import settings
 
 from dora_metrics.models import Service
 from etl_tasks import transform
-from etl_tasks.errors import FatalError
+from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
-from etl_tasks.records import Actor
-from etl_tasks.sources.adapter import Check, Job, Page
+from etl_tasks.sources.adapter import Check, Job, Learned, Page
 from etl_tasks.sources.github import paging
+from etl_tasks.sources.github.budget import PageSizes
 from etl_tasks.sources.github.check import check
 from etl_tasks.sources.github.client import Forbidden, GitHub
 from etl_tasks.sources.github.paging import Reading
@@ -39,18 +39,24 @@ class GitHubRepository:
     def survey(self, sources: Sequence[Source]) -> dict[int, News]:
         return survey(sources)
 
-    def pages(self, job: Job) -> Iterator[Page]:
+    def pages(self, job: Job) -> Iterator[Page | Learned]:
         github = GitHub(job.source.credential)
-        news = _news(github, job)
+        news, sizes = _news(github, job), PageSizes(job.source.page_sizes)
         readers = [
             _named(reader, stream)
             for stream in STREAMS
             if not (stream.name in job.progress and job.progress[stream.name].is_done)
-            for reader in _readers(github, stream, job, news)
+            for reader in _readers(github, stream, job, news, sizes)
         ]
         # Told to wait, or killed: the next attempt asks for one thing at a time.
         lanes = settings.GITHUB_LANES if job.is_first_attempt else 1
-        yield from side_by_side(readers, lanes=lanes)
+        try:
+            for page in side_by_side(readers, lanes=lanes):
+                yield page
+                yield from _learned(sizes)
+        except RetriableError:
+            yield from _learned(sizes)
+            raise
         yield Page(
             stream=REPOSITORY,
             url="",
@@ -93,6 +99,12 @@ class GitHubRepository:
         service.save(update_fields=["default_branch", "repositories", "has_paths"])
 
 
+def _learned(sizes: PageSizes) -> Iterator[Learned]:
+    """What changed since it was last told. A first page that GitHub cannot finish is staged nowhere, but its size counts for the next attempt."""
+    if (learned := sizes.learned()) is not None:
+        yield Learned(learned)
+
+
 def _news(github: GitHub, job: Job) -> News:
     """Of the repository that the source has always meant: by its name, and by its id once another one has taken the name."""
     source, news = job.source, job.news
@@ -108,9 +120,9 @@ def _news(github: GitHub, job: Job) -> News:
     return news
 
 
-def _readers(github: GitHub, stream: Stream, job: Job, news: News) -> list[Iterator[Page]]:
+def _readers(github: GitHub, stream: Stream, job: Job, news: News, sizes: PageSizes) -> list[Iterator[Page]]:
     """None, or the one that reads the stream."""
-    reading = _reading(github, stream, job, news)
+    reading = replace(_reading(github, stream, job, news), sizes=sizes)
     if stream.name == "workflow_runs":
         return [paging.runs(reading)] if reading.is_list_asked or reading.again else []
     if not stream.is_asked_for(job.source.service):
@@ -147,7 +159,7 @@ def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
         case "commits":
             return _reading_of_history(replace(reading, top=news["head"], stop_at=None, until=None), service)
         case "pull_requests":
-            return replace(reading, options={"withFiles": bool(service.path)}, needs_rest=_rest_of_change(service))
+            return replace(reading, options={"withFiles": bool(service.path)})
         case "issues":
             return replace(reading, options={"since": reading.stop_at.isoformat() if reading.stop_at else None})
         case "workflow_runs":
@@ -197,33 +209,6 @@ def _is_unchanged(reading: Reading) -> bool:
         return False
     newest = former.get("newest") or top["time"]
     return not newest or datetime.fromisoformat(former["collected_until"]) - datetime.fromisoformat(newest) >= reading.stream.lag
-
-
-def _rest_of_change(service: Service) -> Callable[[Mapping[str, Any]], Mapping[str, str]]:
-    """What lies beyond the first hundred of a pull request's lists, where a metric needs it: only of people's merged ones."""
-
-    def needed(node: Mapping[str, Any]) -> dict[str, str]:
-        author = node.get("author") or {}
-        if not node.get("mergedAt") or _is_bot(author, service):
-            return {}
-        ends = {part: ((node.get(part) or {}).get("pageInfo") or {}) for part in paging.PARTS}
-        more = {part: end["endCursor"] for part, end in ends.items() if end.get("hasNextPage")}
-        if "reviews" in more and _has_review_of_a_person(node, service):
-            del more["reviews"]  # they are listed oldest first, and only the first one counts
-        return more
-
-    return needed
-
-
-def _has_review_of_a_person(node: Mapping[str, Any], service: Service) -> bool:
-    author = (node.get("author") or {}).get("login")
-    reviewers = [review["author"] for review in node["reviews"]["nodes"] or () if review and review["author"] and review["submittedAt"]]
-    return any(reviewer["login"] != author and not _is_bot(reviewer, service) for reviewer in reviewers)
-
-
-def _is_bot(actor: Mapping[str, Any], service: Service) -> bool:
-    login = str(actor.get("login", ""))
-    return login in service.bots or Actor(login=login, kind=str(actor.get("__typename", "User"))).is_bot
 
 
 def _missing_attempts(service: Service) -> Callable[[Mapping[str, Any]], list[int]]:

@@ -15,13 +15,12 @@ from django.conf import settings
 from etl_tasks import transform
 from etl_tasks.errors import RetriableError
 from etl_tasks.sources.adapter import Page, Progress
-from etl_tasks.sources.github.budget import PageSize
-from etl_tasks.sources.github.client import Answer, GitHub, NotFound
+from etl_tasks.sources.github.budget import PageSize, PageSizes
+from etl_tasks.sources.github.client import Answer, GitHub, NotFound, page_of
 from etl_tasks.sources.github.streams import Stream, query_text
 from etl_tasks.transform import UnreadablePage
 
-LARGEST_PAGE = 100  # GitHub's limit
-IDS_A_QUERY = 100
+LARGEST_PAGE = 100  # GitHub's limit, of ids in a query as well
 # GitHub never lists more runs than this of one filter, however many there are.
 MOST_RUNS_OF_A_FILTER = 1000
 SECOND = timedelta(seconds=1)
@@ -45,9 +44,9 @@ class Reading:
     known_commits: frozenset[str] = frozenset()  # what the branch's former head reaches
     stored_commits: frozenset[str] = frozenset()
     asked: Sequence[str] = ()  # deployed commits that earlier runs asked for in vain
-    needs_rest: Callable[[Mapping[str, Any]], Mapping[str, str]] = lambda node: {}
     needs_attempts: Callable[[Mapping[str, Any]], list[int]] = lambda run: []
     options: Mapping[str, object] = field(default_factory=dict)  # variables of the stream's own
+    sizes: PageSizes = field(default_factory=lambda: PageSizes({}))
 
     def variables(self) -> dict[str, object]:
         owner, _, name = str(self.repository["name"]).partition("/")
@@ -55,7 +54,11 @@ class Reading:
 
     def page_size(self) -> PageSize:
         largest = min(settings.GITHUB_PAGE_SIZE, LARGEST_PAGE)
-        return PageSize(start=self.stream.first_page if self.former else largest, largest=largest)
+        return self.sizes.of(self.stream.name, largest=largest, start=self.stream.first_page if self.former else largest)
+
+    def page_size_of(self, what: str) -> PageSize:
+        """Of single records that are asked for again, or of what their own lists lack."""
+        return self.sizes.of(f"{self.stream.name} {what}", largest=LARGEST_PAGE)
 
     def resume(self, **beginning: Any) -> dict[str, Any]:
         return {**beginning, **(self.progress.resume if self.progress else {})}
@@ -164,16 +167,15 @@ def unchanged(reading: Reading) -> Iterator[Page]:
 
 def listed(reading: Reading) -> Iterator[Page]:
     """A list sorted by time, newest first: read until it is older than `stop_at`; then what single records lack."""
-    stream, size = reading.stream, reading.page_size()
+    stream, size, again = reading.stream, reading.page_size(), reading.page_size_of("again")
     resume = reading.resume(again=list(reading.again), after=None, is_listed=not reading.is_list_asked, rest=[])
     cursor = reading.cursor(None)
     is_first = not reading.progress
     while True:
         is_wanted = True
         if resume["again"]:
-            ids, later = resume["again"][:IDS_A_QUERY], resume["again"][IDS_A_QUERY:]
-            content = Content(stream, reading.github.query(query_text(stream.again_query), {"ids": ids}), shape="again")
-            resume |= {"again": later}
+            content = Content(stream, reading.github.query(query_text(stream.again_query), {"ids": resume["again"]}, page=again), shape="again")
+            resume |= {"again": resume["again"][again.asked :], "rest": [*resume["rest"], *_lacking(stream, content)]}
         elif not resume["is_listed"]:
             variables = {**reading.variables(), **reading.options, "after": resume["after"]}
             content = Content(stream, reading.github.query(query_text(stream.query), variables, page=size))
@@ -181,33 +183,34 @@ def listed(reading: Reading) -> Iterator[Page]:
                 cursor, is_first = reading.cursor(content), False
             is_wanted = not (reading.until and content.oldest and content.oldest > reading.until)
             is_read = not content.end_cursor or bool(reading.stop_at and content.oldest and content.oldest < reading.stop_at)
-            rest = [{"number": node["number"], **more} for node in content.nodes if is_wanted and node and (more := reading.needs_rest(node))]
-            resume |= {"after": content.end_cursor, "is_listed": is_read, "rest": resume["rest"] + rest}
+            rest = _lacking(stream, content) if is_wanted else []
+            resume |= {"after": content.end_cursor, "is_listed": is_read, "rest": [*resume["rest"], *rest]}
         else:
-            more, *later = resume["rest"]
-            content = _rest_of_one(reading, more)
-            resume |= {"rest": [*_still_lacking(more, content), *later]}
+            content = _rest_of_one(reading, resume)
         is_done = content.is_broken or not (resume["again"] or resume["rest"] or not resume["is_listed"])
         yield content.page(cursor=cursor, resume=resume, is_done=is_done, is_wanted=is_wanted)
         if is_done:
             return
 
 
-def _rest_of_one(reading: Reading, more: Mapping[str, Any]) -> Content:
-    variables: dict[str, object] = {**reading.variables(), "number": more["number"]}
-    for part in PARTS:
-        variables |= {f"with{part.capitalize()}": part in more, f"{part}After": more.get(part)}
-    return Content(reading.stream, reading.github.query(query_text(reading.stream.rest_query), variables), shape="rest")
+def _lacking(stream: Stream, content: Content) -> list[dict[str, Any]]:
+    """The records of a page whose own lists go on where a metric reads them, and behind which cursors."""
+    rest = stream.rest
+    found = ((node, rest.lacking(node)) for node in content.nodes if isinstance(node, dict) and rest.is_measured(node))
+    return [{rest.key: node[rest.key], **cursors} for node, cursors in found if cursors]
 
 
-PARTS = ("commits", "reviews", "files")
-
-
-def _still_lacking(more: Mapping[str, Any], content: Content) -> list[dict[str, Any]]:
-    record = next((node for node in content.nodes if node), None) or {}
-    infos = {part: (record.get(part) or {}).get("pageInfo") or {} for part in PARTS if part in more}
-    lacking = {part: info["endCursor"] for part, info in infos.items() if info.get("hasNextPage")}
-    return [{"number": more["number"], **lacking}] if lacking else []
+def _rest_of_one(reading: Reading, resume: dict[str, Any]) -> Content:
+    """The next page of the lists of the first record that lacks some; what it lacks then stays in `resume`."""
+    rest, (more, *later) = reading.stream.rest, resume["rest"]
+    variables = {**reading.variables(), rest.key: more[rest.key]}
+    for name in rest.lists:
+        variables |= {f"with{name[0].upper()}{name[1:]}": name in more, f"{name}After": more.get(name)}
+    answer = reading.github.query(query_text(rest.query), variables, page=reading.page_size_of("rest"))
+    content = Content(reading.stream, answer, shape="rest")
+    cursors = rest.lacking(next((node for node in content.nodes if isinstance(node, dict)), {}))
+    resume |= {"rest": [*([{rest.key: more[rest.key], **cursors}] if cursors else []), *later]}
+    return content
 
 
 def history(reading: Reading) -> Iterator[Page]:
@@ -219,24 +222,31 @@ def history(reading: Reading) -> Iterator[Page]:
     """
     size = reading.page_size()
     beginning = {"head": reading.top if reading.is_list_asked else "", "after": None, "frontier": [], "again": list(reading.again), "shape": ""}
-    resume = reading.resume(**beginning)
+    resume = reading.resume(rest=[], **beginning)
     cursor = reading.cursor(None) | ({} if reading.progress else {"asked": [*reading.asked, *reading.again]})
     met = set(reading.stored_commits)
     while True:
         if not resume["head"]:
             head, *again = resume["again"]
             resume |= {"head": head, "after": None, "frontier": [], "again": again, "shape": "deployed"}
-        variables = {**reading.variables(), "revision": resume["head"], "after": resume["after"]}
-        content = Content(reading.stream, reading.github.query(query_text(reading.stream.query), variables, page=size), shape=resume["shape"])
-        is_gone = not content.is_broken and not content.nodes
+        known = met if resume["shape"] else reading.known_commits
+        is_gone = False
+        if resume["rest"]:
+            known = known - {resume["rest"][0]["oid"]}
+            content = _rest_of_one(reading, resume)
+        else:
+            variables = {**reading.variables(), "revision": resume["head"], "after": resume["after"]}
+            content = Content(reading.stream, reading.github.query(query_text(reading.stream.query), variables, page=size), shape=resume["shape"])
+            resume |= {"after": content.end_cursor, "rest": _lacking(reading.stream, content)}
+            is_gone = not content.is_broken and not content.nodes
         if is_gone and resume["shape"] != "deployed":
             raise RetriableError(f"GitHub does not show the history of {resume['head']} yet")
         if is_gone and content.decoded.get("errors"):
             cursor = cursor | {"asked": [sha for sha in cursor["asked"] if sha != resume["head"]]}  # it may be there tomorrow
-        frontier = _frontier(set(resume["frontier"]), content.nodes, met if resume["shape"] else reading.known_commits)
+        frontier = _frontier(set(resume["frontier"]), content.nodes, known)
         met |= {str(commit.get("oid")) for commit in content.nodes if isinstance(commit, dict)}
-        resume |= {"after": content.end_cursor, "frontier": sorted(frontier), "again": [sha for sha in resume["again"] if sha not in met]}
-        if not content.end_cursor or not frontier:
+        resume |= {"frontier": sorted(frontier), "again": [sha for sha in resume["again"] if sha not in met]}
+        if not resume["rest"] and not (resume["after"] and frontier):
             resume |= {"head": ""}
         is_done = content.is_broken or not (resume["head"] or resume["again"])
         yield content.page(cursor=cursor, resume=resume, is_done=is_done, is_wanted=not is_gone)
@@ -264,7 +274,7 @@ def runs(reading: Reading) -> Iterator[Page]:
     """
     github = reading.github
     root = f"{settings.GITHUB_API_URL}{reading.stream.rest_path.format(repository=quote(str(reading.repository['name'])))}"
-    first_url = f"{root}?per_page={LARGEST_PAGE}"
+    first_url, size = f"{root}?per_page={LARGEST_PAGE}", reading.page_size_of("list")
     resume = reading.resume(named=[str(number) for number in reading.again], url=first_url if reading.is_list_asked else "", windows=[])
     cursor = reading.cursor(None) if reading.is_list_asked else {"gone": [], **reading.former}
     while resume["named"] or resume["url"] or resume["windows"]:
@@ -281,8 +291,8 @@ def runs(reading: Reading) -> Iterator[Page]:
             named = [] if "/" in name else content.nodes
         elif resume["url"]:
             is_first = resume["url"] == first_url
-            etag = str(reading.former.get("etag", "")) if is_first and reading.former.get("first_url") == first_url else ""
-            answer = github.get(resume["url"], etag=etag)
+            is_same = is_first and reading.former.get("first_url") == page_of(first_url, size.size)
+            answer = github.get(resume["url"], etag=str(reading.former.get("etag", "")) if is_same else "", page=size)
             if answer.is_unchanged:
                 yield nothing(reading, cursor=cursor, resume={}, is_done=True)
                 return
@@ -291,11 +301,11 @@ def runs(reading: Reading) -> Iterator[Page]:
             resume |= {"url": answer.next_url}
             if is_first:
                 resume |= {"url": "", "windows": _older(reading, content, has_more=bool(answer.next_url))}
-                cursor = _cursor_of_runs(reading, content, first_url=first_url)
+                cursor = _cursor_of_runs(reading, content)
             is_wanted = not (reading.until and content.oldest and content.oldest > reading.until)
         else:
             (begin, end), *windows = resume["windows"]
-            answer = github.get(f"{first_url}&created={quote_plus(f'{begin}..{end}')}")
+            answer = github.get(f"{first_url}&created={quote_plus(f'{begin}..{end}')}", page=size)
             content = Content(reading.stream, answer)
             if not content.is_broken and content.decoded.get("total_count", 0) > MOST_RUNS_OF_A_FILTER and begin < end:
                 resume |= {"windows": [*_halves(begin, end), *windows]}
@@ -310,13 +320,13 @@ def runs(reading: Reading) -> Iterator[Page]:
             return
 
 
-def _cursor_of_runs(reading: Reading, content: Content, *, first_url: str) -> dict[str, Any]:
+def _cursor_of_runs(reading: Reading, content: Content) -> dict[str, Any]:
     cursor = reading.cursor(content)
     if reading.until:
         return cursor
     if not reading.former and not reading.stop_at and content.oldest and content.answer.next_url == "":
         cursor |= {"collected_from": content.oldest.isoformat()}  # GitHub forgets old runs
-    return cursor | {"etag": content.answer.etag, "first_url": first_url}
+    return cursor | {"etag": content.answer.etag, "first_url": content.answer.url}
 
 
 def _older(reading: Reading, content: Content, *, has_more: bool) -> list[tuple[str, str]]:

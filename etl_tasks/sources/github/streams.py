@@ -19,14 +19,38 @@ From = Service.DeploymentsFrom
 
 
 @dataclass(frozen=True, slots=True)
+class Rest:
+    """What lies beyond the first page of a record's own lists, and becomes a part of its fact.
+
+    `key`: the record's field by which it is asked for. `path`: where the record lies in an answer. `lists`: its fields.
+    `is_measured`: of other records no metric reads more than that page.
+    """
+
+    query: str
+    key: str
+    path: tuple[str, ...]
+    fact: str
+    lists: tuple[str, ...]
+    is_measured: Callable[[Mapping[str, Any]], bool] = lambda record: True
+
+    def lacking(self, record: Mapping[str, Any]) -> dict[str, str]:
+        """Each list that goes on, and behind which cursor."""
+        infos = {name: (record.get(name) or {}).get("pageInfo") or {} for name in self.lists}
+        return {name: info["endCursor"] for name, info in infos.items() if info.get("hasNextPage")}
+
+
+NO_LISTS = Rest(query="", key="", path=(), fact="", lists=())
+
+
+@dataclass(frozen=True, slots=True)
 class Stream:
     """One kind of fact of a repository.
 
     `fact`: its natural key is declared once, with its table (loaders/facts.py). `path`: where the list of records lies
     in an answer. `order_key`: the field of a record by which the list is sorted, newest first; empty for a commit
     history, which is walked to the last known commit instead. `lag`: how far before the cursor reading goes on.
-    `again_query`: asks by global id for records that were not final. `rest_query`: asks for what lies beyond the first
-    hundred of a record's own lists. `first_page`: records of the first page of a night that has read the stream before.
+    `again_query`: asks by global id for records that were not final. `first_page`: records of the first page of a night
+    that has read the stream before.
     `permission`: what the token needs. `is_asked_for`: what nobody needs costs nothing.
     """
 
@@ -39,7 +63,7 @@ class Stream:
     order_key: str = ""
     lag: timedelta = LAG
     again_query: str = ""
-    rest_query: str = ""
+    rest: Rest = NO_LISTS
     first_page: int = 25
     is_asked_for: Callable[[Service], bool] = lambda service: True
 
@@ -49,7 +73,7 @@ class Stream:
             case "again":
                 return ("data", "nodes"), self.fact
             case "rest":
-                return ("data", "repository", "pullRequest"), "change_rest"
+                return self.rest.path, self.rest.fact
             case "one":
                 return (), self.fact
         return self.path, self.fact
@@ -61,6 +85,7 @@ STREAMS = (
         name="commits",
         query="commits.graphql",
         path=("data", "repository", "object", "history"),
+        rest=Rest("commit_rest.graphql", key="oid", path=("data", "repository", "object"), fact="commit_rest", lists=("parents",)),
         fact="commit",
         permission="Contents",
         first_page=50,
@@ -68,8 +93,15 @@ STREAMS = (
     Stream(
         name="pull_requests",
         query="pull_requests.graphql",
-        rest_query="pull_request_rest.graphql",
         path=("data", "repository", "pullRequests"),
+        rest=Rest(
+            "pull_request_rest.graphql",
+            key="number",
+            path=("data", "repository", "pullRequest"),
+            fact="change_rest",
+            lists=("labels", "commits", "reviews", "files", "closingIssuesReferences", "timelineItems"),
+            is_measured=lambda record: bool(record.get("mergedAt")),
+        ),
         fact="change",
         permission="Pull requests",
         order_key="updatedAt",
@@ -78,6 +110,7 @@ STREAMS = (
         name="issues",
         query="issues.graphql",
         path=("data", "repository", "issues"),
+        rest=Rest("issue_rest.graphql", key="number", path=("data", "repository", "issue"), fact="issue_rest", lists=("labels", "timelineItems")),
         fact="issue",
         permission="Issues",
         order_key="updatedAt",
@@ -88,6 +121,7 @@ STREAMS = (
         query="deployments.graphql",
         again_query="deployments_again.graphql",
         path=("data", "repository", "deployments"),
+        rest=Rest("deployment_rest.graphql", key="id", path=("data", "node"), fact="deployment_rest", lists=("statuses",)),
         fact="deployment",
         permission="Deployments",
         order_key="createdAt",

@@ -6,7 +6,6 @@ import pytest
 from django.conf import settings
 
 from demo.github.budget import Budget
-from demo.github.facts import BOT
 from demo.github.resolvers import Worlds
 from demo.github.server import StandIn
 from demo.github.world import World
@@ -88,7 +87,7 @@ def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(g
     assert beyond
     for change in Change.objects.filter(number__in=[row["number"] for row in beyond]):
         truth = [node["commit"]["oid"] for node in rows[change.number]["commits"]["nodes"]]
-        expected = truth if change.merged_at and not change.author_is_bot else truth[:100]
+        expected = truth if change.merged_at else truth[:100]
         assert [commit["sha"] for commit in change.commits] == expected
         assert change.commit_count == len(truth)
     reviewed = next(row for row in rows.values() if row["reviews"]["totalCount"] > 100)
@@ -100,11 +99,10 @@ def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(g
 
 
 def test_what_is_left_out_is_told_by_the_counts_of_the_fact(github: StandIn) -> None:
+    """Of a pull request that is not merged: no metric reads it."""
     large = World("acme/large", end=END, days=40, large=True)
     for pull in large.pulls.values():
-        if len(pull.commits) == 130:
-            pull.author = BOT  # of a bot's no metric needs more
-        elif len(pull.reviews) > 100:
+        if len(pull.commits) == 130 or len(pull.reviews) > 100:
             pull.merged = pull.closed = pull.merge_oid = None
     large.changed()
     show(github, large)
