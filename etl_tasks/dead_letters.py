@@ -2,7 +2,7 @@
 
 import hashlib
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from django.db import OperationalError, transaction
@@ -16,7 +16,7 @@ from etl_tasks import ledger
 from etl_tasks.errors import RetriableError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.log_store import open_log_store
-from etl_tasks.models import DeadLetter, ETLRun, StagedPage
+from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
 from etl_tasks.sources.adapter import LOG_EVENT, Unreadable
 from etl_tasks.sources.registry import adapter_of
 from etl_tasks.transform import Bad, Good, UnreadablePage
@@ -186,6 +186,7 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
     if bad or not chosen:
         raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
     good = [one.fact for one in chosen if isinstance(one, Good)]
+    parts = [] if is_log else list(_parts_of(good, page, kind=kind, source=source))
     if is_log:
         tallies = open_log_store().write(good)
     with transaction.atomic():
@@ -194,8 +195,26 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
             log_facts.keep(source.service, source=source.name, run_id=letter.run_id, page_id=page.pk, events=good, tallies=tallies)
         else:
             facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)
+            for part, found in parts:
+                facts.upsert(part, found, service=source.service, run_id=letter.run_id, page_id=page.pk)
         recompute(source.service, run_id=letter.run_id)
         alert_rules.evaluate(source.service)
+
+
+def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str, source: Source) -> Iterator[tuple[str, list[Any]]]:
+    """What the run has read of these records on pages of its own, and could add to no row while they were letters."""
+    adapter, key = adapter_of(source), facts.KINDS[kind].key
+    wanted = {tuple(record[name] for name in key) for record in records}
+    for other in StagedPage.objects.filter(run=page.run_id, stream=page.stream, number__gt=page.number).defer("body").order_by("number"):
+        part = adapter.fact(other.stream, other.context)
+        if facts.KINDS[part].part_of != kind:
+            continue
+        try:
+            found = list(adapter.clean(source, other.stream, other.content, other.context))
+        except UnreadablePage:
+            continue  # it has a letter of its own
+        good = [one.fact for one in found if isinstance(one, Good)]
+        yield part, [one for one in good if tuple(one[name] for name in key) in wanted]
 
 
 def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | Bad], *, is_log: bool) -> Sequence[Good | Bad]:

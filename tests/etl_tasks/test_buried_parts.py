@@ -1,0 +1,109 @@
+"""What a run reads of a record on further pages waits with it in the dead letters, and comes back with it."""
+
+from typing import Any
+
+import pytest
+from django.db.models import Sum
+
+from demo.github.facts import SECOND
+from demo.github.server import StandIn
+from dora_metrics.models import Change, Deployment, Issue, Service
+from etl_tasks import dead_letters, transform
+from etl_tasks.models import DeadLetter, ETLRun
+from tests.etl_tasks.sources.github.nights import night, show, source_of
+from tests.etl_tasks.sources.github.trains import MENDED_AT, REPORTED_AT, Train
+from tests.tables import facts
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def train(github: StandIn) -> Train:
+    """Its oldest work, its last status and its label lie beyond the first hundred."""
+    train = Train(commits=150)
+    train.pull.commits[140].authored = train.world.start
+    train.pull.closes = [("acme/elsewhere", number) for number in range(149)] + [("", 1)]
+    train.mended.statuses = [(MENDED_AT, "SUCCESS"), *((MENDED_AT + SECOND * number, "IN_PROGRESS") for number in range(130))]
+    train.incident.labelled = [(f"area {number}", REPORTED_AT, None) for number in range(119)] + [("incident", REPORTED_AT, None)]
+    show(github, train.ready())
+    return train
+
+
+def unreadable(monkeypatch: pytest.MonkeyPatch, *kinds: str) -> None:
+    """As if GitHub had changed what we have not mended yet."""
+
+    def refuse(record: Any) -> dict[str, Any]:
+        raise ValueError("nobody can read this yet")
+
+    shapes = {kind: (shape, refuse if kind in kinds else build) for kind, (shape, build) in transform.SHAPES.items()}
+    monkeypatch.setattr(transform, "SHAPES", shapes)
+
+
+@pytest.mark.parametrize("is_backwards", [False, True])
+def test_a_replayed_record_has_all_its_parts_and_the_numbers_are_those_of_a_night_without_a_letter(
+    github: StandIn, train: Train, monkeypatch: pytest.MonkeyPatch, is_backwards: bool
+) -> None:
+    with monkeypatch.context() as broken:
+        unreadable(broken, "change", "deployment", "issue")
+        run = night(source_of("acme/train"))
+    assert run.status == "partial"
+    assert run.extracted == run.loaded + run.skipped + run.dead_lettered
+    assert run.skipped == 0, "a part of what is buried is not there already"
+    assert not Change.objects.exists()
+
+    for letter in DeadLetter.objects.order_by("-pk" if is_backwards else "pk"):
+        dead_letters.replay(letter, by="test")
+    replayed = facts()
+    assert len(Change.objects.get().commits) == 150
+    assert len(Deployment.objects.get(sha=train.mended.oid).statuses) == 131
+    assert len(Issue.objects.get().labels) == 120
+
+    Service.objects.all().delete()
+    night(source_of("acme/train"))
+    assert facts() == replayed
+
+
+def test_a_letter_that_is_replayed_late_does_not_cut_what_a_later_night_has_read(
+    github: StandIn, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of("acme/train")
+    with monkeypatch.context() as broken:
+        unreadable(broken, "change")
+        night(source)
+    night(source, full=True)
+    before = facts()
+    dead_letters.replay(DeadLetter.objects.get(), by="test")
+
+    assert facts() == before
+
+
+def test_a_letter_of_an_older_version_adds_nothing_to_a_newer_one(github: StandIn, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The branch was pushed anew: commits of its former shape do not come back."""
+    source = source_of("acme/train")
+    with monkeypatch.context() as broken:
+        unreadable(broken, "change")
+        night(source)
+    train.pull.commits = train.pull.commits[:20]
+    train.pull.reviews.append((github.clock, "ben", "COMMENTED"))
+    train.ready()
+    night(source)
+    assert len(Change.objects.get().commits) == 20
+    dead_letters.replay(DeadLetter.objects.get(), by="test")
+
+    assert len(Change.objects.get().commits) == 20
+
+
+def test_a_part_that_could_not_be_read_is_added_by_its_own_letter_or_by_its_records(
+    github: StandIn, train: Train, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of("acme/train")
+    with monkeypatch.context() as broken:
+        unreadable(broken, "change", "change_rest")
+        run = night(source)
+    letters = list(DeadLetter.objects.order_by("-pk"))
+    assert len(letters) == run.dead_lettered == 2
+    for letter in letters:
+        dead_letters.replay(letter, by="test")
+
+    assert len(Change.objects.get().commits) == 150
+    assert ETLRun.objects.aggregate(extracted=Sum("extracted"))["extracted"] == run.extracted
