@@ -4,6 +4,7 @@ import argparse
 import json
 import os
 import secrets
+import signal
 import subprocess
 import sys
 import time
@@ -12,11 +13,22 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from callcentersite.embedded import CannotStart, beat_command, broker_command, keep_running, processes, web_command, worker_command
+from callcentersite.embedded import (
+    STOPS,
+    CannotStart,
+    beat_command,
+    broker_command,
+    keep_running,
+    listener,
+    processes,
+    sole_owner,
+    web_command,
+    worker_command,
+)
 
 PROJECT = Path(__file__).resolve().parent.parent
 REPOSITORY = "acme/billing"
-WEB_ADDRESS = "127.0.0.1:8000"
+WEB_HOST, WEB_PORT = "127.0.0.1", 8000
 OUTPUT_KEPT = 3000
 
 
@@ -110,9 +122,8 @@ def run(demo: Demo, *, serve: bool) -> None:
             demo.manage("add_log_source", "billing-logs", "--service", "billing", "--path", str(demo.logs), "--format", "json")
         demo.say("database, broker, one service: ready")
 
-        (demo.folder / "work").mkdir(exist_ok=True)
         workers = {"worker": worker_command(), "beat": beat_command(demo.folder)}
-        running = started.enter_context(processes(workers, folder=demo.folder / "work", env=demo.env, cwd=PROJECT))
+        running = started.enter_context(processes(workers, folder=demo.folder, env=demo.env, cwd=PROJECT))
         nights(demo)
         print(demo.manage("dora_report", "--service", "billing", "--by", "month"))
         if serve:
@@ -159,11 +170,14 @@ def serve_until_stopped(demo: Demo, started: ExitStack, workers: dict[str, list[
     demo.env["DJANGO_SUPERUSER_PASSWORD"] = password
     demo.manage("createsuperuser", "--noinput", "--username", "demo", "--email", "demo@example.com")
     del demo.env["DJANGO_SUPERUSER_PASSWORD"]
-    (demo.folder / "web").mkdir(exist_ok=True)
-    web = {"web": web_command(WEB_ADDRESS)}
-    running |= started.enter_context(processes(web, folder=demo.folder / "web", env=demo.env, cwd=PROJECT))
-    demo.say(f"the admin: http://{WEB_ADDRESS}/admin/ (user demo, password {password}); Ctrl-C stops everything")
-    keep_running(running, {**workers, **web}, folder=demo.folder, env=demo.env, cwd=PROJECT)
+    held = started.enter_context(listener(WEB_HOST, WEB_PORT))
+    port = held.getsockname()[1]
+    web, sockets = {"web": web_command(held)}, {"web": held}
+    running |= started.enter_context(processes(web, folder=demo.folder, env=demo.env, cwd=PROJECT, sockets=sockets))
+    if port != WEB_PORT:
+        demo.say(f"port {WEB_PORT} is taken by another program: the admin is on {port}")
+    demo.say(f"the admin: http://{WEB_HOST}:{port}/admin/ (user demo, password {password}); Ctrl-C stops everything")
+    keep_running(running, {**workers, **web}, folder=demo.folder, env=demo.env, cwd=PROJECT, sockets=sockets)
 
 
 def main() -> int:
@@ -176,9 +190,12 @@ def main() -> int:
         return 2
     folder = Path(os.environ.get("CALLCENTERSITE_VAR") or PROJECT / "var") / "demo"
     folder.mkdir(parents=True, exist_ok=True)
+    for number in STOPS:  # whatever ends it, what it has started is stopped
+        signal.signal(number, signal.default_int_handler)
     try:
-        clear(folder)
-        run(Demo(folder, options.repository), serve=options.serve)
+        with sole_owner(folder, what="a demo"):
+            clear(folder)
+            run(Demo(folder, options.repository), serve=options.serve)
     except (DemoFailed, CannotStart) as exc:
         print(f"demo: failed: {exc}", file=sys.stderr)
         return 1
@@ -189,11 +206,10 @@ def main() -> int:
 
 
 def clear(folder: Path) -> None:
-    """The last demo's files, unless it still runs."""
-    with processes({}, folder=folder, env={}, cwd=folder):
-        for path in sorted(folder.rglob("*"), reverse=True):
-            if path != folder / "processes.pid":
-                path.rmdir() if path.is_dir() else path.unlink()
+    """The last demo's files."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path != folder / "owner.lock":
+            path.rmdir() if path.is_dir() else path.unlink()
 
 
 if __name__ == "__main__":

@@ -1,14 +1,125 @@
-"""The demo clears what the last one left."""
+"""The demo begins anew, alone in its folder, and says what is in its way."""
 
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from callcentersite.embedded import CannotStart, keep_running, left_behind, listener, processes, sole_owner
 from demo.__main__ import clear
+
+SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
+# Another demo: it says that it stands, and sleeps until it is stopped.
+OTHER = """
+import sys, time
+from pathlib import Path
+from callcentersite.embedded import processes, sole_owner
+folder = Path(sys.argv[1])
+with sole_owner(folder, what="a demo"), processes({"worker": [sys.executable, "-c", "import time; time.sleep(60)"]}, folder=folder, env={}, cwd=folder):
+    print("up", flush=True)
+    time.sleep(60)
+"""
+
+
+def another(folder: Path) -> "subprocess.Popen[bytes]":
+    process = subprocess.Popen([sys.executable, "-c", OTHER, str(folder)], stdout=subprocess.PIPE)
+    assert process.stdout
+    assert process.stdout.readline() == b"up\n"
+    return process
+
+
+def end(process: "subprocess.Popen[bytes]", number: int) -> None:
+    with process:
+        process.send_signal(number)
+        process.wait(10)
 
 
 def test_it_clears_what_the_last_demo_left_in_folders_of_folders(tmp_path):
     work = tmp_path / "work"
     work.mkdir()
-    (work / "processes.pid").write_text("[]")
+    (work / "worker.running").write_text("1")
     (tmp_path / "billing.log").write_text("{}\n")
 
-    clear(tmp_path)
+    with sole_owner(tmp_path, what="a demo"):
+        clear(tmp_path)
+        assert [path.name for path in tmp_path.rglob("*")] == ["owner.lock"]
 
-    assert [path.name for path in tmp_path.rglob("*")] == ["processes.pid"]
+
+def test_a_second_demo_is_refused_without_advice_to_kill_the_first_one_s_processes(tmp_path):
+    first = another(tmp_path)
+    try:
+        with pytest.raises(CannotStart) as refused, sole_owner(tmp_path, what="a demo"):
+            pass
+    finally:
+        end(first, signal.SIGINT)
+    said = str(refused.value)
+    assert said.startswith(f"a demo runs already in {tmp_path} (process {first.pid}): stop that one first, or use another folder")
+    assert "kill" not in said
+    with sole_owner(tmp_path, what="a demo"):
+        pass
+
+
+def test_what_a_killed_demo_has_left_is_named_and_stopped_by_the_command_that_it_prints(tmp_path):
+    end(another(tmp_path), signal.SIGKILL)
+    with pytest.raises(CannotStart, match="that was killed has left worker running") as refused, sole_owner(tmp_path, what="a demo"):
+        pass
+    [number] = left_behind(tmp_path)
+    assert str(refused.value).endswith(f"to stop them: kill {number}")
+    os.kill(number, signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while left_behind(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    with sole_owner(tmp_path, what="a demo"):
+        pass
+
+
+def test_two_demos_in_two_folders_do_not_meet(tmp_path):
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+    with sole_owner(tmp_path / "one", what="a demo"), sole_owner(tmp_path / "two", what="a demo"):
+        pass
+
+
+def test_a_process_that_was_started_again_is_known_by_its_new_number(tmp_path, monkeypatch):
+    def one_turn(seconds: float) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    try:
+        with processes({"worker": SLEEP}, folder=tmp_path, env={}, cwd=tmp_path) as running:
+            first = running["worker"]
+            first.kill()
+            first.wait()
+            monkeypatch.setattr("callcentersite.embedded.time.sleep", one_turn)
+            keep_running(running, {"worker": SLEEP}, folder=tmp_path, env={}, cwd=tmp_path)
+            assert left_behind(tmp_path) == {running["worker"].pid: "worker"}
+            assert running["worker"].pid != first.pid
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
+    assert left_behind(tmp_path) == {}
+
+
+def test_a_taken_port_is_not_announced(tmp_path):
+    with closing(listener("127.0.0.1", 0)) as first:
+        port = first.getsockname()[1]
+        with closing(listener("127.0.0.1", port)) as second:
+            assert second.getsockname()[1] not in (0, port)
+    with closing(listener("127.0.0.1", port)) as again:
+        assert again.getsockname()[1] == port
+
+
+def test_a_child_answers_on_the_socket_that_it_inherits(tmp_path):
+    with closing(listener("127.0.0.1", 0)) as held:
+        answering = f"import socket; s = socket.socket(fileno={held.fileno()}); c, _ = s.accept(); c.sendall(b'here')"
+        with (
+            processes({"web": [sys.executable, "-c", answering]}, folder=tmp_path, env={}, cwd=tmp_path, sockets={"web": held}),
+            socket.create_connection(held.getsockname(), timeout=10) as client,
+        ):
+            assert client.recv(10) == b"here"

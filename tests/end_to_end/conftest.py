@@ -1,13 +1,12 @@
 """Real worker and beat processes on the servers of this run, over the test database."""
 
-import fcntl
 import importlib
 import os
 import socket
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from django.conf import settings
 from django.db import connection
 
 from callcentersite.celery import app
-from callcentersite.embedded import beat_command, broker_command, processes, worker_command
+from callcentersite.embedded import beat_command, broker_command, left_behind, processes, worker_command
 from demo.github.server import StandIn
 from demo.github.world import World
 from dora_metrics.models import Service
@@ -48,7 +47,7 @@ class Stack:
         chosen = {name: commands[name] for name in names or ("worker", "beat")}
         with processes(chosen, folder=self.folder, env={**self.env(), **env}, cwd=settings.BASE_DIR) as started:
             yield started
-        self.wait(self._is_unlocked, "the last child is gone")  # of a killed worker it may outlive its parent for a moment
+        self.wait(lambda: not left_behind(self.folder), "the last child is gone")  # of a killed worker it may outlive its parent for a moment
 
     def env(self) -> dict[str, str]:
         return {
@@ -58,12 +57,6 @@ class Stack:
             "ETL_CRASH_FOLDER": str(self.folder),
             "ETL_LOG_LEVEL": "INFO",
         }
-
-    def _is_unlocked(self) -> bool:
-        with open(self.folder / "processes.pid") as lock, suppress(BlockingIOError):
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        return False
 
     def wait(self, is_done: Callable[[], bool], what: str) -> None:
         deadline = time.monotonic() + PATIENCE_SECONDS
