@@ -1,0 +1,63 @@
+"""Docker Compose passes every setting on; one that it drops has no effect, and nobody is told."""
+
+import re
+from typing import Any
+
+import pytest
+import yaml
+from django.conf import settings
+
+from tests.callcentersite.reading import variables
+
+OURS = ("migrate", "web", "worker-extract", "worker", "beat", "flower")
+# Compose makes these itself: the image sets the folder, and addresses of its own servers and the key have no file.
+FIXED = {"CALLCENTERSITE_VAR", "DJANGO_SECRET_KEY_FILE", "DATABASE_URL_FILE", "CELERY_BROKER_URL_FILE"}
+# Those who do not ask GitHub get no credentials.
+CREDENTIALS = {"GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_INSTALLATION_ID"}
+CREDENTIALS |= {"GITHUB_TOKEN_FILE", "GITHUB_APP_PRIVATE_KEY_FILE"}
+# Addresses of Compose's own servers, which nobody sets in .env.
+OF_COMPOSE = {"DATABASE_URL", "CELERY_BROKER_URL"}
+
+
+@pytest.fixture(scope="module")
+def compose() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.safe_load((settings.BASE_DIR / "docker-compose.yml").read_text())
+    return found
+
+
+def in_example() -> set[str]:
+    return set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (settings.BASE_DIR / ".env.example").read_text(), re.M))
+
+
+def test_settings_are_found_where_they_are_read() -> None:
+    assert {"LOG_MASK_PATTERNS", "ETL_OVERDUE_HOURS", "GITHUB_TOKEN", "GITHUB_TOKEN_FILE", "DATABASE_URL"} <= variables()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_every_setting_reaches_every_container_that_reads_it(compose: dict[str, Any], name: str) -> None:
+    needed = variables() - FIXED - (set() if name.startswith(("web", "worker")) else CREDENTIALS)
+    assert needed - set(compose["services"][name]["environment"]) == set()
+
+
+@pytest.mark.parametrize("name", ["migrate", "beat", "flower"])
+def test_who_does_not_ask_github_has_no_credentials(compose: dict[str, Any], name: str) -> None:
+    assert not CREDENTIALS & set(compose["services"][name]["environment"])
+
+
+def test_every_container_of_ours_is_looked_at(compose: dict[str, Any]) -> None:
+    assert {name for name, one in compose["services"].items() if str(one["image"]).startswith("callcentersite:")} == set(OURS)
+
+
+def test_compose_passes_nothing_that_nobody_reads(compose: dict[str, Any]) -> None:
+    passed = {variable for name in OURS for variable in compose["services"][name]["environment"]}
+    assert passed - variables() == {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH"}
+
+
+def test_the_example_shows_every_setting() -> None:
+    assert variables() - FIXED - OF_COMPOSE - in_example() == set()
+
+
+def test_the_example_shows_what_compose_itself_asks_for_and_nothing_else() -> None:
+    asked = set(re.findall(r"\$\{([A-Z_]+)[:}]", (settings.BASE_DIR / "docker-compose.yml").read_text()))
+    assert asked - in_example() == {"CALLCENTERSITE_VERSION"}
+    assert in_example() - asked - variables() == set()
