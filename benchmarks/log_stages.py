@@ -124,6 +124,7 @@ def cassandra_environment(work: Path) -> dict[str, str]:
         "DJANGO_SETTINGS_MODULE": "callcentersite.settings",
         "DJANGO_DEBUG": "0",
         "DJANGO_SECRET_KEY": "of-the-benchmark",
+        "LOG_ROOTS": str(work),
         "ETL_LOG_LEVEL": "ERROR",
     }
     if not (work / "is-made").exists():
@@ -260,6 +261,7 @@ def sqlite_environment(work: Path, name: str) -> dict[str, str]:
         "CASSANDRA_CONTACT_POINTS": "",
         "DJANGO_SETTINGS_MODULE": "callcentersite.settings",
         "DJANGO_SECRET_KEY": "of-the-benchmark",
+        "LOG_ROOTS": str(work),
         "ETL_LOG_LEVEL": "ERROR",
     }
     manage(environment, "migrate", "--verbosity", "0")

@@ -14,6 +14,7 @@ from callcentersite.environment import (
     database,
     flag,
     folder,
+    folders,
     given,
     host_names,
     kept_secret_key,
@@ -236,7 +237,9 @@ CASSANDRA_TLS_CHECK_HOSTNAME = flag("CASSANDRA_TLS_CHECK_HOSTNAME", default=True
 CASSANDRA_TTL_DAYS = number("CASSANDRA_TTL_DAYS", 90, minimum=1)
 CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum=1, maximum=100)
 
-# --- log lines --------------------------------------------------------------------------------------------------------
+# --- log files --------------------------------------------------------------------------------------------------------
+# Below these folders, once links are resolved: whoever may add a source could else read every file that a worker can.
+LOG_ROOTS = folders("LOG_ROOTS", "/var/log")
 LOG_MASK_RULES = listed("LOG_MASK_RULES", "url_password,authorization,bearer,cookie,named,token,private_key,card,telephone,named_telephone")
 if os.environ.get("LOG_MASK_RULES") == "":
     LOG_MASK_RULES = []  # set and empty: nothing is masked (docs/masking.md)

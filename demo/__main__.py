@@ -49,6 +49,7 @@ class Demo:
         self.env = {
             "CALLCENTERSITE_VAR": str(folder),
             "CELERY_BROKER_URL": f"redis+socket://{self.socket}",
+            "LOG_ROOTS": f"/var/log,{folder}",
             "ETL_LOG_LEVEL": "INFO",
             # A demo does not wait half an hour for GitHub to come back.
             "ETL_BACKOFF_SECONDS": "0",

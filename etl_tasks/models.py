@@ -10,6 +10,7 @@ from django.db import models
 from dora_metrics.models import Service
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import format_of
+from etl_tasks.sources.logs.roots import log_roots
 
 ZSTD_LEVEL = 1
 
@@ -96,6 +97,8 @@ class Source(models.Model):
         if self.kind == self.Kind.LOGS:
             if "/" in self.name:
                 raise ValidationError({"name": f"{self.name!r} can be no part of an address, as that of an event's page: leave / out"})
+            if refusal := log_roots().refusal(self.path):
+                raise ValidationError({"path": refusal})
             try:
                 format_of(self.reading())
             except ValueError as exc:

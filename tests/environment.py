@@ -5,9 +5,11 @@ Each test process has its own folder, Redis database and Cassandra keyspace, so 
 
 import os
 import tempfile
+from pathlib import Path
 
 number = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 os.environ["CALLCENTERSITE_VAR"] = tempfile.mkdtemp(prefix="ccs-")
+os.environ["LOG_ROOTS"] = f"/var/log,{tempfile.gettempdir()},{Path(__file__).resolve().parent.parent}"
 os.environ.setdefault("DJANGO_SECRET_KEY", "only-for-tests")
 os.environ.setdefault("GITHUB_TOKEN", "token-of-the-stand-in")
 os.environ["CASSANDRA_KEYSPACE"] = f"test_{number}_{os.getpid()}"

@@ -11,6 +11,7 @@ from dora_metrics.management.arguments import Refusal
 from etl_tasks.models import Source
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.formats import Guess, detect
+from etl_tasks.sources.logs.roots import log_roots
 
 AUTO = "auto"
 FILES_LOOKED_AT = 5
@@ -47,12 +48,20 @@ def apply(options: dict[str, Any], source: Source) -> None:
         source.log_fields = fields_of(options["field"])
 
 
+def refuse_outside(pattern: str) -> None:
+    """Raises Refusal if log sources may not read there."""
+    if refusal := log_roots().refusal(pattern):
+        raise Refusal(refusal)
+
+
 def guess_format(options: dict[str, Any], pattern: str) -> Guess:
     """The format, and layout, of the files that a pattern names. Raises Refusal, FileNotFoundError."""
+    refuse_outside(pattern)
     if options["pattern"] is not None:
         raise Refusal("--pattern says how lines of one format are read: name it with --format")
     unreadable: list[follow.Unreadable] = []
-    guess = detect([line for path in follow.paths_of(pattern)[:FILES_LOOKED_AT] for line in islice(_lines(path, unreadable), LINES_LOOKED_AT)])
+    paths = follow.paths_of(pattern, log_roots())[:FILES_LOOKED_AT]
+    guess = detect([line for path in paths for line in islice(_lines(path, unreadable), LINES_LOOKED_AT)])
     if not guess.total and unreadable:
         raise Refusal(f"{unreadable[0].path} cannot be looked at: {unreadable[0].reason}")
     options["format"], options["pattern"] = guess.log_format, guess.pattern
@@ -61,7 +70,7 @@ def guess_format(options: dict[str, Any], pattern: str) -> Guess:
 
 def _lines(path: str, unreadable: list[follow.Unreadable]) -> Iterator[bytes]:
     """What cannot be read is added to `unreadable`."""
-    for chunk in follow.chunks(glob.escape(path), {}):
+    for chunk in follow.chunks(glob.escape(path), {}, roots=log_roots()):
         if isinstance(chunk, follow.Unreadable):
             unreadable.append(chunk)
         else:

@@ -290,7 +290,7 @@ def test_the_pipeline_script_exits_by_the_stage_that_failed(var: Path) -> None:
 
 
 def test_the_pipeline_script_prints_each_error_once(var: Path) -> None:
-    manage(var, "add_log_source", "nothing", "--service", "billing", "--path", "/nowhere/none*.log", "--format", "json")
+    manage(var, "add_log_source", "nothing", "--service", "billing", "--path", str(var / "none*.log"), "--format", "json")
     done = pipeline(var, GITHUB_TOKEN="")
     assert done.returncode == 1
     assert_one_error(done.stderr, "GITHUB_TOKEN is empty")

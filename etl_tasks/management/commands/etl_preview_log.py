@@ -17,6 +17,7 @@ from etl_tasks.sources.logs.event import LogEvent, file_key
 from etl_tasks.sources.logs.format import Format, Place
 from etl_tasks.sources.logs.formats import format_of
 from etl_tasks.sources.logs.mask import mask
+from etl_tasks.sources.logs.roots import log_roots
 from etl_tasks.transform import Bad, Good
 
 EVENTS_SHOWN = 20
@@ -37,6 +38,7 @@ class Command(Base):
         if not options["path"].strip():
             raise Refusal("PATH is empty: name a file, for example /var/log/billing/app.log")
         path = os.path.abspath(options["path"])
+        log_options.refuse_outside(path)
         source = Source(name="preview", kind=Source.Kind.LOGS)
         if options["source"] is not None:
             found = Source.objects.filter(name=options["source"], kind=Source.Kind.LOGS).first()
@@ -51,7 +53,7 @@ class Command(Base):
                 self.stdout.write()
                 if not guess.read:
                     raise CommandError(f"nothing in {path} could be read: name its format with --format", returncode=1)
-            follow.paths_of(path)
+            follow.paths_of(path, log_roots())
         except FileNotFoundError as exc:
             raise CommandError(str(exc), returncode=1) from exc
         log_options.apply(options, source)
@@ -93,7 +95,7 @@ class Command(Base):
         """Each with the place it begins at, up to a limit of bytes."""
         left = BYTES_READ
         last: dict[str, datetime] = {}
-        for chunk in follow.chunks(path, {}, begins=lines.begins if lines.is_multiline else None):
+        for chunk in follow.chunks(path, {}, begins=lines.begins if lines.is_multiline else None, roots=log_roots()):
             if isinstance(chunk, follow.Unreadable):
                 self.stdout.write(f"cannot be opened: {chunk.path}: {chunk.reason}")
                 continue

@@ -1,6 +1,5 @@
 """Read a log source's files from where the last run left them, and their lines as events."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
@@ -19,6 +18,7 @@ from etl_tasks.sources.logs.format import Format, Place
 from etl_tasks.sources.logs.formats import format_of
 from etl_tasks.sources.logs.identity import STREAM_PREFIX
 from etl_tasks.sources.logs.mask import mask
+from etl_tasks.sources.logs.roots import log_roots
 from etl_tasks.transform import Bad, Good
 
 STREAM = "files"
@@ -28,6 +28,9 @@ class LogFiles:
     """The adapter of a log source. Each file followed is a stream of its own."""
 
     def pages(self, job: Job) -> Iterator[Page | Unreadable]:
+        roots = log_roots()
+        if refusal := roots.refusal(job.source.path):
+            raise FatalError(refusal)
         positions = follow.from_the_beginning(_begun_by_failed_runs(job.source))
         # Where in a file a day begins is not known; what is read again keeps its ids, and is stored once.
         positions |= follow.from_the_beginning(job.cursors) if job.is_full or job.since else job.cursors
@@ -35,7 +38,7 @@ class LogFiles:
         lines = _format(job.source)
         began_at = now()
         try:
-            for chunk in follow.chunks(job.source.path, positions, begins=lines.begins if lines.is_multiline else None):
+            for chunk in follow.chunks(job.source.path, positions, begins=lines.begins if lines.is_multiline else None, roots=roots):
                 if isinstance(chunk, follow.Unreadable):
                     yield Unreadable(stream=STREAM, name=chunk.path, reason=chunk.reason)
                 else:
@@ -53,13 +56,17 @@ class LogFiles:
         )
 
     def check(self, source: Source) -> Check:
+        roots = log_roots()
+        if refusal := roots.refusal(source.path):
+            return Check(can_be_read=False, sentences=[refusal])
         try:
-            paths = follow.paths_of(source.path)
+            paths = follow.paths_of(source.path, roots)
         except FileNotFoundError as exc:
             return Check(can_be_read=False, sentences=[str(exc)])
-        unreadable = [path for path in paths if not os.path.isfile(path) or not os.access(path, os.R_OK)]
+        unreadable = {path: fault for path in paths if (fault := follow.fault(path, roots))}
         readable = len(paths) - len(unreadable)
-        sentences = [f"{source.path} names {len(paths)} files; {readable} can be read.", *(f"{path} cannot be read." for path in unreadable)]
+        sentences = [f"{source.path} names {len(paths)} files; {readable} can be read."]
+        sentences += [f"{follow.shown(path)} cannot be read: {fault}" for path, fault in unreadable.items()]
         return Check(can_be_read=bool(readable), sentences=sentences)
 
     def survey(self, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:

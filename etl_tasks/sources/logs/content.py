@@ -15,6 +15,8 @@ from typing import BinaryIO, Self, cast
 import msgspec
 import zstandard
 
+from etl_tasks.sources.logs.roots import ANYWHERE, OutsideRoots, Roots, Swapped
+
 TAIL_BYTES = 256
 PIECE_BYTES = 1 << 20
 # A log of one repeated line may shrink to a hundredth; a bomb unpacks to gigabytes from next to nothing.
@@ -26,9 +28,10 @@ BOMB = "It unpacks to more than 500 times its size, as no log does: nothing behi
 
 
 class File(msgspec.Struct, frozen=True):
-    """A file as a listing saw it. `place` is its device and inode, by which it is the same under another name."""
+    """A file as a listing saw it. `place` is its device and inode, by which it is the same under another name; `real` its path without links."""
 
     path: str
+    real: str
     place: str
     size: int
     written_ns: int
@@ -46,12 +49,15 @@ class NotAFile(OSError):
     """A folder, a pipe, a device: nothing that could be followed."""
 
 
-def look_at(path: str) -> File:
-    """Raises OSError: NotAFile, or what the system says."""
-    found = os.stat(path)
+def look_at(path: str, roots: Roots = ANYWHERE) -> File:
+    """Raises OSError: OutsideRoots, NotAFile, or what the system says."""
+    real = os.path.realpath(path)
+    if not roots.hold(real):
+        raise OutsideRoots
+    found = os.stat(real)
     if not stat.S_ISREG(found.st_mode):
         raise NotAFile
-    return File(path=path, place=place_of(found), size=found.st_size, written_ns=found.st_mtime_ns)
+    return File(path=path, real=real, place=place_of(found), size=found.st_size, written_ns=found.st_mtime_ns)
 
 
 class NotUtf8(OSError):
@@ -177,12 +183,11 @@ class Packed(Plain):
         self._offset, self._tail, self.failure = 0, b"", ""
 
 
-def opened(file: File) -> Plain:
+def opened(file: File, roots: Roots = ANYWHERE) -> Plain:
     """The content of the file that was looked at. Raises Elsewhere if its name is another file's now, and OSError."""
     try:
-        # A pipe that has taken the name must not keep us waiting.
-        descriptor = os.open(file.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    except FileNotFoundError as exc:
+        descriptor = roots.open(file.real)
+    except (FileNotFoundError, Swapped) as exc:
         raise Elsewhere from exc
     try:
         found = os.fstat(descriptor)

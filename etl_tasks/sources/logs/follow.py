@@ -21,6 +21,7 @@ from etl_tasks.sources.logs.content import BOMB, Elsewhere, File, NotAFile, NotU
 from etl_tasks.sources.logs.cutting import Begins, Cutter
 from etl_tasks.sources.logs.globbing import paths_of
 from etl_tasks.sources.logs.identity import Known, Position, goes_on, is_mark_of, length_of, mark, mark_count, marks_of, tails
+from etl_tasks.sources.logs.roots import ANYWHERE, OutsideRoots, Roots
 
 __all__ = ["Chunk", "Unreadable", "chunks", "from_the_beginning", "paths_of"]
 
@@ -56,16 +57,19 @@ class Unreadable(msgspec.Struct, frozen=True):
     reason: str
 
 
-def chunks(pattern: str, positions: Mapping[str, Mapping[str, object]], *, begins: Begins | None = None) -> Iterator[Chunk | Unreadable]:
+def chunks(
+    pattern: str, positions: Mapping[str, Mapping[str, object]], *, begins: Begins | None = None, roots: Roots = ANYWHERE
+) -> Iterator[Chunk | Unreadable]:
     """What is new in the files that `pattern` names (** goes through folders).
 
     `positions`: by `Chunk.stream`, what `Chunk.position` said. `begins`: whether a line, without its newline, begins an event;
     None if every line does. Known files come first, then unknown ones, plain before compressed, in the order of their paths.
     A file that cannot be read is yielded as Unreadable and the others go on. A last line without its newline waits, and so
     does the last event of several lines while the file is being written; not in a compressed file, which is final.
+    `roots`: a file outside of these folders, which a link leads to, is Unreadable.
     Raises FileNotFoundError if the pattern names no file.
     """
-    yield from _Run(pattern, Known(positions), begins).chunks()
+    yield from _Run(pattern, Known(positions), begins, roots).chunks()
 
 
 def from_the_beginning(positions: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
@@ -76,17 +80,18 @@ def from_the_beginning(positions: Mapping[str, Mapping[str, object]]) -> dict[st
 class _Run:
     """One look at all files of a pattern."""
 
-    def __init__(self, pattern: str, known: Known, begins: Begins | None) -> None:
+    def __init__(self, pattern: str, known: Known, begins: Begins | None, roots: Roots) -> None:
         self._pattern = pattern
         self._known = known
         self._begins = begins
+        self._roots = roots
         self._listed: dict[str, File] = {}  # by place
         self._is_listed_twice = False
         self._settled: set[str] = set()  # places and paths that the run is done with
         self._unknown: list[tuple[bool, str, File]] = []  # plain before compressed, by path
 
     def chunks(self) -> Iterator[Chunk | Unreadable]:
-        paths = paths_of(self._pattern)
+        paths = paths_of(self._pattern, self._roots)
         for _ in range(MAX_LISTINGS):
             yield from self._list(paths)
             files = [file for place, file in self._listed.items() if place not in self._settled]
@@ -105,18 +110,18 @@ class _Run:
         self._listed, self._is_listed_twice = {}, False
         for path in paths:
             try:
-                file = look_at(path)
+                file = look_at(path, self._roots)
             except OSError as exc:
                 is_rotated_away = isinstance(exc, FileNotFoundError) and not os.path.islink(path)
                 if not is_rotated_away and path not in self._settled:
                     self._settled.add(path)
-                    yield Unreadable(path=shown(path), reason=_reason(exc))
+                    yield Unreadable(path=shown(path), reason=reason(exc))
             else:
                 self._listed.setdefault(file.place, file)  # a file with several names goes by the first
 
     def _paths_now(self) -> list[str]:
         try:
-            return paths_of(self._pattern)
+            return paths_of(self._pattern, self._roots)
         except FileNotFoundError:
             return []
 
@@ -127,12 +132,12 @@ class _Run:
             self._is_listed_twice = True
             for path in self._paths_now():
                 with suppress(OSError):
-                    file = look_at(path)
+                    file = look_at(path, self._roots)
                     self._listed.setdefault(file.place, file)
         if position.at not in self._listed:
             return None
         try:
-            return opened(self._listed[position.at])
+            return opened(self._listed[position.at], self._roots)
         except OSError:
             return None
 
@@ -145,14 +150,14 @@ class _Run:
             return  # the next listing finds it again
         except OSError as exc:
             self._settled.add(file.place)
-            yield Unreadable(path=shown(file.path), reason=_reason(exc))
+            yield Unreadable(path=shown(file.path), reason=reason(exc))
 
     def _read_if_known(self, file: File) -> Iterator[Chunk | Unreadable]:
         positions = self._known.at(file.place)
         if any(position.read_whole == file.version for position in positions):
             self._settled.add(file.place)
             return
-        with opened(file) as content:
+        with opened(file, self._roots) as content:
             for position in positions:
                 if goes_on(content, position):
                     yield from self._read(file, content, position)
@@ -160,7 +165,7 @@ class _Run:
             self._unknown.append((content.is_packed, file.path, file))
 
     def _read_unknown(self, file: File) -> Iterator[Chunk | Unreadable]:
-        with opened(file) as content:
+        with opened(file, self._roots) as content:
             position = self._beginning(file, content)
             if position is not None:
                 yield from self._read(file, content, position)
@@ -284,16 +289,29 @@ def shown(path: str) -> str:
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
+def fault(path: str, roots: Roots) -> str:
+    """Why a file cannot be read; empty if it can."""
+    try:
+        with opened(look_at(path, roots), roots):
+            return ""
+    except Elsewhere:
+        return "It is being renamed."
+    except OSError as exc:
+        return reason(exc)
+
+
 def _age_s(content: Plain) -> float:
     """How long ago the file was written to; also where a clock went ahead."""
     return abs(time.time() - content.stat().st_mtime)
 
 
-def _reason(exc: OSError) -> str:
+def reason(exc: OSError) -> str:
     if isinstance(exc, PermissionError):
         return "The worker may not read it."
     if isinstance(exc, FileNotFoundError):
         return "It is gone, or a link to nothing."
+    if isinstance(exc, OutsideRoots):
+        return "It leads outside the folders that log sources may read from (LOG_ROOTS)."
     if isinstance(exc, NotAFile):
         return "It is not a regular file."
     if isinstance(exc, NotUtf8):
