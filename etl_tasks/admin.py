@@ -93,33 +93,36 @@ class DeadLetterAdmin(ReadOnly):
     @admin.action(description="Replay from the staged copy", permissions=["replay"])
     def replay(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
         for letter in queryset.select_related("source__service", "run", "page"):
-            if letter.kind == DeadLetter.Kind.STAGE:
-                self.send_again(request, letter)
-                continue
             try:
+                if letter.kind == DeadLetter.Kind.STAGE:
+                    self.send_again(request, letter)
+                    continue
                 dead_letters.replay(letter, by=f"admin:{request.user}")
+            except dead_letters.NotOpen as exc:
+                messages.error(request, str(exc))
             except dead_letters.ReplayFailed as exc:
-                messages.error(request, f"letter {letter.pk} stays open: {exc}")
+                messages.error(request, dead_letters.outcome(letter, exc))
             else:
                 self.log_change(request, letter, "replayed")
                 messages.success(request, f"letter {letter.pk}: replayed")
 
     def send_again(self, request: HttpRequest, letter: DeadLetter) -> None:
-        """Stages are a worker's work: it has the credentials, the log files and the time."""
-        if dead_letters.reopen_run(letter):
-            transaction.on_commit(partial(pipeline.send, letter.run))
-            self.log_change(request, letter, "sent to a worker again")
-            messages.success(request, f"letter {letter.pk}: run {letter.run_id} is queued from {letter.run.stage} on; its good end closes the letter")
-        else:
-            messages.error(request, f"letter {letter.pk}: run {letter.run_id} is not failed, or {letter.source} has another run under way")
+        """Stages are a worker's work: it has the credentials, the log files and the time. Raises ReplayFailed, NotOpen."""
+        dead_letters.reopen_run(letter)
+        transaction.on_commit(partial(pipeline.send, letter.run))
+        self.log_change(request, letter, "sent to a worker again")
+        messages.success(request, f"letter {letter.pk}: run {letter.run_id} is queued from {letter.run.stage} on; its good end closes the letter")
 
     @admin.action(description="Discard", permissions=["replay"])
     def discard(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:
         for letter in queryset:
-            if dead_letters.discard(letter, by=f"admin:{request.user}"):
-                self.log_change(request, letter, "discarded")
+            try:
+                dead_letters.discard(letter, by=f"admin:{request.user}")
+            except dead_letters.NotOpen as exc:
+                messages.error(request, str(exc))
             else:
-                messages.warning(request, f"letter {letter.pk} is {letter.state}, not open")
+                self.log_change(request, letter, "discarded")
+                messages.success(request, f"letter {letter.pk}: discarded")
 
 
 @admin.register(Fault)

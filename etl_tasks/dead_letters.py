@@ -28,7 +28,15 @@ WHOLE_PAGE = -1  # the index of a Bad that stands for its page
 
 
 class ReplayFailed(Exception):
-    """The letter stays open; the message says what failed this time, or what stands in the way."""
+    """The message says what failed this time, or what stands in the way; `outcome` says what became of the letter, too."""
+
+
+class NotOpen(Exception):
+    """Only an open letter can be replayed or discarded; the message names the state that it has, and since when."""
+
+    def __init__(self, letter: DeadLetter) -> None:
+        since = f"{letter.resolved_at:%Y-%m-%d %H:%M} UTC" if letter.resolved_at else "an unknown time"
+        super().__init__(f"letter {letter.pk} is {letter.state} since {since} ({letter.resolved_by}), not open: nothing was changed")
 
 
 def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, **guard: object) -> bool:
@@ -41,7 +49,8 @@ def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, *
         if not ledger.close(run_id, ETLRun.Status.FAILED, error=error, **guard):
             return False
         run = ETLRun.objects.select_related("source").get(pk=run_id)
-        _write(run, key=f"stage:{run_id}:{stage}", kind=DeadLetter.Kind.STAGE, stage=stage, error=error, data=f'{{"run": {run_id}}}')
+        key = ":".join(["stage", stage, *(f"{name}={value}" for name, value in _span(run).items())])
+        _write(run, key=key, kind=DeadLetter.Kind.STAGE, stage=stage, error=error, data=f'{{"run": {run_id}}}')
         transaction.on_commit(
             lambda: notify(
                 critical_alert,
@@ -96,15 +105,31 @@ def unreadable_page(content: bytes, error: str) -> Bad:
 
 
 def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> None:
-    """Insert the letter, or count another meeting of it; a replayed one that fails again is opened again."""
+    """Insert the letter, or count another meeting of it; a replayed one that fails again is opened again.
+
+    A stage's letter names the latest run that failed so, for the cursors have stayed: that run read again what the earlier ones had read.
+    It is opened again also if it was discarded: that was about the earlier runs.
+    """
     error, data = _storable(error[:5000]), _storable(data)
     letter, is_new = DeadLetter.objects.get_or_create(source=run.source, key=key, defaults={"run": run, "error": error, "data": data, **fields})
     if is_new:
         reason = {} if letter.kind == DeadLetter.Kind.STAGE else {"error": error[:300]}  # a stage's is in the alert
         logger.warning("dead_letter_written", extra={"letter": letter.pk, "run": run.pk, "kind": letter.kind, **reason})
         return
-    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, error=error)
-    DeadLetter.objects.filter(pk=letter.pk, state=DeadLetter.State.REPLAYED).update(state=DeadLetter.State.OPEN, resolved_at=None, resolved_by="")
+    again: dict[str, Any] = {"attempts": F("attempts") + 1, "error": error}
+    reopened: dict[str, Any] = {"state": DeadLetter.State.OPEN, "resolved_at": None, "resolved_by": ""}
+    closed = [DeadLetter.State.REPLAYED]
+    if letter.kind == DeadLetter.Kind.STAGE:
+        again |= {"run": run, "data": data}
+        reopened["timestamp"] = now()
+        closed.append(DeadLetter.State.DISCARDED)
+    DeadLetter.objects.filter(pk=letter.pk).update(**again)
+    DeadLetter.objects.filter(pk=letter.pk, state__in=closed).update(**reopened)
+
+
+def _span(run: ETLRun) -> dict[str, Any]:
+    """What a run was told to read beside what is new; empty for a night."""
+    return {name: run.options[name] for name in ("since", "until", "full") if name in run.options}
 
 
 def _storable(text: str) -> str:
@@ -113,9 +138,8 @@ def _storable(text: str) -> str:
 
 
 def replay(letter: DeadLetter, *, by: str) -> None:
-    """Send the letter's staged data through transform and load again, here and now. Raises ReplayFailed."""
-    if letter.state != DeadLetter.State.OPEN:
-        raise ReplayFailed(f"letter {letter.pk} is {letter.state}, not open")
+    """Send the letter's staged data through transform and load again, here and now. Raises ReplayFailed, NotOpen."""
+    _refuse_unless_open(letter)
     if letter.kind == DeadLetter.Kind.STAGE:
         _replay_stage(letter, by=by)  # a failure writes the letter again, which counts the attempt
         return
@@ -126,12 +150,29 @@ def replay(letter: DeadLetter, *, by: str) -> None:
         _replay_records(letter, letter.page)
     except (RetriableError, OperationalError) as exc:
         raise ReplayFailed(f"it may pass by itself, try again later: {exc}") from exc
-    _resolve(letter, DeadLetter.State.REPLAYED, by=by)
+    if not _resolve(letter, DeadLetter.State.REPLAYED, by=by):
+        _refuse_unless_open(letter)
 
 
-def discard(letter: DeadLetter, *, by: str) -> bool:
-    """Give the letter up; False if it was not open."""
-    return _resolve(letter, DeadLetter.State.DISCARDED, by=by)
+def discard(letter: DeadLetter, *, by: str) -> None:
+    """Give the letter up. Raises NotOpen."""
+    if not _resolve(letter, DeadLetter.State.DISCARDED, by=by):
+        _refuse_unless_open(letter)
+
+
+def outcome(letter: DeadLetter, exc: ReplayFailed) -> str:
+    """What a replay that failed has left of the letter: its stage may have ended well, and a later one failed."""
+    letter.refresh_from_db(fields=["state"])
+    if letter.state == DeadLetter.State.OPEN:
+        return f"letter {letter.pk} stays open: {exc}"
+    return f"letter {letter.pk} is {letter.state}, but {exc}"
+
+
+def _refuse_unless_open(letter: DeadLetter) -> None:
+    """By what the database says now: the letter may have been read a while ago."""
+    letter.refresh_from_db(fields=["state", "resolved_at", "resolved_by", "run"])
+    if letter.state != DeadLetter.State.OPEN:
+        raise NotOpen(letter)
 
 
 def take_back(run: ETLRun, stream: str) -> None:
@@ -139,36 +180,63 @@ def take_back(run: ETLRun, stream: str) -> None:
     DeadLetter.objects.filter(run=run, stream=stream, stage=ETLRun.Stage.TRANSFORM, state=DeadLetter.State.OPEN).delete()
 
 
-def close_stage_letters(run: ETLRun) -> None:
-    """A run that has ended well needs none of them any more, however often a stage of it failed."""
-    open_ones = DeadLetter.objects.filter(run=run, kind=DeadLetter.Kind.STAGE, state=DeadLetter.State.OPEN)
-    open_ones.update(state=DeadLetter.State.REPLAYED, resolved_at=now(), resolved_by=f"run {run.pk}")
+def close_stage_letters(run: ETLRun, *stages: str) -> None:
+    """Close the letters of stages that have succeeded now, for this run and for those that it makes up for."""
+    stage_letters = DeadLetter.objects.filter(source=run.source, kind=DeadLetter.Kind.STAGE, stage__in=stages, run_id__lte=run.pk)
+    for letter in stage_letters.filter(state=DeadLetter.State.OPEN).select_related("run"):
+        if letter.run_id == run.pk or _makes_up_for(run, letter.run):
+            _resolve(letter, DeadLetter.State.REPLAYED, by=f"run {run.pk}")
+
+
+def _makes_up_for(run: ETLRun, failed: ETLRun) -> bool:
+    """A night reads on from the cursors, which a failed run leaves; what a backfill was to read, only the same backfill reads again."""
+    done, missing = _span(run), _span(failed)
+    return done == missing or (not missing and "until" not in done)
+
+
+def close_unreadable(run: ETLRun) -> None:
+    """Close the letters of files that could not be opened, and that this run has read."""
+    letters = DeadLetter.objects.filter(source=run.source, key__startswith="unreadable:", state=DeadLetter.State.OPEN, run_id__lt=run.pk)
+    if not letters:
+        return
+    read = {cursor.get("path") for cursor in run.progress.values_list("cursor", flat=True)}
+    for letter in letters:
+        if letter.data in read:
+            _resolve(letter, DeadLetter.State.REPLAYED, by=f"run {run.pk}")
 
 
 def _resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
     still_open = DeadLetter.objects.filter(pk=letter.pk, state=DeadLetter.State.OPEN)
-    changed = still_open.update(state=state, resolved_at=now(), resolved_by=by[:150])
+    if not still_open.update(state=state, resolved_at=now(), resolved_by=by[:150]):
+        return False
     logger.info("dead_letter_resolved", extra={"letter": letter.pk, "state": state, "by": by})
-    return bool(changed)
+    return True
 
 
 def _replay_stage(letter: DeadLetter, *, by: str) -> None:
     from etl_tasks.here import StageFailed, run_rest_here  # it buries through this module
 
-    if not ledger.reopen(letter.run):
-        raise ReplayFailed(f"run {letter.run_id} is not failed, or {letter.source} has another run under way: see etl_status")
+    reopen_run(letter)
     try:
         run_rest_here(letter.run_id)
     except StageFailed as exc:
-        raise ReplayFailed(str(exc)) from exc
+        raise ReplayFailed(f"{exc.stage} failed: {exc}") from exc
     except ledger.NotMine as exc:
         raise ReplayFailed(f"a worker has taken run {letter.run_id}: see etl_status") from exc
     DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, resolved_by=by[:150])
 
 
-def reopen_run(letter: DeadLetter) -> bool:
-    """Make the run of a stage letter active again, to be sent to a worker; the letter closes when the run has ended well."""
-    return letter.kind == DeadLetter.Kind.STAGE and letter.state == DeadLetter.State.OPEN and ledger.reopen(letter.run)
+def reopen_run(letter: DeadLetter) -> None:
+    """Make the run of a stage letter active again, to be sent to a worker; its stage's good end closes the letter.
+
+    Raises ReplayFailed, NotOpen.
+    """
+    _refuse_unless_open(letter)
+    if not ledger.reopen(letter.run):
+        letter.run.refresh_from_db(fields=["status"])
+        is_failed = letter.run.status == ETLRun.Status.FAILED
+        reason = f"{letter.source} has another run under way" if is_failed else f"run {letter.run_id} is {letter.run.status}, not failed"
+        raise ReplayFailed(f"{reason}: see etl_status")
 
 
 def _replay_records(letter: DeadLetter, page: StagedPage) -> None:

@@ -57,6 +57,7 @@ def extract(run: ETLRun) -> None:
                 StreamProgress.objects.create(run=run, stream=page.stream, began_at_version=_cursor_version(run, page.stream), **place)
         crash_point("extract.after_page_commit")
     with ledger.mine(run):
+        dead_letters.close_stage_letters(run, run.stage)
         ledger.advance(run)
     crash_point("extract.before_publish")
 
@@ -89,6 +90,7 @@ def transform(run: ETLRun) -> None:
         crash_point("transform.after_batch")
     _refuse_a_changed_source(run)
     with ledger.mine(run):
+        dead_letters.close_stage_letters(run, run.stage)
         ledger.advance(run)
     crash_point("transform.before_publish")
 
@@ -253,7 +255,8 @@ def _finish(run: ETLRun) -> None:
     if counted.extracted != settled:
         raise ArithmeticError(f"{counted.extracted} records extracted, {settled} accounted for: run {run.pk} does not balance")
     ETLRun.objects.filter(pk=run.pk).update(records_processed=settled)
-    dead_letters.close_stage_letters(run)
+    dead_letters.close_stage_letters(run, *ledger.STAGES)
+    dead_letters.close_unreadable(run)
     ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
     if Source.objects.filter(pk=run.source_id, overdue_alerted_at__isnull=False).update(overdue_alerted_at=None):
         transaction.on_commit(partial(_tell_it_is_over, run))

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from etl_tasks.models import ETLRun, Source
+from etl_tasks.models import DeadLetter, ETLRun, Source
 
 pytestmark = pytest.mark.django_db
 SYSLOG = "Mar  1 12:00:00 web-1 sshd[24200]: Invalid user {number}\n"
@@ -171,3 +171,21 @@ def test_the_status_of_a_run_says_how_far_each_file_was_read(syslog: Path, billi
     assert f"  {syslog}: read up to byte {syslog.stat().st_size}\n" in said
     assert "  all files: read\n" in said
     assert "being read" not in said
+
+
+def test_the_letter_of_a_file_that_could_not_be_opened_is_closed_by_the_run_that_reads_it(tmp_path: Path, billing: Source) -> None:
+    (tmp_path / "app.log").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "other.log").write_text("2026-03-01T12:00:00Z hello\n")
+    add(tmp_path / "*.log", "--format", "regex", "--pattern", r"(?P<time>\S+) (?P<message>.*)")
+    Source.objects.exclude(name="shop-logs").update(is_enabled=False)
+    for stage in ("etl_extract", "etl_transform", "etl_load"):
+        run(stage)
+    letter = DeadLetter.objects.get()
+    assert (letter.stage, letter.state) == ("extract", "open")
+
+    (tmp_path / "elsewhere").write_text("2026-03-01T12:00:00Z there\n")
+    os.utime(tmp_path / "elsewhere", (1772366400, 1772366400))  # else its last event might be about to go on
+    for stage in ("etl_extract", "etl_transform", "etl_load"):
+        run(stage)
+    letter.refresh_from_db()
+    assert (letter.state, letter.resolved_by) == ("replayed", f"run {ETLRun.objects.latest('pk').pk}")

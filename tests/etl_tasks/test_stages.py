@@ -243,7 +243,10 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
     log_file.write_text(lines(50, 110))
     assert night(logs).extracted == 110
     assert stored(logs) == sorted(f"line {i}" for i in range(110))
-    dead_letters.replay(DeadLetter.objects.get(kind="stage"), by="test")
+    letter = DeadLetter.objects.get(kind="stage")
+    assert letter.state == "replayed"
+    assert ledger.reopen(letter.run)
+    here.run_rest_here(letter.run_id)
     assert stored(logs) == sorted(f"line {i}" for i in range(110))
     assert night(logs).extracted == 0
 
@@ -354,7 +357,8 @@ def test_a_run_that_failed_twice_is_closed_by_its_good_end(billing: Source, gith
     github.faults = {}
     with patched_transform_that_fails(), pytest.raises(dead_letters.ReplayFailed):
         dead_letters.replay(first, by="test")
-    assert DeadLetter.objects.filter(state="open").count() == 2
+    assert DeadLetter.objects.get(stage="extract").state == "replayed"
+    assert DeadLetter.objects.get(state="open").stage == "transform"
 
     dead_letters.replay(DeadLetter.objects.get(stage="transform"), by="test")
 

@@ -45,9 +45,11 @@ class Command(Base):
         if options["stage"]:
             letters = letters.filter(stage=options["stage"])
         if ids := options["ids"]:
-            if missing := sorted(set(ids) - set(DeadLetter.objects.filter(pk__in=ids).values_list("pk", flat=True))):
-                raise Refusal(f"there is no dead letter {', '.join(map(str, missing))}: `dead_letters list` shows them")
-            return letters.filter(pk__in=ids)
+            letters = letters.filter(pk__in=ids)
+            if missing := sorted(set(ids) - set(letters.values_list("pk", flat=True))):
+                which = " of this stage or source" if options["stage"] or options["source"] else ""
+                raise Refusal(f"there is no dead letter {', '.join(map(str, missing))}{which}: `dead_letters list --all` shows them")
+            return letters
         if options["action"] != "list" and not options["all"]:
             raise Refusal(f"say which letters to {options['action']}: give their numbers, or --all")
         return letters if options["action"] == "list" and options["all"] else letters.filter(state=DeadLetter.State.OPEN)
@@ -58,9 +60,11 @@ class Command(Base):
             return
         total = letters.count()
         for letter in letters[:MOST_LISTED]:
-            self.stdout.write(
-                f"{letter.pk}  {moment(letter.timestamp)}  {letter.state}  {letter.source}  {letter.stage} {letter.kind}  {letter.error[:160]}"
-            )
+            often = f", {letter.attempts} times" if letter.attempts > 1 else ""
+            if letter.kind == DeadLetter.Kind.STAGE:
+                often += f", last in run {letter.run_id}"
+            what = f"{letter.source}  {letter.stage} {letter.kind}{often}  {letter.error[:160]}"
+            self.stdout.write(f"{letter.pk}  {moment(letter.timestamp)}  {letter.state}  {what}")
         self.stdout.write("no open dead letters" if not total else f"{total} letters; `dead_letters show ID`, then replay or discard")
 
     def show(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
@@ -74,27 +78,24 @@ class Command(Base):
 
     def act(self, action: str, letters: QuerySet[DeadLetter]) -> None:
         by = f"command:{getpass.getuser()}"
-        failed = done = 0
-        for letter in list(letters):
-            if action == "discard":
-                if dead_letters.discard(letter, by=by):
-                    done += 1
-                else:
-                    failed += 1
-                    self.stderr.write(f"letter {letter.pk} is {letter.state}, not open")
-                continue
+        done, act = ("replayed", dead_letters.replay) if action == "replay" else ("discarded", dead_letters.discard)
+        chosen, refused = list(letters), []
+        for letter in chosen:
             try:
-                dead_letters.replay(letter, by=by)
+                act(letter, by=by)
+            except dead_letters.NotOpen as exc:
+                refused.append(str(exc))
             except dead_letters.ReplayFailed as exc:
-                failed += 1
-                self.stderr.write(f"letter {letter.pk} stays open: {exc}")
+                refused.append(dead_letters.outcome(letter, exc))
             else:
-                done += 1
-                self.stdout.write(f"letter {letter.pk}: replayed")
-        verb = "replayed" if action == "replay" else "discarded"
-        self.stdout.write(f"{done} {verb}, {failed} failed")
-        if failed:
-            raise CommandError(f"{failed} letters could not be {verb}", returncode=1)
+                self.stdout.write(f"letter {letter.pk}: {done}")
+                continue
+            if len(chosen) > 1:
+                self.stdout.write(refused[-1])
+        self.stdout.write(f"{len(chosen) - len(refused)} {done}, {len(refused)} failed")
+        if refused:
+            several = f"{len(refused)} of {len(chosen)} letters could not be {done}: the lines above say why"
+            raise CommandError(refused[0] if len(chosen) == 1 else several, returncode=1)
 
 
 def row(letter: DeadLetter) -> dict[str, Any]:
@@ -108,6 +109,8 @@ def row(letter: DeadLetter) -> dict[str, Any]:
         "kind": letter.kind,
         "stream": letter.stream,
         "attempts": letter.attempts,
+        "resolved_at": letter.resolved_at.isoformat() if letter.resolved_at else None,
+        "resolved_by": letter.resolved_by,
         "error": letter.error,
         "data": letter.data,
     }
