@@ -109,7 +109,7 @@ class DeadLetterAdmin(ReadOnly):
     def send_again(self, request: HttpRequest, letter: DeadLetter) -> None:
         """Stages are a worker's work: it has the credentials, the log files and the time. Raises ReplayFailed, NotOpen."""
         dead_letters.reopen_run(letter)
-        transaction.on_commit(partial(pipeline.send, letter.run))
+        transaction.on_commit(partial(pipeline.send_all, [letter.run]))
         self.log_change(request, letter, "sent to a worker again")
         messages.success(request, f"letter {letter.pk}: run {letter.run_id} is queued from {letter.run.stage} on; its good end closes the letter")
 
