@@ -126,6 +126,7 @@ def service(service: models.Service) -> shapes.Service:
         "log_error_share": service.log_error_share,
         "log_bad_minutes": service.log_bad_minutes,
         "log_good_minutes": service.log_good_minutes,
+        "log_issue_hours": service.log_issue_hours,
         "path": service.path or None,
         "bots": service.bots,
         "coverage": [{"stream": one.stream, "since": iso(one.since), "until": iso(one.until)} for one in service.coverage.all()],

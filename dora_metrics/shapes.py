@@ -151,6 +151,7 @@ class Service(TypedDict):
     log_error_share: Annotated[float, Field(description="percent; a minute is bad when more of its log events are errors")]
     log_bad_minutes: Annotated[int, Field(description="so many bad minutes in a row begin an incident")]
     log_good_minutes: Annotated[int, Field(description="so many minutes in a row that are not bad end it")]
+    log_issue_hours: Annotated[int, Field(description="one that begins in the first so many hours of an issue's incident is the same outage")]
     path: Annotated[str | None, Field(description="only pull requests that change a matching file are changes")]
     bots: list[str]
     coverage: Annotated[list[Coverage], Field(description="from when until when its facts are complete: outside, they are unknown")]

@@ -50,6 +50,7 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
         log_error_share=service.log_error_share,
         log_bad_minutes=service.log_bad_minutes,
         log_good_minutes=service.log_good_minutes,
+        log_issue_hours=service.log_issue_hours,
         bots=frozenset(service.bots),
         default_branch=service.default_branch,
     )

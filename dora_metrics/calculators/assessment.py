@@ -96,7 +96,9 @@ def all_incidents(facts: Facts, settings: Settings, *, now: datetime) -> list[In
     from_issues = incidents(facts.issues, settings)
     read = facts.coverage.get("log_events")
     from_logs = log_incidents(facts.log_hours, settings, until=min(read.until, now) if read else None)
-    return sorted([*from_issues, *without_the_same(from_logs, from_issues)], key=lambda incident: (incident.started_at, incident.number or 0))
+    return sorted(
+        [*from_issues, *without_the_same(from_logs, from_issues, settings)], key=lambda incident: (incident.started_at, incident.number or 0)
+    )
 
 
 def _covered(coverage: Mapping[str, Coverage], source: str, *, now: datetime) -> Covered:

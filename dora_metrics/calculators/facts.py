@@ -210,6 +210,7 @@ class Settings:
     log_error_share: float = 5  # percent
     log_bad_minutes: int = 5
     log_good_minutes: int = 10
+    log_issue_hours: int = 24
     bots: frozenset[str] = frozenset()
     default_branch: str = ""
 

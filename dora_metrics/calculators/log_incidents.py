@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 from dora_metrics.calculators.facts import LogErrors, LogEvidence, LogHour, Origin, Settings
 from dora_metrics.calculators.incidents import Incident
 
-ONE_MINUTE = timedelta(minutes=1)
+ONE_MINUTE, ONE_HOUR = timedelta(minutes=1), timedelta(hours=1)
 
 
 @dataclass(slots=True)
@@ -45,9 +45,14 @@ def log_incidents(hours: Iterable[LogHour], settings: Settings, *, until: dateti
     return found
 
 
-def without_the_same(from_logs: Iterable[Incident], from_issues: Sequence[Incident]) -> list[Incident]:
-    """Those that no issue's incident overlaps: an outage of which people have written an issue is the issue's, and counts once."""
-    return [one for one in from_logs if not any(_overlap(one, other) for other in from_issues)]
+def without_the_same(from_logs: Iterable[Incident], from_issues: Sequence[Incident], settings: Settings) -> list[Incident]:
+    """Those that are no issue's: an outage of which people have written an issue is the issue's, and counts once.
+
+    An issue stands for what overlaps its incident and begins in its first hours. One that is open for months, or was closed after
+    months, was forgotten: it is not about all that happened meanwhile.
+    """
+    stands_for = settings.log_issue_hours * ONE_HOUR
+    return [one for one in from_logs if not any(_overlap(one, other) and one.started_at <= other.started_at + stands_for for other in from_issues)]
 
 
 def _minutes(hours: Iterable[LogHour]) -> dict[datetime, _Minute]:

@@ -13,6 +13,8 @@ HOTFIX = r"(?i)^hot-?fix([-_ /].*)?$"
 LOOK_BACK_HOURS, LONGEST_LOOK_BACK_HOURS = 168, 10 * 366 * 24
 # An incident from the logs: so many minutes in a row with so many events, more than so many percent of them errors; over after so many without.
 LOG_MINUTE_EVENTS, LOG_ERROR_SHARE, LOG_BAD_MINUTES, LOG_GOOD_MINUTES = 20, 5, 5, 10
+# How long after its start an issue's incident stands for what the logs show.
+LOG_ISSUE_HOURS = 24
 MOST_LOG_EVENTS, LONGEST_LOG_MINUTES = 1_000_000, 24 * 60
 
 
@@ -93,6 +95,11 @@ class Service(models.Model):
         default=LOG_GOOD_MINUTES,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LOG_MINUTES)],
         help_text="so many minutes in a row that are not bad end it",
+    )
+    log_issue_hours = models.PositiveIntegerField(
+        default=LOG_ISSUE_HOURS,
+        validators=[MaxValueValidator(LONGEST_LOOK_BACK_HOURS)],
+        help_text="an incident from the logs that begins in the first so many hours of an issue's incident is the same outage and counts once",
     )
     path = models.CharField(
         max_length=200, blank=True, help_text="only pull requests that change a matching file count; * inside a folder, ** across folders"

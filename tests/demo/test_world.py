@@ -9,9 +9,14 @@ import pytest
 from demo.github.facts import FACTS_A_REPOSITORY, Release, global_id, iso, parse_global_id
 from demo.github.server import StandIn
 from demo.github.world import World
+from dora_metrics.calculators.assessment import all_incidents
+from dora_metrics.calculators.facts import Coverage, Facts, Issue, Settings
+from dora_metrics.calculators.incidents import Incident
 from tests.demo.asking import post
 from tests.demo.conftest import END
+from tests.dora_metrics.calculators.examples import log_hours
 
+NOON = END - timedelta(days=1)
 LISTS = (World.pull_requests, World.issues, World.deployments, World.releases, World.workflow_runs)
 
 
@@ -430,3 +435,21 @@ def test_a_pull_request_that_was_pushed_to_by_force_has_other_commits(restless: 
 
     assert row
     assert [node["commit"]["oid"] for node in row["commits"]["nodes"]] == [row["headRefOid"]] == [commit.oid]
+
+
+def test_its_forgotten_incidents_do_not_hide_an_outage_in_its_logs(service: World) -> None:
+    """Issue: three open ones hid ten minutes with a quarter of errors."""
+    issues = tuple(
+        Issue(row["number"], datetime.fromisoformat(row["createdAt"]), None, labels=tuple(labels(row)))
+        for row in service.issues(END)
+        if row["closedAt"] is None
+    )
+    facts = Facts(issues=issues, log_hours=log_hours(NOON, *[(40, 10)] * 10), coverage={"log_events": Coverage(NOON, END)})
+    from_issues, from_logs = partition(all_incidents(facts, Settings(), now=END))
+
+    assert len(from_issues) >= 3
+    assert [one.evidence.errors for one in from_logs if one.evidence] == [100]
+
+
+def partition(found: list[Incident]) -> tuple[list[Incident], list[Incident]]:
+    return [one for one in found if one.number is not None], [one for one in found if one.number is None]

@@ -145,7 +145,7 @@ def test_a_service_without_incidents_from_logs_has_none() -> None:
 
 
 def test_every_number_of_it_is_an_option_of_add_service_that_stays_until_it_is_given_again() -> None:
-    given = {"log_minute_events": 1, "log_error_share": 2.5, "log_bad_minutes": 2, "log_good_minutes": 3}
+    given = {"log_minute_events": 1, "log_error_share": 2.5, "log_bad_minutes": 2, "log_good_minutes": 3, "log_issue_hours": 4}
     words = [f"--{name.replace('_', '-')}={value}" for name, value in given.items()]
     call_command("add_service", "billing", "--repository=acme/billing", "--no-log-incidents", "--deployments=logs", *words, stdout=io.StringIO())
     call_command("add_service", "billing", "--repository=acme/billing", stdout=io.StringIO())
@@ -223,7 +223,14 @@ def test_the_api_and_the_export_show_them(billing: Service, admin_client: Client
 def test_the_settings_are_shown_beside_the_others(billing: Service, admin_client: Client) -> None:
     [shown] = get(admin_client, "services")["items"]
     settings = {name: value for name, value in shown.items() if name.startswith("log_")}
-    assert settings == {"log_incidents": True, "log_minute_events": 20, "log_error_share": 5, "log_bad_minutes": 5, "log_good_minutes": 10}
+    assert settings == {
+        "log_incidents": True,
+        "log_minute_events": 20,
+        "log_error_share": 5,
+        "log_bad_minutes": 5,
+        "log_good_minutes": 10,
+        "log_issue_hours": 24,
+    }
 
 
 @pytest.mark.parametrize("model", [Incident, LogDeployment, LogTraffic, Attempt])

@@ -17,6 +17,7 @@ from dora_metrics.models import (
     LOG_BAD_MINUTES,
     LOG_ERROR_SHARE,
     LOG_GOOD_MINUTES,
+    LOG_ISSUE_HOURS,
     LOG_MINUTE_EVENTS,
     LOOK_BACK_HOURS,
     PRODUCTION,
@@ -25,7 +26,7 @@ from dora_metrics.models import (
 from etl_tasks.models import Source
 
 REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
-LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes")
+LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes", "log_issue_hours")
 NAME = re.compile(r"[\w.-]{1,100}")
 
 
@@ -53,6 +54,7 @@ class Command(Base):
         add("--log-error-share", type=float, metavar="PERCENT", help=f"a minute with more errors than this is bad; default {LOG_ERROR_SHARE}")
         add("--log-bad-minutes", type=int, metavar="M", help=f"bad minutes in a row that begin an incident; default {LOG_BAD_MINUTES}")
         add("--log-good-minutes", type=int, metavar="K", help=f"minutes in a row that are not bad and end it; default {LOG_GOOD_MINUTES}")
+        add("--log-issue-hours", type=int, metavar="H", help=f"how long an issue stands for what the logs show; default {LOG_ISSUE_HOURS}")
         parser.add_argument("--path", metavar="GLOB", help="only pull requests that change a matching file count")
         parser.add_argument("--credential", metavar="NAME", help="read with GITHUB_TOKEN_NAME, or the App of GITHUB_APP_ID_NAME")
         parser.add_argument("--bot", metavar="LOGIN", action="append", help="a login to be taken for a bot; may be repeated")

@@ -185,6 +185,25 @@ def test_an_outage_of_which_people_have_written_an_issue_is_the_issue_s(created_
     assert "issue 7" in [one.incident.key for one in found]
 
 
+@pytest.mark.parametrize(
+    ("created_at", "closed_at", "hours", "is_the_same"),
+    [
+        (at(2.5), None, 24, True),
+        (at(2.5) - timedelta(minutes=1), None, 24, False),
+        (at(0), None, 24, False),  # forgotten, and open still
+        (at(0), at(30), 24, False),  # closed when somebody tidied up
+        (at(0), at(30), 24 * 7, True),
+        (at(3.4), None, 0, False),
+        (at(3.5), None, 0, True),
+    ],
+)
+def test_an_issue_stands_for_the_outages_near_its_start_only(created_at, closed_at, hours, is_the_same):
+    """Issue: one forgotten open incident hid every later incident of the logs."""
+    settings = replace(GITHUB, log_issue_hours=hours)
+    found = assessed(**DEPLOYED, log_hours=OUTAGE, issues=(issue(7, created_at, closed_at),), settings=settings).incidents
+    assert ("logs 2026-01-04T12:00Z" not in [one.incident.key for one in found]) is is_the_same
+
+
 def test_an_issue_that_is_no_incident_hides_nothing():
     found = assessed(**DEPLOYED, log_hours=OUTAGE, issues=(issue(7, at(3), labels=("bug",)),)).incidents
     assert [one.incident.key for one in found] == ["logs 2026-01-04T12:00Z"]

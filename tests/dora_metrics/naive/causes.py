@@ -57,7 +57,7 @@ def world_of(facts: Facts, settings: Settings, environment: str, now: datetime) 
     for pull in facts.pull_requests:
         world.carriers[pull.number] = _carrier_of_pull(world, pull)
     world.incidents = [_incident(world, issue) for issue in sorted(facts.issues, key=lambda issue: issue.number) if _is_incident(world, issue)]
-    from_logs = [spell for spell in spells(facts, settings, now) if not any(_is_same_outage(spell, incident) for incident in world.incidents)]
+    from_logs = [spell for spell in spells(facts, settings, now) if not any(_is_same_outage(world, spell, incident) for incident in world.incidents)]
     for spell in from_logs:
         attempt = time_link(world, spell.start)
         world.incidents.append(Incident(None, spell.start, spell.end, False, "time" if attempt else "", attempt))
@@ -243,8 +243,10 @@ def _incident(world: World, issue: Issue) -> Incident:
     return Incident(issue.number, issue.created_at, end, has_skew, kind, attempt, is_impossible)
 
 
-def _is_same_outage(spell: Spell, incident: Incident) -> bool:
-    """Both went on at one time."""
+def _is_same_outage(world: World, spell: Spell, incident: Incident) -> bool:
+    """Both went on at one time, and when the spell began the issue was hours old, or not written yet."""
+    if (spell.start - incident.start).total_seconds() > 3600 * world.settings.log_issue_hours:
+        return False
     begins = max(spell.start, incident.start)
     ends = [end for end in (spell.end, incident.end) if end is not None]
     if incident.end == incident.start:

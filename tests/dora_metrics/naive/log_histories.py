@@ -30,6 +30,7 @@ def log_settings(rng: random.Random) -> dict[str, float]:
         "log_error_share": rng.choice((0, 5, 5, 12.5)),
         "log_bad_minutes": rng.choice((1, 3, 5, 5)),
         "log_good_minutes": rng.choice((1, 4, 10, 10)),
+        "log_issue_hours": rng.choice((0, 1, 24, 24, 24)),
     }
 
 

@@ -145,6 +145,9 @@ def traits_of_logs(world: causes.World, now: datetime) -> list[str]:
     ours = [incident for incident in world.incidents if incident.number is None]
     found = [f"from logs, linked {incident.attempt is not None}, open {incident.end is None}" for incident in ours]
     found += ["from logs, an issue's"] * (len(spells(world.facts, world.settings, now)) - len(ours))
+    for issue in (incident for incident in world.incidents if incident.number is not None):
+        if any(issue.start < spell.start and (issue.end is None or spell.start < issue.end) for spell in ours):
+            found.append(f"from logs, long after the start of an issue that is {'open' if issue.end is None else 'closed'}")
     for line in world.facts.log_deployments if world.source == "logs" else ():
         attempt = logged(line, world.facts)
         found.append(f"line {attempt.is_success if attempt else None}")
@@ -166,6 +169,7 @@ def traits_of_attempt(world: causes.World, attempt: causes.Attempt) -> list[str]
         *(f"reason {reason}" for reason in ("state", "incident", "revert", "hotfix", "rollback")),
         *(f"source {source}" for source in ("github", "logs", "releases", "workflows", "pulls")),
         *("from logs, linked True, open False", "from logs, linked False, open False", "from logs, linked True, open True"),
+        *("from logs, long after the start of an issue that is open", "from logs, long after the start of an issue that is closed"),
         *("from logs, an issue's", "line True", "line False", "line None", "line with a shortened sha"),
         *("flag clock_skew", "flag deployed_before_merge", "flag proxy_pr_merge", "flag time_matched", "flag unknown_sha"),
         *("flag unlinked_incidents", "flag impossible_cause", "flag recovered_before_finish"),
