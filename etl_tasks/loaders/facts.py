@@ -8,6 +8,7 @@ from django.db import models
 from django.utils.dateparse import parse_datetime
 
 from dora_metrics.models import Change, Commit, Deployment, Issue, Release, Service, WorkflowRun
+from dora_metrics.recompute import hold
 
 ROWS_A_QUERY = 500
 
@@ -45,10 +46,11 @@ class Upserted:
 
 
 def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, service: Service, run_id: int, page_id: int) -> Upserted:
-    """Insert what is new, update what is newer, leave the rest alone; call it inside a transaction.
+    """Insert what is new, update what is newer, leave the rest alone; call it inside a transaction that has written nothing of the service.
 
-    Rows go in the order of their natural key: two writers that lock in the same order cannot deadlock.
+    One writer of a service at a time, so that nobody inserts what another has found missing. Rows go in the order of their natural key.
     """
+    hold(service)
     kind = KINDS[kind_name]
     if kind.part_of:
         return _add_parts(kind, list(facts), service=service)

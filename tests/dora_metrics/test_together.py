@@ -2,14 +2,22 @@
 
 import threading
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from django.db import connection, transaction
 
-from dora_metrics.models import Attempt, Coverage, Service
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import Attempt, Coverage, Deployment, Service
 from dora_metrics.recompute import hold, recompute
+from etl_tasks import dead_letters, here, ledger
 from etl_tasks.loaders import facts
+from etl_tasks.models import DeadLetter, Source
+from etl_tasks.transform import Bad
+from tests.conftest import END
 from tests.dora_metrics.calculators.examples import at
+from tests.tables import assert_equal_to_truth
 
 ROUNDS = 8
 
@@ -59,3 +67,62 @@ def test_two_that_finish_together_wait_for_each_other() -> None:
         thread.join(120)
     assert failures == []
     assert Attempt.objects.count() == 2 * ROUNDS
+
+
+def side_by_side(*works: Callable[[], None]) -> list[Exception]:
+    """What was raised in them."""
+    failures: list[Exception] = []
+
+    def run(work: Callable[[], None]) -> None:
+        try:
+            work()
+        except Exception as exc:  # noqa: BLE001  to be shown by the test's own thread
+            failures.append(exc)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=run, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(120)
+    return failures
+
+
+@pytest.mark.django_db(transaction=True)
+def test_two_that_write_the_same_new_facts_both_end_well() -> None:
+    service = Service.objects.create(name="billing", deployments_from="github")
+    start = threading.Barrier(2, timeout=60)
+
+    def write() -> None:
+        for number in range(12):
+            start.wait()
+            with transaction.atomic():
+                facts.upsert("deployment", [written(100 * number + one) for one in range(100)], service=service, run_id=1, page_id=0)
+
+    assert side_by_side(write, write) == []
+    assert Deployment.objects.count() == 1200
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_replay_beside_the_load_of_the_same_page_lets_both_end_well(github: StandIn, world: World, settings: Any) -> None:
+    settings.GITHUB_PAGE_SIZE = 5
+    service = Service.objects.create(name="billing")
+    source = Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
+    run = ledger.open_run(source, trigger="shell")
+    assert run
+    for stage in ("extract", "transform"):
+        here.run_stage_here(run.pk, stage)
+    for page in run.pages.order_by("number"):
+        dead_letters.bury_records(run, page, [Bad(index=dead_letters.WHOLE_PAGE, key=str(page.number), data="", error="as it was read before")])
+    letters = list(DeadLetter.objects.select_related("source__service", "run", "page").order_by("page__number"))
+
+    def replay() -> None:
+        for letter in letters:
+            dead_letters.replay(letter, by="test")
+
+    assert side_by_side(lambda: here.run_stage_here(run.pk, "load"), replay) == []
+    run.refresh_from_db()
+    assert run.status == "success"
+    assert set(DeadLetter.objects.values_list("state", flat=True)) == {"replayed"}
+    assert_equal_to_truth(world, END)
