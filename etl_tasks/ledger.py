@@ -71,9 +71,10 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
     moment = now()
     is_free = Q(owner="") | Q(owner=owner) | Q(lease_until__lt=moment)
     with transaction.atomic():
-        # A postponed run is taken only after the sweeper has queued it again.
-        candidates = ETLRun.objects.filter(is_free, pk=run_id, stage=stage, status__in=(ETLRun.Status.QUEUED, ETLRun.Status.RUNNING))
-        taken = candidates.update(owner=owner, attempt=F("attempt") + 1, status=ETLRun.Status.RUNNING, lease_until=moment + lease())
+        # A postponed run is taken once its time has come: by what the sweeper has sent, or where nothing sweeps by the next command.
+        is_due = Q(status__in=(ETLRun.Status.QUEUED, ETLRun.Status.RUNNING)) | Q(status=ETLRun.Status.POSTPONED, lease_until__lt=moment)
+        candidates = ETLRun.objects.filter(is_free, is_due, pk=run_id, stage=stage)
+        taken = candidates.update(owner=owner, attempt=F("attempt") + 1, steps=0, status=ETLRun.Status.RUNNING, lease_until=moment + lease())
         if not taken:
             raise NotMine(f"run {run_id}, {stage}")
         run = ETLRun.objects.select_related("source__service").get(pk=run_id)
@@ -86,10 +87,10 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
 
 @contextmanager
 def mine(run: ETLRun) -> Iterator[None]:
-    """One transaction that commits only while this attempt holds the run; it renews the lease, too."""
+    """One transaction that commits only while this attempt holds the run; it renews the lease, too, and is a step of the stage."""
     with transaction.atomic():
         held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
-        if not held.update(lease_until=now() + lease(), resends=0):
+        if not held.update(lease_until=now() + lease(), resends=0, steps=F("steps") + 1):
             raise NotMine(f"run {run.pk}, attempt {run.attempt}")
         yield
 
@@ -110,6 +111,18 @@ def postpone(run: ETLRun, until: datetime) -> None:
     held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
     held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until)
     logger.warning("run_postponed", extra={"run": run.pk, "until": until.isoformat()})
+
+
+def hand_back(run_id: int, *, wait: float = 0, **guard: object) -> bool:
+    """Let a stage that was stopped go on after `wait` seconds, if it has moved since it was claimed; else False.
+
+    `guard`: what must still hold of the run.
+    """
+    moved = ETLRun.objects.filter(pk=run_id, status=ETLRun.Status.RUNNING, steps__gt=0, **guard)
+    is_moved = moved.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=now() + timedelta(seconds=wait))
+    if is_moved:
+        logger.warning("run_handed_back", extra={"run": run_id, "wait": wait})
+    return bool(is_moved)
 
 
 def close(run_id: int, status: str, *, error: str = "", **guard: object) -> bool:

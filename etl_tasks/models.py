@@ -6,6 +6,7 @@ import zstandard
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
+from django.utils.timezone import now
 
 from dora_metrics.models import Service
 from etl_tasks.sources.logs.format import Reading
@@ -170,6 +171,7 @@ class ETLRun(models.Model):
     attempt = models.PositiveIntegerField(default=0, help_text="grows with every claim: later writes of an earlier holder are refused")
     owner = models.CharField(max_length=100, blank=True, help_text="task id, or process, that holds the run; empty between stages")
     lease_until = models.DateTimeField(help_text="after this the sweeper may send the run again")
+    steps = models.PositiveIntegerField(default=0, help_text="commits of the stage that holds it, since it was claimed: a stage that moves may go on")
     resends = models.PositiveSmallIntegerField(default=0, help_text="since the last progress")
     task_ids = models.JSONField(default=dict, blank=True, help_text="stage to the id of the Celery task that last took it")
     extracted = models.PositiveIntegerField(default=0)
@@ -191,6 +193,11 @@ class ETLRun(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.pk} of {self.pipeline}"
+
+    @property
+    def is_waiting(self) -> bool:
+        """Postponed, and its time has not come."""
+        return self.status == self.Status.POSTPONED and self.lease_until > now()
 
 
 class StreamProgress(models.Model):

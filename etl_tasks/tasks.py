@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, NoReturn
 
-from billiard.exceptions import WorkerLostError
+from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Task, shared_task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import task_failure, task_retry
@@ -30,30 +30,39 @@ class StageTask(Task):
     def step(self, stage: Callable[[ETLRun], None], run_id: int) -> int:
         try:
             run = ledger.claim(run_id, stage.__name__, self.request.id)
-            pages = run.pages.count(), run.pages.filter(is_clean=True).count()
             try:
                 stage(run)
-            except RetriableError as exc:
+            except self.autoretry_for as exc:
                 self.obey(run, exc)
-            except SoftTimeLimitExceeded as exc:
-                # A long collection goes on from its last page, as long as each turn brings it further.
-                if pages == (run.pages.count(), run.pages.filter(is_clean=True).count()):
-                    raise
-                self.obey(run, RetriableError(str(exc), retry_after=0, postpone=True))
+            except SoftTimeLimitExceeded:
+                # A long stage goes on behind its last commit, as long as each turn brings it further.
+                self.postponed_if(ledger.hand_back(run.pk, attempt=run.attempt))
+                raise
         except ledger.NotMine:
             self.update_state(state="SUPERSEDED")
             raise Ignore from None  # ends this copy of the chain; the run's owner goes on
         return run_id
 
-    def obey(self, run: ETLRun, exc: RetriableError) -> None:
-        """Wait as long as the other side asks: by countdown, or by the ledger where that would be delivered twice."""
-        if exc.retry_after is None:
+    def obey(self, run: ETLRun, exc: Exception) -> NoReturn:
+        """Wait as long as the other side asks: by countdown, or by the ledger where that would be delivered twice.
+
+        Once the retries are used up, a stage that has moved in its last turn waits as well: what it meets does pass.
+        """
+        wait = exc.retry_after if isinstance(exc, RetriableError) else None
+        if isinstance(exc, RetriableError) and wait is not None and (exc.postpone or wait > settings.ETL_LONGEST_COUNTDOWN_SECONDS):
+            ledger.postpone(run, now() + timedelta(seconds=wait))
+            self.postponed_if(True)
+        if self.request.retries >= self.max_retries:
+            self.postponed_if(ledger.hand_back(run.pk, wait=self.retry_backoff_max, attempt=run.attempt))
+        if wait is None:
             raise exc
-        if exc.postpone or exc.retry_after > settings.ETL_LONGEST_COUNTDOWN_SECONDS:
-            ledger.postpone(run, now() + timedelta(seconds=exc.retry_after))
+        raise self.retry(exc=exc, countdown=wait)
+
+    def postponed_if(self, is_postponed: bool) -> None:
+        """End this copy of the chain; the sweeper sends the run again when its time has come."""
+        if is_postponed:
             self.update_state(state="POSTPONED")
             raise Ignore
-        raise self.retry(exc=exc, countdown=exc.retry_after)
 
 
 @shared_task(bind=True, base=StageTask, name="etl.extract")
@@ -92,6 +101,8 @@ def sweep() -> int:
 def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args: Any, **_: object) -> None:
     # A killed child is no failure of the stage: the sweeper sends the run again, a bounded number of times.
     if isinstance(sender, StageTask) and not isinstance(exception, WorkerLostError):
+        if isinstance(exception, TimeLimitExceeded) and ledger.hand_back(args[0], owner=task_id):
+            return  # it did not hear of the soft limit, inside a long query for example, and has moved all the same
         stage = sender.name.rpartition(".")[2]
         dead_letters.bury_stage(args[0], stage, _reason(exception), owner=task_id)
 

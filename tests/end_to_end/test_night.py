@@ -38,9 +38,9 @@ def a_day_passes() -> None:
         ETLRun.objects.filter(pk=run.pk).update(logical_date=run.logical_date - timedelta(days=1))
 
 
-def stored_lines() -> list[str]:
+def stored_lines(limit: int = 10_000) -> list[str]:
     source = Source.objects.get(kind="logs")
-    events = open_log_store().read(LogQuery(source.name, END - timedelta(days=2), END), limit=10_000).events
+    events = open_log_store().read(LogQuery(source.name, END - timedelta(days=2), END), limit=limit).events
     return sorted(event.message for event in events)
 
 
@@ -160,6 +160,32 @@ def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World)
         stack.wait_for(run)
     assert run.status == "success"
     assert_equal_to_truth(world, END)
+
+
+def test_a_load_beyond_its_time_goes_on_turn_by_turn_until_it_is_done(stack: Stack) -> None:
+    """A large first backlog of logs; each turn may take two seconds."""
+    padding = "x" * 1000
+    with stack.logs.open("w") as file:
+        for first in range(0, 60_000, 1000):
+            file.write(lines(first, first + 1000).replace("line", f"{padding} line"))
+    run = pipeline.run_source(Source.objects.get(kind="logs").name)
+    with stack.running("worker", "beat", ETL_STAGE_SOFT_LIMIT_SECONDS="2"):
+        stack.wait_for(run)
+    assert (run.status, run.error, run.loaded) == ("success", "", 60_000)
+    assert TaskResult.objects.filter(task_name="etl.load", status="POSTPONED").exists(), "it was never stopped"
+    assert len(set(stored_lines(limit=100_000))) == 60_000
+    assert not DeadLetter.objects.exists()
+
+
+def test_an_odd_answer_to_the_survey_leaves_the_logs_their_night_and_is_told_once(stack: Stack) -> None:
+    stack.logs.write_text(lines(0, 50))
+    stack.github.faults = {"instead": "Survey", "answer": "<html>the company's proxy</html>"}
+    every_second("etl nightly")
+    with stack.running("worker", "beat", ETL_STAGE_RETRIES="1"):
+        stack.wait_for_end(2)
+    assert dict(ETLRun.objects.values_list("source__kind", "status")) == {"github": "failed", "logs": "success"}
+    assert stored_lines() == sorted(f"line {i}" for i in range(50))
+    assert (stack.folder / "worker.log").read_text().count("critical_alert") == 1
 
 
 def test_flower_shows_the_worker_and_the_three_stages_to_who_knows_the_password(stack: Stack) -> None:
