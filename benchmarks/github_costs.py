@@ -120,7 +120,7 @@ def night(repositories: list[str]) -> None:
     """One night as beat would run it, in this process."""
     from etl_tasks import here, ledger
     from etl_tasks.models import Source
-    from etl_tasks.sources.registry import survey
+    from etl_tasks.sources.github.survey import survey
 
     sources = list(Source.objects.filter(repository__in=repositories).select_related("service")) or new_sources(repositories)
     news = survey(sources) if len(sources) > 1 else {}

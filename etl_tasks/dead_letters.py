@@ -214,13 +214,15 @@ def _resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
 
 
 def _replay_stage(letter: DeadLetter, *, by: str) -> None:
-    from etl_tasks.here import StageFailed, run_rest_here  # it buries through this module
+    from etl_tasks.here import Postponed, StageFailed, run_rest_here  # it buries through this module
 
     reopen_run(letter)
     try:
         run_rest_here(letter.run_id)
     except StageFailed as exc:
         raise ReplayFailed(f"{exc.stage} failed: {exc}") from exc
+    except Postponed as exc:
+        raise ReplayFailed(f"run {letter.run_id} is {exc}; its good end closes the letter") from exc
     except ledger.NotMine as exc:
         raise ReplayFailed(f"a worker has taken run {letter.run_id}: see etl_status") from exc
     DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, resolved_by=by[:150])

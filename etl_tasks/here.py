@@ -2,9 +2,13 @@
 
 import os
 import socket
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
+from django.conf import settings
 from django.db import OperationalError
+from django.utils.timezone import now
 
 from etl_tasks import dead_letters, ledger, stages
 from etl_tasks.errors import FatalError, RetriableError
@@ -15,6 +19,19 @@ STAGE_FUNCTIONS: dict[str, Callable[[ETLRun], None]] = {
     "transform": stages.transform,
     "load": stages.load,
 }
+
+
+LONGEST_WAIT_HERE_SECONDS = 120.0  # a command waits this long itself, and less than a lease
+
+
+class Postponed(Exception):
+    """The other side asks for patience: the run waits in the ledger. The message says for what, and until when."""
+
+    def __init__(self, stage: str, reason: str, until: datetime) -> None:
+        super().__init__(
+            f"postponed until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({reason}): "
+            f"the next etl_{stage} after that goes on where it stood, or a worker does"
+        )
 
 
 class StageFailed(Exception):
@@ -30,11 +47,38 @@ def process_name() -> str:
 
 
 def run_stage_here(run_id: int, stage: str) -> None:
-    """Run one stage, or bury it and raise StageFailed. A run that somebody else holds raises ledger.NotMine."""
+    """Run one stage, or bury it and raise StageFailed. A run that somebody else holds raises ledger.NotMine.
+
+    Where the other side names a time, wait for it if it is near, else postpone the run and raise Postponed.
+    """
+    for waits_left in reversed(range(settings.ETL_STAGE_RETRIES + 1)):
+        try:
+            _run_once(run_id, stage, may_wait=waits_left > 0)
+        except _WaitHere as exc:
+            time.sleep(exc.seconds)
+        else:
+            return
+
+
+class _WaitHere(Exception):
+    def __init__(self, seconds: float) -> None:
+        super().__init__()
+        self.seconds = seconds
+
+
+def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
     run = ledger.claim(run_id, stage, process_name())
     try:
         STAGE_FUNCTIONS[stage](run)
-    except (RetriableError, FatalError) as exc:
+    except RetriableError as exc:
+        if exc.retry_after is not None:
+            if may_wait and not exc.postpone and exc.retry_after <= LONGEST_WAIT_HERE_SECONDS:
+                raise _WaitHere(exc.retry_after) from exc
+            until = now() + timedelta(seconds=exc.retry_after)
+            ledger.postpone(run, until)
+            raise Postponed(stage, str(exc), until) from exc
+        reason = str(exc)
+    except FatalError as exc:
         reason = str(exc)
     except ledger.NotMine:
         raise

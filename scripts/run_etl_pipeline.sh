@@ -2,6 +2,7 @@
 # The three stages in a row, without a broker, for people who keep cron:
 #   0 1 * * *  /path/to/callcentersite/scripts/run_etl_pipeline.sh >>/var/log/callcentersite-etl.log 2>&1
 # Exit status 1, 2 or 3: extract, transform or load failed; 4: it was given arguments. A source that fails does not keep the others from going on.
+# One that GitHub asks to wait is postponed, which is no failure: the next call goes on where it stood.
 set -u
 cd "$(dirname "$0")/.."
 if [ $# -gt 0 ]; then

@@ -28,6 +28,7 @@ def run_row(run: ETLRun) -> dict[str, Any]:
         "started_at": run.started_at.isoformat() if run.started_at else None,
         "completed_at": run.completed_at.isoformat() if run.completed_at else None,
         "duration_seconds": run.duration_seconds,
+        "postponed_until": run.lease_until.isoformat() if run.status == ETLRun.Status.POSTPONED else None,
         "error": run.error,
     }
 
@@ -39,4 +40,5 @@ def run_line(run: ETLRun, *, has_error: bool = True) -> str:
         counts += f", {run.unparsed} lines not of their format kept as they are"
     duration = f", {run.duration_seconds:.1f} s" if run.duration_seconds is not None else ""
     reason = f": {run.error}" if run.error and has_error else ""
-    return f"run {run.pk} {run.pipeline}: {run.status} ({run.stage}), {counts}{duration}{reason}"
+    until = f" until {moment(run.lease_until)} UTC" if run.status == ETLRun.Status.POSTPONED else ""
+    return f"run {run.pk} {run.pipeline}: {run.status}{until} ({run.stage}), {counts}{duration}{reason}"

@@ -15,7 +15,10 @@ from etl_tasks.models import ETLRun, Source
 
 
 class StageCommand(Base):
-    """Runs `stage` of every run that stands there; the exit status is the stage's number if one failed."""
+    """Runs `stage` of every run that stands there; the exit status is the stage's number if one failed.
+
+    A postponement is no failure: nobody has to do anything, and the next call goes on.
+    """
 
     stage: str
 
@@ -32,8 +35,13 @@ class StageCommand(Base):
         if not runs:
             self.stdout.write(f"no run stands at {self.stage}: nothing to do")
         for run in runs:
+            if run.is_waiting:
+                self.stdout.write(run_line(run))
+                continue
             try:
                 here.run_stage_here(run.pk, self.stage)
+            except here.Postponed as exc:
+                self.stdout.write(f"{run.pipeline}: {exc}")
             except here.StageFailed as exc:
                 self.failed.append(f"{run.pipeline}: {exc}")
             except ledger.NotMine:

@@ -1,6 +1,9 @@
 """Stages that need longer than their time, or than GitHub's hour: whatever has moved goes on, and is not begun again."""
 
+import re
+import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -10,16 +13,24 @@ import time_machine
 from billiard.exceptions import TimeLimitExceeded
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import task_failure
+from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils.timezone import now
 
+from demo.github.budget import Budget
 from demo.github.server import StandIn
-from etl_tasks import here, ledger, pipeline, stages, sweeper, tasks
+from demo.github.world import World
+from dora_metrics.models import Service
+from etl_tasks import dead_letters, here, ledger, pipeline, stages, sweeper, tasks
 from etl_tasks.errors import LONGEST_WAIT_SECONDS, RetriableError
 from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import client
+from tests.conftest import END
+from tests.etl_tasks import test_commands
+from tests.etl_tasks.sources.github.nights import spent
 from tests.etl_tasks.test_stages import lines
+from tests.tables import assert_equal_to_truth
 
 pytestmark = pytest.mark.django_db
 STAGES = {"extract": tasks.extract, "transform": tasks.transform, "load": tasks.load}
@@ -133,3 +144,116 @@ def test_a_wait_that_no_limit_has_is_a_day_at_most(billing: Source, github: Stan
     run.refresh_from_db()
     assert run.status == "postponed"
     assert run.lease_until < now() + timedelta(seconds=LONGEST_WAIT_SECONDS + 1)
+
+
+# --- without a broker -----------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def spent_hour(github: StandIn, settings: Any) -> StandIn:
+    """Of GitHub's budget, a part of a first collection is left."""
+    settings.GITHUB_PAGE_SIZE = 10
+    github.budget = Budget(limit=30, reset_seconds=3600)
+    return github
+
+
+def test_etl_extract_postpones_a_collection_that_is_larger_than_the_hour_and_goes_on_in_the_next(
+    billing: Source, logs: Source, spent_hour: StandIn, world: World, capsys: Any
+) -> None:
+    """It was buried as failed, and each night began again."""
+    call_command("etl_extract")
+    said = capsys.readouterr().out
+    until, reason, rest = (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", r"\(.*points of this hour are left.*\)", "the next etl_extract after that goes on")
+    assert re.search(f"^billing: postponed until {until} {reason}: {rest}", said, re.M)
+    assert re.search(r"run \d+ billing: postponed until .* UTC \(extract\)", said)
+    assert not DeadLetter.objects.exists()
+    run = billing.runs.get()
+    staged = run.pages.count()
+    assert staged
+    for command in ("etl_transform", "etl_load"):
+        call_command(command)
+    assert logs.runs.get().status == "success"
+
+    capsys.readouterr()
+    spent(spent_hour)
+    call_command("etl_extract", "--source", "billing")
+    call_command("etl_extract", "--run", str(run.pk))
+    assert capsys.readouterr().out.count("billing: postponed until") == 2
+    assert not spent(spent_hour)
+
+    spent_hour.budget.reset()
+    spent_hour.budget.limit = 5000
+    client._budgets.clear()
+    with time_machine.travel(now() + timedelta(seconds=3700)):
+        call_command("etl_extract", "--source", "billing")
+        run.refresh_from_db()
+        assert (run.stage, run.status) == ("transform", "running")
+        assert list(run.pages.order_by("number").values_list("number", flat=True)) == list(range(1, run.pages.count() + 1))
+        assert run.pages.values("sha256").distinct().count() == run.pages.count() > staged
+        for command in ("etl_transform", "etl_load"):
+            call_command(command)
+    assert billing.runs.get().status == "success"
+    assert_equal_to_truth(world, END)
+
+
+def test_a_replay_that_meets_the_end_of_the_hour_is_postponed_too(billing: Source, spent_hour: StandIn) -> None:
+    spent_hour.faults = {"outage": True}
+    with pytest.raises(CommandError):
+        call_command("etl_extract")
+    spent_hour.faults = {}
+    letter = DeadLetter.objects.get()
+    with pytest.raises(dead_letters.ReplayFailed, match=r"is postponed until .*its good end closes the letter"):
+        dead_letters.replay(letter, by="test")
+    run = billing.runs.get()
+    assert run.status == "postponed"
+    spent_hour.budget.limit = 5000
+    client._budgets.clear()
+    with time_machine.travel(now() + timedelta(seconds=3700)):
+        for command in ("etl_extract", "etl_transform", "etl_load"):
+            call_command(command)
+    letter.refresh_from_db()
+    assert letter.state == "replayed"
+
+
+def test_a_command_waits_itself_for_a_time_that_is_near(billing: Source, github: StandIn, world: World, capsys: Any) -> None:
+    github.faults = {"status": 429, "retry_after": 1, "times": 2}
+    call_command("etl_extract")
+    assert "postponed" not in capsys.readouterr().out
+    assert billing.runs.get().stage == "transform"
+
+
+def test_a_command_that_is_told_to_wait_again_and_again_postpones(billing: Source, github: StandIn, settings: Any) -> None:
+    github.faults = {"status": 429, "retry_after": 0}
+    call_command("etl_extract")
+    assert github.counts["requests"] == settings.ETL_STAGE_RETRIES + 1
+    assert billing.runs.get().status == "postponed"
+
+
+def test_cron_finishes_in_the_next_call_what_the_hour_was_too_short_for(world: World, tmp_path: Path) -> None:
+    """The wrapper as crontab calls it, each command a process of its own."""
+    with StandIn({"acme/billing": world}, clock=END) as github:
+        env = {"GITHUB_API_URL": github.url, "GITHUB_PAGE_SIZE": "10", "GITHUB_TOKEN": "a-token"}
+        for words in (["migrate", "--verbosity", "0"], ["add_service", "billing", "--repository", "acme/billing"]):
+            assert test_commands.manage(tmp_path, *words, **env).returncode == 0
+        github.budget = Budget(limit=30, reset_seconds=3600)
+        first = test_commands.pipeline(tmp_path, **env)
+        assert (first.returncode, "billing: postponed until" in first.stdout) == (0, True), first.stderr
+        github.budget = Budget(limit=5000, reset_seconds=3600)
+        with closing(sqlite3.connect(tmp_path / "callcentersite.sqlite3")) as database, database:
+            database.execute("UPDATE etl_tasks_etlrun SET lease_until = '2026-03-20 02:00:00'")  # an hour passes
+        second = test_commands.pipeline(tmp_path, **env)
+    assert second.returncode == 0, second.stderr
+    assert re.search(r"run 1 billing: success", second.stdout)
+
+
+def test_the_runs_of_other_services_go_on_beside_a_postponed_one(spent_hour: StandIn, billing: Source, tmp_path: Path) -> None:
+    call_command("etl_extract")
+    other = tmp_path / "other.log"
+    other.write_text(lines(0, 5))
+    open_log_store().ensure_schema()
+    Source.objects.create(
+        name=f"other-{tmp_path.name}", service=Service.objects.create(name="other"), kind="logs", path=str(other), log_format="json"
+    )
+    for command in ("etl_extract", "etl_transform", "etl_load"):
+        call_command(command)
+    assert set(ETLRun.objects.values_list("source__kind", "status")) == {("github", "postponed"), ("logs", "success")}

@@ -10,7 +10,7 @@ from etl_tasks.models import ETLRun, Source
 
 
 class Command(StageCommand):
-    help = "Extract every enabled source (or one) here and now. Exit status 0, or 1 if one failed."
+    help = "Extract every enabled source (or one) here and now. Exit status 0, also where one is postponed, or 1 if one failed."
     stage = ETLRun.Stage.EXTRACT
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -73,7 +73,8 @@ class Command(Base):
                     self.stdout.write(f"{run.pipeline}: {state}")
                     self.stdout.flush()
                 shown[run.pk] = state
-                if run.status not in (ETLRun.Status.QUEUED, ETLRun.Status.RUNNING):
+                # A stage that has only used up its time goes on within a minute.
+                if run.status not in ETLRun.ACTIVE or run.is_waiting:
                     waiting.discard(run.pk)
             if waiting:
                 time.sleep(SECONDS_BETWEEN_LOOKS)
