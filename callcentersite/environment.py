@@ -145,6 +145,19 @@ class Unusable(ValueError):
     """What is wrong with an address. The message quotes nothing of it, for it may hold a password."""
 
 
+def origins(name: str) -> list[str]:
+    """Where forms may be sent from, as a browser names it: scheme, host, and a port that is not the scheme's own. *.example.com for all below it."""
+    found = listed(name)
+    for one in found:
+        try:
+            parts = address(one.replace("://*.", "://", 1), "http", "https")
+        except Unusable as exc:
+            raise refused(name, one, f"{exc}; write https://dora.example.com, with commas between") from exc
+        if parts.path or parts.query or parts.fragment or parts.username is not None:
+            raise refused(name, one, "leave out what stands behind the host and port")
+    return found
+
+
 def is_host(text: str) -> bool:
     try:
         return bool(_HOST.fullmatch(text) or IPv6Address(text))

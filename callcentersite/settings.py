@@ -22,6 +22,7 @@ from callcentersite.environment import (
     mail_server,
     number,
     one_of,
+    origins,
     regexes,
     schedule,
     secret,
@@ -52,8 +53,19 @@ def github_credential_names() -> set[str]:
 VAR = folder("CALLCENTERSITE_VAR", BASE_DIR / "var")
 
 DEBUG = flag("DJANGO_DEBUG")
-ALLOWED_HOSTS = host_names("DJANGO_ALLOWED_HOSTS", "localhost,127.0.0.1")
-SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES")
+# This machine itself may always ask: health checks do.
+ALLOWED_HOSTS = [*host_names("DJANGO_ALLOWED_HOSTS", ""), "localhost", "127.0.0.1"]
+# Behind a TLS proxy: cookies over https only, a redirect from http, and browsers told to stay with https. Whether a request came by https
+# is gunicorn's to know: it believes X-Forwarded-Proto of the proxies in FORWARDED_ALLOW_IPS and of nobody else (docs/deploy.md).
+SECURE_SSL_REDIRECT = flag("DJANGO_HTTPS")
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES", SECURE_SSL_REDIRECT)
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # asked from inside, without a proxy
+SECURE_HSTS_SECONDS = 30 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
+# Whether subdomains have TLS, and whether the domain belongs on the browsers' list, is for its owner to say, in the proxy.
+SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
+# Our own pages, also where a proxy does not tell by what name and port they were asked for; further ones by the setting.
+CSRF_TRUSTED_ORIGINS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS[:-2] if host != "*"]
+CSRF_TRUSTED_ORIGINS += origins("DJANGO_CSRF_TRUSTED_ORIGINS")
 
 INSTALLED_APPS = [
     "django.contrib.admin",

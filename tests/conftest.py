@@ -26,6 +26,8 @@ SERVERS = {"DATABASE_URL": "MariaDB or MySQL", "CELERY_BROKER_URL": "Redis", "CA
 missing = [name for variable, name in SERVERS.items() if not os.environ.get(variable)]
 if not (shutil.which("chromium") and shutil.which("chromedriver")):
     missing.append("a browser")
+if not shutil.which(os.environ.get("NGINX") or "nginx"):
+    missing.append("nginx")
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)
 
 

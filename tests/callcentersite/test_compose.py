@@ -50,7 +50,14 @@ def test_every_container_of_ours_is_looked_at(compose: dict[str, Any]) -> None:
 
 def test_compose_passes_nothing_that_nobody_reads(compose: dict[str, Any]) -> None:
     passed = {variable for name in OURS for variable in compose["services"][name]["environment"]}
-    assert passed - variables() == {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH"}
+    assert passed - variables() == {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH", "FORWARDED_ALLOW_IPS"}
+
+
+def test_the_pages_believe_the_address_from_which_the_published_port_is_reached(compose: dict[str, Any]) -> None:
+    [port] = compose["services"]["web"]["ports"]
+    [network] = compose["networks"]["outside"]["ipam"]["config"]
+    assert port.startswith("127.0.0.1:")
+    assert compose["services"]["web"]["environment"]["FORWARDED_ALLOW_IPS"] == network["gateway"]
 
 
 def test_the_example_shows_every_setting() -> None:

@@ -19,7 +19,7 @@ NUMBERS = (
     *("ETL_MAX_BAD_PERCENT", "ETL_OVERDUE_HOURS", "ETL_STAGE_SOFT_LIMIT_SECONDS", "GITHUB_PAGE_SIZE", "GITHUB_LANES"),
     *("GITHUB_RESERVE_PERCENT", "GITHUB_TIMEOUT_SECONDS", "CASSANDRA_PORT", "CASSANDRA_TTL_DAYS", "CASSANDRA_REPLICATION_FACTOR"),
 )
-FLAGS = ("DJANGO_DEBUG", "DJANGO_SECURE_COOKIES", "GITHUB_ALLOW_HTTP", "CASSANDRA_TLS_CHECK_HOSTNAME")
+FLAGS = ("DJANGO_DEBUG", "DJANGO_HTTPS", "DJANGO_SECURE_COOKIES", "GITHUB_ALLOW_HTTP", "CASSANDRA_TLS_CHECK_HOSTNAME")
 # Where a value names a file or folder, trying anything would make folders everywhere.
 PATHS = {"CALLCENTERSITE_VAR"}
 
@@ -110,6 +110,8 @@ def test_the_shared_cases_of_schedules_pass() -> None:
         ("ETL_LOG_LEVEL", "loud", "write one of DEBUG, INFO"),
         ("DJANGO_ALLOWED_HOSTS", "https://dora.example.com", "write host names without https://"),
         ("DJANGO_ALLOWED_HOSTS", "localhost,dora.example.com:8443", "write host names without https://"),
+        ("DJANGO_CSRF_TRUSTED_ORIGINS", "dora.example.com", "does not begin with http:// or https://"),
+        ("DJANGO_CSRF_TRUSTED_ORIGINS", "https://dora.example.com/admin", "leave out what stands behind the host"),
         ("DATABASE_URL", "postgres://u:p@h/etl", "names neither MySQL nor SQLite"),
         ("DATABASE_URL", "mysql2://u:p@h/etl", "names neither MySQL nor SQLite"),
         ("DATABASE_URL", "mysql://u:p@h", "names no database"),
@@ -175,6 +177,7 @@ def test_what_cannot_work_is_told_with_what_to_do(name: str, value: str, sentenc
         ("CELERY_BROKER_URL", "redis://user:p%40@10.0.0.1:6379/15"),
         ("CELERY_BROKER_URL", "rediss://redis:6380/0?ssl_cert_reqs=required"),
         ("DJANGO_ALLOWED_HOSTS", "localhost, .example.com, [::1], 10.0.0.1, *"),
+        ("DJANGO_CSRF_TRUSTED_ORIGINS", "https://dora.example.com:8443, https://*.example.com"),
         ("GITHUB_API_URL", "https://github.example:8443/api/v3/"),
         ("ALERT_WEBHOOK_URL", "https://hooks.example.com/T0/B0?key=a%20b"),
         ("ALERT_FROM", "The pipeline <etl@example.com>"),
