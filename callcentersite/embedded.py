@@ -84,7 +84,9 @@ def sole_owner(folder: Path, *, what: str) -> Iterator[None]:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             lock.seek(0)
-            raise CannotStart(f"{what} runs already in {folder} (process {lock.read().strip()}): stop that one first, or use another folder (CALLCENTERSITE_VAR)") from None
+            raise CannotStart(
+                f"{what} runs already in {folder} (process {lock.read().strip()}): stop that one first, or use another folder (CALLCENTERSITE_VAR)"
+            ) from None
         if left := left_behind(folder):
             names, numbers = ", ".join(left.values()), " ".join(map(str, left))
             raise CannotStart(f"{what} that was killed has left {names} running in {folder}; to stop them: kill {numbers}")

@@ -21,7 +21,8 @@ import sys, time
 from pathlib import Path
 from callcentersite.embedded import processes, sole_owner
 folder = Path(sys.argv[1])
-with sole_owner(folder, what="a demo"), processes({"worker": [sys.executable, "-c", "import time; time.sleep(60)"]}, folder=folder, env={}, cwd=folder):
+sleeper = {"worker": [sys.executable, "-c", "import time; time.sleep(60)"]}
+with sole_owner(folder, what="a demo"), processes(sleeper, folder=folder, env={}, cwd=folder):
     print("up", flush=True)
     time.sleep(60)
 """
