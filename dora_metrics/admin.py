@@ -23,6 +23,7 @@ from dora_metrics.models import (
     LogTraffic,
     MetricRevision,
     Release,
+    Repository,
     Service,
     WorkflowRun,
 )
@@ -43,15 +44,21 @@ class ReadOnly(admin.ModelAdmin):
 
 @admin.register(Service)
 class ServiceAdmin(admin.ModelAdmin):
-    list_display = ("name", "deployments_from", "production", "default_branch")
-    readonly_fields = ("default_branch",)
+    list_display = ("name", "deployments_from", "production")
+
+
+@admin.register(Repository)
+class RepositoryAdmin(ReadOnly):
+    list_display = ("name", "service", "default_branch", "has_paths", "is_collected")
+    list_filter = ("service",)
+    list_select_related = ("service",)
 
 
 @admin.register(Deployment)
 class DeploymentAdmin(ReadOnly):
-    list_display = ("external_id", "service", "environment", "state", "sha", "created_at")
+    list_display = ("external_id", "service", "repository", "environment", "state", "sha", "created_at")
     list_filter = ("service", "environment", "state")
-    list_select_related = ("service",)
+    list_select_related = ("service", "repository")
 
 
 @admin.register(LogDeployment)
@@ -73,30 +80,30 @@ class LogTrafficAdmin(ReadOnly):
 
 @admin.register(WorkflowRun)
 class WorkflowRunAdmin(ReadOnly):
-    list_display = ("external_id", "attempt", "service", "name", "status", "conclusion", "created_at")
+    list_display = ("external_id", "attempt", "service", "repository", "name", "status", "conclusion", "created_at")
     list_filter = ("service", "conclusion")
-    list_select_related = ("service",)
+    list_select_related = ("service", "repository")
 
 
 @admin.register(Change)
 class ChangeAdmin(ReadOnly):
-    list_display = ("number", "service", "title", "state", "author", "merged_at")
+    list_display = ("number", "service", "repository", "title", "state", "author", "merged_at")
     list_filter = ("service", "state")
-    list_select_related = ("service",)
+    list_select_related = ("service", "repository")
 
 
 @admin.register(Issue)
 class IssueAdmin(ReadOnly):
-    list_display = ("number", "service", "title", "state", "state_reason", "created_at", "closed_at")
+    list_display = ("number", "service", "repository", "title", "state", "state_reason", "created_at", "closed_at")
     list_filter = ("service", "state")
-    list_select_related = ("service",)
+    list_select_related = ("service", "repository")
 
 
 @admin.register(Release)
 class ReleaseAdmin(ReadOnly):
-    list_display = ("tag", "service", "is_draft", "is_prerelease", "published_at")
+    list_display = ("tag", "service", "repository", "is_draft", "is_prerelease", "published_at")
     list_filter = ("service",)
-    list_select_related = ("service",)
+    list_select_related = ("service", "repository")
 
 
 @admin.register(Attempt)

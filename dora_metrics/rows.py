@@ -110,10 +110,11 @@ def log_evidence(evidence: Row) -> shapes.LogEvidence:
 
 
 def service(service: models.Service) -> shapes.Service:
+    repositories = list(service.repositories.all())
     return {
         "name": service.name,
-        "repositories": service.repositories,
-        "default_branch": service.default_branch or None,
+        "repositories": list(dict.fromkeys(name for repository in repositories for name in repository.names)),
+        "default_branch": repositories[0].default_branch or None if repositories else None,
         "deployments_from": service.deployments_from,
         "production": service.production,
         "workflow": service.workflow,

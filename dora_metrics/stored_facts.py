@@ -1,6 +1,6 @@
 """The stored facts of a service, as the calculators take them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -25,7 +25,8 @@ from dora_metrics.calculators.facts import (
     WorkflowRun,
 )
 from dora_metrics.calculators.path_filter import path_filter
-from dora_metrics.models import Change, Commit, Deployment, LogTraffic, Service
+from dora_metrics.calculators.periods import joined
+from dora_metrics.models import Change, Commit, Deployment, LogTraffic, Repository, Service
 from dora_metrics.models import Coverage as CoverageRow
 from dora_metrics.models import Issue as IssueRow
 from dora_metrics.models import LogDeployment as LogDeploymentRow
@@ -52,15 +53,16 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
         log_good_minutes=service.log_good_minutes,
         log_issue_hours=service.log_issue_hours,
         bots=frozenset(service.bots),
-        default_branch=service.default_branch,
+        default_branch=service.repositories.values_list("default_branch", flat=True).first() or "",
     )
 
 
 def facts_of(service: Service) -> Facts:
-    """All of them, in nine queries: matching a change needs the whole history. A path filter leaves other changes out.
+    """All of them, in ten queries: matching a change needs the whole history. A path filter leaves other changes out.
 
     Of the logs' hours only those that may have a bad minute.
     """
+    repositories = list(service.repositories.all())
     return Facts(
         deployments=tuple(_deployments(service)),
         log_deployments=tuple(_log_deployments(service)),
@@ -69,18 +71,29 @@ def facts_of(service: Service) -> Facts:
         pull_requests=tuple(_pull_requests(service)),
         issues=tuple(_issues(service)),
         log_hours=tuple(_log_hours(service)) if service.log_incidents else (),
-        repositories=frozenset(service.repositories),
+        repositories=frozenset(name for repository in repositories for name in repository.names),
         parents=_parents(service),
-        coverage=_coverage(service),
+        coverage=_coverage(service, repositories),
     )
 
 
-def _coverage(service: Service) -> dict[str, Coverage]:
-    """Without paths, which are collected only for a service with a path filter, nobody knows which changes are the service's."""
-    found = {row.stream: Coverage(row.since, row.until) for row in CoverageRow.objects.filter(service=service)}
-    if service.path and not service.has_paths:
-        found.pop("pull_requests", None)
-    return found
+def _coverage(service: Service, repositories: Sequence[Repository]) -> dict[str, Coverage]:
+    """What all of its repositories have, and what is known of its logs. One that no enabled source collects holds nothing up.
+
+    Without paths, which are collected only for a service with a path filter, nobody knows which changes are the service's.
+    """
+    of_logs: dict[str, Coverage] = {}
+    by_repository: dict[int, dict[str, Coverage]] = {one.pk: {} for one in repositories}
+    for row in CoverageRow.objects.filter(service=service):
+        found = of_logs if row.repository_id is None else by_repository[row.repository_id]
+        found[row.stream] = Coverage(row.since, row.until)
+    collected = [one for one in repositories if one.is_collected] or repositories
+    for one in collected:
+        if service.path and not one.has_paths:
+            by_repository[one.pk].pop("pull_requests", None)
+    streams = {stream for one in collected for stream in by_repository[one.pk]}
+    spans = {stream: joined([by_repository[one.pk].get(stream) for one in collected]) for stream in sorted(streams)}
+    return of_logs | {stream: span for stream, span in spans.items() if span}
 
 
 def _deployments(service: Service) -> Iterator[GithubDeployment]:

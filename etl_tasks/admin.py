@@ -19,7 +19,7 @@ from etl_tasks.sources.registry import adapter_of
 @admin.register(Source)
 class SourceAdmin(admin.ModelAdmin):
     list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_archived", "is_enabled", "events")
-    readonly_fields = ("repository_id", "is_archived", "is_private")
+    readonly_fields = ("is_archived", "is_private")
     list_filter = ("kind", "is_enabled")
     list_select_related = ("service",)
     search_fields = ("name", "repository")

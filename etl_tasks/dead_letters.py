@@ -264,9 +264,9 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
         if is_log:
             log_facts.keep(source.service, source=source.name, run_id=letter.run_id, page_id=page.pk, events=good, tallies=tallies)
         else:
-            facts.upsert(kind, good, service=source.service, run_id=letter.run_id, page_id=page.pk)
+            facts.upsert(kind, good, repository=source.home(), run_id=letter.run_id, page_id=page.pk)
             for part, found in parts:
-                facts.upsert(part, found, service=source.service, run_id=letter.run_id, page_id=page.pk)
+                facts.upsert(part, found, repository=source.home(), run_id=letter.run_id, page_id=page.pk)
         recompute(source.service, run_id=letter.run_id)
         alert_rules.evaluate(source.service)
 

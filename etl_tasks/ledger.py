@@ -77,7 +77,7 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
         taken = candidates.update(owner=owner, attempt=F("attempt") + 1, steps=0, status=ETLRun.Status.RUNNING, lease_until=moment + lease())
         if not taken:
             raise NotMine(f"run {run_id}, {stage}")
-        run = ETLRun.objects.select_related("source__service").get(pk=run_id)
+        run = ETLRun.objects.select_related("source__service", "source__facts_repository").get(pk=run_id)
         run.task_ids[stage] = owner
         run.started_at = run.started_at or moment
         run.save(update_fields=["task_ids", "started_at"])

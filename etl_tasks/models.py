@@ -1,6 +1,7 @@
 """The ledger: what was asked for, how far it came, what went wrong. Messages are hints; these rows are the truth."""
 
 import zlib
+from typing import Any
 
 import zstandard
 from django.core.exceptions import ValidationError
@@ -8,7 +9,7 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.timezone import now
 
-from dora_metrics.models import Service
+from dora_metrics.models import Repository, Service
 from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import format_of
 from etl_tasks.sources.logs.roots import log_roots
@@ -37,8 +38,9 @@ class Source(models.Model):
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="sources")
     kind = models.CharField(max_length=10, choices=Kind)
     repository = models.CharField(max_length=200, blank=True, help_text="owner/name, of a GitHub source")
-    repository_id = models.BigIntegerField(null=True, blank=True, editable=False, help_text="by which a renamed repository is followed")
-    repository_node_id = models.CharField(max_length=100, blank=True, editable=False)
+    facts_repository = models.OneToOneField(
+        Repository, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="source", help_text="what its facts belong to"
+    )
     is_archived = models.BooleanField(default=False, editable=False, help_text="as GitHub last told")
     is_private = models.BooleanField(null=True, editable=False, help_text="as GitHub last told")
     page_sizes = models.JSONField(
@@ -73,6 +75,29 @@ class Source(models.Model):
     def __str__(self) -> str:
         return self.name
 
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """A GitHub source has its repository from the beginning: what was never collected is unknown, and not left out."""
+        super().save(*args, **kwargs)
+        if self.kind == self.Kind.GITHUB:
+            home = self.home()
+            if home.github_id is None and home.name != self.repository:  # until GitHub has told, it is called as the source says
+                home.name = self.repository
+                home.save(update_fields=["name"])
+        self.note_collected()
+
+    def home(self) -> Repository:
+        """The repository that the source's facts belong to; made when it is first asked for."""
+        if self.facts_repository is None:
+            self.facts_repository = Repository.objects.create(service=self.service, name=self.repository or self.name, is_collected=self.is_enabled)
+            Source.objects.filter(pk=self.pk).update(facts_repository=self.facts_repository)
+        return self.facts_repository
+
+    def note_collected(self) -> None:
+        """Say of the service's repositories which ones an enabled source collects."""
+        repositories = Repository.objects.filter(service=self.service_id)
+        repositories.filter(is_collected=False, source__is_enabled=True).update(is_collected=True)
+        repositories.filter(is_collected=True).exclude(source__is_enabled=True).update(is_collected=False)
+
     def reading(self) -> Reading:
         """How the lines of a log source are to be read. Raises ValueError if `log_fields` maps no names to keys."""
         fields = self.log_fields or {}
@@ -90,7 +115,7 @@ class Source(models.Model):
     def clean(self) -> None:
         """What each kind needs, and what cannot work.
 
-        Once something was collected, no other repository, for their facts would mix under one service, and no other name of a log source.
+        Once something was collected, no other repository and no other service: its facts are stored as theirs. And no other name of a log source.
         """
         needed = {self.Kind.GITHUB: ("repository",), self.Kind.LOGS: ("path", "log_format")}[self.Kind(self.kind)]
         if missing := {name: f"a source of kind {self.kind} needs it" for name in needed if not getattr(self, name)}:
@@ -104,16 +129,29 @@ class Source(models.Model):
                 format_of(self.reading())
             except ValueError as exc:
                 raise ValidationError(str(exc)) from exc
+        self._refuse_a_second_reader()
         former = Source.objects.filter(pk=self.pk).first() if self.pk else None
         if former is None or not former.cursors.exists():
             return
+        if former.service_id != self.service_id:
+            raise ValidationError(
+                f"{self.name} has been collected for {former.service}: its facts stay there; for {self.service}, add another source"
+            )
         if former.repository != self.repository:
             raise ValidationError(
                 f"{self.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
-                "for another one, add a service of its own"
+                "for another one, add a source of its own"
             )
         if former.kind == self.Kind.LOGS and former.name != self.name:
             raise ValidationError(f"{former.name} has been collected: its events are kept under this name, and would be found under no other")
+
+    def _refuse_a_second_reader(self) -> None:
+        """Two sources of one repository would count its facts twice."""
+        if self.kind != self.Kind.GITHUB or self.service_id is None:
+            return
+        others = Source.objects.filter(service=self.service_id, kind=self.Kind.GITHUB, repository__iexact=self.repository)
+        if other := others.exclude(pk=self.pk).first():
+            raise ValidationError({"repository": f"source {other} of {self.service} reads {other.repository} already"})
 
 
 class Cursor(models.Model):

@@ -100,7 +100,7 @@ def load(run: ETLRun) -> None:
     batches = CleanBatch.objects.filter(page__run=run).order_by("page__number")
     for batch in _one_by_one(batches.filter(is_loaded=False)):
         with ledger.mine(run):
-            done = facts.upsert(batch.kind, json.loads(batch.content), service=run.source.service, run_id=run.pk, page_id=batch.page_id)
+            done = facts.upsert(batch.kind, json.loads(batch.content), repository=run.source.home(), run_id=run.pk, page_id=batch.page_id)
             CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
             ETLRun.objects.filter(pk=run.pk).update(
                 loaded=F("loaded") + done.written,
@@ -120,6 +120,7 @@ def load(run: ETLRun) -> None:
     with ledger.mine(run):
         hold(run.source.service)
         _move_cursors(run)
+        run.source.note_collected()
         recompute(run.source.service, run_id=run.pk)
         alert_rules.evaluate(run.source.service)
         _finish(run)
@@ -246,7 +247,8 @@ def _move_cursors(run: ETLRun) -> None:
 def _cover(run: ETLRun, stream: str, cursor: dict[str, Any]) -> None:
     if "collected_from" in cursor:
         span = {"since": parse_datetime(cursor["collected_from"]), "until": parse_datetime(cursor["collected_until"])}
-        Coverage.objects.update_or_create(service=run.source.service, stream=stream, defaults=span)
+        home = run.source.home()
+        Coverage.objects.update_or_create(repository=home, stream=stream, defaults={"service_id": home.service_id, **span})
 
 
 def _finish(run: ETLRun) -> None:

@@ -7,7 +7,7 @@ from demo.github.world import World
 from dora_metrics.models import Change, Commit, Deployment, DORAMetric, Issue, Release, WorkflowRun
 
 MOST_SHOWN = 3
-BOOKKEEPING = ("id", "run_id", "page_id", "service_id", "moved_at")
+BOOKKEEPING = ("id", "run_id", "page_id", "service_id", "repository_id", "moved_at")
 
 
 def rows(model: Any, *keys: str) -> list[dict[str, Any]]:

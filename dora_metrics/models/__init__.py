@@ -3,7 +3,8 @@
 from dora_metrics.models.access import ApiToken
 from dora_metrics.models.alerting import AlertEpisode, AlertRule
 from dora_metrics.models.derived import Attempt, Delivery, DORAMetric, Incident, MetricRevision
-from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, Issue, LogDeployment, LogTraffic, Release, WorkflowRun
+from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, GithubFact, Issue, LogDeployment, LogTraffic, Release, WorkflowRun
+from dora_metrics.models.repository import Repository
 from dora_metrics.models.service import (
     DEPLOY_WORKFLOW,
     HOTFIX,
@@ -41,12 +42,14 @@ __all__ = [
     "Delivery",
     "Deployment",
     "Fact",
+    "GithubFact",
     "Incident",
     "Issue",
     "LogDeployment",
     "LogTraffic",
     "MetricRevision",
     "Release",
+    "Repository",
     "Service",
     "WorkflowRun",
     "validate_pattern",

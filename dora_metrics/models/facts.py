@@ -2,6 +2,7 @@
 
 from django.db import models
 
+from dora_metrics.models.repository import Repository
 from dora_metrics.models.service import Service
 
 
@@ -17,7 +18,17 @@ class Fact(models.Model):
         abstract = True
 
 
-class Deployment(Fact):
+class GithubFact(Fact):
+    """A fact of one repository: its natural key is unique there, and nowhere else."""
+
+    # Each model's unique constraint begins with it, and is its index.
+    repository = models.ForeignKey(Repository, on_delete=models.CASCADE, db_index=False)
+
+    class Meta:
+        abstract = True
+
+
+class Deployment(GithubFact):
     """A GitHub deployment with its status history; what counts as an attempt is the calculators' business."""
 
     external_id = models.BigIntegerField(help_text="GitHub's database id")
@@ -35,8 +46,8 @@ class Deployment(Fact):
     status_count = models.PositiveIntegerField(default=0, help_text="as GitHub counts; more than are kept here means a cut history")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["service", "external_id"], name="deployment_once")]
-        indexes = [models.Index(fields=["service", "created_at"], name="deployment_by_time")]
+        constraints = [models.UniqueConstraint(fields=["repository", "external_id"], name="deployment_once")]
+        indexes = [models.Index(fields=["repository", "created_at"], name="deployment_by_time")]
 
     def __str__(self) -> str:
         return f"{self.environment} {self.sha[:10]}"
@@ -89,7 +100,7 @@ class LogTraffic(models.Model):
         return f"{self.source} {self.hour:%F %H}h"
 
 
-class WorkflowRun(Fact):
+class WorkflowRun(GithubFact):
     """One attempt of a GitHub Actions run."""
 
     external_id = models.BigIntegerField()
@@ -107,14 +118,14 @@ class WorkflowRun(Fact):
     version_at = models.DateTimeField(help_text="updated_at; the end of a concluded run")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["service", "external_id", "attempt"], name="workflow_run_once")]
-        indexes = [models.Index(fields=["service", "created_at"], name="workflow_run_by_time")]
+        constraints = [models.UniqueConstraint(fields=["repository", "external_id", "attempt"], name="workflow_run_once")]
+        indexes = [models.Index(fields=["repository", "created_at"], name="workflow_run_by_time")]
 
     def __str__(self) -> str:
         return f"{self.name} {self.external_id}.{self.attempt}"
 
 
-class Change(Fact):
+class Change(GithubFact):
     """A pull request; it is a change to be measured once it is merged."""
 
     number = models.PositiveIntegerField()
@@ -148,14 +159,14 @@ class Change(Fact):
     links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: what its body names as the cause of a hotfix')
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["service", "number"], name="change_once")]
+        constraints = [models.UniqueConstraint(fields=["repository", "number"], name="change_once")]
         indexes = [models.Index(fields=["service", "merged_at"], name="change_by_merge"), models.Index(fields=["merged_at"], name="change_of_all")]
 
     def __str__(self) -> str:
         return f"#{self.number} {self.title}"[:100]
 
 
-class Commit(Fact):
+class Commit(GithubFact):
     """What reachability needs of a commit of the default branch's history."""
 
     sha = models.CharField(max_length=64)
@@ -165,13 +176,13 @@ class Commit(Fact):
     author = models.CharField(max_length=100, blank=True)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["service", "sha"], name="commit_once")]
+        constraints = [models.UniqueConstraint(fields=["repository", "sha"], name="commit_once")]
 
     def __str__(self) -> str:
         return self.sha[:10]
 
 
-class Issue(Fact):
+class Issue(GithubFact):
     """An issue, no pull request; whether it is an incident is decided by its labels and the service's setting."""
 
     number = models.PositiveIntegerField()
@@ -188,14 +199,14 @@ class Issue(Fact):
     links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: what its body names as the cause')
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["service", "number"], name="issue_once")]
+        constraints = [models.UniqueConstraint(fields=["repository", "number"], name="issue_once")]
         indexes = [models.Index(fields=["service", "created_at"], name="issue_by_time")]
 
     def __str__(self) -> str:
         return f"#{self.number} {self.title}"[:100]
 
 
-class Release(Fact):
+class Release(GithubFact):
     """A release, drafts included."""
 
     external_id = models.BigIntegerField()
@@ -210,8 +221,8 @@ class Release(Fact):
     version_at = models.DateTimeField(help_text="updatedAt")
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["service", "external_id"], name="release_once")]
-        indexes = [models.Index(fields=["service", "created_at"], name="release_by_time")]
+        constraints = [models.UniqueConstraint(fields=["repository", "external_id"], name="release_once")]
+        indexes = [models.Index(fields=["repository", "created_at"], name="release_by_time")]
 
     def __str__(self) -> str:
         return self.tag
@@ -221,12 +232,20 @@ class Coverage(models.Model):
     """From when until when the facts of one kind are complete: what lies outside is unknown, not zero."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="coverage")
+    repository = models.ForeignKey(
+        Repository, null=True, on_delete=models.CASCADE, related_name="coverage", db_index=False, help_text="empty for what is known of the logs"
+    )
+    # True without a repository, else NULL: one row a service and stream on every database (MySQL has no partial index).
+    is_of_logs = models.BooleanField(null=True)
     stream = models.CharField(max_length=30)
     since = models.DateTimeField()
     until = models.DateTimeField()
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["service", "stream"], name="coverage_once")]
+        constraints = [
+            models.UniqueConstraint(fields=["repository", "stream"], name="coverage_once"),
+            models.UniqueConstraint(fields=["service", "stream", "is_of_logs"], name="log_coverage_once"),
+        ]
         verbose_name_plural = "coverage"
 
     def __str__(self) -> str:

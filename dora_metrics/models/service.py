@@ -104,13 +104,8 @@ class Service(models.Model):
     path = models.CharField(
         max_length=200, blank=True, help_text="only pull requests that change a matching file count; * inside a folder, ** across folders"
     )
-    has_paths = models.BooleanField(default=False, editable=False, help_text="its pull requests were collected with the files that they change")
     bots = models.JSONField(
         default=list, blank=True, validators=[validate_logins], help_text="logins to be taken for bots, beside those that GitHub marks"
-    )
-    default_branch = models.CharField(max_length=250, blank=True, help_text="as GitHub last told")
-    repositories = models.JSONField(
-        default=list, blank=True, editable=False, help_text="every owner/name that GitHub has known its repository by: what closes or reverts here"
     )
     created_at = models.DateTimeField(auto_now_add=True)
 

@@ -7,7 +7,7 @@ from typing import Any
 from django.db import models
 from django.utils.dateparse import parse_datetime
 
-from dora_metrics.models import Change, Commit, Deployment, Issue, Release, Service, WorkflowRun
+from dora_metrics.models import Change, Commit, Deployment, Issue, Release, Repository, WorkflowRun
 from dora_metrics.recompute import hold
 
 ROWS_A_QUERY = 500
@@ -45,15 +45,15 @@ class Upserted:
     waiting: int = 0
 
 
-def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, service: Service, run_id: int, page_id: int) -> Upserted:
+def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Repository, run_id: int, page_id: int) -> Upserted:
     """Insert what is new, update what is newer, leave the rest alone; call it inside a transaction that has written nothing of the service.
 
     One writer of a service at a time, so that nobody inserts what another has found missing. Rows go in the order of their natural key.
     """
-    hold(service)
+    hold(repository.service)
     kind = KINDS[kind_name]
     if kind.part_of:
-        return _add_parts(kind, list(facts), service=service)
+        return _add_parts(kind, list(facts), repository=repository)
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
     given = 0
     for fact in facts:
@@ -66,16 +66,16 @@ def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, service: Servi
     keys = sorted(newest)
     for start in range(0, len(keys), ROWS_A_QUERY):
         chosen = {key: newest[key] for key in keys[start : start + ROWS_A_QUERY]}
-        written += _upsert_rows(kind, chosen, service=service, origin={"run_id": run_id, "page_id": page_id})
+        written += _upsert_rows(kind, chosen, repository=repository, origin={"run_id": run_id, "page_id": page_id})
     return Upserted(written=written, skipped=given - written)
 
 
-def _upsert_rows(kind: Kind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, service: Service, origin: Mapping[str, int]) -> int:
+def _upsert_rows(kind: Kind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, repository: Repository, origin: Mapping[str, int]) -> int:
     manager = kind.model._default_manager
     first, *_ = kind.key
-    stored = manager.select_for_update().filter(service=service, **{f"{first}__in": sorted({key[0] for key in rows})}).order_by(*kind.key)
+    stored = manager.select_for_update().filter(repository=repository, **{f"{first}__in": sorted({key[0] for key in rows})}).order_by(*kind.key)
     known = {tuple(getattr(row, name) for name in kind.key): row for row in stored}
-    new = [kind.model(service=service, **origin, **row) for key, row in rows.items() if key not in known]
+    new = [kind.model(service_id=repository.service_id, repository=repository, **origin, **row) for key, row in rows.items() if key not in known]
     changed = []
     for key, row in rows.items():
         if key in known and _is_newer(kind, row, known[key]):
@@ -89,12 +89,12 @@ def _upsert_rows(kind: Kind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, 
     return len(new) + len(changed)
 
 
-def _add_parts(kind: Kind, parts: list[Mapping[str, Any]], *, service: Service) -> Upserted:
+def _add_parts(kind: Kind, parts: list[Mapping[str, Any]], *, repository: Repository) -> Upserted:
     """Append what the rows' lists do not hold yet. Loaded twice, it is there once; what is older than its row is skipped."""
     written = waiting = 0
     for part in parts:
         key = {name: part[name] for name in kind.key}
-        row = kind.model._default_manager.select_for_update().filter(service=service, **key).first()
+        row = kind.model._default_manager.select_for_update().filter(repository=repository, **key).first()
         if row is None:
             waiting += 1
         elif not _is_outdated(kind, part, row) and (changed := _longer(kind, part, row)):

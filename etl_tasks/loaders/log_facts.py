@@ -70,7 +70,7 @@ def cover(service: Service) -> None:
 
 def _cover(service: Service, stream: str, since: datetime | None, until: Sequence[datetime]) -> None:
     if since and until and since <= min(until):
-        Coverage.objects.update_or_create(service=service, stream=stream, defaults={"since": since, "until": min(until)})
+        Coverage.objects.update_or_create(service=service, stream=stream, is_of_logs=True, defaults={"since": since, "until": min(until)})
 
 
 def _deployment(event: LogEvent) -> dict[str, Any]:

@@ -39,7 +39,7 @@ class Page:
     """One answer, verbatim, and how far it brings its stream. An empty body says only how far: nothing is staged.
 
     `cursor`: where the stream's cursor will stand once the run has loaded; {} leaves it where it is. The keys
-    "collected_from" and "collected_until" (ISO 8601) become the service's Coverage.
+    "collected_from" and "collected_until" (ISO 8601) become the Coverage of the source's repository.
     """
 
     stream: str

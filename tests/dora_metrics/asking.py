@@ -9,6 +9,7 @@ from typing import Any
 from django.test import Client
 
 from dora_metrics.models import Attempt, Change, Incident, Service
+from tests.dora_metrics.rows import repository_of
 
 LISTS = ("deployments", "changes", "incidents")
 ENDPOINTS = ("services", "metrics", *LISTS)
@@ -46,4 +47,5 @@ def attempt(service: Service, key: str, finished_at: datetime, **values: Any) ->
 
 def merged(service: Service, number: int, merged_at: datetime, **values: Any) -> Change:
     times = dict.fromkeys(("created_at", "merged_at", "version_at"), merged_at)
-    return Change.objects.create(service=service, number=number, state="merged", run_id=1, page_id=1, head_sha="a", **times, **values)
+    place = {"service": service, "repository": repository_of(service)}
+    return Change.objects.create(number=number, state="merged", run_id=1, page_id=1, head_sha="a", **place, **times, **values)

@@ -19,6 +19,7 @@ from dora_metrics.models import (
     LogDeployment,
     LogTraffic,
     Release,
+    Repository,
     Service,
     WorkflowRun,
 )
@@ -35,31 +36,43 @@ OF_A_RUN = {"run_id": 1, "page_id": 0}
 
 def store(service: Service, facts: Facts) -> None:
     """Beside those that are there."""
-    service.repositories = sorted(facts.repositories)
-    service.save()
+    repository = repository_of(service)
+    repository.names = sorted(facts.repositories)
+    repository.save()
     for one in facts.deployments:
-        Deployment.objects.create(**_of(service, **_deployment(one)))
+        Deployment.objects.create(**_of(repository, **_deployment(one)))
     for one in facts.log_deployments:
         LogDeployment.objects.create(**_of(service, source="web", event_id=one.id, **_plain(one, "time", "sha", "environment", "state")))
     for number, one in enumerate(facts.log_hours):
         LogTraffic.objects.create(**_of(service, segment=f"segment {number}", **_log_hour(one)))
     for one in facts.pull_requests:
-        Change.objects.create(**_of(service, **_change(one)))
+        Change.objects.create(**_of(repository, **_change(one)))
     for one in facts.issues:
-        IssueRow.objects.create(**_of(service, **_issue(one)))
+        IssueRow.objects.create(**_of(repository, **_issue(one)))
     for one in facts.releases:
-        Release.objects.create(**_of(service, external_id=one.id, **_plain(one, "sha", "is_draft", "is_prerelease", "published_at"), **_new()))
+        Release.objects.create(**_of(repository, external_id=one.id, **_plain(one, "sha", "is_draft", "is_prerelease", "published_at"), **_new()))
     for one in facts.workflow_runs:
         named = _plain(one, "attempt", "name", "path", "branch", "event", "sha", "conclusion", "started_at")
-        WorkflowRun.objects.create(**_of(service, external_id=one.id, **named, created_at=one.started_at, version_at=one.updated_at))
+        WorkflowRun.objects.create(**_of(repository, external_id=one.id, **named, created_at=one.started_at, version_at=one.updated_at))
     for sha, parents in facts.parents.items():
-        Commit.objects.create(**_of(service, sha=sha, parents=list(parents), authored_at=_long_ago(), committed_at=_long_ago()))
+        Commit.objects.create(**_of(repository, sha=sha, parents=list(parents), authored_at=_long_ago(), committed_at=_long_ago()))
     for stream, span in facts.coverage.items():
-        Coverage.objects.update_or_create(service=service, stream=stream, defaults={"since": span.since, "until": span.until})
+        cover(repository, stream, since=span.since, until=span.until)
 
 
-def _of(service: Service, **columns: Any) -> dict[str, Any]:
-    return {"service": service, **OF_A_RUN, **columns}
+def cover(repository: Repository, stream: str, *, since: datetime, until: datetime) -> Coverage:
+    is_of_logs = True if stream.startswith("log_") else None
+    key = {"service": repository.service, "repository": None if is_of_logs else repository, "is_of_logs": is_of_logs, "stream": stream}
+    return Coverage.objects.update_or_create(**key, defaults={"since": since, "until": until})[0]
+
+
+def repository_of(service: Service) -> Repository:
+    return service.repositories.first() or Repository.objects.create(service=service)
+
+
+def _of(place: Service | Repository, **columns: Any) -> dict[str, Any]:
+    of_place = {"service": place} if isinstance(place, Service) else {"service": place.service, "repository": place}
+    return {**of_place, **OF_A_RUN, **columns}
 
 
 def _plain(fact: Any, *names: str) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from dora_metrics import alert_rules
 from dora_metrics.alert_receivers import _post
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Coverage, Delivery, Service
+from tests.dora_metrics.rows import cover, repository_of
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 20, 1, tzinfo=UTC)
@@ -21,7 +22,7 @@ DAY = timedelta(days=1)
 def service(settings) -> Service:
     settings.ALERT_EMAILS = ["team@example.com"]
     service = Service.objects.create(name="billing")
-    Coverage.objects.create(service=service, stream="deployments", since=NOW - 100 * DAY, until=NOW)
+    cover(repository_of(service), "deployments", since=NOW - 100 * DAY, until=NOW)
     return service
 
 
@@ -61,6 +62,7 @@ def delivery(service: Service, number: int, hours: float) -> None:
     when = NOW - number * DAY
     change = Change.objects.create(
         service=service,
+        repository=repository_of(service),
         number=number,
         state="merged",
         base_branch="main",

@@ -16,6 +16,7 @@ from dora_metrics.calculators.periods import parse_period
 from dora_metrics.models import Change, Coverage, Deployment, DORAMetric, Issue, Service
 from tests.dora_metrics.calculators.examples import at
 from tests.dora_metrics.eventful import NOW, a_service
+from tests.dora_metrics.rows import repository_of
 
 pytestmark = pytest.mark.django_db
 # Of each metric, which of the report's numbers its members add up to.
@@ -184,6 +185,7 @@ def test_wrong_input_is_one_sentence(billing, words, sentence):
 def test_another_environment_is_computed_when_somebody_asks(billing):
     Deployment.objects.create(
         service=billing,
+        repository=repository_of(billing),
         external_id=50,
         environment="staging",
         sha="m1",

@@ -17,6 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from dora_metrics import selectors
 from dora_metrics.models import Attempt, Change, Deployment, Incident, Service
 from tests.conftest import END
+from tests.dora_metrics.rows import repository_of
 
 pytestmark = pytest.mark.django_db
 LISTS = ("deployments", "changes", "incidents")
@@ -111,7 +112,16 @@ def test_many_facts_are_read_a_page_at_a_time(nothing: None) -> None:
 
 def test_memory_does_not_grow_with_the_facts(nothing: None) -> None:
     other = Service.objects.create(name="other")
-    common = {"service": other, "state": "merged", "run_id": 1, "page_id": 1, "created_at": END, "merged_at": END, "version_at": END}
+    common = {
+        "service": other,
+        "repository": repository_of(other),
+        "state": "merged",
+        "run_id": 1,
+        "page_id": 1,
+        "created_at": END,
+        "merged_at": END,
+        "version_at": END,
+    }
     Change.objects.bulk_create([Change(number=number, title="x" * 2000, **common) for number in range(1500)], batch_size=500)
 
     def peak(count: int) -> int:

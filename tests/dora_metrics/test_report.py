@@ -12,7 +12,7 @@ from dora_metrics.models import Coverage, Deployment, Service
 from dora_metrics.recompute import recompute
 from dora_metrics.selectors import UNKNOWN, UnknownEnvironment, report
 from tests.dora_metrics.calculators.examples import at, change, covering, facts, issue, one_a_day
-from tests.dora_metrics.rows import store
+from tests.dora_metrics.rows import repository_of, store
 
 pytestmark = pytest.mark.django_db
 
@@ -132,6 +132,7 @@ def test_environments_that_differ_by_capitals_are_two(billing):
     for number, name in ((50, "staging"), (51, "Staging")):
         Deployment.objects.create(
             service=billing,
+            repository=repository_of(billing),
             external_id=number,
             environment=name,
             sha="m1",

@@ -89,7 +89,8 @@ def test_a_path_filter_keeps_the_pull_requests_that_change_a_matching_file(servi
     store(service, EVERYTHING)
     Change.objects.filter(number=7).update(paths=["web/index.html", "billing/app/views.py"])
     Change.objects.filter(number=8).update(paths=["billing.md"])
-    service.path, service.has_paths = "billing/**", True
+    service.path = "billing/**"
+    service.repositories.update(has_paths=True)
     found = facts_of(service)
     assert [one.number for one in found.pull_requests] == [7]
     assert found == replace(EVERYTHING, pull_requests=(FULL,))
@@ -97,7 +98,7 @@ def test_a_path_filter_keeps_the_pull_requests_that_change_a_matching_file(servi
 
 def test_a_service_s_own_settings_decide_its_numbers(service: Service) -> None:
     changed = {"production": "^shop$", "deployments_from": "releases", "workflow": "ship", "prereleases": True, "incident_label": "fire"}
-    changed |= {"hotfix": "urgent", "look_back_hours": 5, "default_branch": "trunk", "log_incidents": False}
+    changed |= {"hotfix": "urgent", "look_back_hours": 5, "log_incidents": False}
     changed |= {"log_minute_events": 1, "log_error_share": 2.5, "log_bad_minutes": 3, "log_good_minutes": 4, "log_issue_hours": 5}
     for name, value in changed.items():
         setattr(service, name, value)

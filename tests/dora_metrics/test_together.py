@@ -9,7 +9,7 @@ from django.db import connection, transaction
 
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Attempt, Coverage, Deployment, Service
+from dora_metrics.models import Attempt, Deployment, Service
 from dora_metrics.recompute import hold, recompute
 from etl_tasks import dead_letters, here, ledger
 from etl_tasks.loaders import facts
@@ -17,6 +17,7 @@ from etl_tasks.models import DeadLetter, Source
 from etl_tasks.transform import Bad
 from tests.conftest import END
 from tests.dora_metrics.calculators.examples import at
+from tests.dora_metrics.rows import cover, repository_of
 from tests.tables import assert_equal_to_truth
 
 ROUNDS = 8
@@ -38,7 +39,8 @@ def written(number: int) -> dict[str, object]:
 @pytest.mark.django_db(transaction=True)
 def test_two_that_finish_together_wait_for_each_other() -> None:
     service = Service.objects.create(name="billing", deployments_from="github")
-    Coverage.objects.create(service=service, stream="deployments", since=at(0), until=at(60))
+    repository = repository_of(service)
+    cover(repository, "deployments", since=at(0), until=at(60))
     failures: list[Exception] = []
     start = threading.Barrier(2)
 
@@ -49,8 +51,8 @@ def test_two_that_finish_together_wait_for_each_other() -> None:
                     start.wait(30)
                     with transaction.atomic():
                         hold(service)
-                        facts.upsert("deployment", [written(number)], service=service, run_id=number, page_id=0)
-                        Coverage.objects.update_or_create(service=service, stream=f"s{number}", defaults={"since": at(0), "until": at(60)})
+                        facts.upsert("deployment", [written(number)], repository=repository, run_id=number, page_id=0)
+                        cover(repository, f"s{number}", since=at(0), until=at(60))
                         recompute(service, run_id=number, moment=at(60))
             except Exception as exc:  # noqa: BLE001  to be shown by the test's own thread
                 failures.append(exc)
@@ -91,14 +93,14 @@ def side_by_side(*works: Callable[[], None]) -> list[Exception]:
 
 @pytest.mark.django_db(transaction=True)
 def test_two_that_write_the_same_new_facts_both_end_well() -> None:
-    service = Service.objects.create(name="billing", deployments_from="github")
+    repository = repository_of(Service.objects.create(name="billing", deployments_from="github"))
     start = threading.Barrier(2, timeout=60)
 
     def write() -> None:
         for number in range(12):
             start.wait()
             with transaction.atomic():
-                facts.upsert("deployment", [written(100 * number + one) for one in range(100)], service=service, run_id=1, page_id=0)
+                facts.upsert("deployment", [written(100 * number + one) for one in range(100)], repository=repository, run_id=1, page_id=0)
 
     assert side_by_side(write, write) == []
     assert Deployment.objects.count() == 1200

@@ -29,8 +29,8 @@ def load(kind: str, raw: list[Any], source: Source) -> None:
     found = list(transform.facts(kind, raw))
     assert [one.error for one in found if isinstance(one, Bad)] == []
     good = [one.fact for one in found if isinstance(one, Good)]
-    facts.upsert(kind, good, service=source.service, run_id=1, page_id=1)
-    again = facts.upsert(kind, good, service=source.service, run_id=2, page_id=2)
+    facts.upsert(kind, good, repository=source.home(), run_id=1, page_id=1)
+    again = facts.upsert(kind, good, repository=source.home(), run_id=2, page_id=2)
     assert again.written == 0
 
 
@@ -130,12 +130,13 @@ def test_graphql_deployments_load_with_their_statuses_in_order(billing: Source) 
 def month(source: Source, first: date, *, environment: str = "production", **settings: Any) -> dict[str, Any]:
     """The report of that month, everything but issues collected from 2018 to March 2026."""
     service = source.service
-    for name, value in {"default_branch": "master", **settings}.items():
+    for name, value in settings.items():
         setattr(service, name, value)
     service.save()
+    service.repositories.update(default_branch="master")
     span = {"since": datetime(2018, 1, 1, tzinfo=UTC), "until": datetime(2026, 3, 1, tzinfo=UTC)}
     for stream in ("deployments", "workflow_runs", "pull_requests", "commits"):
-        Coverage.objects.get_or_create(service=service, stream=stream, defaults=span)
+        Coverage.objects.get_or_create(service=service, repository=source.home(), stream=stream, defaults=span)
     recompute(service, moment=span["until"])
     asked = {"start": first, "end": first + timedelta(days=1), "by": "month", "environment": environment, "time_zone": "UTC"}
     [found] = selectors.report(service, **asked, now=span["until"])["periods"]

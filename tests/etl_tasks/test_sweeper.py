@@ -149,7 +149,7 @@ def test_an_older_version_never_overwrites_a_newer_one(billing: Source) -> None:
         return {"number": 1, "external_id": 1, "title": title, "state": "open", "created_at": moment, "version_at": moment}
 
     for day, title, written in ((5, "newer", 1), (4, "older", 0), (5, "newer", 0), (6, "newest", 1)):
-        done = facts.upsert("issue", [issue(day, title)], service=billing.service, run_id=1, page_id=1)
+        done = facts.upsert("issue", [issue(day, title)], repository=billing.home(), run_id=1, page_id=1)
         assert done.written == written
 
 

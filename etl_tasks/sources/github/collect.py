@@ -8,8 +8,10 @@ from typing import Any
 
 import re2
 from django.conf import settings
+from django.db import transaction
 
-from dora_metrics.models import Service
+from dora_metrics.models import Repository
+from dora_metrics.recompute import hold
 from etl_tasks import transform
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
@@ -85,18 +87,20 @@ class GitHubRepository:
             return
         Source.objects.filter(pk=source.pk).update(
             repository=seen["name"],  # a renamed or transferred repository is followed
-            repository_id=seen["id"],
-            repository_node_id=seen["node_id"],
             is_archived=seen["is_archived"],
             is_private=seen["is_private"],
         )
-        service = Service.objects.select_for_update().get(pk=source.service_id)
-        service.default_branch = seen["default_branch"]
-        if seen["name"] not in service.repositories:
-            service.repositories = [*service.repositories, seen["name"]]
+        home = Repository.objects.select_for_update().get(pk=source.home().pk)
+        home.name, home.node_id, home.default_branch = seen["name"], seen["node_id"], seen["default_branch"]
+        home.names = _with(home.names, seen["name"])
+        home.default_branches = _with(home.default_branches, seen["default_branch"])
         if "pull_requests" in cursors:
-            service.has_paths = bool(cursors["pull_requests"].get("with_paths"))
-        service.save(update_fields=["default_branch", "repositories", "has_paths"])
+            home.has_paths = bool(cursors["pull_requests"].get("with_paths"))
+        home.save()
+
+
+def _with(names: list[str], name: str) -> list[str]:
+    return names if name in names or not name else [*names, name]
 
 
 def _learned(sizes: PageSizes) -> Iterator[Learned]:
@@ -107,17 +111,36 @@ def _learned(sizes: PageSizes) -> Iterator[Learned]:
 
 def _news(github: GitHub, job: Job) -> News:
     """Of the repository that the source has always meant: by its name, and by its id once another one has taken the name."""
-    source, news = job.source, job.news
+    source, news, home = job.source, job.news, job.source.home()
     refusals: dict[int, Refusal] = {}
     if not news:
         found, refusals = survey_batch(github, [source])
         news = found.get(source.pk)
     may_have_moved = not news and not any(refusal.stream for refusal in refusals.values())
-    if source.repository_id and (may_have_moved or news) and source.repository_id != (news or {}).get("repository", {}).get("id"):
-        news = survey_by_id(github, source)
+    if home.github_id and (may_have_moved or news) and home.github_id != (news or {}).get("repository", {}).get("id"):
+        news = survey_by_id(github, source, node_id=home.node_id)
     if not news:
         raise FatalError(refusals[source.pk].sentence if refusals else f"{source.repository} is gone, or the token may not read it any more")
+    if home.github_id is None:
+        _identify(source, news["repository"])
     return news
+
+
+def _identify(source: Source, seen: Mapping[str, Any]) -> None:
+    """Before anything of it is stored: a name may lead to a repository that another source reads, or that a former one has read."""
+    with transaction.atomic():
+        hold(source.service)
+        mine = source.home()
+        known = Repository.objects.filter(service=source.service, github_id=seen["id"]).first()
+        if known is None:
+            mine.github_id, mine.node_id = seen["id"], seen["node_id"]
+            mine.save(update_fields=["github_id", "node_id"])
+            return
+        if other := Source.objects.filter(facts_repository=known).exclude(pk=source.pk).first():
+            raise FatalError(f"{source.repository} is {known.name}, which source {other} reads for {source.service} already: disable one of the two")
+        source.facts_repository = known
+        source.save(update_fields=["facts_repository"])
+        mine.delete()
 
 
 def _readers(github: GitHub, stream: Stream, job: Job, news: News, sizes: PageSizes) -> list[Iterator[Page]]:
@@ -136,7 +159,7 @@ def _readers(github: GitHub, stream: Stream, job: Job, news: News, sizes: PageSi
 
 
 def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
-    service = job.source.service
+    service, home = job.source.service, job.source.home()
     cursor = job.cursors.get(stream.name, {})
     # What was collected before the service had a path filter has no paths: it is read again.
     lacks_paths = stream.name == "pull_requests" and bool(service.path) and not cursor.get("with_paths")
@@ -157,29 +180,29 @@ def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
     )
     match stream.name:
         case "commits":
-            return _reading_of_history(replace(reading, top=news["head"], stop_at=None, until=None), service)
+            return _reading_of_history(replace(reading, top=news["head"], stop_at=None, until=None), home)
         case "pull_requests":
             return replace(reading, options={"withFiles": bool(service.path)})
         case "issues":
             return replace(reading, options={"since": reading.stop_at.isoformat() if reading.stop_at else None})
         case "workflow_runs":
-            named = [number for number in named_runs(service) if str(number) not in former.get("gone", ())]
+            named = [number for number in named_runs(home) if str(number) not in former.get("gone", ())]
             again = [*reading.again, *named] if is_asked else named
-            return replace(reading, again=again, needs_attempts=_missing_attempts(service) if is_asked else lambda run: [])
+            return replace(reading, again=again, needs_attempts=_missing_attempts(home) if is_asked else lambda run: [])
     return reading
 
 
-def _reading_of_history(reading: Reading, service: Service) -> Reading:
+def _reading_of_history(reading: Reading, home: Repository) -> Reading:
     """The default branch if its head is new, and what deployed commits reach beside it, as earlier runs have stored them.
 
     A commit that was asked for and is still not there is gone from git, or a dead letter: `asked` keeps it from being
     asked for every night. What a run that was given up left out is found whenever the history is looked through.
     """
     former, is_new = reading.former, bool(reading.top) and reading.top != reading.former.get("top")
-    deployed = deployed_shas(service)
-    if not is_new and not has_unknown(service, deployed, asked=former.get("asked", ())):
+    deployed = deployed_shas(home)
+    if not is_new and not has_unknown(home, deployed, asked=former.get("asked", ())):
         return replace(reading, is_list_asked=False)
-    parents = parents_of(service)
+    parents = parents_of(home)
     known, _ = reached([former.get("top", "")], parents)
     _, missing = reached(deployed, parents, known=known)
     asked = [sha for sha in former.get("asked", ()) if sha in missing]
@@ -211,9 +234,9 @@ def _is_unchanged(reading: Reading) -> bool:
     return not newest or datetime.fromisoformat(former["collected_until"]) - datetime.fromisoformat(newest) >= reading.stream.lag
 
 
-def _missing_attempts(service: Service) -> Callable[[Mapping[str, Any]], list[int]]:
+def _missing_attempts(home: Repository) -> Callable[[Mapping[str, Any]], list[int]]:
     """GitHub lists a run's latest attempt only; the earlier ones of a deploying workflow are deployments, too."""
-    is_deploying, stored = re2.compile(service.workflow), stored_attempts(service)
+    is_deploying, stored = re2.compile(home.service.workflow), stored_attempts(home)
 
     def missing(run: Mapping[str, Any]) -> list[int]:
         latest = run.get("run_attempt")

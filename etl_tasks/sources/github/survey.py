@@ -61,7 +61,7 @@ def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozense
 
     Raises RetriableError where the answer as a whole is not one to such a query, as a proxy's page is not.
     """
-    versions = [unfinished(source.service) for source in sources]
+    versions = [_unfinished(source) for source in sources]
     lists = [[name for name in LISTS if name not in without and BY_NAME[name].is_asked_for(source.service)] for source in sources]
     variables: dict[str, object] = {}
     for number, (source, ids) in enumerate(zip(sources, versions, strict=True)):
@@ -82,15 +82,15 @@ def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozense
     return news, refusals
 
 
-def survey_by_id(github: GitHub, source: Source) -> News | None:
+def survey_by_id(github: GitHub, source: Source, *, node_id: str) -> News | None:
     """The news of a repository that is no longer found under its name; None if it is gone."""
-    ids = unfinished(source.service)
+    ids = _unfinished(source)
     fields = _fields([name for name in LISTS if BY_NAME[name].is_asked_for(source.service)])
     query = (
         f"query SurveyById($id: ID!, $ids: [ID!]!) {{ node(id: $id) {{ ... on Repository {{ {fields} }} }} "
         "nodes(ids: $ids) { ...Standing } rateLimit { ...Budget } }"
     )
-    answer = github.query(with_fragments(query), {"id": source.repository_node_id, "ids": list(ids)}, is_tolerant=True)
+    answer = github.query(with_fragments(query), {"id": node_id, "ids": list(ids)}, is_tolerant=True)
     data, _ = _answer(answer.body)
     if not data.get("node"):
         return None
@@ -121,6 +121,10 @@ def unlike(exc: Exception) -> str:
 def _path(error: Mapping[str, Any]) -> list[Any]:
     path = error.get("path")
     return path if isinstance(path, list) else []
+
+
+def _unfinished(source: Source) -> Mapping[str, str]:
+    return unfinished(source.facts_repository) if source.facts_repository else {}
 
 
 def _query(lists: Sequence[Sequence[str]]) -> str:

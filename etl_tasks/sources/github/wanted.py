@@ -1,14 +1,17 @@
-"""What the stored facts of a service say that GitHub must be asked: which sources of deployments, which records again."""
+"""What the stored facts say that GitHub must be asked: which sources of deployments, which records again.
+
+Which source of deployments counts is decided for a service; which records are stored is asked of one repository.
+"""
 
 import re
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 import re2
 from django.db.models import Max, QuerySet
 
-from dora_metrics.models import Commit, Deployment, LogDeployment, Release, Service, WorkflowRun
+from dora_metrics.models import Commit, Deployment, LogDeployment, Release, Repository, Service, WorkflowRun
 
 # What never reaches an end is not asked for again for ever; a run may be run again for 30 days, by GitHub's rules.
 # Counted back from the newest record: what nothing has followed yet is still the latest there is.
@@ -34,61 +37,78 @@ def is_undecided(service: Service) -> bool:
     return not any(is_production.search(name) for name in ended.values_list("environment", flat=True).distinct())
 
 
-def unfinished(service: Service) -> Mapping[str, str]:
+def unfinished(repository: Repository) -> Mapping[str, str]:
     """Global ids of what was not final when it was last read, with the version that is stored (ISO 8601)."""
-    deployments = _recent(Deployment.objects.filter(service=service)).exclude(state__in=FINAL_STATES)
-    drafts = _recent(Release.objects.filter(service=service)).filter(is_draft=True)
-    return {**_versions(deployments), **_versions(drafts), **_unfinished_runs(service)}
+    deployments = _recent(Deployment.objects.filter(repository=repository)).exclude(state__in=FINAL_STATES)
+    drafts = _recent(Release.objects.filter(repository=repository)).filter(is_draft=True)
+    return {**_versions(deployments), **_versions(drafts), **_unfinished_runs(repository)}
 
 
-def named_runs(service: Service) -> list[int]:
+def named_runs(repository: Repository) -> list[int]:
     """Workflow runs that failed deployments name and that are not stored: a cancelled one makes them no attempt at all."""
-    if service.deployments_from not in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):
+    if repository.service.deployments_from not in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):
         return []
-    failed = Deployment.objects.filter(service=service, state__in=FAILED_STATES)
+    failed = Deployment.objects.filter(repository=repository, state__in=FAILED_STATES)
     named = []
     for statuses in failed.order_by("-created_at").values_list("statuses", flat=True)[: 10 * MOST_AGAIN]:
         named += [int(found[1]) for status in statuses if (found := RUN_OF_LOG_URL.search(status["log_url"]))]
-    stored = set(WorkflowRun.objects.filter(service=service, external_id__in=named).values_list("external_id", flat=True))
+    stored = set(WorkflowRun.objects.filter(repository=repository, external_id__in=named).values_list("external_id", flat=True))
     return [number for number in dict.fromkeys(named) if number not in stored][:MOST_AGAIN]
 
 
-def stored_attempts(service: Service) -> set[tuple[int, int]]:
+def stored_attempts(repository: Repository) -> set[tuple[int, int]]:
     """Attempts of runs that need not be asked for, because they are there and have ended."""
-    return set(WorkflowRun.objects.filter(service=service, status="completed").values_list("external_id", "attempt"))
+    return set(WorkflowRun.objects.filter(repository=repository, status="completed").values_list("external_id", "attempt"))
 
 
-def deployed_shas(service: Service) -> list[str]:
+def deployed_shas(repository: Repository) -> list[str]:
     """Commits that were deployed, or would be if another source turns out to count: production's first, the newest first."""
+    service = repository.service
     source, is_production = service.deployments_from, re2.compile(service.production)
     found: list[tuple[bool, datetime, str]] = []
     if source in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):
-        rows = Deployment.objects.filter(service=service).values_list("environment", "created_at", "sha")
+        rows = Deployment.objects.filter(repository=repository).values_list("environment", "created_at", "sha")
         found += [(bool(is_production.search(environment)), created_at, sha) for environment, created_at, sha in rows]
     if source == Service.DeploymentsFrom.LOGS or is_undecided(service):
-        # A shortened sha is one that git's history may name: GitHub cannot be asked for it.
-        logged = LogDeployment.objects.filter(service=service).values_list("environment", "time", "sha")
-        found += [(not name or bool(is_production.search(name)), time, sha) for name, time, sha in logged if len(sha) == FULL_SHA]
+        logged = _logged(repository)
+        found += [(not name or bool(is_production.search(name)), time, sha) for name, time, sha in logged]
     if source == Service.DeploymentsFrom.RELEASES or is_undecided(service):
-        found += [(True, *row) for row in Release.objects.filter(service=service, is_draft=False).values_list("created_at", "sha")]
+        found += [(True, *row) for row in Release.objects.filter(repository=repository, is_draft=False).values_list("created_at", "sha")]
     if source == Service.DeploymentsFrom.WORKFLOWS or is_undecided(service):
-        found += [(True, *row) for row in _deploying_runs(service)]
+        found += [(True, *row) for row in _deploying_runs(repository)]
     return list(dict.fromkeys(sha for *_, sha in sorted(found, reverse=True) if sha))
 
 
-def has_unknown(service: Service, shas: Collection[str], *, asked: Iterable[str]) -> bool:
+def _logged(repository: Repository) -> list[tuple[str, datetime, str]]:
+    """What the service's logs tell of; a line names no repository, so a commit that another one of the service has is that one's.
+
+    A shortened sha is one that git's history may name: GitHub cannot be asked for it.
+    """
+    rows = LogDeployment.objects.filter(service=repository.service_id).values_list("environment", "time", "sha")
+    found = [row for row in rows if len(row[-1]) == FULL_SHA]
+    theirs: set[str] = set()
+    if Repository.objects.filter(service=repository.service_id).exclude(pk=repository.pk).exists():
+        others = Commit.objects.filter(service=repository.service_id).exclude(repository=repository)
+        for some in _batches({sha for *_, sha in found}):
+            theirs.update(others.filter(sha__in=some).values_list("sha", flat=True))
+    return [row for row in found if row[-1] not in theirs]
+
+
+def has_unknown(repository: Repository, shas: Collection[str], *, asked: Iterable[str]) -> bool:
     """Whether one of them is not stored and was not asked for: without loading a history, as on almost every night."""
-    left = sorted(set(shas) - set(asked))
-    for start in range(0, len(left), SHAS_A_QUERY):
-        some = left[start : start + SHAS_A_QUERY]
-        if Commit.objects.filter(service=service, sha__in=some).count() < len(some):
-            return True
-    return False
+    stored = Commit.objects.filter(repository=repository)
+    return any(stored.filter(sha__in=some).count() < len(some) for some in _batches(set(shas) - set(asked)))
 
 
-def parents_of(service: Service) -> dict[str, list[str]]:
+def _batches(shas: Collection[str]) -> Iterator[list[str]]:
+    ordered = sorted(shas)
+    for start in range(0, len(ordered), SHAS_A_QUERY):
+        yield ordered[start : start + SHAS_A_QUERY]
+
+
+def parents_of(repository: Repository) -> dict[str, list[str]]:
     """The stored history: commit to parents."""
-    return dict(Commit.objects.filter(service=service).values_list("sha", "parents"))
+    return dict(Commit.objects.filter(repository=repository).values_list("sha", "parents"))
 
 
 def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, known: Collection[str] = ()) -> tuple[set[str], list[str]]:
@@ -109,12 +129,12 @@ def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, kno
     return stored, list(missing)
 
 
-def _deploying_runs(service: Service) -> list[tuple[datetime, str]]:
+def _deploying_runs(repository: Repository) -> list[tuple[datetime, str]]:
     """Time and commit of the runs that may be attempts: docs/metrics.md, "Deployment"."""
-    is_deploying = re2.compile(service.workflow)
-    rows = WorkflowRun.objects.filter(service=service).exclude(event__in=PULL_REQUEST_EVENTS)
-    if service.default_branch:
-        rows = rows.filter(branch=service.default_branch)
+    is_deploying = re2.compile(repository.service.workflow)
+    rows = WorkflowRun.objects.filter(repository=repository).exclude(event__in=PULL_REQUEST_EVENTS)
+    if repository.default_branch:
+        rows = rows.filter(branch=repository.default_branch)
     named = rows.values_list("created_at", "sha", "name", "path")
     return [(created_at, sha) for created_at, sha, name, path in named if is_deploying.search(name) or is_deploying.search(path)]
 
@@ -124,10 +144,10 @@ def _recent(rows: QuerySet[Any]) -> QuerySet[Any]:
     return rows.filter(created_at__gte=newest - LONGEST_WAIT_FOR_AN_END) if newest else rows
 
 
-def _unfinished_runs(service: Service) -> dict[str, str]:
+def _unfinished_runs(repository: Repository) -> dict[str, str]:
     """Runs under way, and those of deploying workflows whose latest attempt is no success: they may be run again."""
-    is_deploying = re2.compile(service.workflow)
-    rows = _recent(WorkflowRun.objects.filter(service=service)).exclude(node_id="").order_by("created_at", "attempt")
+    is_deploying = re2.compile(repository.service.workflow)
+    rows = _recent(WorkflowRun.objects.filter(repository=repository)).exclude(node_id="").order_by("created_at", "attempt")
     latest: dict[str, tuple[bool, str]] = {}
     for node_id, name, path, conclusion, version in rows.values_list("node_id", "name", "path", "conclusion", "version_at"):
         may_change = not conclusion or (conclusion != "success" and (is_deploying.search(name) or is_deploying.search(path)))

@@ -9,7 +9,7 @@ from demo.github.budget import Budget
 from demo.github.resolvers import Worlds
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Change, Commit, Deployment, DORAMetric, Issue, Release, Service, WorkflowRun
+from dora_metrics.models import Change, Commit, Deployment, DORAMetric, Issue, Release, Repository, Service, WorkflowRun
 from etl_tasks import here, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
@@ -124,7 +124,7 @@ def test_a_path_filter_that_is_set_later_has_the_pull_requests_read_again(billin
     night(Source.objects.get(pk=billing.pk))
 
     assert not Change.objects.filter(changed_files__gt=0, paths=[]).exists()
-    assert Service.objects.get().has_paths
+    assert Repository.objects.get().has_paths
     assert set(DORAMetric.objects.filter(metric="change_lead_time").values_list("period", "period_start", "value")) == before
     spent(github)
     night(Source.objects.get(pk=billing.pk))
