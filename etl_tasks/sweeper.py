@@ -1,8 +1,8 @@
 """Make messages agree with the ledger: start a night that is missing, send again what was lost, bury what keeps dying."""
 
 import logging
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -22,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 NIGHTLY = "etl.nightly"  # the task of the entry that a migration seeds; people may give it another name
 MOST_NAMED = 20
+DAYS_LOOKED_AT = 32  # a schedule may name one day of a month
 
 
 class UnusableSchedule(Exception):
@@ -65,6 +66,23 @@ def night_due_at(moment: datetime) -> datetime | None:
     return min(due, default=None)
 
 
+def last_night_due_at(moment: datetime) -> datetime | None:
+    """When the latest night was due by the admin's schedule; None if none was within a month. Raises UnusableSchedule."""
+    return next((due for end in _ends_of_days(moment, -1) if (due := night_due_at(min(end, moment)))), None)
+
+
+def next_night_due_at(moment: datetime) -> datetime | None:
+    """When the next night is due; None if none is within a month. Raises UnusableSchedule."""
+    return next((due for end in _ends_of_days(moment, 1) if (due := night_due_at(end)) and due > moment), None)
+
+
+def _ends_of_days(moment: datetime, step: int) -> Iterator[datetime]:
+    """Of this local day and of those before or after it."""
+    midnight = moment.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
+    for days in range(DAYS_LOOKED_AT):
+        yield (midnight + timedelta(days=step * days + 1)).astimezone(UTC) - timedelta(seconds=1)
+
+
 def _due_today(entry: PeriodicTask, moment: datetime) -> list[datetime]:
     """None or one. Raises whatever Celery makes of the entry."""
     schedule = entry.schedule
@@ -102,21 +120,27 @@ def resend_lost() -> int:
 
 
 def alert_overdue() -> None:
-    """Once an episode, a source that has had no successful run for ETL_OVERDUE_HOURS, or for as many as a rule in the admin says."""
-    rules, moment = overdue_rules(), now()
-    shortest = min([settings.ETL_OVERDUE_HOURS, *(rule.threshold for rule in rules.values())])
-    limit = moment - timedelta(hours=shortest)
-    last_success = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD).order_by("-id").values("completed_at")[:1]
-    silent = Source.objects.filter(is_enabled=True, overdue_alerted_at=None, created_at__lt=limit).annotate(last_success=Subquery(last_success))
+    """Once an episode."""
+    moment = now()
     told: dict[tuple[str, float], list[str]] = {}
-    for source in silent.filter(Q(last_success=None) | Q(last_success__lt=limit)).order_by("name"):
-        rule = rules.get(source.service_id) or rules.get(None)
-        level, hours = (rule.level, rule.threshold) if rule else (AlertRule.Level.CRITICAL, settings.ETL_OVERDUE_HOURS)
-        if (source.last_success or source.created_at) >= moment - timedelta(hours=hours):
-            continue
+    for source, level, hours in overdue_sources(moment, overdue_alerted_at=None):
         if Source.objects.filter(pk=source.pk, overdue_alerted_at=None).update(overdue_alerted_at=moment):
             told.setdefault((level, hours), []).append(source.name)
     each(told.items(), _tell_overdue)
+
+
+def overdue_sources(moment: datetime, **chosen: object) -> Iterator[tuple[Source, str, float]]:
+    """Those that have had no successful run for ETL_OVERDUE_HOURS, or for as many as a rule in the admin says; the rule's level, and the hours."""
+    rules = overdue_rules()
+    shortest = min([settings.ETL_OVERDUE_HOURS, *(rule.threshold for rule in rules.values())])
+    limit = moment - timedelta(hours=shortest)
+    last_success = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD).order_by("-id").values("completed_at")[:1]
+    silent = Source.objects.filter(is_enabled=True, created_at__lt=limit, **chosen).annotate(last_success=Subquery(last_success))
+    for source in silent.filter(Q(last_success=None) | Q(last_success__lt=limit)).order_by("name"):
+        rule = rules.get(source.service_id) or rules.get(None)
+        level, hours = (rule.level, rule.threshold) if rule else (AlertRule.Level.CRITICAL, settings.ETL_OVERDUE_HOURS)
+        if (source.last_success or source.created_at) < moment - timedelta(hours=hours):
+            yield source, level, hours
 
 
 def _tell_overdue(silent: tuple[tuple[str, float], list[str]]) -> None:

@@ -1,13 +1,26 @@
 """Runs and times as the commands print them."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
 
 from etl_tasks.models import ETLRun
 
 
 def moment(when: datetime | None) -> str:
-    return when.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S") if when else "-"
+    """In the business's zone, which it names."""
+    return when.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S %Z") if when else "-"
+
+
+def times(run: ETLRun) -> str:
+    if run.started_at is None:
+        return f"queued {moment(run.created_at)}"
+    if run.completed_at:
+        return f"began {moment(run.started_at)}, ended {moment(run.completed_at)}"
+    waits = f", postponed until {moment(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else ", not ended"
+    return f"began {moment(run.started_at)}{waits}"
 
 
 def run_row(run: ETLRun) -> dict[str, Any]:

@@ -1,36 +1,53 @@
 """etl_status: did last night work; if not, what to do."""
 
+from datetime import datetime
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.conf import settings
+from django.core.management.base import CommandError, CommandParser
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils.timezone import now
 
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal, row_id
 from dora_metrics.models import MetricRevision
-from etl_tasks import sweeper
+from etl_tasks.last_night import LastNight, last_night
 from etl_tasks.loaders import log_facts
-from etl_tasks.management.presenting import moment, run_line, run_row
-from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source, StreamProgress
+from etl_tasks.management.presenting import moment, run_line, run_row, times
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StreamProgress
 
 MOST_REVISIONS = 20
 
 
 class Command(Base):
-    help = "Runs, stages, counts, cursors, dead letters, and what is due."
+    help = "Whether last night worked; then runs, counts and what is due. Exit status 0; 1 if something needs a person; 2 for bad input."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--run", type=row_id, metavar="ID")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        report = self.one_run(options["run"]) if options["run"] is not None else self.everything()
+        if options["run"] is not None:
+            self.about_run(options["run"], is_json=options["json"])
+            return
+        night = last_night(now())
+        report = self.everything(night)
         if options["json"]:
             self.write_json(report)
-        elif options["run"] is not None:
-            self.show_run(options["run"])
         else:
-            self.show(report)
+            self.show(night, report)
+        if count := len(night.needs_a_person):
+            where = '"needs_a_person" says what' if options["json"] else "the lines above say what"
+            raise CommandError(f"{count} thing{'s need' if count > 1 else ' needs'} a person: {where}", returncode=1)
+
+    def about_run(self, run_id: int, *, is_json: bool) -> None:
+        report = self.one_run(run_id)
+        if is_json:
+            self.write_json(report)
+        else:
+            self.show_run(run_id)
+        if any(letter["state"] == DeadLetter.State.OPEN for letter in report["dead_letters"]):
+            raise CommandError(f"run {run_id} has open dead letters: `dead_letters show ID`, then replay or discard", returncode=1)
 
     def one_run(self, run_id: int) -> dict[str, Any]:
         run = ETLRun.objects.filter(pk=run_id).first()
@@ -50,9 +67,7 @@ class Command(Base):
     def show_run(self, run_id: int) -> None:
         run = ETLRun.objects.get(pk=run_id)
         self.stdout.write(run_line(run))
-        self.stdout.write(
-            f"  started {moment(run.started_at)}, completed {moment(run.completed_at)} UTC; attempt {run.attempt}, {run.pages.count()} pages"
-        )
+        self.stdout.write(f"  {times(run)}; attempt {run.attempt}, {run.pages.count()} pages")
         for progress in run.progress.order_by("stream"):
             self.stdout.write(f"  {stream_line(progress)}")
         for letter in run.dead_letters.order_by("pk"):
@@ -66,46 +81,62 @@ class Command(Base):
         if (more := revisions.count() - MOST_REVISIONS) > 0:
             self.stdout.write(f"    and {more} more: `etl_status --run {run.pk} --json`, or the admin's metric revisions")
 
-    def everything(self) -> dict[str, Any]:
-        due, trouble = None, [f"{fault}: failing since {moment(fault.began_at)} UTC: {fault.error}" for fault in Fault.objects.all()]
-        try:
-            due = sweeper.night_due_at(now())
-        except sweeper.UnusableSchedule as exc:
-            trouble += [] if any(str(exc) in sentence for sentence in trouble) else [str(exc)]
-        sources = []
-        for source in Source.objects.select_related("service"):
-            last = source.runs.order_by("-pk").first()
-            sources.append(
+    def everything(self, night: LastNight) -> dict[str, Any]:
+        latest = ETLRun.objects.filter(source=OuterRef("pk")).order_by("-pk").values("pk")[:1]
+        success = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD).order_by("-pk").values("completed_at")[:1]
+        open_letters = Count("dead_letters", filter=Q(dead_letters__state=DeadLetter.State.OPEN))
+        found = Source.objects.select_related("service").annotate(last_run_id=Subquery(latest), success=Subquery(success), open_letters=open_letters)
+        sources = list(found.order_by("name"))
+        runs = ETLRun.objects.in_bulk([source.last_run_id for source in sources if source.last_run_id])
+        cursors: dict[int, dict[str, Any]] = {}
+        for source_id, stream, position in Cursor.objects.values_list("source_id", "stream", "position"):
+            cursors.setdefault(source_id, {})[stream] = position
+        return {
+            "time_zone": settings.ETL_TIME_ZONE,
+            "last_night": {
+                "sentence": night.sentence,
+                "sources": len(night.outcomes),
+                "succeeded": night.succeeded,
+                "outcomes": [{"source": one.source.name, "outcome": one.state, "run": one.run and one.run.pk} for one in night.outcomes],
+            },
+            "night_was_due_at": night.due.isoformat() if night.due else None,
+            "needs_a_person": night.needs_a_person,
+            "next_night_due_at": night.next_due.isoformat() if night.next_due else None,
+            "sources": [
                 {
                     "source": source.name,
                     "service": source.service.name,
                     "kind": source.kind,
                     "is_enabled": source.is_enabled,
-                    "last_run": run_row(last) if last else None,
-                    "last_success_at": self.last_success(source),
-                    "cursors": dict(Cursor.objects.filter(source=source).values_list("stream", "position")),
-                    "open_dead_letters": source.dead_letters.filter(state=DeadLetter.State.OPEN).count(),
+                    "last_run": run_row(runs[source.last_run_id]) if source.last_run_id else None,
+                    "last_success_at": source.success.isoformat() if source.success else None,
+                    "cursors": cursors.get(source.pk, {}),
+                    "open_dead_letters": source.open_letters,
                 }
-            )
-        return {"night_was_due_at": due.isoformat() if due else None, "trouble": trouble, "sources": sources}
+                for source in sources
+            ],
+        }
 
-    def last_success(self, source: Source) -> str | None:
-        run = source.runs.filter(status__in=ETLRun.GOOD).order_by("-pk").first()
-        return run.completed_at.isoformat() if run and run.completed_at else None
-
-    def show(self, report: dict[str, Any]) -> None:
+    def show(self, night: LastNight, report: dict[str, Any]) -> None:
+        write = self.stdout.write
         if not report["sources"]:
-            self.stdout.write("no sources yet: add one with `add_service NAME --repository owner/name`")
+            write("no sources yet: add one with `add_service NAME --repository owner/name`")
+        else:
+            write(night.sentence)
+        for sentence in night.needs_a_person:
+            write(f"needs a person: {sentence}")
+        said = {one.run.pk for one in night.outcomes if one.state == "failed" and one.run}
+        runs = ETLRun.objects.in_bulk([row["last_run"]["run"] for row in report["sources"] if row["last_run"]])
         for row in report["sources"]:
-            last = ETLRun.objects.get(pk=row["last_run"]["run"]) if row["last_run"] else None
-            self.stdout.write(f"{row['source']} ({row['kind']}{'' if row['is_enabled'] else ', disabled'})")
-            self.stdout.write(f"  {run_line(last)}" if last else "  never ran")
-            if row["open_dead_letters"]:
-                self.stdout.write(f"  {row['open_dead_letters']} open dead letters: `dead_letters list --source {row['source']}`")
-        if report["night_was_due_at"]:
-            self.stdout.write(f"tonight's run was due at {report['night_was_due_at']}")
-        for sentence in report["trouble"]:
-            self.stdout.write(f"trouble: {sentence}")
+            write(f"{row['source']} ({row['kind']}{'' if row['is_enabled'] else ', disabled'})")
+            if row["last_run"] is None:
+                write("  never ran")
+                continue
+            run = runs[row["last_run"]["run"]]
+            write(f"  {run_line(run, has_error=run.pk not in said)}")
+            success = row["last_success_at"]
+            write(f"  {times(run)}; last success {moment(datetime.fromisoformat(success)) if success else 'never'}")
+        write(f"the next night is due at {moment(night.next_due)}" if night.next_due else "no next night is due: see periodic tasks in the admin")
 
 
 def stream_line(progress: StreamProgress) -> str:
