@@ -1,0 +1,104 @@
+"""Whoever reaches Flower may stop workers: it listens on loopback, and elsewhere only with a login."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from django.conf import settings
+
+from callcentersite import flower_guard
+
+LISTENING = "0A"  # of /proc/net/tcp, whose addresses are hexadecimal
+LOOPBACK, ANY = "0100007F", "00000000"
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+@contextmanager
+def flower(folder: Path, port: int, *words: str, **env: str) -> Iterator["subprocess.Popen[bytes]"]:
+    [documented] = re.findall(r"Flower: `celery ([^`]+)`", (settings.BASE_DIR / "README.md").read_text())
+    command = [sys.executable, "-m", "celery", *documented.split(), f"--port={port}", *words]
+    # Nothing listens at the broker's address, which Flower does not need for this.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
+    environment |= {"CALLCENTERSITE_VAR": str(folder), "CELERY_BROKER_URL": "redis://127.0.0.1:9/0", **env}
+    with (
+        open(folder / "flower.log", "wb") as log,
+        subprocess.Popen(command, cwd=settings.BASE_DIR, env=environment, stdout=log, stderr=log) as process,
+    ):
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def listens_on(port: int) -> set[str]:
+    rows = [line.split() for path in ("/proc/net/tcp", "/proc/net/tcp6") for line in Path(path).read_text().splitlines()[1:]]
+    return {row[1].rpartition(":")[0] for row in rows if row[3] == LISTENING and int(row[1].rpartition(":")[2], 16) == port}
+
+
+def addresses(process: "subprocess.Popen[bytes]", port: int) -> set[str]:
+    """Once it listens; none if it has ended."""
+    deadline = time.monotonic() + 90
+    while not (found := listens_on(port)) and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return found
+
+
+def test_as_the_readme_starts_it_it_listens_on_loopback_only(tmp_path: Path) -> None:
+    port = free_port()
+    with flower(tmp_path, port) as process:
+        assert addresses(process, port) == {LOOPBACK}, (tmp_path / "flower.log").read_text()
+
+
+def test_with_a_login_it_may_listen_elsewhere(tmp_path: Path) -> None:
+    port = free_port()
+    with flower(tmp_path, port, "--address=0.0.0.0", FLOWER_BASIC_AUTH="operator:secret") as process:
+        assert addresses(process, port) == {ANY}, (tmp_path / "flower.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("words", "env"),
+    [(["--address=0.0.0.0"], {}), (["--conf={folder}/mine.py"], {"FLOWER_BASIC_AUTH": ""})],
+)
+def test_without_a_login_it_refuses_another_address(tmp_path: Path, words: list[str], env: dict[str, str]) -> None:
+    (tmp_path / "mine.py").write_text('address = "0.0.0.0"\n')
+    port = free_port()
+    with flower(tmp_path, port, *[word.format(folder=tmp_path) for word in words], **env) as process:
+        assert (addresses(process, port), process.wait(30)) == (set(), 1)
+    told = (tmp_path / "flower.log").read_text()
+    assert "without a login" in told
+    assert "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("values", "may"),
+    [
+        ({"address": "127.0.0.1"}, True),
+        ({"address": "::1"}, True),
+        ({"address": "localhost"}, True),
+        ({"address": ""}, False),
+        ({"address": "::"}, False),
+        ({"address": "192.0.2.1"}, False),
+        ({"address": "no.such.host.invalid"}, False),
+        ({"address": "::", "basic_auth": ["operator:secret"]}, True),
+        ({"address": "::", "basic_auth": ["operator:"]}, False),
+        ({"address": "::", "basic_auth": ["operator:secret", ""]}, False),
+        ({"address": "::", "auth": ".*@example.com"}, True),
+        ({"address": "", "unix_socket": "/run/flower.sock"}, True),
+    ],
+)
+def test_an_address_needs_a_login_unless_it_is_loopback(monkeypatch: pytest.MonkeyPatch, values: dict[str, object], may: bool) -> None:
+    given = {"address": "", "basic_auth": None, "auth": "", "unix_socket": "", **values}
+    monkeypatch.setattr(flower_guard, "options", SimpleNamespace(**given))
+    assert (flower_guard.fault() == "") is may
