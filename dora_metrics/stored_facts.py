@@ -66,9 +66,9 @@ def facts_of(service: Service) -> Facts:
     return Facts(
         deployments=tuple(_deployments(service)),
         log_deployments=tuple(_log_deployments(service)),
-        workflow_runs=tuple(_workflow_runs(service)),
+        workflow_runs=tuple(_workflow_runs(service, repositories)),
         releases=tuple(_releases(service)),
-        pull_requests=tuple(_pull_requests(service)),
+        pull_requests=tuple(_pull_requests(service, repositories)),
         issues=tuple(_issues(service)),
         log_hours=tuple(_log_hours(service)) if service.log_incidents else (),
         repositories=frozenset(name for repository in repositories for name in repository.names),
@@ -124,11 +124,19 @@ def _log_hours(service: Service) -> Iterator[LogHour]:
         yield LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
 
 
-def _workflow_runs(service: Service) -> Iterator[WorkflowRun]:
-    columns = "attempt", "name", "path", "branch", "event", "sha", "conclusion", "started_at"
-    for number, updated_at, url, page_id, *values in _rows(WorkflowRunRow, service, "external_id", "version_at", "url", "page_id", *columns):
+def _workflow_runs(service: Service, repositories: Sequence[Repository]) -> Iterator[WorkflowRun]:
+    columns = "attempt", "name", "path", "event", "sha", "conclusion", "started_at"
+    special = "external_id", "version_at", "url", "page_id", "repository_id", "branch"
+    present = _present_names(repositories)
+    for number, updated_at, url, page_id, home, branch, *values in _rows(WorkflowRunRow, service, *special, *columns):
         named = dict(zip(columns, values, strict=True))
-        yield WorkflowRun(id=str(number), updated_at=updated_at, origin=Origin(url, page_id), **named)
+        branch = present.get((home, branch), branch)
+        yield WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=Origin(url, page_id), **named)
+
+
+def _present_names(repositories: Sequence[Repository]) -> dict[tuple[int, str], str]:
+    """The default branch's name of today, by each that it had: what happened under those happened on it."""
+    return {(one.pk, name): one.default_branch for one in repositories for name in one.default_branches}
 
 
 def _releases(service: Service) -> Iterator[Release]:
@@ -152,13 +160,12 @@ def _issues(service: Service) -> Iterator[Issue]:
         )
 
 
-def _pull_requests(service: Service) -> Iterator[PullRequest]:
-    is_on_path = path_filter(service.path)
+def _pull_requests(service: Service, repositories: Sequence[Repository]) -> Iterator[PullRequest]:
+    is_on_path, present = path_filter(service.path), _present_names(repositories)
     plain = (
         "number",
         "author",
         "author_is_bot",
-        "base_branch",
         "head_sha",
         "merge_sha",
         "created_at",
@@ -168,12 +175,14 @@ def _pull_requests(service: Service) -> Iterator[PullRequest]:
         "title",
     )
     lists = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
-    for row in _rows(Change, service, *plain, *lists, "url", "page_id", merged_at__isnull=False):
-        values = dict(zip((*plain, *lists, "url", "page_id"), row, strict=True))
+    others = "url", "page_id", "repository_id", "base_branch"
+    for row in _rows(Change, service, *plain, *lists, *others, merged_at__isnull=False):
+        values = dict(zip((*plain, *lists, *others), row, strict=True))
         if not is_on_path(values["paths"]):
             continue
         yield PullRequest(
             **{name: values[name] for name in plain},
+            base_branch=present.get((values["repository_id"], values["base_branch"]), values["base_branch"]),
             labels=tuple(values["labels"]),
             authored_at=tuple(_time(one["authored_at"]) for one in values["commits"]),
             commit_shas=tuple(one["sha"] for one in values["commits"]),

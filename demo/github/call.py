@@ -13,6 +13,7 @@ OPERATION = re.compile(r"\bquery\s+(\w+)")
 # GitHub Enterprise Server answers below these.
 PREFIXES = ("/api/v3", "/api")
 REST_NAMES = (
+    (re.compile(r"/branches/.+$"), "Branch"),
     (re.compile(r"/actions/runs$"), "WorkflowRuns"),
     (re.compile(r"/actions/runs/\d+$"), "WorkflowRun"),
     (re.compile(r"/actions/runs/\d+/attempts/\d+$"), "WorkflowRunAttempt"),

@@ -14,6 +14,7 @@ Row = dict[str, Any]
 
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 BOT = "dependabot"
+MAIN = "main"
 # What GitHub says of a deployment by its latest status.
 STATES = {"SUCCESS": "ACTIVE"}
 # The length of a number in a global id: msgpack's marks for 32 and 64 bits.
@@ -136,9 +137,10 @@ class Fact:
 class PullRequest(Fact):
     """`late`: by oid, when a commit was pushed that was not there at first. `drafts`: conversions, by __typename.
 
-    `merge_kind`: squash, merge, rebase or fast-forward. `closes`: repository ("" for its own) and issue; `dropped`: when
-    such an issue went away, which no update tells. `edits`: since when it has another title and body. `forced`: the
-    commits that took the place of all others, and when.
+    `bases`: since when it is meant for which branch, if not for main. `merge_kind`: squash, merge, rebase or
+    fast-forward. `closes`: repository ("" for its own) and issue; `dropped`: when such an issue went away, which no
+    update tells. `edits`: since when it has another title and body. `forced`: the commits that took the place of all
+    others, and when.
     """
 
     KIND = "PR"
@@ -155,6 +157,7 @@ class PullRequest(Fact):
     closes: list[tuple[str, int]] = field(default_factory=list)
     merged: datetime | None = None
     closed: datetime | None = None
+    bases: list[tuple[datetime, str]] = field(default_factory=list)
     merge_kind: str = "squash"
     merge_oid: str | None = None
     size: tuple[int, int] = (10, 2)
@@ -164,7 +167,7 @@ class PullRequest(Fact):
 
     def moments(self) -> list[datetime]:
         ends = [moment for moment in (self.merged, self.closed) if moment]
-        changes = [when for listed in (self.reviews, self.drafts, self.edits, self.forced) for when, *_ in listed]
+        changes = [when for listed in (self.reviews, self.drafts, self.edits, self.forced, self.bases) for when, *_ in listed]
         return [*changes, *self.late.values(), *ends]
 
     def silent_moments(self) -> Iterable[datetime]:
@@ -195,7 +198,7 @@ class PullRequest(Fact):
             "additions": self.size[0],
             "deletions": self.size[1],
             "changedFiles": len(self.paths),
-            "baseRefName": "main",
+            "baseRefName": next((base for when, base in reversed(self.bases) if when <= now), MAIN),
             "headRefName": self.branch,
             "headRefOid": commits[-1].oid,
             "author": actor(self.author),

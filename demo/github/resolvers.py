@@ -89,7 +89,7 @@ def repository_row(world: World, clock: datetime) -> Row:
         "isArchived": world.is_archived,
         "isPrivate": world.is_private,
         "isEmpty": head is None,
-        "defaultBranchRef": {"__typename": "Ref", "name": "main", "target": target} if target else None,
+        "defaultBranchRef": {"__typename": "Ref", "name": world.default_branch(clock), "target": target} if target else None,
     }
 
 
@@ -273,7 +273,8 @@ def _one(kind: str, type_name: str, list_name: str) -> Callable[..., Row]:
 def _object(repository: Row, info: GraphQLResolveInfo, *, expression: str | None = None, oid: str | None = None) -> Row | None:
     _allow(info)
     world: World = repository["world"]
-    wanted = oid or (world.head(info.context.clock) if expression in {"HEAD", "main", "refs/heads/main"} else expression)
+    main = world.default_branch(info.context.clock)
+    wanted = oid or (world.head(info.context.clock) if expression in {"HEAD", main, f"refs/heads/{main}"} else expression)
     commit = world.commits.get(wanted or "")
     return {**world.commit_row(commit), "world": world} if commit and commit.committed <= info.context.clock else None
 

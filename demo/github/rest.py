@@ -1,8 +1,8 @@
-"""GitHub's REST answers: a repository, its workflow runs and their attempts."""
+"""GitHub's REST answers: a repository, its default branch, its workflow runs and their attempts."""
 
 import hashlib
 from collections.abc import Mapping
-from urllib.parse import urlencode
+from urllib.parse import quote, unquote, urlencode
 
 from demo.github.call import Call, Reply
 from demo.github.facts import FACTS_A_REPOSITORY, Row
@@ -43,6 +43,8 @@ def _of_repository(asking: Asking, world: World, rest: list[str], call: Call, ba
     match rest:
         case []:
             row = _repository(world, asking)
+        case ["branches", *name] if name:
+            return _branch("/".join(name), world, asking, base)
         case ["actions", "runs"]:
             return _runs(asking, world, call, base)
         case ["actions", "runs", _]:
@@ -50,6 +52,17 @@ def _of_repository(asking: Asking, world: World, rest: list[str], call: Call, ba
         case ["actions", "runs", _, "attempts", attempt] if attempt.isdecimal():
             row = world.workflow_run_attempt(number, int(attempt), asking.clock)
     return Reply(200, dict(row)) if row else Reply(404, NOT_FOUND)
+
+
+def _branch(name: str, world: World, asking: Asking, base: str) -> Reply:
+    """Only the default one is known."""
+    now = world.branch_now(unquote(name), asking.clock)
+    if now is None:
+        return Reply(404, NOT_FOUND)
+    if now == unquote(name):
+        return Reply(200, {"name": now, "commit": {"sha": world.head(asking.clock)}})
+    address = f"{base}/repositories/{world.number}/branches/{quote(now, safe='')}"
+    return Reply(301, {"message": "Moved Permanently", "url": address}, {"Location": address})
 
 
 def _repository(world: World, asking: Asking) -> Row:
@@ -61,7 +74,7 @@ def _repository(world: World, asking: Asking) -> Row:
         "name": name.partition("/")[2],
         "private": world.is_private,
         "archived": world.is_archived,
-        "default_branch": "main",
+        "default_branch": world.default_branch(asking.clock),
     }
 
 

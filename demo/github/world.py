@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 from demo.github import sized
-from demo.github.facts import FACTS_A_REPOSITORY, Commit, Deployment, Fact, Issue, PullRequest, Release, Row, WorkflowRun, global_id, iso
+from demo.github.facts import FACTS_A_REPOSITORY, MAIN, Commit, Deployment, Fact, Issue, PullRequest, Release, Row, WorkflowRun, global_id, iso
 from demo.github.life import Life
 
 LISTS_KEPT = 64
@@ -56,6 +56,7 @@ class World:
         self.runs: dict[int, WorkflowRun] = {}
         self.is_archived = self.is_private = False
         self.renamed: list[tuple[datetime, str]] = []
+        self.default_branches: list[tuple[datetime, str]] = [(self.start, MAIN)]
         self.gone: datetime | None = None
         self._facts: Mapping[str, Mapping[int, Fact]] = {
             "PR": self.pulls,
@@ -156,6 +157,20 @@ class World:
             row = self._commit_rows[commit.oid] = commit.row(self.repository)
         return row
 
+    def rename_default_branch(self, when: datetime, name: str) -> None:
+        """As GitHub does: open pull requests get the new name, and so does all that comes later; what is over keeps the old one."""
+        former = self.default_branch(when)
+        self.default_branches.append((when, name))
+        for pull in self.pulls.values():
+            if not (pull.closed and pull.closed <= when):
+                pull.bases.append((max(when, pull.created), name))
+                pull.changed()
+        for run in self.runs.values():
+            if run.created >= when and run.branch == former:
+                run.branch = name
+                run.changed()
+        self.changed()
+
     # --- the repository itself ------------------------------------------------------------------------------------
 
     def name_at(self, clock: datetime) -> str:
@@ -164,6 +179,14 @@ class World:
     def names_by(self, clock: datetime) -> list[str]:
         """All that it was called until then: GitHub follows the old ones."""
         return [self.repository, *(name for when, name in self.renamed if when <= clock)]
+
+    def default_branch(self, clock: datetime) -> str:
+        return next(name for when, name in reversed(self.default_branches) if when <= clock)
+
+    def branch_now(self, name: str, clock: datetime) -> str | None:
+        """What a branch is called now: GitHub leads on from former names of the default one, and from master whatever it was. None: it is gone."""
+        known = {"master", *(former for when, former in self.default_branches if when <= clock)}
+        return self.default_branch(clock) if name in known else None
 
     def is_gone(self, clock: datetime) -> bool:
         return self.gone is not None and self.gone <= clock

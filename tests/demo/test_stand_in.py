@@ -410,3 +410,26 @@ def test_it_runs_by_itself(tmp_path: Path) -> None:
     assert re.fullmatch(r"stand-in: http://127\.0\.0\.1:\d+", line)
     assert port_file.read_text() == url
     assert found.json()["total_count"] > 0
+
+
+def test_a_renamed_default_branch_is_led_on_from_its_former_names() -> None:
+    renamed = World("acme/billing", end=END, days=20)
+    when = END - timedelta(days=5)
+    renamed.rename_default_branch(when, "stem/1")
+    with StandIn({"acme/billing": renamed}, clock=when - timedelta(days=1)) as stand_in:
+        before = get(stand_in, "/repos/acme/billing/branches/main"), get(stand_in, "/repos/acme/billing/branches/stem%2F1")
+        open_then = {pull["number"] for pull in renamed.pull_requests(stand_in.clock) if pull["state"] == "OPEN"}
+        stand_in.clock = END
+        after = get(stand_in, "/repos/acme/billing/branches/main"), get(stand_in, "/repos/acme/billing/branches/stem%2F1")
+        others = get(stand_in, "/repos/acme/billing/branches/master"), get(stand_in, "/repos/acme/billing/branches/feature%2F2")
+        name = answer(stand_in, "pull_requests", withFiles=False)["repository"]["defaultBranchRef"]["name"]
+
+    assert [one.status_code for one in (*before, *after, *others)] == [200, 404, 301, 200, 301, 404]
+    assert after[0].headers["Location"] == others[0].headers["Location"] == f"{stand_in.url}/repositories/{renamed.number}/branches/stem%2F1"
+    assert name == "stem/1"
+    pulls = renamed.pull_requests(END)
+    assert {pull["number"] for pull in pulls if pull["baseRefName"] == "main"} == {
+        pull["number"] for pull in pulls if pull["closedAt"] and datetime.fromisoformat(pull["closedAt"]) <= when
+    }
+    assert open_then
+    assert {run["head_branch"] for run in renamed.workflow_runs(END) if run["created_at"] < when.isoformat()} >= {"main"}

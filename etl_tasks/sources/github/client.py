@@ -55,6 +55,14 @@ class NotFound(FatalError):
     """There is nothing at an address, or not for this credential."""
 
 
+class Moved(FatalError):
+    """What was asked for has another name now; `location` is its address under that."""
+
+    def __init__(self, message: str, location: str) -> None:
+        super().__init__(message)
+        self.location = location
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """An answer as it came. `body` is verbatim; `headers` only those that reading on needs."""
@@ -281,7 +289,8 @@ def _raise_for_status(answer: Answer, headers: Mapping[str, str]) -> None:
     if status == 404:
         raise NotFound(f"GitHub knows nothing at {urlsplit(answer.url).path} (HTTP 404): the repository does not exist or the token may not read it")
     if 300 <= status < 400:
-        raise FatalError(f"GitHub redirects {urlsplit(answer.url).path} (HTTP {status}): the repository was renamed or moved; correct its source")
+        message = f"GitHub redirects {urlsplit(answer.url).path} (HTTP {status}): the repository was renamed or moved; correct its source"
+        raise Moved(message, headers.get("Location", ""))
     raise FatalError(f"GitHub answered HTTP {status}: {_message(answer.body)}")
 
 

@@ -20,6 +20,7 @@ from etl_tasks.sources.github import paging
 from etl_tasks.sources.github.budget import PageSizes
 from etl_tasks.sources.github.check import check
 from etl_tasks.sources.github.client import Forbidden, GitHub
+from etl_tasks.sources.github.former_names import former_names
 from etl_tasks.sources.github.paging import Reading
 from etl_tasks.sources.github.side_by_side import side_by_side
 from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream
@@ -59,13 +60,14 @@ class GitHubRepository:
         except RetriableError:
             yield from _learned(sizes)
             raise
+        former = former_names(github, job, news["repository"], last_seen=job.cursors.get(REPOSITORY, {}))
         yield Page(
             stream=REPOSITORY,
             url="",
             body=b"",
             record_count=0,
             fetched_at=datetime.fromisoformat(news["seen_at"]),
-            cursor={**news["repository"], "seen_at": news["seen_at"]},
+            cursor={**news["repository"], "former": former, "seen_at": news["seen_at"]},
             is_done=True,
         )
 
@@ -92,15 +94,16 @@ class GitHubRepository:
         )
         home = Repository.objects.select_for_update().get(pk=source.home().pk)
         home.name, home.node_id, home.default_branch = seen["name"], seen["node_id"], seen["default_branch"]
-        home.names = _with(home.names, seen["name"])
-        home.default_branches = _with(home.default_branches, seen["default_branch"])
+        former = seen.get("former", {})
+        home.names = _with(home.names, *former.get("names", ()), seen["name"])
+        home.default_branches = _with(home.default_branches, *former.get("branches", ()), seen["default_branch"])
         if "pull_requests" in cursors:
             home.has_paths = bool(cursors["pull_requests"].get("with_paths"))
         home.save()
 
 
-def _with(names: list[str], name: str) -> list[str]:
-    return names if name in names or not name else [*names, name]
+def _with(names: list[str], *more: str) -> list[str]:
+    return list(dict.fromkeys(name for name in (*names, *more) if name))
 
 
 def _learned(sizes: PageSizes) -> Iterator[Learned]:

@@ -134,7 +134,7 @@ def _deploying_runs(repository: Repository) -> list[tuple[datetime, str]]:
     is_deploying = re2.compile(repository.service.workflow)
     rows = WorkflowRun.objects.filter(repository=repository).exclude(event__in=PULL_REQUEST_EVENTS)
     if repository.default_branch:
-        rows = rows.filter(branch=repository.default_branch)
+        rows = rows.filter(branch__in=[repository.default_branch, *repository.default_branches])
     named = rows.values_list("created_at", "sha", "name", "path")
     return [(created_at, sha) for created_at, sha, name, path in named if is_deploying.search(name) or is_deploying.search(path)]
 

@@ -1,7 +1,6 @@
 """A small repository with one incident and the release that mends it, of which any list may be made long."""
 
-from datetime import timedelta
-from typing import Any
+from datetime import datetime, timedelta
 
 from demo.github.facts import HOUR, MINUTE, SECOND, Commit, Deployment, Issue, PullRequest
 from demo.github.people import DEPLOYER
@@ -39,6 +38,9 @@ class Train:
         found = self.world.deploys[3 + number] = Deployment(3 + number, when, self.mended.oid, "production", [(when, "QUEUED")], "release", DEPLOYER)
         return found
 
+    def deploy(self, number: int, when: datetime, oid: str) -> None:
+        self.world.deploys[number] = _deployed(number, when, oid)
+
     def ready(self) -> World:
         self.world.changed()
         for fact in (self.incident, self.pull, *self.world.deploys.values()):
@@ -54,7 +56,7 @@ class Train:
         return found
 
 
-def _deployed(number: int, when: Any, oid: str) -> Deployment:
+def _deployed(number: int, when: datetime, oid: str) -> Deployment:
     return Deployment(number, when - MINUTE, oid, "production", [(when, "SUCCESS")], "release", DEPLOYER)
 
 
