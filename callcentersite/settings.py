@@ -252,7 +252,7 @@ CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum
 # --- log files --------------------------------------------------------------------------------------------------------
 # Below these folders, once links are resolved: whoever may add a source could else read every file that a worker can.
 LOG_ROOTS = folders("LOG_ROOTS", "/var/log")
-LOG_MASK_RULES = listed("LOG_MASK_RULES", "url_password,authorization,bearer,cookie,named,token,private_key,card,telephone,named_telephone")
+LOG_MASK_RULES = listed("LOG_MASK_RULES", "url_password,authorization,bearer,cookie,named,option,token,private_key,card,telephone,named_telephone")
 if os.environ.get("LOG_MASK_RULES") == "":
     LOG_MASK_RULES = []  # set and empty: nothing is masked (docs/masking.md)
 LOG_MASK_PATTERNS = regexes("LOG_MASK_PATTERNS")  # a JSON list of regexes (RE2) beside them; each group of one is a secret

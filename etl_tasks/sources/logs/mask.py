@@ -15,6 +15,7 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from dora_metrics.patterns import compiled
+from etl_tasks.sources.logs.mask_commands import ASSIGNED, Options
 
 STAR = ord("*")
 NEWLINE = ord("\n")
@@ -45,11 +46,12 @@ _BARE = rf"""{_FIRST}[^\s"'\\,;{{}}\[\]]*"""
 class Rule:
     """`pattern`: RE2 over lower-cased lines, each of its groups a secret, or all of it if it has none.
 
-    `is_one`: what a match must be besides.
+    `is_one`: what a match must be besides. `announces_option`: a match is where an option begins; what is secret of it, `Options` knows.
     """
 
     pattern: str
     is_one: Callable[[bytes, int, int], bool] | None = None
+    announces_option: bool = False
 
 
 # How the numbers of the networks begin, and how long they are. Times of fourteen or seventeen digits are none, nor are most ids.
@@ -78,9 +80,11 @@ def _is_telephone(body: bytes, start: int, end: int) -> bool:
     return 7 <= sum(48 <= byte <= 57 for byte in text) <= 15
 
 
+_ENDS_A_TEXT = re.compile(rb'(?<!\\)"|\\+"\s*[,:}\]]').search
+_MAY_END_A_TEXT = re.compile(rb'\\*"').search
 # What is between two texts of JSON.
 _BETWEEN = re.compile(rb"[,:}\]][\s,:\[\]{}]*+(?:(?:[-+.\de]++|true|false|null)[\s,:\[\]{}]*+)*+").fullmatch
-_ENDS_A_NAME = re.compile(rb"""["'][ \t]*(?::|=>?)[ \t]*"$""").search
+_ENDS_A_NAME = re.compile(rb'(?<!\\)"[ \t]*(?::|=>?)[ \t]*"$').search
 
 
 def _is_no_json(body: bytes, start: int, end: int) -> bool:
@@ -90,6 +94,7 @@ def _is_no_json(body: bytes, start: int, end: int) -> bool:
 
 _NAMES = (
     *("password", "passwd", "passphrase", "secret", "token", "api[_-]?key", "(?:access|private|secret|account)[_-]?key", "credentials?"),
+    *ASSIGNED,
     *("sess(?:ion)?[_-]?id", "session[_-]?key", r"contrase(?:n|\xc3\xb1|\xf1)a"),
     # So short that they end other words, too.
     *(rf"(?:\b|_){name}" for name in ("pass", "pwd", "clave", "jwt", "pin", "nip", "otp", "cvv2?", "cvc2?", "cvn")),
@@ -124,7 +129,10 @@ RULES: Mapping[str, Rule] = {
         rf"""(?:{_QUOTES}({_FIRST}[^\r\n"'\\]*))"""
         rf"""|\b(?:set-)?cookie{_GAP}=>?{_GAP}([^\s;"'\\]+(?:;[ \t]*[^\s;"'\\]+)*)"""
     ),
-    "named": Rule(rf"(?:{'|'.join(_NAMES)}){_IS}(?:{_VALUE})", _is_no_json),
+    # PASSWORD 'x' and IDENTIFIED BY 'x' are SQL.
+    "named": Rule(rf"(?:{'|'.join(_NAMES)}){_IS}(?:{_VALUE})|(?:password|identified by){_GAP}'((?:[^'\\\n]|\\.)*)'", _is_no_json),
+    # Only that an option begins; what it says depends on the program, and on its case.
+    "option": Rule(r"""(?:^|[\s"'\[,(])(--?)[a-z]""", _is_no_json, announces_option=True),
     "token": Rule(
         r"\b(gh[pousr]_[a-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[a-z]-[\w-]{10,}|[spr]k_(?:live|test)_\w{10,}"
         r"|a[ks]ia[0-9a-z]{16}|aiza[\w-]{35}|ya29\.[\w-]{20,}|npm_[a-z0-9]{36}|eyj[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*)"
@@ -165,9 +173,9 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
     rules = [*(RULES[name] for name in names), *(Rule(pattern if _compiled(pattern).groups else f"({pattern})") for pattern in patterns)]
     if not rules:
         return bytes
-    checks: list[Callable[[bytes, int, int], bool] | None] = []
+    by_group: list[Rule] = []
     for rule in rules:
-        checks += [rule.is_one] * _compiled(rule.pattern).groups
+        by_group += [rule] * _compiled(rule.pattern).groups
     # One pass for all of them: their number costs nothing, as long as the engine's automaton stays small.
     union = _compiled("|".join(f"(?:{rule.pattern})" for rule in rules))
 
@@ -177,11 +185,19 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
         if found is None:
             return body
         hidden = bytearray(body)
+        options: Options | None = None
         is_json = b'{"' in body
         while found is not None:
+            rule = by_group[found.lastindex - 1]
             start, end = found.span(found.lastindex)
-            is_one = checks[found.lastindex - 1]
-            if is_one is None or is_one(lower, start, end):
+            span: tuple[int, int] | None = (start, end)
+            if rule.announces_option:
+                options = options or Options(body)
+                span = options.secret(start)
+            if span and is_json and body[span[0] - 1 : span[0]] == b"'":
+                span = span[0], _to_the_end_of_a_text(body, *span)
+            if span and span[0] < span[1] and (rule.is_one is None or rule.is_one(lower, *span)):
+                start, end = span
                 _hide(hidden, start, end, is_json=is_json)
             elif len(pieces := lower[start:end].split(maxsplit=1)) == 2:
                 end = start + len(pieces[0])  # its second half may be one by itself
@@ -189,6 +205,12 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
         return bytes(hidden)
 
     return masked
+
+
+def _to_the_end_of_a_text(body: bytes, start: int, end: int) -> int:
+    """Where a value between single quotes ends at the latest: the text of JSON that it is in may end before its second quote comes."""
+    found = (_ENDS_A_TEXT if body[end : end + 1] == b"'" else _MAY_END_A_TEXT)(body, start, end)
+    return found.start() if found else end
 
 
 def _compiled(pattern: str) -> "re2._Regexp":
