@@ -51,7 +51,7 @@ def last_night(moment: datetime) -> LastNight:
     begin = due if due and is_by_beat else moment - timedelta(hours=settings.ETL_OVERDUE_HOURS)
     outcomes = _outcomes(begin, moment)
     called = f"last night ({_short(begin)})" if begin == due else f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
-    return LastNight(due, next_due, _sentence(called, outcomes), outcomes, [*trouble, *_needs(outcomes, moment)])
+    return LastNight(due, next_due, _sentence(called, outcomes), outcomes, [*trouble, *_needs(outcomes, moment, is_by_beat=is_by_beat)])
 
 
 def _short(when: datetime) -> str:
@@ -109,7 +109,7 @@ def _most(sentences: list[str]) -> list[str]:
     return [*sentences[:MOST_NAMED], f"and {more} more"] if more > 0 else sentences
 
 
-def _needs(outcomes: Iterable[Outcome], moment: datetime) -> list[str]:
+def _needs(outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -> list[str]:
     needs, named = [], set()
     for one in outcomes:
         if one.state == "failed" and one.run:
@@ -119,9 +119,12 @@ def _needs(outcomes: Iterable[Outcome], moment: datetime) -> list[str]:
         else:
             continue
         named.add(one.source.pk)
-    lost = ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=moment - BEGINS_WITHIN).select_related("source").order_by("source__name")
-    for run in lost:
-        needs.append(f"{run.source}: run {run.pk} has stood at {run.stage} since {_short(run.lease_until)}: check that beat and a worker run")
+    lost = ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=moment - BEGINS_WITHIN)
+    if not is_by_beat:  # cron's next call goes on with it
+        lost = lost.exclude(status=ETLRun.Status.POSTPONED)
+    for run in lost.select_related("source").order_by("source__name"):
+        stands = f"run {run.pk} has stood at {run.stage} since {_short(run.lease_until)}"
+        needs.append(f"{run.source}: {stands}: check that beat and a worker run, or call etl_{run.stage}")
         named.add(run.source_id)
     for source, _, hours in sweeper.overdue_sources(moment):
         if source.pk not in named:

@@ -107,9 +107,10 @@ def keep(run_id: int, owner: str, wait: timedelta) -> None:
 
 
 def postpone(run: ETLRun, until: datetime) -> None:
-    """Nobody works on the run before then; afterwards the sweeper sends it from where it stands."""
+    """Nobody works on the run before then; afterwards the sweeper sends it from where it stands. Raises NotMine."""
     held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
-    held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until)
+    if not held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until):
+        raise NotMine(f"run {run.pk}, attempt {run.attempt}")
     logger.warning("run_postponed", extra={"run": run.pk, "until": until.isoformat()})
 
 

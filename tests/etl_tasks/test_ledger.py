@@ -61,6 +61,17 @@ def test_an_old_message_for_a_stage_that_is_over_is_refused(run: ETLRun) -> None
     assert ledger.claim(run.pk, "transform", "second").stage == "transform"
 
 
+def test_a_former_holder_postpones_nothing_and_says_nothing(run: ETLRun, caplog: pytest.LogCaptureFixture) -> None:
+    zombie = ledger.claim(run.pk, "extract", "first")
+    ETLRun.objects.filter(pk=run.pk).update(lease_until=now() - timedelta(seconds=1))
+    ledger.claim(run.pk, "extract", "second")
+    with pytest.raises(ledger.NotMine):
+        ledger.postpone(zombie, now() + timedelta(hours=1))
+    run.refresh_from_db()
+    assert run.status == "running"
+    assert "run_postponed" not in caplog.text
+
+
 def test_a_postponed_run_waits_for_the_sweeper(run: ETLRun) -> None:
     held = ledger.claim(run.pk, "extract", "first")
     ledger.postpone(held, now() + timedelta(hours=1))

@@ -212,6 +212,16 @@ def test_where_cron_starts_the_runs_the_last_day_counts(three: dict[str, Source]
     assert (found, said.splitlines()[0]) == (0, "the last 26 hours: 3 of 3 sources succeeded")
 
 
+def test_where_cron_starts_the_runs_a_postponed_one_waits_for_its_next_call(three: dict[str, Source]) -> None:
+    ETLRun.objects.all().delete()
+    for name in ("billing", "calls"):
+        good(three[name], at=NIGHT, is_night=False)
+    Source.objects.filter(name="web").update(created_at=MORNING - timedelta(hours=10))
+    ledger.postpone(begun(three["web"], NIGHT, is_night=False), NIGHT + timedelta(minutes=45))
+    found, said = status()
+    assert (found, said.splitlines()[0]) == (0, "the last 26 hours: 2 of 3 sources succeeded; web is postponed until 26 Nov, 01:45")
+
+
 def test_without_a_schedule_the_last_day_counts(three: dict[str, Source]) -> None:
     PeriodicTask.objects.filter(task="etl.nightly").update(enabled=False)
     for source in three.values():
