@@ -25,6 +25,7 @@ from callcentersite.embedded import (
     web_command,
     worker_command,
 )
+from dora_metrics.presenting import one_line
 
 PROJECT = Path(__file__).resolve().parent.parent
 REPOSITORY = "acme/billing"
@@ -61,7 +62,7 @@ class Demo:
         }
 
     def say(self, text: str) -> None:
-        print(f"[{time.monotonic() - self.began:4.1f} s] {text}", flush=True)
+        print(one_line(f"[{time.monotonic() - self.began:4.1f} s] {text}"), flush=True)
 
     def manage(self, *words: str, may_fail: bool = False) -> str:
         command = [sys.executable, "manage.py", *words]
