@@ -5,6 +5,7 @@ A value that cannot work raises ImproperlyConfigured here, or fails `manage.py c
 """
 
 import os
+import socket
 from pathlib import Path
 
 from django.core.exceptions import ImproperlyConfigured
@@ -250,6 +251,7 @@ CASSANDRA_TTL_DAYS = number("CASSANDRA_TTL_DAYS", 90, minimum=1)
 CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum=1, maximum=100)
 
 # --- log files --------------------------------------------------------------------------------------------------------
+ETL_HOST = given("ETL_HOST", socket.gethostname())  # as log sources name this host (`host`)
 # Below these folders, once links are resolved: whoever may add a source could else read every file that a worker can.
 LOG_ROOTS = folders("LOG_ROOTS", "/var/log")
 LOG_MASK_RULES = listed("LOG_MASK_RULES", "url_password,authorization,bearer,cookie,named,option,token,private_key,card,telephone,named_telephone")

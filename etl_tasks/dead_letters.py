@@ -214,8 +214,11 @@ def _resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
 
 
 def _replay_stage(letter: DeadLetter, *, by: str) -> None:
-    from etl_tasks.here import Postponed, StageFailed, run_rest_here  # it buries through this module
+    from etl_tasks.here import Postponed, StageFailed, on_another_host, run_rest_here  # it buries through this module
 
+    _refuse_unless_open(letter)
+    if letter.run.stage == ETLRun.Stage.EXTRACT and not letter.source.is_here:
+        raise ReplayFailed(f"{on_another_host(letter.source)}, or replay the letter in the admin, which leaves it to a worker")
     reopen_run(letter)
     try:
         run_rest_here(letter.run_id)

@@ -12,7 +12,7 @@ from django.utils.timezone import now
 
 from etl_tasks import dead_letters, ledger, stages
 from etl_tasks.errors import FatalError, RetriableError
-from etl_tasks.models import ETLRun
+from etl_tasks.models import ETLRun, Source
 
 STAGE_FUNCTIONS: dict[str, Callable[[ETLRun], None]] = {
     "extract": stages.extract,
@@ -44,6 +44,10 @@ class StageFailed(Exception):
 
 def process_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}"[:100]
+
+
+def on_another_host(source: Source) -> str:
+    return f"its files lie on {source.host}, and this host is {settings.ETL_HOST} (ETL_HOST): run the command there"
 
 
 def run_stage_here(run_id: int, stage: str) -> None:

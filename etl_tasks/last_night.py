@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db.models import Count, Q
 
-from etl_tasks import sweeper
+from etl_tasks import hosts, sweeper
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
 BEGINS_WITHIN = timedelta(minutes=10)  # the sweeper starts what is missing, and sends again what is lost, within a few
@@ -129,6 +129,9 @@ def _needs(outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -
     for source, _, hours in sweeper.overdue_sources(moment):
         if source.pk not in named:
             needs.append(f"{source}: no successful run for {hours:g} hours")
+    silent = Source.objects.filter(is_enabled=True, host_silent_since__lt=moment - timedelta(seconds=settings.ETL_GRACE_SECONDS))
+    for source in silent.order_by("name"):
+        needs.append(f"{source}: {hosts.no_worker(source.host)}")
     open_letters = Source.objects.annotate(letters=Count("dead_letters", filter=Q(dead_letters__state=DeadLetter.State.OPEN)))
     for source in open_letters.filter(letters__gt=0).order_by("name"):
         letters = f"{source.letters} open dead letter{'s' if source.letters > 1 else ''}"

@@ -4,6 +4,7 @@ import zlib
 from typing import Any
 
 import zstandard
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
@@ -53,6 +54,12 @@ class Source(models.Model):
         help_text="empty for GITHUB_TOKEN or the GitHub App of the environment; X for GITHUB_TOKEN_X, or GITHUB_APP_ID_X and its fellows",
     )
     path = models.CharField(max_length=500, blank=True, help_text="glob of the files, of a log source")
+    host = models.CharField(
+        max_length=100,
+        blank=True,
+        validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", "letters, digits, points, hyphens and underscores, as in the name of a host")],
+        help_text="where the files lie, if a single host has them: a worker there takes the queue extract@HOST; empty if every worker sees them",
+    )
     log_format = models.CharField(max_length=20, choices=LogFormat, blank=True)
     log_pattern = models.TextField(
         blank=True, help_text="a regex with named groups, a format string of Python's logging, or a log4j layout; empty for the format's default"
@@ -68,12 +75,24 @@ class Source(models.Model):
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     overdue_alerted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    host_silent_since = models.DateTimeField(null=True, blank=True, editable=False, help_text="no worker has taken the host's queue since then")
+    host_alerted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
     class Meta:
         ordering = ["name"]
 
     def __str__(self) -> str:
         return self.name
+
+    @property
+    def extract_queue(self) -> str:
+        """Where the stage that reads the source waits; the other stages read the staged copy, which every worker has."""
+        return f"extract@{self.host}" if self.host else "extract"
+
+    @property
+    def is_here(self) -> bool:
+        """Whether this host may read it."""
+        return self.host in ("", settings.ETL_HOST)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """A GitHub source has its repository from the beginning: what was never collected is unknown, and not left out."""
@@ -129,6 +148,8 @@ class Source(models.Model):
                 format_of(self.reading())
             except ValueError as exc:
                 raise ValidationError(str(exc)) from exc
+        elif self.host:
+            raise ValidationError({"host": "only log files lie on a host: leave it empty"})
         self._refuse_a_second_reader()
         former = Source.objects.filter(pk=self.pk).first() if self.pk else None
         if former is None or not former.cursors.exists():

@@ -21,6 +21,8 @@ from etl_tasks.sources.registry import ADAPTERS, survey
 
 logger = logging.getLogger(__name__)
 
+INSPECT_SECONDS = 2.0  # a worker's main process answers, also while its children are busy
+
 
 class SourceBusy(Exception):
     """The source has a run under way, or that night's run exists."""
@@ -39,6 +41,13 @@ def ask_broker() -> None:
         raise BrokerAway("the broker cannot be reached: check CELERY_BROKER_URL and that Redis runs") from exc
 
 
+def served_queues() -> set[str]:
+    """The queues that workers take. Raises BrokerAway."""
+    ask_broker()
+    answers = current_app.control.inspect(timeout=INSPECT_SECONDS).active_queues() or {}
+    return {queue["name"] for queues in answers.values() for queue in queues}
+
+
 def send(run: ETLRun) -> None:
     """The chain from the stage where the run stands; at first chain(extract.s(run_id), transform.s(), load.s()).
 
@@ -46,7 +55,10 @@ def send(run: ETLRun) -> None:
     """
     steps = {"extract": tasks.extract, "transform": tasks.transform, "load": tasks.load}
     first, *rest = ledger.STAGES[ledger.STAGES.index(run.stage) :]
-    chain(steps[first].s(run.pk), *[steps[name].s() for name in rest]).apply_async()
+    begin = steps[first].s(run.pk)
+    if first == ETLRun.Stage.EXTRACT:
+        begin.set(queue=run.source.extract_queue)
+    chain(begin, *[steps[name].s() for name in rest]).apply_async()
 
 
 def send_all(runs: Sequence[ETLRun]) -> None:

@@ -14,7 +14,7 @@ from django_celery_beat.models import PeriodicTask
 from dora_metrics.alert_rules import SIGNALS, overdue_rules
 from dora_metrics.alerts import notify
 from dora_metrics.models import AlertRule
-from etl_tasks import dead_letters, ledger, pipeline
+from etl_tasks import dead_letters, hosts, ledger, pipeline
 from etl_tasks.faults import contained, each
 from etl_tasks.models import ETLRun, Source
 
@@ -102,7 +102,9 @@ def resend_lost() -> int:
     def see_to(run: ETLRun) -> None:
         unchanged: dict[str, Any] = {"attempt": run.attempt, "lease_until": run.lease_until}
         if run.resends >= settings.ETL_MAX_RESENDS:
-            dead_letters.bury_stage(run.pk, run.stage, f"lost {run.resends} times in {run.stage}: see the worker's log", **unchanged)
+            is_elsewhere = run.stage == ETLRun.Stage.EXTRACT and run.source.host_silent_since
+            reason = hosts.no_worker(run.source.host) if is_elsewhere else f"lost {run.resends} times in {run.stage}: see the worker's log"
+            dead_letters.bury_stage(run.pk, run.stage, reason, **unchanged)
             return
         # The wait doubles, so that a long queue is not filled with copies.
         ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
@@ -113,7 +115,7 @@ def resend_lost() -> int:
             again.append(run)
 
     try:
-        each(ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).order_by("pk"), see_to)
+        each(ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).select_related("source").order_by("pk"), see_to)
     finally:
         pipeline.send_all(again)
     return len(again)
@@ -163,5 +165,6 @@ def _tell_overdue(silent: tuple[tuple[str, float], list[str]]) -> None:
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("sending lost runs again", resend_lost),
     ("the search for overdue sources", alert_overdue),
+    ("the look for workers of the log files' hosts", hosts.watch),
     ("the start of a missing night", open_missing_night),
 )

@@ -1,5 +1,6 @@
 """What etl_extract, etl_transform and etl_load share: one stage, here and now, without a broker."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -66,9 +67,8 @@ class StageCommand(Base):
         return list(ETLRun.objects.filter(~held, status__in=ETLRun.ACTIVE, stage=self.stage, source__is_enabled=True).order_by("pk"))
 
 
-def opened_runs(names: list[str] | None) -> tuple[list[ETLRun], list[str]]:
+def opened_runs(sources: Iterable[Source]) -> tuple[list[ETLRun], list[str]]:
     """A run for each source, new or waiting for extract; and a sentence for each that is busy elsewhere."""
-    sources = Source.objects.filter(name__in=names) if names else Source.objects.filter(is_enabled=True)
     runs, busy = [], []
     for source in sources:
         run = ledger.open_run(source, trigger=ETLRun.Trigger.COMMAND) or ETLRun.objects.filter(active_for=source, stage="extract").first()

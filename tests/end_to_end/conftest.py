@@ -41,6 +41,7 @@ class Stack:
     def running(self, *names: str, **env: str) -> Iterator[dict[str, Any]]:
         commands = {
             "worker": worker_command(concurrency=1),
+            "worker-of-web2": [*worker_command(concurrency=1, queues="extract@web2"), "--hostname", "celery@web2"],
             "beat": beat_command(self.folder),
             "flower": [sys.executable, "-m", "celery", "-A", "callcentersite", "flower", "--address=127.0.0.1", f"--port={self.flower_port}"],
         }

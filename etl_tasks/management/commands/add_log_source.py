@@ -4,6 +4,7 @@ import os
 from argparse import BooleanOptionalAction
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
@@ -24,6 +25,7 @@ class Command(Base):
         parser.add_argument("--service", required=True)
         parser.add_argument("--path", required=True, metavar="GLOB", help="for example '/var/log/billing/*.log'")
         log_options.add_format_options(parser, is_required=True)
+        parser.add_argument("--host", help="where the files lie, if a single host has them; --host= if every worker sees them")
         parser.add_argument("--deploy-pattern", metavar="REGEX", help="lines that tell of a deployment; groups sha, environment and state")
         parser.add_argument("--strict", action=BooleanOptionalAction, help="lines that are not of the format become dead letters")
 
@@ -41,7 +43,9 @@ class Command(Base):
         source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=Source.Kind.LOGS)
         is_new = source.pk is None
         source.path = os.path.abspath(options["path"])  # the worker runs in another folder
-        guess = _guess(options, source.path) if options["format"] == log_options.AUTO else None
+        if options["host"] is not None:
+            source.host = options["host"]
+        guess = _guess(options, source) if options["format"] == log_options.AUTO else None
         log_options.apply(options, source)
         if options["deploy_pattern"] is not None:
             source.deploy_pattern = options["deploy_pattern"]
@@ -54,14 +58,18 @@ class Command(Base):
         source.save()
         if guess:
             self.stdout.write(log_options.how_sure(guess))
-        self.stdout.write(f"{'created' if is_new else 'updated'} log source {name} of {service}: {source.path}")
+        self.stdout.write(
+            f"{'created' if is_new else 'updated'} log source {name} of {service}: {source.path}{f' on {source.host}' if source.host else ''}"
+        )
 
 
-def _guess(options: dict[str, Any], path: str) -> Guess:
+def _guess(options: dict[str, Any], source: Source) -> Guess:
+    path = source.path
     try:
         guess = log_options.guess_format(options, path)
     except FileNotFoundError:
-        raise Refusal(f"no file matches {path!r} yet, so its format cannot be seen: name it with --format") from None
+        where = "" if source.is_here else f" on this host ({settings.ETL_HOST})"
+        raise Refusal(f"no file matches {path!r}{where} yet, so its format cannot be seen: name it with --format") from None
     if not guess.is_sure:
         raise Refusal(f"{log_options.how_sure(guess)}: name the format with --format, and see with etl_preview_log what it would read")
     return guess

@@ -11,6 +11,7 @@ from django.utils.timezone import now
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal, row_id
 from dora_metrics.models import MetricRevision
+from etl_tasks import hosts
 from etl_tasks.last_night import LastNight, last_night
 from etl_tasks.loaders import log_facts
 from etl_tasks.management.presenting import moment, run_line, run_row, times
@@ -108,6 +109,8 @@ class Command(Base):
                     "service": source.service.name,
                     "kind": source.kind,
                     "is_enabled": source.is_enabled,
+                    "host": source.host,
+                    "no_worker_since": source.host_silent_since and source.host_silent_since.isoformat(),
                     "last_run": run_row(runs[source.last_run_id]) if source.last_run_id else None,
                     "last_success_at": source.success.isoformat() if source.success else None,
                     "cursors": cursors.get(source.pk, {}),
@@ -128,7 +131,11 @@ class Command(Base):
         said = {one.run.pk for one in night.outcomes if one.state == "failed" and one.run}
         runs = ETLRun.objects.in_bulk([row["last_run"]["run"] for row in report["sources"] if row["last_run"]])
         for row in report["sources"]:
-            write(f"{row['source']} ({row['kind']}{'' if row['is_enabled'] else ', disabled'})")
+            on_host = f", on {row['host']}" if row["host"] else ""
+            write(f"{row['source']} ({row['kind']}{'' if row['is_enabled'] else ', disabled'}{on_host})")
+            if row["no_worker_since"]:
+                since = moment(datetime.fromisoformat(row["no_worker_since"]))
+                write(f"  {hosts.no_worker(row['host'])}; none has taken this queue since {since}")
             if row["last_run"] is None:
                 write("  never ran")
                 continue
