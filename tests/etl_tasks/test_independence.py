@@ -35,11 +35,10 @@ HTML = b"<html>Please log in to the company's proxy</html>"
 
 
 @pytest.fixture
-def sent() -> Iterator[Callable[[], list[int]]]:
+def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[int]]]:
     """The ids of the runs whose chain was sent since the last time this was asked, read from a broker in memory."""
-    former = app.conf.broker_url, app.conf.broker_transport_options
-    app.conf.broker_url, app.conf.broker_transport_options = "memory://", {}
-    app._pool = app.amqp._producer_pool = None
+    former, app.conf.broker_transport_options = app.conf.broker_transport_options, {}
+    use_broker("memory://", monkeypatch)
 
     def read() -> list[int]:
         found = []
@@ -54,7 +53,12 @@ def sent() -> Iterator[Callable[[], list[int]]]:
 
     read()
     yield read
-    app.conf.broker_url, app.conf.broker_transport_options = former
+    app.conf.broker_transport_options = former
+    app._pool = app.amqp._producer_pool = None
+
+
+def use_broker(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_BROKER_URL", url)  # Celery reads it itself, and before any setting
     app._pool = app.amqp._producer_pool = None
 
 
@@ -165,16 +169,17 @@ def test_a_kind_that_nobody_reads_fails_by_itself_and_says_so(billing: Source, g
     assert "which no adapter reads" in DeadLetter.objects.get().error
 
 
-def test_a_broker_that_goes_away_leaves_the_runs_to_the_sweeper(billing: Source, logs: Source, github: StandIn, sent: Any, committed: Any) -> None:
-    app.conf.broker_url = "redis://127.0.0.1:1/0"
+def test_a_broker_that_goes_away_leaves_the_runs_to_the_sweeper(
+    billing: Source, logs: Source, github: StandIn, sent: Any, committed: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_broker("redis://127.0.0.1:1/0", monkeypatch)
     app.conf.task_publish_retry_policy, former = {"max_retries": 0}, app.conf.task_publish_retry_policy
     try:
         with committed():
             assert len(pipeline.open_night(NIGHT)) == 2
     finally:
         app.conf.task_publish_retry_policy = former
-    app.conf.broker_url = "memory://"
-    app._pool = app.amqp._producer_pool = None
+    use_broker("memory://", monkeypatch)
     with time_machine.travel(now() + ledger.grace() + timedelta(seconds=1)):
         assert sweeper.resend_lost() == 2
     assert len(sent()) == 2
