@@ -13,7 +13,7 @@ from dora_metrics import alert_rules
 from dora_metrics.alerts import critical_alert, notify
 from dora_metrics.recompute import hold, recompute
 from etl_tasks import ledger
-from etl_tasks.errors import RetriableError
+from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
@@ -148,8 +148,15 @@ def replay(letter: DeadLetter, *, by: str) -> None:
         raise ReplayFailed(f"letter {letter.pk} has no staged copy ({letter.error}): mend its cause; the next run reads it, then discard the letter")
     try:
         _replay_records(letter, letter.page)
+    except ReplayFailed:
+        raise
     except (RetriableError, OperationalError) as exc:
         raise ReplayFailed(f"it may pass by itself, try again later: {exc}") from exc
+    except FatalError as exc:
+        raise ReplayFailed(str(exc)) from exc
+    except Exception as exc:  # whatever it is, it is this letter's: the others that were chosen with it go on
+        logger.exception("replay_failed", extra={"letter": letter.pk})
+        raise ReplayFailed(f"{type(exc).__name__}: {exc}") from exc
     if not _resolve(letter, DeadLetter.State.REPLAYED, by=by):
         _refuse_unless_open(letter)
 

@@ -53,7 +53,7 @@ class StageTask(Task):
             ledger.postpone(run, now() + timedelta(seconds=wait))
             self.postponed_if(True)
         if self.request.retries >= self.max_retries:
-            self.postponed_if(ledger.hand_back(run.pk, wait=self.retry_backoff_max, attempt=run.attempt))
+            self.postponed_if(ledger.hand_back(run.pk, wait=max(self.retry_backoff_max, wait or 0), attempt=run.attempt))
         if wait is None:
             raise exc
         raise self.retry(exc=exc, countdown=wait)

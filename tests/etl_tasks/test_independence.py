@@ -331,3 +331,21 @@ def test_beat_tells_once_that_it_could_not_start_the_night(billing: Source, logs
     with time_machine.travel(datetime(2026, 3, 20, 1, tzinfo=UTC)):
         tasks.nightly()
     assert ETLRun.objects.count() == 2
+
+
+def test_a_letter_whose_replay_fails_in_an_unforeseen_way_keeps_no_other_from_its_own(billing: Source, tmp_path: Path, capsys: Any) -> None:
+    open_log_store().ensure_schema()
+    for name in ("a", "b"):
+        file = tmp_path / f"{name}.log"
+        file.write_text(lines(0, 30) + "not of its format\n")
+        kinds = {"service": billing.service, "kind": "logs", "path": str(file), "log_format": "json", "is_strict": True}
+        run = ledger.open_run(Source.objects.create(name=f"{name}-{tmp_path.name}", **kinds), trigger="shell")
+        assert run
+        here.run_rest_here(run.pk)
+    first, second = DeadLetter.objects.order_by("pk")
+    Source.objects.filter(pk=first.source_id).update(log_format="regex", log_pattern="(")
+    Source.objects.filter(pk=second.source_id).update(is_strict=False)
+    with pytest.raises(CommandError):
+        call_command("dead_letters", "replay", "--all")
+    assert "cannot be read as it is set" in capsys.readouterr().out
+    assert list(DeadLetter.objects.order_by("pk").values_list("state", flat=True)) == ["open", "replayed"]

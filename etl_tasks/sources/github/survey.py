@@ -2,6 +2,7 @@
 
 import json
 import logging
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +16,8 @@ from etl_tasks.sources.github.wanted import unfinished
 
 logger = logging.getLogger(__name__)
 
+# A night does not wait longer for what only saves points; it is less than a task's time.
+LONGEST_SURVEY_SECONDS = 300
 REPOSITORIES_A_QUERY = 25  # of four lists each: a hundred, which is one point
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
 STREAM_OF_TYPE = {"Deployment": "deployments", "Release": "releases", "WorkflowRun": "workflow_runs"}
@@ -39,9 +42,13 @@ class Refusal:
 def survey(sources: Sequence[Source]) -> dict[int, News]:
     """News by the source's primary key. A source that is missing has to find out by itself, and say why it cannot."""
     found: dict[int, News] = {}
+    deadline = time.monotonic() + LONGEST_SURVEY_SECONDS
     for name in sorted({source.credential for source in sources}):
         ours = [source for source in sources if source.credential == name]
         for start in range(0, len(ours), REPOSITORIES_A_QUERY):
+            if time.monotonic() > deadline:
+                logger.warning("survey_too_slow", extra={"sources": len(ours) - start})
+                break
             batch = ours[start : start + REPOSITORIES_A_QUERY]
             try:
                 found |= survey_batch(GitHub(name), batch)[0]
