@@ -7,7 +7,7 @@ from django.conf import settings
 
 from etl_tasks.errors import RetriableError
 
-SUCCESSES_BEFORE_GROWTH = 3
+SUCCESSES_BEFORE_GROWTH, MOST_SUCCESSES_BEFORE_GROWTH = 3, 24
 
 
 class Budget:
@@ -49,20 +49,25 @@ class PageSize:
         self.known = min(known, largest) if known else None
         self.ceiling = self.known or largest
         self.size = self.asked = min(start, self.ceiling)
-        self.successes, self.patience = 0, SUCCESSES_BEFORE_GROWTH
+        self.successes = self.refuted = 0  # refuted: how often in a row it grew too soon
+
+    @property
+    def patience(self) -> int:
+        """Where pages are at their limit, each try costs an attempt. A single failure may be chance."""
+        return min(SUCCESSES_BEFORE_GROWTH * 2 ** max(0, self.refuted - 1), MOST_SUCCESSES_BEFORE_GROWTH)
 
     def succeeded(self) -> None:
         self.successes += 1
         if self.known and self.size > self.known:
             self.known = self.size if self.size < self.largest else None
-            self.patience = SUCCESSES_BEFORE_GROWTH
+            self.refuted = 0
         if self.successes >= self.patience and self.ceiling < self.largest:
             self.ceiling, self.successes = min(self.ceiling * 2, self.largest), 0
         self.size = min(self.size * 2, self.ceiling)
 
     def failed(self) -> None:
         if self.known and self.size > self.known:
-            self.patience *= 2  # it grew too soon: where pages are at their limit, each try costs an attempt
+            self.refuted += 1
         self.size = self.ceiling = self.known = max(1, self.size // 2)
         self.successes = 0
 

@@ -169,13 +169,13 @@ def test_what_worked_is_remembered_and_a_whole_page_is_not() -> None:
     assert sizes.of("issues", largest=settings.GITHUB_PAGE_SIZE, start=25).size == 6
 
 
-def test_a_page_that_grew_too_soon_waits_twice_as_long_the_next_time() -> None:
+def test_a_page_that_grows_too_soon_again_and_again_waits_longer_each_time() -> None:
     page, failures = PageSize(start=12, largest=100, known=12), []
-    for number in range(60):
+    for number in range(120):
         if page.size > 20:
             failures.append(number)
             page.failed()
         else:
             page.succeeded()
 
-    assert failures == [3, 10, 23, 48]
+    assert failures == [3, 7, 14, 27, 52, 77, 102]
