@@ -102,7 +102,7 @@ def uninterrupted() -> Iterator[None]:
 def _assess(service: Service, *, moment: datetime | None) -> tuple[Service, Assessment, list[tuple[Table, Difference]]]:
     service = hold(service)
     assessment = assessed(service, environment=PRODUCTION, moment=moment)
-    pk_of = dict(Change.objects.filter(service=service, merged_at__isnull=False).values_list("number", "pk"))
+    pk_of = dict(Change.present.filter(service=service, merged_at__isnull=False).values_list("number", "pk"))
     wanted: list[tuple[Table, Iterable[Row]]] = [
         (ATTEMPTS, (attempt_row(one, assessment) for one in assessment.attempts)),
         (DELIVERIES, (delivery_row(one, pk_of[one.pull.number]) for one in assessment.changes)),

@@ -222,7 +222,8 @@ def _links(links: Mapping[str, Any]) -> Links:
 
 
 def _rows(model: Any, service: Service, *columns: str, **chosen: Any) -> Any:
-    return model.objects.filter(service=service, **chosen).order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_AT_ONCE)
+    rows = getattr(model, "present", model.objects)  # what is gone from GitHub counts no more
+    return rows.filter(service=service, **chosen).order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_AT_ONCE)
 
 
 def _time(text: str) -> datetime:

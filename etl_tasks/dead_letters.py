@@ -1,8 +1,9 @@
 """What could not be processed: bury it once, replay it from the staged copy, or discard it."""
 
 import hashlib
+import json
 import logging
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from django.db import OperationalError, transaction
@@ -16,7 +17,7 @@ from etl_tasks import ledger
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.log_store import open_log_store
-from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
+from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage, compressed
 from etl_tasks.sources.adapter import LOG_EVENT, Unreadable
 from etl_tasks.sources.registry import adapter_of
 from etl_tasks.transform import Bad, Good, UnreadablePage
@@ -63,14 +64,21 @@ def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, *
     return True
 
 
-def bury_records(run: ETLRun, page: StagedPage, bad: Iterable[Bad]) -> None:
-    """One letter a bad record, inside the caller's transaction. The same record met again is the same letter."""
-    for one in bad:
+def bury_records(run: ETLRun, page: StagedPage, bad: Sequence[Bad]) -> None:
+    """One letter a bad record, inside the caller's transaction. The same record met again is the same letter.
+
+    What the source had not given before, and has given now, needs its letter no more.
+    """
+    keys = [_record_key(page, one.key, one.data, kind=_kind(one)) for one in bad]
+    asked = {_record_key(page, node_id, json.dumps({"id": node_id}), kind=DeadLetter.Kind.LOST) for node_id in page.context.get("ids", ())}
+    given = DeadLetter.objects.filter(source=run.source, kind=DeadLetter.Kind.LOST, key__in=asked - {*keys}, state=DeadLetter.State.OPEN)
+    given.update(state=DeadLetter.State.REPLAYED, resolved_at=now(), resolved_by=f"run {run.pk}")
+    for key, one in zip(keys, bad, strict=True):
         is_page = one.index == WHOLE_PAGE
         _write(
             run,
-            key=_record_key(page, one.key, one.data, kind="page" if is_page else "record"),
-            kind=DeadLetter.Kind.PAGE if is_page else DeadLetter.Kind.RECORD,
+            key=key,
+            kind=_kind(one),
             stage=ETLRun.Stage.TRANSFORM,
             error=one.error,
             data=one.data[:LONGEST_DATA],
@@ -78,6 +86,12 @@ def bury_records(run: ETLRun, page: StagedPage, bad: Iterable[Bad]) -> None:
             record_index=None if is_page else one.index,
             stream=page.stream,
         )
+
+
+def _kind(one: Bad) -> str:
+    if one.is_lost:
+        return DeadLetter.Kind.LOST
+    return DeadLetter.Kind.PAGE if one.index == WHOLE_PAGE else DeadLetter.Kind.RECORD
 
 
 def _record_key(page: StagedPage, key: str, data: str, *, kind: str) -> str:
@@ -144,10 +158,13 @@ def replay(letter: DeadLetter, *, by: str) -> None:
         _replay_stage(letter, by=by)  # a failure writes the letter again, which counts the attempt
         return
     DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1)
-    if letter.page is None:
-        raise ReplayFailed(f"letter {letter.pk} has no staged copy ({letter.error}): mend its cause; the next run reads it, then discard the letter")
     try:
-        _replay_records(letter, letter.page)
+        page = _asked_again(letter) if letter.kind == DeadLetter.Kind.LOST else letter.page
+        if page is None:
+            raise ReplayFailed(
+                f"letter {letter.pk} has no staged copy ({letter.error}): mend its cause; the next run reads it, then discard the letter"
+            )
+        _replay_records(letter, page)
     except ReplayFailed:
         raise
     except (RetriableError, OperationalError) as exc:
@@ -251,6 +268,24 @@ def reopen_run(letter: DeadLetter) -> None:
         raise ReplayFailed(f"{reason}: see etl_status")
 
 
+def _asked_again(letter: DeadLetter) -> StagedPage:
+    """What the source gives now in the place of what it did not give, kept as one more page of the letter's run."""
+    page = adapter_of(letter.source).ask_again(letter.source, letter.stream, json.loads(letter.data))
+    last = letter.run.pages.order_by("-number").values_list("number", flat=True).first() or 0
+    return StagedPage.objects.create(
+        run=letter.run,
+        number=last + 1,
+        stream=page.stream,
+        url=page.url,
+        context=page.context,
+        body=compressed(page.body),
+        sha256=hashlib.sha256(page.body).hexdigest(),
+        record_count=page.record_count,
+        fetched_at=page.fetched_at,
+        is_clean=True,  # the run has its own records; these are the letter's
+    )
+
+
 def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
     """Idempotent without a lease: facts go by natural key and version, events by id."""
     source = letter.source
@@ -299,7 +334,7 @@ def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str,
 
 def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | Bad], *, is_log: bool) -> Sequence[Good | Bad]:
     """All of a page; one record by its number; an event by its id, for as its source is set now there may be others before it."""
-    if letter.record_index is None:
+    if letter.record_index is None or letter.kind == DeadLetter.Kind.LOST:
         return records
     if not is_log or len(letter.data) >= LONGEST_DATA:
         return records[letter.record_index : letter.record_index + 1]

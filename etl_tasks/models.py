@@ -328,6 +328,7 @@ class DeadLetter(models.Model):
         STAGE = "stage", "a stage of a run"
         PAGE = "page", "an answer that could not be read"
         RECORD = "record"
+        LOST = "lost", "a record that the source did not give"
 
     class State(models.TextChoices):
         OPEN = "open"

@@ -150,7 +150,13 @@ def _job(run: ETLRun) -> Job:
         is_full=bool(run.options.get("full")),
         is_first_attempt=run.attempt == 1,
         news=run.options.get("news"),
+        staged=partial(_staged, run),
     )
+
+
+def _staged(run: ETLRun, stream: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
+    for page in _one_by_one(StagedPage.objects.filter(run=run, stream=stream).order_by("number")):
+        yield page.content, page.context
 
 
 def _bury_once(run: ETLRun, part: Unreadable) -> None:

@@ -24,10 +24,13 @@ class Good(msgspec.Struct, frozen=True, gc=False):
 
 
 class Bad(msgspec.Struct, frozen=True, gc=False):
+    """`is_lost`: the source did not give it; `data` says how it is asked for again."""
+
     index: int
     key: str
     data: str
     error: str
+    is_lost: bool = False
 
 
 NULLABLE = ("object", "pullRequest", "issue", "node")

@@ -4,14 +4,29 @@ from datetime import datetime
 from typing import Any
 
 from demo.github.world import World
-from dora_metrics.models import Change, Commit, Deployment, DORAMetric, Issue, Release, WorkflowRun
+from dora_metrics.models import (
+    Attempt,
+    Change,
+    Commit,
+    Delivery,
+    Deployment,
+    DORAMetric,
+    Incident,
+    Issue,
+    Release,
+    Service,
+    WorkflowRun,
+)
+from etl_tasks.sources.github.wanted import is_undecided, named_by_failures
 
-MOST_SHOWN = 3
-BOOKKEEPING = ("id", "run_id", "page_id", "service_id", "repository_id", "moved_at")
+MOST_SHOWN = 8
+BOOKKEEPING = ("id", "run_id", "page_id", "service_id", "repository_id", "moved_at", "gone_at")
 
 
 def rows(model: Any, *keys: str) -> list[dict[str, Any]]:
-    return [{name: value for name, value in row.items() if name not in BOOKKEEPING} for row in model.objects.order_by(*keys).values()]
+    """Of facts those that are still there."""
+    there = getattr(model, "present", model.objects)
+    return [{name: value for name, value in row.items() if name not in BOOKKEEPING} for row in there.order_by(*keys).values()]
 
 
 def facts() -> dict[str, list[dict[str, Any]]]:
@@ -236,3 +251,57 @@ def workflow_run(row: dict[str, Any]) -> dict[str, Any]:
         "version_at": time(row["updated_at"]),
         "url": row["html_url"],
     }
+
+
+# --- two services that have collected the same repository ---------------------------------------------------------------------
+
+
+def difference_of_services(ours: Service, fresh: Service) -> list[str]:
+    """Where the facts and numbers of two services differ that have collected the same repository; the first few."""
+    found: list[str] = []
+    for model, keys in TABLES.items():
+        one, other = _rows_of(model, keys, ours), _rows_of(model, keys, fresh)
+        for key in sorted({*one, *other}, key=str):
+            if one.get(key) != other.get(key):
+                found.append(f"{model.__name__} {', '.join(map(str, key))}: {_difference(one.get(key), other.get(key))}")
+    return found[:MOST_SHOWN]
+
+
+def _is_compared(model: Any, row: dict[str, Any], service: Service, named: set[int]) -> bool:
+    """What no metric reads as the service is set is not watched: it may be older, or be there although nobody asks for it any more."""
+    if model is Release:
+        return service.deployments_from == "releases" or is_undecided(service)
+    if model is WorkflowRun:
+        is_deploying = "deploy" in f"{row['name']} {row['path']}".lower()
+        return row["external_id"] in named or (is_deploying and (service.deployments_from == "workflows" or is_undecided(service)))
+    return True
+
+
+TABLES: dict[Any, tuple[str, ...]] = {
+    Deployment: ("external_id",),
+    Change: ("number",),
+    Issue: ("number",),
+    Release: ("external_id",),
+    Commit: ("sha",),
+    WorkflowRun: ("external_id", "attempt"),
+    Attempt: ("key",),
+    Delivery: ("change__number",),
+    Incident: ("key",),
+    DORAMetric: ("environment", "metric", "period", "period_start"),
+}
+
+
+def _rows_of(model: Any, keys: tuple[str, ...], service: Service) -> dict[tuple[Any, ...], dict[str, Any]]:
+    chosen: dict[str, Any] = {"change__service": service} if model is Delivery else {"service": service}
+    if hasattr(model, "present"):
+        chosen["gone_at"] = None
+    columns = [field.attname for field in model._meta.concrete_fields if field.attname not in (*BOOKKEEPING, "change_id", "computed_at")]
+    rows = model.objects.filter(**chosen).values(*columns, *keys)
+    named = {one for repository in service.repositories.all() for one in named_by_failures(repository, also={})}
+    return {tuple(row[key] for key in keys): row for row in rows if _is_compared(model, row, service, named)}
+
+
+def _difference(one: dict[str, Any] | None, other: dict[str, Any] | None) -> Any:
+    if one is None or other is None:
+        return "only the fresh one has it" if one is None else "only ours has it"
+    return {name: (one[name], other[name]) for name in one if one[name] != other[name]}

@@ -203,6 +203,7 @@ class PullRequest(Fact):
             "headRefOid": commits[-1].oid,
             "author": actor(self.author),
             "mergeCommit": {"__typename": "Commit", "oid": self.merge_oid} if is_merged else None,
+            "repository": {"id": global_id("R", repository), "nameWithOwner": name},
             "labels": _connection({"name": label} for label in self.labels),
             "commits": _connection({"commit": commit.row(name)} for commit in commits),
             "reviews": _connection({"state": state, "submittedAt": iso(when), "author": actor(who)} for when, who, state in self._reviews(now)),
@@ -324,7 +325,7 @@ class Issue(Fact):
             "author": actor(self.author),
             "labels": _connection({"name": label} for label in labels),
             "timelineItems": _connection({"__typename": kind, "createdAt": iso(when)} for when, kind, _ in events),
-            "repository": {"nameWithOwner": name},
+            "repository": {"id": global_id("R", repository), "nameWithOwner": name},
         }
 
 

@@ -132,7 +132,12 @@ class World:
         if issue is None or issue.moved is None or issue.gone is None or clock < issue.gone:
             return None
         name, place = issue.moved
-        return {**issue.row(self.number, name, clock), "id": global_id("I", 0, place), "number": place, "repository": {"nameWithOwner": name}}
+        return {
+            **issue.row(self.number, name, clock),
+            "id": global_id("I", 0, place),
+            "number": place,
+            "repository": {"id": global_id("R", 0), "nameWithOwner": name},
+        }
 
     def head(self, clock: datetime) -> str | None:
         position = bisect_right(self.main, clock, key=lambda entry: entry[0])

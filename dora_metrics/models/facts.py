@@ -1,5 +1,7 @@
 """What was collected. Every fact has one natural key and names the run and page it came from."""
 
+from typing import TypeVar
+
 from django.db import models
 
 from dora_metrics.models.repository import Repository
@@ -18,11 +20,27 @@ class Fact(models.Model):
         abstract = True
 
 
+F = TypeVar("F", bound="GithubFact")
+
+
+class Present(models.Manager[F]):
+    """Facts that are still there on GitHub, as far as is known: the only ones that count."""
+
+    def get_queryset(self) -> models.QuerySet[F]:
+        return super().get_queryset().filter(gone_at=None)
+
+
 class GithubFact(Fact):
     """A fact of one repository: its natural key is unique there, and nowhere else."""
 
     # Each model's unique constraint begins with it, and is its index.
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, db_index=False)
+    gone_at = models.DateTimeField(
+        null=True, blank=True, help_text="when it was found to be deleted or transferred on GitHub; it counts in no metric any more"
+    )
+
+    objects = models.Manager()
+    present = Present()
 
     class Meta:
         abstract = True

@@ -34,7 +34,7 @@ def deployments(asked: Asked, *, failed: bool | None = None) -> Keyset[Attempt]:
 
 def changes(asked: Asked) -> Keyset[Change]:
     """Merged pull requests, by merge, deployed or not; those that a service's path filter leaves out are no changes."""
-    rows = _asked(Change.objects.filter(merged_at__isnull=False), asked, by="merged_at")
+    rows = _asked(Change.present.filter(merged_at__isnull=False), asked, by="merged_at")
     return Keyset(rows.select_related("delivery").defer(*UNREAD), by="merged_at", keeps=_is_on_path)
 
 

@@ -1,31 +1,35 @@
 """Facts into the SQL database: one upsert for every kind, in natural-key order, the newer version winning."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import models
 from django.utils.dateparse import parse_datetime
 
-from dora_metrics.models import Change, Commit, Deployment, Issue, Release, Repository, WorkflowRun
+from dora_metrics.models import Change, Commit, Deployment, GithubFact, Issue, Release, Repository, WorkflowRun
 from dora_metrics.recompute import hold
+from etl_tasks.models import StagedPage
 
 ROWS_A_QUERY = 500
+RUNS_ARE_KEPT_FOR = timedelta(days=400)  # by GitHub
 
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    model: type[models.Model]
+    model: type[GithubFact]
     key: tuple[str, ...]
     version: str = ""  # the column that tells the newer of two answers; empty for a fact that never changes
     part_of: str = ""  # the kind to whose row its lists are added; it makes no row
     sorted_by: Mapping[str, str] = field(default_factory=dict)  # of a part's lists, those that have an order: the key of their items
+    kept_for: timedelta | None = None  # after which GitHub forgets it, which is no deletion
 
 
 KINDS: Mapping[str, Kind] = {
     "deployment": Kind(Deployment, ("external_id",), "version_at"),
     "deployment_rest": Kind(Deployment, ("external_id",), "version_at", part_of="deployment", sorted_by={"statuses": "created_at"}),
-    "workflow_run": Kind(WorkflowRun, ("external_id", "attempt"), "version_at"),
+    "workflow_run": Kind(WorkflowRun, ("external_id", "attempt"), "version_at", kept_for=RUNS_ARE_KEPT_FOR),
     "change": Kind(Change, ("number",), "version_at"),
     "change_rest": Kind(Change, ("number",), "version_at", part_of="change"),
     "issue": Kind(Issue, ("number",), "version_at"),
@@ -55,14 +59,18 @@ def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Re
     if kind.part_of:
         return _add_parts(kind, list(facts), repository=repository)
     newest: dict[tuple[Any, ...], dict[str, Any]] = {}
+    gone: list[Mapping[str, Any]] = []
     given = 0
     for fact in facts:
         given += 1
+        if "gone_at" in fact:
+            gone.append(fact)
+            continue
         row = _typed(kind.model, fact)
         key = tuple(row[name] for name in kind.key)
         if key not in newest or (kind.version and row[kind.version] >= newest[key][kind.version]):
             newest[key] = row
-    written = 0
+    written = _mark_gone(kind, gone, repository=repository)
     keys = sorted(newest)
     for start in range(0, len(keys), ROWS_A_QUERY):
         chosen = {key: newest[key] for key in keys[start : start + ROWS_A_QUERY]}
@@ -76,17 +84,51 @@ def _upsert_rows(kind: Kind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, 
     stored = manager.select_for_update().filter(repository=repository, **{f"{first}__in": sorted({key[0] for key in rows})}).order_by(*kind.key)
     known = {tuple(getattr(row, name) for name in kind.key): row for row in stored}
     new = [kind.model(service_id=repository.service_id, repository=repository, **origin, **row) for key, row in rows.items() if key not in known]
+    back = _back(known, page_id=origin["page_id"])
     changed = []
     for key, row in rows.items():
-        if key in known and _is_newer(kind, row, known[key]):
-            for name, value in {**row, **origin}.items():
+        if key in known and (key in back or _is_newer(kind, row, known[key])):
+            for name, value in {**row, **origin, **({"gone_at": None} if key in back else {})}.items():
                 setattr(known[key], name, value)
             changed.append(known[key])
     manager.bulk_create(new)
     if changed:
         columns = [name for name in next(iter(rows.values())) if name not in kind.key]
-        manager.bulk_update(changed, [*columns, *origin], batch_size=100)
+        manager.bulk_update(changed, [*columns, *origin, "gone_at"], batch_size=100)
     return len(new) + len(changed)
+
+
+def _back(known: Mapping[tuple[Any, ...], GithubFact], *, page_id: int) -> set[tuple[Any, ...]]:
+    """Of these, what was gone and was read again since: an older page, replayed, brings nothing back."""
+    gone = {key: row.gone_at for key, row in known.items() if row.gone_at}
+    read_at = StagedPage.objects.filter(pk=page_id).values_list("fetched_at", flat=True).first() if gone else None
+    return {key for key, gone_at in gone.items() if read_at is None or read_at > gone_at}
+
+
+def _mark_gone(kind: Kind, facts: Sequence[Mapping[str, Any]], *, repository: Repository) -> int:
+    """The rows stay as they were last read, and count no more. How many facts had rows to mark."""
+    manager: Any = kind.model._default_manager
+    written = 0
+    for fact in facts:
+        gone_at = datetime.fromisoformat(fact["gone_at"])
+        rows = manager.filter(repository=repository, gone_at=None, **{name: value for name, value in fact.items() if name != "gone_at"})
+        forgotten = 0
+        if kind.kept_for:
+            forgotten = rows.filter(created_at__lt=gone_at - kind.kept_for).update(node_id="")  # it is never asked for again, and still counts
+        written += bool(rows.update(gone_at=gone_at) + forgotten)
+    if facts and kind.model is Issue:
+        _drop_references({fact["number"] for fact in facts if "number" in fact}, repository=repository)
+    return written
+
+
+def _drop_references(numbers: Collection[int], *, repository: Repository) -> None:
+    """GitHub's pull requests no longer name an issue that is gone as one that they close, and no update of theirs tells of it."""
+    names = {name.lower() for name in (repository.name, *repository.names)}
+    for change in Change.objects.select_for_update().filter(repository=repository).exclude(closes=[]).order_by("number"):
+        kept = [one for one in change.closes if one["number"] not in numbers or one["repository"].lower() not in names]
+        if kept != change.closes:
+            change.closes = kept
+            change.save(update_fields=["closes"])
 
 
 def _add_parts(kind: Kind, parts: list[Mapping[str, Any]], *, repository: Repository) -> Upserted:
@@ -123,7 +165,7 @@ def _longer(kind: Kind, part: Mapping[str, Any], row: models.Model) -> list[str]
     return sorted(changed)
 
 
-def _is_newer(kind: Kind, row: Mapping[str, Any], stored: models.Model) -> bool:
+def _is_newer(kind: Kind, row: Mapping[str, Any], stored: GithubFact) -> bool:
     """Not older than what is stored, and different from it: the same answer twice writes nothing."""
     if not kind.version or row[kind.version] < getattr(stored, kind.version):
         return False

@@ -1,6 +1,6 @@
 """What a kind of source must offer. To add one: write its adapter and name it in registry.py."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
@@ -22,7 +22,10 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One extraction: the source, its cursors as the run found them, and what the run has read already."""
+    """One extraction: the source, its cursors as the run found them, and what the run has read already.
+
+    `staged`: body and context of each page of a stream that the run has staged so far.
+    """
 
     source: Source
     cursors: Mapping[str, dict[str, Any]]
@@ -32,6 +35,7 @@ class Job:
     is_full: bool = False  # read as if there were no cursor
     is_first_attempt: bool = True  # nobody was told to wait, and nobody died over it
     news: dict[str, Any] | None = None  # what `survey` said of the source
+    staged: Callable[[str], Iterator[tuple[bytes, dict[str, Any]]]] = lambda stream: iter(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +106,10 @@ class Adapter(Protocol):
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
         """The records of a staged page, validated, in order. Raises UnreadablePage."""
+        ...
+
+    def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
+        """One page with a record that the source did not give, `lost` being the data of its Bad. Raises RetriableError or FatalError."""
         ...
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:

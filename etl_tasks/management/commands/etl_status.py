@@ -16,8 +16,10 @@ from etl_tasks.last_night import LastNight, last_night
 from etl_tasks.loaders import log_facts
 from etl_tasks.management.presenting import moment, run_line, run_row, times
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StreamProgress
+from etl_tasks.sources.github.wanted import LONGEST_WAIT_FOR_AN_END, given_up
 
 MOST_REVISIONS = 20
+MOST_GIVEN_UP = 5
 
 
 class Command(Base):
@@ -114,6 +116,7 @@ class Command(Base):
                     "last_run": run_row(runs[source.last_run_id]) if source.last_run_id else None,
                     "last_success_at": source.success.isoformat() if source.success else None,
                     "cursors": cursors.get(source.pk, {}),
+                    "given_up": given_up_row(source) if source.facts_repository_id else [],
                     "open_dead_letters": source.open_letters,
                 }
                 for source in sources
@@ -143,7 +146,19 @@ class Command(Base):
             write(f"  {run_line(run, has_error=run.pk not in said)}")
             success = row["last_success_at"]
             write(f"  {times(run)}; last success {moment(datetime.fromisoformat(success)) if success else 'never'}")
+            if row["given_up"]:
+                few = ", ".join(f"{one['id']} ({one['environment']}, {one['created_at'][:10]})" for one in row["given_up"][:MOST_GIVEN_UP])
+                more = len(row["given_up"]) - MOST_GIVEN_UP
+                write(
+                    f"  deployments without an outcome for {LONGEST_WAIT_FOR_AN_END.days} days, not asked for any more: {few}"
+                    + (f" and {more} more" if more > 0 else "")
+                )
         write(f"the next night is due at {moment(night.next_due)}" if night.next_due else "no next night is due: see periodic tasks in the admin")
+
+
+def given_up_row(source: Source) -> list[dict[str, Any]]:
+    rows = given_up(source.home()).values_list("external_id", "environment", "created_at")
+    return [{"id": number, "environment": environment, "created_at": created_at.isoformat()} for number, environment, created_at in rows]
 
 
 def stream_line(progress: StreamProgress) -> str:

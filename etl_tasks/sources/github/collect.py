@@ -1,31 +1,31 @@
 """The adapter of a GitHub source: what a night asks of a repository, and what it may leave out."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import re2
 from django.conf import settings
 from django.db import transaction
+from django.utils.timezone import now
 
-from dora_metrics.models import Repository
+from dora_metrics.models import Commit, Repository
 from dora_metrics.recompute import hold
-from etl_tasks import transform
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
 from etl_tasks.sources.adapter import Check, Job, Learned, Page
-from etl_tasks.sources.github import paging
+from etl_tasks.sources.github import absent, paging
 from etl_tasks.sources.github.budget import PageSizes
 from etl_tasks.sources.github.check import check
 from etl_tasks.sources.github.client import Forbidden, GitHub
 from etl_tasks.sources.github.former_names import former_names
 from etl_tasks.sources.github.paging import Reading
+from etl_tasks.sources.github.rechecks import READ, rechecks
 from etl_tasks.sources.github.side_by_side import side_by_side
 from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream
 from etl_tasks.sources.github.survey import News, Refusal, survey, survey_batch, survey_by_id
-from etl_tasks.sources.github.wanted import MOST_HISTORIES, deployed_shas, has_unknown, named_runs, parents_of, reached, stored_attempts
+from etl_tasks.sources.github.wanted import SHAS_A_QUERY, deployed_shas, missing_attempts, parents_of, reached
 from etl_tasks.transform import Bad, Good
 
 logger = logging.getLogger(__name__)
@@ -45,31 +45,13 @@ class GitHubRepository:
     def pages(self, job: Job) -> Iterator[Page | Learned]:
         github = GitHub(job.source.credential)
         news, sizes = _news(github, job), PageSizes(job.source.page_sizes)
-        readers = [
-            _named(reader, stream)
-            for stream in STREAMS
-            if not (stream.name in job.progress and job.progress[stream.name].is_done)
-            for reader in _readers(github, stream, job, news, sizes)
-        ]
-        # Told to wait, or killed: the next attempt asks for one thing at a time.
-        lanes = settings.GITHUB_LANES if job.is_first_attempt else 1
         try:
-            for page in side_by_side(readers, lanes=lanes):
+            for page in _pages(github, job, news, sizes):
                 yield page
                 yield from _learned(sizes)
         except RetriableError:
             yield from _learned(sizes)
             raise
-        former = former_names(github, job, news["repository"], last_seen=job.cursors.get(REPOSITORY, {}))
-        yield Page(
-            stream=REPOSITORY,
-            url="",
-            body=b"",
-            record_count=0,
-            fetched_at=datetime.fromisoformat(news["seen_at"]),
-            cursor={**news["repository"], "former": former, "seen_at": news["seen_at"]},
-            is_done=True,
-        )
 
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         return BY_NAME[stream].shape(context)[1]
@@ -78,11 +60,10 @@ class GitHubRepository:
         return None
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-        path, fact = BY_NAME[stream].shape(context)
-        raw = transform.nodes(content, path)
-        if context.get("shape") == "again":
-            raw = [node for node in raw if node]  # deleted since: what was read of it stands
-        return transform.facts(fact, raw)
+        return absent.records(BY_NAME[stream], content, context)
+
+    def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
+        return paging.ask_again(GitHub(source.credential), BY_NAME[stream], lost, repository_id=source.home().node_id)
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
         if not (seen := cursors.get(REPOSITORY)):
@@ -97,6 +78,8 @@ class GitHubRepository:
         former = seen.get("former", {})
         home.names = _with(home.names, *former.get("names", ()), seen["name"])
         home.default_branches = _with(home.default_branches, *former.get("branches", ()), seen["default_branch"])
+        if cursors.get("commits", {}).get("has_strays"):
+            _mark_strays(home, cursors["commits"])
         if "pull_requests" in cursors:
             home.has_paths = bool(cursors["pull_requests"].get("with_paths"))
         home.save()
@@ -106,10 +89,64 @@ def _with(names: list[str], *more: str) -> list[str]:
     return list(dict.fromkeys(name for name in (*names, *more) if name))
 
 
+def _pages(github: GitHub, job: Job, news: News, sizes: PageSizes) -> Iterator[Page]:
+    """The lists side by side, then what is asked because of them (rechecks.py)."""
+    readings = {stream.name: replace(_reading(github, stream, job, news), sizes=sizes) for stream in STREAMS if not _is_done(job, stream)}
+    readers = [
+        _named(reader, reading.stream)
+        for reading in readings.values()
+        if not (reading.progress and reading.progress.resume.get("is_read"))
+        for reader in _readers(reading, job)
+    ]
+    # Told to wait, or killed: the next attempt asks for one thing at a time.
+    lanes = settings.GITHUB_LANES if job.is_first_attempt else 1
+    read = {name: progress.cursor for name, progress in job.progress.items() if progress.resume.get("is_read")}
+    for page in side_by_side(readers, lanes=lanes):
+        if page.is_done and page.cursor:
+            read[page.stream] = page.cursor
+            yield replace(page, resume=READ, is_done=False)
+        else:
+            yield page
+    former = former_names(github, job, news["repository"], last_seen=job.cursors.get(REPOSITORY, {}))
+    for stream in sorted(STREAMS, key=lambda stream: stream.name == "commits"):  # last: they are what the others say was deployed
+        if stream.name in readings and (stream.name in read or _names_runs(stream, job)):
+            reading = readings[stream.name]
+            cursor = read.get(stream.name, {"gone": [], **reading.former})
+            yield from _named(rechecks(reading, job, news, cursor, former_branches=former["branches"]), stream)
+    yield Page(
+        stream=REPOSITORY,
+        url="",
+        body=b"",
+        record_count=0,
+        fetched_at=datetime.fromisoformat(news["seen_at"]),
+        cursor={
+            **news["repository"],
+            "former": former,
+            "seen_at": news["seen_at"],
+            "asked": [stream.name for stream in STREAMS if stream.is_asked_for(job.source.service)],
+        },
+        is_done=True,
+    )
+
+
 def _learned(sizes: PageSizes) -> Iterator[Learned]:
     """What changed since it was last told. A first page that GitHub cannot finish is staged nowhere, but its size counts for the next attempt."""
     if (learned := sizes.learned()) is not None:
         yield Learned(learned)
+
+
+def _mark_strays(home: Repository, cursor: Mapping[str, Any]) -> None:
+    """Commits that neither the default branch nor a deployment reaches any more, since it was pushed over or the deployment is gone.
+
+    Behind a commit that is not stored, a dead letter say, nobody knows what is reached.
+    """
+    parents, heads = parents_of(home), [cursor["top"], *deployed_shas(home)]
+    kept, missing = reached(heads, parents)
+    if set(missing) - set(heads):
+        return
+    strays = sorted(parents.keys() - kept)
+    for start in range(0, len(strays), SHAS_A_QUERY):
+        Commit.present.filter(repository=home, sha__in=strays[start : start + SHAS_A_QUERY]).update(gone_at=now())
 
 
 def _news(github: GitHub, job: Job) -> News:
@@ -146,19 +183,27 @@ def _identify(source: Source, seen: Mapping[str, Any]) -> None:
         mine.delete()
 
 
-def _readers(github: GitHub, stream: Stream, job: Job, news: News, sizes: PageSizes) -> list[Iterator[Page]]:
-    """None, or the one that reads the stream."""
-    reading = replace(_reading(github, stream, job, news), sizes=sizes)
-    if stream.name == "workflow_runs":
-        return [paging.runs(reading)] if reading.is_list_asked or reading.again else []
+def _is_done(job: Job, stream: Stream) -> bool:
+    return stream.name in job.progress and job.progress[stream.name].is_done
+
+
+def _names_runs(stream: Stream, job: Job) -> bool:
+    """Runs that nobody lists are asked for one by one, as far as deployments name them."""
+    return stream.name == "workflow_runs" and not stream.is_asked_for(job.source.service)
+
+
+def _readers(reading: Reading, job: Job) -> list[Iterator[Page]]:
+    """None, or the one that reads the stream's list."""
+    stream = reading.stream
     if not stream.is_asked_for(job.source.service):
         return []
+    if stream.name == "workflow_runs":
+        return [paging.runs(reading)]
     if stream.name == "commits":
-        is_wanted = reading.is_list_asked or reading.again or reading.progress
-        return [paging.history(reading) if is_wanted else paging.unchanged(reading)]
+        return [paging.history(reading) if reading.is_list_asked or reading.progress else paging.unchanged(reading)]
     if not reading.progress and not job.since and not job.until and _is_unchanged(reading):
-        reading = replace(reading, is_list_asked=False)
-    return [paging.listed(reading) if reading.is_list_asked or reading.again or reading.progress else paging.unchanged(reading)]
+        return [paging.unchanged(reading)]
+    return [paging.listed(reading)]
 
 
 def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
@@ -166,7 +211,7 @@ def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
     cursor = job.cursors.get(stream.name, {})
     # What was collected before the service had a path filter has no paths: it is read again.
     lacks_paths = stream.name == "pull_requests" and bool(service.path) and not cursor.get("with_paths")
-    former = {} if job.is_full or lacks_paths else cursor
+    former = {} if job.is_full or lacks_paths or _is_outdated(stream, job, cursor) else cursor
     is_asked = stream.is_asked_for(service)
     reading = Reading(
         github=github,
@@ -179,7 +224,6 @@ def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
         stop_at=_stop_at(stream, job, former),
         until=job.until,
         is_list_asked=is_asked,
-        again=news["again"].get(stream.name, []),
     )
     match stream.name:
         case "commits":
@@ -189,35 +233,26 @@ def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
         case "issues":
             return replace(reading, options={"since": reading.stop_at.isoformat() if reading.stop_at else None})
         case "workflow_runs":
-            named = [number for number in named_runs(home) if str(number) not in former.get("gone", ())]
-            again = [*reading.again, *named] if is_asked else named
-            return replace(reading, again=again, needs_attempts=_missing_attempts(home) if is_asked else lambda run: [])
+            return replace(reading, needs_attempts=missing_attempts(home), options={"workflow": service.workflow})
     return reading
 
 
-def _reading_of_history(reading: Reading, home: Repository) -> Reading:
-    """The default branch if its head is new, and what deployed commits reach beside it, as earlier runs have stored them.
+def _is_outdated(stream: Stream, job: Job, cursor: Mapping[str, Any]) -> bool:
+    """Changes were not watched meanwhile: a setting left the stream out, or said that other workflows deploy."""
+    asked = job.cursors.get(REPOSITORY, {}).get("asked")
+    if not cursor or not stream.is_asked_for(job.source.service):
+        return False
+    was_left_out = asked is not None and stream.name not in asked
+    return was_left_out or (stream.name == "workflow_runs" and cursor.get("workflow", job.source.service.workflow) != job.source.service.workflow)
 
-    A commit that was asked for and is still not there is gone from git, or a dead letter: `asked` keeps it from being
-    asked for every night. What a run that was given up left out is found whenever the history is looked through.
-    """
-    former, is_new = reading.former, bool(reading.top) and reading.top != reading.former.get("top")
-    deployed = deployed_shas(home)
-    if not is_new and not has_unknown(home, deployed, asked=former.get("asked", ())):
+
+def _reading_of_history(reading: Reading, home: Repository) -> Reading:
+    """The default branch if its head is new; what deployed commits reach beside it is asked for once the lists are read."""
+    if not reading.top or reading.top == reading.former.get("top"):
         return replace(reading, is_list_asked=False)
     parents = parents_of(home)
-    known, _ = reached([former.get("top", "")], parents)
-    _, missing = reached(deployed, parents, known=known)
-    asked = [sha for sha in former.get("asked", ()) if sha in missing]
-    wanted = [sha for sha in missing if sha not in asked][:MOST_HISTORIES]
-    return replace(
-        reading,
-        is_list_asked=is_new,
-        again=wanted,
-        known_commits=frozenset(known),
-        stored_commits=frozenset(parents),
-        asked=asked,
-    )
+    known, _ = reached([reading.former.get("top", "")], parents)
+    return replace(reading, known_commits=frozenset(known), stored_commits=frozenset(parents), asked=reading.former.get("asked", ()))
 
 
 def _stop_at(stream: Stream, job: Job, former: Mapping[str, Any]) -> datetime | None:
@@ -235,19 +270,6 @@ def _is_unchanged(reading: Reading) -> bool:
         return False
     newest = former.get("newest") or top["time"]
     return not newest or datetime.fromisoformat(former["collected_until"]) - datetime.fromisoformat(newest) >= reading.stream.lag
-
-
-def _missing_attempts(home: Repository) -> Callable[[Mapping[str, Any]], list[int]]:
-    """GitHub lists a run's latest attempt only; the earlier ones of a deploying workflow are deployments, too."""
-    is_deploying, stored = re2.compile(home.service.workflow), stored_attempts(home)
-
-    def missing(run: Mapping[str, Any]) -> list[int]:
-        latest = run.get("run_attempt")
-        if not isinstance(latest, int) or not (is_deploying.search(str(run.get("name"))) or is_deploying.search(str(run.get("path")))):
-            return []
-        return [attempt for attempt in range(1, latest) if (run.get("id"), attempt) not in stored]
-
-    return missing
 
 
 def _named(reader: Iterator[Page], stream: Stream) -> Iterator[Page]:

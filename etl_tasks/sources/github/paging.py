@@ -14,10 +14,11 @@ from django.conf import settings
 
 from etl_tasks import transform
 from etl_tasks.errors import RetriableError
+from etl_tasks.loaders.facts import RUNS_ARE_KEPT_FOR
 from etl_tasks.sources.adapter import Page, Progress
 from etl_tasks.sources.github.budget import PageSize, PageSizes
 from etl_tasks.sources.github.client import Answer, GitHub, NotFound, page_of
-from etl_tasks.sources.github.streams import Stream, query_text
+from etl_tasks.sources.github.streams import Stream, names_query, query_text
 from etl_tasks.transform import UnreadablePage
 
 LARGEST_PAGE = 100  # GitHub's limit, of ids in a query as well
@@ -70,7 +71,8 @@ class Reading:
         if self.until:
             return self._cursor_of_backfill()
         newest = max(first.times, default=None) if first else None
-        begin = self.stop_at or _utc(str(self.repository["created_at"]))
+        created_at = _utc(str(self.repository["created_at"]))
+        begin = max(self.stop_at or created_at, created_at)  # before that there was nothing to be read
         if self.former:
             begin = min(begin, _utc(self.former["collected_from"])) if self.stop_at else _utc(self.former["collected_from"])
         return {
@@ -79,8 +81,17 @@ class Reading:
             "collected_from": begin.isoformat(),
             "collected_until": (first.fetched_at if first else self.seen_at).isoformat(),
             "top": self.top,
+            **self._total(first),
             **({"with_paths": self.options["withFiles"]} if "withFiles" in self.options else {}),
+            **({"workflow": self.options["workflow"]} if "workflow" in self.options else {}),
         }
+
+    def _total(self, first: "Content | None") -> dict[str, int]:
+        """How many records there are: as the list's first page says, unless it is filtered, else as the survey saw."""
+        total = first.total if first and not self.options.get("since") else None
+        if total is None and isinstance(self.top, dict):
+            total = self.top["total"]
+        return {} if total is None else {"total": total}
 
     def _cursor_of_backfill(self) -> dict[str, Any]:
         """A backfill that meets what was collected makes it longer; any other leaves the cursor alone."""
@@ -94,10 +105,12 @@ class Reading:
 class Content:
     """What paging needs of an answer; the rest is decoded in transform."""
 
-    def __init__(self, stream: Stream, answer: Answer, *, shape: str = "") -> None:
-        self.stream, self.answer, self.shape = stream, answer, shape
+    def __init__(self, stream: Stream, answer: Answer, *, shape: str = "", **context: Any) -> None:
+        self.stream, self.answer = stream, answer
+        self.context = {**({"shape": shape} if shape else {}), **context}
         self.fetched_at = answer.fetched_at
         self.nodes: list[Any] = []
+        self.total: int | None = None
         self.end_cursor: str | None = None
         self.is_broken = False
         path, _ = stream.shape({"shape": shape})
@@ -112,6 +125,10 @@ class Content:
             connection = (connection or {}).get(key)
         if connection is None and stream.query and not shape:
             raise RetriableError(f"GitHub left {stream.name} out of its answer")
+        if isinstance(connection, dict):
+            self.total = connection.get("totalCount")
+        elif isinstance(self.decoded, dict):
+            self.total = self.decoded.get("total_count")  # REST's
         info = connection.get("pageInfo") if isinstance(connection, dict) else None
         if info and info.get("hasNextPage"):
             self.end_cursor = info.get("endCursor")
@@ -135,12 +152,11 @@ class Content:
 
     def page(self, *, cursor: Mapping[str, Any], resume: Mapping[str, Any], is_done: bool, is_wanted: bool = True) -> Page:
         """Staged as it came. An unreadable answer is one record, to become one dead letter; its stream's cursor stays."""
-        context = {"shape": self.shape} if self.shape else {}
         body = (self.answer.body or b" ") if is_wanted else b""
         if self.is_broken:
-            return self._page(body=body, record_count=1, cursor={}, resume={}, context=context, is_done=True)
-        count = len(self.nodes) if is_wanted else 0
-        return self._page(body=body, record_count=count, cursor=dict(cursor), resume=dict(resume), context=context, is_done=is_done)
+            return self._page(body=body, record_count=1, cursor={}, resume={}, context=self.context, is_done=True)
+        count = len(self.nodes) - len(self.context.get("named", ())) if is_wanted else 0
+        return self._page(body=body, record_count=count, cursor=dict(cursor), resume=dict(resume), context=self.context, is_done=is_done)
 
     def _page(self, **fields: Any) -> Page:
         return Page(stream=self.stream.name, url=self.answer.url, fetched_at=self.fetched_at, **fields)
@@ -174,11 +190,12 @@ def listed(reading: Reading) -> Iterator[Page]:
     while True:
         is_wanted = True
         if resume["again"]:
-            content = Content(stream, reading.github.query(query_text(stream.again_query), {"ids": resume["again"]}, page=again), shape="again")
+            content = _by_id(reading.github, stream, resume["again"], reading.options, repository_id=reading.repository["node_id"], size=again)
             resume |= {"again": resume["again"][again.asked :], "rest": [*resume["rest"], *_lacking(stream, content)]}
         elif not resume["is_listed"]:
             variables = {**reading.variables(), **reading.options, "after": resume["after"]}
             content = Content(stream, reading.github.query(query_text(stream.query), variables, page=size))
+            _name_nulls(reading.github, content, variables)
             if is_first:
                 cursor, is_first = reading.cursor(content), False
             is_wanted = not (reading.until and content.oldest and content.oldest > reading.until)
@@ -198,6 +215,39 @@ def _lacking(stream: Stream, content: Content) -> list[dict[str, Any]]:
     rest = stream.rest
     found = ((node, rest.lacking(node)) for node in content.nodes if isinstance(node, dict) and rest.is_measured(node))
     return [{rest.key: node[rest.key], **cursors} for node, cursors in found if cursors]
+
+
+def _by_id(
+    github: GitHub, stream: Stream, ids: Sequence[str], options: Mapping[str, object], *, repository_id: str, size: PageSize | None = None
+) -> Content:
+    """A page that tells of each id what became of it (absent.py)."""
+    variables = {"ids": ids, **{name: options[name] for name in ("withFiles",) if name in options}}
+    answer = github.query(query_text(stream.again_query), variables, page=size)
+    asked = list(ids)[: size.asked] if size else list(ids)
+    return Content(stream, answer, shape="again", ids=asked, repository=repository_id, at=answer.fetched_at.isoformat())
+
+
+def _name_nulls(github: GitHub, content: Content, variables: Mapping[str, object]) -> None:
+    """The ids of records that GitHub gave null for, as it tells them when it is asked for nothing else; what stays null has no name."""
+    if None not in content.nodes:
+        return
+    asked = {name: value for name, value in variables.items() if name in ("owner", "name", "after", "since")} | {"first": len(content.nodes)}
+    answer = github.query(names_query(content.stream), asked, is_tolerant=True)
+    given = {node.get("id") for node in content.nodes if isinstance(node, dict)}
+    names = Content(content.stream, answer).nodes
+    named = [node["id"] for node in names if node and node["id"] not in given]
+    content.context |= {"named": named[: content.nodes.count(None)], "list": {**variables, "first": len(content.nodes)}}
+
+
+def ask_again(github: GitHub, stream: Stream, lost: Mapping[str, Any], *, repository_id: str) -> Page:
+    """A page with what GitHub did not give: a record by its id, or, where that is unknown, the part of the list that it lay in."""
+    if node_id := lost.get("id"):
+        content = _by_id(github, stream, [node_id], {"withFiles": True}, repository_id=repository_id)
+    elif url := lost["list"].get("url"):
+        content = Content(stream, github.get(url), list=lost["list"])
+    else:
+        content = Content(stream, github.query(query_text(stream.query), lost["list"]), list=lost["list"])
+    return content.page(cursor={}, resume={}, is_done=True)
 
 
 def _rest_of_one(reading: Reading, resume: dict[str, Any]) -> Content:
@@ -238,6 +288,8 @@ def history(reading: Reading) -> Iterator[Page]:
             variables = {**reading.variables(), "revision": resume["head"], "after": resume["after"]}
             content = Content(reading.stream, reading.github.query(query_text(reading.stream.query), variables, page=size), shape=resume["shape"])
             resume |= {"after": content.end_cursor, "rest": _lacking(reading.stream, content)}
+            if None in content.nodes:
+                content.context["list"] = {**variables, "first": len(content.nodes)}
             is_gone = not content.is_broken and not content.nodes
         if is_gone and resume["shape"] != "deployed":
             raise RetriableError(f"GitHub does not show the history of {resume['head']} yet")
@@ -324,7 +376,8 @@ def _cursor_of_runs(reading: Reading, content: Content) -> dict[str, Any]:
     cursor = reading.cursor(content)
     if reading.until:
         return cursor
-    if not reading.former and not reading.stop_at and content.oldest and content.answer.next_url == "":
+    is_old = reading.seen_at - _utc(str(reading.repository["created_at"])) > RUNS_ARE_KEPT_FOR
+    if is_old and not reading.former and not reading.stop_at and content.oldest and content.answer.next_url == "":
         cursor |= {"collected_from": content.oldest.isoformat()}  # GitHub forgets old runs
     return cursor | {"etag": content.answer.etag, "first_url": content.answer.url}
 

@@ -93,6 +93,7 @@ STREAMS = (
     Stream(
         name="pull_requests",
         query="pull_requests.graphql",
+        again_query="pull_requests_again.graphql",
         path=("data", "repository", "pullRequests"),
         rest=Rest(
             "pull_request_rest.graphql",
@@ -109,6 +110,7 @@ STREAMS = (
     Stream(
         name="issues",
         query="issues.graphql",
+        again_query="issues_again.graphql",
         path=("data", "repository", "issues"),
         rest=Rest("issue_rest.graphql", key="number", path=("data", "repository", "issue"), fact="issue_rest", lists=("labels", "timelineItems")),
         fact="issue",
@@ -149,6 +151,16 @@ STREAMS = (
     ),
 )
 BY_NAME = {stream.name: stream for stream in STREAMS}
+
+
+@cache
+def names_query(stream: Stream) -> str:
+    """A page of a list with nothing but the ids of its records: what GitHub can tell of one that it cannot give."""
+    filters, declared = (", filterBy: { since: $since }", ", $since: DateTime") if stream.name == "issues" else ("", "")
+    order = {"updatedAt": "UPDATED_AT", "createdAt": "CREATED_AT"}[stream.order_key]
+    listed = f"{stream.path[-1]}(first: $first, after: $after{filters}, orderBy: {{ field: {order}, direction: DESC }}) {{ nodes {{ id }} }}"
+    variables = f"$owner: String!, $name: String!, $first: Int!, $after: String{declared}"
+    return with_fragments(f"query Names({variables}) {{ repository(owner: $owner, name: $name) {{ {listed} }} rateLimit {{ ...Budget }} }}")
 
 
 @cache

@@ -12,22 +12,22 @@ from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
 from etl_tasks.sources.github.client import GitHub
 from etl_tasks.sources.github.streams import BY_NAME, with_fragments
-from etl_tasks.sources.github.wanted import unfinished
+from etl_tasks.sources.github.wanted import IDS_A_QUERY, Watched, not_stored, watched
 
 logger = logging.getLogger(__name__)
 
 # A night does not wait longer for what only saves points; it is less than a task's time.
 LONGEST_SURVEY_SECONDS = 300
 REPOSITORIES_A_QUERY = 25  # of four lists each: a hundred, which is one point
+LISTS_OF_IDS = 10  # of a hundred each, in a query for what a repository watches beyond the first hundred records
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
-STREAM_OF_TYPE = {"Deployment": "deployments", "Release": "releases", "WorkflowRun": "workflow_runs"}
 
 # What reading an answer of another shape raises.
 UNLIKE_THE_QUERY = (KeyError, TypeError, ValueError, AttributeError)
 
 # What a survey says of one repository, as JSON, since a run carries it in its options:
 # seen_at; repository: the fields of Identity; head: the default branch's commit; top: by stream, the first record's time
-# and id and how many there are; again: by stream, the ids of unfinished records that have changed.
+# and id and how many there are; again: by stream, the ids of watched records that have changed or are not there.
 News = dict[str, Any]
 
 
@@ -68,12 +68,12 @@ def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozense
 
     Raises RetriableError where the answer as a whole is not one to such a query, as a proxy's page is not.
     """
-    versions = [_unfinished(source) for source in sources]
+    watching = [_watched(source) for source in sources]
     lists = [[name for name in LISTS if name not in without and BY_NAME[name].is_asked_for(source.service)] for source in sources]
     variables: dict[str, object] = {}
-    for number, (source, ids) in enumerate(zip(sources, versions, strict=True)):
+    for number, (source, ids) in enumerate(zip(sources, watching, strict=True)):
         owner, _, name = source.repository.partition("/")
-        variables |= {f"o{number}": owner, f"n{number}": name, f"i{number}": list(ids)}
+        variables |= {f"o{number}": owner, f"n{number}": name, f"i{number}": list(ids)[:IDS_A_QUERY]}
     answer = github.query(_query(lists), variables, is_tolerant=True)
     data, errors = _answer(answer.body)
     news: dict[int, News] = {}
@@ -81,7 +81,8 @@ def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozense
     for number, source in enumerate(sources):
         if repository := data.get(f"r{number}"):
             try:
-                news[source.pk] = _news(repository, data.get(f"u{number}") or (), versions[number], seen_at=answer.fetched_at)
+                standing = _standing(github, data.get(f"u{number}") or (), watching[number])
+                news[source.pk] = _news(source, repository, standing, watching[number], seen_at=answer.fetched_at)
             except UNLIKE_THE_QUERY as exc:
                 refusals[source.pk] = Refusal("", f"{source.repository}: {unlike(exc)}")
         else:
@@ -91,18 +92,19 @@ def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozense
 
 def survey_by_id(github: GitHub, source: Source, *, node_id: str) -> News | None:
     """The news of a repository that is no longer found under its name; None if it is gone."""
-    ids = _unfinished(source)
+    watching = _watched(source)
     fields = _fields([name for name in LISTS if BY_NAME[name].is_asked_for(source.service)])
     query = (
         f"query SurveyById($id: ID!, $ids: [ID!]!) {{ node(id: $id) {{ ... on Repository {{ {fields} }} }} "
         "nodes(ids: $ids) { ...Standing } rateLimit { ...Budget } }"
     )
-    answer = github.query(with_fragments(query), {"id": node_id, "ids": list(ids)}, is_tolerant=True)
+    answer = github.query(with_fragments(query), {"id": node_id, "ids": list(watching)[:IDS_A_QUERY]}, is_tolerant=True)
     data, _ = _answer(answer.body)
     if not data.get("node"):
         return None
     try:
-        return _news(data["node"], data.get("nodes") or (), ids, seen_at=answer.fetched_at)
+        standing = _standing(github, data.get("nodes") or (), watching)
+        return _news(source, data["node"], standing, watching, seen_at=answer.fetched_at)
     except UNLIKE_THE_QUERY as exc:
         raise RetriableError(f"{source.repository}: {unlike(exc)}") from exc
 
@@ -130,8 +132,32 @@ def _path(error: Mapping[str, Any]) -> list[Any]:
     return path if isinstance(path, list) else []
 
 
-def _unfinished(source: Source) -> Mapping[str, str]:
-    return unfinished(source.facts_repository) if source.facts_repository else {}
+def _watched(source: Source) -> Watched:
+    """Of the streams that are asked for. A run that a failed deployment names is watched wherever deployments count."""
+    found = watched(source.facts_repository) if source.facts_repository else {}
+    return {
+        one: (stream, version)
+        for one, (stream, version) in found.items()
+        if stream == "workflow_runs" or BY_NAME[stream].is_asked_for(source.service)
+    }
+
+
+def _standing(github: GitHub, nodes: Sequence[Any], watching: Watched) -> list[Any]:
+    """The nodes of all that is watched, the first of which are known; [] where GitHub said nothing of those."""
+    if not nodes:
+        return []
+    found = list(nodes)
+    further = list(watching)[IDS_A_QUERY:]
+    for start in range(0, len(further), LISTS_OF_IDS * IDS_A_QUERY):
+        some = further[start : start + LISTS_OF_IDS * IDS_A_QUERY]
+        batches = [some[place : place + IDS_A_QUERY] for place in range(0, len(some), IDS_A_QUERY)]
+        declared = ", ".join(f"$i{number}: [ID!]!" for number in range(len(batches)))
+        asked = " ".join(f"u{number}: nodes(ids: $i{number}) {{ ...Standing }}" for number in range(len(batches)))
+        query = with_fragments(f"query Standing({declared}) {{ {asked} rateLimit {{ ...Budget }} }}")
+        answer = github.query(query, {f"i{number}": batch for number, batch in enumerate(batches)}, is_tolerant=True)
+        data, _ = _answer(answer.body)
+        found += [node for number in range(len(batches)) for node in data[f"u{number}"]]
+    return found
 
 
 def _query(lists: Sequence[Sequence[str]]) -> str:
@@ -157,12 +183,17 @@ def _refusal(source: Source, errors: Sequence[Mapping[str, Any]]) -> Refusal:
     return Refusal("", f"{source.repository}: {message} It does not exist, or the token may not read it (permission “Metadata: read”)")
 
 
-def _news(repository: dict[str, Any], nodes: Sequence[Any], versions: Mapping[str, str], *, seen_at: datetime) -> News:
+def _news(source: Source, repository: dict[str, Any], nodes: Sequence[Any], watching: Watched, *, seen_at: datetime) -> News:
+    """Runs are asked for by their number, unless they are not there any more."""
     again: dict[str, list[Any]] = {}
     # In the order in which they were asked for: GitHub may answer with an id of another form.
-    for (asked, version), node in zip(versions.items(), nodes, strict=bool(nodes)):
-        if node and (stream := STREAM_OF_TYPE.get(node["__typename"])) and _version(node) > datetime.fromisoformat(version):
-            again.setdefault(stream, []).append(node["databaseId"] if stream == "workflow_runs" else asked)
+    for (node_id, (stream, version)), node in zip(watching.items(), nodes, strict=bool(nodes)):
+        if not node:
+            again.setdefault(stream, []).append(node_id)
+        elif _version(node) > datetime.fromisoformat(version):
+            again.setdefault(stream, []).append(node["databaseId"] if stream == "workflow_runs" else node_id)
+    newest = [node for node in (repository.get("releases") or {}).get("nodes") or () if node]
+    again.setdefault("releases", []).extend(not_stored(source.home(), {node["id"]: node["updatedAt"] for node in newest}))
     branch = repository.get("defaultBranchRef") or {}
     return {
         "seen_at": seen_at.isoformat(),

@@ -4,22 +4,26 @@ Which source of deployments counts is decided for a service; which records are s
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
 import re2
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from dora_metrics.models import Commit, Deployment, LogDeployment, Release, Repository, Service, WorkflowRun
 
 # What never reaches an end is not asked for again for ever; a run may be run again for 30 days, by GitHub's rules.
 # Counted back from the newest record: what nothing has followed yet is still the latest there is.
 LONGEST_WAIT_FOR_AN_END = timedelta(days=30)
-FINAL_STATES = ("inactive", "error", "failure", "destroyed")
 FAILED_STATES = ("error", "failure")
-# At most so many of a kind and night; the newest first. GraphQL's nodes() takes a hundred ids.
-MOST_AGAIN = 45
+SUCCESSFUL_STATES = ("active", "success")
+ENDED_STATES = (*SUCCESSFUL_STATES, *FAILED_STATES, "inactive", "destroyed")
+IDS_A_QUERY = 100  # GitHub's limit
+# Of deployments that have succeeded, and that GitHub marks inactive when the next one does: so many, the newest first.
+MOST_ACTIVE = 100
+# Runs that failed deployments name, each a request; what is left is asked for in the next nights.
+MOST_NAMED_RUNS = 45
 # Of deployed commits, each a query of one point; more than a handful of unknown ones are a first collection's.
 MOST_HISTORIES = 20
 SHAS_A_QUERY = 500
@@ -32,28 +36,73 @@ def is_undecided(service: Service) -> bool:
     """True while `auto` has found no deployment of GitHub's in production: any other source may still turn out to count."""
     if service.deployments_from != Service.DeploymentsFrom.AUTO:
         return False
-    ended = Deployment.objects.filter(service=service, state__in=("success", "active", *FINAL_STATES))
+    ended = Deployment.present.filter(service=service, state__in=ENDED_STATES)
     is_production = re2.compile(service.production)
     return not any(is_production.search(name) for name in ended.values_list("environment", flat=True).distinct())
 
 
-def unfinished(repository: Repository) -> Mapping[str, str]:
-    """Global ids of what was not final when it was last read, with the version that is stored (ISO 8601)."""
-    deployments = _recent(Deployment.objects.filter(repository=repository)).exclude(state__in=FINAL_STATES)
-    drafts = _recent(Release.objects.filter(repository=repository)).filter(is_draft=True)
-    return {**_versions(deployments), **_versions(drafts), **_unfinished_runs(repository)}
+# By global id: the stream of a record that may still change, and the version of it that is stored (ISO 8601).
+Watched = Mapping[str, tuple[str, str]]
 
 
-def named_runs(repository: Repository) -> list[int]:
-    """Workflow runs that failed deployments name and that are not stored: a cancelled one makes them no attempt at all."""
-    if repository.service.deployments_from not in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):
+def watched(home: Repository) -> Watched:
+    """What may still change although no list brings it back: none of it can push another out.
+
+    A deployment without a success until it has one, and a run that may be run again, for LONGEST_WAIT_FOR_AN_END; a draft
+    for ever. Of a deployment that has succeeded nothing matters but whether GitHub calls it active.
+    """
+    found: dict[str, tuple[str, str]] = {}
+    unsettled = _recent(Deployment.present.filter(repository=home)).exclude(state__in=SUCCESSFUL_STATES)
+    for node_id, statuses, version in unsettled.order_by("-created_at").values_list("node_id", "statuses", "version_at"):
+        if not any(status["state"] == "success" for status in statuses):
+            found[node_id] = "deployments", version.isoformat()
+    active = Deployment.present.filter(repository=home, state__in=SUCCESSFUL_STATES).order_by("-created_at")
+    for node_id, version in active.values_list("node_id", "version_at")[:MOST_ACTIVE]:
+        found[node_id] = "deployments", version.isoformat()
+    for node_id, version in Release.present.filter(repository=home, is_draft=True).values_list("node_id", "version_at"):
+        found[node_id] = "releases", version.isoformat()
+    for node_id, version in _runs_that_may_change(home).items():
+        found[node_id] = "workflow_runs", version.isoformat()
+    found.pop("", None)  # stored before ids were kept
+    return found
+
+
+def given_up(home: Repository) -> QuerySet[Deployment]:
+    """Deployments that have not ended for so long that nobody asks for them any more."""
+    rows = Deployment.present.filter(repository=home)
+    return rows.exclude(pk__in=_recent(rows).values("pk")).exclude(state__in=ENDED_STATES).order_by("created_at")
+
+
+def not_stored(home: Repository, versions: Mapping[str, str]) -> list[str]:
+    """Of these releases, by global id and version, those that are not stored like that."""
+    stored = dict(Release.present.filter(repository=home, node_id__in=versions).values_list("node_id", "version_at")) if versions else {}
+    return [one for one, version in versions.items() if one not in stored or stored[one] < datetime.fromisoformat(version)]
+
+
+def named_by_failures(home: Repository, *, also: Mapping[int, Sequence[str]]) -> list[int]:
+    """Workflow runs that failed deployments name, the newest first: a cancelled one makes them no attempt at all.
+
+    `also`: log addresses of failed deployments that are not stored yet, and () for those that have not failed as read now.
+    """
+    if home.service.deployments_from not in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):
         return []
-    failed = Deployment.objects.filter(repository=repository, state__in=FAILED_STATES)
-    named = []
-    for statuses in failed.order_by("-created_at").values_list("statuses", flat=True)[: 10 * MOST_AGAIN]:
-        named += [int(found[1]) for status in statuses if (found := RUN_OF_LOG_URL.search(status["log_url"]))]
-    stored = set(WorkflowRun.objects.filter(repository=repository, external_id__in=named).values_list("external_id", flat=True))
-    return [number for number in dict.fromkeys(named) if number not in stored][:MOST_AGAIN]
+    # One that failed may have been called inactive since; almost all of those have succeeded, and are left out by the database.
+    failed = Q(state__in=FAILED_STATES) | Q(statuses__icontains=FAILED_STATES[0]) | Q(statuses__icontains=FAILED_STATES[1])
+    rows = Deployment.present.filter(failed, repository=home).exclude(state__in=SUCCESSFUL_STATES).order_by("-created_at")
+    stored = {
+        number: [one["log_url"] for one in statuses] for number, statuses in rows.values_list("external_id", "statuses") if _has_failed(statuses)
+    }
+    addresses = (address for logs in {**also, **{one: logs for one, logs in stored.items() if one not in also}}.values() for address in logs)
+    return list(dict.fromkeys(int(found[1]) for address in addresses if (found := RUN_OF_LOG_URL.search(address))))
+
+
+def _has_failed(statuses: Sequence[Mapping[str, str]]) -> bool:
+    states = {status["state"] for status in statuses}
+    return "success" not in states and bool(states & set(FAILED_STATES))
+
+
+def stored_runs(home: Repository, numbers: Collection[int]) -> set[int]:
+    return set(WorkflowRun.objects.filter(repository=home, external_id__in=numbers).values_list("external_id", flat=True)) if numbers else set()
 
 
 def stored_attempts(repository: Repository) -> set[tuple[int, int]]:
@@ -61,20 +110,38 @@ def stored_attempts(repository: Repository) -> set[tuple[int, int]]:
     return set(WorkflowRun.objects.filter(repository=repository, status="completed").values_list("external_id", "attempt"))
 
 
-def deployed_shas(repository: Repository) -> list[str]:
-    """Commits that were deployed, or would be if another source turns out to count: production's first, the newest first."""
+def missing_attempts(home: Repository, *, named: Collection[int] = ()) -> Callable[[Mapping[str, Any]], list[int]]:
+    """GitHub lists a run's latest attempt only; the earlier ones of a deploying workflow are deployments, too. So with those `named`."""
+    is_deploying, stored = re2.compile(home.service.workflow), stored_attempts(home)
+
+    def missing(run: Mapping[str, Any]) -> list[int]:
+        latest = run.get("run_attempt")
+        counts = run.get("id") in named or is_deploying.search(str(run.get("name"))) or is_deploying.search(str(run.get("path")))
+        if not isinstance(latest, int) or not counts:
+            return []
+        return [attempt for attempt in range(1, latest) if (run.get("id"), attempt) not in stored]
+
+    return missing
+
+
+def deployed_shas(repository: Repository, *, also: Iterable[tuple[bool, datetime, str]] = (), is_undecided_yet: bool = True) -> list[str]:
+    """Commits that were deployed, or would be if another source turns out to count: production's first, the newest first.
+
+    `also`: those that are not stored yet: whether in production, when, and which. `is_undecided_yet`: False if they decide.
+    """
     service = repository.service
+    is_open = is_undecided_yet and is_undecided(service)
     source, is_production = service.deployments_from, re2.compile(service.production)
-    found: list[tuple[bool, datetime, str]] = []
+    found: list[tuple[bool, datetime, str]] = list(also)
     if source in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):
-        rows = Deployment.objects.filter(repository=repository).values_list("environment", "created_at", "sha")
+        rows = Deployment.present.filter(repository=repository).values_list("environment", "created_at", "sha")
         found += [(bool(is_production.search(environment)), created_at, sha) for environment, created_at, sha in rows]
-    if source == Service.DeploymentsFrom.LOGS or is_undecided(service):
+    if source == Service.DeploymentsFrom.LOGS or is_open:
         logged = _logged(repository)
         found += [(not name or bool(is_production.search(name)), time, sha) for name, time, sha in logged]
-    if source == Service.DeploymentsFrom.RELEASES or is_undecided(service):
-        found += [(True, *row) for row in Release.objects.filter(repository=repository, is_draft=False).values_list("created_at", "sha")]
-    if source == Service.DeploymentsFrom.WORKFLOWS or is_undecided(service):
+    if source == Service.DeploymentsFrom.RELEASES or is_open:
+        found += [(True, *row) for row in Release.present.filter(repository=repository, is_draft=False).values_list("created_at", "sha")]
+    if source == Service.DeploymentsFrom.WORKFLOWS or is_open:
         found += [(True, *row) for row in _deploying_runs(repository)]
     return list(dict.fromkeys(sha for *_, sha in sorted(found, reverse=True) if sha))
 
@@ -96,7 +163,7 @@ def _logged(repository: Repository) -> list[tuple[str, datetime, str]]:
 
 def has_unknown(repository: Repository, shas: Collection[str], *, asked: Iterable[str]) -> bool:
     """Whether one of them is not stored and was not asked for: without loading a history, as on almost every night."""
-    stored = Commit.objects.filter(repository=repository)
+    stored = Commit.present.filter(repository=repository)
     return any(stored.filter(sha__in=some).count() < len(some) for some in _batches(set(shas) - set(asked)))
 
 
@@ -108,7 +175,7 @@ def _batches(shas: Collection[str]) -> Iterator[list[str]]:
 
 def parents_of(repository: Repository) -> dict[str, list[str]]:
     """The stored history: commit to parents."""
-    return dict(Commit.objects.filter(repository=repository).values_list("sha", "parents"))
+    return dict(Commit.present.filter(repository=repository).values_list("sha", "parents"))
 
 
 def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, known: Collection[str] = ()) -> tuple[set[str], list[str]]:
@@ -131,12 +198,23 @@ def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, kno
 
 def _deploying_runs(repository: Repository) -> list[tuple[datetime, str]]:
     """Time and commit of the runs that may be attempts: docs/metrics.md, "Deployment"."""
-    is_deploying = re2.compile(repository.service.workflow)
-    rows = WorkflowRun.objects.filter(repository=repository).exclude(event__in=PULL_REQUEST_EVENTS)
-    if repository.default_branch:
-        rows = rows.filter(branch__in=[repository.default_branch, *repository.default_branches])
-    named = rows.values_list("created_at", "sha", "name", "path")
-    return [(created_at, sha) for created_at, sha, name, path in named if is_deploying.search(name) or is_deploying.search(path)]
+    is_attempt = may_be_attempt(repository.service, branches=[repository.default_branch, *repository.default_branches])
+    rows = WorkflowRun.present.filter(repository=repository).values_list("created_at", "sha", "name", "path", "event", "branch")
+    return [(created_at, sha) for created_at, sha, *columns in rows.exclude(event__in=PULL_REQUEST_EVENTS) if is_attempt(*columns)]
+
+
+RUN_COLUMNS = ("name", "path", "event", "head_branch")
+
+
+def may_be_attempt(service: Service, *, branches: Collection[str]) -> Callable[[str, str, str, str], bool]:
+    """Whether a run of that name, path, event and branch may be an attempt; `branches`: the default one's names. docs/metrics.md, "Deployment"."""
+    is_deploying = re2.compile(service.workflow)
+
+    def is_one(name: str, path: str, event: str, branch: str) -> bool:
+        is_there = event not in PULL_REQUEST_EVENTS and (branch in branches or not any(branches))
+        return is_there and bool(is_deploying.search(name) or is_deploying.search(path))
+
+    return is_one
 
 
 def _recent(rows: QuerySet[Any]) -> QuerySet[Any]:
@@ -144,18 +222,13 @@ def _recent(rows: QuerySet[Any]) -> QuerySet[Any]:
     return rows.filter(created_at__gte=newest - LONGEST_WAIT_FOR_AN_END) if newest else rows
 
 
-def _unfinished_runs(repository: Repository) -> dict[str, str]:
-    """Runs under way, and those of deploying workflows whose latest attempt is no success: they may be run again."""
-    is_deploying = re2.compile(repository.service.workflow)
-    rows = _recent(WorkflowRun.objects.filter(repository=repository)).exclude(node_id="").order_by("created_at", "attempt")
-    latest: dict[str, tuple[bool, str]] = {}
-    for node_id, name, path, conclusion, version in rows.values_list("node_id", "name", "path", "conclusion", "version_at"):
-        may_change = not conclusion or (conclusion != "success" and (is_deploying.search(name) or is_deploying.search(path)))
-        latest[node_id] = bool(may_change), version.isoformat()
-    open_ones = [(node_id, version) for node_id, (may_change, version) in latest.items() if may_change]
-    return dict(open_ones[-MOST_AGAIN:])
-
-
-def _versions(rows: QuerySet[Any]) -> dict[str, str]:
-    chosen = rows.exclude(node_id="").order_by("-created_at").values_list("node_id", "version_at")[:MOST_AGAIN]
-    return {node_id: version.isoformat() for node_id, version in chosen}
+def _runs_that_may_change(home: Repository) -> dict[str, datetime]:
+    """Runs under way, and every run of a deploying workflow: a successful one is run again to roll back."""
+    is_deploying = re2.compile(home.service.workflow)
+    named = set(named_by_failures(home, also={}))
+    rows = _recent(WorkflowRun.present.filter(repository=home)).order_by("created_at", "attempt")
+    latest: dict[str, tuple[bool, datetime]] = {}
+    for node_id, number, name, path, status, version in rows.values_list("node_id", "external_id", "name", "path", "status", "version_at"):
+        may_change = status != "completed" or number in named or bool(is_deploying.search(name) or is_deploying.search(path))
+        latest[node_id] = may_change, version
+    return {node_id: version for node_id, (may_change, version) in latest.items() if may_change}

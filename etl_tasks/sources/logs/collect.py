@@ -55,6 +55,9 @@ class LogFiles:
             is_done=True,
         )
 
+    def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
+        raise FatalError("a file gives all of its lines: there is nothing to ask for again")
+
     def check(self, source: Source) -> Check:
         roots = log_roots()
         if refusal := roots.refusal(source.path):

@@ -34,8 +34,8 @@ def finish(run: ETLRun) -> None:
     pytest.fail(f"{run} never ended: {run.error}")
 
 
-def source_of(repository: str, **settings_of_service: object) -> Source:
-    name = repository.partition("/")[2]
+def source_of(repository: str, *, name: str = "", **settings_of_service: object) -> Source:
+    name = name or repository.partition("/")[2]
     service = Service.objects.create(name=name, **settings_of_service)
     return Source.objects.create(name=name, service=service, kind="github", repository=repository)
 

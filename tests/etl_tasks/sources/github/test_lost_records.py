@@ -1,0 +1,145 @@
+"""Records that GitHub gives null for: deleted ones are gone, the others are asked for again by their ids, and each has its letter."""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+import pytest
+
+from demo.github.server import StandIn
+from demo.github.world import World
+from dora_metrics.models import Change, Deployment
+from etl_tasks import dead_letters, here, ledger, stages
+from etl_tasks.models import DeadLetter, ETLRun, Source
+from etl_tasks.sources.github.rechecks import MOST_TRIES
+from tests.conftest import END
+from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
+from tests.tables import assert_equal_to_truth
+
+pytestmark = pytest.mark.django_db
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def lively(github: StandIn) -> World:
+    world = World("acme/lively", end=END, days=30)
+    show(github, world)
+    return world
+
+
+def lose(world: World, facts: Iterable[object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """GitHub cannot render these: they are null wherever more than their id is asked for."""
+    lost = {id(fact) for fact in facts}
+    for kind in (type(fact) for fact in facts):
+        build = kind.build
+
+        def broken(self: object, *arguments: object, build: object = build) -> dict[str, object]:
+            row = build(self, *arguments)  # type: ignore[operator]
+            return {**row, "createdAt": None} if id(self) in lost else row
+
+        monkeypatch.setattr(kind, "build", broken)
+    world.changed()
+    for fact in facts:
+        fact.changed()  # type: ignore[attr-defined]
+
+
+def balanced(run: ETLRun) -> bool:
+    return run.extracted == run.loaded + run.skipped + run.dead_lettered
+
+
+def test_a_deployment_that_is_deleted_between_survey_and_read_is_gone_and_the_run_ends_well(github: StandIn, lively: World) -> None:
+    source = source_of("acme/lively", deployments_from="github")
+    github.clock = END - 3 * DAY
+    night(source)
+    waiting = Deployment.objects.filter(state__in=["failure", "error", "active"]).first()
+    assert waiting
+    Deployment.objects.filter(pk=waiting.pk).update(version_at=END - 300 * DAY)  # it seems to have changed
+    fact = lively.deploys[waiting.external_id - lively.number * 100_000]
+    github.clock = END - 2 * DAY
+    run = ledger.open_run(source, trigger="shell")
+    assert run
+    claimed = ledger.claim(run.pk, "extract", "test")
+    fact.gone = END - 2 * DAY + timedelta(seconds=1)
+    lively.changed()
+    github.faults = {"shift": "Survey", "shift_seconds": 60}
+    stages.extract(claimed)
+    ETLRun.objects.filter(pk=run.pk).update(owner="")
+    here.run_rest_here(run.pk)
+    run.refresh_from_db()
+
+    assert (run.status, balanced(run)) == ("success", True)
+    waiting.refresh_from_db()
+    assert waiting.gone_at
+
+
+def test_six_records_that_github_does_not_give_are_six_letters_and_each_replays_by_asking_for_it(
+    github: StandIn, lively: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of("acme/lively", deployments_from="github")
+    with monkeypatch.context() as broken:
+        lost = list(lively.deploys.values())[3:9]
+        lose(lively, lost, broken)
+        run = night(source)
+        assert (run.status, run.dead_lettered, balanced(run)) == ("partial", 6, True)
+        letters = list(DeadLetter.objects.filter(kind="lost", state="open"))
+        assert len(letters) == 6
+        with pytest.raises(dead_letters.ReplayFailed, match="gave null"):
+            dead_letters.replay(letters[0], by="test")
+    for fact in lost:
+        fact.changed()
+    lively.changed()
+    for letter in letters:
+        letter.refresh_from_db()
+        dead_letters.replay(letter, by="test")
+
+    assert_equal_to_truth(lively, END, has_runs=False)
+    assert not DeadLetter.objects.filter(state="open").exists()
+
+
+def test_what_github_gives_later_is_asked_for_in_the_next_nights_and_closes_its_letter(
+    github: StandIn, lively: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = source_of("acme/lively", deployments_from="github")
+    pull = list(lively.pulls.values())[5]
+    with monkeypatch.context() as broken:
+        lose(lively, [pull], broken)
+        assert night(source).status == "partial"
+        github.clock = END + DAY
+        assert night(source).status == "partial"
+        assert DeadLetter.objects.get().attempts == 2
+    pull.changed()
+    lively.changed()
+    github.clock = END + 2 * DAY
+    assert night(source).status == "success"
+
+    assert Change.objects.filter(number=pull.number).exists()
+    assert DeadLetter.objects.get().state == "replayed"
+
+
+def test_what_stays_lost_is_not_asked_for_for_ever(github: StandIn, lively: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = source_of("acme/lively", deployments_from="github")
+    lose(lively, [list(lively.pulls.values())[5]], monkeypatch)
+    for days in range(MOST_TRIES):
+        github.clock = END + days * DAY
+        night(source)
+    spent(github)
+    github.clock = END + 10 * DAY
+
+    assert night(source).status == "success"
+    assert "PullRequestsAgain" not in spent(github)
+    assert DeadLetter.objects.get().state == "open"
+
+
+def test_a_record_whose_id_github_does_not_give_either_is_asked_for_by_its_place(github: StandIn, lively: World, billing: Source) -> None:
+    source = source_of("acme/lively", deployments_from="github")
+    github.faults = {"null_nodes": True}
+    run = night(source)
+    assert (run.status, balanced(run)) == ("partial", True)
+    letters = list(DeadLetter.objects.filter(stream__in=["pull_requests", "deployments", "issues"], state="open"))
+    assert letters
+    assert len({letter.key for letter in letters}) == len(letters)
+    github.faults = {}
+    for letter in letters:
+        dead_letters.replay(letter, by="test")
+
+    assert Change.objects.count() == len(lively.pull_requests(END))
+    assert Deployment.objects.count() == len(lively.deployments(END))
