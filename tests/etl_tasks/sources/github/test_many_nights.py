@@ -1,0 +1,72 @@
+"""After any number of nights the facts and numbers equal those of a fresh first collection, whatever happens in the repository.
+
+NIGHTS_SEEDS=100:400 tries these seeds instead of the usual few.
+"""
+
+import os
+import random
+from datetime import UTC, datetime, timedelta
+
+import pytest
+import time_machine
+from django.conf import settings
+from django.db import transaction
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from demo.github.server import StandIn
+from etl_tasks.models import Source
+from tests.etl_tasks.sources.github.nights import night, show, source_of
+from tests.etl_tasks.sources.github.restless import Restless
+from tests.tables import difference_of_services
+
+pytestmark = pytest.mark.django_db
+START = datetime(2026, 3, 2, tzinfo=UTC)
+DAYS = 12
+KINDS = ("github", "workflows", "releases", "auto")
+FIRST, LAST = map(int, os.environ.get("NIGHTS_SEEDS", "0:2").split(":"))
+
+
+def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: int = DAYS) -> list[str]:
+    """Nights of one source, then the first night of another one at the same clock; where the two differ."""
+    show(github, Restless(dice, start=START, days=days).world)
+    ours = source_of("acme/restless", deployments_from=deployments_from)
+    clock = START
+    for day in range(1, days + 1):
+        clock = START + timedelta(days=day, hours=1)
+        if day == days or dice.random() < 0.8:  # a night may be missed
+            collect(github, ours, clock)
+    fresh = source_of("acme/restless", name="fresh", deployments_from=deployments_from)
+    collect(github, fresh, clock)
+    return difference_of_services(ours.service, fresh.service)
+
+
+def collect(github: StandIn, source: Source, clock: datetime) -> None:
+    github.clock = clock
+    with time_machine.travel(clock, tick=False):
+        run = night(source)
+    assert run.status == "success", run.error
+
+
+@pytest.fixture(autouse=True)
+def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a list is longer than what a night reads of it."""
+    monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 5)
+
+
+@pytest.mark.parametrize("deployments_from", KINDS)
+@pytest.mark.parametrize("seed", range(FIRST, LAST))
+def test_many_nights_end_as_a_fresh_first_one(github: StandIn, seed: int, deployments_from: str) -> None:
+    assert live(github, random.Random(seed), deployments_from=deployments_from) == []
+
+
+@hypothesis_settings(max_examples=int(os.environ.get("NIGHTS_EXAMPLES", "6")), suppress_health_check=list(HealthCheck))
+@given(dice=st.randoms(use_true_random=False), deployments_from=st.sampled_from(KINDS), days=st.integers(2, 5))
+def test_whatever_happens_in_a_few_days_a_few_nights_end_as_a_fresh_first_one(
+    github: StandIn, dice: random.Random, deployments_from: str, days: int
+) -> None:
+    with transaction.atomic():
+        found = live(github, dice, deployments_from=deployments_from, days=days)
+        transaction.set_rollback(True)
+    assert found == []
