@@ -46,11 +46,13 @@ def last_night(moment: datetime) -> LastNight:
     except sweeper.UnusableSchedule as exc:
         due = next_due = None
         trouble += [] if any(str(exc) in sentence for sentence in trouble) else [str(exc)]
-    # Where cron starts the runs, at whatever hour, beat's schedule says nothing of them.
     is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
-    begin = due if due and is_by_beat else moment - timedelta(hours=settings.ETL_OVERDUE_HOURS)
-    outcomes = _outcomes(begin, moment)
-    called = f"last night ({_short(begin)})" if begin == due else f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
+    outcomes = _outcomes(due, moment) if due else []
+    called = f"last night ({_short(due)})" if due else ""
+    # Cron may start the runs at another hour than beat's schedule has: what is missing since then may have run before.
+    if not due or (not is_by_beat and any(one.run is None for one in outcomes)):
+        outcomes = _outcomes(moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
+        called = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
     return LastNight(due, next_due, _sentence(called, outcomes), outcomes, [*trouble, *_needs(outcomes, moment, is_by_beat=is_by_beat)])
 
 

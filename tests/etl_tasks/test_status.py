@@ -210,6 +210,9 @@ def test_where_cron_starts_the_runs_the_last_day_counts(three: dict[str, Source]
         good(source, at=NIGHT - timedelta(minutes=30), is_night=False)
     found, said = status()
     assert (found, said.splitlines()[0]) == (0, "the last 26 hours: 3 of 3 sources succeeded")
+    for source in three.values():
+        good(source, at=NIGHT + timedelta(minutes=30), is_night=False)
+    assert status()[1].splitlines()[0] == ALL_WELL
 
 
 def test_where_cron_starts_the_runs_a_postponed_one_waits_for_its_next_call(three: dict[str, Source]) -> None:
@@ -219,7 +222,7 @@ def test_where_cron_starts_the_runs_a_postponed_one_waits_for_its_next_call(thre
     Source.objects.filter(name="web").update(created_at=MORNING - timedelta(hours=10))
     ledger.postpone(begun(three["web"], NIGHT, is_night=False), NIGHT + timedelta(minutes=45))
     found, said = status()
-    assert (found, said.splitlines()[0]) == (0, "the last 26 hours: 2 of 3 sources succeeded; web is postponed until 26 Nov, 01:45")
+    assert (found, said.splitlines()[0]) == (0, "last night (26 Nov, 01:00): 2 of 3 sources succeeded; web is postponed until 26 Nov, 01:45")
 
 
 def test_without_a_schedule_the_last_day_counts(three: dict[str, Source]) -> None:

@@ -65,7 +65,9 @@ class Command(Base):
                 often += f", last in run {letter.run_id}"
             what = f"{letter.source}  {letter.stage} {letter.kind}{often}  {letter.error[:160]}"
             self.stdout.write(f"{letter.pk}  {moment(letter.timestamp)}  {letter.state}  {what}")
-        self.stdout.write("no open dead letters" if not total else f"{total} letters; `dead_letters show ID`, then replay or discard")
+        self.stdout.write(
+            "no open dead letters" if not total else f"{total} letter{'s' if total > 1 else ''}; `dead_letters show ID`, then replay or discard"
+        )
 
     def show(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         if is_json:
