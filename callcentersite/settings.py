@@ -193,6 +193,7 @@ CELERY_TASK_DEFAULT_QUEUE = "extract"
 CELERY_TASK_QUEUES = [Queue(name) for name in ("extract", "transform", "load", "sweep")]
 CELERY_TASK_ROUTES = {
     "etl.extract": {"queue": "extract"},
+    "etl.check": {"queue": "extract"},
     "etl.transform": {"queue": "transform"},
     "etl.load": {"queue": "load"},
     "etl.nightly": {"queue": "sweep"},

@@ -13,7 +13,6 @@ from django.utils.html import format_html
 from dora_metrics.admin import ReadOnly
 from etl_tasks import dead_letters, pipeline
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source, StagedPage
-from etl_tasks.sources.registry import adapter_of
 
 
 @admin.register(Source)
@@ -33,8 +32,8 @@ class SourceAdmin(admin.ModelAdmin):
 
     @admin.action(description="Test connection", permissions=["change"])
     def test_connection(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
-        for source in queryset:
-            found = adapter_of(source).check(source)
+        sources = list(queryset)
+        for source, found in zip(sources, pipeline.check_sources(sources), strict=True):
             say = messages.success if found.can_be_read else messages.error
             say(request, f"{source}: {' '.join(found.sentences)}")
 

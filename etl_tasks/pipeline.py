@@ -1,6 +1,7 @@
 """Build the chain and send it. From the Django shell: `run_source("billing")`, `run_all()`."""
 
 import logging
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import date, datetime
@@ -9,6 +10,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from celery import chain, current_app
+from celery.exceptions import TimeoutError as CeleryTimeout
+from celery.result import AsyncResult
 from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
@@ -17,10 +20,13 @@ from kombu.exceptions import OperationalError as BrokerError
 from etl_tasks import ledger, tasks
 from etl_tasks.faults import contained, each
 from etl_tasks.models import ETLRun, Source
-from etl_tasks.sources.registry import ADAPTERS, survey
+from etl_tasks.sources.adapter import Check
+from etl_tasks.sources.registry import ADAPTERS, adapter_of, survey
 
 logger = logging.getLogger(__name__)
 
+CHECK_SECONDS = 15  # somebody waits in a browser
+CHECK_INTERVAL_SECONDS = 0.2
 INSPECT_SECONDS = 2.0  # a worker's main process answers, also while its children are busy
 
 
@@ -46,6 +52,44 @@ def served_queues() -> set[str]:
     ask_broker()
     answers = current_app.control.inspect(timeout=INSPECT_SECONDS).active_queues() or {}
     return {queue["name"] for queues in answers.values() for queue in queues}
+
+
+def check_sources(sources: Sequence[Source]) -> list[Check]:
+    """Try each source without storing anything: GitHub from here, log files by a worker that would read them, for only it sees them."""
+    asked: dict[int, AsyncResult] = {}
+    broker = ""
+    if logs := [source for source in sources if source.kind == Source.Kind.LOGS]:
+        try:
+            ask_broker()
+        except BrokerAway as exc:
+            broker = str(exc)
+        else:
+            asked = {one.pk: tasks.check.apply_async((one.pk,), queue=one.extract_queue, expires=CHECK_SECONDS) for one in logs}
+    deadline = time.monotonic() + CHECK_SECONDS
+    return [_answer(source, asked[source.pk], deadline) if source.pk in asked else _check_here(source, broker) for source in sources]
+
+
+def _answer(source: Source, asked: AsyncResult, deadline: float) -> Check:
+    try:
+        return Check(**asked.get(timeout=max(deadline - time.monotonic(), 0.1), interval=CHECK_INTERVAL_SECONDS))
+    except CeleryTimeout:
+        sentence = (
+            f"No worker that takes the queue {source.extract_queue} has answered within {CHECK_SECONDS} seconds, "
+            "and only such a worker sees the files: start one, or try again when it has time."
+        )
+        return Check(can_be_read=False, sentences=[sentence])
+    except Exception as exc:  # noqa: BLE001  whatever the worker met, that is the answer
+        return Check(can_be_read=False, sentences=[f"The worker could not look: {exc}"])
+
+
+def _check_here(source: Source, broker: str) -> Check:
+    if source.kind != Source.Kind.LOGS:
+        return adapter_of(source).check(source)
+    no_worker = f"No worker could be asked ({broker})"
+    if not source.is_here:
+        return Check(can_be_read=False, sentences=[f"{no_worker}, and the files lie on {source.host}."])
+    found = adapter_of(source).check(source)
+    return Check(can_be_read=found.can_be_read, sentences=[f"{no_worker}; as this process sees the files:", *found.sentences])
 
 
 def send(run: ETLRun) -> None:

@@ -1,6 +1,7 @@
 """The stages as Celery tasks, with the one retry policy, and nothing else."""
 
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, NoReturn
 
@@ -15,7 +16,8 @@ from django.utils.timezone import now
 from etl_tasks import dead_letters, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.faults import contained
-from etl_tasks.models import ETLRun
+from etl_tasks.models import ETLRun, Source
+from etl_tasks.sources.registry import adapter_of
 
 
 class StageTask(Task):
@@ -78,6 +80,13 @@ def transform(self: StageTask, run_id: int) -> int:
 @shared_task(bind=True, base=StageTask, name="etl.load")
 def load(self: StageTask, run_id: int) -> int:
     return self.step(stages.load, run_id)
+
+
+@shared_task(name="etl.check")
+def check(source_id: int) -> dict[str, Any]:
+    """Whether the worker that would read a source can read it, and what it would give."""
+    source = Source.objects.select_related("service").get(pk=source_id)
+    return asdict(adapter_of(source).check(source))
 
 
 @shared_task(name="etl.nightly")

@@ -2,17 +2,19 @@
 
 import io
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from celery import current_app
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.utils.timezone import now
 from pytest_django import Settings
 
-from etl_tasks import dead_letters, ledger
+from etl_tasks import dead_letters, ledger, pipeline
 from etl_tasks.management.commands.etl_status import Command as Status
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sweeper import resend_lost
@@ -27,6 +29,11 @@ def calls(billing: Source, tmp_path: Path, settings: Settings) -> Source:
     (tmp_path / "calls.log").write_text(LINE)
     Source.objects.filter(pk=billing.pk).update(is_enabled=False)
     return Source.objects.create(name="calls", service=billing.service, kind="logs", path=str(tmp_path / "calls.log"), log_format="json", host="web2")
+
+
+@pytest.fixture
+def broker_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(current_app, "connection_for_write", partial(current_app.connection_for_write, "redis://127.0.0.1:9/0"))
 
 
 def run(*words: str, **options: Any) -> str:
@@ -114,3 +121,11 @@ def test_a_run_that_no_worker_of_its_host_took_is_buried_with_that_reason(calls:
     ETLRun.objects.filter(pk=opened.pk).update(lease_until=now() - timedelta(seconds=1))
     resend_lost()
     assert ETLRun.objects.get().error == "no worker reads the files of web2: start one there, with -Q extract@web2"
+
+
+def test_without_a_broker_the_files_are_looked_for_here_which_is_said(calls: Source, broker_away: None) -> None:
+    [found] = pipeline.check_sources([calls])
+    assert (found.can_be_read, "and the files lie on web2" in found.sentences[0]) == (False, True)
+    calls.host = "web1"
+    [found] = pipeline.check_sources([calls])
+    assert (found.can_be_read, "as this process sees the files" in found.sentences[0]) == (True, True)

@@ -1,0 +1,55 @@
+""" "Test connection" of a log source is asked where the files are: the web process does not see them."""
+
+import os
+
+import pytest
+from django.core.management import call_command
+from django.core.management.base import CommandError
+from django.test import Client
+from django.urls import reverse
+from pytest_django import Settings
+
+from etl_tasks import pipeline
+from etl_tasks.models import Source
+from tests.end_to_end.conftest import Stack
+
+pytestmark = pytest.mark.processes
+LINE = '{"time": "2026-11-26T01:00:00Z", "message": "paid"}\n'
+
+
+@pytest.fixture
+def logs(stack: Stack, settings: Settings) -> Source:
+    """Readable for the worker, and outside of what this process may see."""
+    stack.logs.write_text(LINE)
+    settings.LOG_ROOTS = ["/nowhere"]
+    return Source.objects.get(kind="logs")
+
+
+def ask(client: Client, *sources: Source) -> str:
+    form = {"action": "test_connection", "_selected_action": [source.pk for source in sources]}
+    return client.post(reverse("admin:etl_tasks_source_changelist"), form, follow=True).content.decode()
+
+
+def test_a_worker_answers_in_the_admin_with_what_it_sees(stack: Stack, logs: Source, admin_client: Client) -> None:
+    with stack.running("worker", LOG_ROOTS=os.environ["LOG_ROOTS"]):
+        stack.wait(lambda: "extract" in pipeline.served_queues(), "the worker takes its queue")
+        page = ask(admin_client, logs, Source.objects.get(name="billing"))
+        assert f"{logs.path} names 1 files; 1 can be read." in page
+        assert "acme/billing" in page
+        stack.logs.unlink()
+        assert "No file matches" in ask(admin_client, logs)
+
+
+def test_the_worker_of_the_sources_host_is_asked(stack: Stack, logs: Source) -> None:
+    Source.objects.filter(pk=logs.pk).update(host="web2")
+    with stack.running("worker-of-web2", LOG_ROOTS=os.environ["LOG_ROOTS"]):
+        stack.wait(lambda: "extract@web2" in pipeline.served_queues(), "the worker takes its queue")
+        call_command("check_source", logs.name)
+
+
+def test_where_no_worker_answers_it_says_so(stack: Stack, logs: Source, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "CHECK_SECONDS", 1)
+    assert "No worker that takes the queue extract has answered within 1 seconds" in ask(admin_client, logs)
+    Source.objects.filter(pk=logs.pk).update(host="web2")
+    with pytest.raises(CommandError, match="cannot be read as it is set"):
+        call_command("check_source", logs.name)
