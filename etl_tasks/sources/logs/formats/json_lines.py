@@ -54,8 +54,9 @@ class JsonLines(Records):
             raise BadLine("The line is JSON nested too deeply.") from exc
         if type(record) is not dict:
             raise BadLine(f"The line is JSON, but a {type(record).__name__} and not an object.")
-        if "log" in record and "stream" in record and type(log := record["log"]) is str and (log[-1:] != "\n" or log[:1] == "{"):
-            return self._of_docker(record, log)
+        if type(log := record.get("log")) is str:
+            is_plain = log[-1:] == "\n" and log[:1] != "{"
+            return record if is_plain or "stream" not in record else self._of_docker(record, log)
         return self.unwrapped(record, "MESSAGE") if "MESSAGE" in record else record
 
     def _of_docker(self, record: Values, log: str) -> Values:

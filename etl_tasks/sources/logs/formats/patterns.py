@@ -25,7 +25,7 @@ _APACHE_NAMES = ("time", "logger", "level", "pid", "tid", "message", "client")
 
 # A tag is one word, or a daemon with its version, as syslogd writes about itself, or login's "-- root".
 _TAG = r" ?((?:-- )?[^\s:\[\]]+(?: \d[\d.]*)?)(?:\[([^\]\s]*)\])?:(?:\s+|$)"
-_RFC_3164 = re.compile(rf"(?:<(\d{{1,3}})>)?({_WORD_TIME})(?: (?:(\S*[^\s:]) )?(?:{_TAG})?(.*))?", re.ASCII)
+_RFC_3164 = re.compile(rf"(?:<(\d{{1,3}})>)?({_WORD_TIME}) (?:(\S*[^\s:]) )?(?:{_TAG})?(.*)", re.ASCII)
 # rsyslog's other one. Host and tag must be there, for many logs begin with such a time.
 _WHOLE_TIME = re.compile(rf"(?:<(\d{{1,3}})>)?({_ISO_TIME}) (\S*[^\s:]) {_TAG}(.*)", re.ASCII)
 _RFC_3164_NAMES = ("time", "host", "logger", "pid", "message")
@@ -41,6 +41,7 @@ _ESCAPED = re.compile(r'\\(["\\\]])')
 _TIME_WITHOUT_YEAR = re.compile(rf"(?:<\d{{1,3}}>)?({_WORD_TIME})", re.ASCII)
 # \S+ takes any word: "ValueError: bad" is no time, nor is what follows it in its line.
 _may_be_a_time = re.compile(r"\D*+\d\D*+\d\D*+\d\D*+\d", re.ASCII).match
+LONGEST_TIME = len("<191>Mar  1 12:00:00.123456")
 JSON_BEGINS = "{" + CEE[0]
 _FACILITIES = (
     *("kern", "user", "mail", "daemon", "auth", "syslog", "lpr", "news", "uucp", "cron", "authpriv", "ftp"),
@@ -70,7 +71,8 @@ class Syslog(Records):
     has_times = False  # RFC 5424 has a - where the sender knows none
 
     def parse(self, line: str) -> Values:
-        if found := _RFC_3164.fullmatch(line) or _WHOLE_TIME.fullmatch(line):
+        # Without a word behind its time a line has lost the blank between them.
+        if found := _RFC_3164.fullmatch(line) or _WHOLE_TIME.fullmatch(line) or (len(line) <= LONGEST_TIME and _RFC_3164.fullmatch(f"{line} ")):
             priority, *values = found.groups()
             record = {name: value for name, value in zip(_RFC_3164_NAMES, values, strict=True) if value}
         elif found := _RFC_5424.fullmatch(line):

@@ -203,3 +203,8 @@ def test_whole_lines_are_matched() -> None:
     first, *others = results(Reading("regex", pattern=WHOLE), b"2026-03-01 12:00:00 INFO a b\nnot the beginning\n2026-03-01 12:00:00 INFO a c\n")
 
     assert [found.fact.message for found in (first, *others)] == ["b\nnot the beginning", "c"]
+
+
+def test_a_time_alone_is_an_event_of_syslog() -> None:
+    for line in ("Mar  1 12:00:00", "<14>Mar  1 12:00:00.000000 "):
+        assert (event("syslog", line).time, event("syslog", line).message) == (NOON, "")
