@@ -3,6 +3,7 @@
 import re
 import ssl
 from email.utils import parseaddr
+from importlib.util import find_spec
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -186,6 +187,26 @@ def check_backoff(**_: object) -> list[CheckMessage]:
             )
         ]
     return []
+
+
+@register()
+def check_adapters(**_: object) -> list[CheckMessage]:
+    """Whether each can be found; it is imported where it is needed, since a worker of one kind has no use for the libraries of another."""
+    from etl_tasks.sources.registry import OWN  # it reads models, which are not there yet where this module is imported
+
+    found: list[CheckMessage] = []
+    for kind, path in settings.ETL_ADAPTERS.items():
+        module = path.rpartition(".")[0]
+        try:
+            is_there = find_spec(module) is not None
+        except (ImportError, ValueError):
+            is_there = False
+        if not is_there:
+            hint = "Install what has it where web, worker and beat run, or put its folder on PYTHONPATH"
+            found.append(Error(f"ETL_ADAPTERS: there is no module {module} for sources of kind {kind}", hint=hint, id="etl.E021"))
+        elif kind in OWN:
+            found.append(Error(f"ETL_ADAPTERS: {kind} is a kind of the product itself", hint="Give yours another name", id="etl.E022"))
+    return found
 
 
 @register()

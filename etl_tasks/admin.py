@@ -1,11 +1,14 @@
 """The operator's pages: sources, runs and dead letters. Ledger rows are read-only; replay and discard go by POST."""
 
 from functools import partial
+from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
 from django.db import transaction
+from django.db.models import Field as DbField
 from django.db.models import QuerySet
+from django.forms import ChoiceField, Field
 from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.html import format_html
@@ -13,6 +16,7 @@ from django.utils.html import format_html
 from dora_metrics.admin import ReadOnly
 from etl_tasks import dead_letters, pipeline
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source, StagedPage
+from etl_tasks.sources.registry import kinds_with_log_events, labels
 
 
 @admin.register(Source)
@@ -24,9 +28,15 @@ class SourceAdmin(admin.ModelAdmin):
     search_fields = ("name", "repository")
     actions = ("run_now", "test_connection")
 
+    def formfield_for_dbfield(self, db_field: "DbField[Any, Any]", request: HttpRequest, **kwargs: Any) -> Field | None:
+        """Kinds are no choices of the model: a new one needs no migration."""
+        if db_field.name == "kind":
+            return ChoiceField(choices=[("", "---------"), *((kind, f"{kind}: {label}") for kind, label in labels().items())])
+        return super().formfield_for_dbfield(db_field, request, **kwargs)
+
     @admin.display(description="log events")
     def events(self, source: Source) -> str:
-        if source.kind != Source.Kind.LOGS:
+        if source.kind not in kinds_with_log_events():
             return "-"
         return format_html('<a href="{}?{}">search</a>', reverse("etl_tasks:logs"), urlencode({"source": source.name}))
 

@@ -7,6 +7,7 @@ from django.conf import settings
 
 from etl_tasks.loaders.log_store import LEVELS, LogQuery, level_or_worse
 from etl_tasks.models import Source
+from etl_tasks.sources.registry import kinds_with_log_events
 
 LEVEL_CHOICES = (*LEVELS, "unknown")
 DEFAULT_SPAN = timedelta(days=1)
@@ -50,4 +51,4 @@ def query_of(source: str, *, start: str = "", end: str = "", level: str = "", co
 
 
 def log_sources() -> list[str]:
-    return list(Source.objects.filter(kind=Source.Kind.LOGS).order_by("name").values_list("name", flat=True))
+    return list(Source.objects.filter(kind__in=kinds_with_log_events()).order_by("name").values_list("name", flat=True))

@@ -10,10 +10,9 @@ from django.core.validators import RegexValidator
 from django.db import models
 from django.utils.timezone import now
 
-from dora_metrics.models import Repository, Service
+from dora_metrics.models import Repository, Service, validate_name
+from etl_tasks.errors import FatalError
 from etl_tasks.sources.logs.format import Reading
-from etl_tasks.sources.logs.formats import format_of
-from etl_tasks.sources.logs.roots import log_roots
 
 ZSTD_LEVEL = 1
 
@@ -21,9 +20,11 @@ ZSTD_LEVEL = 1
 class Source(models.Model):
     """One place that facts come from."""
 
-    class Kind(models.TextChoices):
-        GITHUB = "github", "a GitHub repository"
-        LOGS = "logs", "log files"
+    class Kind:
+        """The kinds that come with the product; sources.registry knows all of them."""
+
+        GITHUB = "github"
+        LOGS = "logs"
 
     class LogFormat(models.TextChoices):
         JSON = "json", "JSON lines"
@@ -37,7 +38,7 @@ class Source(models.Model):
 
     name = models.CharField(max_length=100, unique=True)
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="sources")
-    kind = models.CharField(max_length=10, choices=Kind)
+    kind = models.CharField(max_length=50)
     repository = models.CharField(max_length=200, blank=True, help_text="owner/name, of a GitHub source")
     facts_repository = models.OneToOneField(
         Repository, null=True, blank=True, editable=False, on_delete=models.SET_NULL, related_name="source", help_text="what its facts belong to"
@@ -60,6 +61,7 @@ class Source(models.Model):
         validators=[RegexValidator(r"^[A-Za-z0-9][A-Za-z0-9._-]*\Z", "letters, digits, points, hyphens and underscores, as in the name of a host")],
         help_text="where the files lie, if a single host has them: a worker there takes the queue extract@HOST; empty if every worker sees them",
     )
+    options = models.JSONField(default=dict, blank=True, help_text="what a kind of your own needs beside the fields here")
     log_format = models.CharField(max_length=20, choices=LogFormat, blank=True)
     log_pattern = models.TextField(
         blank=True, help_text="a regex with named groups, a format string of Python's logging, or a log4j layout; empty for the format's default"
@@ -95,9 +97,9 @@ class Source(models.Model):
         return self.host in ("", settings.ETL_HOST)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """A GitHub source has its repository from the beginning: what was never collected is unknown, and not left out."""
+        """What names a repository has one from the beginning: what was never collected is unknown, and not left out."""
         super().save(*args, **kwargs)
-        if self.kind == self.Kind.GITHUB:
+        if self.repository:
             home = self.home()
             if home.github_id is None and home.name != self.repository:  # until GitHub has told, it is called as the source says
                 home.name = self.repository
@@ -132,47 +134,36 @@ class Source(models.Model):
         )
 
     def clean(self) -> None:
-        """What each kind needs, and what cannot work.
+        """What its kind needs, and what cannot work. What was collected under a name from before the rule for names keeps it."""
+        from etl_tasks.sources.registry import adapter_of_kind  # it reads these models
 
-        Once something was collected, no other repository and no other service: its facts are stored as theirs. And no other name of a log source.
-        """
-        needed = {self.Kind.GITHUB: ("repository",), self.Kind.LOGS: ("path", "log_format")}[self.Kind(self.kind)]
-        if missing := {name: f"a source of kind {self.kind} needs it" for name in needed if not getattr(self, name)}:
-            raise ValidationError(missing)
-        if self.kind == self.Kind.LOGS:
-            if "/" in self.name:
-                raise ValidationError({"name": f"{self.name!r} can be no part of an address, as that of an event's page: leave / out"})
-            if refusal := log_roots().refusal(self.path):
-                raise ValidationError({"path": refusal})
-            try:
-                format_of(self.reading())
-            except ValueError as exc:
-                raise ValidationError(str(exc)) from exc
-        elif self.host:
-            raise ValidationError({"host": "only log files lie on a host: leave it empty"})
-        self._refuse_a_second_reader()
         former = Source.objects.filter(pk=self.pk).first() if self.pk else None
-        if former is None or not former.cursors.exists():
-            return
-        if former.service_id != self.service_id:
-            raise ValidationError(
-                f"{self.name} has been collected for {former.service}: its facts stay there; for {self.service}, add another source"
-            )
-        if former.repository != self.repository:
-            raise ValidationError(
-                f"{self.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
-                "for another one, add a source of its own"
-            )
-        if former.kind == self.Kind.LOGS and former.name != self.name:
-            raise ValidationError(f"{former.name} has been collected: its events are kept under this name, and would be found under no other")
-
-    def _refuse_a_second_reader(self) -> None:
-        """Two sources of one repository would count its facts twice."""
-        if self.kind != self.Kind.GITHUB or self.service_id is None:
-            return
-        others = Source.objects.filter(service=self.service_id, kind=self.Kind.GITHUB, repository__iexact=self.repository)
-        if other := others.exclude(pk=self.pk).first():
-            raise ValidationError({"repository": f"source {other} of {self.service} reads {other.repository} already"})
+        is_collected = former is not None and former.cursors.exists()
+        if former is None or not is_collected or former.name != self.name:
+            try:
+                validate_name(self.name)
+            except ValidationError as exc:
+                raise ValidationError({"name": exc.messages}) from exc
+        try:
+            adapter = adapter_of_kind(self.kind)
+        except FatalError as exc:
+            raise ValidationError({"kind": str(exc)}) from exc
+        if missing := {name: f"a source of kind {self.kind} needs it" for name in adapter.needed if not getattr(self, name)}:
+            raise ValidationError(missing)
+        if self.host and not adapter.reads_files:
+            raise ValidationError({"host": "only files lie on a host: leave it empty"})
+        try:
+            adapter.validate(self)
+            if former is not None and is_collected:
+                if former.service_id != self.service_id:
+                    raise ValueError(
+                        f"{self.name} has been collected for {former.service}: its facts stay there; for {self.service}, add another source"
+                    )
+                if former.kind != self.kind:
+                    raise ValueError(f"{former.name} has been collected as a source of kind {former.kind}: add another source")
+                adapter.validate_change(self, former=former)
+        except ValueError as exc:
+            raise ValidationError(str(exc)) from exc
 
 
 class Cursor(models.Model):

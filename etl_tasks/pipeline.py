@@ -21,7 +21,7 @@ from etl_tasks import ledger, tasks
 from etl_tasks.faults import contained, each
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.adapter import Check
-from etl_tasks.sources.registry import ADAPTERS, adapter_of, survey
+from etl_tasks.sources.registry import adapters, check, reads_files, survey
 
 logger = logging.getLogger(__name__)
 
@@ -55,16 +55,16 @@ def served_queues() -> set[str]:
 
 
 def check_sources(sources: Sequence[Source]) -> list[Check]:
-    """Try each source without storing anything: GitHub from here, log files by a worker that would read them, for only it sees them."""
+    """Try each source without storing anything: from here, but files by a worker that would read them, for only it sees them."""
     asked: dict[int, AsyncResult] = {}
     broker = ""
-    if logs := [source for source in sources if source.kind == Source.Kind.LOGS]:
+    if with_files := [source for source in sources if reads_files(source)]:
         try:
             ask_broker()
         except BrokerAway as exc:
             broker = str(exc)
         else:
-            asked = {one.pk: tasks.check.apply_async((one.pk,), queue=one.extract_queue, expires=CHECK_SECONDS) for one in logs}
+            asked = {one.pk: tasks.check.apply_async((one.pk,), queue=one.extract_queue, expires=CHECK_SECONDS) for one in with_files}
     deadline = time.monotonic() + CHECK_SECONDS
     return [_answer(source, asked[source.pk], deadline) if source.pk in asked else _check_here(source, broker) for source in sources]
 
@@ -83,12 +83,12 @@ def _answer(source: Source, asked: AsyncResult, deadline: float) -> Check:
 
 
 def _check_here(source: Source, broker: str) -> Check:
-    if source.kind != Source.Kind.LOGS:
-        return adapter_of(source).check(source)
+    if not reads_files(source):
+        return check(source)
     no_worker = f"No worker could be asked ({broker})"
     if not source.is_here:
         return Check(can_be_read=False, sentences=[f"{no_worker}, and the files lie on {source.host}."])
-    found = adapter_of(source).check(source)
+    found = check(source)
     return Check(can_be_read=found.can_be_read, sentences=[f"{no_worker}; as this process sees the files:", *found.sentences])
 
 
@@ -173,7 +173,7 @@ def open_night(night: date, *, created_before: datetime | None = None) -> list[E
         # All of them before anything is asked of anybody: whatever happens afterwards, the sweeper sends them.
         each(list(missing.select_related("service")), open_one)
     finally:
-        each(dict.fromkeys([*ADAPTERS, *(run.source.kind for run in runs)]), partial(_begin, runs))
+        each(dict.fromkeys([*adapters(), *(run.source.kind for run in runs)]), partial(_begin, runs))
     return runs
 
 

@@ -17,7 +17,7 @@ from etl_tasks import dead_letters, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.faults import contained
 from etl_tasks.models import ETLRun, Source
-from etl_tasks.sources.registry import adapter_of
+from etl_tasks.sources import registry
 
 
 class StageTask(Task):
@@ -86,7 +86,7 @@ def load(self: StageTask, run_id: int) -> int:
 def check(source_id: int) -> dict[str, Any]:
     """Whether the worker that would read a source can read it, and what it would give."""
     source = Source.objects.select_related("service").get(pk=source_id)
-    return asdict(adapter_of(source).check(source))
+    return asdict(registry.check(source))
 
 
 @shared_task(name="etl.nightly")

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from datetime import date
 from typing import Any, NoReturn
 
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper, handle_default_options
 from django.db import connections
 
@@ -22,6 +23,12 @@ class Refusal(CommandError):
 
     def __init__(self, message: str) -> None:
         super().__init__(message, returncode=2)
+
+
+def not_valid(exc: ValidationError) -> Refusal:
+    """A model's or a field's own refusal, as a form shows it."""
+    found = exc.message_dict if hasattr(exc, "error_dict") else {NON_FIELD_ERRORS: exc.messages}
+    return Refusal("; ".join(message if name == NON_FIELD_ERRORS else f"{name}: {message}" for name, of in found.items() for message in of))
 
 
 class Terminal(OutputWrapper):

@@ -17,6 +17,7 @@ from dora_metrics.models.service import (
     LOOK_BACK_HOURS,
     PRODUCTION,
     Service,
+    validate_name,
     validate_pattern,
 )
 
@@ -52,5 +53,6 @@ __all__ = [
     "Repository",
     "Service",
     "WorkflowRun",
+    "validate_name",
     "validate_pattern",
 ]

@@ -4,15 +4,21 @@ import hashlib
 import secrets
 from typing import Self
 
+from django.core.exceptions import ValidationError
 from django.db import models
 
 PREFIX = "ccs_"  # so that a secret scanner, or a person, sees what it is
 
 
+def validate_token_name(name: str) -> None:
+    if len(name) > 100 or not name.isprintable() or name != name.strip():
+        raise ValidationError(f"{name[:20]!r} cannot be a token's name: take at most 100 printable letters, without blanks at its ends")
+
+
 class ApiToken(models.Model):
     """A read-only token. Only its digest is kept: who loses the token makes a new one."""
 
-    name = models.CharField(max_length=100, unique=True, help_text="who or what reads with it")
+    name = models.CharField(max_length=100, unique=True, validators=[validate_token_name], help_text="who or what reads with it")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, editable=False, help_text="to the hour")
@@ -27,9 +33,12 @@ class ApiToken(models.Model):
 
     @classmethod
     def create(cls, name: str) -> tuple[Self, str]:
-        """The row, and the token itself, which nobody can read again."""
+        """The row, and the token itself, which nobody can read again. Raises ValidationError."""
         token = PREFIX + secrets.token_urlsafe(32)
-        return cls.objects.create(name=name, digest=digest(token)), token
+        row = cls(name=name, digest=digest(token))
+        row.full_clean(validate_unique=False)
+        row.save()
+        return row, token
 
 
 def digest(token: str) -> str:

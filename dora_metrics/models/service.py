@@ -1,11 +1,14 @@
 """The unit that a metric belongs to, and every setting that decides its numbers."""
 
+import re
+
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
 from dora_metrics.patterns import compiled
 
+NAME = re.compile(r"(?=.*[^\W_])[\w.-]{1,100}")
 PRODUCTION = r"(?i)^(prod|production|live)([-_ /].*)?$"
 DEPLOY_WORKFLOW = r"(?i)deploy"
 INCIDENT_LABEL = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
@@ -16,6 +19,14 @@ LOG_MINUTE_EVENTS, LOG_ERROR_SHARE, LOG_BAD_MINUTES, LOG_GOOD_MINUTES = 20, 5, 5
 # How long after its start an issue's incident stands for what the logs show.
 LOG_ISSUE_HOURS = 24
 MOST_LOG_EVENTS, LONGEST_LOG_MINUTES = 1_000_000, 24 * 60
+
+
+def validate_name(name: str) -> None:
+    """What can stand in an address, in a command line and in a terminal as it is."""
+    if not NAME.fullmatch(name):
+        raise ValidationError(
+            f"{name!r} cannot be a name: use letters, digits, points, hyphens and underscores, at most 100, and one letter or digit"
+        )
 
 
 def validate_pattern(pattern: str) -> None:
@@ -47,7 +58,7 @@ class Service(models.Model):
         WORKFLOWS = "workflows", "workflow runs"
         PULLS = "pulls", "merged pull requests"
 
-    name = models.CharField(max_length=100, unique=True)
+    name = models.CharField(max_length=100, unique=True, validators=[validate_name])
     production = models.CharField(
         max_length=200, default=PRODUCTION, validators=[validate_pattern], help_text="environments that are production (regex)"
     )

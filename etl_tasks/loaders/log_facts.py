@@ -11,7 +11,7 @@ from django.db.models import Min
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic, Service
 from dora_metrics.upserting import upsert
 from etl_tasks.loaders.log_store import Tally, position
-from etl_tasks.models import Cursor, Source
+from etl_tasks.models import Cursor
 from etl_tasks.sources.logs.event import LogEvent
 
 READ = "read"  # the stream of a log source whose cursor says until when its files have been read: {"until": ISO 8601}
@@ -60,7 +60,7 @@ def cover(service: Service) -> None:
     As far as the one that was read least lately; a source that is disabled, or was never read, holds nothing up. Deployments are known
     from the first line on that tells of one: before it nobody can say that a line would have.
     """
-    read = Cursor.objects.filter(source__service=service, source__kind=Source.Kind.LOGS, source__is_enabled=True, stream=READ)
+    read = Cursor.objects.filter(source__service=service, source__is_enabled=True, stream=READ)
     until = [(_time(place["until"]), bool(pattern)) for place, pattern in read.values_list("position", "source__deploy_pattern")]
     first = LogTraffic.objects.filter(service=service, hour__gte=FIRST_YEAR).aggregate(first=Min("hour"))["first"]
     told = LogDeployment.objects.filter(service=service, time__gte=FIRST_YEAR).aggregate(first=Min("time"))["first"]

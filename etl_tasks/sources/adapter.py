@@ -1,10 +1,12 @@
-"""What a kind of source must offer. To add one: write its adapter and name it in registry.py."""
+"""What a kind of source must offer. To add one: write its adapter and name it in ETL_ADAPTERS (docs/extend.md)."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any
 
+from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
 from etl_tasks.transform import Bad, Good
 
@@ -81,37 +83,51 @@ class Check:
     sentences: list[str]
 
 
-class Adapter(Protocol):
+class Adapter(ABC):
     """A kind of source."""
 
+    label = ""
+    """What people choose it by."""
+    needed: tuple[str, ...] = ()
+    """The columns of a source that must not be empty."""
+    reads_files = False
+    """Whether it reads files: of a source that names its host, only a worker there sees them."""
+    keeps_log_events = False
+    """Whether its records are log events, kept under the source's name."""
+
+    def validate(self, source: Source) -> None:  # noqa: B027 (a kind may do without)
+        """Raises ValueError, with a sentence, or ValidationError for settings that cannot work."""
+
+    def validate_change(self, source: Source, *, former: Source) -> None:  # noqa: B027 (a kind may do without)
+        """The same for a change of a source that has been collected: what was collected must not be lost or mixed."""
+
+    @abstractmethod
     def pages(self, job: Job) -> Iterator[Page | Unreadable | Learned]:
         """What the source has after its cursors. Raises RetriableError or FatalError."""
-        ...
 
+    @abstractmethod
     def check(self, source: Source) -> Check:
         """Try the source without storing anything. Raises nothing: what fails is said."""
-        ...
 
     def survey(self, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
         """What is new in many sources, asked at once, by primary key; a source that is missing finds out by itself."""
-        ...
+        return {}
 
+    @abstractmethod
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         """Which fact the records of a page become: a key of loaders.facts.KINDS, or LOG_EVENT."""
-        ...
 
     def count(self, source: Source, content: bytes) -> int | None:
         """How many records a staged page has, as the source is set now; None if no setting can change that."""
-        ...
+        return None
 
+    @abstractmethod
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
         """The records of a staged page, validated, in order. Raises UnreadablePage."""
-        ...
 
     def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
         """One page with a record that the source did not give, `lost` being the data of its Bad. Raises RetriableError or FatalError."""
-        ...
+        raise FatalError(f"{source} gives all of its records: there is nothing to ask for again")
 
-    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
+    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:  # noqa: B027 (a kind may do without)
         """Called in the transaction that ends a run, with the cursors that it moved."""
-        ...

@@ -86,7 +86,7 @@ def assert_one_error(stderr: str, sentence: str) -> None:
 
 
 WRONG = [
-    ("add_service 'a/b' --repository acme/billing", 2, "cannot be a service's name"),
+    ("add_service 'a/b' --repository acme/billing", 2, "name: 'a/b' cannot be a name: use letters"),
     ("add_service billing --repository billing", 2, "write it as owner/name"),
     ("add_service billing --repository acme/billing --production (", 2, "is no regular expression"),
     ("add_service billing --repository acme/billing --deployments jenkins", 2, "invalid choice"),
@@ -198,7 +198,7 @@ WRONG = [
     ("dead_letters discard", 2, "say which letters"),
     ("check_source ''", 2, "there is no source ''"),
     ("check_source", 2, "the following arguments are required: name"),
-    ("add_service '' --repository acme/billing", 2, "cannot be a service's name"),
+    ("add_service '' --repository acme/billing", 2, "name: This field cannot be blank"),
     ("add_service billing --repository ''", 2, "write it as owner/name"),
     ("add_service billing --repository acme/billing --look-back 99999999999999999999", 2, "87840"),
     ("add_service billing --repository acme/billing --look-back -1", 2, "greater than or equal to"),
@@ -209,7 +209,7 @@ WRONG = [
     ("add_service billing --repository acme/billing --incident-label '(?=x)'", 2, "is no regular expression"),
     ("add_service billing --repository acme/billing --hotfix '*'", 2, "is no regular expression"),
     ("add_log_source x --service billing --path x --format regex --pattern '('", 2, "is no regular expression that RE2 reads (missing ): ()"),
-    ("add_log_source '' --service billing --path x --format json", 2, "cannot be a source's name"),
+    ("add_log_source '' --service billing --path x --format json", 2, "name: "),
     ("add_log_source x --service '' --path x --format json", 2, "there is no service ''"),
     ("add_log_source x --service billing --path x --format ''", 2, "invalid choice"),
     ("etl_preview_log ''", 2, "PATH is empty"),

@@ -59,7 +59,7 @@ def test_the_command_sets_the_host_and_takes_it_away(calls: Source) -> None:
 
 def test_only_log_files_lie_on_a_host(billing: Source) -> None:
     billing.host = "web2"
-    with pytest.raises(ValidationError, match="only log files lie on a host"):
+    with pytest.raises(ValidationError, match="only files lie on a host"):
         billing.full_clean()
 
 

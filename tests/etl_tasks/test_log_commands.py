@@ -108,7 +108,7 @@ def test_the_admin_refuses_what_cannot_work(admin_client: Client, billing: Sourc
         in admin_client.post(address, {**form, "log_format": "json", "log_pattern": "", "log_fields": "[1]"}).content.decode()
     )
     mended = {**form, "log_pattern": "(?P<time>.*)"}
-    assert "can be no part of an address" in admin_client.post(address, {**mended, "name": "shop/logs"}).content.decode()
+    assert "cannot be a name" in admin_client.post(address, {**mended, "name": "shop/logs"}).content.decode()
     assert admin_client.post(address, mended).status_code == 302
     assert Source.objects.get(name="shop-logs").log_pattern == "(?P<time>.*)"
 

@@ -9,10 +9,9 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 
 from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal
+from dora_metrics.management.arguments import Refusal, not_valid
 from dora_metrics.models import Service
 from etl_tasks.management import log_options
-from etl_tasks.management.commands.add_service import NAME
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.formats import Guess
 
@@ -31,8 +30,6 @@ class Command(Base):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
-        if not NAME.fullmatch(name):
-            raise Refusal(f"{name!r} cannot be a source's name: use letters, digits, points, hyphens and underscores, at most 100")
         service = Service.objects.filter(name=options["service"]).first()
         if service is None:
             raise Refusal(f"there is no service {options['service']!r}: add it first with add_service")
@@ -54,7 +51,7 @@ class Command(Base):
         try:
             source.full_clean(exclude=["service"])
         except ValidationError as exc:
-            raise Refusal("; ".join(exc.messages)) from exc
+            raise not_valid(exc) from exc
         source.save()
         if guess:
             self.stdout.write(log_options.how_sure(guess))

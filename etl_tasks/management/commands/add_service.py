@@ -1,6 +1,5 @@
 """add_service NAME --repository owner/name: creates or updates a service and its GitHub source."""
 
-import re
 from argparse import BooleanOptionalAction
 from typing import Any
 
@@ -9,7 +8,7 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal
+from dora_metrics.management.arguments import Refusal, not_valid
 from dora_metrics.models import (
     DEPLOY_WORKFLOW,
     HOTFIX,
@@ -25,9 +24,7 @@ from dora_metrics.models import (
 )
 from etl_tasks.models import Source
 
-REPOSITORY = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes", "log_issue_hours")
-NAME = re.compile(r"[\w.-]{1,100}")
 
 
 class Command(Base):
@@ -61,10 +58,6 @@ class Command(Base):
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, repository = options["name"], options["repository"]
-        if not NAME.fullmatch(name):
-            raise Refusal(f"{name!r} cannot be a service's name: use letters, digits, points, hyphens and underscores, at most 100")
-        if not REPOSITORY.fullmatch(repository):
-            raise Refusal(f"{repository!r} is no repository: write it as owner/name")
         if "" in (options["bot"] or ()):
             raise Refusal("--bot is empty: a deleted user has no login, and is no bot")
         given = {
@@ -80,14 +73,15 @@ class Command(Base):
             "bots": options["bot"],
         }
         with transaction.atomic():
-            service, is_new = Service.objects.get_or_create(name=name)
+            service = Service.objects.filter(name=name).first() or Service(name=name)
+            is_new = service.pk is None
             for field, value in given.items():
                 if value is not None:
                     setattr(service, field, value)
             try:
                 service.full_clean()
             except ValidationError as exc:
-                raise Refusal("; ".join(exc.messages)) from exc
+                raise not_valid(exc) from exc
             service.save()
             other = Source.objects.filter(name=name).exclude(service=service, kind=Source.Kind.GITHUB).first()
             if other:
@@ -99,7 +93,7 @@ class Command(Base):
             try:
                 source.full_clean(exclude=["service"])
             except ValidationError as exc:
-                raise Refusal("; ".join(exc.messages)) from exc
+                raise not_valid(exc) from exc
             source.save()
         if not is_new and options["path"] is not None:
             self.stdout.write("what was collected without paths is read again by the next run; until then the metrics of changes are unknown")

@@ -8,7 +8,7 @@ from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal
 from etl_tasks import pipeline
 from etl_tasks.models import Source
-from etl_tasks.sources.registry import adapter_of
+from etl_tasks.sources.registry import check
 
 
 class Command(Base):
@@ -21,7 +21,7 @@ class Command(Base):
         source = Source.objects.select_related("service").filter(name=options["name"]).first()
         if source is None:
             raise Refusal(f"there is no source {options['name']!r}: `etl_status` lists them")
-        found = adapter_of(source).check(source) if source.is_here else pipeline.check_sources([source])[0]
+        found = check(source) if source.is_here else pipeline.check_sources([source])[0]
         for sentence in found.sentences:
             self.stdout.write(sentence)
         if not found.can_be_read:

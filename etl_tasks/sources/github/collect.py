@@ -1,12 +1,14 @@
 """The adapter of a GitHub source: what a night asks of a repository, and what it may leave out."""
 
 import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.timezone import now
 
@@ -14,7 +16,7 @@ from dora_metrics.models import Commit, Repository
 from dora_metrics.recompute import hold
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
-from etl_tasks.sources.adapter import Check, Job, Learned, Page
+from etl_tasks.sources.adapter import Adapter, Check, Job, Learned, Page
 from etl_tasks.sources.github import absent, paging
 from etl_tasks.sources.github.budget import PageSizes
 from etl_tasks.sources.github.check import check
@@ -30,11 +32,31 @@ from etl_tasks.transform import Bad, Good
 
 logger = logging.getLogger(__name__)
 
+FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 REPOSITORY = "repository"  # no list: its cursor holds what GitHub last told of the repository itself
 
 
-class GitHubRepository:
+class GitHubRepository(Adapter):
     """The adapter of a GitHub source."""
+
+    label = "a GitHub repository"
+
+    def validate(self, source: Source) -> None:
+        if not FULL_NAME.fullmatch(source.repository):
+            raise ValidationError({"repository": f"{source.repository!r} is no repository: write it as owner/name"})
+        if source.service_id is None:
+            return
+        others = Source.objects.filter(service=source.service_id, kind=source.kind, repository__iexact=source.repository)
+        if other := others.exclude(pk=source.pk).first():  # its facts would count twice
+            raise ValidationError({"repository": f"source {other} of {source.service} reads {other.repository} already"})
+
+    def validate_change(self, source: Source, *, former: Source) -> None:
+        """Their facts would mix under one service."""
+        if former.repository != source.repository:
+            raise ValueError(
+                f"{source.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
+                "for another one, add a source of its own"
+            )
 
     def check(self, source: Source) -> Check:
         return check(source)
@@ -55,9 +77,6 @@ class GitHubRepository:
 
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         return BY_NAME[stream].shape(context)[1]
-
-    def count(self, source: Source, content: bytes) -> int | None:
-        return None
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
         return absent.records(BY_NAME[stream], content, context)

@@ -1,17 +1,18 @@
 """Read a log source's files from where the last run left them, and their lines as events."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any
 
 import msgspec
+from django.core.exceptions import ValidationError
 from django.utils.timezone import now
 
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import log_facts
 from etl_tasks.models import CleanBatch, ETLRun, Source, StreamProgress
-from etl_tasks.sources.adapter import LOG_EVENT, Check, Job, Page, Unreadable
+from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Check, Job, Page, Unreadable
 from etl_tasks.sources.logs import follow
 from etl_tasks.sources.logs.event import LogEvent, file_key
 from etl_tasks.sources.logs.format import Format, Place
@@ -24,8 +25,21 @@ from etl_tasks.transform import Bad, Good
 STREAM = "files"
 
 
-class LogFiles:
+class LogFiles(Adapter):
     """The adapter of a log source. Each file followed is a stream of its own."""
+
+    label = "log files"
+    needed = ("path", "log_format")
+    reads_files = keeps_log_events = True
+
+    def validate(self, source: Source) -> None:
+        if refusal := log_roots().refusal(source.path):
+            raise ValidationError({"path": refusal})
+        format_of(source.reading())
+
+    def validate_change(self, source: Source, *, former: Source) -> None:
+        if former.name != source.name:
+            raise ValueError(f"{former.name} has been collected: its events are kept under this name, and would be found under no other")
 
     def pages(self, job: Job) -> Iterator[Page | Unreadable]:
         roots = log_roots()
@@ -55,9 +69,6 @@ class LogFiles:
             is_done=True,
         )
 
-    def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
-        raise FatalError("a file gives all of its lines: there is nothing to ask for again")
-
     def check(self, source: Source) -> Check:
         roots = log_roots()
         if refusal := roots.refusal(source.path):
@@ -71,9 +82,6 @@ class LogFiles:
         sentences = [f"{source.path} names {len(paths)} files; {readable} can be read."]
         sentences += [f"{follow.shown(path)} cannot be read: {fault}" for path, fault in unreadable.items()]
         return Check(can_be_read=bool(readable), sentences=sentences)
-
-    def survey(self, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
-        return {}  # a file is its own news
 
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         return LOG_EVENT
