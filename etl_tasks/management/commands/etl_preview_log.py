@@ -69,19 +69,18 @@ class Command(Base):
         for where, found in self._results(path, source, lines):
             if isinstance(found, Good) and not found.is_unparsed:
                 counts["read"] += 1
-                counts["lines read"] += 1 + found.fact.message.count("\n")
                 marks[found.fact.extra.get("time_is", "")] += 1
                 if counts["read"] <= EVENTS_SHOWN:
                     self.stdout.write(_shown(found.fact))
                 continue
             text, error = (found.data, found.error) if isinstance(found, Bad) else (found.fact.message, found.fact.extra["unparsed"])
             counts["unread"] += 1
-            counts["lines unread"] += 1 + text.count("\n")
+            counts["lines unread"] += _lines_in(text.encode())
             if counts["unread"] <= UNREAD_SHOWN:
                 unread.append(f"{where}: {error} {_short(text)}")
-        all_lines = counts["lines read"] + counts["lines unread"]
+        lines_read = self._lines - counts["lines unread"]
         self.stdout.write()
-        self.stdout.write(f"{counts['lines read']} of {all_lines} lines read as {source.log_format}: {counts['read']} events, their times in UTC")
+        self.stdout.write(f"{lines_read} of {self._lines} lines read as {source.log_format}: {counts['read']} events, their times in UTC")
         for mark in sorted(mark for mark in marks if mark):
             self.stdout.write(f"{marks[mark]} of them with a time that is {mark}")
         for one in unread:
@@ -92,8 +91,8 @@ class Command(Base):
             raise CommandError(f"nothing in {path} could be read as {source.log_format}", returncode=1)
 
     def _results(self, path: str, source: Source, lines: Format) -> Iterator[tuple[str, Good | Bad]]:
-        """Each with the place it begins at, up to a limit of bytes."""
-        left = BYTES_READ
+        """Each with the place it begins at, up to a limit of bytes; `_lines` says then how many lines that were."""
+        left, self._lines = BYTES_READ, 0
         last: dict[str, datetime] = {}
         for chunk in follow.chunks(path, {}, begins=lines.begins if lines.is_multiline else None, roots=log_roots()):
             if isinstance(chunk, follow.Unreadable):
@@ -108,6 +107,7 @@ class Command(Base):
                 previous=lambda identity=chunk.identity: last.get(identity),  # type: ignore[misc]
                 cut_bytes=chunk.cut_bytes,
             )
+            self._lines += _lines_in(chunk.body)
             for found in lines.read(mask(chunk.body), place):
                 if isinstance(found, Good):
                     last[chunk.identity] = found.fact.time
@@ -125,6 +125,11 @@ def _shown(event: LogEvent) -> str:
     values = {name: getattr(event, name) for name in names if getattr(event, name) not in ("", None)} | event.extra
     rest = " ".join(f"{name}={_short(str(value))}" for name, value in values.items())
     return f"{time} {event.level:8} {_short(event.message)}" + (f"  [{rest}]" if rest else "")
+
+
+def _lines_in(body: bytes) -> int:
+    """How many lines are not blank."""
+    return sum(map(bool, (line.strip(b"\0 \t\r") for line in body.split(b"\n"))))
 
 
 def _short(text: str) -> str:

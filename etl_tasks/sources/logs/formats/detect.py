@@ -80,7 +80,11 @@ def _readings() -> Iterator[Reading]:
 
 def _tried(reading: Reading, body: bytes) -> _Candidate:
     form = format_of(reading)
-    events = [one.fact for one in form.read(body, SOME_PLACE) if isinstance(one, Good) and not one.is_unparsed]
+    found = [one for one in form.read(body, SOME_PLACE) if isinstance(one, Good)]
+    events = [one.fact for one in found if not one.is_unparsed]
+    # An event goes up to where the next thing begins, of which its id is made. Its message need not have all its lines.
+    begins = [int(one.fact.event_id, 16) for one in found]
+    ends = dict(zip(begins, [*begins[1:], len(body)], strict=False))
     detail = MUCH_DETAIL
     if isinstance(form, Layouts):
         detail = form.detail
@@ -89,14 +93,19 @@ def _tried(reading: Reading, body: bytes) -> _Candidate:
     elif isinstance(form, Logfmt):
         # And one with = in it looks like logfmt.
         events = [event for event in events if event.extra.get("time_is") != "inferred"]
-    return _Candidate(reading=reading, read=sum(1 + _lines_of_a_trace(event.message) for event in events), detail=detail, events=events)
+    return _Candidate(
+        reading=reading,
+        read=sum(1 + _lines_of_a_trace(body[(begin := int(event.event_id, 16)) : ends[begin]]) for event in events),
+        detail=detail,
+        events=events,
+    )
 
 
 def _is_like_a_logger(text: str) -> bool:
     return not text or (" " not in text and any(letter.isalnum() for letter in text))
 
 
-def _lines_of_a_trace(message: str) -> int:
+def _lines_of_a_trace(event: bytes) -> int:
     """How many lines go on as those of a stack trace do, some of them indented; foreign lines also go on, but speak for no format."""
-    written = [line for line in message.split("\n")[1:] if line.strip()]
-    return len(written) if any(line[0] in " \t" for line in written) else 0
+    written = [line for line in event.split(b"\n")[1:] if line.strip(b"\0 \t\r")]
+    return len(written) if any(line.startswith((b" ", b"\t")) for line in written) else 0

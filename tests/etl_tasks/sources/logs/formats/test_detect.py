@@ -68,6 +68,19 @@ def test_the_lines_of_a_trace_speak_for_their_event(first: str, trace: str, log_
     assert (guess.log_format, guess.read, guess.is_sure) == (log_format, guess.total, True)
 
 
+@pytest.mark.parametrize(
+    ("first", "trace", "log_format"),
+    [
+        ("2026-03-01 12:00:00,123 - shop.cart - ERROR -", traceback_of_a_chain(), "python"),
+        ("2026-03-01 12:00:00,123 [main] ERROR a.Cart - ", JAVA_TRACE, "log4j"),
+    ],
+)
+def test_the_lines_of_a_trace_speak_for_an_event_without_a_message_too(first: str, trace: str, log_format: str) -> None:
+    guess = detect(f"{first}\n{trace}\n{first} ok\n".encode().split(b"\n") * 5)
+
+    assert (guess.log_format, guess.read, guess.is_sure) == (log_format, guess.total, True)
+
+
 def test_foreign_lines_do_not_speak_for_the_event_before_them() -> None:
     guess = detect([b"2026-03-01 12:00:00,123 ERROR shop.cart: failed"] * 7 + [b"some words"] * 3)
 
