@@ -108,9 +108,9 @@ class ReleaseAdmin(ReadOnly):
 
 @admin.register(Attempt)
 class AttemptAdmin(ReadOnly):
-    list_display = ("key", "service", "environment", "finished_at", "is_success", "is_failed", "is_unplanned", "recovered_at", "flags")
+    list_display = ("key", "service", "repository", "environment", "finished_at", "is_success", "is_failed", "is_unplanned", "recovered_at", "flags")
     list_filter = ("service", "is_failed", "is_unplanned")
-    list_select_related = ("service",)
+    list_select_related = ("service", "repository")
     ordering = ("-finished_at",)
 
 
@@ -124,9 +124,9 @@ class DeliveryAdmin(ReadOnly):
 
 @admin.register(Incident)
 class IncidentAdmin(ReadOnly):
-    list_display = ("key", "service", "title", "started_at", "ended_at", "deployment", "how")
+    list_display = ("key", "service", "repository", "title", "started_at", "ended_at", "deployment", "how")
     list_filter = ("service", "how")
-    list_select_related = ("service",)
+    list_select_related = ("service", "repository")
     ordering = ("-started_at",)
 
 

@@ -13,7 +13,8 @@ from dora_metrics.alert_receivers import has_receiver
 from dora_metrics.alerts import critical_alert, notify, warning_alert
 from dora_metrics.calculators.deployments import STREAM_OF
 from dora_metrics.calculators.percentiles import percentile
-from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Coverage, Delivery, Service
+from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Delivery, Service
+from dora_metrics.stored_facts import coverage_of
 
 logger = logging.getLogger(__name__)
 
@@ -59,7 +60,8 @@ def no_deployment(rule: AlertRule, service: Service, moment: datetime) -> str | 
     source = latest.source if latest else service.deployments_from
     streams = [STREAM_OF[source]] if source in STREAM_OF else list(STREAM_OF.values())
     # Nothing was deployed, or nothing was collected: only what is collected to this day says which.
-    if not Coverage.objects.filter(service=service, stream__in=streams, since__lt=limit, until__gte=moment - UP_TO_DATE).exists():
+    spans = [span for stream, span in coverage_of(service, service.repositories.all()).items() if stream in streams]
+    if not any(span.since < limit and span.until >= moment - UP_TO_DATE for span in spans):
         return None
     since = f"since {latest.finished_at:%Y-%m-%d %H:%M} UTC" if latest else "since collection began"
     return f"no production deployment {since}: more than {rule.threshold:g} days"

@@ -1,5 +1,6 @@
 """What follows from a service's facts, as rows: nothing is written here, so any environment can be looked at."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -23,10 +24,12 @@ def assessed(service: Service, *, environment: str, moment: datetime | None = No
     return assess(facts_of(service), settings_of(service, time_zone=settings.ETL_TIME_ZONE), now=moment or now(), environment=environment)
 
 
-def attempt_row(one: Judged, assessment: Assessment) -> Row:
+def attempt_row(one: Judged, assessment: Assessment, ids: Mapping[str, int]) -> Row:
+    """`ids`: of the repositories, by name."""
     attempt = one.attempt
     is_known = assessment.covered.failures is not None
     return {
+        "repository_id": ids.get(attempt.repository),
         "key": attempt.key,
         "ids": list(attempt.ids),
         "source": assessment.source,
@@ -65,9 +68,10 @@ def delivery_row(one: LeadTime, change_id: int) -> Row:
     }
 
 
-def incident_row(one: LinkedIncident) -> Row:
+def incident_row(one: LinkedIncident, ids: Mapping[str, int]) -> Row:
     incident, attempt = one.incident, one.link.attempt
     return {
+        "repository_id": ids.get(incident.repository) if incident.number is not None else None,
         "key": incident.key,
         "number": incident.number,
         "title": incident.title,

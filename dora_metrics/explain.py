@@ -101,6 +101,7 @@ def duration(seconds: float) -> str:
 def _row(member: Member) -> dict[str, Any]:
     return {
         "kind": member.kind,
+        "repository": member.repository,
         "key": member.key,
         "at": member.at.isoformat(),
         "title": member.title,

@@ -22,6 +22,7 @@ from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.periods import local_date, start_of
 from dora_metrics.derive import Row, assessed, attempt_row, delivery_row, incident_row, metric_row
 from dora_metrics.models import Attempt, Change, Delivery, DORAMetric, Incident, MetricRevision, Service
+from dora_metrics.stored_facts import counted_repositories
 from dora_metrics.upserting import upsert
 
 logger = logging.getLogger(__name__)
@@ -102,11 +103,13 @@ def uninterrupted() -> Iterator[None]:
 def _assess(service: Service, *, moment: datetime | None) -> tuple[Service, Assessment, list[tuple[Table, Difference]]]:
     service = hold(service)
     assessment = assessed(service, environment=PRODUCTION, moment=moment)
-    pk_of = dict(Change.present.filter(service=service, merged_at__isnull=False).values_list("number", "pk"))
+    ids = {name: one.pk for name, one in counted_repositories(service).items()}
+    merged = Change.present.filter(service=service, merged_at__isnull=False).values_list("repository_id", "number", "pk")
+    pk_of = {(repository_id, number): pk for repository_id, number, pk in merged}
     wanted: list[tuple[Table, Iterable[Row]]] = [
-        (ATTEMPTS, (attempt_row(one, assessment) for one in assessment.attempts)),
-        (DELIVERIES, (delivery_row(one, pk_of[one.pull.number]) for one in assessment.changes)),
-        (INCIDENTS, (incident_row(one) for one in assessment.incidents)),
+        (ATTEMPTS, (attempt_row(one, assessment, ids) for one in assessment.attempts)),
+        (DELIVERIES, (delivery_row(one, pk_of[ids[one.repository], one.pull.number]) for one in assessment.changes)),
+        (INCIDENTS, (incident_row(one, ids) for one in assessment.incidents)),
     ]
     return service, assessment, [(table, one) for table, rows in wanted for one in _bring_in_line(table, service, rows)]
 

@@ -26,6 +26,7 @@ def deployment(attempt: models.Attempt) -> shapes.Deployment:
     recovered_at = attempt.recovered_at
     return {
         "service": attempt.service.name,
+        "repository": _name_of(attempt.repository),
         "external_id": attempt.key,
         "ids": attempt.ids,
         "source": attempt.source,
@@ -52,6 +53,7 @@ def change(change: models.Change) -> shapes.Change:
     stages = delivery.stages if delivery else {}
     return {
         "service": change.service.name,
+        "repository": _name_of(change.repository),
         "external_id": str(change.external_id) if change.external_id is not None else None,
         "number": change.number,
         "title": change.title,
@@ -83,6 +85,7 @@ def incident(incident: models.Incident) -> shapes.Incident:
     ended_at = incident.ended_at
     return {
         "service": incident.service.name,
+        "repository": _name_of(incident.repository),
         "external_id": incident.key,
         "number": incident.number,
         "title": incident.title,
@@ -111,10 +114,11 @@ def log_evidence(evidence: Row) -> shapes.LogEvidence:
 
 def service(service: models.Service) -> shapes.Service:
     repositories = list(service.repositories.all())
+    name_of = {one.pk: one.name or None for one in repositories}
     return {
         "name": service.name,
         "repositories": list(dict.fromkeys(name for repository in repositories for name in repository.names)),
-        "default_branch": repositories[0].default_branch or None if repositories else None,
+        "default_branch": repositories[0].default_branch or None if len(repositories) == 1 else None,
         "deployments_from": service.deployments_from,
         "production": service.production,
         "workflow": service.workflow,
@@ -130,7 +134,10 @@ def service(service: models.Service) -> shapes.Service:
         "log_issue_hours": service.log_issue_hours,
         "path": service.path or None,
         "bots": service.bots,
-        "coverage": [{"stream": one.stream, "since": iso(one.since), "until": iso(one.until)} for one in service.coverage.all()],
+        "coverage": [
+            {"stream": one.stream, "repository": name_of.get(one.repository_id or 0), "since": iso(one.since), "until": iso(one.until)}
+            for one in service.coverage.all()
+        ],
         "created_at": iso(service.created_at),
     }
 
@@ -149,6 +156,10 @@ def iso(moment: datetime) -> str:
 
 def iso_or_none(moment: datetime | None) -> str | None:
     return iso(moment) if moment else None
+
+
+def _name_of(repository: models.Repository | None) -> str | None:
+    return repository.name or None if repository else None
 
 
 def _known(moment: datetime | None) -> datetime:
@@ -173,6 +184,13 @@ def path(*names: str) -> Reader:
 def _joined(name: str, key: str = "", between: str = " ") -> Reader:
     """The texts of a list in one cell, or one text of each of its members."""
     return lambda row: between.join(str(one[key] if key else one) for one in row[name])
+
+
+def _coverage_in_a_cell(row: Row) -> str:
+    """With the repository's name where there are several."""
+    has_several = len({one["repository"] for one in row["coverage"] if one["repository"]}) > 1
+    prefixes = (f"{one['repository']}:" if has_several and one["repository"] else "" for one in row["coverage"])
+    return " ".join(f"{prefix}{one['stream']}={one['since']}/{one['until']}" for prefix, one in zip(prefixes, row["coverage"], strict=True))
 
 
 def _of_logs(read: Reader) -> Reader:
@@ -220,7 +238,7 @@ SERVICES = Kind(
         {
             "repositories": {"repositories": _joined("repositories")},
             "bots": {"bots": _joined("bots")},
-            "coverage": {"coverage": lambda row: " ".join(f"{one['stream']}={one['since']}/{one['until']}" for one in row["coverage"])},
+            "coverage": {"coverage": _coverage_in_a_cell},
         },
     ),
 )

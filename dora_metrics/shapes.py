@@ -14,6 +14,7 @@ Seconds = Annotated[float | None, Field(ge=0)]
 Number = int | float | None
 
 ServiceName = Annotated[str, Field(description="the service that it belongs to")]
+RepositoryName = Annotated[str | None, Field(description="the GitHub repository that it belongs to, owner/name; null: none, as far as is known")]
 Url = Annotated[str | None, Field(description="its page on GitHub; of what was read from logs, the path of a page of this host")]
 StagedPage = Annotated[int, Field(description="id of the staged page that it came from")]
 QualityFlags = Annotated[list[str], Field(description="what is to be said of its quality; `flags` says what each means")]
@@ -35,6 +36,7 @@ class Deployment(TypedDict):
     """A finished attempt to put a commit into production that counts (docs/metrics.md, "Deployment")."""
 
     service: ServiceName
+    repository: RepositoryName
     external_id: Annotated[
         str, Field(description="its id in the source that counts: 12, 34.2 for the second attempt of a workflow run, an event's id")
     ]
@@ -71,6 +73,7 @@ class Change(TypedDict):
     """A merged pull request (docs/metrics.md, "Change lead time"). What follows from its deployment is null without one."""
 
     service: ServiceName
+    repository: RepositoryName
     external_id: Annotated[str | None, Field(description="GitHub's database id; null where GitHub gave none")]
     number: int
     title: str
@@ -113,6 +116,7 @@ class Incident(TypedDict):
     """An incident, from an issue or from the logs (docs/metrics.md, "Incident")."""
 
     service: ServiceName
+    repository: RepositoryName
     external_id: Annotated[str, Field(description="`issue 12` or `logs 2026-02-28T09:15Z`, as the reasons of deployments name it")]
     number: Annotated[int | None, Field(description="of its issue; null for one from the logs")]
     title: str
@@ -129,6 +133,7 @@ class Incident(TypedDict):
 
 class Coverage(TypedDict):
     stream: str
+    repository: Annotated[str | None, Field(description="owner/name; null: what is known of the logs")]
     since: Time
     until: Time
 
@@ -137,8 +142,8 @@ class Service(TypedDict):
     """What metrics belong to, and the settings that decide its numbers."""
 
     name: str
-    repositories: Annotated[list[str], Field(description="every owner/name that GitHub has known its repository by")]
-    default_branch: str | None
+    repositories: Annotated[list[str], Field(description="every owner/name that GitHub has known its repositories by")]
+    default_branch: Annotated[str | None, Field(description="null: not collected yet, or of several repositories")]
     deployments_from: Annotated[str, Field(description="the source that counts: auto, github, logs, releases, workflows or pulls")]
     production: Annotated[str, Field(description="environments that are production (regex)")]
     workflow: Annotated[str, Field(description="workflows that deploy (regex)")]
@@ -267,6 +272,7 @@ class Member(TypedDict):
     """One deployment, change or incident behind a value."""
 
     kind: Annotated[str, Field(description="deployment, change or incident")]
+    repository: Annotated[str, Field(description="the GitHub repository that it belongs to, owner/name; empty: none, as far as is known")]
     key: Annotated[str, Field(description="as the facts' own lists name it")]
     at: Annotated[Time, Field(description="what placed it in the period")]
     title: str

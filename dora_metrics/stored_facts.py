@@ -1,8 +1,12 @@
 """The stored facts of a service, as the calculators take them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
-from typing import Any
+from typing import Any, TypeVar
+
+from django.db.models import Exists, OuterRef
 
 from dora_metrics.calculators.facts import (
     NO_LINKS,
@@ -34,6 +38,8 @@ from dora_metrics.models import Release as ReleaseRow
 from dora_metrics.models import WorkflowRun as WorkflowRunRow
 
 ROWS_AT_ONCE = 2000
+T = TypeVar("T")
+BranchNames = Mapping[tuple[int, str], str]
 
 
 def settings_of(service: Service, *, time_zone: str) -> Settings:
@@ -53,7 +59,6 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
         log_good_minutes=service.log_good_minutes,
         log_issue_hours=service.log_issue_hours,
         bots=frozenset(service.bots),
-        default_branch=service.repositories.values_list("default_branch", flat=True).first() or "",
     )
 
 
@@ -62,45 +67,71 @@ def facts_of(service: Service) -> Facts:
 
     Of the logs' hours only those that may have a bad minute.
     """
-    repositories = list(service.repositories.all())
-    return Facts(
-        deployments=tuple(_deployments(service)),
+    repositories = counted_repositories(service)
+    present = _present_names(repositories.values())
+    deployments, releases, issues = _by_repository(_deployments(service)), _by_repository(_releases(service)), _by_repository(_issues(service))
+    runs, pulls = _by_repository(_workflow_runs(service, present)), _by_repository(_pull_requests(service, present))
+    parents = _parents(service)
+    first, *others = [
+        Facts(
+            repository=name,
+            repositories=frozenset(one.names),
+            default_branch=one.default_branch,
+            deployments=deployments[one.pk],
+            workflow_runs=runs[one.pk],
+            releases=releases[one.pk],
+            pull_requests=pulls[one.pk],
+            issues=issues[one.pk],
+            parents=parents[one.pk],
+        )
+        for name, one in repositories.items()
+    ] or [Facts()]
+    return replace(
+        first,
         log_deployments=tuple(_log_deployments(service)),
-        workflow_runs=tuple(_workflow_runs(service, repositories)),
-        releases=tuple(_releases(service)),
-        pull_requests=tuple(_pull_requests(service, repositories)),
-        issues=tuple(_issues(service)),
         log_hours=tuple(_log_hours(service)) if service.log_incidents else (),
-        repositories=frozenset(name for repository in repositories for name in repository.names),
-        parents=_parents(service),
-        coverage=_coverage(service, repositories),
+        coverage=coverage_of(service, repositories.values()),
+        others=tuple(others),
     )
 
 
-def _coverage(service: Service, repositories: Sequence[Repository]) -> dict[str, Coverage]:
+def counted_repositories(service: Service) -> dict[str, Repository]:
+    """Those that are collected, or were, each by a name of its own: one may have taken the name that another had when it was last read."""
+    known = list(service.repositories.annotate(was_read=Exists(CoverageRow.objects.filter(repository=OuterRef("pk")))))
+    counted = [one for one in known if one.is_collected or one.was_read] or known
+    names = Counter(one.name for one in counted)
+    return {one.name if names[one.name] == 1 else f"{one.name} ({one.pk})": one for one in counted}
+
+
+def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[str, Coverage]:
     """What all of its repositories have, and what is known of its logs. One that no enabled source collects holds nothing up.
 
     Without paths, which are collected only for a service with a path filter, nobody knows which changes are the service's.
     """
     of_logs: dict[str, Coverage] = {}
-    by_repository: dict[int, dict[str, Coverage]] = {one.pk: {} for one in repositories}
+    found: dict[int, dict[str, Coverage]] = defaultdict(dict)
     for row in CoverageRow.objects.filter(service=service):
-        found = of_logs if row.repository_id is None else by_repository[row.repository_id]
-        found[row.stream] = Coverage(row.since, row.until)
-    collected = [one for one in repositories if one.is_collected] or repositories
+        (of_logs if row.repository_id is None else found[row.repository_id])[row.stream] = Coverage(row.since, row.until)
+    collected = [one for one in repositories if one.is_collected] or list(repositories)
     for one in collected:
         if service.path and not one.has_paths:
-            by_repository[one.pk].pop("pull_requests", None)
-    streams = {stream for one in collected for stream in by_repository[one.pk]}
-    spans = {stream: joined([by_repository[one.pk].get(stream) for one in collected]) for stream in sorted(streams)}
+            found[one.pk].pop("pull_requests", None)
+    streams = sorted({stream for one in collected for stream in found[one.pk]})
+    spans = {stream: joined([found[one.pk].get(stream) for one in collected]) for stream in streams}
     return of_logs | {stream: span for stream, span in spans.items() if span}
 
 
-def _deployments(service: Service) -> Iterator[GithubDeployment]:
-    for number, environment, sha, created_at, statuses, *origin in _rows(
-        Deployment, service, "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
-    ):
-        yield GithubDeployment(
+def _by_repository(facts: Iterable[tuple[int, T]]) -> Mapping[int, tuple[T, ...]]:
+    found: dict[int, list[T]] = defaultdict(list)
+    for repository_id, fact in facts:
+        found[repository_id].append(fact)
+    return defaultdict(tuple, {repository_id: tuple(of_one) for repository_id, of_one in found.items()})
+
+
+def _deployments(service: Service) -> Iterator[tuple[int, GithubDeployment]]:
+    columns = "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
+    for home, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, service, "repository_id", *columns):
+        one = GithubDeployment(
             id=str(number),
             environment=environment,
             sha=sha,
@@ -108,6 +139,7 @@ def _deployments(service: Service) -> Iterator[GithubDeployment]:
             statuses=tuple(Status(one["state"], _time(one["created_at"]), one["log_url"]) for one in statuses),
             origin=Origin(*origin),
         )
+        yield home, one
 
 
 def _log_deployments(service: Service) -> Iterator[LogDeployment]:
@@ -124,31 +156,30 @@ def _log_hours(service: Service) -> Iterator[LogHour]:
         yield LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
 
 
-def _workflow_runs(service: Service, repositories: Sequence[Repository]) -> Iterator[WorkflowRun]:
+def _workflow_runs(service: Service, present: BranchNames) -> Iterator[tuple[int, WorkflowRun]]:
     columns = "attempt", "name", "path", "event", "sha", "conclusion", "started_at"
-    special = "external_id", "version_at", "url", "page_id", "repository_id", "branch"
-    present = _present_names(repositories)
-    for number, updated_at, url, page_id, home, branch, *values in _rows(WorkflowRunRow, service, *special, *columns):
+    special = "repository_id", "branch", "external_id", "version_at", "url", "page_id"
+    for home, branch, number, updated_at, url, page_id, *values in _rows(WorkflowRunRow, service, *special, *columns):
         named = dict(zip(columns, values, strict=True))
         branch = present.get((home, branch), branch)
-        yield WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=Origin(url, page_id), **named)
+        yield home, WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=Origin(url, page_id), **named)
 
 
-def _present_names(repositories: Sequence[Repository]) -> dict[tuple[int, str], str]:
-    """The default branch's name of today, by each that it had: what happened under those happened on it."""
+def _present_names(repositories: Iterable[Repository]) -> BranchNames:
+    """The default branch's name of today, by repository and each name that it had: what happened under those happened on it."""
     return {(one.pk, name): one.default_branch for one in repositories for name in one.default_branches}
 
 
-def _releases(service: Service) -> Iterator[Release]:
+def _releases(service: Service) -> Iterator[tuple[int, Release]]:
     columns = "sha", "is_draft", "is_prerelease", "published_at"
-    for number, url, page_id, *values in _rows(ReleaseRow, service, "external_id", "url", "page_id", *columns):
-        yield Release(id=str(number), origin=Origin(url, page_id), **dict(zip(columns, values, strict=True)))
+    for home, number, url, page_id, *values in _rows(ReleaseRow, service, "repository_id", "external_id", "url", "page_id", *columns):
+        yield home, Release(id=str(number), origin=Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
-def _issues(service: Service) -> Iterator[Issue]:
-    columns = "number", "created_at", "closed_at", "state_reason", "labels", "links", "title"
-    for number, created_at, closed_at, reason, labels, links, title, *origin in _rows(IssueRow, service, *columns, "url", "page_id"):
-        yield Issue(
+def _issues(service: Service) -> Iterator[tuple[int, Issue]]:
+    columns = "repository_id", "number", "created_at", "closed_at", "state_reason", "labels", "links", "title", "url", "page_id"
+    for home, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(IssueRow, service, *columns):
+        one = Issue(
             number=number,
             created_at=created_at,
             closed_at=closed_at,
@@ -158,10 +189,11 @@ def _issues(service: Service) -> Iterator[Issue]:
             title=title,
             origin=Origin(*origin),
         )
+        yield home, one
 
 
-def _pull_requests(service: Service, repositories: Sequence[Repository]) -> Iterator[PullRequest]:
-    is_on_path, present = path_filter(service.path), _present_names(repositories)
+def _pull_requests(service: Service, present: BranchNames) -> Iterator[tuple[int, PullRequest]]:
+    is_on_path = path_filter(service.path)
     plain = (
         "number",
         "author",
@@ -175,14 +207,14 @@ def _pull_requests(service: Service, repositories: Sequence[Repository]) -> Iter
         "title",
     )
     lists = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
-    others = "url", "page_id", "repository_id", "base_branch"
-    for row in _rows(Change, service, *plain, *lists, *others, merged_at__isnull=False):
+    others = "url", "page_id", "base_branch"
+    for home, *row in _rows(Change, service, "repository_id", *plain, *lists, *others, merged_at__isnull=False):
         values = dict(zip((*plain, *lists, *others), row, strict=True))
         if not is_on_path(values["paths"]):
             continue
-        yield PullRequest(
+        one = PullRequest(
             **{name: values[name] for name in plain},
-            base_branch=present.get((values["repository_id"], values["base_branch"]), values["base_branch"]),
+            base_branch=present.get((home, values["base_branch"]), values["base_branch"]),
             labels=tuple(values["labels"]),
             authored_at=tuple(_time(one["authored_at"]) for one in values["commits"]),
             commit_shas=tuple(one["sha"] for one in values["commits"]),
@@ -193,15 +225,16 @@ def _pull_requests(service: Service, repositories: Sequence[Repository]) -> Iter
             links=_links(values["links"]),
             origin=Origin(values["url"], values["page_id"]),
         )
+        yield home, one
 
 
-def _parents(service: Service) -> dict[str, tuple[str, ...]]:
-    """A commit is named by itself and by its children: one string serves both."""
+def _parents(service: Service) -> Mapping[int, dict[str, tuple[str, ...]]]:
+    """By repository. A commit is named by itself and by its children, in every fork: one string serves all."""
     known: dict[str, str] = {}
-    return {
-        known.setdefault(sha, sha): tuple(known.setdefault(parent, parent) for parent in parents)
-        for sha, parents in _rows(Commit, service, "sha", "parents")
-    }
+    found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
+    for home, sha, parents in _rows(Commit, service, "repository_id", "sha", "parents"):
+        found[home][known.setdefault(sha, sha)] = tuple(known.setdefault(parent, parent) for parent in parents)
+    return found
 
 
 def _signs(signs: Mapping[str, Any]) -> RevertSigns:

@@ -47,7 +47,7 @@ class ChangeLeadTime:
         )
 
     def members(self, part: Period) -> list[Member]:
-        return [_change(one) for one in sorted(self._delivered.within(part), key=lambda one: (one.deployed_at, one.pull.number))]
+        return [_change(one) for one in sorted(self._delivered.within(part), key=lambda one: (one.deployed_at, one.pull.number, one.repository))]
 
 
 def _stage(stage: str, lead_times: Sequence[LeadTime]) -> dict[str, float | int | None]:
@@ -66,7 +66,8 @@ def _change(one: LeadTime) -> Member:
         rules = (matched,)
     return Member(
         kind="change",
-        key=f"pull request {one.pull.number}",
+        key=one.key,
+        repository=one.repository,
         at=one.deployed_at,
         counts=counts,
         rules=rules,

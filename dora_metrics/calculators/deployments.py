@@ -1,6 +1,6 @@
 """Which finished attempts there are, and which of them succeeded: docs/metrics.md, "Deployment"."""
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 
@@ -32,26 +32,43 @@ def attempts(facts: Facts, settings: Settings, *, environment: str = PRODUCTION)
 def _of_the_source_that_counts(facts: Facts, settings: Settings) -> tuple[str, list[Attempt]]:
     """Its name, and its finished attempts in every environment, as they were reported."""
     if settings.deployments_from != "auto":
-        return settings.deployments_from, SOURCES[settings.deployments_from](facts, settings)
-    for name, read in SOURCES.items():
-        if _in_environment(found := read(facts, settings), settings, PRODUCTION):
+        return settings.deployments_from, _read(settings.deployments_from, facts, settings)
+    for name in SOURCES:
+        if _in_environment(found := _read(name, facts, settings), settings, PRODUCTION):
             return name, found
-    return "github", _from_github(facts, settings)
+    return "github", _read("github", facts, settings)
 
 
-def known(facts: Facts, settings: Settings, source: str) -> set[tuple[str, str]]:
-    """Id and sha of all that was meant to be deployed, attempts or not: GitHub's deployments, and what the source that counts tells of."""
+def _read(source: str, facts: Facts, settings: Settings) -> list[Attempt]:
+    """What the source tells of in all repositories; a line of a log belongs to the service, and to the repository that has its commit."""
+    if source == "logs":
+        return _from_logs(facts)
+    read = SOURCES[source]
+    found = []
+    for part in facts.parts:
+        found += [attempt if attempt.pull_request is None else _qualified(attempt, facts.qualifier(part)) for attempt in read(part, settings)]
+    return found
+
+
+def _qualified(attempt: Attempt, qualifier: str) -> Attempt:
+    """GitHub's ids are each there once; the numbers of pull requests are there once a repository."""
+    return replace(attempt, ids=tuple(f"{qualifier}{number}" for number in attempt.ids)) if qualifier else attempt
+
+
+def known(facts: Facts, settings: Settings, source: str, *, qualifier: str = "") -> set[tuple[str, str]]:
+    """Id and sha of all that was meant to be deployed from one repository, attempts or not.
+
+    GitHub's deployments, and what the source that counts tells of; what logs tell of is in `logged`.
+    """
     found = {(one.id, one.sha) for one in facts.deployments}
     match source:
-        case "logs":
-            found |= {(one.id, one.sha) for one in _with_full_shas(facts)}
         case "workflows":
             is_deploying = compiled(settings.workflow)
             found |= {(run.id, run.sha) for run in facts.workflow_runs if is_deploying.search(run.name) or is_deploying.search(run.path)}
         case "releases":
             found |= {(release.id, release.sha) for release in facts.releases}
         case "pulls":
-            found |= {(str(pull.number), pull.merge_sha or pull.head_sha) for pull in facts.pull_requests}
+            found |= {(f"{qualifier}{pull.number}", pull.merge_sha or pull.head_sha) for pull in facts.pull_requests}
     return found
 
 
@@ -69,12 +86,20 @@ def _in_environment(found: Iterable[Attempt], settings: Settings, environment: s
     return [attempt for attempt in found if attempt.environment == environment]
 
 
+def logged(facts: Facts) -> dict[str, set[tuple[str, str]]]:
+    """Id and sha of each line of a log that tells of a deployment, by the repository that has the commit."""
+    found: dict[str, set[tuple[str, str]]] = {}
+    for repository, one in _located(facts):
+        found.setdefault(repository, set()).add((one.id, one.sha))
+    return found
+
+
 def _from_github(facts: Facts, settings: Settings) -> list[Attempt]:
     cancelled = {run.id for run in facts.workflow_runs if run.conclusion == "cancelled"}
-    return [attempt for deployment in facts.deployments if (attempt := finished(deployment, cancelled_runs=cancelled))]
+    return [attempt for deployment in facts.deployments if (attempt := finished(deployment, cancelled_runs=cancelled, repository=facts.repository))]
 
 
-def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = ()) -> Attempt | None:
+def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = (), repository: str = "") -> Attempt | None:
     """The attempt that a deployment's statuses amount to; None while they decide nothing.
 
     Any success decides, at the first one, whatever follows. Else the last failure, unless it was taken up again
@@ -99,6 +124,7 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
         finished_at=end.created_at,
         is_success=success is not None,
         origin=Origin(end.log_url or deployment.origin.url, deployment.origin.page_id),
+        repository=repository,
     )
 
 
@@ -108,7 +134,7 @@ def _run_id(log_url: str) -> str:
     return rest.partition("/")[0] if found else ""
 
 
-def _from_logs(facts: Facts, settings: Settings) -> list[Attempt]:
+def _from_logs(facts: Facts) -> list[Attempt]:
     return [
         Attempt(
             ids=(one.id,),
@@ -119,17 +145,29 @@ def _from_logs(facts: Facts, settings: Settings) -> list[Attempt]:
             finished_at=one.time,
             is_success=one.state.lower() in LOGGED_SUCCESS,
             origin=one.origin,
+            repository=repository,
         )
-        for one in _with_full_shas(facts)
+        for repository, one in _located(facts)
         if one.state.lower() in LOGGED_SUCCESS | LOGGED_FAILURE
     ]
 
 
-def _with_full_shas(facts: Facts) -> list[LogDeployment]:
-    """Programs like to log a shortened sha: the one commit of git's history, or of a pull request, that it names."""
-    of_pulls = (sha for pull in facts.pull_requests for sha in (pull.merge_sha, pull.head_sha))
-    shas = Shas(facts.parents, of_pulls)
-    return [replace(one, sha=shas.named(one.sha) or one.sha) if 0 < len(one.sha) < FULL_SHA else one for one in facts.log_deployments]
+def _located(facts: Facts) -> Iterator[tuple[str, LogDeployment]]:
+    """Each line with the repository whose history, or whose pull requests' ends, have its commit: of several the first, of none ''.
+
+    Programs like to log a shortened sha: it is the one commit that begins so. A service's only repository has all lines.
+    """
+    of_parts = [(part.repository, Shas(part.parents, _ends(part))) for part in facts.parts]
+    for one in facts.log_deployments:
+        is_shortened = 0 < len(one.sha) < FULL_SHA
+        repository, sha = ("" if facts.others else facts.repository), ""
+        if is_shortened or facts.others:
+            repository, sha = next(((name, sha) for name, shas in of_parts if (sha := shas.named(one.sha))), (repository, ""))
+        yield repository, replace(one, sha=sha) if is_shortened and sha else one
+
+
+def _ends(facts: Facts) -> Iterator[str]:
+    return (sha for pull in facts.pull_requests for sha in (pull.merge_sha, pull.head_sha))
 
 
 def _from_releases(facts: Facts, settings: Settings) -> list[Attempt]:
@@ -143,6 +181,7 @@ def _from_releases(facts: Facts, settings: Settings) -> list[Attempt]:
             finished_at=release.published_at,
             is_success=True,
             origin=release.origin,
+            repository=facts.repository,
         )
         for release in facts.releases
         if release.published_at and not release.is_draft and (settings.prereleases or not release.is_prerelease)
@@ -161,14 +200,15 @@ def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
             finished_at=run.updated_at,
             is_success=run.conclusion == "success",
             origin=run.origin,
+            repository=facts.repository,
         )
         for run in facts.workflow_runs
-        if _is_attempt(run, settings) and (is_deploying.search(run.name) or is_deploying.search(run.path))
+        if _is_attempt(run, facts.default_branch) and (is_deploying.search(run.name) or is_deploying.search(run.path))
     ]
 
 
-def _is_attempt(run: WorkflowRun, settings: Settings) -> bool:
-    is_on_default = not settings.default_branch or run.branch == settings.default_branch
+def _is_attempt(run: WorkflowRun, default_branch: str) -> bool:
+    is_on_default = not default_branch or run.branch == default_branch
     has_ended = run.conclusion == "success" or run.conclusion in FAILED_CONCLUSIONS
     return is_on_default and has_ended and run.event not in PULL_REQUEST_EVENTS
 
@@ -185,16 +225,17 @@ def _from_pulls(facts: Facts, settings: Settings) -> list[Attempt]:
             is_success=True,
             pull_request=pull.number,
             origin=pull.origin,
+            repository=facts.repository,
         )
         for pull in facts.pull_requests
-        if not settings.default_branch or pull.base_branch == settings.default_branch
+        if not facts.default_branch or pull.base_branch == facts.default_branch
     ]
 
 
-# In the order of `auto`.
+# What each source tells of in one repository, in the order of `auto`.
 SOURCES: dict[str, Callable[[Facts, Settings], list[Attempt]]] = {
     "github": _from_github,
-    "logs": _from_logs,
+    "logs": lambda facts, settings: _from_logs(facts),
     "releases": _from_releases,
     "workflows": _from_workflows,
     "pulls": _from_pulls,
@@ -210,17 +251,18 @@ STREAM_OF = {
 
 
 def _without_retries(found: Sequence[Attempt]) -> list[Attempt]:
-    """Merge a failed attempt into the next of its environment that has the same sha and finishes within an hour."""
+    """Merge a failed attempt into the next of its repository and environment that has the same sha and finishes within an hour."""
     kept: list[Attempt] = []
-    last_of: dict[str, int] = {}
+    last_of: dict[tuple[str, str], int] = {}
     for attempt in found:
-        position = last_of.get(attempt.environment)
+        place = attempt.repository, attempt.environment
+        position = last_of.get(place)
         before = kept[position] if position is not None else None
         if before is not None and position is not None and _is_retried(before, attempt):
             began_at = min(before.began_at, attempt.began_at)
             kept[position] = replace(attempt, ids=(*before.ids, *attempt.ids), first_try_at=began_at)
         else:
-            last_of[attempt.environment] = len(kept)
+            last_of[place] = len(kept)
             kept.append(attempt)
     return sorted(kept, key=lambda attempt: attempt.order)
 

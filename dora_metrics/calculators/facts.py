@@ -122,6 +122,7 @@ class Links:
 
 
 NO_SIGNS, NO_LINKS = RevertSigns(), Links()
+IssueKey = tuple[int, str]  # its number, and the repository in which that is its number
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,11 +175,12 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All facts of a service.
+    """All facts of a service with one repository; of several, those of the first one and of the logs, with the rest in `others`.
 
-    `parents`: git's history, commit to parents. `repositories`: every name that GitHub has known the service's
-    repository by, as "owner/name". `log_hours`: at least those with a minute whose share of errors is above the service's
-    setting. `coverage`: by stream.
+    `repository`: what it is called, "owner/name". `repositories`: every such name that GitHub has known it by. `parents`: its
+    git history, commit to parents. `log_hours`: at least those with a minute whose share of errors is above the service's
+    setting. `coverage`: by stream, of all repositories and logs together. `others`: the other repositories' facts, each with a
+    name of its own, without logs and coverage.
     """
 
     deployments: tuple[GithubDeployment, ...] = ()
@@ -191,6 +193,18 @@ class Facts:
     repositories: frozenset[str] = frozenset()
     parents: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     coverage: Mapping[str, Coverage] = field(default_factory=dict)
+    repository: str = ""
+    default_branch: str = ""
+    others: tuple["Facts", ...] = ()
+
+    @property
+    def parts(self) -> tuple["Facts", ...]:
+        """One for each repository: numbers, shas and history have a meaning inside one only."""
+        return (self, *self.others)
+
+    def qualifier(self, part: "Facts") -> str:
+        """What a number of this part needs to be told from the same number of another; empty where there is no other."""
+        return f"{part.repository}#" if self.others else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,7 +226,6 @@ class Settings:
     log_good_minutes: int = 10
     log_issue_hours: int = 24
     bots: frozenset[str] = frozenset()
-    default_branch: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -255,6 +268,7 @@ class Attempt:
     has_skew: bool = False  # it finished before it started: the start was set to the finish
     origin: Origin = NOWHERE
     first_try_at: datetime | None = None  # where retries were merged: when the earliest of them started
+    repository: str = ""  # empty for a line of a log whose commit none of several repositories has
 
     @property
     def began_at(self) -> datetime:
@@ -267,9 +281,10 @@ class Attempt:
         return self.ids[-1]
 
     @property
-    def order(self) -> tuple[datetime, tuple[str, ...]]:
-        """By finished_at, then id; 9 comes before 10, also as the attempt of a run (123.9, 123.10)."""
-        return self.finished_at, tuple(part.zfill(20) for part in self.ids[-1].split("."))
+    def order(self) -> tuple[datetime, tuple[str, ...], str]:
+        """By finished_at, then id; 9 comes before 10, also as the attempt of a run (123.9, 123.10). Then by repository."""
+        place, _, number = self.ids[-1].rpartition("#")
+        return self.finished_at, tuple(part.zfill(20) for part in number.split(".")), place
 
 
 @dataclass(frozen=True, slots=True)

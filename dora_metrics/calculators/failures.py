@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dora_metrics.calculators.facts import Attempt, PullRequest
+from dora_metrics.calculators.facts import Attempt, IssueKey, PullRequest
 from dora_metrics.calculators.flags import RECOVERED_BEFORE_FINISH, those
 from dora_metrics.calculators.history import History
 from dora_metrics.calculators.incidents import Incident, Link
@@ -57,22 +57,34 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What speaks of failures. `closes`: pull request to the issues that it closes in the service's own repository."""
+    """What speaks of failures in one repository. `closes`: pull request to the issues of the service that it closes.
 
+    `qualifier`: what tells a number of this repository from one of another.
+    """
+
+    qualifier: str
     carriers: Carriers
     history: History
-    incidents: Sequence[tuple[Incident, Link]]
     reverts: Mapping[int, Revert]
     hotfixes: Sequence[tuple[PullRequest, Link]]
-    closes: Mapping[int, Sequence[int]]
+    closes: Mapping[int, Sequence[IssueKey]]
+
+    def named(self, number: int) -> str:
+        return f"pull request {self.qualifier}{number}"
 
 
-def judged(attempts: Sequence[Attempt], evidence: Evidence, *, flags_of: Mapping[str, frozenset[str]]) -> list[Judged]:
-    """`attempts`: of one environment, by finished_at; the answer is in their order. `flags_of`: by the attempt's key."""
+def judged(
+    attempts: Sequence[Attempt],
+    incidents: Sequence[tuple[Incident, Link]],
+    evidence: Mapping[str, Evidence],
+    *,
+    flags_of: Mapping[str, frozenset[str]],
+) -> list[Judged]:
+    """`attempts`: of one environment, by finished_at; the answer is in their order. `evidence`: by repository. `flags_of`: by the attempt's key."""
     causes: dict[str, list[Cause]] = defaultdict(list)
     unplanned: dict[str, list[Cause]] = defaultdict(list)
     incidents_of: dict[str, list[Incident]] = defaultdict(list)
-    for incident, link in evidence.incidents:
+    for incident, link in incidents:
         if link.attempt:
             incidents_of[link.attempt.key].append(incident)
     for key, cause in _by_incident(incidents_of):
@@ -82,20 +94,22 @@ def judged(attempts: Sequence[Attempt], evidence: Evidence, *, flags_of: Mapping
         if not attempt.is_success:
             mended = next_success.get(attempt.key)
             causes[attempt.key].append(Cause(STATE, "status", *_end(mended)))
-    for former, latter in _rollbacks(attempts, evidence.history):
+    for former, latter in _rollbacks(attempts, {repository: one.history for repository, one in evidence.items()}):
         causes[former.key].append(Cause(ROLLBACK, _deployment(latter), *_end(latter)))
         unplanned[latter.key].append(Cause(ROLLBACK, _deployment(former)))
-    for target, carrier, number in _carried_reverts(evidence):
-        unplanned[carrier.key].append(Cause(REVERT, _pull(number)))
-        if target and carrier.order > target.order:
-            causes[target.key].append(Cause(REVERT, _pull(number), *_end(carrier)))
-    for pull, link in evidence.hotfixes:
-        if match := evidence.carriers.of_pull(pull.number):
-            unplanned[match.deployment.key].append(Cause(HOTFIX, _pull(pull.number)))
-            if link.attempt and match.deployment.order > link.attempt.order:
-                causes[link.attempt.key].append(Cause(HOTFIX, _pull(pull.number), *_end(match.deployment)))
-    for carrier, cause in _fixes(evidence):
-        unplanned[carrier.key].append(cause)
+    link_of = {(incident.number, incident.repository): link for incident, link in incidents if incident.number is not None}
+    for one in evidence.values():
+        for target, carrier, number in _carried_reverts(one):
+            unplanned[carrier.key].append(Cause(REVERT, one.named(number)))
+            if target and carrier.order > target.order:
+                causes[target.key].append(Cause(REVERT, one.named(number), *_end(carrier)))
+        for pull, link in one.hotfixes:
+            if match := one.carriers.of_pull(pull.number):
+                unplanned[match.deployment.key].append(Cause(HOTFIX, one.named(pull.number)))
+                if link.attempt and match.deployment.order > link.attempt.order:
+                    causes[link.attempt.key].append(Cause(HOTFIX, one.named(pull.number), *_end(match.deployment)))
+        for carrier, cause in _fixes(one, link_of):
+            unplanned[carrier.key].append(cause)
     return [
         _judge(
             attempt,
@@ -132,24 +146,25 @@ def _by_incident(incidents_of: Mapping[str, Sequence[Incident]]) -> Iterable[tup
 
 
 def _next_successes(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
-    """By the key of each failed attempt, the next success in its very environment."""
+    """By the key of each failed attempt, the next success of its repository in its very environment; of an unknown one, of any repository."""
     found: dict[str, Attempt] = {}
-    following: dict[str, Attempt] = {}
+    following: dict[tuple[str, str], Attempt] = {}
     for attempt in reversed(attempts):
+        place, anywhere = (attempt.repository, attempt.environment), ("", attempt.environment)
         if attempt.is_success:
-            following[attempt.environment] = attempt
-        elif attempt.environment in following:
-            found[attempt.key] = following[attempt.environment]
+            following[place] = following[anywhere] = attempt
+        elif place in following:
+            found[attempt.key] = following[place]
     return found
 
 
-def _rollbacks(attempts: Sequence[Attempt], history: History) -> Iterable[tuple[Attempt, Attempt]]:
+def _rollbacks(attempts: Sequence[Attempt], history_of: Mapping[str, History]) -> Iterable[tuple[Attempt, Attempt]]:
     """What was rolled back, and the success that did it. Where merges stand for deployments there is none: a merge only adds."""
-    last_attempt: dict[str, Attempt] = {}
-    last_success: dict[str, Attempt] = {}
+    last_attempt: dict[tuple[str, str], Attempt] = {}
+    last_success: dict[tuple[str, str], Attempt] = {}
     for attempt in attempts:
-        place = attempt.environment
-        if attempt.is_success and attempt.pull_request is None:
+        place, history = (attempt.repository, attempt.environment), history_of.get(attempt.repository)
+        if history and attempt.is_success and attempt.pull_request is None:
             before = {former.key: former for former in (last_attempt.get(place), last_success.get(place)) if former}
             for former in before.values():
                 if attempt.started_at >= former.finished_at and history.is_true_ancestor(attempt.sha, former.sha):
@@ -179,15 +194,14 @@ def carrier_of_target(revert: Revert, carriers: Carriers) -> Attempt | None:
     return carriers.of_commit(revert.target_sha)
 
 
-def _fixes(evidence: Evidence) -> Iterable[tuple[Attempt, Cause]]:
+def _fixes(evidence: Evidence, link_of: Mapping[IssueKey, Link]) -> Iterable[tuple[Attempt, Cause]]:
     """Deployments that carry a pull request which closes an incident of an earlier deployment."""
-    link_of = {incident.number: link for incident, link in evidence.incidents if incident.number is not None}
     for number, issues in sorted(evidence.closes.items()):
         match = evidence.carriers.of_pull(number)
         for issue in issues:
             caused_by = link_of[issue].attempt if issue in link_of else None
             if match and caused_by and caused_by.order < match.deployment.order:
-                yield match.deployment, Cause(FIX, _pull(number))
+                yield match.deployment, Cause(FIX, evidence.named(number))
 
 
 def _end(attempt: Attempt | None) -> tuple[datetime | None, str]:
@@ -200,7 +214,3 @@ def _order(cause: Cause) -> tuple[str, str]:
 
 def _deployment(attempt: Attempt) -> str:
     return f"deployment {attempt.key}"
-
-
-def _pull(number: int) -> str:
-    return f"pull request {number}"

@@ -16,6 +16,8 @@ BEFORE_GIT = datetime(2005, 1, 1, tzinfo=UTC)
 class LeadTime:
     """One deployed change. Stages in seconds, None where an end is missing."""
 
+    key: str  # "pull request 7"
+    repository: str
     pull: PullRequest
     match: Match
     change_start: datetime
@@ -29,8 +31,8 @@ class LeadTime:
         return self.match.deployment.finished_at
 
 
-def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozenset()) -> LeadTime:
-    """Raises TypeError on naive datetimes."""
+def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozenset(), repository: str = "", qualifier: str = "") -> LeadTime:
+    """`qualifier`: what tells its number from that of another repository. Raises TypeError on naive datetimes."""
     deployed_at = match.deployment.finished_at
     sane = [moment for moment in pull.authored_at if BEFORE_GIT <= moment <= pull.merged_at]
     start = min([pull.created_at, *sane])
@@ -54,7 +56,17 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
     }
     seconds = max(0.0, (deployed_at - start).total_seconds())
     by_bot = is_bot(pull.author, pull.author_is_bot, bots)
-    return LeadTime(pull=pull, match=match, change_start=start, seconds=seconds, stages=stages, flags=flags, is_bots=by_bot)
+    return LeadTime(
+        key=f"pull request {qualifier}{pull.number}",
+        repository=repository,
+        pull=pull,
+        match=match,
+        change_start=start,
+        seconds=seconds,
+        stages=stages,
+        flags=flags,
+        is_bots=by_bot,
+    )
 
 
 def is_bot(login: str, is_marked: bool, bots: frozenset[str]) -> bool:

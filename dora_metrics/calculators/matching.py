@@ -1,7 +1,7 @@
 """Which deployment first carried a change: git's history, walked once. docs/metrics.md, "Change lead time"."""
 
 from bisect import bisect_left
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from dora_metrics.calculators.facts import Attempt, PullRequest
@@ -133,9 +133,9 @@ def carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[st
     return found
 
 
-def unknown_shas(successes: Iterable[Attempt], parents: Mapping[str, tuple[str, ...]]) -> set[Attempt]:
-    """Those whose commit is gone from git: they carry nothing by descent, and hide nothing."""
-    return {attempt for attempt in successes if attempt.sha and attempt.sha not in parents and attempt.pull_request is None}
+def is_unknown(attempt: Attempt, parents: Mapping[str, tuple[str, ...]]) -> bool:
+    """Whether its commit is gone from git: it carries nothing by descent, and hides nothing."""
+    return bool(attempt.sha) and attempt.sha not in parents and attempt.pull_request is None
 
 
 def _by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:

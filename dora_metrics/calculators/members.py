@@ -17,6 +17,7 @@ def of_deployment(
     return Member(
         kind="deployment",
         key=one.attempt.key,
+        repository=one.attempt.repository,
         at=at or one.attempt.finished_at,
         counts=dict(counts),
         rules=tuple(rules),
@@ -38,6 +39,7 @@ def of_incident(one: LinkedIncident, *, at: datetime, counts: Mapping[str, float
     return Member(
         kind="incident",
         key=one.incident.key,
+        repository=one.incident.repository,
         at=at,
         counts=dict(counts),
         rules=(rule, *(shown_by(evidence) if (evidence := one.incident.evidence) else ())),

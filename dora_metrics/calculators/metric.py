@@ -38,6 +38,7 @@ class Member:
     at: datetime  # what placed it in the period
     counts: dict[str, float]
     rules: tuple[str, ...]
+    repository: str = ""  # empty: from the logs, and of no repository that is known
     title: str = ""
     flags: tuple[str, ...] = ()
     origin: Origin = NOWHERE

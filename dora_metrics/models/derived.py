@@ -3,6 +3,7 @@
 from django.db import models
 
 from dora_metrics.models.facts import Change
+from dora_metrics.models.repository import Repository
 from dora_metrics.models.service import Service
 
 
@@ -10,7 +11,8 @@ class Attempt(models.Model):
     """A finished attempt to put a commit into production that counts, and why it failed or was not planned."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="attempts")
-    key = models.CharField(max_length=60, help_text="its id in the source that counts: 12, or 34.2 for the second attempt of a run")
+    repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="empty if its line of a log does not say")
+    key = models.CharField(max_length=255, help_text="its id in the source that counts: 12, or 34.2 for the second attempt of a run")
     ids = models.JSONField(default=list, help_text="with those of the attempts that it retried")
     source = models.CharField(max_length=20, help_text="github, logs, releases, workflows or pulls")
     environment = models.CharField(max_length=255)
@@ -23,7 +25,7 @@ class Attempt(models.Model):
     is_unplanned = models.BooleanField(null=True)
     unplanned = models.JSONField(default=list, help_text='[{"rule", "fact"}, …]: what it mended')
     recovered_at = models.DateTimeField(null=True)
-    recovered_by = models.CharField(max_length=60, blank=True)
+    recovered_by = models.CharField(max_length=255, blank=True)
     flags = models.JSONField(default=list)
     url = models.TextField(blank=True)
     page_id = models.BigIntegerField()
@@ -44,7 +46,7 @@ class Delivery(models.Model):
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="deliveries")
     change = models.OneToOneField(Change, on_delete=models.CASCADE, related_name="delivery")
-    deployment = models.CharField(max_length=60, help_text="the attempt's key")
+    deployment = models.CharField(max_length=255, help_text="the attempt's key")
     how = models.CharField(max_length=20, help_text="sha, range or time_matched")
     change_start = models.DateTimeField()
     deployed_at = models.DateTimeField()
@@ -68,12 +70,13 @@ class Incident(models.Model):
     """An incident and the attempt that caused it."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="incidents")
-    key = models.CharField(max_length=60, help_text="issue 12, or logs and the minute in which it began")
+    repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="of its issue; empty for one from the logs")
+    key = models.CharField(max_length=255, help_text="issue 12, or logs and the minute in which it began")
     number = models.PositiveIntegerField(null=True, help_text="of its issue; empty for one from the logs")
     title = models.TextField(blank=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, help_text="empty while it is open")
-    deployment = models.CharField(max_length=60, blank=True, help_text="the attempt's key; empty if it is linked to none")
+    deployment = models.CharField(max_length=255, blank=True, help_text="the attempt's key; empty if it is linked to none")
     how = models.CharField(max_length=10, blank=True, help_text="explicit, revert or time")
     flags = models.JSONField(default=list)
     evidence = models.JSONField(default=dict, help_text="of one from the logs: its bad minutes, and where their lines are")

@@ -1,4 +1,4 @@
-"""The facts behind the metrics, by time. Each page costs two queries: the rows, and the services that they belong to."""
+"""The facts behind the metrics, by time. Each page costs three queries: the rows, and the services and repositories that they belong to."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -47,7 +47,7 @@ def incidents(asked: Asked, *, is_open: bool | None = None) -> Keyset[Incident]:
 def _asked(rows: QuerySet[M], asked: Asked, *, by: str) -> QuerySet[M]:
     chosen: dict[str, Any] = {"service": asked.service, f"{by}__gte": _begin(asked.start), f"{by}__lt": _begin(asked.end)}
     # Not select_related: MySQL would begin with the few services and sort all their facts for every page.
-    return rows.filter(**{name: value for name, value in chosen.items() if value is not None}).prefetch_related("service")
+    return rows.filter(**{name: value for name, value in chosen.items() if value is not None}).prefetch_related("service", "repository")
 
 
 def _begin(day: date | None) -> datetime | None:

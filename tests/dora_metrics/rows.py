@@ -37,7 +37,7 @@ OF_A_RUN = {"run_id": 1, "page_id": 0}
 def store(service: Service, facts: Facts) -> None:
     """Beside those that are there."""
     repository = repository_of(service)
-    repository.names = sorted(facts.repositories)
+    repository.name, repository.names, repository.default_branch = facts.repository, sorted(facts.repositories), facts.default_branch
     repository.save()
     for one in facts.deployments:
         Deployment.objects.create(**_of(repository, **_deployment(one)))

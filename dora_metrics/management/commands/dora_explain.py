@@ -43,15 +43,16 @@ class Command(Base):
             write("  " + ", ".join(f"{name} {count:g}" for name, count in found["sums"].items()))
         for flag, meaning in found["flags"].items():
             write(f"  {flag}: {meaning}")
+        has_several = len({member["repository"] for member in found["members"]}) > 1
         for member in found["members"]:
-            self._show_member(member)
+            self._show_member(member, repository=member["repository"] if has_several else "")
 
-    def _show_member(self, member: dict[str, Any]) -> None:
+    def _show_member(self, member: dict[str, Any], *, repository: str) -> None:
         write = self.stdout.write
         seconds = member["counts"].get("seconds")
         took = "" if seconds is None else explain.duration(seconds)
         write("")
-        write("  ".join(part for part in (member["at"], f"{member['kind']} {member['key']}", member["title"], took) if part))
+        write("  ".join(part for part in (member["at"], repository, f"{member['kind']} {member['key']}", member["title"], took) if part))
         for rule in member["rules"]:
             write(f"    {rule}")
         if member["quality_flags"]:

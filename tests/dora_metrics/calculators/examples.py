@@ -29,9 +29,7 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 HOUR_S, DAY_S = 3600.0, 86400.0
 JANUARY = date(2026, 1, 1)
 STREAMS = ("deployments", "log_deployments", "log_events", "workflow_runs", "releases", "pull_requests", "commits", "issues")
-GITHUB, LOGS, RELEASES, WORKFLOWS, PULLS = (
-    Settings(deployments_from=source, default_branch="main") for source in ("github", "logs", "releases", "workflows", "pulls")
-)
+GITHUB, LOGS, RELEASES, WORKFLOWS, PULLS = (Settings(deployments_from=source) for source in ("github", "logs", "releases", "workflows", "pulls"))
 
 
 def at(days: float = 0, **more: float) -> datetime:
@@ -118,7 +116,7 @@ def line(*shas: str) -> dict[str, tuple[str, ...]]:
 
 
 def facts(**changed: Any) -> Facts:
-    return Facts(**({"coverage": covering(at(0), at(31))} | changed))
+    return Facts(**({"coverage": covering(at(0), at(31)), "default_branch": "main"} | changed))
 
 
 def one_a_day(*shas: str, **changed: Any) -> dict[str, Any]:

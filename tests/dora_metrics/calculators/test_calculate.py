@@ -36,7 +36,7 @@ def test_the_same_facts_twice_give_the_same_values():
 
 def test_one_deployment_seen_by_api_and_workflow_counts_once():
     both = facts(deployments=(deployment(1, "a", at(0)),), workflow_runs=(run(1),))
-    day = next(v for v in metric_values(both, Settings(default_branch="main"), now=at(9)) if v.metric == "deployment_frequency")
+    day = next(v for v in metric_values(both, Settings(), now=at(9)) if v.metric == "deployment_frequency")
     assert day.numerator == 1
 
 

@@ -205,7 +205,7 @@ def test_a_change_belongs_to_the_period_of_its_deployment():
 
 def test_bots_are_left_out_and_counted():
     pulls = (pull(1), pull(2, author="dependabot", author_is_bot=True), pull(3, author="renovate[bot]"), pull(4, author="release"))
-    settings = Settings(deployments_from="github", default_branch="main", bots=frozenset({"release"}))
+    settings = Settings(deployments_from="github", bots=frozenset({"release"}))
     found = value(settings=settings, **history(*pulls))
     assert (found.n, found.details["n_bots"]) == (1, 3)
 
@@ -262,7 +262,7 @@ def test_commits_pushed_without_a_pull_request_are_no_changes():
 )
 def test_releases_and_runs_carry_changes_like_deployments(settings, deployments):
     changed = history(pull(1)) | {"deployments": ()} | deployments
-    assert value(settings=Settings(deployments_from=settings, default_branch="main"), **changed).p50 == 2 * DAY_S
+    assert value(settings=Settings(deployments_from=settings), **changed).p50 == 2 * DAY_S
 
 
 def test_where_merged_pull_requests_stand_for_deployments_commits_need_not_be_collected():
@@ -309,7 +309,7 @@ def test_a_deployment_on_a_day_that_was_not_collected_is_not_counted():
 
 
 def test_the_period_is_the_local_date_s():
-    settings = Settings(deployments_from="github", default_branch="main", time_zone="America/Los_Angeles")
+    settings = Settings(deployments_from="github", time_zone="America/Los_Angeles")
     changed = history(pull(1), deploy_at=datetime(2026, 2, 1, 7, 59, tzinfo=UTC), coverage=covering(at(-40), at(60)))
     assert value("month", date(2026, 1, 1), settings=settings, **changed).n == 1
 

@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.deployments import attempts, finished, known
+from dora_metrics.calculators.deployments import attempts, finished
+from dora_metrics.calculators.deployments import logged as of_logs
 from dora_metrics.calculators.facts import Settings, Status
 from tests.dora_metrics.calculators.examples import GITHUB, LOGS, PULLS, RELEASES, WORKFLOWS, at, deployment, facts, line, logged, pull, release, run
 
@@ -153,8 +154,8 @@ def test_which_runs_deploy_is_a_setting():
 
 def test_while_the_default_branch_is_unknown_every_branch_counts():
     changed = facts(workflow_runs=(run(1, branch="topic"),), pull_requests=(pull(2, base_branch="topic"),))
-    assert ids(attempts(changed, replace(WORKFLOWS, default_branch=""))) == [("1.1",)]
-    assert ids(attempts(changed, replace(PULLS, default_branch=""))) == [("2",)]
+    assert ids(attempts(replace(changed, default_branch=""), WORKFLOWS)) == [("1.1",)]
+    assert ids(attempts(replace(changed, default_branch=""), PULLS)) == [("2",)]
 
 
 def test_a_second_attempt_of_a_run_within_the_hour_is_a_retry():
@@ -222,7 +223,7 @@ def test_a_line_s_shortened_sha_is_the_one_commit_that_it_names():
     assert [one.sha for one in attempts(told, LOGS)[0]] == ["abcdef1", "abcdef", "abcdef3"]
     for known_commits in ({"parents": line(full, other)}, {"pull_requests": (pull(1, merge_sha=full, head_sha=other),)}):
         assert [one.sha for one in attempts(replace(told, **known_commits), LOGS)[0]] == [full, "abcdef", "abcdef3"]
-        assert known(replace(told, **known_commits), LOGS, "logs") == {("1", full), ("2", "abcdef"), ("3", "abcdef3")}
+        assert of_logs(replace(told, **known_commits)) == {"": {("1", full), ("2", "abcdef"), ("3", "abcdef3")}}
 
 
 def test_a_failure_that_was_logged_may_be_retried_too():
@@ -245,7 +246,7 @@ def test_one_deployment_that_the_api_a_log_and_a_workflow_tell_of_counts_once():
 
 
 def test_auto_takes_one_source_and_never_sums():
-    auto = Settings(default_branch="main")
+    auto = Settings()
     one_each = facts(deployments=(deployment(1, "a", at(0)),), releases=(release(4, "a", at(0)),), workflow_runs=(run(2),), pull_requests=(pull(3),))
     assert (ids(attempts(one_each, auto)), attempts(one_each, auto)[1]) == ([("1",)], "github")
     assert attempts(replace(one_each, deployments=()), auto)[1] == "releases"
@@ -264,7 +265,7 @@ def test_auto_chooses_by_production_for_every_environment():
 
 
 def test_auto_passes_over_a_source_without_a_finished_production_attempt():
-    auto = Settings(default_branch="main")
+    auto = Settings()
     for idle in (deployment(1, "a", at(0), "in_progress"), deployment(1, "a", at(0), environment="staging")):
         assert attempts(facts(deployments=(idle,), workflow_runs=(run(2),)), auto)[1] == "workflows"
 

@@ -42,6 +42,7 @@ def arrived_otherwise(facts, random):
         releases=shuffled(facts.releases, random),
         parents={sha: shuffled(facts.parents[sha], random) for sha in shuffled(tuple(facts.parents), random)},
         coverage=dict(shuffled(tuple(facts.coverage.items()), random)),
+        others=tuple(arrived_otherwise(part, random) for part in facts.others),
     )
 
 

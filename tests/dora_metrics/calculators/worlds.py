@@ -1,5 +1,6 @@
 """Small services with everything that can happen in one, in any combination, for hypothesis."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 from hypothesis import settings as configured
@@ -131,24 +132,38 @@ def histories(draw):
     }
 
 
+def of_a_repository(name, *, first_id=1):
+    """GitHub's ids are each there once; numbers and commits may be those of another repository."""
+    ids = st.integers(first_id, first_id + 11).map(str)
+    return {
+        "deployments": st.lists(with_ids(deployments, ids), max_size=8, unique_by=lambda one: one.id).map(tuple),
+        "workflow_runs": st.lists(with_ids(workflow_runs, ids), max_size=4, unique_by=lambda one: (one.id, one.attempt)).map(tuple),
+        "releases": st.lists(with_ids(releases, ids), max_size=3, unique_by=lambda one: one.id).map(tuple),
+        "pull_requests": st.lists(pull_requests, max_size=6, unique_by=lambda one: one.number).map(tuple),
+        "issues": st.lists(issues, max_size=4, unique_by=lambda one: one.number).map(tuple),
+        "repository": st.just(name),
+        "repositories": st.just(frozenset({name})),
+        "parents": histories(),
+        "default_branch": st.sampled_from(["main", ""]),
+    }
+
+
+def with_ids(facts, ids):
+    return st.builds(lambda fact, number: replace(fact, id=number), facts, ids)
+
+
 services = st.builds(
     Facts,
-    deployments=st.lists(deployments, max_size=8, unique_by=lambda one: one.id).map(tuple),
+    **of_a_repository(HERE),
     log_deployments=st.lists(log_deployments, max_size=6, unique_by=lambda one: one.id).map(tuple),
     log_hours=st.lists(log_hours, max_size=4).map(tuple),
-    workflow_runs=st.lists(workflow_runs, max_size=4, unique_by=lambda one: (one.id, one.attempt)).map(tuple),
-    releases=st.lists(releases, max_size=3, unique_by=lambda one: one.id).map(tuple),
-    pull_requests=st.lists(pull_requests, max_size=6, unique_by=lambda one: one.number).map(tuple),
-    issues=st.lists(issues, max_size=4, unique_by=lambda one: one.number).map(tuple),
-    repositories=st.just(frozenset({HERE})),
-    parents=histories(),
     coverage=st.sampled_from([covering(at(FIRST_DAY), at(LAST_DAY)), covering(at(-3, hours=5), at(2, hours=7))]),
+    others=st.just(()) | st.tuples(st.builds(Facts, **of_a_repository("acme/other", first_id=13))),
 )
 settings = st.builds(
     Settings,
     time_zone=st.sampled_from(["UTC", "Asia/Kolkata", "America/Los_Angeles"]),
     deployments_from=st.sampled_from(["auto", "github", "github", "github", "logs", "releases", "workflows", "pulls"]),
     look_back_hours=st.sampled_from([168, 24]),
-    default_branch=st.sampled_from(["main", ""]),
 )
 now = at(LAST_DAY) + timedelta(days=100)

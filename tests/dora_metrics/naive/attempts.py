@@ -11,9 +11,9 @@ SOURCES = ("github", "logs", "releases", "workflows", "pulls")
 PRODUCTION = "production"
 
 
-def order(attempt: Attempt) -> tuple[object, list[int]]:
-    """Earlier, later, next, latest: by finish, then by id, compared as numbers."""
-    return attempt.finished_at, [int(part) for part in attempt.ids[-1].split(".")]
+def order(attempt: Attempt) -> tuple[object, list[int], str]:
+    """Earlier, later, next, latest: by finish, then by id, compared as numbers, then by repository."""
+    return attempt.finished_at, [int(part) for part in attempt.ids[-1].split("#")[-1].split(".")], attempt.repository
 
 
 def is_later(one: Attempt, other: Attempt) -> bool:
@@ -34,8 +34,8 @@ def attempts_in(facts: Facts, settings: Settings, source: str, environment: str,
     """The attempts of `environment`, by finish; retries are merged unless each is asked for by itself."""
     if source in ("github", "logs"):
         found = []
-        finished = [_github(one, facts) for one in facts.deployments] if source == "github" else [logged(one, facts) for one in facts.log_deployments]
-        for attempt in finished:
+        of_github = [_github(one, part) for part in facts.parts for one in part.deployments]
+        for attempt in of_github if source == "github" else [logged(one, facts) for one in facts.log_deployments]:
             if attempt is None:
                 continue
             if environment == PRODUCTION:
@@ -47,11 +47,11 @@ def attempts_in(facts: Facts, settings: Settings, source: str, environment: str,
     elif environment != PRODUCTION:
         found = []  # what has no environment counts as production
     elif source == "releases":
-        found = _releases(facts, settings)
+        found = [attempt for part in facts.parts for attempt in _releases(part, settings)]
     elif source == "workflows":
-        found = _workflows(facts, settings)
+        found = [attempt for part in facts.parts for attempt in _workflows(part, settings)]
     elif source == "pulls":
-        found = [_pull(pull) for pull in facts.pull_requests if pull.base_branch == settings.default_branch]
+        found = [_pull(pull, part, facts) for part in facts.parts for pull in part.pull_requests if pull.base_branch == part.default_branch]
     else:
         found = []
     unskewed = [_unskewed(attempt) for attempt in found]
@@ -82,7 +82,9 @@ def _github(deployment: GithubDeployment, facts: Facts) -> Attempt | None:
         for run in facts.workflow_runs:
             if named and run.id == named.group(1) and run.conclusion == "cancelled":
                 return None
-    return Attempt((deployment.id,), deployment.environment, deployment.sha, deployment.created_at, finished_at, is_success)
+    return Attempt(
+        (deployment.id,), deployment.environment, deployment.sha, deployment.created_at, finished_at, is_success, repository=facts.repository
+    )
 
 
 def logged(line: LogDeployment, facts: Facts) -> Attempt | None:
@@ -91,7 +93,20 @@ def logged(line: LogDeployment, facts: Facts) -> Attempt | None:
     if state not in ("success", "succeeded", "successful", "failure", "failed", "error", ""):
         return None
     is_success = state.startswith("succe") or not state
-    return Attempt((line.id,), line.environment or PRODUCTION, full_sha(line.sha, facts), line.time, line.time, is_success)
+    repository, sha = place_of(line, facts)
+    return Attempt((line.id,), line.environment or PRODUCTION, sha, line.time, line.time, is_success, repository=repository)
+
+
+def place_of(line: LogDeployment, facts: Facts) -> tuple[str, str]:
+    """The first repository that has the line's commit, and the whole commit; '' for none, unless there is only one."""
+    for part in facts.parts:
+        known = set(part.parents)
+        for pull in part.pull_requests:
+            known |= {pull.merge_sha, pull.head_sha}
+        sha = full_sha(line.sha, part)
+        if line.sha and sha in known:
+            return part.repository, sha
+    return "" if facts.others else facts.repository, line.sha
 
 
 def full_sha(sha: str, facts: Facts) -> str:
@@ -110,7 +125,8 @@ def _releases(facts: Facts, settings: Settings) -> list[Attempt]:
             continue
         if release.is_prerelease and not settings.prereleases:
             continue
-        found.append(Attempt((release.id,), PRODUCTION, release.sha, release.published_at, release.published_at, is_success=True))
+        times = release.published_at, release.published_at
+        found.append(Attempt((release.id,), PRODUCTION, release.sha, *times, is_success=True, repository=facts.repository))
     return found
 
 
@@ -119,33 +135,44 @@ def _workflows(facts: Facts, settings: Settings) -> list[Attempt]:
     for run in facts.workflow_runs:
         if not (re.search(settings.workflow, run.name) or re.search(settings.workflow, run.path)):
             continue
-        if run.branch != settings.default_branch or run.event in ("pull_request", "pull_request_target"):
+        if run.branch != facts.default_branch or run.event in ("pull_request", "pull_request_target"):
             continue
         if run.conclusion not in ("success", "failure", "timed_out"):
             continue
         is_success = run.conclusion == "success"
-        found.append(Attempt((f"{run.id}.{run.attempt}",), PRODUCTION, run.sha, run.started_at, run.updated_at, is_success))
+        times = run.started_at, run.updated_at
+        found.append(Attempt((f"{run.id}.{run.attempt}",), PRODUCTION, run.sha, *times, is_success, repository=facts.repository))
     return found
 
 
-def _pull(pull: PullRequest) -> Attempt:
-    sha = pull.merge_sha or pull.head_sha
-    return Attempt((str(pull.number),), PRODUCTION, sha, pull.merged_at, pull.merged_at, is_success=True, pull_request=pull.number)
+def _pull(pull: PullRequest, part: Facts, facts: Facts) -> Attempt:
+    sha, times = pull.merge_sha or pull.head_sha, (pull.merged_at, pull.merged_at)
+    name = name_of_pull(pull.number, part, facts)
+    return Attempt((name,), PRODUCTION, sha, *times, is_success=True, pull_request=pull.number, repository=part.repository)
+
+
+def name_of_pull(number: int, part: Facts, facts: Facts) -> str:
+    """Its number; among several repositories with the name of its own."""
+    return f"{part.repository}#{number}" if facts.others else str(number)
 
 
 def merge_retries(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Without each failed attempt whose next one in the very same environment repeats its commit within the hour."""
+    """Without each failed attempt whose next one in the very same environment and repository repeats its commit within the hour."""
     in_order = sorted(attempts, key=order)
     merged: list[Attempt] = []
-    waiting: dict[str, tuple[str, ...]] = {}  # ids of the failed ones before, by environment
+    waiting: dict[tuple[str, str], tuple[str, ...]] = {}  # ids of the failed ones before, by repository and environment
     for index, attempt in enumerate(in_order):
-        ids = waiting.pop(attempt.environment, ()) + attempt.ids
-        later = [other for other in in_order[index + 1 :] if other.environment == attempt.environment]
+        ids = waiting.pop(place(attempt), ()) + attempt.ids
+        later = [other for other in in_order[index + 1 :] if place(other) == place(attempt)]
         if not attempt.is_success and later and _is_retry(attempt, later[0]):
-            waiting[attempt.environment] = ids
+            waiting[place(attempt)] = ids
         else:
             merged.append(replace(attempt, ids=ids))
     return merged
+
+
+def place(attempt: Attempt) -> tuple[str, str]:
+    return attempt.repository, attempt.environment
 
 
 def _is_retry(failed: Attempt, following: Attempt) -> bool:

@@ -5,14 +5,17 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from dora_metrics.calculators.facts import Attempt, Facts, Issue, Links, PullRequest, Settings
-from tests.dora_metrics.naive.attempts import PRODUCTION, attempts_in, full_sha, is_later, order, source_of
+from tests.dora_metrics.naive.attempts import PRODUCTION, attempts_in, is_later, name_of_pull, order, place, place_of, source_of
 from tests.dora_metrics.naive.logs import Spell, spells
+
+Key = tuple[str, int]  # repository, and number there
 
 
 @dataclass(frozen=True)
 class Incident:
-    """`kind` is explicit, revert, time or, without a deployment, empty; one from logs has no number."""
+    """`kind` is explicit, revert, time or, without a deployment, empty; one from logs has no number and is of no repository."""
 
+    repository: str
     number: int | None
     start: datetime
     end: datetime | None
@@ -24,17 +27,20 @@ class Incident:
 
 @dataclass
 class World:
-    """One service in one environment. The later lists are filled by `world_of`, each from those above it."""
+    """One service in one environment. The later lists are filled by `world_of`, each from those above it.
+
+    Pull requests go by repository and number.
+    """
 
     facts: Facts
     settings: Settings
     environment: str
     source: str
     attempts: list[Attempt]
-    carriers: dict[int, Attempt | None] = field(default_factory=dict)  # of pull requests, by number
+    carriers: dict[Key, Attempt | None] = field(default_factory=dict)  # of pull requests
     incidents: list[Incident] = field(default_factory=list)
-    counting: dict[int, Attempt | None] = field(default_factory=dict)  # reverts that count: what carried what they revert
-    hotfixes: dict[int, Attempt | None] = field(default_factory=dict)  # what they are linked to
+    counting: dict[Key, Attempt | None] = field(default_factory=dict)  # reverts that count: what carried what they revert
+    hotfixes: dict[Key, Attempt | None] = field(default_factory=dict)  # what they are linked to
     rollbacks: list[tuple[Attempt, list[Attempt]]] = field(default_factory=list)  # a success and what it rolled back
 
     @property
@@ -46,26 +52,38 @@ class World:
         return self.source != "pulls" and not any(attempt.sha for attempt in self.attempts)
 
     @property
-    def history(self) -> dict[str, tuple[str, ...]]:
+    def pulls(self) -> list[tuple[Facts, PullRequest]]:
+        """All of them, each with its repository's facts."""
+        return [(part, pull) for part in self.facts.parts for pull in part.pull_requests]
+
+    def history(self, part: Facts) -> dict[str, tuple[str, ...]]:
         """What carries by descent: nothing where merged pull requests carry themselves, with commits collected or not."""
-        return {} if self.source == "pulls" else dict(self.facts.parents)
+        return {} if self.source == "pulls" else dict(part.parents)
+
+    def attempts_of(self, part: Facts) -> list[Attempt]:
+        """Those of the repository, and those of which nobody knows of which they are."""
+        return [attempt for attempt in self.attempts if attempt.repository in (part.repository, "")]
+
+    def successes_of(self, part: Facts) -> list[Attempt]:
+        return [attempt for attempt in self.attempts_of(part) if attempt.is_success]
 
 
 def world_of(facts: Facts, settings: Settings, environment: str, now: datetime) -> World:
     source = source_of(facts, settings)
     world = World(facts, settings, environment, source, attempts_in(facts, settings, source, environment))
-    for pull in facts.pull_requests:
-        world.carriers[pull.number] = _carrier_of_pull(world, pull)
-    world.incidents = [_incident(world, issue) for issue in sorted(facts.issues, key=lambda issue: issue.number) if _is_incident(world, issue)]
+    for part, pull in world.pulls:
+        world.carriers[part.repository, pull.number] = _carrier_of_pull(world, part, pull)
+    issues = [(part, issue) for part in facts.parts for issue in part.issues if _is_incident(world, issue)]
+    world.incidents = [_incident(world, part, issue) for part, issue in sorted(issues, key=lambda both: (both[1].number, both[0].repository))]
     from_logs = [spell for spell in spells(facts, settings, now) if not any(_is_same_outage(world, spell, incident) for incident in world.incidents)]
     for spell in from_logs:
         attempt = time_link(world, spell.start)
-        world.incidents.append(Incident(None, spell.start, spell.end, False, "time" if attempt else "", attempt))
-    for pull in facts.pull_requests:
-        if is_counting_revert(world, pull):
-            world.counting[pull.number] = carrier_of_target(world, pull)
-        if is_hotfix(world, pull):
-            world.hotfixes[pull.number] = hotfix_link(world, pull)
+        world.incidents.append(Incident("", None, spell.start, spell.end, False, "time" if attempt else "", attempt))
+    for part, pull in world.pulls:
+        if is_counting_revert(world, part, pull):
+            world.counting[part.repository, pull.number] = carrier_of_target(world, part, pull)
+        if is_hotfix(world, part, pull):
+            world.hotfixes[part.repository, pull.number] = hotfix_link(world, part, pull)
     world.rollbacks = [(success, rolled_back_by(world, success)) for success in world.successes]
     return world
 
@@ -88,31 +106,31 @@ def descends(history: dict[str, tuple[str, ...]], young: str, old: str) -> bool:
     return False
 
 
-def _carrier_of_pull(world: World, pull: PullRequest) -> Attempt | None:
+def _carrier_of_pull(world: World, part: Facts, pull: PullRequest) -> Attempt | None:
     if world.source == "pulls":
-        for success in world.successes:
+        for success in world.successes_of(part):
             if success.pull_request == pull.number:
                 return success
         return None
     if world.is_by_time:
-        return _carrier_by_time(world, pull)
-    return _carrier(world, {pull.merge_sha, pull.head_sha}, pull.merge_sha if pull.merge_sha in world.history else pull.head_sha)
+        return _carrier_by_time(world, part, pull)
+    return _carrier(world, part, {pull.merge_sha, pull.head_sha}, pull.merge_sha if pull.merge_sha in world.history(part) else pull.head_sha)
 
 
-def _carrier_by_time(world: World, pull: PullRequest) -> Attempt | None:
-    if pull.base_branch != world.settings.default_branch:
+def _carrier_by_time(world: World, part: Facts, pull: PullRequest) -> Attempt | None:
+    if pull.base_branch != part.default_branch:
         return None
-    for number, success in enumerate(world.successes):
+    for number, success in enumerate(world.successes_of(part)):
         if success.finished_at >= pull.merged_at:
             return success if number > 0 else None
     return None
 
 
-def _carrier(world: World, shas: set[str], anchor: str) -> Attempt | None:
+def _carrier(world: World, part: Facts, shas: set[str], anchor: str) -> Attempt | None:
     """The first success that has one of `shas` or descends from `anchor`; none, once that was part of the first known one's history."""
-    history = world.history
+    history = world.history(part)
     is_first_known = True
-    for success in world.successes:
+    for success in world.successes_of(part):
         if success.sha and success.sha in shas:
             return success
         if success.sha not in history:
@@ -126,10 +144,10 @@ def _carrier(world: World, shas: set[str], anchor: str) -> Attempt | None:
 # Shas
 
 
-def _commit_named(world: World, prefix: str) -> str:
+def _commit_named(world: World, part: Facts, prefix: str) -> str:
     """The one commit that the start of a sha fits; empty if it fits several or none, or is shorter than 7 digits."""
-    known = set(world.facts.parents) | {attempt.sha for attempt in world.attempts}
-    for pull in world.facts.pull_requests:
+    known = set(part.parents) | {attempt.sha for attempt in world.attempts_of(part)}
+    for pull in part.pull_requests:
         known |= {pull.merge_sha, pull.head_sha, *pull.commit_shas}
     return _only_one(known, prefix)
 
@@ -141,14 +159,14 @@ def _only_one(shas: set[str], prefix: str) -> str:
     return fitting[0] if len(prefix) >= 7 and len(fitting) == 1 else ""
 
 
-def _carrier_of_commit(world: World, sha: str) -> Attempt | None:
+def _carrier_of_commit(world: World, part: Facts, sha: str) -> Attempt | None:
     """What first carried it; pull requests stand for a commit that nothing carries itself."""
-    itself = _carrier(world, {sha}, sha)
+    itself = _carrier(world, part, {sha}, sha)
     if itself is not None:
         return itself
     carriers = []
-    for pull in world.facts.pull_requests:
-        carrier = world.carriers[pull.number]
+    for pull in part.pull_requests:
+        carrier = world.carriers[part.repository, pull.number]
         if carrier is not None and sha in (pull.merge_sha, pull.head_sha, *pull.commit_shas):
             carriers.append(carrier)
     return min(carriers, key=order) if carriers else None
@@ -165,66 +183,66 @@ class Target:
     commit: str = ""
 
 
-def target_of(world: World, pull: PullRequest) -> Target | None:
+def target_of(world: World, part: Facts, pull: PullRequest) -> Target | None:
     """None: it has no sign of a revert, or it is another repository's."""
     signs = pull.revert_signs
     if signs.pull is not None:
-        if signs.pull_repository and not is_own(world, signs.pull_repository):
+        if signs.pull_repository and not is_own(part, signs.pull_repository):
             return None
-        return _merged_earlier(world, [signs.pull], pull)
+        return _merged_earlier(part, [signs.pull], pull)
     if signs.branch is not None:
-        return _merged_earlier(world, [signs.branch], pull)
+        return _merged_earlier(part, [signs.branch], pull)
     if signs.sha:
-        named = _commit_named(world, signs.sha)
-        same = [other.number for other in world.facts.pull_requests if named and other.merge_sha == named]
-        return _merged_earlier(world, same, pull) if same else Target(commit=named)
+        named = _commit_named(world, part, signs.sha)
+        same = [other.number for other in part.pull_requests if named and other.merge_sha == named]
+        return _merged_earlier(part, same, pull) if same else Target(commit=named)
     if signs.has_title:
         return Target()
     return None
 
 
-def is_own(world: World, repository: str) -> bool:
-    return repository.lower() in {name.lower() for name in world.facts.repositories}
+def is_own(part: Facts, repository: str) -> bool:
+    return repository.lower() in {name.lower() for name in part.repositories}
 
 
-def _merged_earlier(world: World, numbers: list[int], revert: PullRequest) -> Target:
+def _merged_earlier(part: Facts, numbers: list[int], revert: PullRequest) -> Target:
     """Of several the first; unknown where all were merged after the revert."""
-    for pull in sorted(world.facts.pull_requests, key=lambda pull: (pull.merged_at, pull.number)):
+    for pull in sorted(part.pull_requests, key=lambda pull: (pull.merged_at, pull.number)):
         if pull.number in numbers and (pull.merged_at, pull.number) < (revert.merged_at, revert.number):
             return Target(pull=pull.number)
     return Target()
 
 
-def puts_back(world: World, pull: PullRequest) -> PullRequest | None:
+def puts_back(world: World, part: Facts, pull: PullRequest) -> PullRequest | None:
     """The revert that this one reverts."""
-    target = target_of(world, pull)
+    target = target_of(world, part, pull)
     if target is None or target.pull is None:
         return None
-    for other in world.facts.pull_requests:
-        if other.number == target.pull and is_revert(world, other):
+    for other in part.pull_requests:
+        if other.number == target.pull and is_revert(world, part, other):
             return other
     return None
 
 
-def is_revert(world: World, pull: PullRequest) -> bool:
-    return target_of(world, pull) is not None and puts_back(world, pull) is None
+def is_revert(world: World, part: Facts, pull: PullRequest) -> bool:
+    return target_of(world, part, pull) is not None and puts_back(world, part, pull) is None
 
 
-def carrier_of_target(world: World, revert: PullRequest) -> Attempt | None:
-    target = target_of(world, revert)
+def carrier_of_target(world: World, part: Facts, revert: PullRequest) -> Attempt | None:
+    target = target_of(world, part, revert)
     if target is None:
         return None
     if target.pull is not None:
-        return world.carriers[target.pull]
-    return _carrier_of_commit(world, target.commit) if target.commit else None
+        return world.carriers[part.repository, target.pull]
+    return _carrier_of_commit(world, part, target.commit) if target.commit else None
 
 
-def is_counting_revert(world: World, pull: PullRequest) -> bool:
-    carrier = world.carriers[pull.number]
-    if not is_revert(world, pull) or carrier is None or carrier_of_target(world, pull) == carrier:
+def is_counting_revert(world: World, part: Facts, pull: PullRequest) -> bool:
+    carrier = world.carriers[part.repository, pull.number]
+    if not is_revert(world, part, pull) or carrier is None or carrier_of_target(world, part, pull) == carrier:
         return False
-    undone_by = [other for other in world.facts.pull_requests if puts_back(world, other) == pull]
-    return not any(world.carriers[other.number] == carrier for other in undone_by)
+    undone_by = [other for other in part.pull_requests if puts_back(world, part, other) == pull]
+    return not any(world.carriers[part.repository, other.number] == carrier for other in undone_by)
 
 
 # Incidents and hotfixes
@@ -236,11 +254,11 @@ def _is_incident(world: World, issue: Issue) -> bool:
     return any(re.search(world.settings.incident_label, label) for label in issue.labels)
 
 
-def _incident(world: World, issue: Issue) -> Incident:
+def _incident(world: World, part: Facts, issue: Issue) -> Incident:
     has_skew = issue.closed_at is not None and issue.closed_at < issue.created_at
-    kind, attempt, is_impossible = _link(world, issue)
+    kind, attempt, is_impossible = _link(world, part, issue)
     end = issue.created_at if has_skew else issue.closed_at
-    return Incident(issue.number, issue.created_at, end, has_skew, kind, attempt, is_impossible)
+    return Incident(part.repository, issue.number, issue.created_at, end, has_skew, kind, attempt, is_impossible)
 
 
 def _is_same_outage(world: World, spell: Spell, incident: Incident) -> bool:
@@ -254,14 +272,14 @@ def _is_same_outage(world: World, spell: Spell, incident: Incident) -> bool:
     return not ends or begins < min(ends)
 
 
-def _link(world: World, issue: Issue) -> tuple[str, Attempt | None, bool]:
+def _link(world: World, part: Facts, issue: Issue) -> tuple[str, Attempt | None, bool]:
     """How, to what, and whether something was named before that which cannot be the cause."""
-    is_settled, attempt, is_impossible = explicit_link(world, issue.links, issue.created_at)
+    is_settled, attempt, is_impossible = explicit_link(world, part, issue.links, issue.created_at)
     if is_settled:
         return "explicit" if attempt else "", attempt, is_impossible
-    for pull in sorted(world.facts.pull_requests, key=lambda pull: pull.number):
-        if is_revert(world, pull) and issue.number in closed_by(world, pull):
-            attempt = carrier_of_target(world, pull)
+    for home, pull in sorted(world.pulls, key=lambda both: (both[1].number, both[0].repository)):
+        if is_revert(world, home, pull) and (part.repository, issue.number) in closed_by(world, pull):
+            attempt = carrier_of_target(world, home, pull)
             if attempt and not had_begun(world, attempt, issue.created_at):
                 is_impossible = True
             elif attempt:
@@ -276,19 +294,24 @@ def had_begun(world: World, attempt: Attempt, moment: datetime) -> bool:
     return any(one.started_at <= moment for one in alone if one.ids[0] in attempt.ids)
 
 
-def closed_by(world: World, pull: PullRequest) -> list[int]:
-    """Numbers of the service's own issues."""
-    return [number for repository, number in pull.closes if is_own(world, repository)]
+def closed_by(world: World, pull: PullRequest) -> list[Key]:
+    """The service's own issues. A name that one repository had and another has is the other's."""
+    found = []
+    for name, number in pull.closes:
+        called_so = [part for part in world.facts.parts if part.repository.lower() == name.lower()]
+        called_so += [part for part in world.facts.parts if is_own(part, name)]
+        found += [(part.repository, number) for part in called_so[:1]]
+    return found
 
 
-def explicit_link(world: World, links: Links, start: datetime, *, is_hotfix: bool = False) -> tuple[bool, Attempt | None, bool]:
+def explicit_link(world: World, part: Facts, links: Links, start: datetime, *, is_hotfix: bool = False) -> tuple[bool, Attempt | None, bool]:
     """Whether the body settles it, the deployment, if it is one of these, and whether it named one that began too late.
 
     A hotfix may come before what it mends: nothing is too late for it.
     """
     is_impossible = False
     for name in links.deployments:
-        is_known, candidates = _named_deployments(world, name)
+        is_known, candidates = _named_deployments(world, part, name)
         if is_known and not candidates:
             return True, None, is_impossible
         by_then = [attempt for attempt in candidates if attempt.finished_at <= start]
@@ -297,41 +320,46 @@ def explicit_link(world: World, links: Links, start: datetime, *, is_hotfix: boo
             return True, by_then[-1] if by_then else running[0], is_impossible
         is_impossible = is_impossible or is_known
     for sha in links.root_causes:
-        named = _commit_named(world, sha)
-        attempt = _carrier_of_commit(world, named) if named else None
+        named = _commit_named(world, part, sha)
+        attempt = _carrier_of_commit(world, part, named) if named else None
         if attempt and (is_hotfix or had_begun(world, attempt, start)):
             return True, attempt, is_impossible
         is_impossible = is_impossible or attempt is not None
     for number in links.caused_by:
-        attempt = world.carriers.get(number)
+        attempt = world.carriers.get((part.repository, number))
         if attempt and (is_hotfix or had_begun(world, attempt, start)):
             return True, attempt, is_impossible
         is_impossible = is_impossible or attempt is not None
     return False, None, is_impossible
 
 
-def _meant_to_be_deployed(world: World) -> set[tuple[str, str]]:
-    """Id and sha of GitHub's deployments and of all that the source tells of, whether they are attempts or not."""
-    facts, pattern = world.facts, world.settings.workflow
-    told: set[tuple[str, str]] = {(deployment.id, deployment.sha) for deployment in facts.deployments}
+def _meant_to_be_deployed(world: World, part: Facts) -> set[tuple[str, str]]:
+    """Id and sha of the repository's GitHub deployments and of all that the source tells of it, whether they are attempts or not."""
+    pattern = world.settings.workflow
+    told: set[tuple[str, str]] = {(deployment.id, deployment.sha) for deployment in part.deployments}
     if world.source == "logs":
-        told |= {(line.id, full_sha(line.sha, facts)) for line in facts.log_deployments}
+        places = [(line.id, *place_of(line, world.facts)) for line in world.facts.log_deployments]
+        told |= {(number, sha) for number, repository, sha in places if repository in (part.repository, "")}
     if world.source == "releases":
-        told |= {(release.id, release.sha) for release in facts.releases}
+        told |= {(release.id, release.sha) for release in part.releases}
     if world.source == "workflows":
-        told |= {(run.id, run.sha) for run in facts.workflow_runs if re.search(pattern, run.name) or re.search(pattern, run.path)}
+        told |= {(run.id, run.sha) for run in part.workflow_runs if re.search(pattern, run.name) or re.search(pattern, run.path)}
     if world.source == "pulls":
-        told |= {(str(pull.number), pull.merge_sha or pull.head_sha) for pull in facts.pull_requests}
+        told |= {(name_of_pull(pull.number, part, world.facts), pull.merge_sha or pull.head_sha) for pull in part.pull_requests}
     return told
 
 
-def _named_deployments(world: World, name: str) -> tuple[bool, list[Attempt]]:
-    """Whether a deployment is known by that id or sha, and the attempts of this environment that are."""
-    told = _meant_to_be_deployed(world)
-    if name in {number for number, _ in told}:
-        return True, [attempt for attempt in world.attempts if name in [number.split(".")[0] for number in attempt.ids]]
-    sha = _only_one({sha for _, sha in told}, name)
-    return bool(sha), [attempt for attempt in world.attempts if sha and attempt.sha == sha]
+def _named_deployments(world: World, part: Facts, text: str) -> tuple[bool, list[Attempt]]:
+    """Whether a deployment is known by that id or sha, and the attempts of this environment that are.
+
+    A number is a pull request's of this very repository; an id is known in the whole service, a sha in this repository alone.
+    """
+    ids = {number for one in world.facts.parts for number, _ in _meant_to_be_deployed(world, one)}
+    for name in (f"{part.repository}#{text}", text):
+        if name in ids:
+            return True, [attempt for attempt in world.attempts if name in attempt.ids or name in [number.split(".")[0] for number in attempt.ids]]
+    sha = _only_one({sha for _, sha in _meant_to_be_deployed(world, part)}, text)
+    return bool(sha), [attempt for attempt in world.attempts_of(part) if sha and attempt.sha == sha]
 
 
 def time_link(world: World, start: datetime) -> Attempt | None:
@@ -343,18 +371,18 @@ def time_link(world: World, start: datetime) -> Attempt | None:
     return before[-1]
 
 
-def is_hotfix(world: World, pull: PullRequest) -> bool:
-    if is_revert(world, pull):
+def is_hotfix(world: World, part: Facts, pull: PullRequest) -> bool:
+    if is_revert(world, part, pull):
         return False
     return any(re.search(world.settings.hotfix, name) for name in (*pull.labels, pull.head_branch))
 
 
-def hotfix_link(world: World, pull: PullRequest) -> Attempt | None:
-    is_settled, attempt, _ = explicit_link(world, pull.links, pull.created_at, is_hotfix=True)
+def hotfix_link(world: World, part: Facts, pull: PullRequest) -> Attempt | None:
+    is_settled, attempt, _ = explicit_link(world, part, pull.links, pull.created_at, is_hotfix=True)
     if is_settled:
         return attempt
     for incident in world.incidents:
-        if incident.number in closed_by(world, pull) and incident.attempt:
+        if (incident.repository, incident.number) in closed_by(world, pull) and incident.attempt:
             return incident.attempt
     return time_link(world, pull.created_at)
 
@@ -366,11 +394,12 @@ def rolled_back_by(world: World, success: Attempt) -> list[Attempt]:
     """The attempts that `success` is a rollback of; a merge rolls nothing back."""
     if world.source == "pulls":
         return []
-    before = [other for other in world.attempts if other.environment == success.environment and is_later(success, other)]
+    before = [other for other in world.attempts if place(other) == place(success) and is_later(success, other)]
+    history = next((dict(part.parents) for part in world.facts.parts if part.repository == success.repository), {})
     last = before[-1:] + [other for other in before if other.is_success][-1:]
     found = []
     for other in last:
-        is_older = other.sha != success.sha and descends(dict(world.facts.parents), other.sha, success.sha)
+        is_older = other.sha != success.sha and descends(history, other.sha, success.sha)
         if is_older and success.started_at >= other.finished_at and other not in found:
             found.append(other)
     return found
@@ -380,19 +409,20 @@ def reasons_of(world: World, attempt: Attempt) -> dict[str, list[datetime]]:
     """Why it failed, each reason with the moments at which that alone may have ended it."""
     reasons: dict[str, list[datetime]] = {}
     if not attempt.is_success:
-        following = [other for other in world.successes if other.environment == attempt.environment and is_later(other, attempt)]
+        following = [other for other in world.successes if place(other) == place(attempt) and is_later(other, attempt)]
+        if not attempt.repository:  # whichever comes next
+            following = [other for other in world.successes if other.environment == attempt.environment and is_later(other, attempt)]
         reasons["state"] = [following[0].finished_at] if following else []
     incidents = [incident for incident in world.incidents if incident.attempt == attempt]
     if incidents:
         ends = [incident.end for incident in incidents if incident.end is not None]
         reasons["incident"] = [max(ends)] if len(ends) == len(incidents) else []
-    for pull in world.facts.pull_requests:
-        carrier = world.carriers[pull.number]
+    for key, carrier in world.carriers.items():
         if carrier is None or not is_later(carrier, attempt):
             continue
-        if world.counting.get(pull.number) == attempt:
+        if world.counting.get(key) == attempt:
             reasons.setdefault("revert", []).append(carrier.finished_at)
-        if world.hotfixes.get(pull.number) == attempt:
+        if world.hotfixes.get(key) == attempt:
             reasons.setdefault("hotfix", []).append(carrier.finished_at)
     for success, rolled_back in world.rollbacks:
         if attempt in rolled_back:
@@ -413,12 +443,13 @@ def recovered_at(attempt: Attempt, reasons: dict[str, list[datetime]]) -> dateti
 def is_unplanned(world: World, success: Attempt) -> bool:
     if any(other == success and rolled_back for other, rolled_back in world.rollbacks):
         return True
-    for pull in world.facts.pull_requests:
-        if world.carriers[pull.number] != success:
+    for part, pull in world.pulls:
+        key = part.repository, pull.number
+        if world.carriers[key] != success:
             continue
-        if pull.number in world.counting or pull.number in world.hotfixes:
+        if key in world.counting or key in world.hotfixes:
             return True
         for incident in world.incidents:
-            if incident.number in closed_by(world, pull) and incident.attempt and order(incident.attempt) < order(success):
+            if (incident.repository, incident.number) in closed_by(world, pull) and incident.attempt and order(incident.attempt) < order(success):
                 return True
     return False

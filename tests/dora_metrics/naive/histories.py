@@ -1,8 +1,8 @@
-"""Small random histories of a repository, rich in what is awkward; the same seed gives the same one."""
+"""Small random histories of one repository or two, rich in what is awkward; the same seed gives the same one."""
 
 import random
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -25,6 +25,7 @@ from tests.dora_metrics.naive.log_histories import with_logs
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 OWN, FORMER, FOREIGN = "acme/shop", "acme/old-shop", "other/shop"
+FORK, FORMER_FORK = "acme/till", "acme/old-till"
 STREAMS = ("deployments", "log_deployments", "log_events", "workflow_runs", "releases", "pull_requests", "commits", "issues")
 # A few weeks before a change of the clocks in Madrid or Los Angeles, a turn of the year, and a quiet month.
 STARTS = (datetime(2026, 3, 1, tzinfo=UTC), datetime(2025, 10, 6, tzinfo=UTC), datetime(2025, 12, 8, tzinfo=UTC), datetime(2026, 6, 3, tzinfo=UTC))
@@ -34,6 +35,18 @@ ZONES = ("UTC", "Asia/Kolkata", "America/Los_Angeles", "Europe/Madrid")
 def history(seed: int) -> tuple[Facts, Settings, datetime]:
     """Facts, settings and the time at which they are looked at."""
     return with_logs(*_History(random.Random(seed)).write(), random.Random(f"logs of {seed}"))
+
+
+def history_of_two(seed: int) -> tuple[Facts, Settings, datetime]:
+    """A service with two repositories: the second is a fork of the first, has its numbers, and deploys its commits now and then."""
+    rng = random.Random(f"two of {seed}")
+    elder = _History(rng)
+    facts, settings, now = elder.write()
+    fork = _History(rng, own=FORK, former=FORMER_FORK, elder=elder)
+    forked, _, _ = fork.write()
+    pulls = tuple(elder.closing_across(pull, fork) for pull in facts.pull_requests)
+    both = replace(facts, repository=OWN, pull_requests=pulls, others=(replace(forked, repository=FORK, coverage={}),))
+    return with_logs(both, settings, now, random.Random(f"logs of two of {seed}"))
 
 
 @dataclass
@@ -52,6 +65,9 @@ class _Attempt:
 @dataclass
 class _History:
     rng: random.Random
+    own: str = OWN
+    former: str = FORMER
+    elder: "_History | None" = None  # what it is a fork of
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
     heads: list[tuple[datetime, str]] = field(default_factory=list)  # of the default branch, by time
     pulls: list[dict[str, Any]] = field(default_factory=list)  # fields of the merged ones, by merge
@@ -63,11 +79,13 @@ class _History:
 
     def write(self) -> tuple[Facts, Settings, datetime]:
         rng = self.rng
-        self.start = rng.choice(STARTS) + rng.randint(0, 20 * 24) * HOUR
+        self.start = self.elder.start if self.elder else rng.choice(STARTS) + rng.randint(0, 20 * 24) * HOUR
         self.length = rng.randint(30, 60)
         self.end = self.start + self.length * DAY
         self.grain = rng.choice((1, 1, 1, 60, 3600, 6 * 3600))  # seconds; the coarse ones make ties
         self.source = rng.choices(("github", "workflows", "releases", "pulls"), (60, 18, 10, 12))[0]
+        if self.elder and self._chance(0.9):
+            self.source = self.elder.source
         self.has_shas = self.source in ("workflows", "pulls") or rng.random() > 0.12
         self._number()
         self._grow()
@@ -81,7 +99,8 @@ class _History:
             releases=self._shuffled(self.releases),
             pull_requests=self._shuffled([PullRequest(**pull) for pull in self.pulls]),
             issues=self._shuffled(self.issues),
-            repositories=frozenset({OWN, FORMER}),
+            repositories=frozenset({self.own, self.former}),
+            default_branch="main",
             parents=self.parents if rng.random() > 0.03 else {},
             coverage=self._coverage(),
         )
@@ -124,7 +143,6 @@ class _History:
             prereleases=self._chance(0.5),
             look_back_hours=self.rng.choice((168, 168, 168, 24)),
             bots=frozenset({"helper"}),
-            default_branch="main",
         )
 
     def _coverage(self) -> dict[str, Coverage]:
@@ -145,13 +163,16 @@ class _History:
         """Numbers go by creation, those of issues and pull requests together."""
         kinds = ["pull"] * self.rng.randint(10, 25) + ["issue"] * self.rng.randint(2, 8)
         created = sorted((self._when() - (10 * DAY if self._chance(0.1) else 0 * DAY), kind) for kind in kinds)
-        first = self.rng.choice((1, 5, 95))
+        first = self.elder.numbered[0][0] if self.elder else self.rng.choice((1, 5, 95))
         self.numbered = [(first + index, at, kind) for index, (at, kind) in enumerate(created)]
 
     def _grow(self) -> None:
-        root = self._sha()
-        self.parents[root] = ()
-        self.heads.append((self.start - 30 * DAY, root))
+        if self.elder:
+            self._fork(self.elder)
+        else:
+            root = self._sha()
+            self.parents[root] = ()
+            self.heads.append((self.start - 30 * DAY, root))
         planned = []
         for number, created_at, kind in self.numbered:
             if kind == "pull":
@@ -163,6 +184,24 @@ class _History:
             if self._chance(0.15):
                 self._push(self.heads[-1][0] + (merged_at - self.heads[-1][0]) / 2)
             self._merge(number, created_at, merged_at)
+
+    def _fork(self, elder: "_History") -> None:
+        """All that one of the elder's heads reaches is in both."""
+        head = self.rng.choice(elder.heads)[1]
+        waiting = [head]
+        while waiting:
+            sha = waiting.pop()
+            if sha not in self.parents and sha in elder.parents:
+                self.parents[sha] = elder.parents[sha]
+                waiting += elder.parents[sha]
+        self.heads.append((self.start - 30 * DAY, head))
+
+    def closing_across(self, pull: PullRequest, fork: "_History") -> PullRequest:
+        """Some pull requests close an issue of the fork as well."""
+        if not fork.issues or not self._chance(0.15):
+            return pull
+        name = self.rng.choice((fork.own, fork.own, fork.former, fork.own.upper()))
+        return replace(pull, closes=(*pull.closes, (name, self.rng.choice(fork.issues).number)))
 
     def _push(self, moment: datetime) -> str:
         """A commit without a pull request."""
@@ -256,7 +295,8 @@ class _History:
         kind = rng.choices(("button", "branch", "sha", "title", "foreign", "unknown", "all"), (25, 20, 25, 8, 6, 6, 10))[0]
         sha = rng.choices((target["merge_sha"], rng.choice(target["commit_shas"]), self.heads[-2:][0][1], self._sha()), (75, 8, 12, 5))[0]
         if kind == "button":
-            return {"revert_signs": RevertSigns(pull=target["number"], pull_repository=rng.choice(("", OWN, OWN.upper(), FORMER)), has_title=True)}
+            name = rng.choice(("", self.own, self.own.upper(), self.former))
+            return {"revert_signs": RevertSigns(pull=target["number"], pull_repository=name, has_title=True)}
         if kind == "branch":
             return {"revert_signs": RevertSigns(branch=target["number"]), "head_branch": f"revert-{target['number']}-topic"}
         if kind == "sha":
@@ -297,13 +337,15 @@ class _History:
                 outcome = rng.choice(("success", "success", "failure"))
                 self.attempts.append(_Attempt(sha, environment, moment - 2 * MINUTE, moment, outcome, is_rerun=True))
         for number, attempt in enumerate(self.attempts):
-            attempt.id = str(90 + number)  # from two digits to three
+            attempt.id = str(90 + number + (len(self.elder.attempts) if self.elder else 0))  # from two digits to three
 
     def _deployed_sha(self, moment: datetime) -> str:
         rng = self.rng
         merged = [sha for at, sha in self.heads if at <= moment] or [self.heads[0][1]]
         kind = rng.choices(("head", "older", "again", "branch", "gone", "before"), (58, 12, 8, 6, 6, 10))[0]
         done = [attempt.sha for attempt in self.attempts]
+        if self.elder and self._chance(0.15):
+            return rng.choice(self.elder.attempts).sha
         if kind == "older":
             return rng.choice(merged[-6:])
         if kind == "again" and done:
@@ -349,7 +391,7 @@ class _History:
             conclusion = rng.choice(("cancelled", "cancelled", "failure"))
             times = {"started_at": start, "updated_at": end}
             self.runs.append(WorkflowRun(run, 1, "Ship it", ".github/workflows/ship.yml", "main", "push", attempt.sha, conclusion, **times))
-            return [Status("in_progress", start), Status("failure", end, f"https://github.com/{OWN}/actions/runs/{run}/job/1")]
+            return [Status("in_progress", start), Status("failure", end, f"https://github.com/{self.own}/actions/runs/{run}/job/1")]
         same_second = [Status("in_progress", end)] if self._chance(0.2) else []
         return [Status("pending", start), *([Status("error", end - MINUTE)] if self._chance(0.2) else []), last, *same_second]
 
@@ -407,6 +449,8 @@ class _History:
     def _links(self) -> Links:
         rng = self.rng
         attempt, pull = rng.choice(self.attempts), rng.choice(self.pulls)
+        if self.elder and self._chance(0.2):
+            attempt, pull = rng.choice(self.elder.attempts), rng.choice(self.elder.pulls)
         named = {
             "id": str(pull["number"]) if self.source == "pulls" else attempt.id,
             "sha": self._prefix(attempt.sha),
@@ -431,6 +475,7 @@ class _History:
         for index, pull in enumerate(self.pulls):
             is_special = pull.get("revert_signs") or "hotfix" in str(pull.get("labels", "")) + pull["head_branch"]
             if self._chance(0.6 if is_special else 0.12):
-                repository = self.rng.choices((OWN, "Acme/Shop", FORMER, FOREIGN), (70, 10, 10, 10))[0]
+                elsewhere = self.elder.own if self.elder and self._chance(0.5) else FOREIGN
+                repository = self.rng.choices((self.own, self.own.title(), self.former, elsewhere), (70, 10, 10, 10))[0]
                 numbers = self._shuffled([issue.number for issue in self.issues])[: self.rng.choice((1, 1, 1, 2, 3))]
                 self.pulls[index] = pull | {"closes": tuple((repository, number) for number in numbers)}

@@ -20,7 +20,7 @@ def with_logs(facts: Facts, settings: Settings, now: datetime, rng: random.Rando
     if facts.log_deployments and rng.random() < 0.7:
         settings = replace(settings, deployments_from="logs")
     elif facts.log_deployments and settings.deployments_from == "auto":
-        facts = replace(facts, deployments=())
+        facts = replace(facts, deployments=(), others=tuple(replace(part, deployments=()) for part in facts.others))
     return facts, settings, now
 
 
@@ -36,9 +36,12 @@ def log_settings(rng: random.Random) -> dict[str, float]:
 
 def log_deployments(facts: Facts, rng: random.Random) -> tuple[LogDeployment, ...]:
     """What GitHub's deployments and runs are about, told by a log: with a shortened sha here and there, and in other states."""
-    told = [(one.environment, one.sha, one.created_at) for one in facts.deployments]
-    told += [("", one.sha, one.updated_at) for one in facts.workflow_runs]
-    told += [("", one.merge_sha, one.merged_at + HOUR) for one in facts.pull_requests if not told or rng.random() < 0.2]
+    told: list[tuple[str, str, datetime]] = []
+    for part in facts.parts:
+        ours = [(one.environment, one.sha, one.created_at) for one in part.deployments]
+        ours += [("", one.sha, one.updated_at) for one in part.workflow_runs]
+        ours += [("", one.merge_sha, one.merged_at + HOUR) for one in part.pull_requests if not ours or rng.random() < 0.2]
+        told += ours
     found = []
     for number, (environment, sha, time) in enumerate(told, start=1):
         end = rng.choices(("success", "failure", "started"), (75, 18, 7))[0]
@@ -56,7 +59,8 @@ def log_deployments(facts: Facts, rng: random.Random) -> tuple[LogDeployment, ..
 
 def log_hours(facts: Facts, rng: random.Random) -> tuple[LogHour, ...]:
     """Hours near deployments and issues, some of them in parts or of two logs; in each the errors come and go."""
-    moments = [one.created_at for one in (*facts.deployments, *facts.issues)] + [one.merged_at for one in facts.pull_requests]
+    moments = [one.created_at for part in facts.parts for one in (*part.deployments, *part.issues)]
+    moments += [one.merged_at for part in facts.parts for one in part.pull_requests]
     found: list[LogHour] = []
     for moment in rng.sample(moments, min(len(moments), rng.randint(1, 5))):
         hour = moment.replace(minute=0, second=0, microsecond=0) + rng.randint(-1, 3) * HOUR

@@ -89,8 +89,10 @@ def flags_of_attempt(world: World, attempt: Attempt) -> set[str]:
         flags.add("clock_skew")
     if world.source == "pulls":
         flags.add("proxy_pr_merge")
-    elif attempt.is_success and attempt.sha and world.facts.parents and attempt.sha not in world.facts.parents:
-        flags.add("unknown_sha")
+    elif attempt.is_success and attempt.sha:
+        ours = [part.parents for part in world.facts.parts if part.repository == attempt.repository]
+        if any(part.parents for part in world.facts.parts) and not any(attempt.sha in parents for parents in ours):
+            flags.add("unknown_sha")
     return flags
 
 
@@ -210,8 +212,8 @@ def _change_lead_time(world: World, _: list[_Told], part: Part) -> dict[str, Any
     seconds: list[float] = []
     n_bots = 0
     by_stage: dict[str, list[float]] = {stage: [] for stage in STAGES}
-    for pull in world.facts.pull_requests:
-        carrier = world.carriers[pull.number]
+    for home, pull in world.pulls:
+        carrier = world.carriers[home.repository, pull.number]
         if carrier is None or not part.has(carrier.finished_at):
             continue
         if is_bot(world, pull.author, is_marked=pull.author_is_bot):

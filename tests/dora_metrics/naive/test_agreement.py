@@ -10,11 +10,12 @@ from dora_metrics.calculators.calculate import metric_values
 from dora_metrics.calculators.facts import Facts, Issue, PullRequest, Settings
 from tests.dora_metrics.naive import causes
 from tests.dora_metrics.naive.attempts import PRODUCTION, logged
-from tests.dora_metrics.naive.histories import history
+from tests.dora_metrics.naive.histories import history, history_of_two
 from tests.dora_metrics.naive.logs import spells
 from tests.dora_metrics.naive.metrics import METRICS, Values, naive_values
 
 CHUNK, CHUNKS = 100, 10
+FEWER = 50  # of two repositories: each takes more than twice the time
 RICH = 300  # histories: fewer than all, for the time that it takes
 A_HANDFUL = 5
 TIMES = ("deployment_frequency", "change_lead_time", "failed_deployment_recovery_time")
@@ -25,6 +26,16 @@ def test_it_agrees_with_the_naive_reading(chunk: int) -> None:
     found = []
     for seed in range(chunk * CHUNK, (chunk + 1) * CHUNK):
         facts, settings, now = history(seed)
+        for environment in (PRODUCTION, "staging") if seed % 5 == 0 else (PRODUCTION,):
+            found += [f"seed {seed}, {environment}: {line}" for line in differences(facts, settings, now, environment)]
+    assert not found, f"{len(found)} differences\n" + "\n".join(found[:30])
+
+
+@pytest.mark.parametrize("chunk", range(CHUNKS))
+def test_it_agrees_on_a_service_with_two_repositories(chunk: int) -> None:
+    found = []
+    for seed in range(chunk * FEWER, (chunk + 1) * FEWER):
+        facts, settings, now = history_of_two(seed)
         for environment in (PRODUCTION, "staging") if seed % 5 == 0 else (PRODUCTION,):
             found += [f"seed {seed}, {environment}: {line}" for line in differences(facts, settings, now, environment)]
     assert not found, f"{len(found)} differences\n" + "\n".join(found[:30])
@@ -70,8 +81,8 @@ def traits() -> Counter[str]:
         world = causes.world_of(facts, settings, PRODUCTION, now)
         found.update(traits_of_values(naive_values(facts, settings, now=now)))
         found.update([f"source {world.source}", f"auto {settings.deployments_from == 'auto'}", f"zone {settings.time_zone}"])
-        found.update(trait for pull in facts.pull_requests for trait in traits_of_pull(world, pull))
-        found.update(trait for issue in facts.issues for trait in traits_of_issue(world, issue))
+        found.update(trait for part, pull in world.pulls for trait in traits_of_pull(world, part, pull))
+        found.update(trait for part in facts.parts for issue in part.issues for trait in traits_of_issue(world, part, issue))
         found.update(traits_of_logs(world, now))
         found.update(trait for attempt in world.attempts for trait in traits_of_attempt(world, attempt))
     return found
@@ -87,40 +98,41 @@ def traits_of_values(values: Values) -> list[str]:
     return found
 
 
-def traits_of_pull(world: causes.World, pull: PullRequest) -> list[str]:
-    signs, target = pull.revert_signs, causes.target_of(world, pull)
+def traits_of_pull(world: causes.World, part: Facts, pull: PullRequest) -> list[str]:
+    signs, target, key = pull.revert_signs, causes.target_of(world, part, pull), (part.repository, pull.number)
     found = [f"sign {sign}" for sign in ("pull", "branch", "sha", "has_title") if getattr(signs, sign)]
     if signs.pull is not None and target is None:
         found.append("revert of another repository's")
     if target is not None:
         found.append("target pull" if target.pull is not None else "target commit" if target.commit else "target unknown")
-    carrier = world.carriers[pull.number]
-    undone = causes.puts_back(world, pull)
+    carrier = world.carriers[key]
+    undone = causes.puts_back(world, part, pull)
     if undone is not None:
-        found.append(f"revert of a revert, in the same deployment {carrier is not None and carrier == world.carriers[undone.number]}")
-    if causes.is_revert(world, pull):
-        found.append("revert that counts" if pull.number in world.counting else "revert that does not count")
-        if target is not None and target.pull is not None and causes.puts_back(world, pull_of(world, target.pull)) is not None:
+        is_together = carrier is not None and carrier == world.carriers[part.repository, undone.number]
+        found.append(f"revert of a revert, in the same deployment {is_together}")
+    if causes.is_revert(world, part, pull):
+        found.append("revert that counts" if key in world.counting else "revert that does not count")
+        if target is not None and target.pull is not None and causes.puts_back(world, part, pull_of(part, target.pull)) is not None:
             found.append("revert of a revert of a revert")
-    if pull.number in world.hotfixes:
-        found.append(f"hotfix, linked {world.hotfixes[pull.number] is not None}, with own links {pull.links != causes.Links()}")
+    if key in world.hotfixes:
+        found.append(f"hotfix, linked {world.hotfixes[key] is not None}, with own links {pull.links != causes.Links()}")
     if pull.commit_shas and pull.merge_sha == pull.commit_shas[-1]:
         found.append("fast-forward")
-    elif pull.merge_sha in world.facts.parents:
-        found.append(f"merge with {len(world.facts.parents[pull.merge_sha])} parents")
+    elif pull.merge_sha in part.parents:
+        found.append(f"merge with {len(part.parents[pull.merge_sha])} parents")
     else:
         found.append("merge commit gone")
     found.append(f"carried {carrier is not None}")
-    found += [f"closes {'own' if causes.is_own(world, name) else 'other'} {name}" for name, _ in pull.closes]
+    found += [f"closes {'own' if causes.is_own(part, name) else 'other'} {name}" for name, _ in pull.closes]
     return found
 
 
-def pull_of(world: causes.World, number: int) -> PullRequest:
-    return next(pull for pull in world.facts.pull_requests if pull.number == number)
+def pull_of(part: Facts, number: int) -> PullRequest:
+    return next(pull for pull in part.pull_requests if pull.number == number)
 
 
-def traits_of_issue(world: causes.World, issue: Issue) -> list[str]:
-    incidents = [incident for incident in world.incidents if incident.number == issue.number]
+def traits_of_issue(world: causes.World, part: Facts, issue: Issue) -> list[str]:
+    incidents = [incident for incident in world.incidents if (incident.repository, incident.number) == (part.repository, issue.number)]
     if not incidents:
         return [f"no incident: {issue.state_reason if issue.labels else 'no label'}"]
     incident = incidents[0]
@@ -132,11 +144,11 @@ def traits_of_issue(world: causes.World, issue: Issue) -> list[str]:
         found.append(f"link by {names[0]}")
     if issue.links.deployments and incident.kind == "explicit":
         found.append("by id" if issue.links.deployments[0].isdigit() else "by sha")
-    if causes.explicit_link(world, issue.links, issue.created_at)[:2] == (True, None):
+    if causes.explicit_link(world, part, issue.links, issue.created_at)[:2] == (True, None):
         found.append("deployment of somewhere else")
     for sha in issue.links.root_causes:
-        full = causes._commit_named(world, sha)
-        found.append("root cause in git" if full in world.facts.parents else "root cause inside a pull request" if full else "root cause unknown")
+        full = causes._commit_named(world, part, sha)
+        found.append("root cause in git" if full in part.parents else "root cause inside a pull request" if full else "root cause unknown")
     return found
 
 
@@ -194,6 +206,45 @@ def test_the_histories_have_it(traits: Counter[str], trait: str) -> None:
     assert traits[trait] >= A_HANDFUL
 
 
+@pytest.fixture(scope="module")
+def shared() -> Counter[str]:
+    """How often something of two repositories could be mistaken for the other's, or is about both."""
+    found: Counter[str] = Counter()
+    for seed in range(RICH):
+        facts, settings, now = history_of_two(seed)
+        world = causes.world_of(facts, settings, PRODUCTION, now)
+        first, second = ({pull.number for pull in part.pull_requests} for part in facts.parts)
+        found["number of both"] += len(first & second)
+        found["commit of both"] += len(facts.parents.keys() & facts.others[0].parents.keys())
+        found.update(
+            trait for part, issue in ((part, issue) for part in facts.parts for issue in part.issues) for trait in links_across(world, part, issue)
+        )
+        found["closed across"] += sum(one[0] != part.repository for part, pull in world.pulls for one in causes.closed_by(world, pull))
+        deployed = [{attempt.sha for attempt in world.attempts if attempt.repository == part.repository} - {""} for part in facts.parts]
+        found["deployed from both"] += len(deployed[0] & deployed[1])
+        if world.source == "logs":
+            found.update(f"line of {attempt.repository or 'neither'}" for attempt in world.attempts)
+    return found
+
+
+def links_across(world: causes.World, part: Facts, issue: Issue) -> list[str]:
+    ours = [one for one in world.incidents if (one.repository, one.number) == (part.repository, issue.number) and one.attempt]
+    return [f"linked across by {one.kind}" for one in ours if one.attempt and one.attempt.repository != part.repository]
+
+
+@pytest.mark.parametrize(
+    "trait",
+    [
+        *("number of both", "commit of both", "deployed from both", "closed across"),
+        *("linked across by time", "linked across by explicit", "linked across by revert"),
+        *("line of acme/shop", "line of acme/till", "line of neither"),
+    ],
+)
+def test_the_histories_of_two_have_it(shared: Counter[str], trait: str) -> None:
+    assert shared[trait] >= A_HANDFUL
+
+
 def test_a_seed_gives_one_history() -> None:
+    assert history_of_two(7) == history_of_two(7)
     assert history(7) == history(7)
     assert history(7) != history(8)

@@ -25,7 +25,7 @@ from tests.dora_metrics.naive.attempts import attempts_in
 from tests.dora_metrics.naive.metrics import naive_values
 from tests.dora_metrics.naive.periods import percentile, periods
 
-GITHUB = Settings(deployments_from="github", default_branch="main")
+GITHUB = Settings(deployments_from="github")
 STREAMS = ("deployments", "workflow_runs", "releases", "pull_requests", "commits", "issues")
 A, B, C, D = "a" * 40, "b" * 40, "c" * 40, "d" * 40
 HISTORY = line(A, B, C, D)
@@ -33,7 +33,7 @@ HISTORY = line(A, B, C, D)
 
 def facts(**changed: Any) -> Facts:
     coverage = {stream: Coverage(at(0), at(31)) for stream in STREAMS}
-    return Facts(**({"coverage": coverage, "repositories": frozenset({"acme/shop"}), "parents": HISTORY} | changed))
+    return Facts(**({"coverage": coverage, "repositories": frozenset({"acme/shop"}), "parents": HISTORY, "default_branch": "main"} | changed))
 
 
 def change(number: int, merge_sha: str, **changed: Any) -> PullRequest:

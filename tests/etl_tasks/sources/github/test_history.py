@@ -13,7 +13,7 @@ from demo.github.people import DEPLOYER
 from demo.github.server import StandIn
 from demo.github.world import World
 from dora_metrics.calculators.deployments import attempts
-from dora_metrics.calculators.matching import unknown_shas
+from dora_metrics.calculators.matching import is_unknown
 from dora_metrics.models import Commit, LogDeployment, Service
 from dora_metrics.stored_facts import facts_of, settings_of
 from etl_tasks import here, ledger
@@ -65,7 +65,7 @@ def unknown(service: Service) -> set[str]:
     """The deployed commits that the report would flag."""
     facts = facts_of(service)
     found, _ = attempts(facts, settings_of(service, time_zone="UTC"))
-    return {attempt.sha for attempt in unknown_shas([attempt for attempt in found if attempt.is_success], facts.parents)}
+    return {attempt.sha for attempt in found if attempt.is_success and is_unknown(attempt, facts.parents)}
 
 
 def test_what_a_deployment_of_a_release_branch_reaches_is_read_in_the_same_night(github: StandIn, released: World) -> None:

@@ -1,17 +1,26 @@
 """Several repositories of one service: each keeps its facts, and no source writes over another's."""
 
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import connection, transaction
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
 
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Attempt, Change, Coverage, Deployment, Issue, Repository, Service
+from dora_metrics import selectors
+from dora_metrics.models import Attempt, Change, Coverage, Deployment, Incident, Issue, Repository, Service
+from dora_metrics.recompute import recompute
+from dora_metrics.stored_facts import coverage_of
 from etl_tasks import here
 from etl_tasks.models import Source
 from tests.conftest import END
+from tests.dora_metrics.rows import derived
 from tests.etl_tasks.sources.github.nights import night, show
+from tests.tables import facts
 
 pytestmark = pytest.mark.django_db
 
@@ -104,3 +113,104 @@ def test_a_repository_without_an_enabled_source_is_known_as_such(billing: Source
     Source.objects.filter(pk=invoices.pk).update(is_enabled=True)
     night(billing)
     assert collected() == {"acme/billing", "acme/invoices"}
+
+
+# --- metrics ---------------------------------------------------------------------------------------------------------
+
+
+def months(service: Service) -> dict[str, dict[str, Any]]:
+    report = selectors.report(service, start=date(2026, 1, 1), end=date(2026, 4, 1), by="month", environment="production", time_zone="UTC", now=END)
+    return {period["start"]: period for period in report["periods"]}
+
+
+def test_the_metrics_of_a_service_join_its_repositories(billing: Source, invoices: Source, github: StandIn) -> None:
+    """Each repository by itself as a service of its own, and both as one: what can be added up is the sum."""
+    for source in (billing, invoices):
+        night(source)
+    alone = [Service.objects.create(name=name) for name in ("one", "two")]
+    for service, repository in zip(alone, ("acme/billing", "acme/invoices"), strict=True):
+        night(Source.objects.create(name=service.name, service=service, kind="github", repository=repository))
+    assert {name for name, _ in Attempt.objects.filter(service=billing.service).values_list("repository__name", "key")} == {
+        "acme/billing",
+        "acme/invoices",
+    }
+    together, one, two = (months(service) for service in (billing.service, *alone))
+    for metric, name in (("deployment_frequency", "deployments"), ("change_lead_time", "n"), ("change_fail_rate", "deployments")):
+        joined, *parts = [found["2026-03-01"][metric][name] for found in (together, one, two)]
+        assert joined == sum(parts) > 0, (metric, name)
+    # The second one began in February: of the days before it nobody knows what it did.
+    assert together["2026-02-01"]["partial"]
+    assert not one["2026-02-01"]["partial"]
+
+
+def test_a_second_night_over_two_repositories_changes_nothing(billing: Source, invoices: Source, github: StandIn) -> None:
+    for source in (billing, invoices):
+        night(source)
+    before, rows = facts(), derived(billing.service)
+    for source in (billing, invoices):
+        night(source)
+    assert facts() == before
+    assert derived(billing.service) == rows
+
+
+def test_the_metrics_are_unknown_until_every_repository_is_collected(billing: Source, invoices: Source, github: StandIn) -> None:
+    night(billing)
+    assert months(billing.service)["2026-02-01"]["deployment_frequency"]["value"] is None
+    invoices.is_enabled = False
+    invoices.save()
+    night(billing)
+    assert months(billing.service)["2026-02-01"]["deployment_frequency"]["value"] is not None
+
+
+def test_what_one_repository_has_and_the_other_has_not_yet_is_unknown(billing: Source, invoices: Source, github: StandIn, world: World) -> None:
+    night(billing)
+    night(invoices)
+    span = coverage_of(billing.service, billing.service.repositories.all())["deployments"]
+    spans = {row.repository_id: (row.since, row.until) for row in Coverage.objects.filter(stream="deployments")}
+    assert (span.since, span.until) == (spans[invoices.facts_repository_id][0], spans[billing.facts_repository_id][1])
+
+
+def test_a_repository_of_several_is_followed_when_it_is_renamed(billing: Source, invoices: Source, other: World, github: StandIn) -> None:
+    github.clock = END - timedelta(days=1)
+    night(billing)
+    night(invoices)
+    other.renamed = [(END - timedelta(hours=12), "acme/bills")]
+    github.clock = END
+    night(invoices)
+    home = Repository.objects.get(name="acme/bills")
+    assert home == invoices.facts_repository
+    assert home.names == ["acme/invoices", "acme/bills"]
+    assert titles(Change, home) == {row["number"]: row["title"] for row in other.pull_requests(END)}
+    assert set(Incident.objects.filter(repository=home).values_list("key", flat=True)) == {
+        f"issue acme/bills#{number}" for number in Incident.objects.filter(repository=home).values_list("number", flat=True)
+    }
+
+
+def test_a_recompute_costs_the_same_queries_for_two_repositories_as_for_one(billing: Source, github: StandIn, other: World) -> None:
+    def queries() -> int:
+        with CaptureQueriesContext(connection) as found, transaction.atomic():
+            recompute(billing.service, moment=END)
+        return len(found)
+
+    night(billing)
+    recompute(billing.service, moment=END)
+    alone = queries()
+    invoices = Source.objects.create(name="invoices", service=billing.service, kind="github", repository="acme/invoices")
+    night(invoices)
+    recompute(billing.service, moment=END)
+    assert queries() == alone
+
+
+def test_the_api_says_of_which_repository_a_fact_is(billing: Source, invoices: Source, github: StandIn, admin_client: Client) -> None:
+    night(billing)
+    night(invoices)
+    for what in ("deployments", "changes"):
+        rows = admin_client.get(f"/api/v1/{what}?limit=1000").json()["items"]
+        assert {row["repository"] for row in rows} == {"acme/billing", "acme/invoices"}
+    [service] = admin_client.get("/api/v1/services").json()["items"]
+    assert service["repositories"] == ["acme/billing", "acme/invoices"]
+    assert {one["repository"] for one in service["coverage"]} == {"acme/billing", "acme/invoices"}
+    assert "acme/invoices:deployments=" in admin_client.get("/api/v1/services?format=csv").getvalue().decode()
+    asked = {"service": "billing", "metric": "deployment_frequency", "period": "2026-02"}
+    members = admin_client.get("/api/v1/explain", asked).json()["members"]
+    assert {member["repository"] for member in members} == {"acme/billing", "acme/invoices"}
