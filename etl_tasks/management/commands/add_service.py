@@ -1,6 +1,7 @@
-"""add_service NAME --repository owner/name: creates or updates a service and its GitHub source."""
+"""add_service NAME --repository owner/name …: creates or updates a service and its GitHub sources."""
 
 from argparse import BooleanOptionalAction
+from collections.abc import Sequence
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -28,11 +29,17 @@ LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_ba
 
 
 class Command(Base):
-    help = "Create or update a service and the GitHub source of the same name."
+    help = "Create or update a service and its GitHub sources: one of the same name, and one for each further repository."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name")
-        parser.add_argument("--repository", required=True, metavar="OWNER/NAME")
+        parser.add_argument(
+            "--repository",
+            required=True,
+            action="append",
+            metavar="OWNER/NAME",
+            help="may be repeated for a service made of several: those that it has not yet are added, none is taken away",
+        )
         parser.add_argument("--production", metavar="REGEX", help=f"environments that are production; default {PRODUCTION}")
         parser.add_argument("--deployments", choices=Service.DeploymentsFrom.values, help="where deployments are read from; default auto")
         parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a deploying workflow; default {DEPLOY_WORKFLOW}")
@@ -57,7 +64,7 @@ class Command(Base):
         parser.add_argument("--bot", metavar="LOGIN", action="append", help="a login to be taken for a bot; may be repeated")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        name, repository = options["name"], options["repository"]
+        name, repositories = options["name"], list(dict.fromkeys(options["repository"]))
         if "" in (options["bot"] or ()):
             raise Refusal("--bot is empty: a deleted user has no login, and is no bot")
         given = {
@@ -83,18 +90,50 @@ class Command(Base):
             except ValidationError as exc:
                 raise not_valid(exc) from exc
             service.save()
-            other = Source.objects.filter(name=name).exclude(service=service, kind=Source.Kind.GITHUB).first()
-            if other:
-                raise Refusal(f"a source named {name!r} exists already, of kind {other.kind}: choose another name")
-            source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=Source.Kind.GITHUB)
-            if options["credential"] is not None:
-                source.credential = options["credential"]
-            source.repository = repository
-            try:
-                source.full_clean(exclude=["service"])
-            except ValidationError as exc:
-                raise not_valid(exc) from exc
-            source.save()
+            sources = [_source(service, repository, named=repositories, credential=options["credential"]) for repository in repositories]
         if not is_new and options["path"] is not None:
             self.stdout.write("what was collected without paths is read again by the next run; until then the metrics of changes are unknown")
-        self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, source {name} reads {repository}")
+        reading = ", ".join(f"source {source} reads {source.repository}" for source in sources)
+        self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, {reading}")
+
+
+def _source(service: Service, repository: str, *, named: Sequence[str], credential: str | None) -> Source:
+    """The service's source that reads the repository, saved."""
+    source = _source_to_set(service, repository, named=named) or Source(
+        name=_free_name(service, repository), service=service, kind=Source.Kind.GITHUB
+    )
+    source.repository = repository
+    if credential is not None:
+        source.credential = credential
+    try:
+        source.full_clean(exclude=["service"])
+    except ValidationError as exc:
+        raise not_valid(exc) from exc
+    source.save()
+    return source
+
+
+def _source_to_set(service: Service, repository: str, *, named: Sequence[str]) -> Source | None:
+    """The one that reads it already; else that of the service's own name, unless it reads, or has read, another one of several."""
+    ours = Source.objects.filter(service=service, kind=Source.Kind.GITHUB)
+    main = ours.filter(name=service.name).first()
+    if source := ours.filter(repository__iexact=repository).first():
+        return source
+    if main is None or main.repository.lower() in (one.lower() for one in named):
+        return None
+    return main if len(named) == 1 or not main.cursors.exists() else None
+
+
+def _free_name(service: Service, repository: str) -> str:
+    """The service's own for its first source, then the repository's."""
+    if not Source.objects.filter(service=service, kind=Source.Kind.GITHUB).exists():
+        other = Source.objects.filter(name=service.name).first()
+        if other:
+            raise Refusal(f"a source named {service.name!r} exists already, of kind {other.kind}: choose another name")
+        return service.name
+    name = repository.rpartition("/")[2]
+    wanted = [name, f"{service.name}-{name}"]
+    free = [one for one in wanted if not Source.objects.filter(name=one).exists()]
+    if not free:
+        raise Refusal(f"sources named {' and '.join(map(repr, wanted))} exist already: add one for {repository} in the admin, under another name")
+    return free[0]

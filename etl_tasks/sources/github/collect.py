@@ -55,7 +55,7 @@ class GitHubRepository(Adapter):
         if former.repository != source.repository:
             raise ValueError(
                 f"{source.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
-                "for another one, add a source of its own"
+                "for another one, add a source of its own (add_service with both as --repository)"
             )
 
     def check(self, source: Source) -> Check:

@@ -1,10 +1,13 @@
 """Several repositories of one service: each keeps its facts, and no source writes over another's."""
 
+import io
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
@@ -113,6 +116,46 @@ def test_a_repository_without_an_enabled_source_is_known_as_such(billing: Source
     Source.objects.filter(pk=invoices.pk).update(is_enabled=True)
     night(billing)
     assert collected() == {"acme/billing", "acme/invoices"}
+
+
+# --- add_service -----------------------------------------------------------------------------------------------------
+
+
+def add(*repositories: str, name: str = "billing", **options: str) -> dict[str, str]:
+    call_command("add_service", name, *(word for one in repositories for word in ("--repository", one)), stdout=io.StringIO(), **options)
+    return dict(Source.objects.filter(service__name=name, kind="github").values_list("name", "repository"))
+
+
+def test_a_service_is_made_of_the_repositories_that_are_named(db: None) -> None:
+    assert add("acme/billing", "acme/invoices") == {"billing": "acme/billing", "invoices": "acme/invoices"}
+    assert add("acme/Billing", "acme/invoices", "other/invoices") == {
+        "billing": "acme/Billing",
+        "invoices": "acme/invoices",
+        "billing-invoices": "other/invoices",
+    }
+    assert add("acme/invoices", credential="ACME")["invoices"] == "acme/invoices"
+    assert dict(Source.objects.values_list("name", "credential")) == {"billing": "", "invoices": "ACME", "billing-invoices": ""}
+
+
+def test_a_repository_that_was_never_collected_can_be_corrected(db: None) -> None:
+    assert add("acme/biling") == {"billing": "acme/biling"}
+    assert add("acme/billing") == {"billing": "acme/billing"}
+    assert list(Repository.objects.values_list("name", flat=True)) == ["acme/billing"]
+
+
+def test_a_second_repository_is_added_by_naming_both(billing: Source, github: StandIn, other: World) -> None:
+    night(billing)
+    with pytest.raises(CommandError, match=r"another one, add a source of its own \(add_service with both as --repository\)"):
+        add("acme/invoices")
+    assert add("acme/billing", "acme/invoices") == {"billing": "acme/billing", "invoices": "acme/invoices"}
+
+
+def test_a_repository_for_which_no_name_is_left_is_refused(db: None) -> None:
+    add("acme/invoices", name="invoices")
+    add("acme/x", "acme/billing-invoices", name="x")
+    add("acme/billing")
+    with pytest.raises(CommandError, match="sources named 'invoices' and 'billing-invoices' exist already: add one for acme/invoices in the admin"):
+        add("acme/billing", "acme/invoices")
 
 
 # --- metrics ---------------------------------------------------------------------------------------------------------
