@@ -32,6 +32,7 @@ from etl_tasks.transform import Bad, Good, UnreadablePage
 
 logger = logging.getLogger(__name__)
 
+PAGES_AT_ONCE = 100
 FEWEST_FOR_A_SHARE = 20  # of so few records a bad share says nothing about the source
 
 
@@ -154,9 +155,9 @@ def _job(run: ETLRun) -> Job:
     )
 
 
-def _staged(run: ETLRun, stream: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
-    for page in _one_by_one(StagedPage.objects.filter(run=run, stream=stream).order_by("number")):
-        yield page.content, page.context
+def _staged(run: ETLRun, stream: str) -> Iterator[StagedPage]:
+    """Their bodies when they are looked at: often the contexts say enough."""
+    return StagedPage.objects.filter(run=run, stream=stream).defer("body").order_by("number").iterator(chunk_size=PAGES_AT_ONCE)
 
 
 def _bury_once(run: ETLRun, part: Unreadable) -> None:

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from etl_tasks.errors import FatalError
-from etl_tasks.models import Source
+from etl_tasks.models import Source, StagedPage
 from etl_tasks.transform import Bad, Good
 
 LOG_EVENT = "log_event"  # what goes to the log store, and not by upsert into SQL
@@ -26,7 +26,7 @@ class Progress:
 class Job:
     """One extraction: the source, its cursors as the run found them, and what the run has read already.
 
-    `staged`: body and context of each page of a stream that the run has staged so far.
+    `staged`: the pages of a stream that the run has staged so far.
     """
 
     source: Source
@@ -37,7 +37,7 @@ class Job:
     is_full: bool = False  # read as if there were no cursor
     is_first_attempt: bool = True  # nobody was told to wait, and nobody died over it
     news: dict[str, Any] | None = None  # what `survey` said of the source
-    staged: Callable[[str], Iterator[tuple[bytes, dict[str, Any]]]] = lambda stream: iter(())
+    staged: Callable[[str], Iterator[StagedPage]] = lambda stream: iter(())
 
 
 @dataclass(frozen=True, slots=True)

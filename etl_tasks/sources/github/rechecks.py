@@ -100,21 +100,23 @@ class _Recheck:
 
     def _lost(self) -> list[str]:
         """What GitHub gave null for: in this run's lists, and in earlier nights'."""
-        named = [one for _, context in self.job.staged(self.stream.name) for one in context.get("named", ())]
+        named = [one for page in self.job.staged(self.stream.name) for one in page.context.get("named", ())]
         return [*named, *lost_ids(self.job, self.stream)]
 
     def _by_id(self, ids: Sequence[str]) -> Iterator[Page]:
+        if not ids:
+            return
         given = {node.get("id") for node in self._given()}
-        asked = {one for _, context in self.job.staged(self.stream.name) for one in context.get("ids", ())}
+        asked = {one for page in self.job.staged(self.stream.name) for one in page.context.get("ids", ())}
         if wanted := [one for one in dict.fromkeys(ids) if one not in given and one not in asked]:
             yield from self._pages(paging.listed(replace(self.reading, again=wanted)))
 
     def _given(self, name: str = "") -> Iterator[dict[str, Any]]:
         """The records that this run has staged, of this stream or of another."""
         stream = BY_NAME[name or self.stream.name]
-        for content, context in self.job.staged(stream.name):
-            if context.get("shape") not in {"rest", "looked"}:
-                yield from (node for node in _nodes(stream, content, context) if isinstance(node, dict) and node)
+        for page in self.job.staged(stream.name):
+            if page.context.get("shape") not in {"rest", "looked"}:
+                yield from (node for node in _nodes(stream, page.content, page.context) if isinstance(node, dict) and node)
 
     # --- is everything there? ---------------------------------------------------------------------------------------------
 
@@ -321,8 +323,8 @@ class _Recheck:
 
     def _lost_a_deployment(self) -> bool:
         names = ("deployments", "releases", "workflow_runs")
-        asked = (one for name in names for one in self.job.staged(name) if one[1].get("shape") in {"again", "looked"})
-        return any(absent.gone_facts(content, context) for content, context in asked)
+        asked = (one for name in names for one in self.job.staged(name) if one.context.get("shape") in {"again", "looked"})
+        return any(absent.gone_facts(page.content, page.context) for page in asked)
 
     def _deployed_now(self) -> tuple[list[tuple[bool, datetime, str]], bool]:
         """What this run has read of deployed commits, as `deployed_shas` takes it; and whether it has found GitHub's to be the ones that count."""
