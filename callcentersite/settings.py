@@ -197,6 +197,7 @@ CELERY_TASK_ROUTES = {
     "etl.check": {"queue": "extract"},
     "etl.transform": {"queue": "transform"},
     "etl.load": {"queue": "load"},
+    "etl.delete": {"queue": "load"},
     "etl.nightly": {"queue": "sweep"},
     "etl.sweep": {"queue": "sweep"},
 }

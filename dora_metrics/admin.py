@@ -44,7 +44,7 @@ class ReadOnly(admin.ModelAdmin):
 
 @admin.register(Service)
 class ServiceAdmin(admin.ModelAdmin):
-    list_display = ("name", "deployments_from", "production")
+    list_display: tuple[str, ...] = ("name", "deployments_from", "production")
 
 
 @admin.register(Repository)

@@ -1,27 +1,95 @@
 """The operator's pages: sources, runs and dead letters. Ledger rows are read-only; replay and discard go by POST."""
 
+from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
 from django.contrib import admin, messages
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.models import User
 from django.db import transaction
 from django.db.models import Field as DbField
 from django.db.models import QuerySet
 from django.forms import ChoiceField, Field
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.urls import reverse
 from django.utils.html import format_html
 
-from dora_metrics.admin import ReadOnly
-from etl_tasks import dead_letters, pipeline
+from dora_metrics.admin import ReadOnly, ServiceAdmin
+from dora_metrics.models import Service
+from etl_tasks import dead_letters, deletion, pipeline
+from etl_tasks.deletion import Target
+from etl_tasks.loaders.log_store import LogStoreUnavailable
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source, StagedPage
 from etl_tasks.sources.registry import kinds_with_log_events, labels
 
 
+class Removable(admin.ModelAdmin):
+    """Its deletion asks, says what goes along, and is a worker's work: there may be millions of rows and events."""
+
+    def get_actions(self, request: HttpRequest) -> dict[str, Any]:
+        """One at a time, each with its own page of what goes."""
+        return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
+
+    def get_deleted_objects(
+        self, objs: Sequence[Target] | QuerySet[Any], request: HttpRequest
+    ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
+        """The counts, not the rows. The permission to delete it is all that is asked for: what goes along belongs to it."""
+        shown: list[Any] = []
+        totals: Counter[str] = Counter()
+        protected: list[str] = []
+        for target in objs:
+            try:
+                counts = deletion.what_goes(target)
+            except LogStoreUnavailable as exc:
+                protected.append(f"{target}: {exc}")
+                continue
+            shown += [f"{target._meta.verbose_name} {target}", [f"{count} {name}" for name, count in counts.items()]]
+            totals.update(counts)
+        return shown, dict(totals), set(), protected
+
+    def delete_view(self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        try:
+            return super().delete_view(request, object_id, extra_context)
+        except deletion.Refused as exc:
+            messages.error(request, str(exc))
+            return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_change", args=[object_id]))
+
+    def delete_model(self, request: HttpRequest, obj: Target) -> None:
+        deletion.begin(obj)
+        transaction.on_commit(pipeline.send_deletion, robust=True)  # else the sweeper sends it
+
+    def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
+        messages.info(request, f"{self.opts.verbose_name} {obj_display} is being deleted by a worker; it is gone when this list no longer shows it.")
+        return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
+
+
+admin.site.unregister((Service, User))
+
+
+@admin.register(Service)
+class RemovableServiceAdmin(Removable, ServiceAdmin):
+    """The page of dora_metrics, which does not know what else there is of a service."""
+
+    list_display = (*ServiceAdmin.list_display, "deletion_began_at")
+
+
+@admin.register(User)
+class AuditedUserAdmin(UserAdmin):
+    """Whoever has done something stays, since Django would delete the audit rows along with the account."""
+
+    def get_deleted_objects(self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest) -> tuple[list[Any], dict[Any, int], set[Any], list[Any]]:
+        shown, counts, needed, protected = super().get_deleted_objects(objs, request)
+        acted = LogEntry.objects.filter(user__in=list(objs)).values_list("user__username", flat=True).distinct().order_by("user__username")
+        return shown, counts, needed, [*protected, *(f"the audit rows of {name}: make the account inactive instead" for name in acted)]
+
+
 @admin.register(Source)
-class SourceAdmin(admin.ModelAdmin):
-    list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_archived", "is_enabled", "events")
+class SourceAdmin(Removable):
+    list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_archived", "is_enabled", "deletion_began_at", "events")
     readonly_fields = ("is_archived", "is_private")
     list_filter = ("kind", "is_enabled")
     list_select_related = ("service",)

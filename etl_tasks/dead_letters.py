@@ -154,6 +154,8 @@ def _storable(text: str) -> str:
 def replay(letter: DeadLetter, *, by: str) -> None:
     """Send the letter's staged data through transform and load again, here and now. Raises ReplayFailed, NotOpen."""
     _refuse_unless_open(letter)
+    if letter.source.deletion_began_at:
+        raise ReplayFailed(f"source {letter.source} is being deleted")
     if letter.kind == DeadLetter.Kind.STAGE:
         _replay_stage(letter, by=by)  # a failure writes the letter again, which counts the attempt
         return

@@ -31,9 +31,11 @@ def grace() -> timedelta:
 
 
 def open_run(source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, Any] | None = None) -> ETLRun | None:
-    """Create the run; None if that night exists already or another run of the source is active."""
+    """Create the run; None if that night exists already, another run of the source is active, or the source is being deleted."""
     try:
         with transaction.atomic():
+            if not _stays(source.pk):
+                return None
             return ETLRun.objects.create(
                 pipeline=source.name,
                 source=source,
@@ -51,6 +53,8 @@ def reopen(run: ETLRun) -> bool:
     """Make a failed run active again, at the stage where it failed; False if it is not failed or its source is busy."""
     try:
         with transaction.atomic():
+            if not _stays(run.source_id):
+                return False
             reopened = ETLRun.objects.filter(pk=run.pk, status=ETLRun.Status.FAILED).update(
                 status=ETLRun.Status.QUEUED,
                 active_for=F("source"),
@@ -64,6 +68,11 @@ def reopen(run: ETLRun) -> bool:
     except IntegrityError:
         return False
     return bool(reopened)
+
+
+def _stays(source_id: int) -> bool:
+    """Whether the source is not being deleted; none begins to be before this transaction ends."""
+    return bool(Source.objects.select_for_update().filter(pk=source_id, deletion_began_at=None).values_list("pk", flat=True).first())
 
 
 def claim(run_id: int, stage: str, owner: str) -> ETLRun:

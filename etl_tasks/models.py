@@ -77,6 +77,7 @@ class Source(models.Model):
     is_enabled = models.BooleanField(default=True)
     created_at = models.DateTimeField(auto_now_add=True)
     overdue_alerted_at = models.DateTimeField(null=True, blank=True, editable=False)
+    deletion_began_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="all that was collected of it is being deleted")
     host_silent_since = models.DateTimeField(null=True, blank=True, editable=False, help_text="no worker has taken the host's queue since then")
     host_alerted_at = models.DateTimeField(null=True, blank=True, editable=False)
 
@@ -139,6 +140,9 @@ class Source(models.Model):
 
         former = Source.objects.filter(pk=self.pk).first() if self.pk else None
         is_collected = former is not None and former.cursors.exists()
+        for one in (former, self.service if self.service_id else None):
+            if one is not None and one.deletion_began_at:
+                raise ValidationError(f"{one._meta.verbose_name} {one} is being deleted: wait until it has gone")
         if former is None or not is_collected or former.name != self.name:
             try:
                 validate_name(self.name)

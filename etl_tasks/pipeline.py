@@ -127,6 +127,8 @@ def run_source(
     `since` reads back to there even where the cursor is newer. With `until` it is a backfill: the cursors stay.
     """
     source = Source.objects.get(name=name)
+    if source.deletion_began_at:
+        raise SourceBusy(f"{name} is being deleted")
     options: dict[str, Any] = {}
     if since:
         options["since"] = since.isoformat()
@@ -187,6 +189,11 @@ def _begin(opened: Sequence[ETLRun], kind: str) -> None:
                 run.options["news"] = news[run.source_id]
                 ETLRun.objects.filter(pk=run.pk, attempt=0).update(options=run.options)
     transaction.on_commit(partial(send_all, runs))
+
+
+def send_deletion() -> None:
+    """Let a worker go on with what is being deleted. A message that nobody takes until the next sweep is one too many."""
+    tasks.delete.apply_async(expires=settings.ETL_SWEEP_SECONDS)
 
 
 def local_today() -> date:

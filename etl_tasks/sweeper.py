@@ -14,7 +14,7 @@ from django_celery_beat.models import PeriodicTask
 from dora_metrics.alert_rules import SIGNALS, overdue_rules
 from dora_metrics.alerts import notify
 from dora_metrics.models import AlertRule
-from etl_tasks import dead_letters, hosts, ledger, pipeline
+from etl_tasks import dead_letters, deletion, hosts, ledger, pipeline
 from etl_tasks.faults import contained, each
 from etl_tasks.models import ETLRun, Source
 
@@ -162,9 +162,15 @@ def _tell_overdue(silent: tuple[tuple[str, float], list[str]]) -> None:
             Source.objects.filter(name__in=names).update(overdue_alerted_at=None)
 
 
+def go_on_deleting() -> None:
+    if deletion.under_way():
+        pipeline.send_deletion()
+
+
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("sending lost runs again", resend_lost),
     ("the search for overdue sources", alert_overdue),
     ("the look for workers of the log files' hosts", hosts.watch),
+    ("what is being deleted", go_on_deleting),
     ("the start of a missing night", open_missing_night),
 )

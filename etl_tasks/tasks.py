@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db import InterfaceError, OperationalError
 from django.utils.timezone import now
 
-from etl_tasks import dead_letters, ledger, stages
+from etl_tasks import dead_letters, deletion, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.faults import contained
 from etl_tasks.models import ETLRun, Source
@@ -87,6 +87,12 @@ def check(source_id: int) -> dict[str, Any]:
     """Whether the worker that would read a source can read it, and what it would give."""
     source = Source.objects.select_related("service").get(pk=source_id)
     return asdict(registry.check(source))
+
+
+@shared_task(name="etl.delete", ignore_result=True)
+def delete() -> bool:
+    """A while's work on what is being deleted; the sweep sends for the rest."""
+    return deletion.work(seconds=min(settings.ETL_SWEEP_SECONDS, settings.CELERY_TASK_SOFT_TIME_LIMIT / 2))
 
 
 @shared_task(name="etl.nightly")

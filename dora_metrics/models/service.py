@@ -119,6 +119,7 @@ class Service(models.Model):
         default=list, blank=True, validators=[validate_logins], help_text="logins to be taken for bots, beside those that GitHub marks"
     )
     created_at = models.DateTimeField(auto_now_add=True)
+    deletion_began_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="all that was collected of it is being deleted")
 
     class Meta:
         ordering = ["name"]

@@ -85,6 +85,12 @@ class LogStore(Protocol):
     def counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
         """Events by hour (its beginning) and level, of every hour that begins in the period: read from a table of sums."""
 
+    def forget(self, source: str) -> Iterator[int]:
+        """Delete all events of a source, in bounded batches: each item is how many events, or parts of files, have gone.
+
+        Whoever stops in between, or is killed, goes on by calling it again.
+        """
+
     def ping(self) -> None:
         """Return if the store answers."""
 
@@ -98,6 +104,14 @@ def open_log_store() -> LogStore:
     from etl_tasks.loaders.sql import SqlLogStore
 
     return SqlLogStore()
+
+
+def all_log_stores() -> list[LogStore]:
+    """The one that is configured, and the SQL table, which may hold what was written before Cassandra was configured."""
+    from etl_tasks.loaders.sql import SqlLogStore  # it reads this module
+
+    configured = open_log_store()
+    return [configured] if isinstance(configured, SqlLogStore) else [configured, SqlLogStore()]
 
 
 def level_or_worse(level: str) -> frozenset[str]:

@@ -69,6 +69,17 @@ class SqlLogStore:
                 found.update({(hour, level): events for level, events in levels.items()})
         return dict(found)
 
+    def forget(self, source: str) -> Iterator[int]:
+        for model in (LogEventRow, LogSumRow):
+            while keys := self._some_keys(model, source):
+                with _answering():
+                    model._default_manager.filter(pk__in=keys).delete()
+                yield len(keys)
+
+    def _some_keys(self, model: type[Model], source: str) -> list[int]:
+        with _answering():
+            return list(model._default_manager.filter(source=source).order_by().values_list("pk", flat=True)[:ROWS_AT_ONCE])
+
     def ping(self) -> None:
         with _answering():
             LogEventRow.objects.exists()

@@ -105,6 +105,12 @@ def index_rows(session: Session, source: str, day: datetime, first: datetime, la
     return [index_row(source, row) for row in session.execute(query.bind((source, day, first, last)), execution_profile=READING)]
 
 
+def all_days(session: Session, source: str) -> list[datetime]:
+    """The days that have events, the oldest first."""
+    query = connection.prepare(f"SELECT day FROM {keyspace()}.days WHERE source = ? ORDER BY day ASC")  # noqa: S608 (our own words)
+    return [_aware(day) for (day,) in session.execute(query.bind((source,)), execution_profile=READING)]
+
+
 def _days(session: Session, source: str, first: datetime, last: datetime) -> list[datetime]:
     """The days between the two that have events."""
     query = connection.prepare(f"SELECT day FROM {keyspace()}.days WHERE source = ? AND day >= ? AND day <= ?")  # noqa: S608 (our own words)

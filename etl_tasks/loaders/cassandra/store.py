@@ -55,6 +55,16 @@ class CassandraLogStore:
         with answering() as session:
             return reading.counts(session, source, start, end)
 
+    def forget(self, source: str) -> Iterator[int]:
+        for day in self._days_of(source):
+            with answering() as session:
+                parts = writing.forget_day(session, source, day)
+            yield parts
+
+    def _days_of(self, source: str) -> list[datetime]:
+        with answering() as session:
+            return reading.all_days(session, source)
+
     def ping(self) -> None:
         with answering() as session:
             # At ONE: what is asked is whether a node answers.

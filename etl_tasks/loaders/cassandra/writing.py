@@ -25,7 +25,7 @@ from etl_tasks.loaders.cassandra import reading
 from etl_tasks.loaders.cassandra.connection import READING, connection, finish, in_flight
 from etl_tasks.loaders.cassandra.rows import batches, unlogged_batch
 from etl_tasks.loaders.cassandra.schema import DAY_S, keyspace
-from etl_tasks.loaders.log_parts import Part, day_of, parts_of
+from etl_tasks.loaders.log_parts import DAY, Part, day_of, parts_of
 from etl_tasks.loaders.log_store import Tally
 from etl_tasks.sources.logs.event import LogEvent, of_milliseconds
 
@@ -80,6 +80,21 @@ def settle(session: Session, sums: Iterable[tuple[Tally, bytes, int]]) -> None:
         day = day_of(one.hour)
         by_day[one.source, day].append(update.bind((at_us, one.levels, {mark}, one.source, day, one.hour, one.segment)))
     finish(in_flight(session, (batch for updates in by_day.values() for batch in _batches(updates))))
+
+
+def forget_day(session: Session, source: str, day: datetime) -> int:
+    """Delete a day's events, then what names them, the day last: a deletion that is killed finds the rest again. Returns how many parts.
+
+    With a time behind that of the sums, which their writer took after its events: so they go even if its clock goes before ours.
+    """
+    parts = reading.index_rows(session, source, day, day, day + DAY)
+    at_us = max([time.time_ns() // 1000, *(part.settled_us + 1 for part in parts)])
+    of_events = connection.prepare(f"DELETE FROM {keyspace()}.log USING TIMESTAMP ? WHERE source = ? AND hour = ? AND segment = ?")  # noqa: S608
+    finish(in_flight(session, (of_events.bind((at_us, source, part.hour, part.segment)) for part in parts)))
+    for table in ("parts", "days"):
+        of_day = connection.prepare(f"DELETE FROM {keyspace()}.{table} USING TIMESTAMP ? WHERE source = ? AND day = ?")  # noqa: S608
+        session.execute(of_day.bind((at_us, source, day)))
+    return len(parts)
 
 
 def insert(session: Session, parts: Iterable[Part], ttl_s: int) -> None:

@@ -233,3 +233,40 @@ def _line(source: str, segment: int, number: int, minutes: int, milliseconds: in
         level=("debug", "info", "warning", "error", "critical", "unknown")[number % 6],
         status=(None, 200, 500)[number % 3],
     )
+
+
+def test_a_source_is_forgotten_in_bounded_batches_and_its_neighbour_is_not(store: LogStore, source: str) -> None:
+    neighbour = f"{source}-2"
+    written = events(source, 3000, step=timedelta(minutes=1))
+    store.write(written)
+    store.write([msgspec.structs.replace(event, source=neighbour, event_id=f"n{event.event_id}") for event in written[:50]])
+
+    gone = list(store.forget(source))
+
+    assert len(gone) >= 3  # days, or batches of rows
+    assert max(gone) <= 1000
+    assert store.read(everything(source)).events == []
+    assert (store.count(source, START, START + 60 * HOUR), store.counts(source, START, START + 60 * HOUR)) == (0, {})
+    assert store.count(neighbour, START, START + 60 * HOUR) == 50
+    assert list(store.forget(source)) == []
+
+
+def test_forgetting_that_was_killed_goes_on_where_it_stood(store: LogStore, source: str) -> None:
+    store.write(events(source, 3000, step=timedelta(minutes=1)))
+    forgetting = store.forget(source)
+    next(forgetting)
+    forgetting.close()  # type: ignore[attr-defined]
+
+    assert list(store.forget(source))
+    assert store.count(source, START, START + 60 * HOUR) == 0
+
+
+def test_what_is_written_after_a_source_was_forgotten_is_kept(store: LogStore, source: str) -> None:
+    written = events(source, 100)
+    store.write(written)
+    list(store.forget(source))
+
+    store.write(written[:40])
+
+    assert store.count(source, START, START + HOUR) == 40
+    assert read_all(store, everything(source)) == written[:40][::-1]
