@@ -15,14 +15,14 @@ from django.test.utils import CaptureQueriesContext
 from demo.github.server import StandIn
 from demo.github.world import World
 from dora_metrics import selectors
-from dora_metrics.models import Attempt, Change, Coverage, Deployment, Incident, Issue, Repository, Service
+from dora_metrics.models import Attempt, Change, Coverage, Deployment, Incident, Issue, LogDeployment, Repository, Service
 from dora_metrics.recompute import recompute
 from dora_metrics.stored_facts import coverage_of
 from etl_tasks import here
 from etl_tasks.models import Source
 from tests.conftest import END
 from tests.dora_metrics.rows import derived
-from tests.etl_tasks.sources.github.nights import night, show
+from tests.etl_tasks.sources.github.nights import night, show, spent
 from tests.tables import facts
 
 pytestmark = pytest.mark.django_db
@@ -116,6 +116,20 @@ def test_a_repository_without_an_enabled_source_is_known_as_such(billing: Source
     Source.objects.filter(pk=invoices.pk).update(is_enabled=True)
     night(billing)
     assert collected() == {"acme/billing", "acme/invoices"}
+
+
+def test_a_logged_commit_of_one_repository_is_not_asked_of_another(billing: Source, invoices: Source, world: World, github: StandIn) -> None:
+    Service.objects.update(deployments_from="logs")
+    night(billing)
+    night(invoices)
+    row = {"service": billing.service, "source": "web", "event_id": "1", "time": END - timedelta(days=1), "run_id": 1, "page_id": 1}
+    line = LogDeployment.objects.create(sha=world.head(END), **row)
+    spent(github)
+    night(invoices)
+    assert "Commits" not in spent(github)
+    LogDeployment.objects.filter(pk=line.pk).update(sha="f" * 40)
+    night(invoices)
+    assert spent(github)["Commits"] == 1
 
 
 # --- add_service -----------------------------------------------------------------------------------------------------
