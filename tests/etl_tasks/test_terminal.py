@@ -58,7 +58,7 @@ def world(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     assert run
     dead_letters.bury_stage(run.pk, "extract", EVIL)
     Fault.objects.create(name=EVIL[:50], error=EVIL)
-    ApiToken.create(EVIL)
+    ApiToken.objects.create(name=EVIL, digest="of one that an older version made")
     store = open_log_store()
     store.ensure_schema()
     extra = {EVIL: EVIL}
@@ -77,9 +77,16 @@ def commands_of(path: Path) -> dict[str, list[tuple[str, ...]]]:
             ("x", "--service", "billing", "--path", "y", "--format", EVIL),
         ],
         "add_service": [(EVIL, "--repository", "a/b"), ("x", "--repository", EVIL), ("x", "--repository", "a/b", "--production", f"({EVIL}")],
+        "add_source": [
+            (EVIL, "--service", "billing", "--kind", "logs"),
+            ("x", "--service", EVIL, "--kind", EVIL),
+            ("x", "--service", "billing", "--kind", "logs", "--path", EVIL, "--option", EVIL),
+        ],
         "api_token": [("list",), ("create", EVIL * 20), ("disable", EVIL), ("create", f"good {EVIL}"[:6])],
         "check_source": [("github",), (EVIL,)],
         "dead_letters": [("list",), ("show", letter), ("show", letter, "--json"), ("replay", letter), ("list", "--source", EVIL)],
+        "delete_service": [("billing",), (EVIL,)],
+        "delete_source": [("logs",), (EVIL,), ("github", "--yes")],
         "dora_explain": [
             *(("billing", metric, "2026-01", *json_) for metric in ("change_lead_time", "change_fail_rate") for json_ in ((), ("--json",))),
             ("billing", "deployment_frequency", "2026-01", "--environment", EVIL),
