@@ -35,7 +35,7 @@ from etl_tasks.sources.github.wanted import (
     named_by_failures,
     parents_of,
     reached,
-    stored_runs,
+    stored_attempts_of,
 )
 
 # Of one stream and night: queries for stored records, a hundred each, and further pages of a list. The next night goes on.
@@ -269,11 +269,9 @@ class _Recheck:
         is_asked = self.stream.is_asked_for(self.job.source.service)
         changed = self.news["again"].get("workflow_runs", ())
         numbers = [one for one in changed if isinstance(one, int)]
-        given = {node.get("id") for node in self._given()}
+        given = {node.get("id") for node in self._given()} if numbers else set()
         named = named_by_failures(self.home, also=self._failed_now())
-        known = stored_runs(self.home, named) | given | {int(one) for one in self.cursor.get("gone", ())}
-        wanted = [*numbers, *[one for one in named if one not in known][:MOST_NAMED_RUNS]]
-        wanted = [one for one in dict.fromkeys(wanted) if one not in given]
+        wanted = [one for one in numbers if one not in given] + self._named(named)
         if wanted:
             # Of a run that a failed deployment names every attempt counts: the deployment may be any attempt's.
             attempts = missing_attempts(self.home, named=frozenset(named))
@@ -284,6 +282,19 @@ class _Recheck:
                 yield page
         if is_asked:
             yield from self._missing_and_gone()
+
+    def _named(self, named: Sequence[int]) -> list[int | str]:
+        """Of runs that failed deployments name, those that are not there, and of the others the attempts that are not."""
+        attempts = stored_attempts_of(self.home, named)
+        for node in self._given():
+            if node.get("id") in named:
+                attempts.setdefault(node["id"], set()).add(node.get("run_attempt", 1))
+        missing: list[int | str] = []
+        for one in named:
+            known = attempts.get(one, set())
+            missing += [f"{one}/attempts/{attempt}" for attempt in range(1, max(known)) if attempt not in known] if known else [one]
+        gone = set(self.cursor.get("gone", ()))
+        return [one for one in missing if str(one) not in gone][:MOST_NAMED_RUNS]
 
     def _failed_now(self) -> dict[int, list[str]]:
         """Of the deployments that this run has read, the addresses of their logs, if they have failed."""

@@ -101,8 +101,13 @@ def _has_failed(statuses: Sequence[Mapping[str, str]]) -> bool:
     return "success" not in states and bool(states & set(FAILED_STATES))
 
 
-def stored_runs(home: Repository, numbers: Collection[int]) -> set[int]:
-    return set(WorkflowRun.objects.filter(repository=home, external_id__in=numbers).values_list("external_id", flat=True)) if numbers else set()
+def stored_attempts_of(home: Repository, numbers: Collection[int]) -> dict[int, set[int]]:
+    """The attempts that are stored, by their run."""
+    found: dict[int, set[int]] = {}
+    rows = WorkflowRun.objects.filter(repository=home, external_id__in=numbers) if numbers else WorkflowRun.objects.none()
+    for number, attempt in rows.values_list("external_id", "attempt"):
+        found.setdefault(number, set()).add(attempt)
+    return found
 
 
 def stored_attempts(repository: Repository) -> set[tuple[int, int]]:

@@ -210,6 +210,18 @@ def test_the_attempts_of_a_run_that_was_cancelled_and_run_again_are_all_read(git
 # --- what is gone ---------------------------------------------------------------------------------------------------------
 
 
+def test_the_attempts_of_a_listed_run_that_a_deployment_names_are_all_read(github: StandIn, quiet: World) -> None:
+    cancelled = run(quiet, END - 5 * DAY, of=CI, conclusion="cancelled")
+    cancelled.attempts.append((END - 4 * DAY, END - 4 * DAY + MINUTE, "success"))
+    deploy(quiet, END - 5 * DAY, (END - 5 * DAY + MINUTE, "FAILURE"), (END - 5 * DAY + 2 * MINUTE, "INACTIVE"))
+    quiet.deploys[1].run = cancelled.number
+    show(github, quiet)
+    nights(github, source_of("acme/quiet", deployments_from="auto"), END)
+
+    assert list(WorkflowRun.objects.order_by("attempt").values_list("conclusion", flat=True)) == ["cancelled", "success"]
+    assert not Attempt.objects.exists()
+
+
 @pytest.mark.parametrize("moved", [None, ("acme/elsewhere", 77)], ids=["deleted", "transferred"])
 def test_an_issue_that_is_gone_counts_no_more_and_its_row_stays(github: StandIn, quiet: World, moved: tuple[str, int] | None) -> None:
     when = END - 5 * DAY
