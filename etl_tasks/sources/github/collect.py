@@ -23,7 +23,7 @@ from etl_tasks.sources.github.check import check
 from etl_tasks.sources.github.client import Forbidden, GitHub
 from etl_tasks.sources.github.former_names import former_names
 from etl_tasks.sources.github.paging import Reading
-from etl_tasks.sources.github.rechecks import READ, rechecks
+from etl_tasks.sources.github.rechecks import READ, is_undecided_now, rechecks
 from etl_tasks.sources.github.side_by_side import side_by_side
 from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream
 from etl_tasks.sources.github.survey import News, Refusal, survey, survey_batch, survey_by_id
@@ -33,6 +33,7 @@ from etl_tasks.transform import Bad, Good
 logger = logging.getLogger(__name__)
 
 FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
+MAY_COUNT = ("releases", "workflow_runs")  # streams that `auto` leaves out once GitHub's deployments count
 REPOSITORY = "repository"  # no list: its cursor holds what GitHub last told of the repository itself
 
 
@@ -110,42 +111,49 @@ def _with(names: list[str], *more: str) -> list[str]:
 
 def _pages(github: GitHub, job: Job, news: News, sizes: PageSizes) -> Iterator[Page]:
     """The lists side by side, then what is asked because of them (rechecks.py)."""
+    asked = [stream.name for stream in STREAMS if stream.is_asked_for(job.source.service)]
     readings = {stream.name: replace(_reading(github, stream, job, news), sizes=sizes) for stream in STREAMS if not _is_done(job, stream)}
     readers = [
-        _named(reader, reading.stream)
+        _named(_reader(reading, job), reading.stream)
         for reading in readings.values()
-        if not (reading.progress and reading.progress.resume.get("is_read"))
-        for reader in _readers(reading, job)
+        if reading.stream.name in asked and not (reading.progress and reading.progress.resume.get("is_read"))
     ]
     # Told to wait, or killed: the next attempt asks for one thing at a time.
     lanes = settings.GITHUB_LANES if job.is_first_attempt else 1
     read = {name: progress.cursor for name, progress in job.progress.items() if progress.resume.get("is_read")}
-    for page in side_by_side(readers, lanes=lanes):
+    yield from _read(side_by_side(readers, lanes=lanes), read)
+    former = former_names(github, job, news["repository"], last_seen=job.cursors.get(REPOSITORY, {}))
+
+    def recheck(name: str) -> Iterator[Page]:
+        if name in readings and (name in read or (name == "workflow_runs" and name not in asked)):
+            cursor = read.get(name, {"gone": [], **readings[name].former})  # of runs that nobody lists, those are asked for that others name
+            pages = rechecks(readings[name], job, news, cursor, asked=asked, former_branches=former["branches"])
+            yield from _named(pages, BY_NAME[name])
+
+    for stream in STREAMS:
+        if stream.name != "commits":
+            yield from recheck(stream.name)
+    if len(asked) < len(STREAMS) and is_undecided_now(job):  # the only deployment that decided is gone, say: the others' lists may count again
+        for stream in STREAMS:
+            if stream.name in MAY_COUNT and stream.name not in asked:
+                readings[stream.name] = replace(_reading(github, stream, job, news, is_asked_now=True), sizes=sizes)
+                reader = paging.runs if stream.name == "workflow_runs" else paging.listed
+                yield from _read(_named(reader(readings[stream.name]), stream), read)
+                asked.append(stream.name)
+                yield from recheck(stream.name)
+    yield from recheck("commits")  # the last: they are what the others say was deployed
+    cursor = {**news["repository"], "former": former, "seen_at": news["seen_at"], "asked": asked}
+    yield Page(stream=REPOSITORY, url="", body=b"", record_count=0, fetched_at=datetime.fromisoformat(news["seen_at"]), cursor=cursor, is_done=True)
+
+
+def _read(pages: Iterator[Page], read: dict[str, dict[str, Any]]) -> Iterator[Page]:
+    """A list that is read is not done: its cursor goes into `read`. An unreadable page has none, and ends its stream."""
+    for page in pages:
         if page.is_done and page.cursor:
             read[page.stream] = page.cursor
             yield replace(page, resume=READ, is_done=False)
         else:
             yield page
-    former = former_names(github, job, news["repository"], last_seen=job.cursors.get(REPOSITORY, {}))
-    for stream in sorted(STREAMS, key=lambda stream: stream.name == "commits"):  # last: they are what the others say was deployed
-        if stream.name in readings and (stream.name in read or _names_runs(stream, job)):
-            reading = readings[stream.name]
-            cursor = read.get(stream.name, {"gone": [], **reading.former})
-            yield from _named(rechecks(reading, job, news, cursor, former_branches=former["branches"]), stream)
-    yield Page(
-        stream=REPOSITORY,
-        url="",
-        body=b"",
-        record_count=0,
-        fetched_at=datetime.fromisoformat(news["seen_at"]),
-        cursor={
-            **news["repository"],
-            "former": former,
-            "seen_at": news["seen_at"],
-            "asked": [stream.name for stream in STREAMS if stream.is_asked_for(job.source.service)],
-        },
-        is_done=True,
-    )
 
 
 def _learned(sizes: PageSizes) -> Iterator[Learned]:
@@ -206,32 +214,25 @@ def _is_done(job: Job, stream: Stream) -> bool:
     return stream.name in job.progress and job.progress[stream.name].is_done
 
 
-def _names_runs(stream: Stream, job: Job) -> bool:
-    """Runs that nobody lists are asked for one by one, as far as deployments name them."""
-    return stream.name == "workflow_runs" and not stream.is_asked_for(job.source.service)
-
-
-def _readers(reading: Reading, job: Job) -> list[Iterator[Page]]:
-    """None, or the one that reads the stream's list."""
-    stream = reading.stream
-    if not stream.is_asked_for(job.source.service):
-        return []
-    if stream.name == "workflow_runs":
-        return [paging.runs(reading)]
-    if stream.name == "commits":
-        return [paging.history(reading) if reading.is_list_asked or reading.progress else paging.unchanged(reading)]
+def _reader(reading: Reading, job: Job) -> Iterator[Page]:
+    """The one that reads the stream's list."""
+    if reading.stream.name == "workflow_runs":
+        return paging.runs(reading)
+    if reading.stream.name == "commits":
+        return paging.history(reading) if reading.is_list_asked or reading.progress else paging.unchanged(reading)
     if not reading.progress and not job.since and not job.until and _is_unchanged(reading):
-        return [paging.unchanged(reading)]
-    return [paging.listed(reading)]
+        return paging.unchanged(reading)
+    return paging.listed(reading)
 
 
-def _reading(github: GitHub, stream: Stream, job: Job, news: News) -> Reading:
+def _reading(github: GitHub, stream: Stream, job: Job, news: News, *, is_asked_now: bool = False) -> Reading:
+    """`is_asked_now`: what this run has read has it asked for, which nobody had done before."""
     service, home = job.source.service, job.source.home()
     cursor = job.cursors.get(stream.name, {})
     # What was collected before the service had a path filter has no paths: it is read again.
     lacks_paths = stream.name == "pull_requests" and bool(service.path) and not cursor.get("with_paths")
-    former = {} if job.is_full or lacks_paths or _is_outdated(stream, job, cursor) else cursor
-    is_asked = stream.is_asked_for(service)
+    former = {} if job.is_full or lacks_paths or is_asked_now or _is_outdated(stream, job, cursor) else cursor
+    is_asked = is_asked_now or stream.is_asked_for(service)
     reading = Reading(
         github=github,
         stream=stream,

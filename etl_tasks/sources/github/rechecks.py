@@ -5,7 +5,7 @@ It runs in the caller's thread and may use the database. Begun again, it leaves 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -21,7 +21,6 @@ from etl_tasks.sources.github.paging import Reading, nothing
 from etl_tasks.sources.github.streams import BY_NAME, Stream, with_fragments
 from etl_tasks.sources.github.survey import News
 from etl_tasks.sources.github.wanted import (
-    ENDED_STATES,
     FAILED_STATES,
     IDS_A_QUERY,
     MOST_HISTORIES,
@@ -67,13 +66,15 @@ PLACES = {
 FIELD = {"pull_requests": "pullRequest", "issues": "issue"}
 
 
-def rechecks(reading: Reading, job: Job, news: News, cursor: dict[str, Any], *, former_branches: Sequence[str]) -> Iterator[Page]:
+def rechecks(
+    reading: Reading, job: Job, news: News, cursor: dict[str, Any], *, asked: Collection[str], former_branches: Sequence[str]
+) -> Iterator[Page]:
     """The rest of a stream whose list was read, up to `cursor`. The last page says that the stream is done.
 
-    `former_branches`: what the default branch was called, as this run has found.
+    `asked`: the streams whose lists this run reads. `former_branches`: what the default branch was called, as this run has found.
     """
     name = reading.stream.name
-    recheck = _Recheck(replace(reading, is_list_asked=False), job, news, cursor, former_branches)
+    recheck = _Recheck(replace(reading, is_list_asked=False), job, news, cursor, asked, former_branches)
     yield from recheck.histories() if name == "commits" else recheck.runs() if name == "workflow_runs" else recheck.records()
     yield nothing(reading, cursor=recheck.cursor, resume=READ, is_done=True)
 
@@ -82,9 +83,11 @@ READ = {"is_read": True}
 
 
 class _Recheck:
-    def __init__(self, reading: Reading, job: Job, news: News, cursor: dict[str, Any], former_branches: Sequence[str]) -> None:
+    def __init__(
+        self, reading: Reading, job: Job, news: News, cursor: dict[str, Any], asked: Collection[str], former_branches: Sequence[str]
+    ) -> None:
         self.reading, self.job, self.news, self.cursor = reading, job, news, dict(cursor)
-        self.stream = reading.stream
+        self.stream, self.asked = reading.stream, asked
         self.home = job.source.home()
         self.branches = {str(reading.repository["default_branch"]), self.home.default_branch, *self.home.default_branches, *former_branches}
 
@@ -112,11 +115,7 @@ class _Recheck:
             yield from self._pages(paging.listed(replace(self.reading, again=wanted)))
 
     def _given(self, name: str = "") -> Iterator[dict[str, Any]]:
-        """The records that this run has staged, of this stream or of another."""
-        stream = BY_NAME[name or self.stream.name]
-        for page in self.job.staged(stream.name):
-            if page.context.get("shape") not in {"rest", "looked"}:
-                yield from (node for node in _nodes(stream, page.content, page.context) if isinstance(node, dict) and node)
+        return staged_records(self.job, name or self.stream.name)
 
     # --- is everything there? ---------------------------------------------------------------------------------------------
 
@@ -266,7 +265,6 @@ class _Recheck:
 
     def runs(self) -> Iterator[Page]:
         self.reading = replace(self.reading, progress=None)
-        is_asked = self.stream.is_asked_for(self.job.source.service)
         changed = self.news["again"].get("workflow_runs", ())
         numbers = [one for one in changed if isinstance(one, int)]
         given = {node.get("id") for node in self._given()} if numbers else set()
@@ -280,7 +278,7 @@ class _Recheck:
             for start in range(0, len(vanished), IDS_A_QUERY):
                 page, _, _ = self._ask([(one, one) for one in vanished[start : start + IDS_A_QUERY]])
                 yield page
-        if is_asked:
+        if self.stream.name in self.asked:
             yield from self._missing_and_gone()
 
     def _named(self, named: Sequence[int]) -> list[int | str]:
@@ -313,11 +311,11 @@ class _Recheck:
         self.reading = replace(self.reading, progress=None)
         asked_before = self.job.cursors.get("commits", {}).get("asked", ())
         staged = {node["oid"]: _parents(node) for node in self._given() if "oid" in node}
-        also, is_decided_now = self._deployed_now()
-        deployed = deployed_shas(self.home, also=also, is_undecided_yet=not is_decided_now)
+        is_open = is_undecided_now(self.job)
+        deployed = deployed_shas(self.home, also=self._deployed_now(is_open=is_open), is_open=is_open)
         head = self.reading.top
         is_new = head != self.job.cursors.get("commits", {}).get("top")
-        self.cursor["has_strays"] = is_decided_now or self._lost_a_deployment()
+        self.cursor["has_strays"] = is_open != is_undecided(self.job.source.service) or self._lost_a_deployment()
         if not is_new and not staged and not has_unknown(self.home, deployed, asked=asked_before):
             return
         parents = {**parents_of(self.home), **staged}
@@ -337,27 +335,21 @@ class _Recheck:
         asked = (one for name in names for one in self.job.staged(name) if one.context.get("shape") in {"again", "looked"})
         return any(absent.gone_facts(page.content, page.context) for page in asked)
 
-    def _deployed_now(self) -> tuple[list[tuple[bool, datetime, str]], bool]:
-        """What this run has read of deployed commits, as `deployed_shas` takes it; and whether it has found GitHub's to be the ones that count."""
+    def _deployed_now(self, *, is_open: bool) -> list[tuple[bool, datetime, str]]:
+        """What this run has read of deployed commits, as `deployed_shas` takes it."""
         service, is_production = self.job.source.service, re2.compile(self.job.source.service.production)
         found: list[tuple[bool, Any, Any]] = []
-        deployments = [*self._given("deployments")] if BY_NAME["deployments"].is_asked_for(service) else []
-        for node in deployments:
-            found.append((bool(is_production.search(str(node.get("environment") or ""))), node.get("createdAt"), node.get("commitOid")))
-        has_ended = any(
-            in_production and str(node.get("state")).lower() in ENDED_STATES for node, (in_production, *_) in zip(deployments, found, strict=True)
-        )
-        was_open = is_undecided(service)
-        is_open = was_open and not has_ended
+        if "deployments" in self.asked:
+            for node in self._given("deployments"):
+                found.append((bool(is_production.search(str(node.get("environment") or ""))), node.get("createdAt"), node.get("commitOid")))
         if service.deployments_from == service.DeploymentsFrom.RELEASES or is_open:
-            found += [
-                (True, node.get("createdAt"), (node.get("tagCommit") or {}).get("oid")) for node in self._given("releases") if not node.get("isDraft")
-            ]
+            published = (node for node in self._given("releases") if not node.get("isDraft"))
+            found += [(True, node.get("createdAt"), (node.get("tagCommit") or {}).get("oid")) for node in published]
         if service.deployments_from == service.DeploymentsFrom.WORKFLOWS or is_open:
             is_attempt = may_be_attempt(service, branches=self.branches)
             runs = (run for run in self._given("workflow_runs") if is_attempt(*(str(run.get(name) or "") for name in RUN_COLUMNS)))
             found += [(True, run.get("created_at"), run.get("head_sha")) for run in runs]
-        return [(in_production, moment, str(sha)) for in_production, time, sha in found if sha and (moment := _moment(time))], was_open and has_ended
+        return [(in_production, moment, str(sha)) for in_production, time, sha in found if sha and (moment := _moment(time))]
 
     # --- pages ------------------------------------------------------------------------------------------------------------
 
@@ -369,6 +361,31 @@ class _Recheck:
             elif self.cursor:
                 self.cursor |= {name: page.cursor[name] for name in keeps if name in page.cursor}
             yield replace(page, cursor=dict(self.cursor), resume={**READ, "rest": page.resume.get("rest", [])}, is_done=False)
+
+
+def is_undecided_now(job: Job) -> bool:
+    """`is_undecided`, as it will be once this run has loaded."""
+    service = job.source.service
+    if service.deployments_from != service.DeploymentsFrom.AUTO:
+        return False
+    read: dict[int, dict[str, Any]] = {}
+    without: set[str] = set()
+    for page in job.staged("deployments"):
+        if page.context.get("shape") in {"again", "looked"}:
+            without |= {one["node_id"] for one in absent.gone_facts(page.content, page.context)}
+    for one in transform.facts("deployment", staged_records(job, "deployments")):
+        if isinstance(one, transform.Good):
+            read[one.fact["external_id"]] = one.fact
+            without.add(one.fact["node_id"])
+    cancelled = {str(run.get("id")) for run in staged_records(job, "workflow_runs") if run.get("conclusion") == "cancelled"}
+    return is_undecided(service, read=list(read.values()), without=without, cancelled=cancelled)
+
+
+def staged_records(job: Job, name: str) -> Iterator[dict[str, Any]]:
+    """The records of a stream that this run has staged."""
+    for page in job.staged(name):
+        if page.context.get("shape") not in {"rest", "looked"}:
+            yield from (node for node in _nodes(BY_NAME[name], page.content, page.context) if isinstance(node, dict) and node)
 
 
 def lost_ids(job: Job, stream: Stream) -> list[str]:

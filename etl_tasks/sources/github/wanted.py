@@ -3,6 +3,7 @@
 Which source of deployments counts is decided for a service; which records are stored is asked of one repository.
 """
 
+import itertools
 import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -11,6 +12,8 @@ from typing import Any
 import re2
 from django.db.models import Max, Q, QuerySet
 
+from dora_metrics.calculators.deployments import finished
+from dora_metrics.calculators.facts import GithubDeployment, Status
 from dora_metrics.models import Commit, Deployment, LogDeployment, Release, Repository, Service, WorkflowRun
 
 # What never reaches an end is not asked for again for ever; a run may be run again for 30 days, by GitHub's rules.
@@ -32,13 +35,33 @@ PULL_REQUEST_EVENTS = ("pull_request", "pull_request_target")
 RUN_OF_LOG_URL = re.compile(r"/actions/runs/([0-9]{1,18})\b")
 
 
-def is_undecided(service: Service) -> bool:
-    """True while `auto` has found no deployment of GitHub's in production: any other source may still turn out to count."""
+def is_undecided(service: Service, *, read: Sequence[Mapping[str, Any]] = (), without: Collection[str] = (), cancelled: Collection[str] = ()) -> bool:
+    """True while `auto` has no finished attempt of GitHub's in production: any other source may still turn out to count.
+
+    `read`: deployments that are not stored yet, as facts. `without`: the global ids of stored ones that are told of again, or
+    are gone. `cancelled`: workflow runs that are not stored yet, and were cancelled.
+    """
     if service.deployments_from != Service.DeploymentsFrom.AUTO:
         return False
-    ended = Deployment.present.filter(service=service, state__in=ENDED_STATES)
     is_production = re2.compile(service.production)
-    return not any(is_production.search(name) for name in ended.values_list("environment", flat=True).distinct())
+    stored = Deployment.present.filter(service=service).exclude(node_id__in=without) if without else Deployment.present.filter(service=service)
+    productions = [name for name in stored.values_list("environment", flat=True).distinct() if is_production.search(name)]
+    stored = stored.filter(environment__in=productions)
+    if stored.filter(state__in=SUCCESSFUL_STATES).exists():
+        return False
+    runs = WorkflowRun.present.filter(service=service, conclusion="cancelled").values_list("external_id", flat=True)
+    all_cancelled = {*cancelled, *map(str, runs)}
+    facts = (dict(zip(READ_OF_A_DEPLOYMENT, row, strict=True)) for row in stored.values_list(*READ_OF_A_DEPLOYMENT))
+    now_read = (fact for fact in read if is_production.search(fact["environment"]))
+    return not any(finished(_deployment(fact), cancelled_runs=all_cancelled) for fact in itertools.chain(now_read, facts))
+
+
+READ_OF_A_DEPLOYMENT = ("external_id", "environment", "sha", "created_at", "statuses")
+
+
+def _deployment(fact: Mapping[str, Any]) -> GithubDeployment:
+    statuses = tuple(Status(one["state"], datetime.fromisoformat(one["created_at"]), one["log_url"]) for one in fact["statuses"])
+    return GithubDeployment(str(fact["external_id"]), fact["environment"], fact["sha"], fact["created_at"], statuses)
 
 
 # By global id: the stream of a record that may still change, and the version of it that is stored (ISO 8601).
@@ -129,13 +152,15 @@ def missing_attempts(home: Repository, *, named: Collection[int] = ()) -> Callab
     return missing
 
 
-def deployed_shas(repository: Repository, *, also: Iterable[tuple[bool, datetime, str]] = (), is_undecided_yet: bool = True) -> list[str]:
+def deployed_shas(repository: Repository, *, also: Iterable[tuple[bool, datetime, str]] = (), is_open: bool | None = None) -> list[str]:
     """Commits that were deployed, or would be if another source turns out to count: production's first, the newest first.
 
-    `also`: those that are not stored yet: whether in production, when, and which. `is_undecided_yet`: False if they decide.
+    `also`: those that are not stored yet: whether in production, when, and which. `is_open`: whether it is
+    undecided with them which source counts.
     """
     service = repository.service
-    is_open = is_undecided_yet and is_undecided(service)
+    if is_open is None:
+        is_open = is_undecided(service)
     source, is_production = service.deployments_from, re2.compile(service.production)
     found: list[tuple[bool, datetime, str]] = list(also)
     if source in (Service.DeploymentsFrom.AUTO, Service.DeploymentsFrom.GITHUB):

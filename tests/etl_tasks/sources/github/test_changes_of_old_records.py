@@ -366,6 +366,28 @@ def test_a_release_of_an_old_commit_is_found_behind_a_hundred_newer_ones(github:
     assert Release.objects.filter(external_id=quiet.number * 100_000 + late.number).exists()
 
 
+# --- which deployments count ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("state", ["deleted", "inactive"])
+def test_releases_count_in_the_very_night_in_which_no_deployment_in_production_does_any_more(github: StandIn, quiet: World, state: str) -> None:
+    key = deploy(quiet, END - 9 * DAY, (END - 9 * DAY + MINUTE, "FAILURE"))
+    show(github, quiet)
+    source = source_of("acme/quiet", deployments_from="auto")
+    nights(github, source, END - 5 * DAY, END - 4 * DAY)
+    late = publish(quiet, END - 3 * DAY)
+    if state == "deleted":
+        quiet.deploys[1].gone = END - DAY
+    else:
+        quiet.deploys[1].statuses += [(END - DAY, "IN_PROGRESS"), (END - DAY + HOUR, "INACTIVE")]
+        quiet.deploys[1].changed()
+    quiet.changed()
+    assert Attempt.objects.get().key == str(key)
+    nights(github, source, END)
+
+    assert Attempt.objects.get().key == str(quiet.number * 100_000 + late.number)
+
+
 # --- a stream that was left out for a while -------------------------------------------------------------------------------
 
 

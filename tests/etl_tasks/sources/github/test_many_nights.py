@@ -15,9 +15,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from demo.github.budget import Budget
 from demo.github.server import StandIn
 from etl_tasks import ledger
 from etl_tasks.models import Source
+from etl_tasks.sources.github import client
 from tests.etl_tasks.sources.github.nights import finish, show, source_of
 from tests.etl_tasks.sources.github.restless import Restless
 from tests.tables import difference_of_services
@@ -35,6 +37,8 @@ def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: i
     `faults`: the share of the nights' answers that are none, so that stages end in the middle and go on; the last night has
     none, and reads what a page that was no JSON three times left out.
     """
+    github.budget = Budget(limit=5000, reset_seconds=3600)  # of another hour than the world before
+    client._budgets.clear()
     show(github, Restless(dice, start=START, days=days).world)
     ours = source_of("acme/restless", deployments_from=deployments_from)
     clock = START
