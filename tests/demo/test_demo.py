@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -29,7 +30,9 @@ with sole_owner(folder, what="a demo"), processes(sleeper, folder=folder, env={}
 
 
 def another(folder: Path) -> "subprocess.Popen[bytes]":
-    process = subprocess.Popen([sys.executable, "-c", OTHER, str(folder)], stdout=subprocess.PIPE)
+    # A shell's background job, as this run of the tests may be one, ignores SIGINT, and its children inherit that.
+    heed_ctrl_c = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen([sys.executable, "-c", OTHER, str(folder)], stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c)
     assert process.stdout
     assert process.stdout.readline() == b"up\n"
     return process

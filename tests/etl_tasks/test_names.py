@@ -25,7 +25,7 @@ def test_the_admin_refuses_every_name_that_the_command_refuses(admin_client, nam
     answer = admin_client.post(reverse("admin:dora_metrics_service_add"), service_form(name))
     assert answer.status_code == 200
     with pytest.raises(CommandError, match="name: "):
-        call_command("add_service", name, repository="acme/billing", stdout=StringIO())
+        call_command("add_service", name, repository=["acme/billing"], stdout=StringIO())
     form = {"name": name, "service": Service.objects.create(name="ok").pk, "kind": "github", "repository": "a/b", "log_time_zone": "UTC"}
     assert admin_client.post(reverse("admin:etl_tasks_source_add"), form | {"log_fields": "{}", "options": "{}"}).status_code == 200
     assert not Source.objects.exists()
@@ -34,7 +34,7 @@ def test_the_admin_refuses_every_name_that_the_command_refuses(admin_client, nam
 @pytest.mark.parametrize("name", GOOD)
 def test_the_admin_takes_every_name_that_the_command_takes(admin_client, name):
     assert admin_client.post(reverse("admin:dora_metrics_service_add"), service_form(name)).status_code == 302
-    call_command("add_service", name, repository="acme/billing", stdout=StringIO())
+    call_command("add_service", name, repository=["acme/billing"], stdout=StringIO())
     assert Source.objects.get().name == name
 
 
@@ -52,7 +52,7 @@ def test_the_admin_refuses_every_repository_that_the_command_refuses(admin_clien
     }
     assert "write it as owner/name" in admin_client.post(reverse("admin:etl_tasks_source_add"), form).content.decode()
     with pytest.raises(CommandError, match="write it as owner/name"):
-        call_command("add_service", "new", repository=repository, stdout=StringIO())
+        call_command("add_service", "new", repository=[repository], stdout=StringIO())
 
 
 def test_a_source_that_was_collected_under_an_older_name_can_still_be_changed():

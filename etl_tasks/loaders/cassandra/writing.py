@@ -10,7 +10,6 @@ A mark is made of the keys that are written, so the same write again, after a ki
 """
 
 import hashlib
-import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
@@ -38,7 +37,7 @@ def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
     marks = [_mark(part) for part in parts]
     announce(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
     insert(session, parts, settings.CASSANDRA_TTL_DAYS * DAY_S)
-    began_us = time.time_ns() // 1000
+    began_us = session.cluster.timestamp_generator()  # the clock of the events just written, which never goes back
     rows = {(row.source, row.hour, row.segment): row for row in _index_rows(session, parts)}
     sums = []
     for part, mark in zip(parts, marks, strict=True):
@@ -88,7 +87,7 @@ def forget_day(session: Session, source: str, day: datetime) -> int:
     With a time behind that of the sums, which their writer took after its events: so they go even if its clock goes before ours.
     """
     parts = reading.index_rows(session, source, day, day, day + DAY)
-    at_us = max([time.time_ns() // 1000, *(part.settled_us + 1 for part in parts)])
+    at_us = max([session.cluster.timestamp_generator(), *(part.settled_us + 1 for part in parts)])
     of_events = connection.prepare(f"DELETE FROM {keyspace()}.log USING TIMESTAMP ? WHERE source = ? AND hour = ? AND segment = ?")  # noqa: S608
     finish(in_flight(session, (of_events.bind((at_us, source, part.hour, part.segment)) for part in parts)))
     for table in ("parts", "days"):
