@@ -120,6 +120,8 @@ class Content:
             self.is_broken = True
             return
         self.decoded = json.loads(answer.body)
+        if None in self.nodes and not stream.query:
+            self.context["list"] = {"url": answer.url}  # REST: where to ask again for what has no id
         connection: Any = self.decoded
         for key in path:
             connection = (connection or {}).get(key)

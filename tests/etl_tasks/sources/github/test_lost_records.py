@@ -7,7 +7,7 @@ import pytest
 
 from demo.github.server import StandIn
 from demo.github.world import World
-from dora_metrics.models import Change, Deployment
+from dora_metrics.models import Change, Deployment, WorkflowRun
 from etl_tasks import dead_letters, here, ledger, stages
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github.rechecks import MOST_TRIES
@@ -127,6 +127,18 @@ def test_what_stays_lost_is_not_asked_for_for_ever(github: StandIn, lively: Worl
     assert night(source).status == "success"
     assert "PullRequestsAgain" not in spent(github)
     assert DeadLetter.objects.get().state == "open"
+
+
+def test_runs_that_are_null_in_a_list_have_letters_that_read_the_list_again(github: StandIn, lively: World) -> None:
+    source = source_of("acme/lively", deployments_from="workflows")
+    github.faults = {"null_nodes": "WorkflowRuns"}
+    run = night(source)
+    assert (run.status, balanced(run)) == ("partial", True)
+    letter = DeadLetter.objects.get(kind="lost", stream="workflow_runs")
+    github.faults = {}
+    dead_letters.replay(letter, by="test")
+
+    assert set(WorkflowRun.objects.values_list("external_id", flat=True)) == {one["id"] for one in lively.workflow_runs(END)}
 
 
 def test_a_record_whose_id_github_does_not_give_either_is_asked_for_by_its_place(github: StandIn, lively: World, billing: Source) -> None:
