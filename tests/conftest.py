@@ -16,6 +16,7 @@ from django.conf import settings
 from demo.github.server import StandIn
 from demo.github.world import World
 from dora_metrics.models import Service
+from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import Source
 
 pytest.register_assert_rewrite("tests.tables")
@@ -40,6 +41,13 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 def pytest_sessionfinish(session: pytest.Session) -> None:
     if missing and os.environ.get("CI") == "true":
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def log_store_schema() -> None:
+    """Whichever test of this process is the first to write events."""
+    if settings.CASSANDRA_CONTACT_POINTS:
+        open_log_store().ensure_schema()
 
 
 @pytest.fixture(scope="session")
