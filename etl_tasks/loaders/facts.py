@@ -10,6 +10,7 @@ from django.utils.dateparse import parse_datetime
 
 from dora_metrics.models import Change, Commit, Deployment, GithubFact, Issue, Release, Repository, WorkflowRun
 from dora_metrics.recompute import hold
+from dora_metrics.upserting import upsert as bulk_upsert
 from etl_tasks.models import StagedPage
 
 ROWS_A_QUERY = 500
@@ -83,7 +84,8 @@ def _upsert_rows(kind: Kind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, 
     first, *_ = kind.key
     stored = manager.select_for_update().filter(repository=repository, **{f"{first}__in": sorted({key[0] for key in rows})}).order_by(*kind.key)
     known = {tuple(getattr(row, name) for name in kind.key): row for row in stored}
-    new = [kind.model(service_id=repository.service_id, repository=repository, **origin, **row) for key, row in rows.items() if key not in known]
+    common = {**_defaults(kind.model), "service_id": repository.service_id, "repository_id": repository.pk, **origin}
+    new = [{**common, **row} for key, row in rows.items() if key not in known]
     back = _back(known, page_id=origin["page_id"])
     changed = []
     for key, row in rows.items():
@@ -91,11 +93,16 @@ def _upsert_rows(kind: Kind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, 
             for name, value in {**row, **origin, **({"gone_at": None} if key in back else {})}.items():
                 setattr(known[key], name, value)
             changed.append(known[key])
-    manager.bulk_create(new)
+    bulk_upsert(kind.model, new, unique=("repository", *kind.key), kept=("service_id", "repository_id", *kind.key))
     if changed:
         columns = [name for name in next(iter(rows.values())) if name not in kind.key]
         manager.bulk_update(changed, [*columns, *origin, "gone_at"], batch_size=100)
     return len(new) + len(changed)
+
+
+def _defaults(model: type[models.Model]) -> dict[str, Any]:
+    """By attribute name, what a row has that no fact sets."""
+    return {field.attname: field.get_default() for field in model._meta.concrete_fields if not field.primary_key}
 
 
 def _back(known: Mapping[tuple[Any, ...], GithubFact], *, page_id: int) -> set[tuple[Any, ...]]:
