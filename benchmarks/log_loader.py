@@ -99,8 +99,8 @@ def store_on(server: Cassandra) -> Any:
     """A session to this server in place of the one there was."""
     from django.conf import settings
 
-    from etl_tasks.loaders.cassandra import connection as module
-    from etl_tasks.loaders.log_store import open_log_store
+    from log_store.cassandra import connection as module
+    from log_store.store import open_log_store
 
     # Of a busy machine a slow round is wanted, not its end.
     module.REQUEST_TIMEOUT_S = 120
@@ -117,7 +117,7 @@ def store_on(server: Cassandra) -> Any:
 
 def parts(source: str, *, count: int = EVENTS, per_part: int = EVENTS // PARTS) -> Iterator[list[Any]]:
     """Each part a segment of a file and an hour, as the following of files delivers them."""
-    from etl_tasks.sources.logs.event import SEGMENT_BYTES, LogEvent, event_id, file_key
+    from log_store.event import SEGMENT_BYTES, LogEvent, event_id, file_key
 
     key = file_key(1, source)
     for first in range(0, count, per_part):
@@ -147,7 +147,7 @@ def as_they_are(given: list[list[Any]]) -> list[list[Any]]:
 
 
 def ours(prepared: list[list[Any]]) -> None:
-    from etl_tasks.loaders.log_store import open_log_store
+    from log_store.store import open_log_store
 
     for _ in open_log_store().write_each(prepared):
         pass
@@ -161,7 +161,7 @@ def rival(rows: list[tuple[Any, ...]]) -> None:
     """The driver's own way to write many rows, into a table of the ten columns."""
     from cassandra.concurrent import execute_concurrent_with_args
 
-    from etl_tasks.loaders.cassandra.connection import connection
+    from log_store.cassandra.connection import connection
 
     names = ("hour", "segment", *COLUMNS)
     session = connection.session()

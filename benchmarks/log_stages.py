@@ -159,7 +159,7 @@ def one_night(name: str) -> None:
     django.setup()
     from callcentersite.celery import app, spare_the_collector
     from etl_tasks import ledger
-    from etl_tasks.here import run_rest_here
+    from etl_tasks.inline import run_rest_here
     from etl_tasks.models import ETLRun, Source
 
     app.loader.import_default_modules()
@@ -179,12 +179,12 @@ def write_rows(work: Path, environment: Mapping[str, str], lines: Path, log_form
     import django
 
     django.setup()
-    from etl_tasks.loaders.cassandra.connection import connection
-    from etl_tasks.loaders.cassandra.reading import FIELDS
-    from etl_tasks.sources.logs import follow
-    from etl_tasks.sources.logs.event import file_key, segment_of
-    from etl_tasks.sources.logs.format import Place, Reading
+    from etl_tasks.sources.logs.following import follow
     from etl_tasks.sources.logs.formats import format_of
+    from etl_tasks.sources.logs.formats.interface import Place, Reading
+    from log_store.cassandra.connection import connection
+    from log_store.cassandra.reading import FIELDS
+    from log_store.event import file_key, segment_of
 
     connection.session().execute(PLAIN_TABLE.format(keyspace=environment["CASSANDRA_KEYSPACE"]), timeout=60)
     connection.drop()
@@ -274,7 +274,7 @@ def plain_loop(path: Path) -> None:
     import django
 
     django.setup()
-    from etl_tasks.models import LogEventRow
+    from log_store.models import LogEventRow
 
     rows: list[Any] = []
     with path.open() as file:

@@ -101,8 +101,8 @@ def recompute_all(pipe: Any, folder: str, repository: str) -> None:
     set_up(folder)
     from django.db import transaction
 
+    from dora_metrics.derivation.recompute import recompute_periods
     from dora_metrics.models import Attempt, Delivery, DORAMetric, Incident, Service
-    from dora_metrics.recompute import recompute_periods
 
     service = Service.objects.get(name=repository)
     for model in (Attempt, Delivery, Incident, DORAMetric):
@@ -207,8 +207,8 @@ def stand_in(repository: str, size: dict[str, int]) -> Iterator[None]:
 
 
 def serve(pipe: Any, repository: str, size: dict[str, int]) -> None:
-    from demo.github.server import StandIn
-    from demo.github.world import World
+    from github_stand_in.server import StandIn
+    from github_stand_in.world import World
 
     world = World.sized(repository, end=END, days=3 * 365, **size)
     with StandIn({repository: world}, clock=END) as running:

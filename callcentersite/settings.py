@@ -79,8 +79,10 @@ INSTALLED_APPS = [
     "django_celery_beat",
     "django_celery_results",
     "ninja",  # its docs page then has its scripts from us, and from no other host
+    "log_store",
     "dora_metrics",
     "etl_tasks",
+    "dashboard",
     "callcentersite.apps.CallCenterSiteConfig",
 ]
 MIDDLEWARE = [

@@ -3,13 +3,13 @@ from django.urls import include, path
 from django.views.generic import RedirectView
 
 from callcentersite.health import health
-from dora_metrics.api import api
+from dora_metrics.api.endpoints import api
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
-    path("logs/", include("etl_tasks.urls")),
+    path("logs/", include("dashboard.urls")),
     path("healthz", health, name="health"),
 ]
 admin.site.site_header = admin.site.site_title = "callcentersite ETL"

@@ -25,7 +25,7 @@ from callcentersite.embedded import (
     web_command,
     worker_command,
 )
-from dora_metrics.presenting import one_line
+from dora_metrics.terminal import one_line
 
 PROJECT = Path(__file__).resolve().parent.parent
 REPOSITORY = "acme/billing"
@@ -90,7 +90,7 @@ class Demo:
     def commands(self) -> dict[str, list[str]]:
         commands = {"broker": broker_command(self.folder, self.socket)}
         if not self.is_real:
-            stand_in = [sys.executable, "-m", "demo.github", "--repository", self.repository, "--port", "0"]
+            stand_in = [sys.executable, "-m", "github_stand_in", "--repository", self.repository, "--port", "0"]
             commands = {"github": [*stand_in, "--port-file", str(self.folder / "github.url")], **commands}
         return commands
 
@@ -114,8 +114,8 @@ def run(demo: Demo, *, serve: bool) -> None:
         running = started.enter_context(processes(servers, folder=demo.folder, env=demo.env, cwd=PROJECT))
         if not demo.is_real:
             demo.wait_for(demo.folder / "github.url", "the stand-in for GitHub")
-            demo.github = (demo.folder / "github.url").read_text()
-            demo.env |= {"GITHUB_API_URL": demo.github, "GITHUB_TOKEN": "token-for-the-stand-in"}
+            github_stand_in = (demo.folder / "github.url").read_text()
+            demo.env |= {"GITHUB_API_URL": github_stand_in, "GITHUB_TOKEN": "token-for-the-stand-in"}
             demo.say(f"a stand-in for GitHub serves {demo.repository}: 120 days of a team's work")
         demo.wait_for(demo.socket, "the broker")
         demo.manage("migrate", "--verbosity", "0")

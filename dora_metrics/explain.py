@@ -13,7 +13,7 @@ from dora_metrics.calculators.flags import MEANING, NOT_BEGUN, NOT_COLLECTED
 from dora_metrics.calculators.metric import Measures, Member, Metric
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.calculators.periods import Period, collected_part, local_date
-from dora_metrics.derive import assessed
+from dora_metrics.derivation.derived_rows import assessed
 from dora_metrics.models import Service
 
 METRICS = ("deployment_frequency", "change_lead_time", "change_fail_rate", "failed_deployment_recovery_time", "deployment_rework_rate")

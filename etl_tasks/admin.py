@@ -22,9 +22,9 @@ from dora_metrics.admin import ReadOnly, ServiceAdmin
 from dora_metrics.models import Service
 from etl_tasks import dead_letters, deletion, pipeline
 from etl_tasks.deletion import Target
-from etl_tasks.loaders.log_store import LogStoreUnavailable
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source, StagedPage
 from etl_tasks.sources.registry import kinds_with_log_events, labels
+from log_store.store import LogStoreUnavailable
 
 
 class Removable(admin.ModelAdmin):
@@ -106,7 +106,7 @@ class SourceAdmin(Removable):
     def events(self, source: Source) -> str:
         if source.kind not in kinds_with_log_events():
             return "-"
-        return format_html('<a href="{}?{}">search</a>', reverse("etl_tasks:logs"), urlencode({"source": source.name}))
+        return format_html('<a href="{}?{}">search</a>', reverse("dashboard:logs"), urlencode({"source": source.name}))
 
     @admin.action(description="Test connection", permissions=["change"])
     def test_connection(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:

@@ -10,17 +10,16 @@ from django.db import OperationalError, transaction
 from django.db.models import F
 from django.utils.timezone import now
 
-from dora_metrics import alert_rules
-from dora_metrics.alerts import critical_alert, notify
-from dora_metrics.recompute import hold, recompute
+from dora_metrics.alerts import critical_alert, notify, rules
+from dora_metrics.derivation.recompute import hold, recompute
 from etl_tasks import ledger
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.loaders import facts, log_facts
-from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage, compressed
+from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.adapter import LOG_EVENT, Unreadable
 from etl_tasks.sources.registry import adapter_of
-from etl_tasks.transform import Bad, Good, UnreadablePage
+from log_store.store import LogStoreUnavailable, open_log_store
 
 logger = logging.getLogger(__name__)
 
@@ -169,7 +168,7 @@ def replay(letter: DeadLetter, *, by: str) -> None:
         _replay_records(letter, page)
     except ReplayFailed:
         raise
-    except (RetriableError, OperationalError) as exc:
+    except (RetriableError, LogStoreUnavailable, OperationalError) as exc:
         raise ReplayFailed(f"it may pass by itself, try again later: {exc}") from exc
     except FatalError as exc:
         raise ReplayFailed(str(exc)) from exc
@@ -240,7 +239,7 @@ def _resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
 
 
 def _replay_stage(letter: DeadLetter, *, by: str) -> None:
-    from etl_tasks.here import Postponed, StageFailed, on_another_host, run_rest_here  # it buries through this module
+    from etl_tasks.inline import Postponed, StageFailed, on_another_host, run_rest_here  # it buries through this module
 
     _refuse_unless_open(letter)
     if letter.run.stage == ETLRun.Stage.EXTRACT and not letter.source.is_here:
@@ -315,7 +314,7 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
             for part, found in parts:
                 facts.upsert(part, found, repository=source.home(), run_id=letter.run_id, page_id=page.pk)
         recompute(source.service, run_id=letter.run_id)
-        alert_rules.evaluate(source.service)
+        rules.evaluate(source.service)
 
 
 def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str, source: Source) -> Iterator[tuple[str, list[Any]]]:

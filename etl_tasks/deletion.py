@@ -14,12 +14,12 @@ from datetime import UTC, datetime
 from django.db import models, transaction
 from django.utils.timezone import now
 
+from dora_metrics.derivation.recompute import hold, recompute
 from dora_metrics.models import Coverage, Fact, LogDeployment, LogTraffic, Repository, Service
-from dora_metrics.recompute import hold, recompute
 from etl_tasks.faults import contained
 from etl_tasks.loaders import log_facts
-from etl_tasks.loaders.log_store import all_log_stores, open_log_store
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage, StreamProgress
+from log_store.store import all_log_stores, open_log_store
 
 logger = logging.getLogger(__name__)
 

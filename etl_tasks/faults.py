@@ -68,5 +68,5 @@ def _tell(signal: Any, message: str, error: str, episode: str) -> bool:
 
 
 def _said(exc: Exception) -> str:
-    is_ours = type(exc).__module__.startswith("etl_tasks")
+    is_ours = type(exc).__module__.startswith(("etl_tasks", "log_store"))
     return str(exc) if is_ours else f"{type(exc).__name__}: {exc}"

@@ -15,20 +15,19 @@ from django.db import transaction
 from django.db.models import F, Sum
 from django.utils.dateparse import parse_datetime
 
-from dora_metrics import alert_rules
-from dora_metrics.alerts import notify, warning_alert
+from dora_metrics.alerts import notify, rules, warning_alert
+from dora_metrics.derivation.recompute import hold, recompute
 from dora_metrics.models import Coverage
-from dora_metrics.recompute import hold, recompute
 from etl_tasks import dead_letters, ledger
-from etl_tasks.crash import crash_point
+from etl_tasks.crash_points import crash_point
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
-from etl_tasks.loaders.log_store import Tally, open_log_store
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
+from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Learned, Page, Progress, Unreadable
-from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.registry import adapter_of
-from etl_tasks.transform import Bad, Good, UnreadablePage
+from log_store.event import LogEvent
+from log_store.store import Tally, open_log_store
 
 logger = logging.getLogger(__name__)
 
@@ -123,7 +122,7 @@ def load(run: ETLRun) -> None:
         _move_cursors(run)
         run.source.note_collected()
         recompute(run.source.service, run_id=run.pk)
-        alert_rules.evaluate(run.source.service)
+        rules.evaluate(run.source.service)
         _finish(run)
 
 

@@ -11,8 +11,8 @@ from django.db.models import F, OuterRef, Q, Subquery
 from django.utils.timezone import now
 from django_celery_beat.models import PeriodicTask
 
-from dora_metrics.alert_rules import SIGNALS, overdue_rules
 from dora_metrics.alerts import notify
+from dora_metrics.alerts.rules import SIGNALS, overdue_rules
 from dora_metrics.models import AlertRule
 from etl_tasks import dead_letters, deletion, hosts, ledger, pipeline
 from etl_tasks.faults import contained, each

@@ -18,12 +18,13 @@ from etl_tasks.errors import RetriableError
 from etl_tasks.faults import contained
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources import registry
+from log_store.store import LogStoreUnavailable
 
 
 class StageTask(Task):
     """Celery retries what may pass by itself; where GitHub names a time, the countdown is that time."""
 
-    autoretry_for = (RetriableError, OperationalError, InterfaceError)
+    autoretry_for = (RetriableError, LogStoreUnavailable, OperationalError, InterfaceError)
     retry_backoff = settings.ETL_STAGE_BACKOFF_SECONDS
     retry_backoff_max = settings.ETL_STAGE_BACKOFF_MAX_SECONDS
     retry_jitter = False  # full jitter may draw 0: the whole patience could be spent in a second
@@ -135,4 +136,4 @@ def _countdown(reason: Any) -> float:
 
 def _reason(exception: BaseException) -> str:
     text = str(exception)
-    return text if type(exception).__module__.startswith("etl_tasks") else f"{type(exception).__name__}: {text}"
+    return text if type(exception).__module__.startswith(("etl_tasks", "log_store")) else f"{type(exception).__name__}: {text}"

@@ -13,11 +13,11 @@ import hypothesis
 import pytest
 from django.conf import settings
 
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Service
-from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import Source
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
+from log_store.store import open_log_store
 
 pytest.register_assert_rewrite("tests.tables")
 # A slow machine is no failure.

@@ -3,7 +3,6 @@
 from datetime import datetime
 from typing import Any
 
-from demo.github.world import World
 from dora_metrics.models import (
     Attempt,
     Change,
@@ -18,6 +17,7 @@ from dora_metrics.models import (
     WorkflowRun,
 )
 from etl_tasks.sources.github.wanted import is_undecided, named_by_failures
+from github_stand_in.world import World
 
 MOST_SHOWN = 8
 BOOKKEEPING = ("id", "run_id", "page_id", "service_id", "repository_id", "moved_at", "gone_at")
@@ -206,7 +206,6 @@ def deployment(row: dict[str, Any]) -> dict[str, Any]:
         "task": row["task"],
         "state": row["state"].lower(),
         "creator": login(row["creator"]),
-        "payload": row["payload"],
         "created_at": time(row["createdAt"]),
         "version_at": time(row["updatedAt"]),
         "statuses": [

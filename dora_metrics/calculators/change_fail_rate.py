@@ -7,11 +7,11 @@ from dora_metrics.calculators.assessment import Assessment, LinkedIncident
 from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import INCIDENT, REASONS, Judged
 from dora_metrics.calculators.flags import UNLINKED_INCIDENTS, those
-from dora_metrics.calculators.members import of_deployment, of_incident, why_failed
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.tiers import fail_rate_tier
 from dora_metrics.calculators.timeline import ByDate
+from dora_metrics.calculators.value_members import of_deployment, of_incident, why_failed
 
 
 class ChangeFailRate:

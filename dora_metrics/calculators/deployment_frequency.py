@@ -6,11 +6,11 @@ from datetime import date, timedelta
 
 from dora_metrics.calculators.assessment import Assessment
 from dora_metrics.calculators.failures import Judged
-from dora_metrics.calculators.members import of_deployment
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.calculators.periods import Period, is_partial, period_of_date, periods_between
 from dora_metrics.calculators.tiers import frequency_tier
+from dora_metrics.calculators.value_members import of_deployment
 
 RECENT = timedelta(days=31)
 

@@ -2,10 +2,10 @@
 
 from dora_metrics.calculators.assessment import Assessment
 from dora_metrics.calculators.failures import Judged
-from dora_metrics.calculators.members import of_deployment
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.periods import Period
-from dora_metrics.calculators.words import mends
+from dora_metrics.calculators.rule_descriptions import mends
+from dora_metrics.calculators.value_members import of_deployment
 
 
 class DeploymentReworkRate:

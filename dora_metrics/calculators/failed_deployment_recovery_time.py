@@ -6,12 +6,12 @@ from dora_metrics.calculators.assessment import Assessment, LinkedIncident
 from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import Judged
 from dora_metrics.calculators.flags import few
-from dora_metrics.calculators.members import of_deployment, of_incident, why_failed
 from dora_metrics.calculators.metric import Measures, Member
 from dora_metrics.calculators.percentiles import mean, percentile
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.tiers import recovery_tier
 from dora_metrics.calculators.timeline import ByDate
+from dora_metrics.calculators.value_members import of_deployment, of_incident, why_failed
 
 
 class FailedDeploymentRecoveryTime:

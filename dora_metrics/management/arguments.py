@@ -11,9 +11,9 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper, handle_default_options
 from django.db import connections
 
-from dora_metrics import asked, selectors
+from dora_metrics import selectors, user_input
 from dora_metrics.models import Service
-from dora_metrics.presenting import one_line, printable, printable_json
+from dora_metrics.terminal import one_line, printable, printable_json
 
 LARGEST_ID = 2**63 - 1
 
@@ -129,7 +129,7 @@ class Command(BaseCommand):
 
 def local_date(text: str) -> date:
     try:
-        return asked.date_of(text)
+        return user_input.date_of(text)
     except ValueError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from None
 
@@ -143,6 +143,6 @@ def row_id(text: str) -> int:
 
 def check_order(start: date | None, end: date | None, *, names: tuple[str, str] = ("--from", "--to")) -> None:
     try:
-        asked.check_order(start, end, names=names)
+        user_input.check_order(start, end, names=names)
     except ValueError as exc:
         raise Refusal(str(exc)) from exc

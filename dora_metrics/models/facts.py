@@ -57,7 +57,6 @@ class Deployment(GithubFact):
     task = models.CharField(max_length=255, blank=True)
     state = models.CharField(max_length=30, blank=True, help_text="of the latest status")
     creator = models.CharField(max_length=100, blank=True)
-    payload = models.TextField(blank=True)
     created_at = models.DateTimeField()
     version_at = models.DateTimeField(help_text="when GitHub last changed it: an older answer never overwrites a newer one")
     statuses = models.JSONField(default=list, help_text='[{"state", "created_at", "log_url"}, …], oldest first')

@@ -11,7 +11,7 @@ from dora_metrics.calculators.calculate import values_of
 from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.flags import NOT_COLLECTED
 from dora_metrics.calculators.periods import ONE_DAY, Period, period_of_date, periods_between
-from dora_metrics.derive import assessed, metric_row
+from dora_metrics.derivation.derived_rows import assessed, metric_row
 from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment, Service
 
 PERIODS_SHOWN = 12

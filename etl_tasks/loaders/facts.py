@@ -8,9 +8,9 @@ from typing import Any
 from django.db import models
 from django.utils.dateparse import parse_datetime
 
+from dora_metrics.bulk_upsert import upsert as bulk_upsert
+from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Change, Commit, Deployment, GithubFact, Issue, Release, Repository, WorkflowRun
-from dora_metrics.recompute import hold
-from dora_metrics.upserting import upsert as bulk_upsert
 from etl_tasks.models import StagedPage
 
 ROWS_A_QUERY = 500

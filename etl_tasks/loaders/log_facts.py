@@ -8,11 +8,11 @@ from urllib.parse import quote
 
 from django.db.models import Min
 
+from dora_metrics.bulk_upsert import upsert
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic, Service
-from dora_metrics.upserting import upsert
-from etl_tasks.loaders.log_store import Tally, position
 from etl_tasks.models import Cursor
-from etl_tasks.sources.logs.event import LogEvent
+from log_store.event import LogEvent
+from log_store.store import Tally, position
 
 READ = "read"  # the stream of a log source whose cursor says until when its files have been read: {"until": ISO 8601}
 SHA = re.compile(r"[0-9a-f]{7,64}")

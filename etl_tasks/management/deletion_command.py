@@ -6,7 +6,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from dora_metrics.management.arguments import Command as Base
 from etl_tasks import deletion
-from etl_tasks.loaders.log_store import LogStoreUnavailable
+from log_store.store import LogStoreUnavailable
 
 
 class DeletionCommand(Base):

@@ -9,9 +9,9 @@ from django.core.management.base import CommandParser
 
 from dora_metrics.management.arguments import Refusal
 from etl_tasks.models import Source
-from etl_tasks.sources.logs import follow
+from etl_tasks.sources.logs.allowed_folders import log_roots
+from etl_tasks.sources.logs.following import follow
 from etl_tasks.sources.logs.formats import Guess, detect
-from etl_tasks.sources.logs.roots import log_roots
 
 AUTO = "auto"
 FILES_LOOKED_AT = 5

@@ -10,7 +10,7 @@ from django.utils.timezone import now
 
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal, row_id
-from etl_tasks import here, ledger
+from etl_tasks import inline, ledger
 from etl_tasks.management.presenting import run_line
 from etl_tasks.models import ETLRun, Source
 
@@ -40,10 +40,10 @@ class StageCommand(Base):
                 self.stdout.write(run_line(run))
                 continue
             try:
-                here.run_stage_here(run.pk, self.stage)
-            except here.Postponed as exc:
+                inline.run_stage_here(run.pk, self.stage)
+            except inline.Postponed as exc:
                 self.stdout.write(f"{run.pipeline}: {exc}")
-            except here.StageFailed as exc:
+            except inline.StageFailed as exc:
                 self.failed.append(f"{run.pipeline}: {exc}")
             except ledger.NotMine:
                 self.failed.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")

@@ -8,7 +8,7 @@ from typing import Any
 
 from etl_tasks.errors import FatalError
 from etl_tasks.models import Source, StagedPage
-from etl_tasks.transform import Bad, Good
+from etl_tasks.outcomes import Bad, Good
 
 LOG_EVENT = "log_event"  # what goes to the log store, and not by upsert into SQL
 

@@ -74,6 +74,11 @@ def kinds_with_log_events() -> list[str]:
     return [kind for kind, adapter in _all().items() if adapter.keeps_log_events]
 
 
+def log_sources() -> list[str]:
+    """Return the names of the sources whose records are log events."""
+    return list(Source.objects.filter(kind__in=kinds_with_log_events()).order_by("name").values_list("name", flat=True))
+
+
 def _all() -> dict[str, Adapter]:
     """But for those that cannot be made: their sources' runs and `check_source` say why."""
     found = {}

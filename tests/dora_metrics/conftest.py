@@ -6,11 +6,11 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import ApiToken, Service
-from etl_tasks import here, ledger
+from etl_tasks import inline, ledger
 from etl_tasks.models import Source
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 
 
@@ -24,7 +24,7 @@ def stored(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, worl
         source = Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
         run = ledger.open_run(source, trigger="shell")
         assert run
-        here.run_rest_here(run.pk)
+        inline.run_rest_here(run.pk)
     yield service
     with django_db_blocker.unblock():
         service.delete()

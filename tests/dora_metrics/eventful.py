@@ -1,8 +1,8 @@
 """A small service to which everything happens."""
 
 from dora_metrics.calculators.facts import Facts
+from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Service
-from dora_metrics.recompute import recompute
 from tests.dora_metrics.calculators.examples import at, change, covering, deployment, facts, hotfix, issue, line, links, revert
 from tests.dora_metrics.rows import store
 

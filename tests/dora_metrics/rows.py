@@ -1,4 +1,4 @@
-"""Facts as rows of the tables: the reverse of dora_metrics.stored_facts, by hand."""
+"""Facts as rows of the tables: the reverse of dora_metrics.derivation.stored_facts, by hand."""
 
 from dataclasses import asdict
 from datetime import datetime

@@ -8,8 +8,8 @@ from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Coverage, Deployment, Service
-from dora_metrics.recompute import recompute
 from dora_metrics.selectors import UNKNOWN, UnknownEnvironment, report
 from tests.dora_metrics.calculators.examples import at, change, covering, facts, issue, one_a_day
 from tests.dora_metrics.rows import repository_of, store

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from django.db import connection, transaction
 
-from demo.github.server import StandIn
-from demo.github.world import World
+from dora_metrics.derivation.recompute import hold, recompute
 from dora_metrics.models import Attempt, Deployment, Service
-from dora_metrics.recompute import hold, recompute
-from etl_tasks import dead_letters, here, ledger
+from etl_tasks import dead_letters, inline, ledger
 from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, Source
-from etl_tasks.transform import Bad
+from etl_tasks.outcomes import Bad
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.dora_metrics.calculators.examples import at
 from tests.dora_metrics.rows import cover, repository_of
@@ -114,7 +114,7 @@ def test_a_replay_beside_the_load_of_the_same_page_lets_both_end_well(github: St
     run = ledger.open_run(source, trigger="shell")
     assert run
     for stage in ("extract", "transform"):
-        here.run_stage_here(run.pk, stage)
+        inline.run_stage_here(run.pk, stage)
     for page in run.pages.order_by("number"):
         dead_letters.bury_records(run, page, [Bad(index=dead_letters.WHOLE_PAGE, key=str(page.number), data="", error="as it was read before")])
     letters = list(DeadLetter.objects.select_related("source__service", "run", "page").order_by("page__number"))
@@ -123,7 +123,7 @@ def test_a_replay_beside_the_load_of_the_same_page_lets_both_end_well(github: St
         for letter in letters:
             dead_letters.replay(letter, by="test")
 
-    assert side_by_side(lambda: here.run_stage_here(run.pk, "load"), replay) == []
+    assert side_by_side(lambda: inline.run_stage_here(run.pk, "load"), replay) == []
     run.refresh_from_db()
     assert run.status == "success"
     assert set(DeadLetter.objects.values_list("state", flat=True)) == {"replayed"}

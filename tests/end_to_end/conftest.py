@@ -19,11 +19,11 @@ from django.db import connection
 
 from callcentersite.celery import app
 from callcentersite.embedded import beat_command, broker_command, left_behind, processes, worker_command
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Service
-from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import ETLRun, Source
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
+from log_store.store import open_log_store
 from tests.conftest import END
 
 PATIENCE_SECONDS = 90
@@ -99,7 +99,7 @@ def broker() -> Iterator[None]:
 
 @pytest.fixture
 def stack(transactional_db: None, broker: None, tmp_path: Path, world: World) -> Iterator[Stack]:
-    importlib.import_module("etl_tasks.migrations.0002_seed_schedule").seed(apps, None)
+    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
     with app.connection_for_write() as connection_to_broker:
         client: redis.Redis = connection_to_broker.default_channel.client
         client.flushdb()

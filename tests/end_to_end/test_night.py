@@ -12,10 +12,10 @@ from django.conf import settings
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
-from demo.github.world import World
 from etl_tasks import pipeline
-from etl_tasks.loaders.log_store import LogQuery, open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, Source
+from github_stand_in.world import World
+from log_store.store import LogQuery, open_log_store
 from tests.conftest import END
 from tests.end_to_end.conftest import Stack
 from tests.etl_tasks.test_stages import lines

@@ -22,7 +22,7 @@ from django.contrib.auth.models import User
 
 from callcentersite.embedded import processes
 from tests.end_to_end.conftest import database_url
-from tests.etl_tasks.loaders.secured import write_certificates
+from tests.log_store.secured import write_certificates
 
 NAME = "dora.example.com"
 NGINX = shutil.which(os.environ.get("NGINX") or "nginx")

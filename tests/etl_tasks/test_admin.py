@@ -6,10 +6,10 @@ from django.contrib.auth.models import User
 from django.test import Client
 from django.urls import reverse
 
-from demo.github.server import StandIn
 from dora_metrics.models import AlertRule, Attempt, Delivery, DORAMetric, Incident, Issue
-from etl_tasks import here, ledger
+from etl_tasks import inline, ledger
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
+from github_stand_in.server import StandIn
 
 pytestmark = pytest.mark.django_db
 PAGES = (
@@ -27,7 +27,7 @@ def a_night(billing: Source, github: StandIn) -> ETLRun:
     github.faults = {"bad_record": "Deployments"}
     run = ledger.open_run(billing, trigger="shell")
     assert run
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     return run
 
 

@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from django.db.models import Sum
 
-from demo.github.facts import SECOND
-from demo.github.server import StandIn
 from dora_metrics.models import Change, Deployment, Issue, Service
-from etl_tasks import dead_letters, transform
+from etl_tasks import dead_letters
 from etl_tasks.models import DeadLetter, ETLRun
+from etl_tasks.sources.github import mapping
+from github_stand_in.facts import SECOND
+from github_stand_in.server import StandIn
 from tests.etl_tasks.sources.github.nights import night, show, source_of
 from tests.etl_tasks.sources.github.trains import MENDED_AT, REPORTED_AT, Train
 from tests.tables import facts
@@ -35,8 +36,8 @@ def unreadable(monkeypatch: pytest.MonkeyPatch, *kinds: str) -> None:
     def refuse(record: Any) -> dict[str, Any]:
         raise ValueError("nobody can read this yet")
 
-    shapes = {kind: (shape, refuse if kind in kinds else build) for kind, (shape, build) in transform.SHAPES.items()}
-    monkeypatch.setattr(transform, "SHAPES", shapes)
+    shapes = {kind: (shape, refuse if kind in kinds else build) for kind, (shape, build) in mapping.SHAPES.items()}
+    monkeypatch.setattr(mapping, "SHAPES", shapes)
 
 
 @pytest.mark.parametrize("is_backwards", [False, True])

@@ -14,12 +14,13 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from demo.github.server import StandIn
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Commit, Delivery, Deployment, DORAMetric, LogTraffic, Repository, Service
-from etl_tasks import dead_letters, deletion, here, ledger, pipeline, sweeper, tasks
+from etl_tasks import dead_letters, deletion, inline, ledger, pipeline, sweeper, tasks
 from etl_tasks.deletion import FIRST, LAST
-from etl_tasks.loaders.log_store import open_log_store
-from etl_tasks.models import DeadLetter, ETLRun, LogEventRow, LogSumRow, Source, StagedPage
+from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
+from github_stand_in.server import StandIn
+from log_store.models import LogEventRow, LogSumRow
+from log_store.store import open_log_store
 
 pytestmark = pytest.mark.django_db
 
@@ -45,7 +46,7 @@ def log_store(db: None) -> None:
 def night(source: Source) -> ETLRun:
     run = ledger.open_run(source, trigger="shell")
     assert run
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     run.refresh_from_db()
     return run
 
@@ -166,7 +167,7 @@ def test_a_deletion_that_is_killed_goes_on_where_it_stood(shop, other, monkeypat
 
 def test_batches_are_bounded(shop, monkeypatch):
     monkeypatch.setattr(deletion, "ROWS_AT_ONCE", 25)
-    monkeypatch.setattr("etl_tasks.loaders.sql.ROWS_AT_ONCE", 25)
+    monkeypatch.setattr("log_store.sql.ROWS_AT_ONCE", 25)
     deletion.begin(shop)
     assert max(deletion.steps(shop)) <= 25
 

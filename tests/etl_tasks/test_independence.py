@@ -17,13 +17,13 @@ from django_celery_beat.models import ClockedSchedule, CrontabSchedule, Interval
 
 from callcentersite.beat import Scheduler
 from callcentersite.celery import app
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule, Service
-from etl_tasks import dead_letters, here, ledger, pipeline, sweeper, tasks
-from etl_tasks.loaders.log_store import open_log_store
+from etl_tasks import dead_letters, inline, ledger, pipeline, sweeper, tasks
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
+from log_store.store import open_log_store
 from tests.conftest import END
 from tests.etl_tasks.test_stages import lines
 from tests.tables import assert_equal_to_truth
@@ -94,8 +94,8 @@ def run_all_here() -> dict[str, str]:
     """What became of the runs that stand."""
     for run in ETLRun.objects.filter(status__in=ETLRun.ACTIVE).order_by("pk"):
         try:
-            here.run_rest_here(run.pk)
-        except here.StageFailed:
+            inline.run_rest_here(run.pk)
+        except inline.StageFailed:
             continue
     return dict(ETLRun.objects.order_by("pk").values_list("source__kind", "status"))
 
@@ -225,7 +225,7 @@ SCHEDULES: dict[str, tuple[Callable[[], dict[str, Any]], str | None]] = {
 
 @pytest.fixture
 def entries(db: None) -> None:
-    importlib.import_module("etl_tasks.migrations.0002_seed_schedule").seed(apps, None)
+    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
 
 
 def store(schedule: Callable[[], dict[str, Any]], **fields: Any) -> PeriodicTask:
@@ -341,7 +341,7 @@ def test_a_letter_whose_replay_fails_in_an_unforeseen_way_keeps_no_other_from_it
         kinds = {"service": billing.service, "kind": "logs", "path": str(file), "log_format": "json", "is_strict": True}
         run = ledger.open_run(Source.objects.create(name=f"{name}-{tmp_path.name}", **kinds), trigger="shell")
         assert run
-        here.run_rest_here(run.pk)
+        inline.run_rest_here(run.pk)
     first, second = DeadLetter.objects.order_by("pk")
     Source.objects.filter(pk=first.source_id).update(log_format="regex", log_pattern="(")
     Source.objects.filter(pk=second.source_id).update(is_strict=False)

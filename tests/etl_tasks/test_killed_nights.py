@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from etl_tasks import here, ledger, stages
-from etl_tasks.loaders.log_store import LogQuery, open_log_store
+from etl_tasks import inline, ledger, stages
 from etl_tasks.models import ETLRun, Source
+from log_store.store import LogQuery, open_log_store
 from tests.conftest import END
 
 pytestmark = pytest.mark.django_db
@@ -87,8 +87,8 @@ def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
         """From where the run stands to its end, rotating whenever it is killed."""
         monkeypatch.setattr(stages, "crash_point", dying_once(chance) if may_die else lambda name: None)
         try:
-            here.run_rest_here(run.pk)
-        except here.StageFailed:
+            inline.run_rest_here(run.pk)
+        except inline.StageFailed:
             failed.append(run)
         except Killed:
             logs.rotate()

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from etl_tasks import dead_letters, here, ledger, pipeline
+from etl_tasks import dead_letters, inline, ledger, pipeline
 from etl_tasks.errors import FatalError
 from etl_tasks.models import DeadLetter, ETLRun, Source
 
@@ -36,7 +36,7 @@ def failing(*stages: str) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         for stage in ledger.STAGES:
-            patch.setitem(here.STAGE_FUNCTIONS, stage, lambda run, stage=stage: act(run, stage))
+            patch.setitem(inline.STAGE_FUNCTIONS, stage, lambda run, stage=stage: act(run, stage))
         yield
 
 
@@ -45,8 +45,8 @@ def night(source: Source, *, fails_in: str = "", **options: Any) -> ETLRun:
     assert run
     with failing(fails_in):
         try:
-            here.run_rest_here(run.pk)
-        except here.StageFailed:
+            inline.run_rest_here(run.pk)
+        except inline.StageFailed:
             assert fails_in
     run.refresh_from_db()
     return run

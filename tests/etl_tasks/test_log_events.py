@@ -10,10 +10,10 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from dora_metrics.models import Service
-from etl_tasks.loaders.cassandra.connection import connection as cassandra
-from etl_tasks.loaders.log_store import open_log_store, position
 from etl_tasks.models import Source
-from etl_tasks.sources.logs.event import LogEvent, event_id, file_key
+from log_store.cassandra.connection import connection as cassandra
+from log_store.event import LogEvent, event_id, file_key
+from log_store.store import open_log_store, position
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = ("--source", "calls", "--from", "2026-03-01", "--to", "2026-03-02")

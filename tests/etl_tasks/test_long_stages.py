@@ -17,15 +17,15 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError
 from django.utils.timezone import now
 
-from demo.github.budget import Budget
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Service
-from etl_tasks import dead_letters, here, ledger, pipeline, stages, sweeper, tasks
+from etl_tasks import dead_letters, inline, ledger, pipeline, stages, sweeper, tasks
 from etl_tasks.errors import LONGEST_WAIT_SECONDS, RetriableError
-from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import client
+from github_stand_in.budget import Budget
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
+from log_store.store import open_log_store
 from tests.conftest import END
 from tests.etl_tasks import test_commands
 from tests.etl_tasks.sources.github.nights import spent
@@ -71,7 +71,7 @@ def interrupting(point: str, error: Exception, monkeypatch: pytest.MonkeyPatch) 
 
 def bring_to(run: ETLRun, stage: str) -> None:
     while run.stage != stage:
-        here.run_stage_here(run.pk, run.stage)
+        inline.run_stage_here(run.pk, run.stage)
         run.refresh_from_db()
 
 

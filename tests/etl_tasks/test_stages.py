@@ -11,14 +11,16 @@ from pathlib import Path
 import pytest
 from django.core.exceptions import ValidationError
 
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment
-from etl_tasks import dead_letters, here, ledger, stages, transform
+from etl_tasks import dead_letters, inline, ledger, stages
 from etl_tasks.errors import RetriableError
-from etl_tasks.loaders.log_store import LogQuery, open_log_store
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage
-from etl_tasks.sources.logs.event import LogEvent
+from etl_tasks.outcomes import Bad, Good, UnreadablePage
+from etl_tasks.sources.github import mapping
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
+from log_store.event import LogEvent
+from log_store.store import LogQuery, open_log_store
 from tests.conftest import END
 from tests.tables import assert_equal_to_truth, facts
 
@@ -28,7 +30,7 @@ pytestmark = pytest.mark.django_db
 def night(source: Source) -> ETLRun:
     run = ledger.open_run(source, trigger="shell")
     assert run
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     run.refresh_from_db()
     return run
 
@@ -73,7 +75,7 @@ def test_every_second_answer_a_502_loses_nothing(billing: Source, github: StandI
 
 def test_a_repository_that_does_not_exist_fails_with_a_sentence_and_its_neighbour_goes_on(billing: Source, github: StandIn) -> None:
     missing = Source.objects.create(name="gone", service=billing.service, kind="github", repository="acme/gone")
-    with pytest.raises(here.StageFailed, match="does not exist, or the token may not read it"):
+    with pytest.raises(inline.StageFailed, match="does not exist, or the token may not read it"):
         night(missing)
     assert night(billing).status == "success"
     letter = DeadLetter.objects.get()
@@ -112,14 +114,14 @@ def test_a_page_that_is_not_json_is_one_letter_and_the_cursor_stays(billing: Sou
 
 def test_a_wrong_token_is_not_tried_again(billing: Source, github: StandIn, settings) -> None:
     settings.GITHUB_CREDENTIALS = {"": {**settings.GITHUB_CREDENTIALS[""], "token": "wrong"}}
-    with pytest.raises(here.StageFailed, match="GITHUB_TOKEN is wrong, expired or revoked"):
+    with pytest.raises(inline.StageFailed, match="GITHUB_TOKEN is wrong, expired or revoked"):
         night(billing)
     assert github.counts["requests"] == 1
 
 
 def test_a_failed_stage_is_replayed_from_where_it_stood(billing: Source, github: StandIn, world: World) -> None:
     github.faults = {"outage": True}
-    with pytest.raises(here.StageFailed):
+    with pytest.raises(inline.StageFailed):
         night(billing)
     letter = DeadLetter.objects.get()
     with pytest.raises(dead_letters.ReplayFailed):
@@ -175,7 +177,7 @@ def test_since_reads_log_files_again_that_were_collected_before(logs: Source, lo
     night(logs)
     run = ledger.open_run(logs, trigger="command", options={"since": "2026-03-01T00:00:00+00:00"})
     assert run
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     run.refresh_from_db()
     assert run.extracted == 60
     assert stored(logs) == sorted(f"line {i}" for i in range(60))
@@ -188,7 +190,7 @@ def test_a_deploy_pattern_that_was_wrong_is_mended_by_reading_all_again(logs: So
         logs.save()
         run = ledger.open_run(logs, trigger="shell", options={"full": True})
         assert run
-        here.run_rest_here(run.pk)
+        inline.run_rest_here(run.pk)
         assert LogDeployment.objects.count() == Attempt.objects.filter(service=logs.service).count() == deployments
 
 
@@ -196,7 +198,7 @@ def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs
     Source.objects.filter(pk=logs.pk).update(log_format="combined")
     logs.refresh_from_db()
     log_file.write_text(lines(0, 100))
-    with pytest.raises(here.StageFailed, match="format is set wrongly"):
+    with pytest.raises(inline.StageFailed, match="format is set wrongly"):
         night(logs)
     letter = DeadLetter.objects.get()
     assert letter.kind == "stage"
@@ -208,7 +210,7 @@ def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs
 def test_a_failed_run_is_replayed_also_where_its_mended_format_finds_fewer_events_in_the_same_pages(logs: Source, log_file: Path) -> None:
     log_file.write_text("".join(f"2026-03-19 10:00:{i:02},000 ERROR shop: line {i}\n  at a\n  at b\n" for i in range(30)))
     os.utime(log_file, (log_file.stat().st_atime, log_file.stat().st_mtime - 60))
-    with pytest.raises(here.StageFailed, match="90 of 90 records"):
+    with pytest.raises(inline.StageFailed, match="90 of 90 records"):
         night(logs)
     Source.objects.filter(pk=logs.pk).update(log_format="python")
     dead_letters.replay(DeadLetter.objects.get(), by="test")
@@ -236,7 +238,7 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
     Source.objects.filter(pk=logs.pk).update(path=f"{log_file}*")
     logs.refresh_from_db()
     log_file.write_text(lines(0, 50))
-    with patched_recompute_that_fails(), pytest.raises(here.StageFailed):
+    with patched_recompute_that_fails(), pytest.raises(inline.StageFailed):
         night(logs)
     assert len(stored(logs)) == 50  # and the cursors have not moved
     shutil.copy(log_file, f"{log_file}.1")
@@ -246,7 +248,7 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
     letter = DeadLetter.objects.get(kind="stage")
     assert letter.state == "replayed"
     assert ledger.reopen(letter.run)
-    here.run_rest_here(letter.run_id)
+    inline.run_rest_here(letter.run_id)
     assert stored(logs) == sorted(f"line {i}" for i in range(110))
     assert night(logs).extracted == 0
 
@@ -278,7 +280,7 @@ def test_a_line_that_is_not_of_the_format_is_kept_as_it_is_and_counted(logs: Sou
 def test_a_file_that_is_mostly_not_of_the_format_fails_loudly_also_where_lines_are_kept(logs: Source, log_file: Path) -> None:
     lenient(logs)
     log_file.write_text("not JSON\n" * 60 + lines(0, 40))
-    with pytest.raises(here.StageFailed, match="60 of 100 records"):
+    with pytest.raises(inline.StageFailed, match="60 of 100 records"):
         night(logs)
     assert stored(logs) == []
     assert list(DeadLetter.objects.values_list("kind", flat=True)) == ["stage"]
@@ -289,7 +291,7 @@ def test_a_layout_that_no_line_of_a_file_is_of_fails_loudly(logs: Source, log_fi
     logs.refresh_from_db()
     log_file.write_text("".join(f"ERROR 2026-03-19 10:00:{i:02},000 line {i}\n  at a\n" for i in range(40)))
     os.utime(log_file, (log_file.stat().st_atime, log_file.stat().st_mtime - 60))
-    with pytest.raises(here.StageFailed, match="40 of 40 records"):
+    with pytest.raises(inline.StageFailed, match="40 of 40 records"):
         night(logs)
     assert stored(logs) == []
 
@@ -324,7 +326,7 @@ def test_a_line_over_many_pages_of_a_file_is_stored_once_whatever_page_it_is_in(
     assert run.loaded == 6000
     again = ledger.open_run(logs, trigger="shell", options={"full": True})
     assert again
-    here.run_rest_here(again.pk)
+    inline.run_rest_here(again.pk)
     assert len(stored(logs)) == 6000
     assert open_log_store().count(logs.name, END - timedelta(days=2), END) == 6000
     assert sum(open_log_store().counts(logs.name, END - timedelta(days=2), END).values()) == 6000
@@ -342,16 +344,16 @@ def test_a_line_over_many_pages_of_a_file_is_stored_once_whatever_page_it_is_in(
 )
 def test_a_record_that_no_column_can_hold_is_bad_by_itself(world: World, damage: dict[str, object]) -> None:
     rows = world.pull_requests(END)[:2]
-    good, bad = list(transform.facts("change", [rows[0], {**rows[1], **damage}]))
+    good, bad = list(mapping.facts("change", [rows[0], {**rows[1], **damage}]))
 
-    assert isinstance(good, transform.Good)
-    assert isinstance(bad, transform.Bad)
+    assert isinstance(good, Good)
+    assert isinstance(bad, Bad)
     bad.data.encode()
 
 
 def test_a_run_that_failed_twice_is_closed_by_its_good_end(billing: Source, github: StandIn, world: World) -> None:
     github.faults = {"outage": True}
-    with pytest.raises(here.StageFailed):
+    with pytest.raises(inline.StageFailed):
         night(billing)
     first = DeadLetter.objects.get()
     github.faults = {}
@@ -370,21 +372,21 @@ def test_a_run_that_failed_twice_is_closed_by_its_good_end(billing: Source, gith
 def patched_transform_that_fails() -> Iterator[None]:
     """As a full disk would: nothing of ours is wrong, and it fails."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(here.STAGE_FUNCTIONS, "transform", lambda run: (_ for _ in ()).throw(RetriableError("the disk is full")))
+        patch.setitem(inline.STAGE_FUNCTIONS, "transform", lambda run: (_ for _ in ()).throw(RetriableError("the disk is full")))
         yield
 
 
 def test_a_list_that_github_leaves_out_is_no_end_of_it(billing: Source, github: StandIn, settings) -> None:
     settings.GITHUB_PAGE_SIZE = 10
     body = b'{"data": {"repository": {"pullRequests": null}}}'
-    with pytest.raises(transform.UnreadablePage):
-        transform.nodes(body, ("data", "repository", "pullRequests"))
-    assert transform.nodes(b'{"data": {"repository": {"pullRequest": null}}}', ("data", "repository", "pullRequest")) == []
+    with pytest.raises(UnreadablePage):
+        mapping.nodes(body, ("data", "repository", "pullRequests"))
+    assert mapping.nodes(b'{"data": {"repository": {"pullRequest": null}}}', ("data", "repository", "pullRequest")) == []
 
 
 def test_the_token_never_goes_over_plain_http(billing: Source, settings) -> None:
     settings.GITHUB_API_URL, settings.GITHUB_GRAPHQL_URL = "http://192.0.2.2/api/v3", "http://192.0.2.2/api/graphql"
-    with pytest.raises(here.StageFailed, match="plain http"):
+    with pytest.raises(inline.StageFailed, match="plain http"):
         night(billing)
 
 
@@ -400,7 +402,7 @@ def test_half_of_a_stream_bad_fails_the_run_and_leaves_no_thousand_letters(billi
     settings.ETL_MAX_BAD_SHARE = 0.001
     settings.GITHUB_PAGE_SIZE = 10
     github.faults = {"bad_record": "Deployments"}
-    with pytest.raises(here.StageFailed, match="records of deployments cannot be read"):
+    with pytest.raises(inline.StageFailed, match="records of deployments cannot be read"):
         night(billing)
     assert list(DeadLetter.objects.values_list("kind", flat=True)) == ["stage"]
 

@@ -38,7 +38,7 @@ def three(entries: None) -> dict[str, Source]:
 
 @pytest.fixture
 def entries(db: None) -> None:
-    importlib.import_module("etl_tasks.migrations.0002_seed_schedule").seed(apps, None)
+    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
 
 
 def begun(source: Source, at: datetime, *, is_night: bool = True, **options: Any) -> ETLRun:

@@ -8,13 +8,13 @@ import time_machine
 from django.apps import apps
 from django.utils.timezone import now
 
-from demo.github.server import StandIn
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule
-from etl_tasks import here, ledger, pipeline, sweeper
+from etl_tasks import inline, ledger, pipeline, sweeper
 from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.stages import _move_cursors
+from github_stand_in.server import StandIn
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -115,7 +115,7 @@ def test_the_end_of_a_silence_is_told_once(billing: Source, github: StandIn, set
         run = ledger.open_run(billing, trigger="shell")
         assert run
         with django_capture_on_commit_callbacks(execute=True):
-            here.run_rest_here(run.pk)
+            inline.run_rest_here(run.pk)
     warning_alert.disconnect(hear)
     assert heard == ["billing: over: a run has succeeded again"]
 
@@ -132,7 +132,7 @@ def test_a_good_run_lately_is_no_alert(billing: Source, alerts: list[str], setti
 def test_a_night_that_beat_missed_is_started_once(billing: Source, github: StandIn, sent: list[int], django_capture_on_commit_callbacks: Any) -> None:
     import importlib
 
-    importlib.import_module("etl_tasks.migrations.0002_seed_schedule").seed(apps, None)
+    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
     Source.objects.update(created_at=NOON - timedelta(days=3))
     with time_machine.travel(NOON, tick=False), django_capture_on_commit_callbacks(execute=True):
         assert sweeper.open_missing_night() == 1

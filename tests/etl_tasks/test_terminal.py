@@ -16,13 +16,13 @@ from django.db import connections
 
 from callcentersite.logging import EventFormatter
 from dora_metrics.models import ApiToken, Change, Deployment, Issue
-from dora_metrics.presenting import CONTROLS, one_line, printable, printable_json
+from dora_metrics.terminal import CONTROLS, one_line, printable, printable_json
 from etl_tasks import dead_letters, ledger
-from etl_tasks.loaders.log_store import open_log_store
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from etl_tasks.sources.adapter import Check
 from etl_tasks.sources.github.collect import GitHubRepository
-from etl_tasks.sources.logs.event import LogEvent, event_id, file_key
+from log_store.event import LogEvent, event_id, file_key
+from log_store.store import open_log_store
 from tests.dora_metrics.eventful import a_service
 
 EVIL = "a\x1b[2J\x07\x08\x9b1A\x7f\r\u202egnp\u2066\u2028\u2029\x85\u200b\x1b]0;title\x07z"

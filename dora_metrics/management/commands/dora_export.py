@@ -7,14 +7,15 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from dora_metrics import rows, selectors
+from dora_metrics import selectors
+from dora_metrics.api import serializers
+from dora_metrics.api.csv import csv_lines
 from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal, check_order, local_date
 from dora_metrics.models import Service
-from dora_metrics.presenting import csv_lines
 
-KINDS = {"deployments": rows.DEPLOYMENTS, "changes": rows.CHANGES, "incidents": rows.INCIDENTS}
+KINDS = {"deployments": serializers.DEPLOYMENTS, "changes": serializers.CHANGES, "incidents": serializers.INCIDENTS}
 FIND: Mapping[str, Callable[[selectors.Asked], Iterable[Any]]] = {
     "deployments": selectors.deployments,
     "changes": selectors.changes,
@@ -47,7 +48,7 @@ class Command(Base):
         [service] = [None] if name is None else self.services(name)
         what = options["what"]
         if what == "metrics":
-            found, columns = self._metrics(service, options), rows.PERIOD_COLUMNS
+            found, columns = self._metrics(service, options), serializers.PERIOD_COLUMNS
         elif options["by"] is not None or options["environment"] is not None:
             raise Refusal(f"--by and --environment are of metrics: {what} have none")
         else:
@@ -60,7 +61,7 @@ class Command(Base):
         for row in found:
             self.write_json(row, indent=None)
 
-    def _metrics(self, service: Service | None, options: dict[str, Any]) -> Iterator[rows.Row]:
+    def _metrics(self, service: Service | None, options: dict[str, Any]) -> Iterator[serializers.Row]:
         now = selectors.utc_now()
         today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
         by, environment = options["by"] or "month", PRODUCTION if options["environment"] is None else options["environment"]
@@ -73,10 +74,10 @@ class Command(Base):
         else:
             pages = [[one] for one in self.services_deployed_to(environment, options["service"])]
 
-        def reports() -> Iterator[rows.Row]:
+        def reports() -> Iterator[serializers.Row]:
             for services in pages:
                 yield from selectors.reports(
                     services, start=start, end=end, by=by, environment=environment, time_zone=settings.ETL_TIME_ZONE, now=now
                 )
 
-        return rows.periods(reports())
+        return serializers.periods(reports())

@@ -6,11 +6,12 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.core.management.base import CommandParser
 
-from dora_metrics import rows, selectors
+from dora_metrics import selectors
+from dora_metrics.api import serializers
+from dora_metrics.api.csv import csv_lines
 from dora_metrics.calculators.flags import MEANING
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import check_order, local_date
-from dora_metrics.presenting import csv_lines
 
 
 class Command(Base):
@@ -39,7 +40,7 @@ class Command(Base):
             case "json":
                 self.write_json(reports[0] if options["service"] else reports)
             case "csv":
-                self.write_csv(csv_lines(rows.periods(reports), rows.PERIOD_COLUMNS))
+                self.write_csv(csv_lines(serializers.periods(reports), serializers.PERIOD_COLUMNS))
             case _:
                 self.write_tables(reports)
                 if reports and not reports[0]["periods"]:
@@ -63,7 +64,7 @@ class Command(Base):
 
 
 def _cells(period: dict[str, Any]) -> list[str]:
-    values = {name: read(period) for name, read in rows.METRIC_COLUMNS.items()}
+    values = {name: read(period) for name, read in serializers.METRIC_COLUMNS.items()}
     return [
         _number(values["deployments_per_day"]),
         _number(values["deployments"]),

@@ -5,9 +5,9 @@ from typing import Any
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from dora_metrics.derivation.recompute import recompute_periods
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import check_order, local_date
-from dora_metrics.recompute import recompute_periods
 
 
 class Command(Base):

@@ -5,7 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from dora_metrics.management.arguments import Refusal
-from etl_tasks import here
+from etl_tasks import inline
 from etl_tasks.management.stage_command import StageCommand, opened_runs
 from etl_tasks.models import ETLRun, Source
 
@@ -29,14 +29,14 @@ class Command(StageCommand):
     def named_run(self, run_id: int) -> list[ETLRun]:
         runs = super().named_run(run_id)
         if elsewhere := [run for run in runs if not run.source.is_here]:
-            raise CommandError(f"run {run_id} of {elsewhere[0].source}: {here.on_another_host(elsewhere[0].source)}", returncode=self.status)
+            raise CommandError(f"run {run_id} of {elsewhere[0].source}: {inline.on_another_host(elsewhere[0].source)}", returncode=self.status)
         return runs
 
     def standing(self) -> list[ETLRun]:
         """Of the sources whose files lie on another host, a command there takes care."""
         chosen = Source.objects.filter(name__in=self.names) if self.names else Source.objects.filter(is_enabled=True)
         elsewhere = [source for source in chosen if not source.is_here]
-        sentences = [f"{source}: {here.on_another_host(source)}" for source in elsewhere]
+        sentences = [f"{source}: {inline.on_another_host(source)}" for source in elsewhere]
         if self.names:
             self.failed += sentences
         else:

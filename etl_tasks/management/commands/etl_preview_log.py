@@ -12,13 +12,13 @@ from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal
 from etl_tasks.management import log_options
 from etl_tasks.models import Source
-from etl_tasks.sources.logs import follow
-from etl_tasks.sources.logs.event import LogEvent, file_key
-from etl_tasks.sources.logs.format import Format, Place
+from etl_tasks.outcomes import Bad, Good
+from etl_tasks.sources.logs.allowed_folders import log_roots
+from etl_tasks.sources.logs.following import follow
 from etl_tasks.sources.logs.formats import format_of
-from etl_tasks.sources.logs.mask import mask
-from etl_tasks.sources.logs.roots import log_roots
-from etl_tasks.transform import Bad, Good
+from etl_tasks.sources.logs.formats.interface import Format, Place
+from etl_tasks.sources.logs.masking import mask
+from log_store.event import LogEvent, file_key
 
 EVENTS_SHOWN = 20
 UNREAD_SHOWN = 20

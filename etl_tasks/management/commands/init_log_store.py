@@ -5,8 +5,7 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from dora_metrics.management.arguments import Command as Base
-from etl_tasks.errors import RetriableError
-from etl_tasks.loaders.log_store import open_log_store
+from log_store.store import LogStoreUnavailable, open_log_store
 
 
 class Command(Base):
@@ -16,6 +15,6 @@ class Command(Base):
         store = open_log_store()
         try:
             store.ensure_schema()
-        except RetriableError as exc:
+        except LogStoreUnavailable as exc:
             raise CommandError(str(exc), returncode=1) from exc
         self.stdout.write(f"the log store is ready ({type(store).__name__})")

@@ -8,11 +8,12 @@ from django.utils.timezone import now
 
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal
-from dora_metrics.presenting import printable_json
-from etl_tasks.loaders.log_parts import hour_of
-from etl_tasks.loaders.log_store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, open_log_store, position
-from etl_tasks.log_search import LEVEL_CHOICES, BadQuestion, query_of
-from etl_tasks.sources.logs.event import LogEvent
+from dora_metrics.terminal import printable_json
+from etl_tasks.sources.registry import log_sources
+from log_store.event import LogEvent
+from log_store.parts import hour_of
+from log_store.search import LEVEL_CHOICES, BadQuestion, query_of
+from log_store.store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, open_log_store, position
 
 EVENTS_A_READ = 1000
 
@@ -39,7 +40,13 @@ class Command(Base):
             raise Refusal("--counts are kept by level alone: leave --contains out")
         try:
             query = query_of(
-                options["source"], start=options["start"], end=options["end"], level=options["level"], contains=options["contains"], now=now()
+                options["source"],
+                known=log_sources(),
+                start=options["start"],
+                end=options["end"],
+                level=options["level"],
+                contains=options["contains"],
+                now=now(),
             )
             self._answer(open_log_store(), query, options)
         except BadQuestion as exc:

@@ -12,23 +12,23 @@ from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.utils.timezone import now
 
+from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Commit, Repository
-from dora_metrics.recompute import hold
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
+from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.adapter import Adapter, Check, Job, Learned, Page
-from etl_tasks.sources.github import absent, paging
+from etl_tasks.sources.github import missing_records, paging
 from etl_tasks.sources.github.budget import PageSizes
-from etl_tasks.sources.github.check import check
 from etl_tasks.sources.github.client import Forbidden, GitHub
-from etl_tasks.sources.github.former_names import former_names
+from etl_tasks.sources.github.concurrent_reads import side_by_side
 from etl_tasks.sources.github.paging import Reading
 from etl_tasks.sources.github.rechecks import READ, is_undecided_now, rechecks
-from etl_tasks.sources.github.side_by_side import side_by_side
+from etl_tasks.sources.github.renames import former_names
+from etl_tasks.sources.github.source_check import check
 from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream
 from etl_tasks.sources.github.survey import News, Refusal, survey, survey_batch, survey_by_id
 from etl_tasks.sources.github.wanted import SHAS_A_QUERY, deployed_shas, missing_attempts, parents_of, reached
-from etl_tasks.transform import Bad, Good
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +80,7 @@ class GitHubRepository(Adapter):
         return BY_NAME[stream].shape(context)[1]
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-        return absent.records(BY_NAME[stream], content, context)
+        return missing_records.records(BY_NAME[stream], content, context)
 
     def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
         return paging.ask_again(GitHub(source.credential), BY_NAME[stream], lost, repository_id=source.home().node_id)

@@ -12,14 +12,14 @@ from urllib.parse import quote, quote_plus
 
 from django.conf import settings
 
-from etl_tasks import transform
 from etl_tasks.errors import RetriableError
 from etl_tasks.loaders.facts import RUNS_ARE_KEPT_FOR
+from etl_tasks.outcomes import UnreadablePage
 from etl_tasks.sources.adapter import Page, Progress
+from etl_tasks.sources.github import mapping
 from etl_tasks.sources.github.budget import PageSize, PageSizes
 from etl_tasks.sources.github.client import Answer, GitHub, NotFound, page_of
 from etl_tasks.sources.github.streams import Stream, names_query, query_text
-from etl_tasks.transform import UnreadablePage
 
 LARGEST_PAGE = 100  # GitHub's limit, of ids in a query as well
 # GitHub never lists more runs than this of one filter, however many there are.
@@ -115,7 +115,7 @@ class Content:
         self.is_broken = False
         path, _ = stream.shape({"shape": shape})
         try:
-            self.nodes = transform.nodes(answer.body, path)
+            self.nodes = mapping.nodes(answer.body, path)
         except UnreadablePage:
             self.is_broken = True
             return

@@ -13,10 +13,10 @@ from typing import Any
 import re2
 
 from dora_metrics.models import Change, Deployment, Issue, Release, WorkflowRun
-from etl_tasks import transform
 from etl_tasks.models import DeadLetter
+from etl_tasks.outcomes import Good, UnreadablePage
 from etl_tasks.sources.adapter import Job, Page, Progress
-from etl_tasks.sources.github import absent, paging
+from etl_tasks.sources.github import mapping, missing_records, paging
 from etl_tasks.sources.github.paging import Reading, nothing
 from etl_tasks.sources.github.streams import BY_NAME, Stream, with_fragments
 from etl_tasks.sources.github.survey import News
@@ -215,7 +215,7 @@ class _Recheck:
             query = "query Look($ids: [ID!]!) { nodes(ids: $ids) { id } rateLimit { ...Budget } }"
             answer = self.reading.github.query(with_fragments(query), {"ids": asked})
             context |= {"ids": asked, "at": answer.fetched_at.isoformat()}
-        gone = absent.gone_facts(answer.body, context)
+        gone = missing_records.gone_facts(answer.body, context)
         data = json.loads(answer.body)["data"]
         nodes = (data.get("repository") or {}).values() if asked_by == "number" else data["nodes"]
         missing = {one.get("node_id", one.get("number")) for one in gone}
@@ -333,7 +333,7 @@ class _Recheck:
     def _lost_a_deployment(self) -> bool:
         names = ("deployments", "releases", "workflow_runs")
         asked = (one for name in names for one in self.job.staged(name) if one.context.get("shape") in {"again", "looked"})
-        return any(absent.gone_facts(page.content, page.context) for page in asked)
+        return any(missing_records.gone_facts(page.content, page.context) for page in asked)
 
     def _deployed_now(self, *, is_open: bool) -> list[tuple[bool, datetime, str]]:
         """What this run has read of deployed commits, as `deployed_shas` takes it."""
@@ -372,9 +372,9 @@ def is_undecided_now(job: Job) -> bool:
     without: set[str] = set()
     for page in job.staged("deployments"):
         if page.context.get("shape") in {"again", "looked"}:
-            without |= {one["node_id"] for one in absent.gone_facts(page.content, page.context)}
-    for one in transform.facts("deployment", staged_records(job, "deployments")):
-        if isinstance(one, transform.Good):
+            without |= {one["node_id"] for one in missing_records.gone_facts(page.content, page.context)}
+    for one in mapping.facts("deployment", staged_records(job, "deployments")):
+        if isinstance(one, Good):
             read[one.fact["external_id"]] = one.fact
             without.add(one.fact["node_id"])
     cancelled = {str(run.get("id")) for run in staged_records(job, "workflow_runs") if run.get("conclusion") == "cancelled"}
@@ -398,8 +398,8 @@ def lost_ids(job: Job, stream: Stream) -> list[str]:
 
 def _nodes(stream: Stream, content: bytes, context: Mapping[str, Any]) -> list[Any]:
     try:
-        return transform.nodes(content, stream.shape(context)[0])
-    except transform.UnreadablePage:
+        return mapping.nodes(content, stream.shape(context)[0])
+    except UnreadablePage:
         return []
 
 

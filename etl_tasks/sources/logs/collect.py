@@ -12,15 +12,15 @@ from django.utils.timezone import now
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import log_facts
 from etl_tasks.models import CleanBatch, ETLRun, Source, StreamProgress
+from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Check, Job, Page, Unreadable
-from etl_tasks.sources.logs import follow
-from etl_tasks.sources.logs.event import LogEvent, file_key
-from etl_tasks.sources.logs.format import Format, Place
+from etl_tasks.sources.logs.allowed_folders import log_roots
+from etl_tasks.sources.logs.following import follow
+from etl_tasks.sources.logs.following.identity import STREAM_PREFIX
 from etl_tasks.sources.logs.formats import format_of
-from etl_tasks.sources.logs.identity import STREAM_PREFIX
-from etl_tasks.sources.logs.mask import mask
-from etl_tasks.sources.logs.roots import log_roots
-from etl_tasks.transform import Bad, Good
+from etl_tasks.sources.logs.formats.interface import Format, Place
+from etl_tasks.sources.logs.masking import mask
+from log_store.event import LogEvent, file_key
 
 STREAM = "files"
 

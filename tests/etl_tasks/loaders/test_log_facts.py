@@ -9,9 +9,9 @@ from django.test.utils import CaptureQueriesContext
 
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic, Service
 from etl_tasks.loaders import log_facts
-from etl_tasks.loaders.log_store import Tally, position
 from etl_tasks.models import Cursor, Source
-from etl_tasks.sources.logs.event import LogEvent, event_id, file_key
+from log_store.event import LogEvent, event_id, file_key
+from log_store.store import Tally, position
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 1, 4, 12, tzinfo=UTC)

@@ -10,8 +10,8 @@ from django.utils.timezone import now
 
 from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
+from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.adapter import Adapter, Check, Job, Page
-from etl_tasks.transform import Bad, Good
 
 COLUMNS = {"id", "commit", "environment", "started", "finished", "state"}
 STREAM = "deployments"  # under this name the metrics look up how far deployments were collected

@@ -16,7 +16,7 @@ from django.urls import reverse
 
 from dora_metrics import selectors
 from dora_metrics.models import Deployment, Service
-from etl_tasks import here, ledger, pipeline
+from etl_tasks import inline, ledger, pipeline
 from etl_tasks.errors import FatalError
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.registry import adapter_of, kinds_with_log_events, labels
@@ -52,7 +52,7 @@ def added(path: Path) -> Source:
 def night(source: Source) -> ETLRun:
     run = ledger.open_run(source, trigger="shell")
     assert run
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     run.refresh_from_db()
     return run
 
@@ -79,9 +79,9 @@ def test_a_second_night_and_a_resumed_one_load_nothing_twice(path):
     assert (night(source).loaded, Deployment.objects.count()) == (0, 3)
     run = ledger.open_run(source, trigger="shell")
     assert run
-    here.run_stage_here(run.pk, "extract")
+    inline.run_stage_here(run.pk, "extract")
     ETLRun.objects.filter(pk=run.pk).update(stage="extract")
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     run.refresh_from_db()
     assert (run.status, run.extracted) == ("partial", 4)
 
@@ -131,7 +131,7 @@ def test_check_source_tries_it(path):
 def test_a_file_that_is_gone_fails_the_run_with_a_sentence(path):
     source = added(path)
     path.unlink()
-    with pytest.raises(here.StageFailed, match="No such file"):
+    with pytest.raises(inline.StageFailed, match="No such file"):
         night(source)
 
 
@@ -148,7 +148,7 @@ def test_a_kind_that_nobody_registered_is_refused_with_a_sentence(kind):
 def test_an_adapter_that_cannot_be_made_fails_its_own_source_only(path, settings, admin_client, made_by):
     source = added(path)
     settings.ETL_ADAPTERS = {"csv": made_by}
-    with pytest.raises(here.StageFailed, match=r"the adapter of kind csv, .*, cannot be made"):
+    with pytest.raises(inline.StageFailed, match=r"the adapter of kind csv, .*, cannot be made"):
         night(source)
     with pytest.raises(ValidationError, match="cannot be made"):
         source.full_clean()
@@ -160,7 +160,7 @@ def test_an_adapter_that_cannot_be_made_fails_its_own_source_only(path, settings
     assert "cannot be made" in admin_client.post(reverse("admin:etl_tasks_source_changelist"), act, follow=True).content.decode()
     for page in ("etl_tasks_source_changelist", "etl_tasks_source_add"):
         assert admin_client.get(reverse(f"admin:{page}")).status_code == 200
-    assert admin_client.get(reverse("etl_tasks:logs")).status_code == 200
+    assert admin_client.get(reverse("dashboard:logs")).status_code == 200
 
 
 def test_the_registry_knows_what_people_choose_by_and_whose_records_are_log_events():

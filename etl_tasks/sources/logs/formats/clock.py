@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from etl_tasks.sources.logs.event import to_millisecond
-from etl_tasks.sources.logs.format import Place
+from etl_tasks.sources.logs.formats.interface import Place
 from etl_tasks.sources.logs.formats.times import LEAP_YEAR, MONTHS, NoSuchTime, Notation, NoTime, Partial, from_number, stamp
+from log_store.event import to_millisecond
 
 DAY = timedelta(days=1)
 HALF_A_YEAR = timedelta(days=183)

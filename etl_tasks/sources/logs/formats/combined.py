@@ -4,11 +4,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.logs.formats.clock import Clock
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn, LineFormat
 from etl_tasks.sources.logs.formats.text import HOST_LENGTH, MESSAGE_LENGTH, VALUE_LENGTH, fitting
 from etl_tasks.sources.logs.formats.times import NoSuchTime
+from log_store.event import LogEvent
 
 _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
 # The time's shape is fixed so that a search through a long user name stays linear. The last quote of the user agent

@@ -5,12 +5,12 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from etl_tasks.sources.logs.event import LogEvent
-from etl_tasks.sources.logs.format import Place, Reading
-from etl_tasks.sources.logs.formats.declared import DECLARED, FORMATS, format_of
+from etl_tasks.outcomes import Good
+from etl_tasks.sources.logs.formats.interface import Place, Reading
+from etl_tasks.sources.logs.formats.known_formats import DECLARED, FORMATS, format_of
 from etl_tasks.sources.logs.formats.layouts import Layouts
 from etl_tasks.sources.logs.formats.logfmt import Logfmt
-from etl_tasks.transform import Good
+from log_store.event import LogEvent
 
 SURE = 0.8
 MUCH_DETAIL = 100  # of formats that are not made of a layout's values

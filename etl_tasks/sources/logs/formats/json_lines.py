@@ -4,12 +4,12 @@ from typing import ClassVar
 
 import msgspec
 
-from etl_tasks.sources.logs.event import LogEvent
-from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats.clock import Clock
+from etl_tasks.sources.logs.formats.fields import Records, Values
+from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.json_types import NUL, Shape, shape_of
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
-from etl_tasks.sources.logs.formats.records import Records, Values
-from etl_tasks.sources.logs.formats.shapes import NUL, Shape, shape_of
+from log_store.event import LogEvent
 
 _decode = msgspec.json.Decoder().decode
 DOCKER_KEYS = frozenset(("log", "stream", "time", "attrs"))

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import ClassVar
 
-from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import times
+from etl_tasks.sources.logs.formats.fields import KEYS, Records, Values
+from etl_tasks.sources.logs.formats.interface import Reading
 from etl_tasks.sources.logs.formats.levels import LEVELS, level_of
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
 from etl_tasks.sources.logs.formats.patterns import Matcher, linear
-from etl_tasks.sources.logs.formats.records import KEYS, Records, Values
 from etl_tasks.sources.logs.formats.times import Notation, is_dated
 
 NUMBER = r"\d+"

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from etl_tasks.sources.logs.event import LogEvent, to_millisecond
-from etl_tasks.sources.logs.format import Place, Reading
+from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.formats.clock import Clock, zone_named
-from etl_tasks.sources.logs.formats.deploys import Deploys
+from etl_tasks.sources.logs.formats.deploy_lines import Deploys
+from etl_tasks.sources.logs.formats.interface import Place, Reading
 from etl_tasks.sources.logs.formats.text import MESSAGE_LENGTH, fitting, lines_of, texts_of
 from etl_tasks.sources.logs.formats.times import Notation, is_dated
-from etl_tasks.transform import Bad, Good
+from log_store.event import LogEvent, to_millisecond
 
 Record = Any  # what a format makes of a line, for itself
 Group = tuple[int, str, str, Record | None]  # offset, first line, the lines that go on, what the first says if it was asked already

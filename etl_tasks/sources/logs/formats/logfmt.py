@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import msgspec
 
+from etl_tasks.sources.logs.formats.fields import Records, Values
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
-from etl_tasks.sources.logs.formats.records import Records, Values
 
 _pair = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+))(?:\s+|$)').match
 _decode = msgspec.json.Decoder(str).decode

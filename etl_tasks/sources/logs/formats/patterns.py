@@ -4,11 +4,11 @@ import re
 from collections.abc import Callable, Iterable
 from typing import ClassVar
 
-from etl_tasks.sources.logs.format import Reading
-from etl_tasks.sources.logs.formats.deploys import compiled
+from etl_tasks.sources.logs.formats.deploy_lines import compiled
+from etl_tasks.sources.logs.formats.fields import CEE, KEYS, Records, Values
+from etl_tasks.sources.logs.formats.interface import Reading
 from etl_tasks.sources.logs.formats.levels import SYSLOG
 from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
-from etl_tasks.sources.logs.formats.records import CEE, KEYS, Records, Values
 
 Matcher = Callable[[str], tuple[str | None, ...] | None]
 

@@ -2,18 +2,18 @@
 
 import pytest
 
-from demo.github.resolvers import Worlds
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Service
-from etl_tasks import here, ledger
+from etl_tasks import inline, ledger
 from etl_tasks.models import ETLRun, Source
+from github_stand_in.resolvers import Worlds
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 
 
 def night(source: Source, **options: object) -> ETLRun:
     run = ledger.open_run(source, trigger="shell", options=options)
     assert run
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     run.refresh_from_db()
     source.refresh_from_db()
     return run
@@ -28,8 +28,8 @@ def finish(run: ETLRun) -> None:
         if run.status == ETLRun.Status.FAILED:
             assert ledger.reopen(run)
         try:
-            here.run_rest_here(run.pk)
-        except (here.StageFailed, here.Postponed):
+            inline.run_rest_here(run.pk)
+        except (inline.StageFailed, inline.Postponed):
             continue
     pytest.fail(f"{run} never ended: {run.error}")
 

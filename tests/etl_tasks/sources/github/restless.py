@@ -7,9 +7,9 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from demo.github.facts import DAY, FACTS_A_REPOSITORY, HOUR, MAIN, MINUTE, SECOND, Commit, Deployment, Issue, PullRequest, Release, WorkflowRun
-from demo.github.people import DEPLOYER, PEOPLE
-from demo.github.world import World
+from github_stand_in.facts import DAY, FACTS_A_REPOSITORY, HOUR, MAIN, MINUTE, SECOND, Commit, Deployment, Issue, PullRequest, Release, WorkflowRun
+from github_stand_in.people import DEPLOYER, PEOPLE
+from github_stand_in.world import World
 
 ENVIRONMENTS = ("production", "production", "production", "staging")
 ENDS = ("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE", "ERROR", "INACTIVE", "WAITING", "IN_PROGRESS", "QUEUED", "")

@@ -5,17 +5,17 @@ from datetime import datetime, timedelta
 import pytest
 from django.core.management import call_command
 
-from demo.github.facts import Deployment as Deployed
-from demo.github.facts import Issue as Opened
-from demo.github.facts import Release as Published
-from demo.github.facts import WorkflowRun as Ran
-from demo.github.people import DEPLOYER
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Attempt, Change, Deployment, Incident, Issue, Release, WorkflowRun
 from etl_tasks.models import Cursor, Source
 from etl_tasks.sources.github import rechecks
 from etl_tasks.sources.github.wanted import LONGEST_WAIT_FOR_AN_END, watched
+from github_stand_in.facts import Deployment as Deployed
+from github_stand_in.facts import Issue as Opened
+from github_stand_in.facts import Release as Published
+from github_stand_in.facts import WorkflowRun as Ran
+from github_stand_in.people import DEPLOYER
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 

@@ -5,16 +5,16 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 
-from demo.github.budget import Budget
-from demo.github.resolvers import Worlds
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Change, Commit, Deployment, DORAMetric, Issue, Release, Repository, Service, WorkflowRun
-from etl_tasks import here, ledger, stages
+from etl_tasks import inline, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import client
 from etl_tasks.sources.github.survey import survey
+from github_stand_in.budget import Budget
+from github_stand_in.resolvers import Worlds
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import finish, night, show, source_of, spent
 from tests.tables import assert_equal_to_truth, facts, releases_of
@@ -232,7 +232,7 @@ def test_a_run_is_postponed_when_the_hour_is_spent_and_goes_on_where_it_stood(
     github.budget = Budget(limit=5000, reset_seconds=3600)
     client._budgets.clear()
     ETLRun.objects.filter(pk=run.pk).update(owner="")
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
 
     assert claimed.pages.filter(number__lte=staged).count() == staged
     assert_equal_to_truth(world, END)
@@ -281,7 +281,7 @@ def test_a_repository_that_is_gone_fails_by_name_and_its_neighbours_go_on(billin
     github.clock = END
 
     assert source.pk not in survey([source, billing])
-    with pytest.raises(here.StageFailed, match=r"acme/lost: .*does not exist, or the token may not read it"):
+    with pytest.raises(inline.StageFailed, match=r"acme/lost: .*does not exist, or the token may not read it"):
         night(source)
     assert night(billing).status == "success"
 
@@ -301,13 +301,13 @@ def test_an_empty_and_an_archived_repository_are_read_as_they_are(github: StandI
 def test_what_the_token_may_not_read_is_named_with_its_permission(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     token = settings.GITHUB_CREDENTIALS[""]["token"]
     github.access.forbidden = {token: {"issues"}}
-    with pytest.raises(here.StageFailed, match="needs the permission “Issues: read” for issues"):
+    with pytest.raises(inline.StageFailed, match="needs the permission “Issues: read” for issues"):
         night(source_of("acme/billing"))
 
 
 def test_a_wrong_token_is_told_once_not_once_a_stream(billing: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(settings, "GITHUB_CREDENTIALS", {"": {**settings.GITHUB_CREDENTIALS[""], "token": "wrong"}})
-    with pytest.raises(here.StageFailed, match="wrong, expired or revoked"):
+    with pytest.raises(inline.StageFailed, match="wrong, expired or revoked"):
         night(billing)
 
     assert github.counts["requests"] == 1
@@ -322,7 +322,7 @@ def test_a_source_may_have_a_credential_of_its_own(github: StandIn, monkeypatch:
     assert night(source).status == "success"
     source.credential = "OTHER"
     source.save()
-    with pytest.raises(here.StageFailed, match="GITHUB_TOKEN_OTHER"):
+    with pytest.raises(inline.StageFailed, match="GITHUB_TOKEN_OTHER"):
         night(source)
 
 

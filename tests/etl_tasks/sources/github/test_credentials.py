@@ -10,14 +10,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from django.conf import settings
 
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import WorkflowRun
-from etl_tasks import here
+from etl_tasks import inline
 from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
 from etl_tasks.sources.github.client import GitHub
 from etl_tasks.sources.github.credentials import RENEW_BEFORE_END_SECONDS
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, source_of, spent
 from tests.tables import assert_equal_to_truth
@@ -95,7 +95,7 @@ def test_an_app_that_github_does_not_know_is_told_once(
     if "private_key" in wrong:
         wrong = {"private_key": pem(rsa.generate_private_key(public_exponent=65537, key_size=2048))}
     settings.GITHUB_CREDENTIALS = {"": {**given, **wrong}}
-    with pytest.raises(here.StageFailed, match="GitHub does not accept the App"):
+    with pytest.raises(inline.StageFailed, match="GitHub does not accept the App"):
         night(billing)
 
     assert app.counts["requests"] == 1

@@ -5,20 +5,20 @@ from datetime import datetime, timedelta
 import pytest
 from django.conf import settings
 
-from demo.github.facts import Commit as Made
-from demo.github.facts import Deployment as Deployed
-from demo.github.facts import Release as Published
-from demo.github.facts import WorkflowRun as Ran
-from demo.github.people import DEPLOYER
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.calculators.deployments import attempts
 from dora_metrics.calculators.matching import is_unknown
+from dora_metrics.derivation.stored_facts import facts_of, settings_of
 from dora_metrics.models import Commit, LogDeployment, Service
-from dora_metrics.stored_facts import facts_of, settings_of
-from etl_tasks import here, ledger
+from etl_tasks import inline, ledger
 from etl_tasks.models import Cursor, DeadLetter, Source
 from etl_tasks.sources.github.wanted import MOST_HISTORIES
+from github_stand_in.facts import Commit as Made
+from github_stand_in.facts import Deployment as Deployed
+from github_stand_in.facts import Release as Published
+from github_stand_in.facts import WorkflowRun as Ran
+from github_stand_in.people import DEPLOYER
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 
@@ -258,13 +258,13 @@ def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: S
     github.faults = {"after": 5, "retry_after": 0}  # the survey, the deployments and three pages; a limit makes no page smaller
     run = ledger.open_run(source, trigger="shell")
     assert run
-    with pytest.raises(here.Postponed):
-        here.run_rest_here(run.pk)
+    with pytest.raises(inline.Postponed):
+        inline.run_rest_here(run.pk)
     staged = run.pages.filter(stream="commits").count()
     assert staged >= 3
     github.faults = {}
     spent(github)
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
 
     assert stored() == reached(released, released.head(END), commits[-1].oid, other[-1].oid)
     assert spent(github)["Commits"] + staged <= 7, "35 and 12 commits, 10 a page, and the last known ones"

@@ -7,12 +7,12 @@ import pytest
 from graphql import FieldNode, FragmentDefinitionNode, parse, visit
 from graphql.language.visitor import Visitor
 
-from demo.github.facts import BOT, MINUTE, SECOND
-from demo.github.server import StandIn
+from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Change, Commit, Deployment, Issue
-from dora_metrics.recompute import recompute
 from etl_tasks.models import ETLRun
 from etl_tasks.sources.github.streams import QUERIES, STREAMS
+from github_stand_in.facts import BOT, MINUTE, SECOND
+from github_stand_in.server import StandIn
 from tests.etl_tasks.sources.github.nights import night, show, source_of
 from tests.etl_tasks.sources.github.trains import MERGED_AT, OPENED_AT, REPORTED_AT, Train, month
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Change, Deployment, WorkflowRun
-from etl_tasks import dead_letters, here, ledger, stages
+from etl_tasks import dead_letters, inline, ledger, stages
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github.rechecks import MOST_TRIES
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 from tests.tables import assert_equal_to_truth
@@ -63,7 +63,7 @@ def test_a_deployment_that_is_deleted_between_survey_and_read_is_gone_and_the_ru
     github.faults = {"shift": "Survey", "shift_seconds": 60}
     stages.extract(claimed)
     ETLRun.objects.filter(pk=run.pk).update(owner="")
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     run.refresh_from_db()
 
     assert (run.status, balanced(run)) == ("success", True)

@@ -15,11 +15,11 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from demo.github.budget import Budget
-from demo.github.server import StandIn
 from etl_tasks import ledger
 from etl_tasks.models import Source
 from etl_tasks.sources.github import client
+from github_stand_in.budget import Budget
+from github_stand_in.server import StandIn
 from tests.etl_tasks.sources.github.nights import finish, show, source_of
 from tests.etl_tasks.sources.github.restless import Restless
 from tests.tables import difference_of_services

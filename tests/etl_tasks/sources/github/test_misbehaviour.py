@@ -8,13 +8,13 @@ from typing import Any
 import pytest
 from django.conf import settings
 
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Change, Deployment, Issue, Release, WorkflowRun
-from etl_tasks import here, ledger, stages
+from etl_tasks import inline, ledger, stages
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github.client import GitHub
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, source_of, spent
 from tests.tables import assert_equal_to_truth
@@ -41,7 +41,7 @@ def test_a_secondary_limit_is_obeyed_to_the_second_and_asked_by_one_thing_at_a_t
     assert (told.retry_after, told.postpone) == (17, False)
     spent(github)
     run = ETLRun.objects.get()
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
 
     assert spent(github)["most_at_once"] == 1
     assert ETLRun.objects.get().status == "success"
@@ -66,7 +66,7 @@ def test_servers_errors_that_pass_are_not_even_seen(billing: Source, github: Sta
 
 def test_servers_errors_that_stay_fail_the_stage_after_three_attempts(billing: Source, github: StandIn) -> None:
     github.faults = {"outage": True, "status": 503}
-    with pytest.raises(here.StageFailed, match="GitHub answered HTTP 503"):
+    with pytest.raises(inline.StageFailed, match="GitHub answered HTTP 503"):
         night(billing)
 
     assert github.counts["requests"] == settings.ETL_MAX_ATTEMPTS == 3
@@ -132,7 +132,7 @@ def elsewhere() -> Any:
 @pytest.mark.parametrize("operation", ["PullRequests", "WorkflowRuns"])
 def test_a_redirect_to_another_host_is_not_followed_and_not_tried_again(billing: Source, github: StandIn, elsewhere: str, operation: str) -> None:
     github.faults = {"redirect": operation, "to": f"{elsewhere}/steal"}
-    with pytest.raises(here.StageFailed, match=r"GitHub redirects .*HTTP 302"):
+    with pytest.raises(inline.StageFailed, match=r"GitHub redirects .*HTTP 302"):
         night(billing)
 
     assert not Elsewhere.asked
@@ -197,7 +197,7 @@ def test_a_state_and_a_field_that_nobody_has_seen_are_loaded(github: StandIn, wo
 
 
 def test_a_state_that_no_column_can_hold_is_a_letter_with_the_raw_record(billing: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("demo.github.faults.NEW_STATE", "SOMETHING_" + "VERY_" * 10 + "NEW")
+    monkeypatch.setattr("github_stand_in.faults.NEW_STATE", "SOMETHING_" + "VERY_" * 10 + "NEW")
     github.faults = {"new_enum": "Deployments", "times": 1}
     assert night(billing).status == "partial"
 

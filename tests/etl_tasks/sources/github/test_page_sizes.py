@@ -5,15 +5,15 @@ from datetime import timedelta
 import pytest
 from django.conf import settings
 
-from demo.github.facts import MINUTE, SECOND
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import Change, Deployment, DORAMetric, WorkflowRun
-from etl_tasks import here, ledger, stages
+from etl_tasks import inline, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.github.budget import PageSize, PageSizes
 from etl_tasks.sources.github.client import page_of
+from github_stand_in.facts import MINUTE, SECOND
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 from tests.etl_tasks.sources.github.trains import Train
@@ -43,7 +43,7 @@ def test_the_next_attempt_of_a_stage_goes_on_with_the_page_that_the_last_one_cam
     while not attempt(run):
         tries += 1
     assert tries <= 1 + len({"pull_requests", "commits", "issues", "deployments", "workflow_runs", "releases"})
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
 
     assert_equal_to_truth(world, END)
 
@@ -59,7 +59,7 @@ def test_a_night_that_failed_leaves_its_page_to_the_next_one(github: StandIn) ->
         try:
             outcomes.append(night(source).status)
             break
-        except here.StageFailed:
+        except inline.StageFailed:
             outcomes.append("failed")
         source.refresh_from_db()
 
@@ -75,7 +75,7 @@ def test_the_next_night_asks_for_no_more_than_what_worked(billing: Source, githu
     assert run
     while not attempt(run):
         pass
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     spent(github)
     github.clock = END
     assert night(Source.objects.get(pk=billing.pk)).status == "success"
@@ -93,7 +93,7 @@ def test_pages_shrink_down_to_a_single_record(github: StandIn) -> None:
     assert run
     while not attempt(run):
         assert ETLRun.objects.get(pk=run.pk).attempt < 20
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
 
     assert_equal_to_truth(small, END, has_deployments=False)
     assert WorkflowRun.objects.count() == 7
@@ -119,7 +119,7 @@ def test_what_lies_beyond_a_page_and_what_is_asked_for_again_come_in_smaller_pag
     assert run
     while not attempt(run):
         assert ETLRun.objects.get(pk=run.pk).attempt < 20
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
 
     assert len(Change.objects.get().commits) == 150
     assert len(Deployment.objects.get(external_id__endswith="00002").statuses) == 181
@@ -133,7 +133,7 @@ def test_pages_grow_back_once_github_can_finish_them(billing: Source, github: St
     assert run
     while not attempt(run):
         pass
-    here.run_rest_here(run.pk)
+    inline.run_rest_here(run.pk)
     billing.refresh_from_db()
     assert billing.page_sizes["pull_requests"] == 5
 

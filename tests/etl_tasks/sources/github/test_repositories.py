@@ -12,14 +12,14 @@ from django.db import connection, transaction
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics import selectors
+from dora_metrics.derivation.recompute import recompute
+from dora_metrics.derivation.stored_facts import coverage_of
 from dora_metrics.models import Attempt, Change, Coverage, Deployment, Incident, Issue, LogDeployment, Repository, Service
-from dora_metrics.recompute import recompute
-from dora_metrics.stored_facts import coverage_of
-from etl_tasks import here
+from etl_tasks import inline
 from etl_tasks.models import Source
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.dora_metrics.rows import derived
 from tests.etl_tasks.sources.github.nights import night, show, spent
@@ -80,7 +80,7 @@ def test_a_former_name_of_a_repository_that_another_source_reads_is_refused(gith
     for name in ("new", "old"):
         Source.objects.create(name=name, service=service, kind="github", repository=f"acme/{name}")
     night(Source.objects.get(name="new"))
-    with pytest.raises(here.StageFailed, match="acme/old is acme/new, which source new reads for moved already: disable one of the two"):
+    with pytest.raises(inline.StageFailed, match="acme/old is acme/new, which source new reads for moved already: disable one of the two"):
         night(Source.objects.get(name="old"))
     assert Change.objects.filter(service=service).count() == len(moved.pull_requests(END))
 

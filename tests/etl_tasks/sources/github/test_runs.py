@@ -4,11 +4,11 @@ from datetime import timedelta
 
 import pytest
 
-from demo.github import rest
-from demo.github.server import StandIn
-from demo.github.world import World
 from dora_metrics.models import WorkflowRun
 from etl_tasks.sources.github import paging
+from github_stand_in import rest
+from github_stand_in.server import StandIn
+from github_stand_in.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 

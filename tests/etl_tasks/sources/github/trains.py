@@ -2,10 +2,10 @@
 
 from datetime import datetime, timedelta
 
-from demo.github.facts import HOUR, MINUTE, SECOND, Commit, Deployment, Issue, PullRequest
-from demo.github.people import DEPLOYER
-from demo.github.world import World
 from dora_metrics.models import DORAMetric
+from github_stand_in.facts import HOUR, MINUTE, SECOND, Commit, Deployment, Issue, PullRequest
+from github_stand_in.people import DEPLOYER
+from github_stand_in.world import World
 from tests.conftest import END
 
 DAY = timedelta(days=1)

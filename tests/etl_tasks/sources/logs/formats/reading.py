@@ -4,10 +4,10 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from etl_tasks.sources.logs.event import LogEvent
-from etl_tasks.sources.logs.format import Place, Reading
+from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.formats import format_of
-from etl_tasks.transform import Bad, Good
+from etl_tasks.sources.logs.formats.interface import Place, Reading
+from log_store.event import LogEvent
 
 KEY = "0123456789abcdef"
 WRITTEN_AT = datetime(2026, 3, 2, tzinfo=UTC)

@@ -4,10 +4,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from etl_tasks.sources.logs.event import LogEvent
-from etl_tasks.sources.logs.format import Reading
+from etl_tasks.outcomes import Bad
+from etl_tasks.sources.logs.formats.interface import Reading
 from etl_tasks.sources.logs.formats.text import CUT, HOST_LENGTH, VALUE_LENGTH
-from etl_tasks.transform import Bad
+from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, previous_is, results
 
 LINE = (

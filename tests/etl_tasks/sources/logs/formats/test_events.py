@@ -4,9 +4,9 @@ from datetime import timedelta
 
 import pytest
 
-from etl_tasks.sources.logs.format import Reading
+from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.formats import FORMATS, format_of
-from etl_tasks.transform import Bad, Good
+from etl_tasks.sources.logs.formats.interface import Reading
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, WRITTEN_AT, event, events, place, previous_is, results
 
 LINE = "2026-03-01 12:00:00,000 INFO shop: hello"

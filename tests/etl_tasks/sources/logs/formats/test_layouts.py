@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import format_of
+from etl_tasks.sources.logs.formats.interface import Reading
 from etl_tasks.sources.logs.formats.layouts import LOG4J_LAYOUTS, PYTHON_LAYOUTS
 from tests.etl_tasks.sources.logs.formats.reading import NOON, event, events, previous_is, results
 

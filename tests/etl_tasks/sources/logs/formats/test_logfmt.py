@@ -2,8 +2,8 @@
 
 import pytest
 
-from etl_tasks.sources.logs.event import LogEvent
-from etl_tasks.sources.logs.format import Reading
+from etl_tasks.sources.logs.formats.interface import Reading
+from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, results
 
 

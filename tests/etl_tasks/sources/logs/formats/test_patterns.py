@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from etl_tasks.sources.logs.event import LogEvent
-from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import format_of
+from etl_tasks.sources.logs.formats.interface import Reading
+from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, events, results
 
 ID = f"{KEY}000000000000"

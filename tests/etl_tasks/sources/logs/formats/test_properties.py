@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from etl_tasks.sources.logs.event import LogEvent
-from etl_tasks.sources.logs.format import Reading
+from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.formats import detect, format_of
-from etl_tasks.transform import Bad, Good
+from etl_tasks.sources.logs.formats.interface import Reading
+from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, WRITTEN_AT, place
 
 READINGS = {

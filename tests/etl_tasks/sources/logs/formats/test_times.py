@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from etl_tasks.sources.logs.event import LogEvent
 from etl_tasks.sources.logs.formats import clock
+from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import NOON, event, events, previous_is
 
 MADRID, NEW_YORK, MEXICO = "Europe/Madrid", "America/New_York", "America/Mexico_City"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 
-from etl_tasks.sources.logs.event import LogEvent
+from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import events
 
 RECORDED = Path(settings.BASE_DIR).parent / "shared" / "data" / "logs"

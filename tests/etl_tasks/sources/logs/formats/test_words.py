@@ -9,10 +9,10 @@ from collections.abc import Callable
 
 import pytest
 
-from etl_tasks.sources.logs.event import LogEvent
-from etl_tasks.sources.logs.format import Reading
 from etl_tasks.sources.logs.formats import detect
+from etl_tasks.sources.logs.formats.interface import Reading
 from etl_tasks.sources.logs.formats.layouts import LOG4J_LAYOUTS, PYTHON_LAYOUTS
+from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import NOON, SECOND, event, events, results
 
 TIMES = ("2026-03-01 12:00:00,000", "2026-03-01 12:00:01,000", "2026-03-01 12:00:02,000")

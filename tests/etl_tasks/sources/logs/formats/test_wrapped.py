@@ -4,9 +4,9 @@ import json
 
 import pytest
 
-from etl_tasks.sources.logs.format import Reading
+from etl_tasks.outcomes import Bad
 from etl_tasks.sources.logs.formats import detect
-from etl_tasks.transform import Bad
+from etl_tasks.sources.logs.formats.interface import Reading
 from tests.etl_tasks.sources.logs.formats.reading import NOON, SECOND, event, events, results
 
 REST = ' [01/Mar/2026:12:00:00 +0000] "GET /v HTTP/1.1" 502 1 "-" "curl"'

@@ -1,0 +1,84 @@
+"""Tell people by e-mail and by webhook, where they are configured; the log is told in any case (alerts.py)."""
+
+import json
+import urllib.request
+from collections.abc import Callable, Mapping
+from http.client import HTTPException
+from typing import Any
+from urllib.error import HTTPError, URLError
+
+from django.conf import settings
+from django.core.mail import EmailMessage
+from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
+
+from dora_metrics.alerts.signals import critical_alert, warning_alert
+
+WEBHOOK_TIMEOUT_SECONDS = 10
+Send = Callable[[str, str, Mapping[str, object] | None], bool]  # True: somebody was told; raises if that failed
+LONGEST_TEXT = 3000  # characters; Slack refuses 40,000, and nobody reads more on a telephone
+
+
+def has_receiver() -> bool:
+    return bool(settings.ALERT_EMAILS or settings.ALERT_WEBHOOK_URL)
+
+
+def told(level: str, message: str, context: Mapping[str, object] | None) -> str:
+    """The alert as plain text."""
+    lines = [f"[{level}] {message}", *(f"{key}: {value}" for key, value in sorted((context or {}).items()) if value not in (None, ""))]
+    return "\n".join(lines)[:LONGEST_TEXT]
+
+
+def send_email(level: str, message: str, context: Mapping[str, object] | None) -> bool:
+    if settings.ALERT_EMAILS:
+        subject = f"[callcentersite] {level}: {message}".replace("\r", " ").replace("\n", " ")[:200]
+        EmailMessage(subject=subject, body=told(level, message, context), to=settings.ALERT_EMAILS).send()
+    return bool(settings.ALERT_EMAILS)
+
+
+def post_webhook(level: str, message: str, context: Mapping[str, object] | None) -> bool:
+    """Slack's shape, `text`; beside it the parts, for others than Slack. Raises OSError after the last attempt."""
+    if settings.ALERT_WEBHOOK_URL:
+        parts = {str(key): value if isinstance(value, str | int | float | bool | None) else str(value) for key, value in (context or {}).items()}
+        body = {"text": told(level, message, context), "level": level, "message": message, "context": parts}
+        _post(settings.ALERT_WEBHOOK_URL, json.dumps(body).encode())
+    return bool(settings.ALERT_WEBHOOK_URL)
+
+
+class NoRedirect(urllib.request.HTTPRedirectHandler):
+    """A redirected POST would arrive as a GET without its body, and count as sent."""
+
+    def redirect_request(self, *_: Any) -> None:
+        return None
+
+
+OPENER = urllib.request.build_opener(NoRedirect)
+
+
+class WebhookFailed(OSError):
+    """Its message names no address: a webhook's address is its password."""
+
+
+@retry(retry=retry_if_exception_type(WebhookFailed), stop=stop_after_attempt(3), wait=wait_exponential(multiplier=0.5, max=4), reraise=True)
+def _post(url: str, body: bytes) -> None:
+    # The scheme is http or https: checks.py and the settings refuse any other.
+    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "callcentersite-etl"})  # noqa: S310
+    try:
+        OPENER.open(request, timeout=WEBHOOK_TIMEOUT_SECONDS).close()
+    except HTTPError as exc:
+        exc.close()
+        raise WebhookFailed(f"the webhook answered HTTP {exc.code}") from None
+    except (URLError, OSError, HTTPException, ValueError) as exc:
+        raise WebhookFailed(f"the webhook cannot be reached ({type(exc).__name__})") from None
+
+
+def _receiver(send: Send, level: str) -> Callable[..., bool]:
+    # A function of its own: when it fails, Django names it by __qualname__, which a partial has not.
+    def receive(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> bool:
+        return send(level, message, context)
+
+    return receive
+
+
+for _level, _signal in (("critical", critical_alert), ("warning", warning_alert)):
+    for _send in (send_email, post_webhook):
+        _signal.connect(_receiver(_send, _level), weak=False, dispatch_uid=f"dora_metrics.{_send.__name__}.{_level}")

@@ -1,0 +1,297 @@
+"""The JSON API under /api/v1/: what is known, to be read by programs. It only reads.
+
+Queries are the selectors', shapes those of shapes.py; here is what a URL may ask for, and how it is answered.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Annotated, Any, Literal
+from urllib.parse import urlencode
+from zoneinfo import ZoneInfo
+
+from django.conf import settings
+from django.contrib.admin.views.decorators import staff_member_required
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from ninja import NinjaAPI, Query, Schema
+from ninja.errors import AuthenticationError, HttpError, ValidationError
+from ninja.openapi.docs import Swagger
+from pydantic import BeforeValidator, Field
+
+from dora_metrics import explain, models, selectors
+from dora_metrics.api import schemas, serializers
+from dora_metrics.api.authentication import BearerToken, StaffSession
+from dora_metrics.api.csv import Columns, csv_lines
+from dora_metrics.calculators.deployments import PRODUCTION
+from dora_metrics.calculators.flags import MEANING, NOT_BEGUN
+from dora_metrics.calculators.periods import Period, parse_period
+from dora_metrics.user_input import check_order, date_of
+
+MOST_PERIODS = 5000  # of all reports of one answer: by day, one service's 13 years
+DESCRIPTION = """
+DORA metrics, and the deployments, changes and incidents behind them; `docs/metrics.md` defines every number. It only reads.
+
+**Who may**: a program that sends `Authorization: Bearer TOKEN` (`manage.py api_token create NAME` prints one), or staff who
+are logged in to the admin. **Dates** (`from`, `to`) are local dates of the installation's time zone, `to` is exclusive; **times**
+are ISO 8601 in UTC; durations are seconds, ratios shares. **Unknown** is `null`, never 0.
+
+**Pages**: at most `limit` rows; `next` is the URL of the next page, relative to this host, `null` on the last one. Facts come by
+time, then by id: no row comes twice, whatever is added meanwhile. A page may hold fewer rows than its limit and not be the last.
+**CSV**: `format=csv` gives all rows that match, not one page; nested fields are flattened, and a cell that begins like a formula
+(`=`, `+`, `-`, `@`, tab, carriage return) gets a `'` in front.
+
+**Quality flags** say what is to be known of a value's quality; beside the rows, `flags` says in words what each flag there means.
+"""
+
+
+class StaffDocs(Swagger):
+    """For people; without a session they are sent to the admin's login. Its scripts are ninja's static files, served by us."""
+
+    def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
+        return staff_member_required(super().render_page)(request, api, **kwargs)
+
+
+api = NinjaAPI(
+    title="callcentersite ETL", version="1", description=DESCRIPTION, auth=[StaffSession(), BearerToken()], docs=StaffDocs(), urls_namespace="api"
+)
+
+
+# --- what may be asked for ---------------------------------------------------------------------------------------------
+
+LocalDate = Annotated[date, BeforeValidator(date_of, json_schema_input_type=str)]
+
+
+class PageAsked(Schema):
+    service: str | None = Field(None, min_length=1, description="its name; all services without it")
+    limit: int = Field(100, ge=1, le=1000, description="rows of a page")
+    cursor: str | None = Field(None, description="where the page begins: it is part of `next`")
+    format: Literal["json", "csv"] = Field("json", description="csv: all rows that match, in one table")
+
+
+class FactsAsked(PageAsked):
+    start: LocalDate | None = Field(None, alias="from", description="local date")
+    end: LocalDate | None = Field(None, alias="to", description="local date, exclusive")
+
+
+class DeploymentsAsked(FactsAsked):
+    failed: bool | None = Field(None, description="only those that count as failed, or only those that do not; unknown is neither")
+
+
+class IncidentsAsked(FactsAsked):
+    open: bool | None = Field(None, description="only those that are open, or only those that have ended")
+
+
+class MetricsAsked(FactsAsked):
+    start: LocalDate | None = Field(None, alias="from", description="local date; default: the start of the 12th whole period before today")
+    end: LocalDate | None = Field(None, alias="to", description="local date, exclusive; default: now")
+    by: Literal["day", "week", "month"] = Field("month", description="days, ISO weeks or months")
+    environment: str = Field(PRODUCTION, min_length=1, description="another one by its exact name, and only of a named service: it is computed now")
+    limit: int = Field(100, ge=1, le=1000, description=f"services of a page; fewer where their periods are more than {MOST_PERIODS}")
+
+
+class ExplanationAsked(Schema):
+    service: str = Field(min_length=1, description="its name")
+    metric: Literal[explain.METRICS] = Field(description="a metric of the report")  # type: ignore[valid-type]
+    period: Annotated[Period, BeforeValidator(parse_period, json_schema_input_type=str)] = Field(
+        description="a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02"
+    )
+    environment: str = Field(PRODUCTION, min_length=1, description="another one by its exact name")
+
+
+# --- how it is answered ------------------------------------------------------------------------------------------------
+
+
+class Problem(Schema):
+    detail: str = Field(description="one sentence: what is wrong, and what to do")
+
+
+class Page(Schema):
+    next: str | None = Field(description="the URL of the next page, relative to this host; null on the last one")
+
+
+class FlaggedPage(Page):
+    flags: dict[str, str] = Field(description="of each quality flag on this page, what it means")
+
+
+class Services(Page):
+    items: list[schemas.Service]
+
+
+class Metrics(FlaggedPage):
+    reports: list[schemas.Report] = Field(description="the objects of `dora_report --format json`")
+
+
+class Deployments(FlaggedPage):
+    items: list[schemas.Deployment]
+
+
+class Changes(FlaggedPage):
+    items: list[schemas.Change]
+
+
+class Incidents(FlaggedPage):
+    items: list[schemas.Incident]
+
+
+PROBLEMS = {401: Problem, 404: Problem, 422: Problem}
+WITH_CSV = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}}
+Answer = Mapping[str, Any] | HttpResponse | StreamingHttpResponse
+
+
+@api.exception_handler(AuthenticationError)
+def refuse(request: HttpRequest, exc: AuthenticationError) -> HttpResponse:
+    response = api.create_response(request, {"detail": str(exc)}, status=401)
+    response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+@api.exception_handler(ValidationError)
+def say_what_is_wrong(request: HttpRequest, exc: ValidationError) -> HttpResponse:
+    """One sentence, where ninja gives a list of objects."""
+    return api.create_response(request, {"detail": "; ".join(map(_sentence, exc.errors))}, status=422)
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    name = error["loc"][-1] if error["loc"] else ""
+    return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+
+
+# --- endpoints ---------------------------------------------------------------------------------------------------------
+
+
+@api.get("/services", tags=["services"], response={200: Services} | PROBLEMS, openapi_extra=WITH_CSV, summary="Services")
+def services(request: HttpRequest, asked: Query[PageAsked]) -> Answer:
+    """Every service by name, with the settings that decide its numbers and what has been collected of it."""
+    _refuse_unknown(request, asked)
+    return _answer(request, asked, selectors.services_with_coverage(_service(asked)), serializers.SERVICES)
+
+
+@api.get("/metrics", tags=["metrics"], response={200: Metrics} | PROBLEMS, openapi_extra=WITH_CSV, summary="The five metrics by period")
+def metrics(request: HttpRequest, asked: Query[MetricsAsked]) -> Answer:
+    """One report a service, by name, each the object of `dora_report --format json`; in CSV one row a period.
+
+    A period has `quality_flags`; `flags`, beside the reports, says in words what each of them means.
+    """
+    _refuse_unknown(request, asked)
+    service, now = _service(asked), selectors.utc_now()
+    today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
+    start, end = asked.start or selectors.default_start(today, asked.by), asked.end or selectors.default_end(today, asked.start)
+    _check_order(start, end)
+    _check_environment(service, asked.environment)
+    count = len(selectors.begun_periods(start, end, asked.by, today=today))
+    if count > MOST_PERIODS:
+        raise HttpError(422, f"from {start} to {end} are {count} periods by {asked.by}: ask for at most {MOST_PERIODS} at a time")
+    limit = min(asked.limit, max(1, MOST_PERIODS // max(1, count)))
+    found = selectors.services_by_name(service)
+
+    def reports(of: Sequence[models.Service]) -> list[dict[str, Any]]:
+        return selectors.reports(of, start=start, end=end, by=asked.by, environment=asked.environment, time_zone=settings.ETL_TIME_ZONE, now=now)
+
+    if asked.format == "csv":
+        return _csv(request, serializers.periods(report for page in found.pages(limit) for report in reports(page)), serializers.PERIOD_COLUMNS)
+    shown, after = found.page(limit, _position(found, asked.cursor))
+    answer = reports(shown)
+    flags = _meanings(period for report in answer for period in report["periods"]) if count else {NOT_BEGUN: MEANING[NOT_BEGUN]}
+    return {"reports": answer, "flags": flags, "next": _next(request, after)}
+
+
+@api.get("/deployments", tags=["facts"], response={200: Deployments} | PROBLEMS, openapi_extra=WITH_CSV, summary="Deployments")
+def deployments(request: HttpRequest, asked: Query[DeploymentsAsked]) -> Answer:
+    """The production deployments that count, by finish: whether each failed or was unplanned, and why."""
+    return _answer(request, asked, selectors.deployments(_facts(request, asked), failed=asked.failed), serializers.DEPLOYMENTS)
+
+
+@api.get("/changes", tags=["facts"], response={200: Changes} | PROBLEMS, openapi_extra=WITH_CSV, summary="Changes")
+def changes(request: HttpRequest, asked: Query[FactsAsked]) -> Answer:
+    """Merged pull requests, people's and bots', by merge: the deployment that first carried each, and how long that took."""
+    return _answer(request, asked, selectors.changes(_facts(request, asked)), serializers.CHANGES)
+
+
+@api.get("/incidents", tags=["facts"], response={200: Incidents} | PROBLEMS, openapi_extra=WITH_CSV, summary="Incidents")
+def incidents(request: HttpRequest, asked: Query[IncidentsAsked]) -> Answer:
+    """Incidents by start: the deployment that caused each, and how the two were linked."""
+    return _answer(request, asked, selectors.incidents(_facts(request, asked), is_open=asked.open), serializers.INCIDENTS)
+
+
+@api.get("/explain", tags=["metrics"], response={200: schemas.Explanation} | PROBLEMS, summary="The facts behind one value")
+def explanation(request: HttpRequest, asked: Query[ExplanationAsked]) -> Answer:
+    """The deployments, changes and incidents behind one value and the rule that placed each, computed from the facts as they are now.
+
+    `sums` adds up the members' `counts`: they are the report's own numbers.
+    """
+    _refuse_unknown(request, asked)
+    service = _named_service(asked.service)
+    _check_environment(service, asked.environment)
+    return explain.explanation(service, metric=asked.metric, period=asked.period, environment=asked.environment)
+
+
+def _answer(request: HttpRequest, asked: PageAsked, found: selectors.Keyset[Any], kind: serializers.Kind) -> Answer:
+    if asked.format == "csv":
+        return _csv(request, (kind.row(one) for one in found), kind.columns)
+    shown, after = found.page(asked.limit, _position(found, asked.cursor))
+    items = [kind.row(one) for one in shown]
+    return {"items": items, "flags": _meanings(items), "next": _next(request, after)}
+
+
+def _csv(request: HttpRequest, found: Iterable[serializers.Row], columns: Columns) -> StreamingHttpResponse:
+    name = request.path.rpartition("/")[2]
+    headers = {"Content-Disposition": f'attachment; filename="{name}.csv"'}
+    return StreamingHttpResponse(csv_lines(found, columns), content_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _meanings(flagged: Iterable[serializers.Row]) -> dict[str, str]:
+    return {flag: MEANING[flag] for flag in sorted({flag for one in flagged for flag in one.get("quality_flags", ())})}
+
+
+def _next(request: HttpRequest, after: selectors.Position | None) -> str | None:
+    return f"{request.path}?{urlencode({**request.GET.dict(), 'cursor': str(after)})}" if after else None
+
+
+def _position(found: selectors.Keyset[Any], cursor: str | None) -> selectors.Position | None:
+    try:
+        return found.position(cursor) if cursor is not None else None
+    except ValueError as exc:
+        raise HttpError(422, str(exc)) from exc
+
+
+def _facts(request: HttpRequest, asked: FactsAsked) -> selectors.Asked:
+    _refuse_unknown(request, asked)
+    _check_order(asked.start, asked.end)
+    return selectors.Asked(service=_service(asked), start=asked.start, end=asked.end)
+
+
+def _refuse_unknown(request: HttpRequest, asked: Schema) -> None:
+    """A filter with a slip of the pen would else be no filter, and the answer a wrong one."""
+    if request.GET.get("format") == "csv" and "cursor" in request.GET:
+        raise HttpError(422, "format=csv gives all rows that match: leave the cursor out")
+    known = {field.alias or name for name, field in type(asked).model_fields.items()}
+    if unknown := sorted(set(request.GET) - known):
+        raise HttpError(422, f"there is no parameter {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
+
+
+def _service(asked: PageAsked) -> models.Service | None:
+    return _named_service(asked.service) if asked.service else None
+
+
+def _named_service(name: str) -> models.Service:
+    try:
+        return selectors.services(name)[0]
+    except selectors.UnknownService as exc:
+        raise HttpError(404, str(exc)) from exc
+
+
+def _check_order(start: date | None, end: date | None) -> None:
+    try:
+        check_order(start, end)
+    except ValueError as exc:
+        raise HttpError(422, str(exc)) from exc
+
+
+def _check_environment(service: models.Service | None, environment: str) -> None:
+    if environment == PRODUCTION:
+        return
+    if service is None:
+        raise HttpError(422, f"environment {environment!r} is computed while you wait: name the service, too")
+    try:
+        selectors.check_environment(service, environment)
+    except selectors.UnknownEnvironment as exc:
+        raise HttpError(404, str(exc)) from exc

@@ -1,0 +1,304 @@
+"""Record to fact, pure: a fact is a plain dictionary of the model's columns, ready for JSON.
+
+Times in a fact are ISO 8601 in UTC. Source of the meanings: docs/metrics.md.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from etl_tasks.outcomes import Bad, Good, UnreadablePage
+from etl_tasks.sources.github import records, text_references
+
+EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
+
+
+NULLABLE = ("object", "pullRequest", "issue", "node")
+
+
+def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
+    """The list of records in an answer: a connection's nodes, a list, or one object by itself.
+
+    [] where a single record is null, for it is gone; any other null hides records. Raises UnreadablePage.
+    """
+    try:
+        found = json.loads(body)
+    except ValueError as exc:
+        raise UnreadablePage(f"the answer is not JSON: {exc}") from exc
+    is_nullable = False
+    for key in path:
+        if found is None and is_nullable:
+            return []
+        is_nullable = key in NULLABLE
+        if not isinstance(found, dict) or key not in found:
+            raise UnreadablePage(f"the answer has no {key!r} where one was expected ({'.'.join(path)})")
+        found = found[key]
+    if isinstance(found, dict):
+        found = found.get("nodes") if "nodes" in found else [found]
+    if found is None and is_nullable:
+        return []
+    if not isinstance(found, list):
+        raise UnreadablePage(f"{'.'.join(path)} is no list")
+    return found
+
+
+def facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
+    """Validate each record; what fails comes back as Bad, its neighbours as Good, in order."""
+    shape, build = SHAPES[fact]
+    for index, raw in enumerate(raw_records):
+        try:
+            good = Good(build(msgspec.convert(raw, shape)))
+            msgspec.json.encode(good.fact)  # half a character, say: better one bad record than a stage that fails
+            yield good
+        except (msgspec.ValidationError, ValueError) as exc:
+            data = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace").decode()
+            yield Bad(index=index, key=_identity(raw), data=data, error=f"{fact}: {exc}")
+
+
+def deployment(record: records.Deployment) -> dict[str, Any]:
+    statuses = _statuses(record.statuses)
+    moments = [record.updated_at, *(status.created_at for status in statuses)]
+    return {
+        "external_id": record.database_id,
+        "node_id": record.id,
+        "environment": _short(record.environment or "", 255),
+        "sha": record.commit_oid,
+        "ref": _short(record.ref.name if record.ref else "", 255),
+        "task": _short(record.task or "", 255),
+        "state": (record.state or "").lower(),
+        "creator": _login(record.creator),
+        "created_at": _time(record.created_at),
+        # Not everywhere does a new status move the deployment's own time.
+        "version_at": _time(max(moments)),
+        "statuses": [_status(status) for status in statuses],
+        "status_count": record.statuses.total_count if record.statuses else 0,
+        # GitHub has no page of a single deployment; this one lists those of its environment.
+        "url": f"{record.repository.url}/deployments/{quote(record.environment or '', safe='')}" if record.repository else "",
+    }
+
+
+def deployment_rest(record: records.DeploymentRest) -> dict[str, Any]:
+    """The older statuses of a deployment that is stored already."""
+    moments = [record.updated_at, *([record.latest_status.created_at] if record.latest_status else [])]
+    return {
+        "external_id": record.database_id,
+        "version_at": _time(max(moments)),
+        "statuses": [_status(status) for status in _statuses(record.statuses)],
+    }
+
+
+def change(record: records.PullRequest) -> dict[str, Any]:
+    return {
+        "number": record.number,
+        "external_id": _number(record.database_id),
+        "title": _text(record.title),
+        "state": record.state.lower(),
+        "author": _login(record.author),
+        "author_is_bot": bool(record.author and record.author.is_bot),
+        "base_branch": _short(record.base_ref_name, 255),
+        "head_branch": _short(record.head_ref_name, 255),
+        "head_sha": record.head_ref_oid,
+        # An unmerged pull request carries the sha of a trial merge: no commit of the history.
+        "merge_sha": record.merge_commit.oid if record.merge_commit and record.merged_at else "",
+        "is_draft": record.is_draft,
+        "created_at": _time(record.created_at),
+        "merged_at": _time(record.merged_at) if record.merged_at else None,
+        "closed_at": _time(record.closed_at) if record.closed_at else None,
+        "version_at": _time(record.updated_at),
+        "additions": record.additions,
+        "deletions": record.deletions,
+        "changed_files": record.changed_files,
+        **_lists_of_change(record),
+        "commit_count": record.commits.total_count,
+        "review_count": record.reviews.total_count,
+        "revert_signs": text_references.revert_signs(title=record.title, branch=record.head_ref_name, body=record.body),
+        "links": text_references.incident_links(record.body),
+        "url": record.url,
+    }
+
+
+def change_rest(record: records.PullRequestRest) -> dict[str, Any]:
+    """More of the lists of a change that is stored already; empty for a list that was not asked for."""
+    return {"number": record.number, "version_at": _time(record.updated_at) if record.updated_at else None, **_lists_of_change(record)}
+
+
+def _lists_of_change(record: records.PullRequest | records.PullRequestRest) -> dict[str, list[Any]]:
+    return {
+        "labels": _names(record.labels),
+        "commits": [{"sha": node.commit.oid, "authored_at": _free_time(node.commit.authored_date)} for node in _present(record.commits)],
+        "reviews": _reviews(record.reviews),
+        "paths": [file.path for file in _present(record.files)],
+        "draft_events": _events(record.timeline_items),
+        "closes": [{"repository": one.repository.name_with_owner, "number": one.number} for one in _present(record.closing_issues_references)],
+    }
+
+
+def issue(record: records.Issue) -> dict[str, Any]:
+    return {
+        "number": record.number,
+        "external_id": _number(record.database_id),
+        "title": _text(record.title),
+        "state": record.state.lower(),
+        "state_reason": (record.state_reason or "").lower(),
+        "author": _login(record.author),
+        "labels": _names(record.labels),
+        "created_at": _time(record.created_at),
+        "closed_at": _time(record.closed_at) if record.closed_at else None,
+        "version_at": _time(record.updated_at),
+        "events": _events(record.timeline_items),
+        "links": text_references.incident_links(record.body),
+        "url": record.url,
+    }
+
+
+def issue_rest(record: records.IssueRest) -> dict[str, Any]:
+    return {
+        "number": record.number,
+        "version_at": _time(record.updated_at),
+        "labels": _names(record.labels),
+        "events": _events(record.timeline_items),
+    }
+
+
+def release(record: records.Release) -> dict[str, Any]:
+    return {
+        "external_id": record.database_id,
+        "node_id": record.id,
+        "tag": _short(record.tag_name, 255),
+        "name": _text(record.name or ""),
+        "sha": record.tag_commit.oid if record.tag_commit else "",
+        "is_draft": record.is_draft,
+        "is_prerelease": record.is_prerelease,
+        "created_at": _time(record.created_at),
+        "published_at": _time(record.published_at) if record.published_at else None,
+        "version_at": _time(record.updated_at),
+        "url": record.url,
+    }
+
+
+def commit(record: records.Commit) -> dict[str, Any]:
+    return {
+        "sha": record.oid,
+        "parents": [parent.oid for parent in _present(record.parents)],
+        "authored_at": _free_time(record.authored_date),
+        "committed_at": _free_time(record.committed_date),
+        "author": record.author.user.login if record.author and record.author.user else "",
+        "url": record.url,
+    }
+
+
+def commit_rest(record: records.CommitRest) -> dict[str, Any]:
+    return {"sha": record.oid, "parents": [parent.oid for parent in _present(record.parents)]}
+
+
+def workflow_run(record: records.WorkflowRun) -> dict[str, Any]:
+    return {
+        "external_id": record.id,
+        "node_id": record.node_id,
+        "attempt": record.run_attempt,
+        "name": _short(record.name or "", 255),
+        "path": _short(record.path or "", 500),
+        "branch": _short(record.head_branch or "", 255),
+        "sha": record.head_sha,
+        "event": record.event or "",
+        "status": record.status or "",
+        "conclusion": record.conclusion or "",
+        "created_at": _time(record.created_at),
+        "started_at": _time(record.run_started_at or record.created_at),
+        "version_at": _time(record.updated_at),
+        "url": record.html_url,
+    }
+
+
+EVENTS = {
+    "ReadyForReviewEvent": "ready_for_review",
+    "ConvertToDraftEvent": "convert_to_draft",
+    "ClosedEvent": "closed",
+    "ReopenedEvent": "reopened",
+}
+SHAPES: Mapping[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
+    "deployment": (records.Deployment, deployment),
+    "deployment_rest": (records.DeploymentRest, deployment_rest),
+    "change": (records.PullRequest, change),
+    "change_rest": (records.PullRequestRest, change_rest),
+    "issue": (records.Issue, issue),
+    "issue_rest": (records.IssueRest, issue_rest),
+    "release": (records.Release, release),
+    "commit": (records.Commit, commit),
+    "commit_rest": (records.CommitRest, commit_rest),
+    "workflow_run": (records.WorkflowRun, workflow_run),
+}
+
+
+def _present(connection: Any) -> list[Any]:
+    """The nodes of a connection that are there: GitHub gives null for what may not be read."""
+    return [node for node in (connection.nodes or ()) if node is not None] if connection else []
+
+
+def _names(labels: records.Labels | None) -> list[str]:
+    return [label.name for label in _present(labels)]
+
+
+def _statuses(statuses: records.DeploymentStatuses | None) -> list[records.DeploymentStatus]:
+    """The oldest first."""
+    return sorted(_present(statuses), key=lambda status: status.created_at)
+
+
+def _status(status: records.DeploymentStatus) -> dict[str, str]:
+    return {"state": status.state.lower(), "created_at": _time(status.created_at), "log_url": status.log_url or ""}
+
+
+def _reviews(reviews: records.Reviews | None) -> list[dict[str, Any]]:
+    return [
+        {"login": _login(one.author), "is_bot": bool(one.author and one.author.is_bot), "submitted_at": _time(one.submitted_at)}
+        for one in _present(reviews)
+        if one.submitted_at
+    ]
+
+
+def _events(events: records.Events | None) -> list[dict[str, Any]]:
+    return [{"kind": EVENTS[event.kind], "at": _time(event.created_at)} for event in _present(events) if event.kind in EVENTS]
+
+
+def _number(number: int | str | None) -> int | None:
+    return None if number is None else int(number)
+
+
+def _login(actor: records.Actor | None) -> str:
+    return actor.login if actor else ""
+
+
+def _time(moment: datetime) -> str:
+    """ISO 8601 in UTC. Raises ValueError for a time without a zone or beyond any real one."""
+    if moment.tzinfo is None:
+        raise ValueError(f"the time {moment.isoformat()} has no zone")
+    if not EARLIEST <= moment <= LATEST:
+        raise ValueError(f"the time {moment.isoformat()} is impossible")
+    return moment.astimezone(UTC).isoformat()
+
+
+def _free_time(moment: datetime) -> str:
+    """A time that git took from somebody's clock: anything goes, within what a database can hold."""
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return min(max(moment, EARLIEST), LATEST).astimezone(UTC).isoformat()
+
+
+def _text(text: str) -> str:
+    return text.replace("\x00", "\\x00")
+
+
+def _short(text: str, limit: int) -> str:
+    return _text(text)[:limit]
+
+
+def _identity(raw: object) -> str:
+    if isinstance(raw, dict):
+        for key in ("databaseId", "oid", "number", "id"):
+            if raw.get(key) is not None:
+                return f"{raw[key]}"[:60]
+    return ""

@@ -1,0 +1,39 @@
+"""The formats there are."""
+
+from functools import lru_cache
+
+from etl_tasks.sources.logs.formats.combined import Combined
+from etl_tasks.sources.logs.formats.interface import Format, Reading
+from etl_tasks.sources.logs.formats.json_lines import JsonLines
+from etl_tasks.sources.logs.formats.layouts import DECLARED, Layouts
+from etl_tasks.sources.logs.formats.lines import LineFormat
+from etl_tasks.sources.logs.formats.logfmt import Logfmt
+from etl_tasks.sources.logs.formats.patterns import ApacheError, NamedGroups, Syslog
+
+__all__ = ["DECLARED", "FORMATS", "format_of"]
+
+FORMATS: dict[str, type[LineFormat]] = {
+    "json": JsonLines,
+    "combined": Combined,
+    "apache_error": ApacheError,
+    "syslog": Syslog,
+    "python": Layouts,
+    "logfmt": Logfmt,
+    "log4j": Layouts,
+    "regex": NamedGroups,
+}
+WITH_A_PATTERN = ("python", "log4j", "regex")
+WITH_FIELDS = ("json", "logfmt")
+
+
+@lru_cache(maxsize=256)
+def format_of(reading: Reading) -> Format:
+    """Raises ValueError, with a sentence that says what to do, if lines cannot be read so."""
+    name = reading.log_format
+    if name not in FORMATS:
+        raise ValueError(f"{name!r} is no format of log lines: name one of {', '.join(FORMATS)}")
+    if reading.pattern and name not in WITH_A_PATTERN:
+        raise ValueError(f"the format {name} has no pattern: leave it empty, or choose one of {', '.join(WITH_A_PATTERN)}")
+    if reading.fields and name not in WITH_FIELDS:
+        raise ValueError(f"the format {name} has no keys to name fields by: only {' and '.join(WITH_FIELDS)} have")
+    return FORMATS[name](reading)

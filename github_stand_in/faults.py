@@ -1,0 +1,199 @@
+"""How GitHub misbehaves, on request.
+
+Before an answer: {"outage": operation or true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
+{"unfinished_above": n} (502 for more records or ids a page) · {"slow_seconds": s} · {"garbage": operation} (no JSON) ·
+{"redirect": operation or true, "to": address} · {"instead": operation, "answer": JSON} (200, and this as its body).
+
+In an answer: {"bad_record": operation} (the last record's date is none) · {"null_nodes": operation} (the last record is
+null, with an error beside it, of "error_type" if given) · {"new_enum": operation} · {"new_field": operation} ·
+{"new_ids": operation} (records that were asked for by id have another one) ·
+{"null_object": operation} (the commit is null, with an error beside it) · {"cut": operation or true} (half of it, then the
+connection ends) · {"drip": operation or true, "drip_seconds": s} (a few bytes at a time, for so long) ·
+{"shift": operation, "shift_seconds": s} (after each of its pages the clock goes on).
+
+{"rate": share, "seed": n}: so many answers, each with one fault of RANDOM. "after": n: so many are let off first; "times": n:
+after so many strikes all is well.
+Operations are a query's name, WorkflowRuns, WorkflowRun, WorkflowRunAttempt or a path.
+"""
+
+import math
+import random
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from github_stand_in.call import Call, Reply
+
+RANDOM = ("502", "504", "unfinished", "cut", "truncated", "secondary")
+UNFINISHED = (
+    "Something went wrong while executing your query. This may be the result of a timeout, or it could be a GitHub bug. "
+    "Please include `0A1B:2C3D:4E5F` when reporting this issue."
+)
+SECONDARY = "You have exceeded a secondary rate limit. Please wait a few minutes before you try again."
+TOO_SLOW = "We couldn't respond to your request in time. Sorry about that. Please try resubmitting your request."
+NEW_STATE = "SOMETHING_NEW"
+ONE_DAY_SECONDS = 86_400
+
+
+@dataclass(frozen=True, slots=True)
+class Strike:
+    """What happens to one request: a refusal instead of its answer, or damage to its body."""
+
+    name: str = ""
+    refusal: Reply | None = None
+    damage: str = ""
+
+
+class Faults:
+    def __init__(self, settings: dict[str, Any]) -> None:
+        self.settings = settings
+        self.dice = random.Random(settings.get("seed", 7))
+        self._lock = threading.Lock()
+
+    @property
+    def slow_seconds(self) -> float:
+        return float(self.settings.get("slow_seconds", 0))
+
+    @property
+    def drip_seconds(self) -> float:
+        return float(self.settings.get("drip_seconds", 1))
+
+    def strike(self, call: Call, number: int) -> Strike:
+        """`number`: how many requests there were, this one included."""
+        settings = self.settings
+        if self._is_meant("outage", call) and self._may():
+            return Strike("outage", self._plain_refusal())
+        if "every" in settings and number % settings["every"] == 0 and self._may():
+            return Strike("every", self._plain_refusal())
+        if "retry_after" in settings and self._may():
+            return Strike("retry_after", _secondary(settings.get("status", 429), settings["retry_after"]))
+        if _records(call) > settings.get("unfinished_above", math.inf) and self._may():
+            return Strike("unfinished_above", Reply(502, b""))
+        if self._is_meant("garbage", call) and self._may():
+            return Strike("garbage", Reply(200, b"<html>half a pa"))
+        if self._is_meant("instead", call) and self._may():
+            return Strike("instead", Reply(200, settings["answer"]))
+        if self._is_meant("redirect", call) and self._may():
+            return Strike("redirect", Reply(302, b"", {"Location": settings["to"]}))
+        for damage in ("cut", "drip"):
+            if self._is_meant(damage, call) and self._may():
+                return Strike(damage, damage=damage)
+        return self._at_random(call)
+
+    def spoil(self, call: Call, answer: Any) -> None:
+        """Change the records of an answer, which belongs to nobody else."""
+        for name, change in (("bad_record", _bad_date), ("new_enum", _new_state), ("new_field", _new_field), ("new_ids", _new_ids)):
+            if self._is_meant(name, call) and self._may():
+                for _, nodes in _lists(answer):
+                    change(nodes)
+        if self._is_meant("null_nodes", call) and self._may():
+            for path, nodes in list(_lists(answer)):
+                if nodes:
+                    nodes[-1] = None
+                    kind = {"type": self.settings["error_type"]} if "error_type" in self.settings else {}
+                    error = {**kind, "path": [*path, len(nodes) - 1], "message": "Could not load this record."}
+                    answer.setdefault("errors", []).append(error)
+
+        if self._is_meant("null_object", call) and self._may():
+            answer["data"]["repository"]["object"] = None
+            answer.setdefault("errors", []).append({"path": ["repository", "object"], "message": "Could not load this commit."})
+
+    def shift(self, call: Call) -> timedelta:
+        if self._is_meant("shift", call) and self._may():
+            return timedelta(seconds=self.settings.get("shift_seconds", ONE_DAY_SECONDS))
+        return timedelta(0)
+
+    def _is_meant(self, name: str, call: Call) -> bool:
+        return self.settings.get(name) is True or self.settings.get(name) in call.names
+
+    def _may(self) -> bool:
+        with self._lock:
+            if self.settings.get("after", 0) > 0:
+                self.settings["after"] -= 1
+                return False
+            if "times" in self.settings:
+                self.settings["times"] -= 1
+                return bool(self.settings["times"] >= 0)
+            return True
+
+    def _plain_refusal(self) -> Reply:
+        return Reply(self.settings.get("status", 502), b"")
+
+    def _at_random(self, call: Call) -> Strike:
+        with self._lock:
+            if self.dice.random() >= self.settings.get("rate", 0):
+                return Strike()
+            name = self.dice.choice(RANDOM)
+            status = self.dice.choice((403, 429))
+        if not self._may():
+            return Strike()
+        refusals = {"502": Reply(502, b""), "504": Reply(504, {"message": TOO_SLOW}), "secondary": _secondary(status, 0)}
+        if name == "unfinished":
+            return Strike(name, Reply(200, {"data": None, "errors": [{"message": UNFINISHED}]}) if call.is_query else Reply(502, b""))
+        return Strike(name, refusals.get(name), damage="" if name in refusals else name)
+
+
+def _records(call: Call) -> int:
+    """How many a page that the call asks for may have."""
+    if not call.is_query:
+        return int(call.query.get("per_page", 0))
+    return max(int(call.variables.get("first") or 0), len(call.variables.get("ids") or ()))
+
+
+def _secondary(status: int, after: float) -> Reply:
+    return Reply(status, {"message": SECONDARY, "status": str(status)}, {"Retry-After": str(after)})
+
+
+def _lists(answer: Any) -> Iterator[tuple[list[str], list[Any]]]:
+    """The lists of records in an answer, each with its path."""
+    if isinstance(answer.get("workflow_runs"), list):
+        yield ["workflow_runs"], answer["workflow_runs"]
+    elif "run_attempt" in answer:
+        yield [], [answer]
+    for name, value in (answer.get("data") or {}).items():
+        if isinstance(value, list):
+            yield [name], value
+        elif isinstance(value, dict):
+            yield from _connections([name], value)
+
+
+def _connections(path: list[str], repository: dict[str, Any]) -> Iterator[tuple[list[str], list[Any]]]:
+    for name, value in repository.items():
+        if not isinstance(value, dict):
+            continue
+        if isinstance(value.get("nodes"), list):
+            yield [*path, name, "nodes"], value["nodes"]
+        elif name in {"object", "pullRequest"}:
+            yield from _connections([*path, name], value)
+
+
+def _last(nodes: list[Any]) -> dict[str, Any]:
+    return next((node for node in reversed(nodes) if isinstance(node, dict)), {})
+
+
+def _bad_date(nodes: list[Any]) -> None:
+    for name in ("createdAt", "committedDate", "created_at"):
+        if name in _last(nodes):
+            _last(nodes)[name] = "not a date"
+
+
+def _new_state(nodes: list[Any]) -> None:
+    last = _last(nodes)
+    if "state" in last:
+        last["state"] = NEW_STATE
+    if last.get("conclusion"):
+        last["conclusion"] = NEW_STATE.lower()
+
+
+def _new_ids(nodes: list[Any]) -> None:
+    for node in nodes:
+        if isinstance(node, dict) and "id" in node:
+            node["id"] = f"new_{node['id']}"
+
+
+def _new_field(nodes: list[Any]) -> None:
+    for node in nodes:
+        if isinstance(node, dict):
+            node["somethingNew"] = {"deep": [1, None]}

@@ -1,0 +1,76 @@
+"""Ordinary days of a service, generated in order: what people change, what is deployed, what breaks."""
+
+import random
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from github_stand_in.changes import Changes
+from github_stand_in.deploys import Deploys
+from github_stand_in.facts import DAY, HOUR
+from github_stand_in.people import PEOPLE
+from github_stand_in.tracker import Tracker
+
+if TYPE_CHECKING:
+    from github_stand_in.world import World
+
+# Days before the end.
+NIGHT_OF_FAILURES = 40
+LONG_DEPLOYMENTS = (2, 16, 33)
+STUCK_DEPLOYMENT = 25
+CANCELLED_DEPLOYMENT = 20
+LARGE_CHANGES = 9
+
+
+class Life:
+    def __init__(self, world: "World", *, seed: int, large: bool) -> None:
+        self.world, self.large = world, large
+        name = f"{world.repository}/{seed}"
+        # Each has its own dice: one more issue does not move every later deployment.
+        self.tracker = Tracker(world, random.Random(f"{name}/tracker"))
+        self.deploys = Deploys(world, random.Random(f"{name}/deploys"))
+        self.changes = Changes(world, random.Random(f"{name}/changes"), tracker=self.tracker, deploys=self.deploys)
+
+    def live(self) -> None:
+        world = self.world
+        first = world.commit((), world.start, world.start, PEOPLE[0])
+        world.push(first.oid, world.start)
+        day, workdays = world.start.replace(hour=0, minute=0, second=0), 0
+        while day < world.end:
+            days_left = (world.end - day).days
+            if self.large and days_left == LARGE_CHANGES:
+                self.changes.large(day + 9 * HOUR)
+            if day.weekday() < 5:
+                workdays += 1
+                self._work(day, workdays)
+            self._night(day, days_left)
+            day += DAY
+        self._end()
+
+    def _work(self, day: datetime, workdays: int) -> None:
+        self.changes.work(day, workdays)
+        self.changes.merge_due(day + 18 * HOUR)
+        self.tracker.release(day + 12 * HOUR, workdays)
+        self.deploys.of_the_day(day + 18 * HOUR)
+        self.tracker.work(day, workdays)
+
+    def _night(self, day: datetime, days_left: int) -> None:
+        if days_left == NIGHT_OF_FAILURES:
+            self.deploys.bad_night(day)
+        if days_left in LONG_DEPLOYMENTS:
+            self.deploys.over_night(day)
+        if days_left == STUCK_DEPLOYMENT:
+            self.deploys.stuck(day + 15 * HOUR)
+        if days_left == CANCELLED_DEPLOYMENT:
+            self.deploys.cancelled(day + 15 * HOUR)
+
+    def _end(self) -> None:
+        """Nothing is decided yet that would come after the end; statuses, attempts and labels have their times."""
+        world = self.world
+        self.changes.merge_due(world.end)
+        for pull in world.pulls.values():
+            if pull.merge_oid is None and pull.merged:
+                pull.merged = pull.closed = None
+        for facts in (world.pulls, world.issue_of, world.deploys, world.published, world.runs):
+            for number in [number for number, fact in facts.items() if fact.created > world.end]:
+                del facts[number]
+        self.deploys.supersede()

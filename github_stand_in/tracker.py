@@ -1,0 +1,111 @@
+"""Issues, incidents among them, and releases."""
+
+import random
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from github_stand_in.facts import DAY, FACTS_A_REPOSITORY, HOUR, MINUTE, Issue, Release
+from github_stand_in.people import PEOPLE
+
+if TYPE_CHECKING:
+    from github_stand_in.world import World
+
+INCIDENT_LABELS = ("incident", "sev-1")
+
+
+class Tracker:
+    def __init__(self, world: "World", dice: random.Random) -> None:
+        self.world, self.dice = world, dice
+        self.incidents = self.releases = 0
+        self.unfixed: list[Issue] = []  # incidents that a hotfix may close
+        self.unclosed: list[Issue] = []  # ordinary issues that a change may close
+
+    def work(self, day: datetime, workdays: int) -> None:
+        if self.dice.random() < 0.5:
+            self._ordinary(day + HOUR * self.dice.uniform(8, 17))
+        if workdays % 5 == 3:
+            self._incident(day + 20 * HOUR + MINUTE * self.dice.randint(0, 90))
+
+    def release(self, noon: datetime, workdays: int) -> None:
+        """Every few days; some wait as drafts, some are published as prereleases, and one draft is forgotten."""
+        head = self.world.head(noon)
+        if workdays % 4 != 2 or head is None:
+            return
+        self.releases += 1
+        kind, number = self.releases % 4, self.releases
+        tag = f"v1.{number}.0-rc.1" if kind == 3 else f"v1.{number}.0"
+        published = None if number % 7 == 5 else noon + 2 * DAY if kind == 1 else noon
+        self.world.published[number] = Release(number, noon, tag, head, published, is_prerelease=kind == 3)
+
+    # --- what pull requests do with issues ------------------------------------------------------------------------
+
+    def incident_to_fix(self, now: datetime) -> Issue | None:
+        return self._taken(self.unfixed, now)
+
+    def issue_to_close(self, now: datetime) -> Issue | None:
+        return self._taken(self.unclosed, now)
+
+    def close_by_merge(self, number: int, merged: datetime) -> None:
+        issue = self.world.issue_of.get(number)
+        if issue and not issue.events and issue.created < merged:
+            issue.close(merged, "COMPLETED")
+
+    def _taken(self, issues: list[Issue], now: datetime) -> Issue | None:
+        found = next((issue for issue in issues if issue.created < now and not issue.events), None)
+        if found:
+            issues.remove(found)
+        return found
+
+    # --- issues ---------------------------------------------------------------------------------------------------
+
+    def _open(self, created: datetime, title: str, body: str) -> Issue:
+        number = self.world.next_number()
+        author = self.dice.choice(PEOPLE) if self.dice.random() > 0.03 else None
+        issue = self.world.issue_of[number] = Issue(number, created, title, body, author)
+        return issue
+
+    def _ordinary(self, created: datetime) -> None:
+        issue = self._open(created, "The export is slow ñ", self.dice.choice(["", "Since last week.", "deployment: unknown"]))
+        if label := self.dice.choice(["", "bug", "enhancement"]):
+            issue.labelled.append((label, created, None))
+        chance = self.dice.random()
+        if chance < 0.4:
+            self.unclosed.append(issue)
+        elif chance < 0.8:
+            issue.close(created + DAY * self.dice.uniform(0.1, 20), self.dice.choice(["COMPLETED", "NOT_PLANNED", "DUPLICATE"]))
+
+    def _incident(self, created: datetime) -> None:
+        """The first closed by a hotfix, then one that comes back, one that was none, one not planned, one duplicate …"""
+        self.incidents += 1
+        turn = self.incidents % 6
+        issue = self._open(created, f"Payments fail, {self.incidents}", self._cause(created))
+        label_from, label_until = created + MINUTE, created + 5 * DAY if turn == 3 else None
+        issue.labelled.append((INCIDENT_LABELS[self.incidents % 2], label_from, label_until))
+        end = created + HOUR * self.dice.uniform(0.5, 30)
+        if turn == 1:
+            self.unfixed.append(issue)
+        elif turn == 0:
+            return  # still open
+        else:
+            issue.close(end, {4: "NOT_PLANNED", 5: "DUPLICATE"}.get(turn, "COMPLETED"))
+        if turn == 2:
+            issue.reopen(end + 6 * HOUR)
+            issue.close(end + 9 * HOUR, "COMPLETED")
+
+    def _cause(self, created: datetime) -> str:
+        """What a person would write of what was in production by then: the deployment's number, its commit, a pull request, or nothing."""
+        deployed = [one for one in self.world.deploys.values() if one.environment == "production" and one.is_done(created)]
+        if not deployed:
+            return ""
+        last = max(deployed, key=lambda one: one.created)
+        carried = {commit.oid for commit in self.world.history(last.oid)}
+        merged = [pull for pull in self.world.pulls.values() if pull.merge_oid in carried]
+        if not merged:
+            return ""
+        pull = max(merged, key=lambda pull: (pull.merged, pull.number))
+        return [
+            f"Since tonight.\n\ndeployment: {self.world.number * FACTS_A_REPOSITORY + last.number}",
+            f"root cause: {last.oid}",
+            f"This was caused by #{pull.number}.",
+            "Nobody knows yet.",
+        ][self.incidents % 4]

@@ -1,0 +1,71 @@
+"""The log store's interface over Cassandra."""
+
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+
+from cassandra import ConsistencyLevel
+from cassandra.query import SimpleStatement
+
+from log_store.cassandra import reading, schema, upgrade, writing
+from log_store.cassandra.connection import answering
+from log_store.event import LogEvent
+from log_store.parts import Bounds
+from log_store.store import LogPage, LogQuery, Tally, filled
+
+PAGES_AT_ONCE = 2
+
+
+class CassandraLogStore:
+    def ensure_schema(self) -> None:
+        """Also moves what older versions of the schema hold; again after the last old worker has gone, for what it wrote since."""
+        with answering() as session:
+            schema.create(session)
+            upgrade.move(session)
+
+    def write(self, events: Sequence[LogEvent]) -> list[Tally]:
+        if not events:
+            return []
+        with answering() as session:
+            return writing.write(session, events)
+
+    def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
+        """While the servers work on one page, the next one is made ready: each in a thread of its own, which only the session's share."""
+        under_way: deque[Future[list[Tally]]] = deque()
+        with ThreadPoolExecutor(PAGES_AT_ONCE) as threads:
+            for events in pages:
+                under_way.append(threads.submit(self.write, events))
+                if len(under_way) == PAGES_AT_ONCE:
+                    yield under_way.popleft().result()
+            while under_way:
+                yield under_way.popleft().result()
+
+    def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
+        bounds = Bounds.of(query, after, oldest_first=oldest_first)
+        page_rows = reading.PAGE_ROWS if query.levels or query.contains else min(reading.PAGE_ROWS, limit + 1)
+        with answering() as session:
+            return filled(reading.scan(session, query, bounds, oldest_first=oldest_first, page_rows=page_rows), query, limit=limit)
+
+    def count(self, source: str, start: datetime, end: datetime) -> int:
+        with answering() as session:
+            return reading.count(session, source, Bounds.of(LogQuery(source, start, end), "", oldest_first=True))
+
+    def counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
+        with answering() as session:
+            return reading.counts(session, source, start, end)
+
+    def forget(self, source: str) -> Iterator[int]:
+        for day in self._days_of(source):
+            with answering() as session:
+                parts = writing.forget_day(session, source, day)
+            yield parts
+
+    def _days_of(self, source: str) -> list[datetime]:
+        with answering() as session:
+            return reading.all_days(session, source)
+
+    def ping(self) -> None:
+        with answering() as session:
+            # At ONE: what is asked is whether a node answers.
+            session.execute(SimpleStatement("SELECT release_version FROM system.local", consistency_level=ConsistencyLevel.ONE))

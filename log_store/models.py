@@ -1,0 +1,49 @@
+"""Log events in the SQL database, which is where they are kept if no Cassandra is configured."""
+
+from django.db import models
+
+
+class LogEventRow(models.Model):
+    """A log event where no Cassandra is configured. What a line may say at any length is text, so that no line is refused."""
+
+    event_id = models.CharField(max_length=64, unique=True)
+    source = models.CharField(max_length=100)
+    time = models.DateTimeField()
+    level = models.CharField(max_length=10)
+    service = models.TextField(blank=True, db_default="")
+    host = models.TextField(blank=True)
+    logger = models.TextField(blank=True)
+    message = models.TextField(blank=True)
+    method = models.TextField(blank=True)
+    path = models.TextField(blank=True)
+    status = models.IntegerField(null=True)
+    duration_ms = models.FloatField(null=True)
+    trace_id = models.TextField(blank=True)
+    extra = models.JSONField(default=dict)
+
+    class Meta:
+        # With the id, so that a page goes on by key and events of one time have an order.
+        indexes = [
+            models.Index(fields=["source", "time", "event_id"], name="event_in_order"),
+            models.Index(fields=["source", "level", "time", "event_id"], name="event_of_level"),
+        ]
+        verbose_name = "log event"
+
+    def __str__(self) -> str:
+        return f"{self.time:%F %T} {self.message}"[:100]
+
+
+class LogSumRow(models.Model):
+    """How many events the table of log events has of one segment of a file in one hour, by level."""
+
+    source = models.CharField(max_length=100)
+    hour = models.DateTimeField()
+    segment = models.CharField(max_length=64)
+    levels = models.JSONField(default=dict)
+
+    class Meta:
+        constraints = [models.UniqueConstraint(fields=["source", "hour", "segment"], name="log_sum_once")]
+        verbose_name = "sum of log events"
+
+    def __str__(self) -> str:
+        return f"{self.source} {self.hour:%F %H}:00"

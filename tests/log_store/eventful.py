@@ -1,0 +1,62 @@
+"""Log events for the stores, and what they should answer, computed from the list alone."""
+
+from collections import Counter
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from log_store.event import LogEvent, event_id, file_key, segment_of
+from log_store.store import LogQuery, LogStore, position
+
+START = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SECOND = timedelta(seconds=1)
+HOUR = timedelta(hours=1)
+
+
+def events(source: str, count: int, *, step: timedelta = SECOND, file: str = "a", line_bytes: int = 200, **fields: Any) -> list[LogEvent]:
+    """The lines of one file, each a step after the one before it."""
+    key = file_key(1, f"{source}:{file}")
+    return [
+        LogEvent(event_id=event_id(key, number * line_bytes), source=source, time=START + number * step, **{"level": "info", **fields})
+        for number in range(count)
+    ]
+
+
+def everything(source: str, **fields: Any) -> LogQuery:
+    return LogQuery(source, START - timedelta(days=40), START + timedelta(days=40), **fields)
+
+
+def in_order(wanted: Iterable[LogEvent], *, oldest_first: bool = False) -> list[LogEvent]:
+    return sorted(wanted, key=lambda event: (event.time, event.event_id), reverse=not oldest_first)
+
+
+def read_all(store: LogStore, query: LogQuery, *, limit: int = 1000, oldest_first: bool = False) -> list[LogEvent]:
+    """Page by page; each page but the last one full, unless something is searched for."""
+    found: list[LogEvent] = []
+    following = ""
+    while True:
+        page = store.read(query, after=following, limit=limit, oldest_first=oldest_first)
+        found += page.events
+        if not page.following:
+            return found
+        assert page.following != following
+        if not query.contains and not query.levels:
+            assert len(page.events) == limit
+            assert page.following == position(page.events[-1])
+        following = page.following
+
+
+def counted(held: Iterable[LogEvent]) -> dict[tuple[datetime, str], int]:
+    return dict(Counter((event.time.replace(minute=0, second=0, microsecond=0), event.level) for event in held))
+
+
+def tallied(held: Iterable[LogEvent]) -> dict[tuple[str, datetime], tuple[dict[str, int], dict[int, tuple[int, int]]]]:
+    """Segment and hour to levels and minutes, the long way."""
+    found: dict[tuple[str, datetime], tuple[dict[str, int], dict[int, tuple[int, int]]]] = {}
+    for event in held:
+        levels, minutes = found.setdefault((segment_of(event.event_id), event.time.replace(minute=0, second=0, microsecond=0)), ({}, {}))
+        levels[event.level] = levels.get(event.level, 0) + 1
+        is_error = event.level in {"error", "critical"} or (event.status or 0) >= 500
+        events, errors = minutes.get(event.time.minute, (0, 0))
+        minutes[event.time.minute] = (events + 1, errors + is_error)
+    return found
