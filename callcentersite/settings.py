@@ -110,6 +110,7 @@ TEMPLATES = [
         },
     }
 ]
+LOG_PAGE_URL = "/logs/"  # the path of the log page; links that are stored with facts begin with it
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static_collected"
 WHITENOISE_USE_FINDERS = True

@@ -1,3 +1,4 @@
+from django.conf import settings
 from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
@@ -9,7 +10,7 @@ urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:index")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
-    path("logs/", include("dashboard.urls")),
+    path(settings.LOG_PAGE_URL.removeprefix("/"), include("dashboard.urls")),
     path("healthz", health, name="health"),
 ]
 admin.site.site_header = admin.site.site_title = "callcentersite ETL"

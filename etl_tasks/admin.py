@@ -6,6 +6,7 @@ from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
+from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import UserAdmin
@@ -106,7 +107,7 @@ class SourceAdmin(Removable):
     def events(self, source: Source) -> str:
         if source.kind not in kinds_with_log_events():
             return "-"
-        return format_html('<a href="{}?{}">search</a>', reverse("dashboard:logs"), urlencode({"source": source.name}))
+        return format_html('<a href="{}?{}">search</a>', settings.LOG_PAGE_URL, urlencode({"source": source.name}))
 
     @admin.action(description="Test connection", permissions=["change"])
     def test_connection(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
+from django.conf import settings
 from django.db.models import Min
 
 from dora_metrics.bulk_upsert import upsert
@@ -76,7 +77,7 @@ def _cover(service: Service, stream: str, since: datetime | None, until: Sequenc
 def _deployment(event: LogEvent) -> dict[str, Any]:
     sha = event.extra.get("deploy.sha", "").strip().lower()
     return {
-        "url": f"/logs/event/{quote(event.source)}/{position(event)}/",
+        "url": f"{settings.LOG_PAGE_URL}event/{quote(event.source)}/{position(event)}/",
         "event_id": event.event_id,
         "time": event.time,
         "sha": sha if SHA.fullmatch(sha) else "",
