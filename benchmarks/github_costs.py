@@ -18,6 +18,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from github_stand_in.worlds.exact_size import add_day, exact_world
+
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)
 NIGHT = timedelta(days=1)
 SIZE = {"pull_requests": 2000, "deployments": 1000, "issues": 2000, "releases": 500, "runs": 1000, "commits": 5000}
@@ -171,12 +173,11 @@ def stand_in(repositories: list[str], *, is_small: bool = False, latency_seconds
 
 def serve(pipe: Any, repositories: list[str], is_small: bool, latency_seconds: float) -> None:
     from demo.github.server import StandIn
-    from demo.github.world import World
 
     size = SMALL if is_small else SIZE
-    worlds = {name: World.sized(name, end=END, **size) for name in repositories}
+    worlds = {name: exact_world(name, end=END, **size) for name in repositories}
     for world in list(worlds.values())[:ACTIVE]:
-        world.add_day(END + NIGHT, changed=2 if is_small else 10, deployed=1 if is_small else 2)
+        add_day(world, END + NIGHT, changed=2 if is_small else 10, deployed=1 if is_small else 2)
     with StandIn(worlds, clock=END, latency_seconds=latency_seconds, limit=BUDGET_FOR_MANY if is_small else BUDGET) as running:
         pipe.send(running.url)
         pipe.recv()

@@ -208,9 +208,9 @@ def stand_in(repository: str, size: dict[str, int]) -> Iterator[None]:
 
 def serve(pipe: Any, repository: str, size: dict[str, int]) -> None:
     from github_stand_in.server import StandIn
-    from github_stand_in.world import World
+    from github_stand_in.worlds.exact_size import exact_world
 
-    world = World.sized(repository, end=END, days=3 * 365, **size)
+    world = exact_world(repository, end=END, days=3 * 365, **size)
     with StandIn({repository: world}, clock=END) as running:
         pipe.send(running.url)
         pipe.recv()

@@ -5,7 +5,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from github_stand_in.server import LIMIT, StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.exact_size import exact_world
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 
 
 def main() -> None:
@@ -33,8 +35,8 @@ def main() -> None:
 def _world(name: str, options: argparse.Namespace) -> World:
     end = options.end or datetime.now(UTC)
     if options.sized:
-        return World.sized(name, end=end)
-    return World(name, end=end, days=options.days, seed=options.seed, large=options.large)
+        return exact_world(name, end=end)
+    return ordinary_world(name, end=end, days=options.days, seed=options.seed, large=options.large)
 
 
 if __name__ == "__main__":

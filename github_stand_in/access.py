@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from github_stand_in.facts import iso
-from github_stand_in.world import World
+from github_stand_in.worlds.facts import iso
+from github_stand_in.worlds.world import World
 
 BAD_TOKENS = ("", "wrong")
 LONGEST_JWT_SECONDS, CLOCK_SKEW_SECONDS = 600, 60

@@ -5,9 +5,9 @@ from collections.abc import Mapping
 from urllib.parse import quote, unquote, urlencode
 
 from github_stand_in.call import Call, Reply
-from github_stand_in.facts import FACTS_A_REPOSITORY, Row
 from github_stand_in.resolvers import LARGEST_PAGE, Asking
-from github_stand_in.world import World
+from github_stand_in.worlds.facts import FACTS_A_REPOSITORY, Row
+from github_stand_in.worlds.world import World
 
 DEFAULT_PAGE = 30
 # With any of these the list is a search, which ends after a thousand.

@@ -20,11 +20,11 @@ from github_stand_in.budget import GRAPHQL, REST, Budget, Left
 from github_stand_in.call import Call, Reply
 from github_stand_in.cost import MOST_NODES, Price, price
 from github_stand_in.executor import RowExecutor, read_row
-from github_stand_in.facts import iso
 from github_stand_in.faults import Faults
 from github_stand_in.resolvers import Asking, Worlds
 from github_stand_in.resolvers import schema as resolving_schema
-from github_stand_in.world import World
+from github_stand_in.worlds.facts import iso
+from github_stand_in.worlds.world import World
 
 LIMIT = 5000
 HOUR_SECONDS = 3600.0

@@ -16,7 +16,8 @@ from django.conf import settings
 from dora_metrics.models import Service
 from etl_tasks.models import Source
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 from log_store.store import open_log_store
 
 pytest.register_assert_rewrite("tests.tables")
@@ -52,7 +53,7 @@ def log_store_schema() -> None:
 
 @pytest.fixture(scope="session")
 def world() -> World:
-    return World("acme/billing", end=END, days=60)
+    return ordinary_world("acme/billing", end=END, days=60)
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from dora_metrics.models import (
     WorkflowRun,
 )
 from etl_tasks.sources.github.wanted import is_undecided, named_by_failures
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 
 MOST_SHOWN = 8
 BOOKKEEPING = ("id", "run_id", "page_id", "service_id", "repository_id", "moved_at", "gone_at")

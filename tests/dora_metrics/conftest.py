@@ -10,7 +10,7 @@ from dora_metrics.models import ApiToken, Service
 from etl_tasks import inline, ledger
 from etl_tasks.models import Source
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 
 

@@ -14,7 +14,7 @@ from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, Source
 from etl_tasks.outcomes import Bad
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.dora_metrics.calculators.examples import at
 from tests.dora_metrics.rows import cover, repository_of

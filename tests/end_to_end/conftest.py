@@ -22,7 +22,7 @@ from callcentersite.embedded import beat_command, broker_command, left_behind, p
 from dora_metrics.models import Service
 from etl_tasks.models import ETLRun, Source
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from log_store.store import open_log_store
 from tests.conftest import END
 

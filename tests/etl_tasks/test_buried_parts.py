@@ -9,8 +9,8 @@ from dora_metrics.models import Change, Deployment, Issue, Service
 from etl_tasks import dead_letters
 from etl_tasks.models import DeadLetter, ETLRun
 from etl_tasks.sources.github import mapping
-from github_stand_in.facts import SECOND
 from github_stand_in.server import StandIn
+from github_stand_in.worlds.facts import SECOND
 from tests.etl_tasks.sources.github.nights import night, show, source_of
 from tests.etl_tasks.sources.github.trains import MENDED_AT, REPORTED_AT, Train
 from tests.tables import facts

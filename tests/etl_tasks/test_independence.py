@@ -22,7 +22,7 @@ from dora_metrics.models import AlertRule, Service
 from etl_tasks import dead_letters, inline, ledger, pipeline, sweeper, tasks
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from log_store.store import open_log_store
 from tests.conftest import END
 from tests.etl_tasks.test_stages import lines

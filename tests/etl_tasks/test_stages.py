@@ -18,7 +18,7 @@ from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, Sta
 from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.github import mapping
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from log_store.event import LogEvent
 from log_store.store import LogQuery, open_log_store
 from tests.conftest import END

@@ -4,7 +4,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 
 END = datetime(2026, 11, 20, 12, tzinfo=UTC)
 EARLIER = END - timedelta(days=1)
@@ -13,12 +14,12 @@ EARLIER = END - timedelta(days=1)
 @pytest.fixture(scope="session")
 def service() -> World:
     """Read by all tests and changed by none."""
-    return World("acme/billing", seed=7, days=120, end=END)
+    return ordinary_world("acme/billing", seed=7, days=120, end=END)
 
 
 @pytest.fixture(scope="session")
 def large() -> World:
-    return World("acme/billing", seed=7, days=60, end=END, large=True)
+    return ordinary_world("acme/billing", seed=7, days=60, end=END, large=True)
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ import pytest
 import requests
 
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 from tests.github_stand_in.asking import LISTS, ask, get, post, runs, survey_text
 from tests.github_stand_in.conftest import END
 
@@ -20,7 +21,7 @@ needs_jwt = pytest.mark.skipif(
 
 @pytest.fixture(scope="module")
 def other() -> World:
-    return World("acme/web", end=END, days=20)
+    return ordinary_world("acme/web", end=END, days=20)
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "ghs_unknown"])

@@ -7,7 +7,7 @@ from graphql import parse
 from github_stand_in import schema
 from github_stand_in.cost import price
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from tests.github_stand_in.asking import NOTHING_MORE, TOKEN, answer, ask, get, post, query_text, runs, survey_text
 from tests.github_stand_in.conftest import END
 

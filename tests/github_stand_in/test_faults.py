@@ -12,7 +12,7 @@ import requests
 
 from github_stand_in.faults import RANDOM
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from tests.github_stand_in.asking import LISTS, NOTHING_MORE, ask, page_of, runs
 from tests.github_stand_in.conftest import EARLIER, END
 

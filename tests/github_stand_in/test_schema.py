@@ -12,7 +12,7 @@ from github_stand_in.executor import RowExecutor, read_row
 from github_stand_in.resolvers import Asking, Worlds
 from github_stand_in.resolvers import schema as resolving_schema
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from tests.github_stand_in.asking import NAMES, NOTHING_MORE, post, query_text, survey_text
 from tests.github_stand_in.conftest import END
 

@@ -15,9 +15,11 @@ from typing import Any
 import pytest
 import requests
 
-from github_stand_in.facts import iso
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.exact_size import exact_world
+from github_stand_in.worlds.facts import iso
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 from tests.github_stand_in.asking import LISTS, NOTHING_MORE, TOKEN, answer, ask, everything, get, page_of, post, query_text, runs, survey_text
 from tests.github_stand_in.conftest import EARLIER, END
 
@@ -212,7 +214,7 @@ def test_unknown_repositories_are_not_found(stand_in: StandIn) -> None:
 
 
 def test_a_renamed_repository_answers_under_both_names_and_redirects_rest() -> None:
-    world = World("acme/billing", end=END, days=20)
+    world = ordinary_world("acme/billing", end=END, days=20)
     world.renamed = [(END - timedelta(days=3), "acme/payments")]
     with StandIn({"acme/billing": world}) as stand_in:
         old, new, moved = identity(stand_in, "billing"), identity(stand_in, "payments"), runs(stand_in, "?per_page=5")
@@ -231,7 +233,7 @@ def test_a_renamed_repository_answers_under_both_names_and_redirects_rest() -> N
 
 
 def test_a_repository_is_gone_from_a_time_on() -> None:
-    world = World("acme/billing", end=END, days=20)
+    world = ordinary_world("acme/billing", end=END, days=20)
     world.gone = END - timedelta(days=1)
     with StandIn({"acme/billing": world}) as stand_in:
         found, rest = ask(stand_in, "deployments").json(), runs(stand_in).status_code
@@ -245,7 +247,7 @@ def test_a_repository_is_gone_from_a_time_on() -> None:
 
 
 def test_an_empty_an_archived_and_a_private_repository_say_so() -> None:
-    world = World("acme/empty", end=END, is_empty=True)
+    world = World("acme/empty", end=END)
     world.is_archived = world.is_private = True
     with StandIn({"acme/empty": world}) as stand_in:
         found = answer(stand_in, "commits", name="empty", revision="HEAD")["repository"]
@@ -258,7 +260,7 @@ def test_an_empty_an_archived_and_a_private_repository_say_so() -> None:
 
 def test_many_repositories_are_surveyed_at_once() -> None:
     worlds = {
-        f"acme/r{n}": World.sized(f"acme/r{n}", end=END, pull_requests=3, deployments=2, issues=2, releases=1, runs=1, commits=5) for n in range(25)
+        f"acme/r{n}": exact_world(f"acme/r{n}", end=END, pull_requests=3, deployments=2, issues=2, releases=1, runs=1, commits=5) for n in range(25)
     }
     variables: dict[str, Any] = {}
     for n in range(25):
@@ -312,7 +314,7 @@ def test_workflow_runs_filter_by_branch_event_and_status(stand_in: StandIn) -> N
 
 
 def test_a_filtered_list_of_runs_ends_after_a_thousand() -> None:
-    world = World.sized("acme/billing", end=END, pull_requests=0, deployments=0, issues=0, releases=0, runs=1050, commits=1)
+    world = exact_world("acme/billing", end=END, pull_requests=0, deployments=0, issues=0, releases=0, runs=1050, commits=1)
     with StandIn({"acme/billing": world}) as stand_in:
         pages = [runs(stand_in, f"?per_page=100&page={page}{span}").json() for span in ("", "&created=%3E2000-01-01") for page in (10, 11)]
 
@@ -413,7 +415,7 @@ def test_it_runs_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_renamed_default_branch_is_led_on_from_its_former_names() -> None:
-    renamed = World("acme/billing", end=END, days=20)
+    renamed = ordinary_world("acme/billing", end=END, days=20)
     when = END - timedelta(days=5)
     renamed.rename_default_branch(when, "stem/1")
     with StandIn({"acme/billing": renamed}, clock=when - timedelta(days=1)) as stand_in:

@@ -9,9 +9,11 @@ import pytest
 from dora_metrics.calculators.assessment import all_incidents
 from dora_metrics.calculators.facts import Coverage, Facts, Issue, Settings
 from dora_metrics.calculators.incidents import Incident
-from github_stand_in.facts import FACTS_A_REPOSITORY, Release, global_id, iso, parse_global_id
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.exact_size import add_day, exact_world
+from github_stand_in.worlds.facts import FACTS_A_REPOSITORY, Release, global_id, iso, parse_global_id
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 from tests.dora_metrics.calculators.examples import log_hours
 from tests.github_stand_in.asking import post
 from tests.github_stand_in.conftest import END
@@ -29,8 +31,8 @@ def labels(row: dict[str, Any]) -> set[str]:
 
 
 def test_the_same_seed_makes_the_same_world(service: World) -> None:
-    again = World("acme/billing", seed=7, days=120, end=END)
-    other = World("acme/billing", seed=8, days=120, end=END)
+    again = ordinary_world("acme/billing", seed=7, days=120, end=END)
+    other = ordinary_world("acme/billing", seed=8, days=120, end=END)
 
     assert all(rows(again, END) == rows(service, END) for rows in LISTS)
     assert again.head(END) == service.head(END)
@@ -39,7 +41,7 @@ def test_the_same_seed_makes_the_same_world(service: World) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_history_lists_each_commit_once_and_before_its_parents(seed: int) -> None:
-    world = World("acme/other", seed=seed, days=60, end=END, large=True)
+    world = ordinary_world("acme/other", seed=seed, days=60, end=END, large=True)
     head = world.head(END)
     assert head
     history = world.history(head)
@@ -53,7 +55,7 @@ def test_history_lists_each_commit_once_and_before_its_parents(seed: int) -> Non
 
 @pytest.mark.parametrize("seed", range(5))
 def test_nothing_of_the_future_is_seen(seed: int) -> None:
-    world = World("acme/other", seed=seed, days=60, end=END, large=True)
+    world = ordinary_world("acme/other", seed=seed, days=60, end=END, large=True)
     for clock in (END - timedelta(days=49, hours=3), END - timedelta(days=8), END):
         now, head = iso(clock), world.head(clock)
         assert head
@@ -77,7 +79,7 @@ def test_what_is_deployed_was_on_main_by_then(service: World) -> None:
 
 
 def test_ids_are_unique_across_worlds_and_tell_what_they_are_of(service: World) -> None:
-    other = World("acme/web", seed=7, days=60, end=END)
+    other = ordinary_world("acme/web", seed=7, days=60, end=END)
     rows = [row for world in (service, other) for view in LISTS for row in view(world, END)]
     ids = [row.get("node_id", row["id"]) for row in rows] + [service.node_id, other.node_id]
 
@@ -254,7 +256,7 @@ def test_incidents_have_what_is_hard(service: World) -> None:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_what_an_incident_names_as_its_cause_was_in_production_before_it_began(seed: int) -> None:
-    world = World("acme/other", seed=seed, days=120, end=END)
+    world = ordinary_world("acme/other", seed=seed, days=120, end=END)
     merged = {pull.number: pull.merge_oid for pull in world.pulls.values()}
     named = 0
     for issue in world.issue_of.values():
@@ -322,7 +324,7 @@ def test_a_day_changes_a_handful(service: World, view: Any) -> None:
 
 
 def test_an_empty_repository_has_nothing() -> None:
-    empty = World("acme/empty", end=END, is_empty=True)
+    empty = World("acme/empty", end=END)
 
     assert [view(empty, END) for view in LISTS] == [[]] * 5
     assert empty.head(END) is None
@@ -340,7 +342,7 @@ def sizes(world: World, clock: datetime) -> list[int]:
     [(200, 150, 90, 50, 100, 500), (200, 0, 0, 0, 0, 100), (1, 1, 1, 1, 1, 1), (0, 0, 3, 0, 0, 40), (7, 0, 0, 0, 0, 9)],
 )
 def test_a_sized_world_is_of_exactly_that_size(pull_requests: int, issues: int, deployments: int, releases: int, runs: int, commits: int) -> None:
-    world = World.sized(
+    world = exact_world(
         "acme/big", end=END, pull_requests=pull_requests, issues=issues, deployments=deployments, releases=releases, runs=runs, commits=commits
     )
 
@@ -350,11 +352,11 @@ def test_a_sized_world_is_of_exactly_that_size(pull_requests: int, issues: int, 
 
 
 def test_a_sized_worlds_day_brings_exactly_what_was_ordered() -> None:
-    world = World.sized("acme/big", end=END, pull_requests=300, issues=50, deployments=90, releases=20, runs=30, commits=400)
+    world = exact_world("acme/big", end=END, pull_requests=300, issues=50, deployments=90, releases=20, runs=30, commits=400)
     before = [view(world, END) for view in LISTS]
     head, tomorrow = world.head(END), END + timedelta(days=1)
 
-    world.add_day(tomorrow, changed=10, deployed=2, issues=3, releases=1, runs=4)
+    add_day(world, tomorrow, changed=10, deployed=2, issues=3, releases=1, runs=4)
 
     after = [view(world, tomorrow) for view in LISTS]
     news = [[row for row in new if row not in old] for old, new in zip(before, after, strict=True)]
@@ -363,7 +365,7 @@ def test_a_sized_worlds_day_brings_exactly_what_was_ordered() -> None:
     assert world.head(tomorrow) != head
     assert world.end == tomorrow
     with pytest.raises(ValueError, match="already lives until"):
-        world.add_day(tomorrow)
+        add_day(world, tomorrow)
 
 
 # --- what goes away, appears late or changes without a word ---------------------------------------------------------------
@@ -371,7 +373,7 @@ def test_a_sized_worlds_day_brings_exactly_what_was_ordered() -> None:
 
 @pytest.fixture
 def restless() -> World:
-    return World("acme/restless", seed=3, days=30, end=END)
+    return ordinary_world("acme/restless", seed=3, days=30, end=END)
 
 
 def test_what_was_deleted_is_in_no_list_and_nowhere_by_its_id(restless: World) -> None:

@@ -7,7 +7,7 @@ from etl_tasks import inline, ledger
 from etl_tasks.models import ETLRun, Source
 from github_stand_in.resolvers import Worlds
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 
 
 def night(source: Source, **options: object) -> ETLRun:

@@ -7,9 +7,22 @@ import random
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
-from github_stand_in.facts import DAY, FACTS_A_REPOSITORY, HOUR, MAIN, MINUTE, SECOND, Commit, Deployment, Issue, PullRequest, Release, WorkflowRun
-from github_stand_in.people import DEPLOYER, PEOPLE
-from github_stand_in.world import World
+from github_stand_in.worlds.facts import (
+    DAY,
+    FACTS_A_REPOSITORY,
+    HOUR,
+    MAIN,
+    MINUTE,
+    SECOND,
+    Commit,
+    Deployment,
+    Issue,
+    PullRequest,
+    Release,
+    WorkflowRun,
+)
+from github_stand_in.worlds.people import DEPLOYER, PEOPLE
+from github_stand_in.worlds.world import World
 
 ENVIRONMENTS = ("production", "production", "production", "staging")
 ENDS = ("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE", "ERROR", "INACTIVE", "WAITING", "IN_PROGRESS", "QUEUED", "")
@@ -27,7 +40,7 @@ class Restless:
 
     def __init__(self, dice: random.Random, *, start: datetime, days: int, actions: tuple[int, int] = (3, 9), most_ci_runs: int = 12) -> None:
         self.dice, self.most_ci_runs = dice, most_ci_runs
-        self.world = World("acme/restless", end=start + days * DAY, days=days, is_empty=True)
+        self.world = World("acme/restless", end=start + days * DAY, days=days)
         self.taken: set[datetime] = set()
         first = self.world.commit((), start, start, PEOPLE[0])
         self.world.push(first.oid, start)

@@ -9,13 +9,15 @@ from dora_metrics.models import Attempt, Change, Deployment, Incident, Issue, Re
 from etl_tasks.models import Cursor, Source
 from etl_tasks.sources.github import rechecks
 from etl_tasks.sources.github.wanted import LONGEST_WAIT_FOR_AN_END, watched
-from github_stand_in.facts import Deployment as Deployed
-from github_stand_in.facts import Issue as Opened
-from github_stand_in.facts import Release as Published
-from github_stand_in.facts import WorkflowRun as Ran
-from github_stand_in.people import DEPLOYER
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.exact_size import exact_world
+from github_stand_in.worlds.facts import Deployment as Deployed
+from github_stand_in.worlds.facts import Issue as Opened
+from github_stand_in.worlds.facts import Release as Published
+from github_stand_in.worlds.facts import WorkflowRun as Ran
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.people import DEPLOYER
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 
@@ -27,7 +29,7 @@ DEPLOY, CI = ("Deploy", ".github/workflows/deploy.yml"), ("CI", ".github/workflo
 @pytest.fixture
 def quiet() -> World:
     """A repository of a few commits in which nothing else happens."""
-    world = World("acme/quiet", end=END, days=60, is_empty=True)
+    world = World("acme/quiet", end=END, days=60)
     commit = world.commit((), world.start, world.start, "ana")
     world.push(commit.oid, world.start)
     for number in range(1, 6):
@@ -245,7 +247,7 @@ def test_an_issue_that_is_gone_counts_no_more_and_its_row_stays(github: StandIn,
 
 
 def test_a_deployment_a_release_a_run_and_a_pull_request_that_are_gone_count_no_more(github: StandIn, world: World) -> None:
-    lively = World("acme/lively", end=END, days=30)
+    lively = ordinary_world("acme/lively", end=END, days=30)
     show(github, lively)
     sources = {kind: source_of("acme/lively", deployments_from=kind) for kind in ("github",)}
     source = sources["github"]
@@ -317,7 +319,7 @@ def test_what_was_gone_and_is_back_counts_again(github: StandIn, quiet: World) -
 
 def test_a_large_repository_is_looked_through_over_several_nights(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(rechecks, "MOST_LOOKS", 2)
-    large = World.sized("acme/large", end=END, pull_requests=1, deployments=0, issues=700, releases=0, runs=0, commits=2)
+    large = exact_world("acme/large", end=END, pull_requests=1, deployments=0, issues=700, releases=0, runs=0, commits=2)
     lost = [list(large.issue_of.values())[place] for place in (20, 400)]
     show(github, large)
     source = source_of("acme/large")

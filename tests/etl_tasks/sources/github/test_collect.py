@@ -14,7 +14,9 @@ from etl_tasks.sources.github.survey import survey
 from github_stand_in.budget import Budget
 from github_stand_in.resolvers import Worlds
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.exact_size import exact_world
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import finish, night, show, source_of, spent
 from tests.tables import assert_equal_to_truth, facts, releases_of
@@ -78,7 +80,7 @@ def test_a_list_that_shifts_between_two_pages_loses_nothing(billing: Source, git
 
 
 def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    large = World("acme/large", end=END, days=40, large=True)
+    large = ordinary_world("acme/large", end=END, days=40, large=True)
     show(github, large)
     night(source_of("acme/large"))
 
@@ -100,7 +102,7 @@ def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(g
 
 def test_what_is_left_out_is_told_by_the_counts_of_the_fact(github: StandIn) -> None:
     """Of a pull request that is not merged: no metric reads it."""
-    large = World("acme/large", end=END, days=40, large=True)
+    large = ordinary_world("acme/large", end=END, days=40, large=True)
     for pull in large.pulls.values():
         if len(pull.commits) == 130 or len(pull.reviews) > 100:
             pull.merged = pull.closed = pull.merge_oid = None
@@ -194,7 +196,7 @@ def test_a_stream_that_nobody_asked_for_costs_nothing(github: StandIn) -> None:
 def test_many_quiet_repositories_share_one_query(github: StandIn) -> None:
     names = [f"acme/part-{number}" for number in range(30)]
     for name in names:
-        show(github, World.sized(name, end=END, days=30, pull_requests=3, deployments=2, issues=2, releases=1, runs=0, commits=4))
+        show(github, exact_world(name, end=END, days=30, pull_requests=3, deployments=2, issues=2, releases=1, runs=0, commits=4))
     sources = [source_of(name) for name in names]
     for _ in range(2):
         for source in sources:
@@ -242,7 +244,7 @@ def test_a_run_is_postponed_when_the_hour_is_spent_and_goes_on_where_it_stood(
 
 
 def test_a_renamed_repository_is_followed_under_its_new_name(billing: Source, github: StandIn, world: World) -> None:
-    moved = World("acme/old-name", end=END, days=40)
+    moved = ordinary_world("acme/old-name", end=END, days=40)
     show(github, moved)
     source = source_of("acme/old-name")
     github.clock = END - DAY
@@ -256,13 +258,13 @@ def test_a_renamed_repository_is_followed_under_its_new_name(billing: Source, gi
 
 
 def test_a_repository_whose_old_name_another_one_has_taken_is_followed_by_its_id(github: StandIn) -> None:
-    first = World("acme/first", end=END, days=30)
+    first = ordinary_world("acme/first", end=END, days=30)
     show(github, first)
     source = source_of("acme/first")
     github.clock = END - DAY
     night(source)
     first.renamed = [(END - timedelta(hours=12), "acme/second")]
-    newcomer = World("acme/first", end=END, days=30, seed=99)
+    newcomer = ordinary_world("acme/first", end=END, days=30, seed=99)
     github.worlds = Worlds({"acme/second": first, "acme/first": newcomer})
     github.clock = END
     night(source)
@@ -272,7 +274,7 @@ def test_a_repository_whose_old_name_another_one_has_taken_is_followed_by_its_id
 
 
 def test_a_repository_that_is_gone_fails_by_name_and_its_neighbours_go_on(billing: Source, github: StandIn) -> None:
-    lost = World("acme/lost", end=END, days=30)
+    lost = ordinary_world("acme/lost", end=END, days=30)
     show(github, lost)
     source = source_of("acme/lost")
     github.clock = END - DAY
@@ -287,8 +289,8 @@ def test_a_repository_that_is_gone_fails_by_name_and_its_neighbours_go_on(billin
 
 
 def test_an_empty_and_an_archived_repository_are_read_as_they_are(github: StandIn) -> None:
-    show(github, World("acme/empty", end=END, is_empty=True))
-    show(github, World("acme/archive", end=END, days=20))
+    show(github, World("acme/empty", end=END))
+    show(github, ordinary_world("acme/archive", end=END, days=20))
     github.worlds.by_name["acme/archive"].is_archived = True
     empty, archive = source_of("acme/empty"), source_of("acme/archive")
 

@@ -17,7 +17,7 @@ from etl_tasks.models import Source
 from etl_tasks.sources.github.client import GitHub
 from etl_tasks.sources.github.credentials import RENEW_BEFORE_END_SECONDS
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, source_of, spent
 from tests.tables import assert_equal_to_truth

@@ -12,13 +12,14 @@ from dora_metrics.models import Commit, LogDeployment, Service
 from etl_tasks import inline, ledger
 from etl_tasks.models import Cursor, DeadLetter, Source
 from etl_tasks.sources.github.wanted import MOST_HISTORIES
-from github_stand_in.facts import Commit as Made
-from github_stand_in.facts import Deployment as Deployed
-from github_stand_in.facts import Release as Published
-from github_stand_in.facts import WorkflowRun as Ran
-from github_stand_in.people import DEPLOYER
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.facts import Commit as Made
+from github_stand_in.worlds.facts import Deployment as Deployed
+from github_stand_in.worlds.facts import Release as Published
+from github_stand_in.worlds.facts import WorkflowRun as Ran
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.people import DEPLOYER
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 
@@ -32,7 +33,7 @@ GONE = "f" * 40
 @pytest.fixture
 def released() -> World:
     """A month of ordinary life, and no pull request merged into anything but main."""
-    return World("acme/released", end=END, days=30)
+    return ordinary_world("acme/released", end=END, days=30)
 
 
 def branch(world: World, count: int, *, start: datetime = END - 10 * DAY) -> list[Made]:

@@ -11,8 +11,8 @@ from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Change, Commit, Deployment, Issue
 from etl_tasks.models import ETLRun
 from etl_tasks.sources.github.streams import QUERIES, STREAMS
-from github_stand_in.facts import BOT, MINUTE, SECOND
 from github_stand_in.server import StandIn
+from github_stand_in.worlds.facts import BOT, MINUTE, SECOND
 from tests.etl_tasks.sources.github.nights import night, show, source_of
 from tests.etl_tasks.sources.github.trains import MERGED_AT, OPENED_AT, REPORTED_AT, Train, month
 

@@ -10,7 +10,8 @@ from etl_tasks import dead_letters, inline, ledger, stages
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github.rechecks import MOST_TRIES
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 from tests.tables import assert_equal_to_truth
@@ -21,7 +22,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def lively(github: StandIn) -> World:
-    world = World("acme/lively", end=END, days=30)
+    world = ordinary_world("acme/lively", end=END, days=30)
     show(github, world)
     return world
 

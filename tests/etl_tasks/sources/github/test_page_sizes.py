@@ -11,9 +11,10 @@ from etl_tasks.errors import RetriableError
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.github.budget import PageSize, PageSizes
 from etl_tasks.sources.github.client import page_of
-from github_stand_in.facts import MINUTE, SECOND
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.exact_size import exact_world
+from github_stand_in.worlds.facts import MINUTE, SECOND
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 from tests.etl_tasks.sources.github.trains import Train
@@ -50,7 +51,7 @@ def test_the_next_attempt_of_a_stage_goes_on_with_the_page_that_the_last_one_cam
 
 def test_a_night_that_failed_leaves_its_page_to_the_next_one(github: StandIn) -> None:
     """Without a worker each night has one attempt."""
-    small = World.sized("acme/small", end=END, pull_requests=30, deployments=0, issues=0, releases=0, runs=0, commits=40)
+    small = exact_world("acme/small", end=END, pull_requests=30, deployments=0, issues=0, releases=0, runs=0, commits=40)
     show(github, small)
     source = source_of("acme/small", deployments_from="pulls", incident_label="")
     github.faults = {"unfinished_above": 20}
@@ -85,7 +86,7 @@ def test_the_next_night_asks_for_no_more_than_what_worked(billing: Source, githu
 
 
 def test_pages_shrink_down_to_a_single_record(github: StandIn) -> None:
-    small = World.sized("acme/small", end=END, pull_requests=9, deployments=4, issues=5, releases=0, runs=7, commits=11)
+    small = exact_world("acme/small", end=END, pull_requests=9, deployments=4, issues=5, releases=0, runs=7, commits=11)
     show(github, small)
     source = source_of("acme/small", deployments_from="workflows")
     github.faults = {"unfinished_above": 1}

@@ -6,9 +6,9 @@ import pytest
 
 from dora_metrics.models import Repository, Service
 from etl_tasks.models import Source
-from github_stand_in.facts import HOUR, MINUTE, PullRequest, WorkflowRun
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.facts import HOUR, MINUTE, PullRequest, WorkflowRun
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 from tests.etl_tasks.sources.github.trains import Train, month
@@ -23,7 +23,7 @@ class Deployer:
     """A repository whose runs on pushes to main are its deployments."""
 
     def __init__(self) -> None:
-        self.world = World("acme/deployer", end=END, days=30, is_empty=True)
+        self.world = World("acme/deployer", end=END, days=30)
         self.world.push(self.world.commit((), self.world.start, self.world.start, "ana").oid, self.world.start)
 
     def merge(self, when: datetime, *, branch: str = "main") -> str:

@@ -19,7 +19,8 @@ from dora_metrics.models import Attempt, Change, Coverage, Deployment, Incident,
 from etl_tasks import inline
 from etl_tasks.models import Source
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.ordinary import ordinary_world
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.dora_metrics.rows import derived
 from tests.etl_tasks.sources.github.nights import night, show, spent
@@ -31,7 +32,7 @@ pytestmark = pytest.mark.django_db
 @pytest.fixture
 def other(github: StandIn) -> World:
     """Its pull requests and issues have the numbers of the other repository's, and are different ones."""
-    world = World("acme/invoices", end=END, days=40, seed=7)
+    world = ordinary_world("acme/invoices", end=END, days=40, seed=7)
     show(github, world)
     return world
 
@@ -73,7 +74,7 @@ def test_a_repository_that_a_source_of_the_service_reads_is_refused_to_another(b
 
 
 def test_a_former_name_of_a_repository_that_another_source_reads_is_refused(github: StandIn, billing: Source, world: World) -> None:
-    moved = World("acme/old", end=END, days=10)
+    moved = ordinary_world("acme/old", end=END, days=10)
     moved.renamed = [(END - timedelta(days=5), "acme/new")]
     show(github, moved)
     service = Service.objects.create(name="moved")

@@ -8,7 +8,8 @@ from dora_metrics.models import WorkflowRun
 from etl_tasks.sources.github import paging
 from github_stand_in import rest
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.exact_size import add_day, exact_world
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 
@@ -25,7 +26,7 @@ def stored() -> list[int]:
 
 
 def test_more_than_a_thousand_runs_come_by_halved_windows(github: StandIn) -> None:
-    busy = World.sized("acme/busy", end=END, pull_requests=2, deployments=0, issues=0, releases=0, runs=2300, commits=5)
+    busy = exact_world("acme/busy", end=END, pull_requests=2, deployments=0, issues=0, releases=0, runs=2300, commits=5)
     show(github, busy)
     run = night(source_of("acme/busy", deployments_from="workflows"))
 
@@ -39,8 +40,8 @@ def test_a_burst_within_minutes_is_halved_down_to_seconds(github: StandIn, monke
     for module in (paging, rest):
         name = "MOST_RUNS_OF_A_FILTER" if module is paging else "MOST_FOUND"
         monkeypatch.setattr(module, name, 20)
-    burst = World.sized("acme/burst", end=END, pull_requests=1, deployments=0, issues=0, releases=0, runs=30, commits=2)
-    burst.add_day(END + DAY, runs=250)  # one a second
+    burst = exact_world("acme/burst", end=END, pull_requests=1, deployments=0, issues=0, releases=0, runs=30, commits=2)
+    add_day(burst, END + DAY, runs=250)  # one a second
     github.clock = END + DAY
     show(github, burst)
     source = source_of("acme/burst", deployments_from="workflows")
@@ -50,11 +51,11 @@ def test_a_burst_within_minutes_is_halved_down_to_seconds(github: StandIn, monke
 
 
 def test_a_night_of_more_than_a_thousand_new_runs_loses_none(github: StandIn) -> None:
-    busy = World.sized("acme/busy", end=END, pull_requests=1, deployments=0, issues=0, releases=0, runs=50, commits=2)
+    busy = exact_world("acme/busy", end=END, pull_requests=1, deployments=0, issues=0, releases=0, runs=50, commits=2)
     show(github, busy)
     source = source_of("acme/busy", deployments_from="workflows")
     night(source)
-    busy.add_day(END + DAY, runs=1200)
+    add_day(busy, END + DAY, runs=1200)
     github.clock = END + DAY
     night(source)
     assert stored() == numbers(busy)

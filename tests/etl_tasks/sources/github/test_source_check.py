@@ -10,7 +10,7 @@ from django.urls import reverse
 from dora_metrics.models import Change
 from etl_tasks.models import Cursor, ETLRun, Source, StagedPage
 from github_stand_in.server import StandIn
-from github_stand_in.world import World
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import show, source_of
 
@@ -51,7 +51,7 @@ def test_it_counts_what_there_is_and_stores_nothing(billing: Source, github: Sta
 
 
 def test_it_names_what_stays_empty_and_what_is_not_asked_for(github: StandIn) -> None:
-    show(github, World("acme/new", end=END, is_empty=True))
+    show(github, World("acme/new", end=END))
     source_of("acme/new", deployments_from="github", incident_label="")
     said = checked("new")
 

@@ -3,9 +3,9 @@
 from datetime import datetime, timedelta
 
 from dora_metrics.models import DORAMetric
-from github_stand_in.facts import HOUR, MINUTE, SECOND, Commit, Deployment, Issue, PullRequest
-from github_stand_in.people import DEPLOYER
-from github_stand_in.world import World
+from github_stand_in.worlds.facts import HOUR, MINUTE, SECOND, Commit, Deployment, Issue, PullRequest
+from github_stand_in.worlds.people import DEPLOYER
+from github_stand_in.worlds.world import World
 from tests.conftest import END
 
 DAY = timedelta(days=1)
@@ -17,7 +17,7 @@ class Train:
     """Deployed at `BROKEN_AT`; incident #1 at `REPORTED_AT`; pull request #2 merged and deployed afterwards. Change it, then `ready`."""
 
     def __init__(self, *, author: str = "ana", commits: int = 1) -> None:
-        self.world = World("acme/train", end=END, days=30, is_empty=True)
+        self.world = World("acme/train", end=END, days=30)
         first = self.world.commit((), self.world.start, self.world.start, "ana")
         broken = self.world.commit((first.oid,), BROKEN_AT - HOUR, BROKEN_AT - HOUR, "ana")
         self.world.push(first.oid, self.world.start)

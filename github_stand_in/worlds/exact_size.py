@@ -1,32 +1,33 @@
 """Worlds of an exact size, quickly, for benchmarks; and a day of exactly so much news."""
 
 from collections.abc import Iterator
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from datetime import UTC, datetime, timedelta
 
-from github_stand_in.facts import DAY, HOUR, MINUTE, SECOND, Deployment, Issue, PullRequest, Release, WorkflowRun
-from github_stand_in.people import DEPLOYER, PEOPLE
-
-if TYPE_CHECKING:
-    from github_stand_in.world import World
+from github_stand_in.worlds.facts import DAY, HOUR, MINUTE, SECOND, Deployment, Issue, PullRequest, Release, WorkflowRun
+from github_stand_in.worlds.people import DEPLOYER, PEOPLE
+from github_stand_in.worlds.world import World
 
 EVERY_OPEN, EVERY_CLOSED = 100, 40
 COMMITS_A_PULL = 2
 STATUSES_A_DEPLOYMENT = 3
 
 
-def fill(
-    world: "World",
+def exact_world(
+    repository: str,
     *,
+    end: datetime,
+    days: float = 700,
     pull_requests: int = 2000,
     deployments: int = 1000,
     issues: int = 2000,
     releases: int = 500,
     runs: int = 1000,
     commits: int = 5000,
-) -> None:
-    if commits < 1 or world.commits:
-        raise ValueError("an exact world starts empty and has at least one commit")
+) -> World:
+    """Return a world that has exactly these numbers of records by `end`. `commits`: on main."""
+    if commits < 1:
+        raise ValueError("a world has at least one commit")
+    world = World(repository, end=end, days=days)
     _changes(world, pull_requests, commits)
     for number, when in _spread(world, deployments):
         _deploy(world, number, when)
@@ -38,10 +39,12 @@ def fill(
         world.published[number] = Release(number, when, f"v{number}", _head(world, when), when, is_prerelease=number % 9 == 0)
     for number, when in _spread(world, runs):
         _run(world, when, is_green=number % 8 > 0)
+    return world
 
 
-def add_day(world: "World", end: datetime, *, changed: int = 0, deployed: int = 0, issues: int = 0, releases: int = 0, runs: int = 0) -> None:
+def add_day(world: World, end: datetime, *, changed: int = 0, deployed: int = 0, issues: int = 0, releases: int = 0, runs: int = 0) -> None:
     """`changed`: a third of them are opened, a third merged as long as there are open ones, the rest reviewed once more."""
+    end = end.astimezone(UTC)
     begin = end - DAY
     if begin < world.end:
         raise ValueError(f"{world.repository} already lives until {world.end}")
@@ -56,19 +59,20 @@ def add_day(world: "World", end: datetime, *, changed: int = 0, deployed: int = 
     for number in range(runs):
         _run(world, begin + 13 * HOUR + number * SECOND, is_green=True)
     world.end = end
+    world.changed()
 
 
-def _spread(world: "World", count: int) -> Iterator[tuple[int, datetime]]:
+def _spread(world: World, count: int) -> Iterator[tuple[int, datetime]]:
     """Evenly over the world's time, all of it over by its end."""
     step = (world.end - world.start - DAY) / max(count, 1)
     return ((number, world.start + DAY / 2 + number * step) for number in range(1, count + 1))
 
 
-def _head(world: "World", when: datetime) -> str:
+def _head(world: World, when: datetime) -> str:
     return world.head(when) or world.main[0][1]
 
 
-def _changes(world: "World", count: int, commits: int) -> None:
+def _changes(world: World, count: int, commits: int) -> None:
     """Merged pull requests, a third by true merges, and pushes to main between them, until main has as many commits."""
     first = world.commit((), world.start, world.start, PEOPLE[0])
     world.push(first.oid, world.start)
@@ -92,7 +96,7 @@ def _changes(world: "World", count: int, commits: int) -> None:
         _push(world, world.end - HOUR, pushes)
 
 
-def _open(world: "World", created: datetime) -> PullRequest:
+def _open(world: World, created: datetime) -> PullRequest:
     number = world.next_number()
     author, reviewer = PEOPLE[number % 8], PEOPLE[(number + 1) % 8]
     parent, commits = _head(world, created), []
@@ -109,14 +113,14 @@ def _open(world: "World", created: datetime) -> PullRequest:
     return pull
 
 
-def _push(world: "World", when: datetime, count: int) -> None:
+def _push(world: World, when: datetime, count: int) -> None:
     for _ in range(count):
         head = world.main[-1][1]
         committed = max(when, world.commits[head].committed + SECOND)
         world.push(world.commit((head,), committed, committed, PEOPLE[2]).oid, committed)
 
 
-def _merge(world: "World", pull: PullRequest, when: datetime) -> None:
+def _merge(world: World, pull: PullRequest, when: datetime) -> None:
     head = world.main[-1][1]
     merged = max(when, world.commits[head].committed + SECOND, pull.commits[-1].committed + SECOND)
     parents = (head, pull.commits[-1].oid) if pull.merge_kind == "merge" else (head,)
@@ -127,7 +131,7 @@ def _merge(world: "World", pull: PullRequest, when: datetime) -> None:
     pull.changed()
 
 
-def _deploy(world: "World", number: int, when: datetime) -> None:
+def _deploy(world: World, number: int, when: datetime) -> None:
     failed = number % 12 == 0
     end = "FAILURE" if failed else "SUCCESS"
     statuses = [(when + SECOND, "QUEUED"), (when + MINUTE, "IN_PROGRESS"), (when + 5 * MINUTE, end)]
@@ -139,7 +143,7 @@ def _deploy(world: "World", number: int, when: datetime) -> None:
     world.deploys[number] = Deployment(number, when, _head(world, when), "production", statuses, "release", DEPLOYER)
 
 
-def _issue(world: "World", number: int, when: datetime) -> None:
+def _issue(world: World, number: int, when: datetime) -> None:
     place = world.next_number()
     issue = world.issue_of[place] = Issue(place, when, f"The export is slow, {number} ñ", "Since last week.\n" * 5, PEOPLE[number % 8])
     if number % 10 == 0:
@@ -148,14 +152,14 @@ def _issue(world: "World", number: int, when: datetime) -> None:
         issue.close(when + timedelta(hours=5), "COMPLETED")
 
 
-def _run(world: "World", when: datetime, *, is_green: bool) -> None:
+def _run(world: World, when: datetime, *, is_green: bool) -> None:
     number = len(world.runs) + 1
     attempts = [(when, when + 6 * MINUTE, "success" if is_green else "failure")]
     path = ".github/workflows/deploy.yml"
     world.runs[number] = WorkflowRun(number, when, "Deploy", path, "main", _head(world, when), "push", attempts)
 
 
-def _change(world: "World", begin: datetime, count: int) -> None:
+def _change(world: World, begin: datetime, count: int) -> None:
     still_open = [pull for pull in world.pulls.values() if pull.closed is None]
     old = [pull for pull in world.pulls.values() if pull.closed]
     for step in range(count):

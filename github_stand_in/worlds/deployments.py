@@ -3,13 +3,10 @@
 import itertools
 import random
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from github_stand_in.facts import DAY, HOUR, MINUTE, SECOND, Deployment, PullRequest, WorkflowRun
-from github_stand_in.people import DEPLOYER
-
-if TYPE_CHECKING:
-    from github_stand_in.world import World
+from github_stand_in.worlds.facts import DAY, HOUR, MINUTE, SECOND, Deployment, PullRequest, WorkflowRun
+from github_stand_in.worlds.people import DEPLOYER
+from github_stand_in.worlds.world import World
 
 OUTCOMES = {"success": 88, "failure": 9, "error": 3}
 CONCLUSIONS = {"success": 80, "failure": 12, "cancelled": 4, "timed_out": 2, "skipped": 2}
@@ -18,7 +15,7 @@ APART = 70 * MINUTE
 
 
 class Deploys:
-    def __init__(self, world: "World", dice: random.Random) -> None:
+    def __init__(self, world: World, dice: random.Random) -> None:
         self.world, self.dice = world, dice
         self.failed_ci = self.failed_deploys = 0
 

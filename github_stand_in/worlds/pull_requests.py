@@ -2,22 +2,19 @@
 
 import random
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from github_stand_in.facts import BOT, HOUR, MINUTE, SECOND, Commit, PullRequest
-from github_stand_in.people import PEOPLE, REVIEW_BOT
-
-if TYPE_CHECKING:
-    from github_stand_in.deploys import Deploys
-    from github_stand_in.tracker import Tracker
-    from github_stand_in.world import World
+from github_stand_in.worlds.deployments import Deploys
+from github_stand_in.worlds.facts import BOT, HOUR, MINUTE, SECOND, Commit, PullRequest
+from github_stand_in.worlds.issues import Tracker
+from github_stand_in.worlds.people import PEOPLE, REVIEW_BOT
+from github_stand_in.worlds.world import World
 
 FOLDERS = ("api", "web", "worker", "docs", "infra/terraform")
 MERGE_KINDS = {"squash": 60, "merge": 25, "rebase": 15}
 
 
 class Changes:
-    def __init__(self, world: "World", dice: random.Random, *, tracker: "Tracker", deploys: "Deploys") -> None:
+    def __init__(self, world: World, dice: random.Random, *, tracker: Tracker, deploys: Deploys) -> None:
         self.world, self.dice, self.tracker, self.deploys = world, dice, tracker, deploys
         self.reverted: set[int] = set()
 

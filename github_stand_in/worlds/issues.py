@@ -2,19 +2,16 @@
 
 import random
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from github_stand_in.facts import DAY, FACTS_A_REPOSITORY, HOUR, MINUTE, Issue, Release
-from github_stand_in.people import PEOPLE
-
-if TYPE_CHECKING:
-    from github_stand_in.world import World
+from github_stand_in.worlds.facts import DAY, FACTS_A_REPOSITORY, HOUR, MINUTE, Issue, Release
+from github_stand_in.worlds.people import PEOPLE
+from github_stand_in.worlds.world import World
 
 INCIDENT_LABELS = ("incident", "sev-1")
 
 
 class Tracker:
-    def __init__(self, world: "World", dice: random.Random) -> None:
+    def __init__(self, world: World, dice: random.Random) -> None:
         self.world, self.dice = world, dice
         self.incidents = self.releases = 0
         self.unfixed: list[Issue] = []  # incidents that a hotfix may close

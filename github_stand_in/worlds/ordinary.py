@@ -2,16 +2,13 @@
 
 import random
 from datetime import datetime
-from typing import TYPE_CHECKING
 
-from github_stand_in.changes import Changes
-from github_stand_in.deploys import Deploys
-from github_stand_in.facts import DAY, HOUR
-from github_stand_in.people import PEOPLE
-from github_stand_in.tracker import Tracker
-
-if TYPE_CHECKING:
-    from github_stand_in.world import World
+from github_stand_in.worlds.deployments import Deploys
+from github_stand_in.worlds.facts import DAY, HOUR
+from github_stand_in.worlds.issues import Tracker
+from github_stand_in.worlds.people import PEOPLE
+from github_stand_in.worlds.pull_requests import Changes
+from github_stand_in.worlds.world import World
 
 # Days before the end.
 NIGHT_OF_FAILURES = 40
@@ -21,8 +18,18 @@ CANCELLED_DEPLOYMENT = 20
 LARGE_CHANGES = 9
 
 
+def ordinary_world(repository: str, *, end: datetime, days: float = 120, seed: int = 7, large: bool = False) -> World:
+    """Return a world with `days` of ordinary life, the same for the same seed.
+
+    `large`: adds pull requests with 130 and 250 commits, and one with more than a hundred reviews, the first hundred by a bot.
+    """
+    world = World(repository, end=end, days=days, seed=seed)
+    Life(world, seed=seed, large=large).generate()
+    return world
+
+
 class Life:
-    def __init__(self, world: "World", *, seed: int, large: bool) -> None:
+    def __init__(self, world: World, *, seed: int, large: bool) -> None:
         self.world, self.large = world, large
         name = f"{world.repository}/{seed}"
         # Each has its own dice: one more issue does not move every later deployment.
@@ -30,7 +37,7 @@ class Life:
         self.deploys = Deploys(world, random.Random(f"{name}/deploys"))
         self.changes = Changes(world, random.Random(f"{name}/changes"), tracker=self.tracker, deploys=self.deploys)
 
-    def live(self) -> None:
+    def generate(self) -> None:
         world = self.world
         first = world.commit((), world.start, world.start, PEOPLE[0])
         world.push(first.oid, world.start)

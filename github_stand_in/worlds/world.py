@@ -5,11 +5,22 @@ import heapq
 from bisect import bisect_right
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any, Self
+from typing import Any
 
-from github_stand_in import sized
-from github_stand_in.facts import FACTS_A_REPOSITORY, MAIN, Commit, Deployment, Fact, Issue, PullRequest, Release, Row, WorkflowRun, global_id, iso
-from github_stand_in.life import Life
+from github_stand_in.worlds.facts import (
+    FACTS_A_REPOSITORY,
+    MAIN,
+    Commit,
+    Deployment,
+    Fact,
+    Issue,
+    PullRequest,
+    Release,
+    Row,
+    WorkflowRun,
+    global_id,
+    iso,
+)
 
 LISTS_KEPT = 64
 SORTED_BY_UPDATE = ("PR", "I")
@@ -43,7 +54,7 @@ class World:
     To be set freely: `is_archived`, `is_private`, `renamed` [(when, "owner/name"), …], `gone` (from when on).
     """
 
-    def __init__(self, repository: str, *, end: datetime, days: float = 120, seed: int = 7, large: bool = False, is_empty: bool = False) -> None:
+    def __init__(self, repository: str, *, end: datetime, days: float = 120, seed: int = 7) -> None:
         self.repository, self.end = repository, end.astimezone(UTC).replace(microsecond=0)
         self.start = self.end - timedelta(days=days)
         self.number = int(hashlib.sha256(f"{repository}/{seed}".encode()).hexdigest()[:8], 16) & 0x7FFFFFFF
@@ -68,20 +79,6 @@ class World:
         self._lists: dict[tuple[str, datetime, str], Listed] = {}
         self._histories: dict[str, list[Commit]] = {}
         self._commit_rows: dict[str, Row] = {}
-        if not is_empty:
-            Life(self, seed=seed, large=large).live()
-
-    @classmethod
-    def sized(cls, repository: str, *, end: datetime, days: float = 700, **counts: int) -> Self:
-        """Exactly so many `pull_requests`, `deployments`, `issues`, `releases`, `runs` and `commits` of main by `end`."""
-        world = cls(repository, end=end, days=days, is_empty=True)
-        sized.fill(world, **counts)
-        return world
-
-    def add_day(self, end: datetime, **changes: int) -> None:
-        """The 24 hours before `end`: so many `changed` pull requests, and new `deployed`, `issues`, `releases`, `runs`."""
-        sized.add_day(self, end.astimezone(UTC), **changes)
-        self.changed()
 
     # --- what there is by a clock -------------------------------------------------------------------------------
 
