@@ -37,7 +37,7 @@ LOADING = """
 import django
 django.setup()
 from benchmarks.log_loader import parts
-from etl_tasks.loaders.log_store import open_log_store
+from log_store.opening import open_log_store
 import sys
 store = open_log_store()
 for number, part in enumerate(parts(sys.argv[1], count=20_000_000, per_part=500)):
@@ -100,7 +100,7 @@ def store_on(server: Cassandra) -> Any:
     from django.conf import settings
 
     from log_store.cassandra import connection as module
-    from log_store.store import open_log_store
+    from log_store.opening import open_log_store
 
     # Of a busy machine a slow round is wanted, not its end.
     module.REQUEST_TIMEOUT_S = 120
@@ -147,7 +147,7 @@ def as_they_are(given: list[list[Any]]) -> list[list[Any]]:
 
 
 def ours(prepared: list[list[Any]]) -> None:
-    from log_store.store import open_log_store
+    from log_store.opening import open_log_store
 
     for _ in open_log_store().write_each(prepared):
         pass

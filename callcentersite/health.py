@@ -6,7 +6,7 @@ from django.db import connection
 from django.http import HttpRequest, JsonResponse
 
 from etl_tasks import pipeline
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 
 
 def health(request: HttpRequest) -> JsonResponse:

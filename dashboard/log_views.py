@@ -21,8 +21,9 @@ from dashboard.log_chart import Chart, chart, span
 from etl_tasks.models import Source
 from etl_tasks.sources.registry import log_sources
 from log_store.event import LogEvent
+from log_store.opening import open_log_store
 from log_store.search import LEVEL_CHOICES, query_of
-from log_store.store import LogQuery, LogStoreUnavailable, around, event_at, of_position, open_log_store, position
+from log_store.store import LogQuery, LogStoreUnavailable, around, event_at, of_position, position
 
 EVENTS_A_PAGE = 100
 EVENTS_A_POLL = 200

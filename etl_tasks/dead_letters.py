@@ -19,7 +19,8 @@ from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage, compressed
 from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.adapter import LOG_EVENT, Unreadable
 from etl_tasks.sources.registry import adapter_of
-from log_store.store import LogStoreUnavailable, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogStoreUnavailable
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,7 @@ from dora_metrics.models import Coverage, Fact, LogDeployment, LogTraffic, Repos
 from etl_tasks.faults import contained
 from etl_tasks.loaders import log_facts
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage, StreamProgress
-from log_store.store import all_log_stores, open_log_store
+from log_store.opening import all_log_stores, open_log_store
 
 logger = logging.getLogger(__name__)
 

@@ -27,7 +27,8 @@ from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Learned, Page, Progress, Unreadable
 from etl_tasks.sources.registry import adapter_of
 from log_store.event import LogEvent
-from log_store.store import Tally, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import Tally
 
 logger = logging.getLogger(__name__)
 

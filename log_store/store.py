@@ -5,7 +5,6 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 import msgspec
-from django.conf import settings
 
 from log_store.event import LogEvent, milliseconds, of_milliseconds
 
@@ -92,25 +91,6 @@ class LogStore(Protocol):
 
     def ping(self) -> None:
         """Return if the store answers."""
-
-
-def open_log_store() -> LogStore:
-    # Imported here: the driver costs 38 MB and is wanted only where Cassandra is.
-    if settings.CASSANDRA_CONTACT_POINTS:
-        from log_store.cassandra import CassandraLogStore
-
-        return CassandraLogStore()
-    from log_store.sql import SqlLogStore
-
-    return SqlLogStore()
-
-
-def all_log_stores() -> list[LogStore]:
-    """The one that is configured, and the SQL table, which may hold what was written before Cassandra was configured."""
-    from log_store.sql import SqlLogStore  # it reads this module
-
-    configured = open_log_store()
-    return [configured] if isinstance(configured, SqlLogStore) else [configured, SqlLogStore()]
 
 
 def level_or_worse(level: str) -> frozenset[str]:

@@ -18,7 +18,7 @@ from etl_tasks.models import Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 
 pytest.register_assert_rewrite("tests.tables")
 # A slow machine is no failure.

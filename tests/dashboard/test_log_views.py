@@ -13,7 +13,8 @@ from dora_metrics.models import Service
 from etl_tasks.models import Source
 from log_store.cassandra.connection import connection as cassandra
 from log_store.event import LogEvent, event_id, file_key
-from log_store.store import open_log_store, position
+from log_store.opening import open_log_store
+from log_store.store import position
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = {"source": "calls", "from": "2026-03-01", "to": "2026-03-02"}

@@ -14,7 +14,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from dora_metrics.models import Service
 from etl_tasks.models import Source
 from log_store.event import LogEvent, event_id, file_key, to_millisecond
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
 

@@ -23,7 +23,7 @@ from dora_metrics.models import Service
 from etl_tasks.models import ETLRun, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 from tests.conftest import END
 
 PATIENCE_SECONDS = 90

@@ -15,7 +15,8 @@ from django_celery_results.models import TaskResult
 from etl_tasks import pipeline
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from github_stand_in.worlds.world import World
-from log_store.store import LogQuery, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogQuery
 from tests.conftest import END
 from tests.end_to_end.conftest import Stack
 from tests.etl_tasks.test_stages import lines

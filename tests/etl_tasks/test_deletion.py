@@ -20,7 +20,7 @@ from etl_tasks.deletion import FIRST, LAST
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
 from github_stand_in.server import StandIn
 from log_store.models import LogEventRow, LogSumRow
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 
 pytestmark = pytest.mark.django_db
 

@@ -23,7 +23,7 @@ from etl_tasks import dead_letters, inline, ledger, pipeline, sweeper, tasks
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 from tests.conftest import END
 from tests.etl_tasks.test_stages import lines
 from tests.tables import assert_equal_to_truth

@@ -11,7 +11,8 @@ import pytest
 
 from etl_tasks import inline, ledger, stages
 from etl_tasks.models import ETLRun, Source
-from log_store.store import LogQuery, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogQuery
 from tests.conftest import END
 
 pytestmark = pytest.mark.django_db

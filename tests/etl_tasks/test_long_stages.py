@@ -25,7 +25,7 @@ from etl_tasks.sources.github import client
 from github_stand_in.budget import Budget
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 from tests.conftest import END
 from tests.etl_tasks import test_commands
 from tests.etl_tasks.sources.github.nights import spent

@@ -20,7 +20,8 @@ from etl_tasks.sources.github import mapping
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from log_store.event import LogEvent
-from log_store.store import LogQuery, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogQuery
 from tests.conftest import END
 from tests.tables import assert_equal_to_truth, facts
 

@@ -22,7 +22,7 @@ from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from etl_tasks.sources.adapter import Check
 from etl_tasks.sources.github.collect import GitHubRepository
 from log_store.event import LogEvent, event_id, file_key
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 from tests.dora_metrics.eventful import a_service
 
 EVIL = "a\x1b[2J\x07\x08\x9b1A\x7f\r\u202egnp\u2066\u2028\u2029\x85\u200b\x1b]0;title\x07z"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from pytest_django import Settings
 
-from log_store.store import LogStore, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogStore
 
 CONTACT_POINTS = os.environ.get("CASSANDRA_CONTACT_POINTS", "")
 

@@ -5,7 +5,8 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from dora_metrics.management.arguments import Command as Base
-from log_store.store import LogStoreUnavailable, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogStoreUnavailable
 
 
 class Command(Base):

@@ -11,9 +11,10 @@ from dora_metrics.management.arguments import Refusal
 from dora_metrics.terminal import printable_json
 from etl_tasks.sources.registry import log_sources
 from log_store.event import LogEvent
+from log_store.opening import open_log_store
 from log_store.parts import hour_of
 from log_store.search import LEVEL_CHOICES, BadQuestion, query_of
-from log_store.store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, open_log_store, position
+from log_store.store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, position
 
 EVENTS_A_READ = 1000
 

@@ -13,7 +13,8 @@ import pytest
 from django.conf import settings as project
 from pytest_django import Settings
 
-from log_store.store import LogStore, LogStoreUnavailable, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogStore, LogStoreUnavailable
 from tests.log_store.conftest import CONTACT_POINTS
 from tests.log_store.eventful import counted, events, everything, in_order, read_all
 from tests.log_store.secured import Server
@@ -33,7 +34,8 @@ PAGES, LINES = 200, 200
 LOADING = f"""
 import sys, time, django
 django.setup()
-from etl_tasks.loaders.log_store import LogStoreUnavailable, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogStoreUnavailable
 from tests.etl_tasks.loaders.eventful import events
 written = events(sys.argv[1], {PAGES * LINES})
 store = open_log_store()

@@ -15,7 +15,8 @@ import pytest
 from pytest_django import Settings
 
 from log_store.event import LogEvent, event_id, file_key
-from log_store.store import LogStore, open_log_store
+from log_store.opening import open_log_store
+from log_store.store import LogStore
 from tests.log_store.conftest import CONTACT_POINTS
 from tests.log_store.eventful import HOUR, START, counted, everything, in_order, read_all
 

@@ -16,7 +16,7 @@ from etl_tasks.loaders import facts
 from etl_tasks.models import Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.github import mapping
-from log_store.store import open_log_store
+from log_store.opening import open_log_store
 
 RECORDED = Path(settings.BASE_DIR).parent / "shared" / "data"
 pytestmark = [pytest.mark.django_db, pytest.mark.skipif(not RECORDED.exists(), reason="the recorded answers are not here")]
