@@ -120,7 +120,7 @@ def extraction(server: "Server") -> float:
 
 def night(repositories: list[str]) -> None:
     """One night as beat would run it, in this process."""
-    from etl_tasks import here, ledger
+    from etl_tasks import inline, ledger
     from etl_tasks.models import Source
     from etl_tasks.sources.github.survey import survey
 
@@ -129,7 +129,7 @@ def night(repositories: list[str]) -> None:
     for source in sources:
         run = ledger.open_run(source, trigger="beat", options={"news": news[source.pk]} if source.pk in news else {})
         assert run
-        here.run_rest_here(run.pk)
+        inline.run_remaining_stages(run.pk)
 
 
 def new_sources(repositories: list[str]) -> list[Any]:

@@ -159,7 +159,7 @@ def one_night(name: str) -> None:
     django.setup()
     from callcentersite.celery import app, spare_the_collector
     from etl_tasks import ledger
-    from etl_tasks.inline import run_rest_here
+    from etl_tasks.inline import run_remaining_stages
     from etl_tasks.models import ETLRun, Source
 
     app.loader.import_default_modules()
@@ -167,7 +167,7 @@ def one_night(name: str) -> None:
     run = ledger.open_run(Source.objects.get(name=name), trigger=ETLRun.Trigger.COMMAND)
     if run is None:
         sys.exit(f"{name} has a run under way")
-    run_rest_here(run.pk)
+    run_remaining_stages(run.pk)
     run.refresh_from_db()
     if run.loaded != run.extracted or run.unparsed or not run.loaded:
         sys.exit(f"not all is well: {run.extracted} extracted, {run.loaded} loaded, {run.unparsed} unparsed")

@@ -10,7 +10,11 @@ from log_store.opening import open_log_store
 
 
 def health(request: HttpRequest) -> JsonResponse:
-    checks: dict[str, Callable[[], object]] = {"database": _ask_database, "broker": pipeline.ask_broker, "log_store": lambda: open_log_store().ping()}
+    checks: dict[str, Callable[[], object]] = {
+        "database": _ask_database,
+        "broker": pipeline.check_broker,
+        "log_store": lambda: open_log_store().ping(),
+    }
     answers = {name: _answer(ask) for name, ask in checks.items()}
     # The kind of failure only: a driver's message may quote a password.
     return JsonResponse(answers, status=200 if set(answers.values()) == {"ok"} else 503)

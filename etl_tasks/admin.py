@@ -44,7 +44,7 @@ class Removable(admin.ModelAdmin):
         protected: list[str] = []
         for target in objs:
             try:
-                counts = deletion.what_goes(target)
+                counts = deletion.count_contents(target)
             except LogStoreUnavailable as exc:
                 protected.append(f"{target}: {exc}")
                 continue

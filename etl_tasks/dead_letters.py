@@ -201,7 +201,7 @@ def _refuse_unless_open(letter: DeadLetter) -> None:
         raise NotOpen(letter)
 
 
-def take_back(run: ETLRun, stream: str) -> None:
+def withdraw(run: ETLRun, stream: str) -> None:
     """Remove the letters that a run wrote of a stream whose pages it will read again."""
     DeadLetter.objects.filter(run=run, stream=stream, stage=ETLRun.Stage.TRANSFORM, state=DeadLetter.State.OPEN).delete()
 
@@ -220,7 +220,7 @@ def _makes_up_for(run: ETLRun, failed: ETLRun) -> bool:
     return done == missing or (not missing and "until" not in done)
 
 
-def close_unreadable(run: ETLRun) -> None:
+def close_unreadable_letters(run: ETLRun) -> None:
     """Close the letters of files that could not be opened, and that this run has read."""
     letters = DeadLetter.objects.filter(source=run.source, key__startswith="unreadable:", state=DeadLetter.State.OPEN, run_id__lt=run.pk)
     if not letters:
@@ -240,19 +240,19 @@ def _resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
 
 
 def _replay_stage(letter: DeadLetter, *, by: str) -> None:
-    from etl_tasks.inline import Postponed, StageFailed, on_another_host, run_rest_here  # it buries through this module
+    from etl_tasks.inline import Postponed, StageFailed, on_another_host, run_remaining_stages  # it buries through this module
 
     _refuse_unless_open(letter)
     if letter.run.stage == ETLRun.Stage.EXTRACT and not letter.source.is_here:
         raise ReplayFailed(f"{on_another_host(letter.source)}, or replay the letter in the admin, which leaves it to a worker")
     reopen_run(letter)
     try:
-        run_rest_here(letter.run_id)
+        run_remaining_stages(letter.run_id)
     except StageFailed as exc:
         raise ReplayFailed(f"{exc.stage} failed: {exc}") from exc
     except Postponed as exc:
         raise ReplayFailed(f"run {letter.run_id} is {exc}; its good end closes the letter") from exc
-    except ledger.NotMine as exc:
+    except ledger.LeaseNotHeld as exc:
         raise ReplayFailed(f"a worker has taken run {letter.run_id}: see etl_status") from exc
     DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, resolved_by=by[:150])
 
@@ -311,9 +311,9 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
         if is_log:
             log_facts.keep(source.service, source=source.name, run_id=letter.run_id, page_id=page.pk, events=good, tallies=tallies)
         else:
-            facts.upsert(kind, good, repository=source.home(), run_id=letter.run_id, page_id=page.pk)
+            facts.upsert(kind, good, repository=source.ensure_facts_repository(), run_id=letter.run_id, page_id=page.pk)
             for part, found in parts:
-                facts.upsert(part, found, repository=source.home(), run_id=letter.run_id, page_id=page.pk)
+                facts.upsert(part, found, repository=source.ensure_facts_repository(), run_id=letter.run_id, page_id=page.pk)
         recompute(source.service, run_id=letter.run_id)
         rules.evaluate(source.service)
 

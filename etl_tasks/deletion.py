@@ -16,7 +16,7 @@ from django.utils.timezone import now
 
 from dora_metrics.derivation.recompute import hold, recompute
 from dora_metrics.models import Coverage, Fact, LogDeployment, LogTraffic, Repository, Service
-from etl_tasks.faults import contained
+from etl_tasks.fault_isolation import isolated
 from etl_tasks.loaders import log_facts
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage, StreamProgress
 from log_store.opening import all_log_stores, open_log_store
@@ -38,7 +38,7 @@ def sources_of(target: Target) -> list[Source]:
     return [target] if isinstance(target, Source) else list(target.sources.order_by("pk"))
 
 
-def what_goes(target: Target) -> dict[str, int]:
+def count_contents(target: Target) -> dict[str, int]:
     """How many rows of what would be deleted, by name; what there is none of is left out. Raises LogStoreUnavailable."""
     sources = sources_of(target)
     found = {"sources": len(sources)} if isinstance(target, Service) else {}
@@ -69,13 +69,13 @@ def begin(target: Target) -> None:
     logger.warning("deletion_began", extra={"what": target._meta.verbose_name, "target": str(target)})
 
 
-def under_way() -> list[Target]:
+def pending() -> list[Target]:
     """What is marked and still there; a service stands for its sources."""
     services: list[Target] = list(Service.objects.exclude(deletion_began_at=None).order_by("pk"))
     return services + list(Source.objects.exclude(deletion_began_at=None).filter(service__deletion_began_at=None).order_by("pk"))
 
 
-def steps(target: Target) -> Iterator[int]:
+def delete_in_batches(target: Target) -> Iterator[int]:
     """Delete what is marked, batch by batch: each item is how many rows or events have gone. Raises LogStoreUnavailable."""
     for source in sources_of(target):
         yield from _of_source(source)
@@ -87,18 +87,18 @@ def steps(target: Target) -> Iterator[int]:
     logger.warning("deletion_ended", extra={"what": target._meta.verbose_name, "target": str(target)})
 
 
-def carry_on(target: Target, *, until: float = math.inf) -> bool:
+def resume(target: Target, *, until: float = math.inf) -> bool:
     """Delete what is marked; False if the time (`time.monotonic`) has come before it was done. Raises LogStoreUnavailable."""
-    return all(time.monotonic() < until for _ in steps(target))
+    return all(time.monotonic() < until for _ in delete_in_batches(target))
 
 
-def work(*, seconds: float) -> bool:
+def resume_all(*, seconds: float) -> bool:
     """A while's work on all that is marked; whether nothing is left. One that fails does not stop the others."""
     until = time.monotonic() + seconds
     is_done = True
-    for target in under_way():
-        with contained(f"the deletion of {target._meta.verbose_name} {target}"):
-            is_done = carry_on(target, until=until) and is_done
+    for target in pending():
+        with isolated(f"the deletion of {target._meta.verbose_name} {target}"):
+            is_done = resume(target, until=until) and is_done
     return is_done
 
 

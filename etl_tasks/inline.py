@@ -51,8 +51,8 @@ def on_another_host(source: Source) -> str:
     return f"its files lie on {source.host}, and this host is {settings.ETL_HOST} (ETL_HOST): run the command there"
 
 
-def run_stage_here(run_id: int, stage: str) -> None:
-    """Run one stage, or bury it and raise StageFailed. A run that somebody else holds raises ledger.NotMine.
+def run_stage(run_id: int, stage: str) -> None:
+    """Run one stage, or bury it and raise StageFailed. A run that somebody else holds raises ledger.LeaseNotHeld.
 
     Where the other side names a time, wait for it if it is near, else postpone the run and raise Postponed.
     """
@@ -85,7 +85,7 @@ def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
         reason = str(exc)
     except (FatalError, LogStoreUnavailable) as exc:
         reason = str(exc)
-    except ledger.NotMine:
+    except ledger.LeaseNotHeld:
         raise
     except OperationalError as exc:
         reason = f"the database failed: {exc}"
@@ -97,8 +97,8 @@ def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
     raise StageFailed(stage, reason)
 
 
-def run_rest_here(run_id: int) -> None:
+def run_remaining_stages(run_id: int) -> None:
     """All stages from where the run stands."""
     run = ETLRun.objects.get(pk=run_id)
     for stage in ledger.STAGES[ledger.STAGES.index(run.stage) :]:
-        run_stage_here(run_id, stage)
+        run_stage(run_id, stage)

@@ -18,15 +18,15 @@ logger = logging.getLogger(__name__)
 STAGES: tuple[str, ...] = tuple(ETLRun.Stage.values)
 
 
-class NotMine(Exception):
+class LeaseNotHeld(Exception):
     """The run belongs to someone else by now: stop, write nothing more."""
 
 
-def lease() -> timedelta:
+def lease_duration() -> timedelta:
     return timedelta(seconds=settings.ETL_LEASE_SECONDS)
 
 
-def grace() -> timedelta:
+def grace_period() -> timedelta:
     return timedelta(seconds=settings.ETL_GRACE_SECONDS)
 
 
@@ -43,7 +43,7 @@ def open_run(source: Source, *, trigger: str, logical_date: date | None = None, 
                 logical_date=logical_date,
                 trigger=trigger,
                 options=options or {},
-                lease_until=now() + grace(),
+                lease_until=now() + grace_period(),
             )
     except IntegrityError:
         return None
@@ -60,7 +60,7 @@ def reopen(run: ETLRun) -> bool:
                 active_for=F("source"),
                 owner="",
                 resends=0,
-                lease_until=now() + grace(),
+                lease_until=now() + grace_period(),
                 completed_at=None,
                 duration_seconds=None,
                 error="",
@@ -76,16 +76,16 @@ def _stays(source_id: int) -> bool:
 
 
 def claim(run_id: int, stage: str, owner: str) -> ETLRun:
-    """Take the run for one stage, or raise NotMine: a duplicate, an old message, or a living holder."""
+    """Take the run for one stage, or raise LeaseNotHeld: a duplicate, an old message, or a living holder."""
     moment = now()
     is_free = Q(owner="") | Q(owner=owner) | Q(lease_until__lt=moment)
     with transaction.atomic():
         # A postponed run is taken once its time has come: by what the sweeper has sent, or where nothing sweeps by the next command.
         is_due = Q(status__in=(ETLRun.Status.QUEUED, ETLRun.Status.RUNNING)) | Q(status=ETLRun.Status.POSTPONED, lease_until__lt=moment)
         candidates = ETLRun.objects.filter(is_free, is_due, pk=run_id, stage=stage)
-        taken = candidates.update(owner=owner, attempt=F("attempt") + 1, steps=0, status=ETLRun.Status.RUNNING, lease_until=moment + lease())
+        taken = candidates.update(owner=owner, attempt=F("attempt") + 1, steps=0, status=ETLRun.Status.RUNNING, lease_until=moment + lease_duration())
         if not taken:
-            raise NotMine(f"run {run_id}, {stage}")
+            raise LeaseNotHeld(f"run {run_id}, {stage}")
         run = ETLRun.objects.select_related("source__service", "source__facts_repository").get(pk=run_id)
         run.task_ids[stage] = owner
         run.started_at = run.started_at or moment
@@ -95,35 +95,35 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
 
 
 @contextmanager
-def mine(run: ETLRun) -> Iterator[None]:
+def guarded_transaction(run: ETLRun) -> Iterator[None]:
     """One transaction that commits only while this attempt holds the run; it renews the lease, too, and is a step of the stage."""
     with transaction.atomic():
         held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
-        if not held.update(lease_until=now() + lease(), resends=0, steps=F("steps") + 1):
-            raise NotMine(f"run {run.pk}, attempt {run.attempt}")
+        if not held.update(lease_until=now() + lease_duration(), resends=0, steps=F("steps") + 1):
+            raise LeaseNotHeld(f"run {run.pk}, attempt {run.attempt}")
         yield
 
 
 def advance(run: ETLRun) -> None:
-    """Inside `mine`: hand the run to the next stage."""
+    """Inside `guarded_transaction`: hand the run to the next stage."""
     following = STAGES[STAGES.index(run.stage) + 1]
-    ETLRun.objects.filter(pk=run.pk).update(stage=following, owner="", lease_until=now() + grace())
+    ETLRun.objects.filter(pk=run.pk).update(stage=following, owner="", lease_until=now() + grace_period())
 
 
-def keep(run_id: int, owner: str, wait: timedelta) -> None:
+def extend_lease(run_id: int, owner: str, wait: timedelta) -> None:
     """Extend the holder's lease over a retry's countdown."""
-    ETLRun.objects.filter(pk=run_id, owner=owner, status__in=ETLRun.ACTIVE).update(lease_until=now() + wait + grace())
+    ETLRun.objects.filter(pk=run_id, owner=owner, status__in=ETLRun.ACTIVE).update(lease_until=now() + wait + grace_period())
 
 
 def postpone(run: ETLRun, until: datetime) -> None:
-    """Nobody works on the run before then; afterwards the sweeper sends it from where it stands. Raises NotMine."""
+    """Nobody works on the run before then; afterwards the sweeper sends it from where it stands. Raises LeaseNotHeld."""
     held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
     if not held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until):
-        raise NotMine(f"run {run.pk}, attempt {run.attempt}")
+        raise LeaseNotHeld(f"run {run.pk}, attempt {run.attempt}")
     logger.warning("run_postponed", extra={"run": run.pk, "until": until.isoformat()})
 
 
-def hand_back(run_id: int, *, wait: float = 0, **guard: object) -> bool:
+def release_if_progressed(run_id: int, *, wait: float = 0, **guard: object) -> bool:
     """Let a stage that was stopped go on after `wait` seconds, if it has moved since it was claimed; else False.
 
     `guard`: what must still hold of the run.

@@ -18,7 +18,7 @@ from django.utils.timezone import now
 from kombu.exceptions import OperationalError as BrokerError
 
 from etl_tasks import ledger, tasks
-from etl_tasks.faults import contained, each
+from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.adapter import Check
 from etl_tasks.sources.registry import adapters, check, reads_files, survey
@@ -38,7 +38,7 @@ class BrokerAway(Exception):
     """No message can be sent."""
 
 
-def ask_broker() -> None:
+def check_broker() -> None:
     """Raise BrokerAway within seconds, rather than after the two minutes of Celery's own patience."""
     try:
         with current_app.connection_for_write(connect_timeout=2) as broker:
@@ -49,7 +49,7 @@ def ask_broker() -> None:
 
 def served_queues() -> set[str]:
     """The queues that workers take. Raises BrokerAway."""
-    ask_broker()
+    check_broker()
     answers = current_app.control.inspect(timeout=INSPECT_SECONDS).active_queues() or {}
     return {queue["name"] for queues in answers.values() for queue in queues}
 
@@ -60,7 +60,7 @@ def check_sources(sources: Sequence[Source]) -> list[Check]:
     broker = ""
     if with_files := [source for source in sources if reads_files(source)]:
         try:
-            ask_broker()
+            check_broker()
         except BrokerAway as exc:
             broker = str(exc)
         else:
@@ -108,7 +108,7 @@ def send(run: ETLRun) -> None:
 def send_all(runs: Sequence[ETLRun]) -> None:
     """Where the broker is away, the sweeper sends them later: the ledger has the runs. Raises SomeFailed once the others have been sent."""
     try:
-        each(runs, send, stop_at=(BrokerError, OSError))
+        for_each(runs, send, stop_at=(BrokerError, OSError))
     except (BrokerError, OSError):
         logger.exception("broker_away", extra={"runs": [run.pk for run in runs]})
 
@@ -152,7 +152,7 @@ def run_all(*, trigger: str = ETLRun.Trigger.SHELL) -> list[ETLRun]:
         with suppress(SourceBusy):
             runs.append(run_source(name, trigger=trigger))
 
-    each(list(Source.objects.filter(is_enabled=True).values_list("name", flat=True)), start)
+    for_each(list(Source.objects.filter(is_enabled=True).values_list("name", flat=True)), start)
     return runs
 
 
@@ -173,16 +173,16 @@ def open_night(night: date, *, created_before: datetime | None = None) -> list[E
 
     try:
         # All of them before anything is asked of anybody: whatever happens afterwards, the sweeper sends them.
-        each(list(missing.select_related("service")), open_one)
+        for_each(list(missing.select_related("service")), open_one)
     finally:
-        each(dict.fromkeys([*adapters(), *(run.source.kind for run in runs)]), partial(_begin, runs))
+        for_each(dict.fromkeys([*adapters(), *(run.source.kind for run in runs)]), partial(_begin, runs))
     return runs
 
 
 def _begin(opened: Sequence[ETLRun], kind: str) -> None:
     """Survey the runs' sources and send the runs, surveyed or not: a source that was not surveyed finds out by itself."""
     runs = [run for run in opened if run.source.kind == kind]
-    with contained(f"the survey of {kind} sources"):
+    with isolated(f"the survey of {kind} sources"):
         news = survey(kind, [run.source for run in runs])
         for run in runs:
             if run.source_id in news:

@@ -45,10 +45,10 @@ def extract(run: ETLRun) -> None:
             _bury_once(run, page)
             continue
         if isinstance(page, Learned):
-            with ledger.mine(run):
+            with ledger.guarded_transaction(run):
                 Source.objects.filter(pk=run.source_id).update(page_sizes=page.page_sizes)
             continue
-        with ledger.mine(run):
+        with ledger.guarded_transaction(run):
             if page.body:
                 number += 1
                 _stage(run, page, number)
@@ -57,7 +57,7 @@ def extract(run: ETLRun) -> None:
             if not run.progress.filter(stream=page.stream).update(**place):
                 StreamProgress.objects.create(run=run, stream=page.stream, began_at_version=_cursor_version(run, page.stream), **place)
         crash_point("extract.after_page_commit")
-    with ledger.mine(run):
+    with ledger.guarded_transaction(run):
         dead_letters.close_stage_letters(run, run.stage)
         ledger.advance(run)
     crash_point("extract.before_publish")
@@ -69,7 +69,7 @@ def transform(run: ETLRun) -> None:
     for page in _one_by_one(StagedPage.objects.filter(run=run, is_clean=False).order_by("number")):
         good, bad = _clean(adapter, run, page)
         crash_point("transform.before_batch")
-        with ledger.mine(run):
+        with ledger.guarded_transaction(run):
             kind = adapter.fact(page.stream, page.context)
             is_log = kind == LOG_EVENT
             CleanBatch.objects.create(
@@ -90,7 +90,7 @@ def transform(run: ETLRun) -> None:
         logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
         crash_point("transform.after_batch")
     _refuse_a_changed_source(run)
-    with ledger.mine(run):
+    with ledger.guarded_transaction(run):
         dead_letters.close_stage_letters(run, run.stage)
         ledger.advance(run)
     crash_point("transform.before_publish")
@@ -100,8 +100,10 @@ def load(run: ETLRun) -> None:
     """Upsert facts, write log events, recompute metrics, move the cursors, finish: the last three in one commit."""
     batches = CleanBatch.objects.filter(page__run=run).order_by("page__number")
     for batch in _one_by_one(batches.filter(is_loaded=False)):
-        with ledger.mine(run):
-            done = facts.upsert(batch.kind, json.loads(batch.content), repository=run.source.home(), run_id=run.pk, page_id=batch.page_id)
+        with ledger.guarded_transaction(run):
+            done = facts.upsert(
+                batch.kind, json.loads(batch.content), repository=run.source.ensure_facts_repository(), run_id=run.pk, page_id=batch.page_id
+            )
             CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
             ETLRun.objects.filter(pk=run.pk).update(
                 loaded=F("loaded") + done.written,
@@ -111,17 +113,17 @@ def load(run: ETLRun) -> None:
         crash_point("load.after_sql")
     for batch, events, tallies in _stored(batches.filter(is_stored=False)):
         crash_point("load.after_log_store")
-        with ledger.mine(run):
+        with ledger.guarded_transaction(run):
             log_facts.keep(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page_id, events=events, tallies=tallies)
             CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
             ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count, unparsed=F("unparsed") + batch.unparsed)
         crash_point("load.after_mark")
         del batch, events, tallies  # else they stay in memory while the next page is made ready beside the one under way
     crash_point("load.before_finish")
-    with ledger.mine(run):
+    with ledger.guarded_transaction(run):
         hold(run.source.service)
         _move_cursors(run)
-        run.source.note_collected()
+        run.source.update_collected_repositories()
         recompute(run.source.service, run_id=run.pk)
         rules.evaluate(run.source.service)
         _finish(run)
@@ -165,7 +167,7 @@ def _bury_once(run: ETLRun, part: Unreadable) -> None:
     mark = f"unreadable {hashlib.sha256(part.name.encode()).hexdigest()[:32]}"
     if run.progress.filter(stream=mark).exists():
         return
-    with ledger.mine(run):
+    with ledger.guarded_transaction(run):
         StreamProgress.objects.create(run=run, stream=mark, cursor={}, is_done=True)
         dead_letters.bury_unreadable(run, part)
 
@@ -225,11 +227,11 @@ def _refuse_a_changed_source(run: ETLRun) -> None:
         not_as_they_should = bad + counts["unparsed"]
         if total < FEWEST_FOR_A_SHARE or not_as_they_should <= total * settings.ETL_MAX_BAD_SHARE:
             continue
-        with ledger.mine(run):
+        with ledger.guarded_transaction(run):
             CleanBatch.objects.filter(page__run=run, page__stream=stream).delete()
             StagedPage.objects.filter(run=run, stream=stream).update(is_clean=False)
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") - bad)
-            dead_letters.take_back(run, stream)
+            dead_letters.withdraw(run, stream)
         raise FatalError(
             f"{not_as_they_should} of {total} records of {stream} cannot be read: the source has changed, or its format is set wrongly; "
             f"the pages of run {run.pk} are kept: mend that, and replay the run"
@@ -254,7 +256,7 @@ def _move_cursors(run: ETLRun) -> None:
 def _cover(run: ETLRun, stream: str, cursor: dict[str, Any]) -> None:
     if "collected_from" in cursor:
         span = {"since": parse_datetime(cursor["collected_from"]), "until": parse_datetime(cursor["collected_until"])}
-        home = run.source.home()
+        home = run.source.ensure_facts_repository()
         Coverage.objects.update_or_create(repository=home, stream=stream, defaults={"service_id": home.service_id, **span})
 
 
@@ -265,7 +267,7 @@ def _finish(run: ETLRun) -> None:
         raise ArithmeticError(f"{counted.extracted} records extracted, {settled} accounted for: run {run.pk} does not balance")
     ETLRun.objects.filter(pk=run.pk).update(records_processed=settled)
     dead_letters.close_stage_letters(run, *ledger.STAGES)
-    dead_letters.close_unreadable(run)
+    dead_letters.close_unreadable_letters(run)
     ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
     if Source.objects.filter(pk=run.source_id, overdue_alerted_at__isnull=False).update(overdue_alerted_at=None):
         transaction.on_commit(partial(_tell_it_is_over, run))

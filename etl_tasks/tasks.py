@@ -15,7 +15,7 @@ from django.utils.timezone import now
 
 from etl_tasks import dead_letters, deletion, ledger, stages
 from etl_tasks.errors import RetriableError
-from etl_tasks.faults import contained
+from etl_tasks.fault_isolation import isolated
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources import registry
 from log_store.store import LogStoreUnavailable
@@ -39,9 +39,9 @@ class StageTask(Task):
                 self.obey(run, exc)
             except SoftTimeLimitExceeded:
                 # A long stage goes on behind its last commit, as long as each turn brings it further.
-                self.postponed_if(ledger.hand_back(run.pk, attempt=run.attempt))
+                self.postponed_if(ledger.release_if_progressed(run.pk, attempt=run.attempt))
                 raise
-        except ledger.NotMine:
+        except ledger.LeaseNotHeld:
             self.update_state(state="SUPERSEDED")
             raise Ignore from None  # ends this copy of the chain; the run's owner goes on
         return run_id
@@ -56,7 +56,7 @@ class StageTask(Task):
             ledger.postpone(run, now() + timedelta(seconds=wait))
             self.postponed_if(True)
         if self.request.retries >= self.max_retries:
-            self.postponed_if(ledger.hand_back(run.pk, wait=max(self.retry_backoff_max, wait or 0), attempt=run.attempt))
+            self.postponed_if(ledger.release_if_progressed(run.pk, wait=max(self.retry_backoff_max, wait or 0), attempt=run.attempt))
         if wait is None:
             raise exc
         raise self.retry(exc=exc, countdown=wait)
@@ -93,7 +93,7 @@ def check(source_id: int) -> dict[str, Any]:
 @shared_task(name="etl.delete", ignore_result=True)
 def delete() -> bool:
     """A while's work on what is being deleted; the sweep sends for the rest."""
-    return deletion.work(seconds=min(settings.ETL_SWEEP_SECONDS, settings.CELERY_TASK_SOFT_TIME_LIMIT / 2))
+    return deletion.resume_all(seconds=min(settings.ETL_SWEEP_SECONDS, settings.CELERY_TASK_SOFT_TIME_LIMIT / 2))
 
 
 @shared_task(name="etl.nightly")
@@ -101,7 +101,7 @@ def nightly() -> list[int]:
     from etl_tasks import pipeline  # it sends the tasks above
 
     runs: list[ETLRun] = []
-    with contained("beat's start of the night"):
+    with isolated("beat's start of the night"):
         runs = pipeline.open_night(pipeline.local_today())
     return [run.pk for run in runs]
 
@@ -117,7 +117,7 @@ def sweep() -> int:
 def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args: Any, **_: object) -> None:
     # A killed child is no failure of the stage: the sweeper sends the run again, a bounded number of times.
     if isinstance(sender, StageTask) and not isinstance(exception, WorkerLostError):
-        if isinstance(exception, TimeLimitExceeded) and ledger.hand_back(args[0], owner=task_id):
+        if isinstance(exception, TimeLimitExceeded) and ledger.release_if_progressed(args[0], owner=task_id):
             return  # it did not hear of the soft limit, inside a long query for example, and has moved all the same
         stage = sender.name.rpartition(".")[2]
         dead_letters.bury_stage(args[0], stage, _reason(exception), owner=task_id)
@@ -126,7 +126,7 @@ def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args
 @task_retry.connect(weak=False, dispatch_uid="etl_tasks.keep_lease")
 def keep_lease(sender: Task, request: Any, reason: Any, **_: object) -> None:
     if isinstance(sender, StageTask):
-        ledger.keep(request.args[0], request.id, timedelta(seconds=_countdown(reason)))
+        ledger.extend_lease(request.args[0], request.id, timedelta(seconds=_countdown(reason)))
 
 
 def _countdown(reason: Any) -> float:

@@ -23,13 +23,13 @@ class DeletionCommand(Base):
         target = self.target(options["name"])
         what = f"{target._meta.verbose_name} {target}"
         try:
-            counts = deletion.what_goes(target)
+            counts = deletion.count_contents(target)
             self.stdout.write(f"{what}: " + (", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing was collected of it"))
             if not options["yes"]:
                 self.stdout.write("nothing is deleted yet: add --yes; what is deleted cannot be brought back, but collected again")
                 return
             deletion.begin(target)
-            deletion.carry_on(target)
+            deletion.resume(target)
         except deletion.Refused as exc:
             raise CommandError(str(exc), returncode=1) from exc
         except LogStoreUnavailable as exc:

@@ -40,12 +40,12 @@ class StageCommand(Base):
                 self.stdout.write(run_line(run))
                 continue
             try:
-                inline.run_stage_here(run.pk, self.stage)
+                inline.run_stage(run.pk, self.stage)
             except inline.Postponed as exc:
                 self.stdout.write(f"{run.pipeline}: {exc}")
             except inline.StageFailed as exc:
                 self.failed.append(f"{run.pipeline}: {exc}")
-            except ledger.NotMine:
+            except ledger.LeaseNotHeld:
                 self.failed.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")
             except DatabaseFailed as exc:  # of this run: its neighbours may still go on
                 self.failed.append(f"{run.pipeline}: run {run.pk} could not be taken or buried: {exc}")

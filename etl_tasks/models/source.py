@@ -96,20 +96,20 @@ class Source(models.Model):
         """What names a repository has one from the beginning: what was never collected is unknown, and not left out."""
         super().save(*args, **kwargs)
         if self.repository:
-            home = self.home()
+            home = self.ensure_facts_repository()
             if home.github_id is None and home.name != self.repository:  # until GitHub has told, it is called as the source says
                 home.name = self.repository
                 home.save(update_fields=["name"])
-        self.note_collected()
+        self.update_collected_repositories()
 
-    def home(self) -> Repository:
+    def ensure_facts_repository(self) -> Repository:
         """The repository that the source's facts belong to; made when it is first asked for."""
         if self.facts_repository is None:
             self.facts_repository = Repository.objects.create(service=self.service, name=self.repository or self.name, is_collected=self.is_enabled)
             Source.objects.filter(pk=self.pk).update(facts_repository=self.facts_repository)
         return self.facts_repository
 
-    def note_collected(self) -> None:
+    def update_collected_repositories(self) -> None:
         """Say of the service's repositories which ones an enabled source collects."""
         repositories = Repository.objects.filter(service=self.service_id)
         repositories.filter(is_collected=False, source__is_enabled=True).update(is_collected=True)

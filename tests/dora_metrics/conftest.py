@@ -24,7 +24,7 @@ def stored(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, worl
         source = Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
         run = ledger.open_run(source, trigger="shell")
         assert run
-        inline.run_rest_here(run.pk)
+        inline.run_remaining_stages(run.pk)
     yield service
     with django_db_blocker.unblock():
         service.delete()

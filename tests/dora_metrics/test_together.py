@@ -114,7 +114,7 @@ def test_a_replay_beside_the_load_of_the_same_page_lets_both_end_well(github: St
     run = ledger.open_run(source, trigger="shell")
     assert run
     for stage in ("extract", "transform"):
-        inline.run_stage_here(run.pk, stage)
+        inline.run_stage(run.pk, stage)
     for page in run.pages.order_by("number"):
         dead_letters.bury_records(run, page, [Bad(index=dead_letters.WHOLE_PAGE, key=str(page.number), data="", error="as it was read before")])
     letters = list(DeadLetter.objects.select_related("source__service", "run", "page").order_by("page__number"))
@@ -123,7 +123,7 @@ def test_a_replay_beside_the_load_of_the_same_page_lets_both_end_well(github: St
         for letter in letters:
             dead_letters.replay(letter, by="test")
 
-    assert side_by_side(lambda: inline.run_stage_here(run.pk, "load"), replay) == []
+    assert side_by_side(lambda: inline.run_stage(run.pk, "load"), replay) == []
     run.refresh_from_db()
     assert run.status == "success"
     assert set(DeadLetter.objects.values_list("state", flat=True)) == {"replayed"}

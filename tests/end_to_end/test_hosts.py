@@ -6,7 +6,7 @@ import pytest
 from django.core import mail
 from pytest_django import Settings
 
-from etl_tasks import hosts, pipeline
+from etl_tasks import host_watch, pipeline
 from etl_tasks.models import ETLRun, Source
 from tests.end_to_end.conftest import Stack
 
@@ -38,27 +38,27 @@ def test_its_files_wait_for_the_worker_of_their_host_and_the_rest_runs_anywhere(
 
 def test_a_host_without_a_worker_is_told_once_and_once_that_it_is_over(stack: Stack, calls: Source, settings: Settings) -> None:
     settings.ALERT_EMAILS = ["team@example.com"]
-    hosts.watch()
+    host_watch.watch()
     calls.refresh_from_db()
     assert (calls.host_silent_since is not None, mail.outbox) == (True, [])
 
     settings.ETL_GRACE_SECONDS = 0
-    hosts.watch()
-    hosts.watch()
+    host_watch.watch()
+    host_watch.watch()
     assert [letter.subject for letter in mail.outbox] == [
         f"[callcentersite] critical: {calls.name}: no worker reads the files of web2: start one there, with -Q extract@web2"
     ]
     with stack.running("worker-of-web2"):
         stack.wait(lambda: "extract@web2" in pipeline.served_queues(), "the worker takes its queue")
-        hosts.watch()
-        hosts.watch()
+        host_watch.watch()
+        host_watch.watch()
     assert [letter.subject for letter in mail.outbox[1:]] == ["[callcentersite] warning: web2: over: a worker takes its log sources again"]
     calls.refresh_from_db()
     assert (calls.host_silent_since, calls.host_alerted_at) == (None, None)
 
 
 def test_a_source_that_names_no_host_any_more_has_no_episode(stack: Stack, calls: Source) -> None:
-    hosts.watch()
+    host_watch.watch()
     Source.objects.update(host="")
-    hosts.watch()
+    host_watch.watch()
     assert Source.objects.get(pk=calls.pk).host_silent_since is None

@@ -27,7 +27,7 @@ def a_night(billing: Source, github: StandIn) -> ETLRun:
     github.faults = {"bad_record": "Deployments"}
     run = ledger.open_run(billing, trigger="shell")
     assert run
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     return run
 
 

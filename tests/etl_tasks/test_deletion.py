@@ -46,7 +46,7 @@ def log_store(db: None) -> None:
 def night(source: Source) -> ETLRun:
     run = ledger.open_run(source, trigger="shell")
     assert run
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
     return run
 
@@ -152,16 +152,16 @@ def test_a_deletion_that_is_killed_goes_on_where_it_stood(shop, other, monkeypat
     monkeypatch.setattr(deletion, "PAGES_AT_ONCE", 2)
     before = rows_with(other)
     deletion.begin(shop)
-    steps = deletion.steps(shop)
+    steps = deletion.delete_in_batches(shop)
     for _ in range(batches):
         next(steps)
     steps.close()
-    [left] = deletion.under_way()
+    [left] = deletion.pending()
     assert left == shop
-    assert sweeper.go_on_deleting() is None
-    while not deletion.work(seconds=60):
+    assert sweeper.resume_deletions() is None
+    while not deletion.resume_all(seconds=60):
         pass
-    assert (rows_with(shop), events("shop-logs"), deletion.under_way()) == ({}, 0, [])
+    assert (rows_with(shop), events("shop-logs"), deletion.pending()) == ({}, 0, [])
     assert rows_with(other) == before
 
 
@@ -169,16 +169,16 @@ def test_batches_are_bounded(shop, monkeypatch):
     monkeypatch.setattr(deletion, "ROWS_AT_ONCE", 25)
     monkeypatch.setattr("log_store.sql.ROWS_AT_ONCE", 25)
     deletion.begin(shop)
-    assert max(deletion.steps(shop)) <= 25
+    assert max(deletion.delete_in_batches(shop)) <= 25
 
 
 def test_work_ends_when_its_time_is_over_and_the_sweep_sends_for_the_rest(shop, no_broker):
     deletion.begin(shop)
-    assert deletion.work(seconds=0) is False
-    sweeper.go_on_deleting()
+    assert deletion.resume_all(seconds=0) is False
+    sweeper.resume_deletions()
     assert no_broker == ["etl.delete"]
-    assert deletion.work(seconds=60) is True
-    sweeper.go_on_deleting()
+    assert deletion.resume_all(seconds=60) is True
+    sweeper.resume_deletions()
     assert no_broker == ["etl.delete"]
 
 
@@ -195,7 +195,7 @@ def test_it_is_refused_while_a_run_is_active(shop, admin_client, status):
     for page, pk in (("dora_metrics_service", shop.pk), ("etl_tasks_source", source.pk)):
         answer = admin_client.post(reverse(f"admin:{page}_delete", args=[pk]), {"post": "yes"}, follow=True).content.decode()
         assert f"un {run.pk} of shop-logs is under way" in answer
-    assert deletion.under_way() == []
+    assert deletion.pending() == []
     assert not LogEntry.objects.filter(action_flag=DELETION).exists()
     source.refresh_from_db()
     assert source.is_enabled
@@ -248,7 +248,7 @@ def test_a_source_is_deleted_in_the_admin_as_well(shop, admin_client):
     address = reverse("admin:etl_tasks_source_delete", args=[source.pk])
     assert "60 log events" in admin_client.get(address).content.decode()
     assert admin_client.post(address, {"post": "yes"}).status_code == 302
-    assert deletion.work(seconds=60) is True
+    assert deletion.resume_all(seconds=60) is True
     assert (events("shop-logs"), shop.sources.count()) == (0, 1)
 
 
@@ -260,7 +260,7 @@ def test_it_needs_the_permission_and_no_other(shop, client, permission, status):
     address = reverse("admin:dora_metrics_service_delete", args=[shop.pk])
     assert client.get(address).status_code == status
     assert client.post(address, {"post": "yes"}).status_code == (302 if status == 200 else 403)
-    assert (deletion.under_way() == [shop]) == (status == 200)
+    assert (deletion.pending() == [shop]) == (status == 200)
 
 
 def test_an_account_that_has_left_audit_rows_is_made_inactive_and_not_deleted(admin_client: Client, admin_user: User):

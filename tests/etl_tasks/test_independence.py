@@ -19,7 +19,7 @@ from callcentersite.beat import Scheduler
 from callcentersite.celery import app
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule, Service
-from etl_tasks import dead_letters, inline, ledger, pipeline, sweeper, tasks
+from etl_tasks import dead_letters, inline, ledger, night_schedule, pipeline, sweeper, tasks
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
@@ -94,7 +94,7 @@ def run_all_here() -> dict[str, str]:
     """What became of the runs that stand."""
     for run in ETLRun.objects.filter(status__in=ETLRun.ACTIVE).order_by("pk"):
         try:
-            inline.run_rest_here(run.pk)
+            inline.run_remaining_stages(run.pk)
         except inline.StageFailed:
             continue
     return dict(ETLRun.objects.order_by("pk").values_list("source__kind", "status"))
@@ -180,7 +180,7 @@ def test_a_broker_that_goes_away_leaves_the_runs_to_the_sweeper(
     finally:
         app.conf.task_publish_retry_policy = former
     use_broker("memory://", monkeypatch)
-    with time_machine.travel(now() + ledger.grace() + timedelta(seconds=1)):
+    with time_machine.travel(now() + ledger.grace_period() + timedelta(seconds=1)):
         assert sweeper.resend_lost() == 2
     assert len(sent()) == 2
 
@@ -190,7 +190,7 @@ def test_one_run_that_cannot_be_sent_again_keeps_no_other_from_it(billing: Sourc
     assert odd
     assert fine
     ETLRun.objects.filter(pk=odd.pk).update(stage="compress")  # as a later version of this program may call one
-    with time_machine.travel(now() + ledger.grace() + timedelta(seconds=1)):
+    with time_machine.travel(now() + ledger.grace_period() + timedelta(seconds=1)):
         sweeper.sweep()
     assert sent() == [fine.pk]
     assert "run 1 of billing" in Fault.objects.get().error.replace(str(odd.pk), "1")
@@ -260,8 +260,8 @@ def test_no_schedule_that_the_admin_can_store_stops_the_sweep(
         if expected == "unusable":
             [failure] = failures
             assert "the schedule of 'etl nightly' cannot be used" in failure
-            with pytest.raises(sweeper.UnusableSchedule):
-                sweeper.night_due_at(NOON)
+            with pytest.raises(night_schedule.UnusableSchedule):
+                night_schedule.night_due_at(NOON)
             with pytest.raises(CommandError):
                 call_command("etl_status")
             assert capsys.readouterr().out.count("cannot be used") == 1
@@ -270,7 +270,7 @@ def test_no_schedule_that_the_admin_can_store_stops_the_sweep(
                 sweeper.sweep()
             assert told[-1] == "the start of a missing night: over: it goes well again"
         else:
-            due = sweeper.night_due_at(NOON)
+            due = night_schedule.night_due_at(NOON)
             assert (due and due.astimezone(UTC).isoformat()) == expected
             assert not failures
 
@@ -288,7 +288,7 @@ def test_the_entry_of_the_night_is_known_by_its_task_whatever_people_call_it(
 def test_without_an_entry_of_the_night_the_sweep_goes_on(billing: Source, entries: None, sent: Any) -> None:
     PeriodicTask.objects.filter(task="etl.nightly").delete()
     ledger.open_run(billing, trigger="shell")
-    with time_machine.travel(now() + ledger.grace() + timedelta(seconds=1)):
+    with time_machine.travel(now() + ledger.grace_period() + timedelta(seconds=1)):
         assert sweeper.sweep() == 1
 
 
@@ -341,7 +341,7 @@ def test_a_letter_whose_replay_fails_in_an_unforeseen_way_keeps_no_other_from_it
         kinds = {"service": billing.service, "kind": "logs", "path": str(file), "log_format": "json", "is_strict": True}
         run = ledger.open_run(Source.objects.create(name=f"{name}-{tmp_path.name}", **kinds), trigger="shell")
         assert run
-        inline.run_rest_here(run.pk)
+        inline.run_remaining_stages(run.pk)
     first, second = DeadLetter.objects.order_by("pk")
     Source.objects.filter(pk=first.source_id).update(log_format="regex", log_pattern="(")
     Source.objects.filter(pk=second.source_id).update(is_strict=False)

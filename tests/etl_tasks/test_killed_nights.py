@@ -88,7 +88,7 @@ def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
         """From where the run stands to its end, rotating whenever it is killed."""
         monkeypatch.setattr(stages, "crash_point", dying_once(chance) if may_die else lambda name: None)
         try:
-            inline.run_rest_here(run.pk)
+            inline.run_remaining_stages(run.pk)
         except inline.StageFailed:
             failed.append(run)
         except Killed:

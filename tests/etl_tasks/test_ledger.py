@@ -40,7 +40,7 @@ def test_a_night_has_one_run(source: Source) -> None:
 
 def test_a_claimed_run_is_taken_by_nobody_else(run: ETLRun) -> None:
     ledger.claim(run.pk, "extract", "first")
-    with pytest.raises(ledger.NotMine):
+    with pytest.raises(ledger.LeaseNotHeld):
         ledger.claim(run.pk, "extract", "second")
 
 
@@ -48,15 +48,15 @@ def test_a_lapsed_lease_is_taken_over_and_the_first_holder_writes_nothing_more(r
     zombie = ledger.claim(run.pk, "extract", "first")
     ETLRun.objects.filter(pk=run.pk).update(lease_until=now() - timedelta(seconds=1))
     ledger.claim(run.pk, "extract", "second")
-    with pytest.raises(ledger.NotMine), ledger.mine(zombie):
+    with pytest.raises(ledger.LeaseNotHeld), ledger.guarded_transaction(zombie):
         pytest.fail("a fenced holder entered its block")
 
 
 def test_an_old_message_for_a_stage_that_is_over_is_refused(run: ETLRun) -> None:
     held = ledger.claim(run.pk, "extract", "first")
-    with ledger.mine(held):
+    with ledger.guarded_transaction(held):
         ledger.advance(held)
-    with pytest.raises(ledger.NotMine):
+    with pytest.raises(ledger.LeaseNotHeld):
         ledger.claim(run.pk, "extract", "first")
     assert ledger.claim(run.pk, "transform", "second").stage == "transform"
 
@@ -65,7 +65,7 @@ def test_a_former_holder_postpones_nothing_and_says_nothing(run: ETLRun, caplog:
     zombie = ledger.claim(run.pk, "extract", "first")
     ETLRun.objects.filter(pk=run.pk).update(lease_until=now() - timedelta(seconds=1))
     ledger.claim(run.pk, "extract", "second")
-    with pytest.raises(ledger.NotMine):
+    with pytest.raises(ledger.LeaseNotHeld):
         ledger.postpone(zombie, now() + timedelta(hours=1))
     run.refresh_from_db()
     assert run.status == "running"
@@ -75,7 +75,7 @@ def test_a_former_holder_postpones_nothing_and_says_nothing(run: ETLRun, caplog:
 def test_a_postponed_run_waits_for_the_sweeper(run: ETLRun) -> None:
     held = ledger.claim(run.pk, "extract", "first")
     ledger.postpone(held, now() + timedelta(hours=1))
-    with pytest.raises(ledger.NotMine):
+    with pytest.raises(ledger.LeaseNotHeld):
         ledger.claim(run.pk, "extract", "second")
 
 

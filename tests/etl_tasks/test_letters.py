@@ -26,7 +26,7 @@ def failing(*stages: str) -> Iterator[None]:
     def act(run: ETLRun, stage: str) -> None:
         if stage in stages:
             raise FatalError(f"{stage} cannot be done")
-        with ledger.mine(run):
+        with ledger.guarded_transaction(run):
             if stage == "load":
                 dead_letters.close_stage_letters(run, *ledger.STAGES)
                 ledger.close(run.pk, "success", attempt=run.attempt)
@@ -45,7 +45,7 @@ def night(source: Source, *, fails_in: str = "", **options: Any) -> ETLRun:
     assert run
     with failing(fails_in):
         try:
-            inline.run_rest_here(run.pk)
+            inline.run_remaining_stages(run.pk)
         except inline.StageFailed:
             assert fails_in
     run.refresh_from_db()

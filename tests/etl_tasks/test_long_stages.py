@@ -71,7 +71,7 @@ def interrupting(point: str, error: Exception, monkeypatch: pytest.MonkeyPatch) 
 
 def bring_to(run: ETLRun, stage: str) -> None:
     while run.stage != stage:
-        inline.run_stage_here(run.pk, run.stage)
+        inline.run_stage(run.pk, run.stage)
         run.refresh_from_db()
 
 
@@ -126,7 +126,7 @@ def test_a_child_that_the_hard_limit_kills_goes_on_if_it_had_moved(logs: Source,
     assert opened
     run = ledger.claim(opened.pk, "extract", "the task")
     for _ in range(steps):
-        with ledger.mine(run):
+        with ledger.guarded_transaction(run):
             pass
     for _ in range(2):
         task_failure.send(sender=tasks.extract, task_id="the task", exception=TimeLimitExceeded(660), args=[run.pk])

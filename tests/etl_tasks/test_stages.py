@@ -31,7 +31,7 @@ pytestmark = pytest.mark.django_db
 def night(source: Source) -> ETLRun:
     run = ledger.open_run(source, trigger="shell")
     assert run
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
     return run
 
@@ -178,7 +178,7 @@ def test_since_reads_log_files_again_that_were_collected_before(logs: Source, lo
     night(logs)
     run = ledger.open_run(logs, trigger="command", options={"since": "2026-03-01T00:00:00+00:00"})
     assert run
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
     assert run.extracted == 60
     assert stored(logs) == sorted(f"line {i}" for i in range(60))
@@ -191,7 +191,7 @@ def test_a_deploy_pattern_that_was_wrong_is_mended_by_reading_all_again(logs: So
         logs.save()
         run = ledger.open_run(logs, trigger="shell", options={"full": True})
         assert run
-        inline.run_rest_here(run.pk)
+        inline.run_remaining_stages(run.pk)
         assert LogDeployment.objects.count() == Attempt.objects.filter(service=logs.service).count() == deployments
 
 
@@ -249,7 +249,7 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
     letter = DeadLetter.objects.get(kind="stage")
     assert letter.state == "replayed"
     assert ledger.reopen(letter.run)
-    inline.run_rest_here(letter.run_id)
+    inline.run_remaining_stages(letter.run_id)
     assert stored(logs) == sorted(f"line {i}" for i in range(110))
     assert night(logs).extracted == 0
 
@@ -327,7 +327,7 @@ def test_a_line_over_many_pages_of_a_file_is_stored_once_whatever_page_it_is_in(
     assert run.loaded == 6000
     again = ledger.open_run(logs, trigger="shell", options={"full": True})
     assert again
-    inline.run_rest_here(again.pk)
+    inline.run_remaining_stages(again.pk)
     assert len(stored(logs)) == 6000
     assert open_log_store().count(logs.name, END - timedelta(days=2), END) == 6000
     assert sum(open_log_store().counts(logs.name, END - timedelta(days=2), END).values()) == 6000

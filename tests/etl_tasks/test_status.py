@@ -13,7 +13,7 @@ from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 
 from dora_metrics.models import Service
-from etl_tasks import dead_letters, ledger, sweeper
+from etl_tasks import dead_letters, ledger, night_schedule
 from etl_tasks.models import ETLRun, Fault, Source
 from etl_tasks.sources.adapter import Unreadable
 
@@ -245,6 +245,6 @@ def test_two_hundred_sources_cost_no_more_queries_than_three(three: dict[str, So
 
 
 def test_the_last_and_the_next_night_are_those_of_the_admin_s_schedule(three: dict[str, Source]) -> None:
-    assert sweeper.last_night_due_at(MORNING) == NIGHT
-    assert sweeper.last_night_due_at(NIGHT - timedelta(seconds=1)) == NIGHT - timedelta(days=1)
-    assert sweeper.next_night_due_at(NIGHT) == NIGHT + timedelta(days=1)
+    assert night_schedule.last_night_due_at(MORNING) == NIGHT
+    assert night_schedule.last_night_due_at(NIGHT - timedelta(seconds=1)) == NIGHT - timedelta(days=1)
+    assert night_schedule.next_night_due_at(NIGHT) == NIGHT + timedelta(days=1)

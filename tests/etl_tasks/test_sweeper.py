@@ -10,7 +10,7 @@ from django.utils.timezone import now
 
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule
-from etl_tasks import inline, ledger, pipeline, sweeper
+from etl_tasks import inline, ledger, overdue, pipeline, sweeper
 from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.stages import _move_cursors
@@ -70,8 +70,8 @@ def test_a_run_that_was_lost_too_often_is_buried_and_told(
 
 def test_a_source_without_a_good_run_is_told_of_once_an_episode(billing: Source, alerts: list[str], settings) -> None:
     Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
-    sweeper.alert_overdue()
-    sweeper.alert_overdue()
+    overdue.alert_overdue()
+    overdue.alert_overdue()
 
     assert alerts == [f"billing: no successful run for {settings.ETL_OVERDUE_HOURS} hours"]
 
@@ -80,7 +80,7 @@ def test_many_sources_without_a_good_run_are_one_alert(billing: Source, alerts: 
     for number in range(25):
         Source.objects.create(name=f"logs-{number:02}", service=billing.service, kind="logs", path="/x", log_format="json")
     Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
-    sweeper.alert_overdue()
+    overdue.alert_overdue()
 
     [alert] = alerts
     assert alert.startswith("billing, logs-00, ")
@@ -90,16 +90,16 @@ def test_many_sources_without_a_good_run_are_one_alert(billing: Source, alerts: 
 def test_a_rule_in_the_admin_says_after_how_long_a_silent_source_is_told_of(billing: Source, alerts: list[str], settings) -> None:
     rule = AlertRule.objects.create(name="silent", kind="no_success", level="critical", threshold=6)
     Source.objects.update(created_at=now() - timedelta(hours=7))
-    sweeper.alert_overdue()
+    overdue.alert_overdue()
     assert alerts == ["billing: no successful run for 6 hours"]
 
     Source.objects.update(overdue_alerted_at=None)
     AlertRule.objects.create(name="but not billing", kind="no_success", level="critical", threshold=48, service=billing.service)
-    sweeper.alert_overdue()
+    overdue.alert_overdue()
     assert len(alerts) == 1
     # One that is switched off is as if it were not there.
     AlertRule.objects.exclude(pk=rule.pk).update(threshold=1, is_enabled=False)
-    sweeper.alert_overdue()
+    overdue.alert_overdue()
     assert alerts[1:] == ["billing: no successful run for 6 hours"]
 
 
@@ -115,7 +115,7 @@ def test_the_end_of_a_silence_is_told_once(billing: Source, github: StandIn, set
         run = ledger.open_run(billing, trigger="shell")
         assert run
         with django_capture_on_commit_callbacks(execute=True):
-            inline.run_rest_here(run.pk)
+            inline.run_remaining_stages(run.pk)
     warning_alert.disconnect(hear)
     assert heard == ["billing: over: a run has succeeded again"]
 
@@ -124,7 +124,7 @@ def test_a_good_run_lately_is_no_alert(billing: Source, alerts: list[str], setti
     Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
     run = lapsed(billing)
     ledger.close(run.pk, ETLRun.Status.SUCCESS)
-    sweeper.alert_overdue()
+    overdue.alert_overdue()
 
     assert alerts == []
 
@@ -149,7 +149,7 @@ def test_an_older_version_never_overwrites_a_newer_one(billing: Source) -> None:
         return {"number": 1, "external_id": 1, "title": title, "state": "open", "created_at": moment, "version_at": moment}
 
     for day, title, written in ((5, "newer", 1), (4, "older", 0), (5, "newer", 0), (6, "newest", 1)):
-        done = facts.upsert("issue", [issue(day, title)], repository=billing.home(), run_id=1, page_id=1)
+        done = facts.upsert("issue", [issue(day, title)], repository=billing.ensure_facts_repository(), run_id=1, page_id=1)
         assert done.written == written
 
 

@@ -39,7 +39,7 @@ class Command(Base):
         check_order(options["since"], options["until"], names=("--since", "--until"))
         since, until = (start_of(options[name], settings.ETL_TIME_ZONE) if options[name] else None for name in ("since", "until"))
         try:
-            pipeline.ask_broker()
+            pipeline.check_broker()
         except pipeline.BrokerAway as exc:
             raise CommandError(f"{exc}; etl_extract, etl_transform and etl_load need none", returncode=1) from exc
         runs, busy = [], []

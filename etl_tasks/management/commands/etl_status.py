@@ -11,11 +11,11 @@ from django.utils.timezone import now
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal, row_id
 from dora_metrics.models import MetricRevision
-from etl_tasks import hosts
-from etl_tasks.last_night import LastNight, last_night
+from etl_tasks import host_watch
 from etl_tasks.loaders import log_facts
 from etl_tasks.management.presenting import moment, run_line, run_row, times
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StreamProgress
+from etl_tasks.night_report import NightReport, report_last_night
 from etl_tasks.sources.github.wanted import LONGEST_WAIT_FOR_AN_END, given_up
 
 MOST_REVISIONS = 20
@@ -33,7 +33,7 @@ class Command(Base):
         if options["run"] is not None:
             self.about_run(options["run"], is_json=options["json"])
             return
-        night = last_night(now())
+        night = report_last_night(now())
         report = self.everything(night)
         if options["json"]:
             self.write_json(report)
@@ -84,7 +84,7 @@ class Command(Base):
         if (more := revisions.count() - MOST_REVISIONS) > 0:
             self.stdout.write(f"    and {more} more: `etl_status --run {run.pk} --json`, or the admin's metric revisions")
 
-    def everything(self, night: LastNight) -> dict[str, Any]:
+    def everything(self, night: NightReport) -> dict[str, Any]:
         latest = ETLRun.objects.filter(source=OuterRef("pk")).order_by("-pk").values("pk")[:1]
         success = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD).order_by("-pk").values("completed_at")[:1]
         open_letters = Count("dead_letters", filter=Q(dead_letters__state=DeadLetter.State.OPEN))
@@ -123,7 +123,7 @@ class Command(Base):
             ],
         }
 
-    def show(self, night: LastNight, report: dict[str, Any]) -> None:
+    def show(self, night: NightReport, report: dict[str, Any]) -> None:
         write = self.stdout.write
         if not report["sources"]:
             write("no sources yet: add one with `add_service NAME --repository owner/name`")
@@ -138,7 +138,7 @@ class Command(Base):
             write(f"{row['source']} ({row['kind']}{'' if row['is_enabled'] else ', disabled'}{on_host})")
             if row["no_worker_since"]:
                 since = moment(datetime.fromisoformat(row["no_worker_since"]))
-                write(f"  {hosts.no_worker(row['host'])}; none has taken this queue since {since}")
+                write(f"  {host_watch.no_worker_message(row['host'])}; none has taken this queue since {since}")
             if row["last_run"] is None:
                 write("  never ran")
                 continue
@@ -157,7 +157,7 @@ class Command(Base):
 
 
 def given_up_row(source: Source) -> list[dict[str, Any]]:
-    rows = given_up(source.home()).values_list("external_id", "environment", "created_at")
+    rows = given_up(source.ensure_facts_repository()).values_list("external_id", "environment", "created_at")
     return [{"id": number, "environment": environment, "created_at": created_at.isoformat()} for number, environment, created_at in rows]
 
 

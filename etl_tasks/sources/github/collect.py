@@ -83,7 +83,7 @@ class GitHubRepository(Adapter):
         return missing_records.records(BY_NAME[stream], content, context)
 
     def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
-        return paging.ask_again(GitHub(source.credential), BY_NAME[stream], lost, repository_id=source.home().node_id)
+        return paging.ask_again(GitHub(source.credential), BY_NAME[stream], lost, repository_id=source.ensure_facts_repository().node_id)
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
         if not (seen := cursors.get(REPOSITORY)):
@@ -93,7 +93,7 @@ class GitHubRepository(Adapter):
             is_archived=seen["is_archived"],
             is_private=seen["is_private"],
         )
-        home = Repository.objects.select_for_update().get(pk=source.home().pk)
+        home = Repository.objects.select_for_update().get(pk=source.ensure_facts_repository().pk)
         home.name, home.node_id, home.default_branch = seen["name"], seen["node_id"], seen["default_branch"]
         former = seen.get("former", {})
         home.names = _with(home.names, *former.get("names", ()), seen["name"])
@@ -178,7 +178,7 @@ def _mark_strays(home: Repository, cursor: Mapping[str, Any]) -> None:
 
 def _news(github: GitHub, job: Job) -> News:
     """Of the repository that the source has always meant: by its name, and by its id once another one has taken the name."""
-    source, news, home = job.source, job.news, job.source.home()
+    source, news, home = job.source, job.news, job.source.ensure_facts_repository()
     refusals: dict[int, Refusal] = {}
     if not news:
         found, refusals = survey_batch(github, [source])
@@ -197,7 +197,7 @@ def _identify(source: Source, seen: Mapping[str, Any]) -> None:
     """Before anything of it is stored: a name may lead to a repository that another source reads, or that a former one has read."""
     with transaction.atomic():
         hold(source.service)
-        mine = source.home()
+        mine = source.ensure_facts_repository()
         known = Repository.objects.filter(service=source.service, github_id=seen["id"]).first()
         if known is None:
             mine.github_id, mine.node_id = seen["id"], seen["node_id"]
@@ -227,7 +227,7 @@ def _reader(reading: Reading, job: Job) -> Iterator[Page]:
 
 def _reading(github: GitHub, stream: Stream, job: Job, news: News, *, is_asked_now: bool = False) -> Reading:
     """`is_asked_now`: what this run has read has it asked for, which nobody had done before."""
-    service, home = job.source.service, job.source.home()
+    service, home = job.source.service, job.source.ensure_facts_repository()
     cursor = job.cursors.get(stream.name, {})
     # What was collected before the service had a path filter has no paths: it is read again.
     lacks_paths = stream.name == "pull_requests" and bool(service.path) and not cursor.get("with_paths")

@@ -88,7 +88,7 @@ class _Recheck:
     ) -> None:
         self.reading, self.job, self.news, self.cursor = reading, job, news, dict(cursor)
         self.stream, self.asked = reading.stream, asked
-        self.home = job.source.home()
+        self.home = job.source.ensure_facts_repository()
         self.branches = {str(reading.repository["default_branch"]), self.home.default_branch, *self.home.default_branches, *former_branches}
 
     # --- records of lists -------------------------------------------------------------------------------------------------

@@ -193,7 +193,7 @@ def _news(source: Source, repository: dict[str, Any], nodes: Sequence[Any], watc
         elif _version(node) > datetime.fromisoformat(version):
             again.setdefault(stream, []).append(node["databaseId"] if stream == "workflow_runs" else node_id)
     newest = [node for node in (repository.get("releases") or {}).get("nodes") or () if node]
-    again.setdefault("releases", []).extend(not_stored(source.home(), {node["id"]: node["updatedAt"] for node in newest}))
+    again.setdefault("releases", []).extend(not_stored(source.ensure_facts_repository(), {node["id"]: node["updatedAt"] for node in newest}))
     branch = repository.get("defaultBranchRef") or {}
     return {
         "seen_at": seen_at.isoformat(),

@@ -52,7 +52,7 @@ def added(path: Path) -> Source:
 def night(source: Source) -> ETLRun:
     run = ledger.open_run(source, trigger="shell")
     assert run
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
     return run
 
@@ -79,9 +79,9 @@ def test_a_second_night_and_a_resumed_one_load_nothing_twice(path):
     assert (night(source).loaded, Deployment.objects.count()) == (0, 3)
     run = ledger.open_run(source, trigger="shell")
     assert run
-    inline.run_stage_here(run.pk, "extract")
+    inline.run_stage(run.pk, "extract")
     ETLRun.objects.filter(pk=run.pk).update(stage="extract")
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
     assert (run.status, run.extracted) == ("partial", 4)
 

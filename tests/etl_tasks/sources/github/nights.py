@@ -13,7 +13,7 @@ from github_stand_in.worlds.world import World
 def night(source: Source, **options: object) -> ETLRun:
     run = ledger.open_run(source, trigger="shell", options=options)
     assert run
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
     source.refresh_from_db()
     return run
@@ -28,7 +28,7 @@ def finish(run: ETLRun) -> None:
         if run.status == ETLRun.Status.FAILED:
             assert ledger.reopen(run)
         try:
-            inline.run_rest_here(run.pk)
+            inline.run_remaining_stages(run.pk)
         except (inline.StageFailed, inline.Postponed):
             continue
     pytest.fail(f"{run} never ended: {run.error}")

@@ -147,7 +147,7 @@ def test_a_deployment_that_never_ends_is_given_up_and_said_so(github: StandIn, q
     show(github, quiet)
     source = source_of("acme/quiet", deployments_from="github")
     nights(github, source, END - DAY)
-    assert Deployment.objects.get(external_id=key).node_id not in watched(source.home())
+    assert Deployment.objects.get(external_id=key).node_id not in watched(source.ensure_facts_repository())
 
     call_command("etl_status")
     assert f"without an outcome for 30 days, not asked for any more: {key} (production, {begun:%F})" in capsys.readouterr().out

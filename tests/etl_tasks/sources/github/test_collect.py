@@ -234,7 +234,7 @@ def test_a_run_is_postponed_when_the_hour_is_spent_and_goes_on_where_it_stood(
     github.budget = Budget(limit=5000, reset_seconds=3600)
     client._budgets.clear()
     ETLRun.objects.filter(pk=run.pk).update(owner="")
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
 
     assert claimed.pages.filter(number__lte=staged).count() == staged
     assert_equal_to_truth(world, END)

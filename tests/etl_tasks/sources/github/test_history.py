@@ -260,12 +260,12 @@ def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: S
     run = ledger.open_run(source, trigger="shell")
     assert run
     with pytest.raises(inline.Postponed):
-        inline.run_rest_here(run.pk)
+        inline.run_remaining_stages(run.pk)
     staged = run.pages.filter(stream="commits").count()
     assert staged >= 3
     github.faults = {}
     spent(github)
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
 
     assert stored() == reached(released, released.head(END), commits[-1].oid, other[-1].oid)
     assert spent(github)["Commits"] + staged <= 7, "35 and 12 commits, 10 a page, and the last known ones"

@@ -64,7 +64,7 @@ def test_a_deployment_that_is_deleted_between_survey_and_read_is_gone_and_the_ru
     github.faults = {"shift": "Survey", "shift_seconds": 60}
     stages.extract(claimed)
     ETLRun.objects.filter(pk=run.pk).update(owner="")
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
 
     assert (run.status, balanced(run)) == ("success", True)

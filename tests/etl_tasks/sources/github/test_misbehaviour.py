@@ -41,7 +41,7 @@ def test_a_secondary_limit_is_obeyed_to_the_second_and_asked_by_one_thing_at_a_t
     assert (told.retry_after, told.postpone) == (17, False)
     spent(github)
     run = ETLRun.objects.get()
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
 
     assert spent(github)["most_at_once"] == 1
     assert ETLRun.objects.get().status == "success"

@@ -44,7 +44,7 @@ def test_the_next_attempt_of_a_stage_goes_on_with_the_page_that_the_last_one_cam
     while not attempt(run):
         tries += 1
     assert tries <= 1 + len({"pull_requests", "commits", "issues", "deployments", "workflow_runs", "releases"})
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
 
     assert_equal_to_truth(world, END)
 
@@ -76,7 +76,7 @@ def test_the_next_night_asks_for_no_more_than_what_worked(billing: Source, githu
     assert run
     while not attempt(run):
         pass
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     spent(github)
     github.clock = END
     assert night(Source.objects.get(pk=billing.pk)).status == "success"
@@ -94,7 +94,7 @@ def test_pages_shrink_down_to_a_single_record(github: StandIn) -> None:
     assert run
     while not attempt(run):
         assert ETLRun.objects.get(pk=run.pk).attempt < 20
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
 
     assert_equal_to_truth(small, END, has_deployments=False)
     assert WorkflowRun.objects.count() == 7
@@ -120,7 +120,7 @@ def test_what_lies_beyond_a_page_and_what_is_asked_for_again_come_in_smaller_pag
     assert run
     while not attempt(run):
         assert ETLRun.objects.get(pk=run.pk).attempt < 20
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
 
     assert len(Change.objects.get().commits) == 150
     assert len(Deployment.objects.get(external_id__endswith="00002").statuses) == 181
@@ -134,7 +134,7 @@ def test_pages_grow_back_once_github_can_finish_them(billing: Source, github: St
     assert run
     while not attempt(run):
         pass
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     billing.refresh_from_db()
     assert billing.page_sizes["pull_requests"] == 5
 

@@ -30,8 +30,8 @@ def load(kind: str, raw: list[Any], source: Source) -> None:
     found = list(mapping.facts(kind, raw))
     assert [one.error for one in found if isinstance(one, Bad)] == []
     good = [one.fact for one in found if isinstance(one, Good)]
-    facts.upsert(kind, good, repository=source.home(), run_id=1, page_id=1)
-    again = facts.upsert(kind, good, repository=source.home(), run_id=2, page_id=2)
+    facts.upsert(kind, good, repository=source.ensure_facts_repository(), run_id=1, page_id=1)
+    again = facts.upsert(kind, good, repository=source.ensure_facts_repository(), run_id=2, page_id=2)
     assert again.written == 0
 
 
@@ -136,7 +136,7 @@ def month(source: Source, first: date, *, environment: str = "production", **set
     service.repositories.update(default_branch="master")
     span = {"since": datetime(2018, 1, 1, tzinfo=UTC), "until": datetime(2026, 3, 1, tzinfo=UTC)}
     for stream in ("deployments", "workflow_runs", "pull_requests", "commits"):
-        Coverage.objects.get_or_create(service=service, repository=source.home(), stream=stream, defaults=span)
+        Coverage.objects.get_or_create(service=service, repository=source.ensure_facts_repository(), stream=stream, defaults=span)
     recompute(service, moment=span["until"])
     asked = {"start": first, "end": first + timedelta(days=1), "by": "month", "environment": environment, "time_zone": "UTC"}
     [found] = selectors.report(service, **asked, now=span["until"])["periods"]
@@ -188,7 +188,7 @@ def test_ten_thousand_lines_of_an_access_log_are_in_the_log_store(billing: Sourc
     source = Source.objects.create(name="recorded-access", service=billing.service, kind="logs", path=str(path), log_format="combined")
     run = ledger.open_run(source, trigger="shell")
     assert run
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
     assert (run.status, run.extracted, run.loaded) == ("success", 10_000, 10_000)
     assert store.count("recorded-access", datetime(2000, 1, 1, tzinfo=UTC), datetime(2030, 1, 1, tzinfo=UTC)) == 10_000

@@ -162,7 +162,7 @@ def test_a_source_that_was_stored_before_fails_with_what_to_do(root: Path, servi
     run = ledger.open_run(source_of(service, root.parent / "etc" / "passwd"), trigger="shell")
     assert run
     with pytest.raises(inline.StageFailed, match="outside the folders that log sources may read from"):
-        inline.run_rest_here(run.pk)
+        inline.run_remaining_stages(run.pk)
     assert ETLRun.objects.get(pk=run.pk).status == ETLRun.Status.FAILED
     assert not StagedPage.objects.exists()
 
@@ -171,7 +171,7 @@ def test_a_link_of_a_stored_source_becomes_a_dead_letter_and_nothing_of_it_is_st
     (root / "b.log").symlink_to(root.parent / "etc" / "passwd")
     run = ledger.open_run(source_of(service, root / "*.log"), trigger="shell")
     assert run
-    inline.run_rest_here(run.pk)
+    inline.run_remaining_stages(run.pk)
     assert [SECRET in page.content.decode() for page in StagedPage.objects.all()] == [False]
     assert "LOG_ROOTS" in run.dead_letters.get().error
 

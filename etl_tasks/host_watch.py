@@ -8,7 +8,7 @@ from django.utils.timezone import now
 
 from dora_metrics.alerts import critical_alert, notify, warning_alert
 from etl_tasks import pipeline
-from etl_tasks.faults import each
+from etl_tasks.fault_isolation import for_each
 from etl_tasks.models import Source
 
 NAMED = Q(is_enabled=True) & ~Q(host="")
@@ -22,7 +22,7 @@ def watch() -> None:
     hosts = sorted(set(Source.objects.filter(NAMED).values_list("host", flat=True)))
     if hosts:
         served = pipeline.served_queues()
-        each(hosts, lambda host: _is_back(host) if Source(host=host).extract_queue in served else _is_silent(host, now()))
+        for_each(hosts, lambda host: _is_back(host) if Source(host=host).extract_queue in served else _is_silent(host, now()))
 
 
 def _is_back(host: str) -> None:
@@ -41,7 +41,7 @@ def _is_silent(host: str, moment: datetime) -> None:
         return
     is_told = False
     try:
-        is_told = _tell(critical_alert, host, f"{', '.join(names)}: {no_worker(host)}", "begun")
+        is_told = _tell(critical_alert, host, f"{', '.join(names)}: {no_worker_message(host)}", "begun")
     finally:
         if not is_told:  # the next sweep tries again
             Source.objects.filter(name__in=names).update(host_alerted_at=None)
@@ -51,5 +51,5 @@ def _tell(signal: object, host: str, message: str, episode: str) -> bool:
     return notify(signal, sender=Source, message=message, context={"stage": "extract", "error": "no worker", "host": host, "episode": episode})  # type: ignore[arg-type]
 
 
-def no_worker(host: str) -> str:
+def no_worker_message(host: str) -> str:
     return f"no worker reads the files of {host}: start one there, with -Q {Source(host=host).extract_queue}"

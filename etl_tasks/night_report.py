@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db.models import Count, Q
 
-from etl_tasks import hosts, sweeper
+from etl_tasks import host_watch, night_schedule, overdue
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
 BEGINS_WITHIN = timedelta(minutes=10)  # the sweeper starts what is missing, and sends again what is lost, within a few
@@ -27,7 +27,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class LastNight:
+class NightReport:
     due: datetime | None  # None where no schedule says when
     next_due: datetime | None
     sentence: str
@@ -39,11 +39,11 @@ class LastNight:
         return sum(one.state == "succeeded" for one in self.outcomes)
 
 
-def last_night(moment: datetime) -> LastNight:
+def report_last_night(moment: datetime) -> NightReport:
     trouble = [f"{fault}: failing since {_short(fault.began_at)}: {fault.error}" for fault in Fault.objects.all()]
     try:
-        due, next_due = sweeper.last_night_due_at(moment), sweeper.next_night_due_at(moment)
-    except sweeper.UnusableSchedule as exc:
+        due, next_due = night_schedule.last_night_due_at(moment), night_schedule.next_night_due_at(moment)
+    except night_schedule.UnusableSchedule as exc:
         due = next_due = None
         trouble += [] if any(str(exc) in sentence for sentence in trouble) else [str(exc)]
     is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
@@ -53,7 +53,7 @@ def last_night(moment: datetime) -> LastNight:
     if not due or (not is_by_beat and any(one.run is None for one in outcomes)):
         outcomes = _outcomes(moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
         called = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
-    return LastNight(due, next_due, _sentence(called, outcomes), outcomes, [*trouble, *_needs(outcomes, moment, is_by_beat=is_by_beat)])
+    return NightReport(due, next_due, _sentence(called, outcomes), outcomes, [*trouble, *_needs(outcomes, moment, is_by_beat=is_by_beat)])
 
 
 def _short(when: datetime) -> str:
@@ -128,12 +128,12 @@ def _needs(outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -
         stands = f"run {run.pk} has stood at {run.stage} since {_short(run.lease_until)}"
         needs.append(f"{run.source}: {stands}: check that beat and a worker run, or call etl_{run.stage}")
         named.add(run.source_id)
-    for source, _, hours in sweeper.overdue_sources(moment):
+    for source, _, hours in overdue.overdue_sources(moment):
         if source.pk not in named:
             needs.append(f"{source}: no successful run for {hours:g} hours")
     silent = Source.objects.filter(is_enabled=True, host_silent_since__lt=moment - timedelta(seconds=settings.ETL_GRACE_SECONDS))
     for source in silent.order_by("name"):
-        needs.append(f"{source}: {hosts.no_worker(source.host)}")
+        needs.append(f"{source}: {host_watch.no_worker_message(source.host)}")
     open_letters = Source.objects.annotate(letters=Count("dead_letters", filter=Q(dead_letters__state=DeadLetter.State.OPEN)))
     for source in open_letters.filter(letters__gt=0).order_by("name"):
         letters = f"{source.letters} open dead letter{'s' if source.letters > 1 else ''}"

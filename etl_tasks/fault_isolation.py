@@ -17,7 +17,7 @@ class SomeFailed(Exception):
     """The message names each that failed, and why; the others are done."""
 
 
-def each(items: Iterable[Any], act: Callable[[Any], None], *, stop_at: tuple[type[Exception], ...] = ()) -> None:
+def for_each(items: Iterable[Any], act: Callable[[Any], None], *, stop_at: tuple[type[Exception], ...] = ()) -> None:
     """Do it to every item, also behind one that fails. Raises SomeFailed at the end; what is in `stop_at` would fail them all, and passes."""
     failed = []
     for item in items:
@@ -33,7 +33,7 @@ def each(items: Iterable[Any], act: Callable[[Any], None], *, stop_at: tuple[typ
 
 
 @contextmanager
-def contained(name: str) -> Iterator[None]:
+def isolated(name: str) -> Iterator[None]:
     """Whatever is raised inside ends here. It is told when it is new, and its end is told when the block has gone well again."""
     try:
         yield
