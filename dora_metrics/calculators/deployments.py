@@ -9,6 +9,7 @@ from dora_metrics.calculators.history import FULL_SHA, Shas
 from dora_metrics.patterns import compiled
 
 PRODUCTION = "production"
+AUTO, GITHUB = "auto", "github"
 RETRY_WITHIN = timedelta(minutes=60)
 RESUMED = frozenset({"pending", "queued", "waiting", "in_progress"})
 FAILED = frozenset({"failure", "error"})
@@ -31,12 +32,46 @@ def attempts(facts: Facts, settings: Settings, *, environment: str = PRODUCTION)
 
 def _of_the_source_that_counts(facts: Facts, settings: Settings) -> tuple[str, list[Attempt]]:
     """Its name, and its finished attempts in every environment, as they were reported."""
-    if settings.deployments_from != "auto":
+    if settings.deployments_from != AUTO:
         return settings.deployments_from, _read(settings.deployments_from, facts, settings)
     for name in SOURCES:
         if _in_environment(found := _read(name, facts, settings), settings, PRODUCTION):
             return name, found
-    return "github", _read("github", facts, settings)
+    return GITHUB, _read(GITHUB, facts, settings)
+
+
+def sources_that_may_count(deployments_from: str, *, has_github_attempt: bool) -> Collection[str]:
+    """Return the sources that can count, now or once more is collected: those whose facts are worth collecting.
+
+    `has_github_attempt`: whether GitHub's deployments have a finished production attempt, as the function below says.
+    """
+    if deployments_from != AUTO:
+        return [deployments_from]
+    return [GITHUB] if has_github_attempt else list(SOURCES)
+
+
+def has_production_attempt(deployments: Iterable[GithubDeployment], *, production: str, cancelled_runs: Collection[str]) -> bool:
+    """Return whether one of GitHub's deployments is a finished attempt in production. `auto` then takes no other source."""
+    return any(is_production(one.environment, production) and finished(one, cancelled_runs=cancelled_runs) for one in deployments)
+
+
+def is_production(environment: str, pattern: str) -> bool:
+    """Return whether an environment is production by a service's `production` setting."""
+    return bool(compiled(pattern).search(environment))
+
+
+def is_deploying_workflow(*, name: str, path: str, pattern: str) -> bool:
+    """Return whether a workflow deploys by a service's `workflow` setting."""
+    is_deploying = compiled(pattern)
+    return bool(is_deploying.search(name) or is_deploying.search(path))
+
+
+def may_be_attempt(*, event: str, branch: str, default_branches: Collection[str]) -> bool:
+    """Return whether a deploying workflow's run counts as an attempt once it has ended: one of the default branch, of no pull request.
+
+    `default_branches`: all names that the default branch has had; without any, every branch counts.
+    """
+    return event not in PULL_REQUEST_EVENTS and (branch in default_branches or not any(default_branches))
 
 
 def _read(source: str, facts: Facts, settings: Settings) -> list[Attempt]:
@@ -63,8 +98,7 @@ def known(facts: Facts, settings: Settings, source: str, *, qualifier: str = "")
     found = {(one.id, one.sha) for one in facts.deployments}
     match source:
         case "workflows":
-            is_deploying = compiled(settings.workflow)
-            found |= {(run.id, run.sha) for run in facts.workflow_runs if is_deploying.search(run.name) or is_deploying.search(run.path)}
+            found |= {(run.id, run.sha) for run in facts.workflow_runs if _is_deploying(run, settings)}
         case "releases":
             found |= {(release.id, release.sha) for release in facts.releases}
         case "pulls":
@@ -81,8 +115,7 @@ def _possible(attempt: Attempt) -> Attempt:
 def _in_environment(found: Iterable[Attempt], settings: Settings, environment: str) -> list[Attempt]:
     """`production` is every environment that its pattern matches, and what names none; another goes by its exact name."""
     if environment == PRODUCTION:
-        is_production = compiled(settings.production)
-        return [attempt for attempt in found if not attempt.names_environment or is_production.search(attempt.environment)]
+        return [attempt for attempt in found if not attempt.names_environment or is_production(attempt.environment, settings.production)]
     return [attempt for attempt in found if attempt.environment == environment]
 
 
@@ -189,7 +222,6 @@ def _from_releases(facts: Facts, settings: Settings) -> list[Attempt]:
 
 
 def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
-    is_deploying = compiled(settings.workflow)
     return [
         Attempt(
             ids=(f"{run.id}.{run.attempt}",),
@@ -203,14 +235,17 @@ def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
             repository=facts.repository,
         )
         for run in facts.workflow_runs
-        if _is_attempt(run, facts.default_branch) and (is_deploying.search(run.name) or is_deploying.search(run.path))
+        if _is_attempt(run, facts.default_branch) and _is_deploying(run, settings)
     ]
 
 
 def _is_attempt(run: WorkflowRun, default_branch: str) -> bool:
-    is_on_default = not default_branch or run.branch == default_branch
     has_ended = run.conclusion == "success" or run.conclusion in FAILED_CONCLUSIONS
-    return is_on_default and has_ended and run.event not in PULL_REQUEST_EVENTS
+    return has_ended and may_be_attempt(event=run.event, branch=run.branch, default_branches=[default_branch])
+
+
+def _is_deploying(run: WorkflowRun, settings: Settings) -> bool:
+    return is_deploying_workflow(name=run.name, path=run.path, pattern=settings.workflow)
 
 
 def _from_pulls(facts: Facts, settings: Settings) -> list[Attempt]:

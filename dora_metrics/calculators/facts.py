@@ -209,7 +209,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A service's settings."""
+    """A service's settings. The defaults are those of a new service, too."""
 
     time_zone: str = "UTC"
     production: str = r"(?i)^(prod|production|live)([-_ /].*)?$"
@@ -226,6 +226,9 @@ class Settings:
     log_good_minutes: int = 10
     log_issue_hours: int = 24
     bots: frozenset[str] = frozenset()
+
+
+DEFAULTS = Settings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,33 +5,9 @@ from dora_metrics.models.alerting import AlertEpisode, AlertRule
 from dora_metrics.models.derived import Attempt, Delivery, DORAMetric, Incident, MetricRevision
 from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, GithubFact, Issue, LogDeployment, LogTraffic, Release, WorkflowRun
 from dora_metrics.models.repository import Repository
-from dora_metrics.models.service import (
-    DEPLOY_WORKFLOW,
-    HOTFIX,
-    INCIDENT_LABEL,
-    LOG_BAD_MINUTES,
-    LOG_ERROR_SHARE,
-    LOG_GOOD_MINUTES,
-    LOG_ISSUE_HOURS,
-    LOG_MINUTE_EVENTS,
-    LOOK_BACK_HOURS,
-    PRODUCTION,
-    Service,
-    validate_name,
-    validate_pattern,
-)
+from dora_metrics.models.service import Service, validate_name, validate_pattern
 
 __all__ = [
-    "DEPLOY_WORKFLOW",
-    "HOTFIX",
-    "INCIDENT_LABEL",
-    "LOG_BAD_MINUTES",
-    "LOG_ERROR_SHARE",
-    "LOG_GOOD_MINUTES",
-    "LOG_ISSUE_HOURS",
-    "LOG_MINUTE_EVENTS",
-    "LOOK_BACK_HOURS",
-    "PRODUCTION",
     "AlertEpisode",
     "AlertRule",
     "ApiToken",

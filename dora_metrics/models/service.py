@@ -6,18 +6,11 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
+from dora_metrics.calculators.facts import DEFAULTS
 from dora_metrics.patterns import compiled
 
 NAME = re.compile(r"(?=.*[^\W_])[\w.-]{1,100}")
-PRODUCTION = r"(?i)^(prod|production|live)([-_ /].*)?$"
-DEPLOY_WORKFLOW = r"(?i)deploy"
-INCIDENT_LABEL = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
-HOTFIX = r"(?i)^hot-?fix([-_ /].*)?$"
-LOOK_BACK_HOURS, LONGEST_LOOK_BACK_HOURS = 168, 10 * 366 * 24
-# An incident from the logs: so many minutes in a row with so many events, more than so many percent of them errors; over after so many without.
-LOG_MINUTE_EVENTS, LOG_ERROR_SHARE, LOG_BAD_MINUTES, LOG_GOOD_MINUTES = 20, 5, 5, 10
-# How long after its start an issue's incident stands for what the logs show.
-LOG_ISSUE_HOURS = 24
+LONGEST_LOOK_BACK_HOURS = 10 * 366 * 24
 MOST_LOG_EVENTS, LONGEST_LOG_MINUTES = 1_000_000, 24 * 60
 
 
@@ -60,55 +53,55 @@ class Service(models.Model):
 
     name = models.CharField(max_length=100, unique=True, validators=[validate_name])
     production = models.CharField(
-        max_length=200, default=PRODUCTION, validators=[validate_pattern], help_text="environments that are production (regex)"
+        max_length=200, default=DEFAULTS.production, validators=[validate_pattern], help_text="environments that are production (regex)"
     )
     deployments_from = models.CharField(max_length=20, choices=DeploymentsFrom, default=DeploymentsFrom.AUTO)
     workflow = models.CharField(
-        max_length=200, default=DEPLOY_WORKFLOW, validators=[validate_pattern], help_text="name or path of a deploying workflow (regex)"
+        max_length=200, default=DEFAULTS.workflow, validators=[validate_pattern], help_text="name or path of a deploying workflow (regex)"
     )
     prereleases = models.BooleanField(default=False, help_text="releases marked as prereleases are deployments too")
     incident_label = models.CharField(
         max_length=200,
-        default=INCIDENT_LABEL,
+        default=DEFAULTS.incident_label,
         blank=True,
         validators=[validate_pattern],
         help_text="issues with such a label are incidents (regex); empty: no issues are collected",
     )
     hotfix = models.CharField(
         max_length=200,
-        default=HOTFIX,
+        default=DEFAULTS.hotfix,
         blank=True,
         validators=[validate_pattern],
         help_text="pull requests with such a label or branch are hotfixes (regex); empty: none is",
     )
     look_back_hours = models.PositiveIntegerField(
-        default=LOOK_BACK_HOURS,
+        default=DEFAULTS.look_back_hours,
         validators=[MaxValueValidator(LONGEST_LOOK_BACK_HOURS)],
         help_text="an incident that names no cause is linked to the latest success at most so many hours before it",
     )
     log_incidents = models.BooleanField(default=True, help_text="minutes in a row with many errors in the logs are incidents")
     log_minute_events = models.PositiveIntegerField(
-        default=LOG_MINUTE_EVENTS,
+        default=DEFAULTS.log_minute_events,
         validators=[MinValueValidator(1), MaxValueValidator(MOST_LOG_EVENTS)],
         help_text="a minute with fewer log events is never bad: one error among three says nothing",
     )
     log_error_share = models.FloatField(
-        default=LOG_ERROR_SHARE,
+        default=DEFAULTS.log_error_share,
         validators=[validate_percent],
         help_text="percent; a minute is bad when more of its log events than this are errors",
     )
     log_bad_minutes = models.PositiveIntegerField(
-        default=LOG_BAD_MINUTES,
+        default=DEFAULTS.log_bad_minutes,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LOG_MINUTES)],
         help_text="so many bad minutes in a row begin an incident",
     )
     log_good_minutes = models.PositiveIntegerField(
-        default=LOG_GOOD_MINUTES,
+        default=DEFAULTS.log_good_minutes,
         validators=[MinValueValidator(1), MaxValueValidator(LONGEST_LOG_MINUTES)],
         help_text="so many minutes in a row that are not bad end it",
     )
     log_issue_hours = models.PositiveIntegerField(
-        default=LOG_ISSUE_HOURS,
+        default=DEFAULTS.log_issue_hours,
         validators=[MaxValueValidator(LONGEST_LOOK_BACK_HOURS)],
         help_text="an incident from the logs that begins in the first so many hours of an issue's incident is the same outage and counts once",
     )

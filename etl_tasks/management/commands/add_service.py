@@ -8,21 +8,10 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import transaction
 
+from dora_metrics.calculators.facts import DEFAULTS
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal, not_valid
-from dora_metrics.models import (
-    DEPLOY_WORKFLOW,
-    HOTFIX,
-    INCIDENT_LABEL,
-    LOG_BAD_MINUTES,
-    LOG_ERROR_SHARE,
-    LOG_GOOD_MINUTES,
-    LOG_ISSUE_HOURS,
-    LOG_MINUTE_EVENTS,
-    LOOK_BACK_HOURS,
-    PRODUCTION,
-    Service,
-)
+from dora_metrics.models import Service
 from etl_tasks.models import Source
 
 LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes", "log_issue_hours")
@@ -40,25 +29,29 @@ class Command(Base):
             metavar="OWNER/NAME",
             help="may be repeated for a service made of several: those that it has not yet are added, none is taken away",
         )
-        parser.add_argument("--production", metavar="REGEX", help=f"environments that are production; default {PRODUCTION}")
+        parser.add_argument("--production", metavar="REGEX", help=f"environments that are production; default {DEFAULTS.production}")
         parser.add_argument("--deployments", choices=Service.DeploymentsFrom.values, help="where deployments are read from; default auto")
-        parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a deploying workflow; default {DEPLOY_WORKFLOW}")
+        parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a deploying workflow; default {DEFAULTS.workflow}")
         parser.add_argument("--prereleases", action=BooleanOptionalAction, help="releases marked as prereleases are deployments too")
-        parser.add_argument("--incident-label", metavar="REGEX", help=f"issues that are incidents; '' collects none; default {INCIDENT_LABEL}")
-        parser.add_argument("--hotfix", metavar="REGEX", help=f"labels and branches of hotfixes; '' means none; default {HOTFIX}")
+        parser.add_argument(
+            "--incident-label", metavar="REGEX", help=f"issues that are incidents; '' collects none; default {DEFAULTS.incident_label}"
+        )
+        parser.add_argument("--hotfix", metavar="REGEX", help=f"labels and branches of hotfixes; '' means none; default {DEFAULTS.hotfix}")
         parser.add_argument(
             "--look-back",
             type=int,
             metavar="HOURS",
-            help=f"how long after a deployment an incident that names no cause is laid to it; default {LOOK_BACK_HOURS}",
+            help=f"how long after a deployment an incident that names no cause is laid to it; default {DEFAULTS.look_back_hours}",
         )
         add = parser.add_argument_group("incidents from the service's logs").add_argument
         add("--log-incidents", action=BooleanOptionalAction, help="whether there are any; default yes")
-        add("--log-minute-events", type=int, metavar="N", help=f"a minute with fewer events is never bad; default {LOG_MINUTE_EVENTS}")
-        add("--log-error-share", type=float, metavar="PERCENT", help=f"a minute with more errors than this is bad; default {LOG_ERROR_SHARE}")
-        add("--log-bad-minutes", type=int, metavar="M", help=f"bad minutes in a row that begin an incident; default {LOG_BAD_MINUTES}")
-        add("--log-good-minutes", type=int, metavar="K", help=f"minutes in a row that are not bad and end it; default {LOG_GOOD_MINUTES}")
-        add("--log-issue-hours", type=int, metavar="H", help=f"how long an issue stands for what the logs show; default {LOG_ISSUE_HOURS}")
+        add("--log-minute-events", type=int, metavar="N", help=f"a minute with fewer events is never bad; default {DEFAULTS.log_minute_events}")
+        add(
+            "--log-error-share", type=float, metavar="PERCENT", help=f"a minute with more errors than this is bad; default {DEFAULTS.log_error_share}"
+        )
+        add("--log-bad-minutes", type=int, metavar="M", help=f"bad minutes in a row that begin an incident; default {DEFAULTS.log_bad_minutes}")
+        add("--log-good-minutes", type=int, metavar="K", help=f"minutes in a row that are not bad and end it; default {DEFAULTS.log_good_minutes}")
+        add("--log-issue-hours", type=int, metavar="H", help=f"how long an issue stands for what the logs show; default {DEFAULTS.log_issue_hours}")
         parser.add_argument("--path", metavar="GLOB", help="only pull requests that change a matching file count")
         parser.add_argument("--credential", metavar="NAME", help="read with GITHUB_TOKEN_NAME, or the App of GITHUB_APP_ID_NAME")
         parser.add_argument("--bot", metavar="LOGIN", action="append", help="a login to be taken for a bot; may be repeated")
