@@ -1,4 +1,4 @@
-"""Who asks, and what they may read: tokens, and a GitHub App that gets itself tokens with its key."""
+"""Authentication: tokens and GitHub Apps, and which repositories and fields each may read."""
 
 import importlib
 import importlib.util
@@ -19,7 +19,7 @@ INSTALLATION_PREFIX = "ghs_"
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """`repositories`: None for all. `forbidden`: fields of a repository, and "actions" for REST."""
+    """`repositories`: those it may read, None for all. `forbidden`: fields of a repository that it may not read; "actions" for REST."""
 
     name: str
     repositories: Collection[str] | None = None
@@ -35,7 +35,7 @@ class Reader:
 
 
 class Access:
-    """`installations`: by id what each may read; without it any installation reads everything."""
+    """`installations`: id to the repositories that it may read; None: every installation may read everything."""
 
     def __init__(
         self,
@@ -48,10 +48,10 @@ class Access:
     ) -> None:
         self.tokens, self.forbidden = tokens, forbidden
         self.app_public_key, self.app_token_seconds, self.installations = app_public_key, app_token_seconds, installations
-        self._given: dict[str, tuple[str, float]] = {}  # token to installation and end
+        self._given: dict[str, tuple[str, float]] = {}  # token to (installation, expiry)
 
     def reader(self, authorization: str) -> Reader | None:
-        """None for a token that nobody has."""
+        """Return whoever the token belongs to, or None if it is unknown or has expired."""
         token = authorization.partition(" ")[2]
         if token in BAD_TOKENS:
             return None
@@ -60,12 +60,12 @@ class Access:
         installation, end = self._given.get(token, ("", 0.0))
         if time.time() >= end:
             return None
-        name = f"installation {installation}"  # all tokens of one share its budget
+        name = f"installation {installation}"  # the tokens of one installation share a budget
         readable = (self.installations or {}).get(installation)
         return Reader(name, readable, self.forbidden.get(name, ()), kind="integration")
 
     def installation_token(self, installation: str, authorization: str) -> tuple[int, dict[str, Any]]:
-        """A status and what to answer: a new token for an App that signs as it should."""
+        """Return an HTTP status and answer: a new token if the App's signature is valid."""
         if problem := self._problem(authorization.partition(" ")[2]):
             return 401, {"message": problem, "status": "401"}
         if self.installations is not None and installation not in self.installations:

@@ -1,4 +1,4 @@
-"""The hourly limits of each reader: points for GraphQL, requests for REST."""
+"""Rate limits per reader: points for GraphQL, requests for REST."""
 
 import math
 import threading
@@ -27,7 +27,7 @@ class Left:
 
 
 class Budget:
-    """Begins anew each `reset_seconds` of real time."""
+    """The points and requests that are left; full again every `reset_seconds` of real time."""
 
     def __init__(self, *, limit: int, reset_seconds: float) -> None:
         self.limit, self.reset_seconds = limit, reset_seconds

@@ -1,4 +1,4 @@
-"""A request and its answer, without the sockets."""
+"""A request and its reply, independent of the HTTP server."""
 
 import json
 import re
@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 OPERATION = re.compile(r"\bquery\s+(\w+)")
-# GitHub Enterprise Server answers below these.
+# GitHub Enterprise Server serves its API under these prefixes.
 PREFIXES = ("/api/v3", "/api")
 REST_NAMES = (
     (re.compile(r"/branches/.+$"), "Branch"),
@@ -58,7 +58,7 @@ class Call:
 
     @cached_property
     def operation(self) -> str:
-        """The query's name; for REST one of ours, else the path."""
+        """The name of the GraphQL query; for REST a name of REST_NAMES, or the path."""
         if self.is_query:
             found = OPERATION.search(str(self.payload.get("query", "")))
             return found[1] if found else ""
@@ -75,7 +75,7 @@ class Call:
 
 @dataclass
 class Reply:
-    """`content`: bytes, or what is sent as JSON. `is_cut`: half of it is sent and the connection closed. `drip_seconds`: for how long."""
+    """`content`: bytes, or a value sent as JSON. `is_cut`: send half and close the connection. `drip_seconds`: send slowly, over this time."""
 
     status: int
     content: Any

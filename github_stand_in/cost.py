@@ -1,4 +1,4 @@
-"""What a query costs by GitHub's published formula.
+"""The points that a GraphQL query costs, by GitHub's published formula.
 
 https://docs.github.com/en/graphql/overview/rate-limits-and-node-limits-for-the-graphql-api
 """
@@ -30,7 +30,7 @@ class Price:
 
 
 def price(document: DocumentNode, variables: Mapping[str, Any]) -> Price:
-    """Every connection is asked once for each of its possible parents; a hundred of these requests are a point."""
+    """Return the cost: each connection counts one request per possible parent, and 100 requests are one point."""
     operation = next(node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     defaults = {
         one.variable.name.value: value_from_ast_untyped(one.default_value) for one in operation.variable_definitions or () if one.default_value
@@ -47,7 +47,7 @@ class _Count:
         self.requests = self.nodes = 0
 
     def add(self, selections: Sequence[SelectionSetNode], *, parents: int) -> None:
-        merged: dict[str, list[FieldNode]] = {}  # the same field of two fragments is asked once
+        merged: dict[str, list[FieldNode]] = {}  # a field that two fragments select counts once
         for selection_set in selections:
             for field in self._fields(selection_set):
                 merged.setdefault(field.alias.value if field.alias else field.name.value, []).append(field)
@@ -58,7 +58,7 @@ class _Count:
                     self.requests += parents
                     below = parents * size
                     self.nodes += below
-                elif argument.name.value == "ids":  # Query.nodes: no connection, but as many parents
+                elif argument.name.value == "ids":  # Query.nodes is no connection, but it multiplies the parents
                     below = parents * len(self._value(argument.value))
             self.add([field.selection_set for field in fields if field.selection_set], parents=below)
 

@@ -1,19 +1,18 @@
-"""How GitHub misbehaves, on request.
+"""Faults of GitHub, switched on by settings.
 
-Before an answer: {"outage": operation or true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
+Instead of an answer: {"outage": operation or true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
 {"unfinished_above": n} (502 for more records or ids a page) · {"slow_seconds": s} · {"garbage": operation} (no JSON) ·
 {"redirect": operation or true, "to": address} · {"instead": operation, "answer": JSON} (200, and this as its body).
 
-In an answer: {"bad_record": operation} (the last record's date is none) · {"null_nodes": operation} (the last record is
-null, with an error beside it, of "error_type" if given) · {"new_enum": operation} · {"new_field": operation} ·
-{"new_ids": operation} (records that were asked for by id have another one) ·
-{"null_object": operation} (the commit is null, with an error beside it) · {"cut": operation or true} (half of it, then the
-connection ends) · {"drip": operation or true, "drip_seconds": s} (a few bytes at a time, for so long) ·
-{"shift": operation, "shift_seconds": s} (after each of its pages the clock goes on).
+In an answer: {"bad_record": operation} (the last record has an invalid date) · {"null_nodes": operation} (the last record is
+null, with an error of type "error_type" if given) · {"new_enum": operation} · {"new_field": operation} ·
+{"new_ids": operation} (records requested by id come back with another id) ·
+{"null_object": operation} (the commit is null, with an error) · {"cut": operation or true} (half of the answer, then the
+connection is closed) · {"drip": operation or true, "drip_seconds": s} (a few bytes at a time, over that time) ·
+{"shift": operation, "shift_seconds": s} (the clock moves on after each page of the operation).
 
-{"rate": share, "seed": n}: so many answers, each with one fault of RANDOM. "after": n: so many are let off first; "times": n:
-after so many strikes all is well.
-Operations are a query's name, WorkflowRuns, WorkflowRun, WorkflowRunAttempt or a path.
+{"rate": share, "seed": n} gives that share of the answers one fault of RANDOM. {"after": n} spares the first n requests;
+{"times": n} stops after n faults. An operation is a query's name, WorkflowRuns, WorkflowRun, WorkflowRunAttempt or a path.
 """
 
 import math
@@ -39,7 +38,7 @@ ONE_DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """What happens to one request: a refusal instead of its answer, or damage to its body."""
+    """The fault of one request: a refusal instead of an answer, or damage to the body."""
 
     name: str = ""
     refusal: Reply | None = None
@@ -49,7 +48,7 @@ class Strike:
 class Faults:
     def __init__(self, settings: dict[str, Any]) -> None:
         self.settings = settings
-        self.dice = random.Random(settings.get("seed", 7))
+        self.random = random.Random(settings.get("seed", 7))
         self._lock = threading.Lock()
 
     @property
@@ -61,7 +60,7 @@ class Faults:
         return float(self.settings.get("drip_seconds", 1))
 
     def strike(self, call: Call, number: int) -> Strike:
-        """`number`: how many requests there were, this one included."""
+        """Choose the fault of a request. `number`: how many requests there have been, including this one."""
         settings = self.settings
         if self._is_meant("outage", call) and self._may():
             return Strike("outage", self._plain_refusal())
@@ -83,7 +82,7 @@ class Faults:
         return self._at_random(call)
 
     def spoil(self, call: Call, answer: Any) -> None:
-        """Change the records of an answer, which belongs to nobody else."""
+        """Change the records of an answer in place."""
         for name, change in (("bad_record", _bad_date), ("new_enum", _new_state), ("new_field", _new_field), ("new_ids", _new_ids)):
             if self._is_meant(name, call) and self._may():
                 for _, nodes in _lists(answer):
@@ -123,10 +122,10 @@ class Faults:
 
     def _at_random(self, call: Call) -> Strike:
         with self._lock:
-            if self.dice.random() >= self.settings.get("rate", 0):
+            if self.random.random() >= self.settings.get("rate", 0):
                 return Strike()
-            name = self.dice.choice(RANDOM)
-            status = self.dice.choice((403, 429))
+            name = self.random.choice(RANDOM)
+            status = self.random.choice((403, 429))
         if not self._may():
             return Strike()
         refusals = {"502": Reply(502, b""), "504": Reply(504, {"message": TOO_SLOW}), "secondary": _secondary(status, 0)}
@@ -136,7 +135,7 @@ class Faults:
 
 
 def _records(call: Call) -> int:
-    """How many a page that the call asks for may have."""
+    """Return the page size that the call asks for."""
     if not call.is_query:
         return int(call.query.get("per_page", 0))
     return max(int(call.variables.get("first") or 0), len(call.variables.get("ids") or ()))
@@ -147,7 +146,7 @@ def _secondary(status: int, after: float) -> Reply:
 
 
 def _lists(answer: Any) -> Iterator[tuple[list[str], list[Any]]]:
-    """The lists of records in an answer, each with its path."""
+    """Yield each list of records in an answer, with its path."""
     if isinstance(answer.get("workflow_runs"), list):
         yield ["workflow_runs"], answer["workflow_runs"]
     elif "run_attempt" in answer:

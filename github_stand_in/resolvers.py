@@ -1,4 +1,4 @@
-"""What the fields of GitHub's schema answer: the repository, its lists page by page, single records by number or id."""
+"""Resolvers of GitHub's schema: the repository, its lists page by page, and single records by number or id."""
 
 import base64
 import json
@@ -23,7 +23,7 @@ FIELD_OF_KIND = {"PR": "pullRequests", "I": "issues", "DE": "deployments", "RE":
 
 
 class Worlds:
-    """Generated repositories by every name that they have had, and by their number."""
+    """The generated repositories, by every name that they have had and by number."""
 
     def __init__(self, worlds: Mapping[str, World]) -> None:
         self.by_name = dict(worlds)
@@ -31,7 +31,7 @@ class Worlds:
         self.by_number = {world.number: world for world in worlds.values()}
 
     def find(self, name: str, clock: datetime, reader: Reader) -> World | None:
-        """None if it is gone, or not for this reader: GitHub does not tell which."""
+        """Return the world, or None if it was deleted or the reader may not see it. GitHub answers the same in both cases."""
         world = self._names.get(name.lower()) or next(
             (one for one in self.by_name.values() if one.renamed and name.lower() in (known.lower() for known in one.names_by(clock))), None
         )
@@ -44,7 +44,7 @@ class Worlds:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """One query: by whom and when."""
+    """The context of one query: who asks, and when."""
 
     worlds: Worlds
     clock: datetime
@@ -54,7 +54,7 @@ class Asking:
 
 @lru_cache(maxsize=1)
 def schema() -> GraphQLSchema:
-    """GitHub's published schema with this module's resolvers."""
+    """Return GitHub's published schema with the resolvers of this module."""
     found = published.load()
     for place, resolve in RESOLVERS.items():
         type_name, _, field_name = place.partition(".")
@@ -106,7 +106,7 @@ def _node(_: Any, info: GraphQLResolveInfo, id: str) -> Row:
 
 
 def _nodes(_: Any, info: GraphQLResolveInfo, ids: Sequence[str]) -> list[Row | GraphQLError]:
-    """Null where there is none, with an error beside it: the executor raises an error in a list at its place."""
+    """Return one row per id; an unknown id gives an error, which the executor turns into a null with an error path."""
     if len(ids) > MOST_IDS:
         message = f"You may not provide more than {MOST_IDS} node ids; you provided {len(ids)}."
         raise GraphQLError(message, extensions={"type": "ARGUMENT_LIMIT"})
@@ -129,7 +129,7 @@ def _record(asking: Asking, node_id: str) -> Row | GraphQLError:
 
 
 def _run_row(run: Row) -> Row:
-    """REST's record with GraphQL's names."""
+    """Return the REST record under GraphQL's field names."""
     return {
         "__typename": "WorkflowRun",
         "id": run["node_id"],
@@ -146,9 +146,9 @@ def _run_row(run: Row) -> Row:
 
 
 def page(rows: Sequence[Row], info: GraphQLResolveInfo, arguments: Mapping[str, Any], keys: Keys | None = None) -> Row:
-    """One page of a list with sort keys, or of one without, which only grows at its end.
+    """Return one page of a list. `keys`: its sort keys; a list without them only grows at its end.
 
-    The cursor holds the sort key, as GitHub's do: a row that moves to the front is not met again behind it.
+    The cursor contains the sort key, like GitHub's: a row that moves to the front does not appear again on a later page.
     """
     first, after = arguments.get("first"), arguments.get("after")
     if first is None:
@@ -184,7 +184,7 @@ def _start(after: str, keys: Keys | None) -> int:
 
 
 def _refuse_others(info: GraphQLResolveInfo, arguments: Mapping[str, Any], *known: str) -> None:
-    """An argument of the query that this stand-in would silently ignore is an error instead."""
+    """Refuse a query with an argument that this server does not implement, instead of ignoring it."""
     for argument in info.field_nodes[0].arguments or ():
         name = argument.name.value
         if name not in {"first", "after", *known} and arguments.get(name) is not None:
@@ -192,7 +192,7 @@ def _refuse_others(info: GraphQLResolveInfo, arguments: Mapping[str, Any], *know
 
 
 def _sorted_list(kind: str, order: str) -> Callable[..., Row]:
-    """A repository's list in the one order that the collector asks for."""
+    """Return the resolver of a list of the repository, in the only order that the collector uses."""
 
     def resolve(repository: Row, info: GraphQLResolveInfo, **arguments: Any) -> Row:
         _allow(info)
@@ -214,7 +214,7 @@ def _sorted_list(kind: str, order: str) -> Callable[..., Row]:
 
 
 def _own_list(row: Row, info: GraphQLResolveInfo, **arguments: Any) -> Row:
-    """A record's list, which lies in its row."""
+    """Resolve a list inside a record, which is part of its row."""
     _refuse_others(info, arguments)
     return page(row[info.field_name]["nodes"], info, arguments)
 
@@ -234,7 +234,7 @@ def _history(commit: Row, info: GraphQLResolveInfo, **arguments: Any) -> Row:
 
 
 class _Lazily(Sequence[Row]):
-    """Rows made when they are asked for: a history is long, and a quiet night reads its first page only."""
+    """A sequence that makes each row on access: a history is long, and most queries read only its first page."""
 
     def __init__(self, items: Sequence[Any], row: Callable[[Any], Row]) -> None:
         self.items, self.row = items, row

@@ -1,7 +1,7 @@
-"""GitHub's published GraphQL schema, kept without its descriptions, and queries checked against it.
+"""GitHub's published GraphQL schema, stored without descriptions, and validation of queries against it.
 
-python -m github_stand_in.schema FILE VERSION: keep another version, FILE being schema.graphql of npm's
-@octokit/graphql-schema, its LICENSE.md beside it.
+To store another version: python -m github_stand_in.schema FILE VERSION. FILE is schema.graphql of the npm package
+@octokit/graphql-schema, with its LICENSE.md in the same folder.
 """
 
 import argparse
@@ -19,7 +19,7 @@ DESCRIPTION = re.compile(r'""".*?"""', re.DOTALL)
 
 
 def keep(file: Path, version: str, *, kept: Path = KEPT) -> None:
-    """Descriptions are nine tenths of the file; without a time in it, the same version gives the same bytes."""
+    """Store the schema without its descriptions, which are nine tenths of it. The same version always gives the same bytes."""
     licence = (file.parent / "LICENSE.md").read_text()
     head = [f"@octokit/graphql-schema {version}, MIT: GitHub's schema without its descriptions", *licence.splitlines()]
     comments = "".join(f"# {line}".rstrip() + "\n" for line in head)
@@ -29,17 +29,17 @@ def keep(file: Path, version: str, *, kept: Path = KEPT) -> None:
 
 @lru_cache(maxsize=1)
 def load() -> GraphQLSchema:
-    """The schema without resolvers. It is taken as valid: checking it would cost seconds."""
+    """Return the schema without resolvers. It is not validated, which would take seconds."""
     definitions = parse(gzip.decompress(KEPT.read_bytes()).decode(), no_location=True)
     found = build_ast_schema(definitions, assume_valid=True, assume_valid_sdl=True)
     gc.collect()
-    gc.freeze()  # else each full collection walks the schema's half a million objects, in the middle of an answer
+    gc.freeze()  # a full garbage collection would otherwise visit the half a million objects of the schema during an answer
     return found
 
 
 @lru_cache(maxsize=256)
 def document(query: str) -> DocumentNode | tuple[GraphQLError, ...]:
-    """A query, parsed and valid against the schema, or what is wrong with it."""
+    """Parse and validate a query. Return the document, or the errors."""
     try:
         parsed = parse(query)
     except GraphQLError as exc:

@@ -1,4 +1,4 @@
-"""GitHub's GraphQL and REST over generated worlds, as fast as it can be, with faults on request."""
+"""An HTTP server that answers like GitHub's GraphQL and REST APIs, from generated worlds and with faults on request."""
 
 import gzip
 import math
@@ -36,15 +36,16 @@ NO_QUERY = Price(points=1, nodes=0)
 
 
 class StandIn:
-    """`with StandIn({"acme/billing": world}) as github: … github.url`.
+    """The server. Use it as `with StandIn({"acme/billing": world}) as github: … github.url`.
 
-    `clock`: what has happened by then is shown. `latency_seconds`: before each answer. `limit`, `reset_seconds`: of the
-    budget. `tokens`: what a token may read, by name; any other but "wrong" reads all. `forbidden`: by token, fields of a
-    repository that it may not read, and "actions". `app_public_key`: of a GitHub App, whose tokens live
-    `app_token_seconds`; `installations`: what each may read. `faults`: see github_stand_in/faults.py.
+    `clock`: the current time; it shows what has happened until then. `latency_seconds`: the wait before each answer.
+    `limit`, `reset_seconds`: the hourly budget and its length. `tokens`: token to the repositories that it may read; every
+    other token except "wrong" may read all. `forbidden`: token to the fields of a repository that it may not read; "actions"
+    stands for workflow runs. `app_public_key`: the key of a GitHub App, whose tokens live `app_token_seconds`;
+    `installations`: what each installation may read. `faults`: see github_stand_in/faults.py.
 
-    `counts`: requests (all), points (GraphQL), rest (answered, but for 304), not_modified, refused, most_at_once, and
-    by operation: requests under its name, points under "points NAME", strikes of a fault under "fault NAME".
+    `counts` has: requests (all), points (GraphQL), rest (REST answers except 304), not_modified, refused, most_at_once; and
+    per operation: requests under its name, points under "points NAME", faults under "fault NAME".
     """
 
     def __init__(
@@ -193,7 +194,7 @@ class StandIn:
             executor_class=RowExecutor,
         )
         errors = {"errors": [_error(error) for error in result.errors]} if result.errors else {}
-        # A query whose variables are wrong has no data at all.
+        # GitHub leaves `data` out if the variables are wrong.
         return errors if result.data is None and any(not error.path for error in result.errors or ()) else {"data": result.data, **errors}
 
     def _asking(self, reader: Reader, left: Left, cost: Price = NO_QUERY) -> Asking:
@@ -266,7 +267,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A caller that goes away in the middle is its own business; anything else is a bug of ours."""
+        """Ignore connections that the caller closed; report everything else, because it is a bug of this server."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -279,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = IDLE_SECONDS
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing: the caller counts."""
+        """Log nothing: the counts say what was asked."""
 
     def do_POST(self) -> None:
         self.do_GET()

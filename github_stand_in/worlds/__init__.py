@@ -1,0 +1,1 @@
+"""Generated repositories: what happened in them, and when."""

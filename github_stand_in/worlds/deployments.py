@@ -1,4 +1,4 @@
-"""Deployments with their statuses, and the workflow runs that make them and that try pull requests."""
+"""Generate deployments with their statuses, and workflow runs: those that deploy and those that test pull requests."""
 
 import itertools
 import random
@@ -10,18 +10,18 @@ from github_stand_in.worlds.world import World
 
 OUTCOMES = {"success": 88, "failure": 9, "error": 3}
 CONCLUSIONS = {"success": 80, "failure": 12, "cancelled": 4, "timed_out": 2, "skipped": 2}
-# Beyond the hour within which a second attempt of the same commit counts as a retry of the first.
+# A second attempt of a commit within an hour would count as a retry of the first.
 APART = 70 * MINUTE
 
 
 class Deploys:
-    def __init__(self, world: World, dice: random.Random) -> None:
-        self.world, self.dice = world, dice
+    def __init__(self, world: World, randomness: random.Random) -> None:
+        self.world, self.random = world, randomness
         self.failed_ci = self.failed_deploys = 0
 
     def of_the_day(self, evening: datetime) -> None:
-        if self.dice.random() < 0.8:
-            self._deploy(evening + MINUTE * self.dice.randint(0, 50))
+        if self.random.random() < 0.8:
+            self._deploy(evening + MINUTE * self.random.randint(0, 50))
 
     def bad_night(self, day: datetime) -> None:
         when = day + 22 * HOUR
@@ -32,26 +32,26 @@ class Deploys:
         self._deploy(when + 5 * HOUR, outcome="success")
 
     def over_night(self, day: datetime) -> None:
-        """Begun before midnight, waits for somebody, ended in the morning."""
+        """Begin a deployment before midnight that ends the next morning."""
         begun = day + 23 * HOUR + 30 * MINUTE
         if head := self.world.head(begun):
             self._record(head, "production", begun, "success", day + DAY + 10 * HOUR)
 
     def stuck(self, when: datetime) -> None:
-        """Its runner was lost: no end is ever reported."""
+        """Begin a deployment that never reports an end, as if its runner was lost."""
         if head := self.world.head(when):
             self._record(head, "staging", when, "", when)
 
     def cancelled(self, when: datetime) -> None:
-        """GitHub calls the deployment of a cancelled run a failure."""
+        """Add a cancelled run with its deployment, which GitHub reports as a failure."""
         if head := self.world.head(when):
             end = when + 6 * MINUTE
             run = self._run("Deploy", ".github/workflows/deploy.yml", head, "push", [(when, end, "cancelled")])
             self._record(head, "production", when, "failure", end, run=run)
 
     def ci(self, pull: PullRequest) -> None:
-        """Tried when opened; what failed is run again, mostly within the hour, sometimes days later."""
-        conclusion = self.dice.choices(list(CONCLUSIONS), list(CONCLUSIONS.values()))[0]
+        """Add the test run of a pull request. A failed one is run again, mostly within an hour, sometimes days later."""
+        conclusion = self.random.choices(list(CONCLUSIONS), list(CONCLUSIONS.values()))[0]
         begun = pull.created + MINUTE
         attempts = [(begun, begun + 8 * MINUTE, conclusion)]
         if conclusion == "failure":
@@ -62,7 +62,7 @@ class Deploys:
         self._run("CI", ".github/workflows/ci.yml", first[-1], "pull_request", attempts, branch=pull.branch)
 
     def supersede(self) -> None:
-        """GitHub marks a success inactive when the environment's next one succeeds."""
+        """Mark each successful deployment inactive when the next one of its environment succeeds, like GitHub."""
         for environment in ("production", "staging"):
             ours = [one for one in self.world.deploys.values() if one.environment == environment and one.statuses[-1][1] == "SUCCESS"]
             ours.sort(key=lambda one: one.statuses[-1][0])
@@ -73,10 +73,10 @@ class Deploys:
         head = oid or self.world.head(when)
         if head is None:
             return
-        outcome = outcome or self.dice.choices(list(OUTCOMES), list(OUTCOMES.values()))[0]
-        end = when + MINUTE * self.dice.uniform(3, 25)
+        outcome = outcome or self.random.choices(list(OUTCOMES), list(OUTCOMES.values()))[0]
+        end = when + MINUTE * self.random.uniform(3, 25)
         before = when - 2 * HOUR
-        if self.dice.random() < 0.6 and (tried := self.world.head(before)):
+        if self.random.random() < 0.6 and (tried := self.world.head(before)):
             self._record(tried, "staging", before, "success", before + 4 * MINUTE)
         attempts = [(when, end, "success" if outcome == "success" else "failure")]
         if outcome != "success":
@@ -87,8 +87,8 @@ class Deploys:
         self._record(head, "production", when, outcome, end, run=run)
         main = [sha for _, sha in self.world.main]
         if outcome != "success":
-            self._deploy(end + MINUTE * self.dice.uniform(5, 90), oid=head, outcome="success")
-        elif self.dice.random() < 0.07 and len(main) > 3:  # rolled back, and forward again the next time
+            self._deploy(end + MINUTE * self.random.uniform(5, 90), oid=head, outcome="success")
+        elif self.random.random() < 0.07 and len(main) > 3:  # a rollback to an earlier commit
             self._deploy(end + HOUR, oid=main[max(0, main.index(head) - 2)], outcome="success")
 
     def _record(self, oid: str, environment: str, when: datetime, outcome: str, end: datetime, *, run: int = 0) -> None:
@@ -96,8 +96,8 @@ class Deploys:
         statuses = [(when + SECOND, "QUEUED"), (when + MINUTE, "IN_PROGRESS")]
         if outcome:
             statuses.append((end, outcome.upper()))
-        payload = '{"version": 2}' if self.dice.random() < 0.5 else "release"
-        ref = None if number % 17 == 0 else "main"  # a branch that is gone
+        payload = '{"version": 2}' if self.random.random() < 0.5 else "release"
+        ref = None if number % 17 == 0 else "main"  # a branch that was deleted
         self.world.deploys[number] = Deployment(number, when, oid, environment, statuses, payload, DEPLOYER, ref, run)
 
     def _run(self, name: str, path: str, oid: str, event: str, attempts: list[tuple[datetime, datetime, str]], *, branch: str = "main") -> int:

@@ -1,4 +1,4 @@
-"""Worlds of an exact size, quickly, for benchmarks; and a day of exactly so much news."""
+"""Worlds with an exact number of records, for benchmarks, and days with an exact number of changes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -31,7 +31,7 @@ def exact_world(
     _changes(world, pull_requests, commits)
     for number, when in _spread(world, deployments):
         _deploy(world, number, when)
-    for one in world.deploys.values():  # three statuses each, whether or not the third is that another one followed
+    for one in world.deploys.values():  # exactly three statuses each
         one.statuses = one.statuses[-STATUSES_A_DEPLOYMENT:]
     for number, when in _spread(world, issues):
         _issue(world, number, when)
@@ -43,7 +43,7 @@ def exact_world(
 
 
 def add_day(world: World, end: datetime, *, changed: int = 0, deployed: int = 0, issues: int = 0, releases: int = 0, runs: int = 0) -> None:
-    """`changed`: a third of them are opened, a third merged as long as there are open ones, the rest reviewed once more."""
+    """Add the 24 hours before `end`. Of the `changed` pull requests a third is new, a third is merged and a third gets a review."""
     end = end.astimezone(UTC)
     begin = end - DAY
     if begin < world.end:
@@ -63,7 +63,7 @@ def add_day(world: World, end: datetime, *, changed: int = 0, deployed: int = 0,
 
 
 def _spread(world: World, count: int) -> Iterator[tuple[int, datetime]]:
-    """Evenly over the world's time, all of it over by its end."""
+    """Yield number and time of each record, evenly spread and at least half a day before the end."""
     step = (world.end - world.start - DAY) / max(count, 1)
     return ((number, world.start + DAY / 2 + number * step) for number in range(1, count + 1))
 
@@ -73,7 +73,7 @@ def _head(world: World, when: datetime) -> str:
 
 
 def _changes(world: World, count: int, commits: int) -> None:
-    """Merged pull requests, a third by true merges, and pushes to main between them, until main has as many commits."""
+    """Add merged pull requests, a third of them with merge commits, and direct pushes, until main has `commits` commits."""
     first = world.commit((), world.start, world.start, PEOPLE[0])
     world.push(first.oid, world.start)
     will_merge = [number % EVERY_OPEN != 0 and number % EVERY_CLOSED != 0 for number in range(1, count + 1)]

@@ -1,6 +1,6 @@
-"""What happens in a repository: each fact has its moments, and looks the same between two of them.
+"""The facts of a repository. A fact changes at certain moments and looks the same between two of them.
 
-Rows have GraphQL's field names (REST's for workflow runs), so that the server and the tests read the same truth.
+Rows have GraphQL's field names (REST's for workflow runs). The server and the tests read the same rows.
 """
 
 import base64
@@ -15,9 +15,9 @@ Row = dict[str, Any]
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 BOT = "dependabot"
 MAIN = "main"
-# What GitHub says of a deployment by its latest status.
+# The state of a deployment, if it differs from its latest status.
 STATES = {"SUCCESS": "ACTIVE"}
-# The length of a number in a global id: msgpack's marks for 32 and 64 bits.
+# msgpack's type bytes for 32-bit and 64-bit numbers.
 REPOSITORY_MARK, FACT_MARK = b"\xce", b"\xcf"
 FACTS_A_REPOSITORY = 100_000
 
@@ -27,14 +27,14 @@ def iso(moment: datetime) -> str:
 
 
 def actor(login: str | None) -> dict[str, str] | None:
-    """None for a user who was deleted."""
+    """Return the row of an author; None for a deleted user."""
     if login is None:
         return None
     return {"__typename": "Bot" if login == BOT or login.endswith("[bot]") else "User", "login": login}
 
 
 def global_id(kind: str, repository: int, number: int = 0) -> str:
-    """Like GitHub's: the kind, then repository and number, packed. `kind`: R, PR, I, DE, RE, WFR."""
+    """Return an id in GitHub's format: the kind, then repository and number as msgpack. `kind`: R, PR, I, DE, RE, WFR."""
     packed = b"\x92\x00" if kind == "R" else b"\x93\x02" if kind == "WFR" else b"\x93\x00"
     packed += REPOSITORY_MARK + repository.to_bytes(4)
     if kind != "R":
@@ -43,7 +43,7 @@ def global_id(kind: str, repository: int, number: int = 0) -> str:
 
 
 def parse_global_id(text: str) -> tuple[str, int, int] | None:
-    """Kind, repository and number; None for an id that this stand-in never gave."""
+    """Return kind, repository and number, or None for an id in another format."""
     kind, _, packed_text = text.partition("_")
     try:
         packed = base64.urlsafe_b64decode(packed_text + "=" * (-len(packed_text) % 4))
@@ -55,7 +55,7 @@ def parse_global_id(text: str) -> tuple[str, int, int] | None:
 
 @dataclass(eq=False)
 class Commit:
-    """`committed` orders the history: it is later than that of each parent. `has_author`: git knows one at all."""
+    """`committed`: later than that of every parent. `has_author`: whether the author is known."""
 
     oid: str
     parents: tuple[str, ...]
@@ -78,10 +78,10 @@ class Commit:
 
 @dataclass(eq=False)
 class Fact:
-    """`number`: counts within the repository and the fact's kind. `created`: what GitHub says of its creation.
+    """`number`: unique per repository and kind. `created`: the creation time that GitHub shows.
 
-    To be set freely: `shown`, from when on there is a row of it, if that is later than its creation (a release of an old
-    commit, an issue that came from another repository); `gone`, when it was deleted.
+    May be set at any time: `shown`, when the fact appears, if later than `created` (a release of an old commit, an issue
+    transferred from another repository); `gone`, when it was deleted.
     """
 
     KIND = ""
@@ -94,11 +94,11 @@ class Fact:
     _rows: dict[tuple[datetime, str], Row] = field(default_factory=dict, init=False, repr=False)
 
     def moments(self) -> Iterable[datetime]:
-        """When it changes and GitHub says so in the time of its update."""
+        """Return the moments of changes that move `updatedAt`."""
         raise NotImplementedError
 
     def silent_moments(self) -> Iterable[datetime]:
-        """When it changes and the time of its update stays."""
+        """Return the moments of changes that do not move `updatedAt`."""
         return ()
 
     def is_there(self, clock: datetime) -> bool:
@@ -108,7 +108,7 @@ class Fact:
         raise NotImplementedError
 
     def row(self, repository: int, name: str, clock: datetime) -> Row:
-        """As it is by `clock`; the same object until its next moment. Nobody may change it."""
+        """Return the row as of `clock`: the same object until the next moment. Do not modify it."""
         self._arrange()
         changed = self._times[bisect_right(self._times, clock) - 1]
         if (found := self._rows.get((changed, name))) is None:
@@ -116,7 +116,7 @@ class Fact:
         return found
 
     def updated(self, clock: datetime) -> datetime:
-        """The last moment by then of which GitHub tells."""
+        """Return `updatedAt` as of `clock`."""
         self._arrange()
         return self._updates[bisect_right(self._updates, clock) - 1]
 
@@ -129,18 +129,17 @@ class Fact:
             self._times = sorted({*self._updates, *self.silent_moments()})
 
     def identity(self, repository: int) -> Row:
-        """GitHub's own numbers have passed 2**31 as well, although `databaseId` is an Int in the schema."""
+        """Return both ids. Like GitHub's, `databaseId` exceeds 2**31, although the schema says Int."""
         return {"id": global_id(self.KIND, repository, self.number), "databaseId": repository * FACTS_A_REPOSITORY + self.number}
 
 
 @dataclass(eq=False)
 class PullRequest(Fact):
-    """`late`: by oid, when a commit was pushed that was not there at first. `drafts`: conversions, by __typename.
+    """`late`: oid of a commit that was pushed later, to the time of the push. `drafts`: (when, __typename) of draft events.
 
-    `bases`: since when it is meant for which branch, if not for main. `merge_kind`: squash, merge, rebase or
-    fast-forward. `closes`: repository ("" for its own) and issue; `dropped`: when such an issue went away, which no
-    update tells. `edits`: since when it has another title and body. `forced`: the commits that took the place of all
-    others, and when.
+    `bases`: (since when, branch), if the base is not main. `merge_kind`: squash, merge, rebase or fast-forward.
+    `closes`: (repository, "" for its own; issue number); `dropped`: when such an issue was removed, which does not move
+    `updatedAt`. `edits`: (since when, title, body). `forced`: (when, commits) of force-pushes.
     """
 
     KIND = "PR"
@@ -227,7 +226,7 @@ class PullRequest(Fact):
 
 @dataclass(eq=False)
 class Deployment(Fact):
-    """`run`: the workflow run that its last statuses link to; 0 for none."""
+    """`run`: the workflow run that the latest statuses link to; 0 for none."""
 
     KIND = "DE"
     oid: str
@@ -274,10 +273,9 @@ class Deployment(Fact):
 
 @dataclass(eq=False)
 class Issue(Fact):
-    """`labelled`: label, since when, until when (None: still). `events`: when, ClosedEvent or ReopenedEvent, and why.
+    """`labelled`: (label, since, until or None). `events`: (when, ClosedEvent or ReopenedEvent, reason).
 
-    `edits`: since when it has another title and body. `moved`: with `gone`, the repository that it was transferred to, and
-    its number there.
+    `edits`: (since when, title, body). `moved`: (repository, number there) if it was transferred at the time `gone`.
     """
 
     KIND = "I"
@@ -331,7 +329,7 @@ class Issue(Fact):
 
 @dataclass(eq=False)
 class Release(Fact):
-    """`published`: when; None while it is a draft, which has no tag yet. `promoted`: when a prerelease became a release."""
+    """`published`: when, or None for a draft, which has no tag yet. `promoted`: when a prerelease became a release."""
 
     KIND = "RE"
     tag: str
@@ -363,7 +361,7 @@ class Release(Fact):
 
 @dataclass(eq=False)
 class WorkflowRun(Fact):
-    """`attempts`: begin, end and conclusion of each, the first one first. Its rows are REST's."""
+    """`attempts`: (begin, end, conclusion), oldest first. Its rows have REST's field names."""
 
     KIND = "WFR"
     name: str
@@ -406,7 +404,7 @@ class WorkflowRun(Fact):
 
 
 def _edited(edits: list[tuple[datetime, str, str]], now: datetime) -> tuple[str, str] | None:
-    """The title and body of the last edit by then."""
+    """Return title and body of the last edit until `now`."""
     return next(((title, body) for when, title, body in reversed(edits) if when <= now), None)
 
 

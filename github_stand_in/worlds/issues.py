@@ -1,4 +1,4 @@
-"""Issues, incidents among them, and releases."""
+"""Generate issues, some of them incidents, and releases."""
 
 import random
 from datetime import datetime
@@ -11,20 +11,20 @@ INCIDENT_LABELS = ("incident", "sev-1")
 
 
 class Tracker:
-    def __init__(self, world: World, dice: random.Random) -> None:
-        self.world, self.dice = world, dice
+    def __init__(self, world: World, randomness: random.Random) -> None:
+        self.world, self.random = world, randomness
         self.incidents = self.releases = 0
-        self.unfixed: list[Issue] = []  # incidents that a hotfix may close
-        self.unclosed: list[Issue] = []  # ordinary issues that a change may close
+        self.unfixed: list[Issue] = []  # incidents waiting for a hotfix
+        self.unclosed: list[Issue] = []  # issues waiting for a change
 
     def work(self, day: datetime, workdays: int) -> None:
-        if self.dice.random() < 0.5:
-            self._ordinary(day + HOUR * self.dice.uniform(8, 17))
+        if self.random.random() < 0.5:
+            self._ordinary(day + HOUR * self.random.uniform(8, 17))
         if workdays % 5 == 3:
-            self._incident(day + 20 * HOUR + MINUTE * self.dice.randint(0, 90))
+            self._incident(day + 20 * HOUR + MINUTE * self.random.randint(0, 90))
 
     def release(self, noon: datetime, workdays: int) -> None:
-        """Every few days; some wait as drafts, some are published as prereleases, and one draft is forgotten."""
+        """Add a release every few days. Some are prereleases, some wait as drafts, and some drafts are never published."""
         head = self.world.head(noon)
         if workdays % 4 != 2 or head is None:
             return
@@ -57,28 +57,28 @@ class Tracker:
 
     def _open(self, created: datetime, title: str, body: str) -> Issue:
         number = self.world.next_number()
-        author = self.dice.choice(PEOPLE) if self.dice.random() > 0.03 else None
+        author = self.random.choice(PEOPLE) if self.random.random() > 0.03 else None
         issue = self.world.issue_of[number] = Issue(number, created, title, body, author)
         return issue
 
     def _ordinary(self, created: datetime) -> None:
-        issue = self._open(created, "The export is slow ñ", self.dice.choice(["", "Since last week.", "deployment: unknown"]))
-        if label := self.dice.choice(["", "bug", "enhancement"]):
+        issue = self._open(created, "The export is slow ñ", self.random.choice(["", "Since last week.", "deployment: unknown"]))
+        if label := self.random.choice(["", "bug", "enhancement"]):
             issue.labelled.append((label, created, None))
-        chance = self.dice.random()
+        chance = self.random.random()
         if chance < 0.4:
             self.unclosed.append(issue)
         elif chance < 0.8:
-            issue.close(created + DAY * self.dice.uniform(0.1, 20), self.dice.choice(["COMPLETED", "NOT_PLANNED", "DUPLICATE"]))
+            issue.close(created + DAY * self.random.uniform(0.1, 20), self.random.choice(["COMPLETED", "NOT_PLANNED", "DUPLICATE"]))
 
     def _incident(self, created: datetime) -> None:
-        """The first closed by a hotfix, then one that comes back, one that was none, one not planned, one duplicate …"""
+        """Add an incident. In turn: closed by a hotfix, reopened, label removed, not planned, duplicate, left open."""
         self.incidents += 1
         turn = self.incidents % 6
         issue = self._open(created, f"Payments fail, {self.incidents}", self._cause(created))
         label_from, label_until = created + MINUTE, created + 5 * DAY if turn == 3 else None
         issue.labelled.append((INCIDENT_LABELS[self.incidents % 2], label_from, label_until))
-        end = created + HOUR * self.dice.uniform(0.5, 30)
+        end = created + HOUR * self.random.uniform(0.5, 30)
         if turn == 1:
             self.unfixed.append(issue)
         elif turn == 0:
@@ -90,7 +90,7 @@ class Tracker:
             issue.close(end + 9 * HOUR, "COMPLETED")
 
     def _cause(self, created: datetime) -> str:
-        """What a person would write of what was in production by then: the deployment's number, its commit, a pull request, or nothing."""
+        """Return the text of an incident that names its cause: the deployment, its commit, a pull request, or nothing."""
         deployed = [one for one in self.world.deploys.values() if one.environment == "production" and one.is_done(created)]
         if not deployed:
             return ""

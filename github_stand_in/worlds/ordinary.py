@@ -1,4 +1,4 @@
-"""Ordinary days of a service, generated in order: what people change, what is deployed, what breaks."""
+"""Worlds with ordinary days: changes, deployments, failures and incidents, generated in order of time."""
 
 import random
 from datetime import datetime
@@ -32,7 +32,7 @@ class Life:
     def __init__(self, world: World, *, seed: int, large: bool) -> None:
         self.world, self.large = world, large
         name = f"{world.repository}/{seed}"
-        # Each has its own dice: one more issue does not move every later deployment.
+        # Each part has its own random numbers, so that one more issue does not change every later deployment.
         self.tracker = Tracker(world, random.Random(f"{name}/tracker"))
         self.deploys = Deploys(world, random.Random(f"{name}/deploys"))
         self.changes = Changes(world, random.Random(f"{name}/changes"), tracker=self.tracker, deploys=self.deploys)
@@ -71,7 +71,7 @@ class Life:
             self.deploys.cancelled(day + 15 * HOUR)
 
     def _end(self) -> None:
-        """Nothing is decided yet that would come after the end; statuses, attempts and labels have their times."""
+        """Remove what was generated after the end of the world."""
         world = self.world
         self.changes.merge_due(world.end)
         for pull in world.pulls.values():

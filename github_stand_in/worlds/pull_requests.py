@@ -1,4 +1,4 @@
-"""Pull requests: opened, reviewed, pushed to again, merged in each of GitHub's ways, reverted."""
+"""Generate pull requests: opened, reviewed, pushed to again, merged in each of GitHub's ways, reverted."""
 
 import random
 from datetime import datetime
@@ -14,14 +14,14 @@ MERGE_KINDS = {"squash": 60, "merge": 25, "rebase": 15}
 
 
 class Changes:
-    def __init__(self, world: World, dice: random.Random, *, tracker: Tracker, deploys: Deploys) -> None:
-        self.world, self.dice, self.tracker, self.deploys = world, dice, tracker, deploys
+    def __init__(self, world: World, randomness: random.Random, *, tracker: Tracker, deploys: Deploys) -> None:
+        self.world, self.random, self.tracker, self.deploys = world, randomness, tracker, deploys
         self.reverted: set[int] = set()
 
     def work(self, day: datetime, workdays: int) -> None:
-        for _ in range(self.dice.randint(1, 3)):
-            self._change(day + HOUR * self.dice.uniform(8, 17))
-        if self.dice.random() < 0.25:
+        for _ in range(self.random.randint(1, 3)):
+            self._change(day + HOUR * self.random.uniform(8, 17))
+        if self.random.random() < 0.25:
             self._change(day + 5 * HOUR, author=BOT)
         if workdays % 10 == 9:
             self._push_to_main(day + 7 * HOUR)
@@ -29,15 +29,15 @@ class Changes:
             self._revert(day + 9 * HOUR, by_button=workdays % 16 == 5)
 
     def large(self, created: datetime) -> None:
-        """More than one page of commits, of files and of reviews."""
+        """Add pull requests with more than one page of commits, files and reviews."""
         pull = self._change(created, commits=130, kind="squash")
-        # The earliest work of all lies beyond the first hundred: a commit picked from an old branch.
+        # The earliest commit is not among the first hundred: it was cherry-picked from an old branch.
         pull.commits[119].authored = min(commit.authored for commit in pull.commits) - 48 * HOUR
         many = self._change(created + HOUR, commits=250, kind="merge")
         many.paths = [f"generated/part_{number}.py" for number in range(150)]
         talked = self._change(created + 2 * HOUR, kind="rebase")
         for one in (pull, many, talked):
-            _without_second_thoughts(one)
+            _remove_later_events(one)
         bot = [(talked.created + MINUTE + SECOND * number, REVIEW_BOT, "COMMENTED") for number in range(100)]
         people = [(talked.created + HOUR + MINUTE * number, PEOPLE[number % 8], "COMMENTED") for number in range(12)]
         talked.reviews = [*bot, *people]
@@ -45,7 +45,7 @@ class Changes:
             one.merged = one.closed = created + after * HOUR
 
     def merge_due(self, until: datetime) -> None:
-        """Merge what is due, in the order of merging, onto main as it then is."""
+        """Merge every pull request that is due, in order of time."""
         due = [pull for pull in self.world.pulls.values() if pull.merged and pull.merge_oid is None and pull.merged <= min(until, self.world.end)]
         for pull in sorted(due, key=lambda pull: (pull.merged, pull.number)):
             self._merge(pull)
@@ -53,8 +53,8 @@ class Changes:
     # --- a pull request -------------------------------------------------------------------------------------------
 
     def _change(self, created: datetime, *, author: str | None = None, commits: int = 0, kind: str = "") -> PullRequest:
-        chance = self.dice.random
-        author = author or (self.dice.choice(PEOPLE) if chance() > 0.02 else None)
+        chance = self.random.random
+        author = author or (self.random.choice(PEOPLE) if chance() > 0.02 else None)
         is_hotfix = chance() < 0.06
         number = self.world.next_number()
         pull = PullRequest(
@@ -63,12 +63,12 @@ class Changes:
             title=f"{'Bump' if author == BOT else 'Fix' if is_hotfix else 'Add'} part {number} ñ",
             branch=f"{'hotfix' if is_hotfix else 'feature'}/{number}",
             author=author,
-            body=self.dice.choice(["", f"Part {number}, as agreed.", "See the ticket.\n\n- [x] tested"]),
-            commits=self._commits(created, commits or self.dice.randint(1, 5), author),
+            body=self.random.choice(["", f"Part {number}, as agreed.", "See the ticket.\n\n- [x] tested"]),
+            commits=self._commits(created, commits or self.random.randint(1, 5), author),
             labels=["hotfix"] if is_hotfix else ["dependencies"] if author == BOT else [],
-            paths=self._paths(self.dice.randint(1, 20)),
-            merge_kind=kind or self.dice.choices(list(MERGE_KINDS), list(MERGE_KINDS.values()))[0],
-            size=(self.dice.randint(1, 500), self.dice.randint(0, 200)),
+            paths=self._paths(self.random.randint(1, 20)),
+            merge_kind=kind or self.random.choices(list(MERGE_KINDS), list(MERGE_KINDS.values()))[0],
+            size=(self.random.randint(1, 500), self.random.randint(0, 200)),
         )
         self.world.pulls[number] = pull
         self._name_issues(pull, is_hotfix=is_hotfix)
@@ -77,13 +77,13 @@ class Changes:
         return pull
 
     def _commits(self, created: datetime, count: int, author: str | None) -> list[Commit]:
-        chance, world = self.dice.random, self.world
+        chance, world = self.random.random, self.world
         commits: list[Commit] = []
         parent = world.head(created) or world.main[0][1]
         for step in range(count):
-            authored = created - HOUR * self.dice.uniform(1, 40) + min(step, 20) * HOUR / 4
+            authored = created - HOUR * self.random.uniform(1, 40) + min(step, 20) * HOUR / 4
             authored = min(authored, created)
-            # A rebase rewrites the committer's date only.
+            # A rebase changes only the commit date, not the author date.
             committed = max(authored, world.commits[parent].committed + SECOND)
             login = author if chance() > 0.1 else None
             commits.append(world.commit((parent,), authored, committed, login, has_author=login is not None or chance() > 0.3))
@@ -91,28 +91,28 @@ class Changes:
         return commits
 
     def _paths(self, count: int) -> list[str]:
-        return sorted({f"{self.dice.choice(FOLDERS)}/file_{self.dice.randint(1, 400)}.py" for _ in range(count)})
+        return sorted({f"{self.random.choice(FOLDERS)}/file_{self.random.randint(1, 400)}.py" for _ in range(count)})
 
     def _name_issues(self, pull: PullRequest, *, is_hotfix: bool) -> None:
         if pull.author == BOT:
             return
         issue = self.tracker.incident_to_fix(pull.created) if is_hotfix else self.tracker.issue_to_close(pull.created)
-        if issue and (is_hotfix or self.dice.random() < 0.5):
+        if issue and (is_hotfix or self.random.random() < 0.5):
             pull.closes.append(("", issue.number))
         if pull.number % 25 == 0:
             pull.closes.append(("acme/elsewhere", 5))
 
     def _review(self, pull: PullRequest) -> None:
-        chance, ready = self.dice.random, pull.created
+        chance, ready = self.random.random, pull.created
         if chance() < 0.15:
-            ready = pull.created + HOUR * self.dice.uniform(1, 20)
+            ready = pull.created + HOUR * self.random.uniform(1, 20)
             pull.drafts.append((ready, "ReadyForReviewEvent"))
         elif chance() < 0.05:
             ready = pull.created + 3 * HOUR
             pull.drafts += [(pull.created + HOUR, "ConvertToDraftEvent"), (ready, "ReadyForReviewEvent")]
         if chance() < 0.9:
-            reviewer = self.dice.choice([name for name in PEOPLE if name != pull.author]) if chance() > 0.02 else None
-            seen = ready + HOUR * self.dice.uniform(0.2, 20)
+            reviewer = self.random.choice([name for name in PEOPLE if name != pull.author]) if chance() > 0.02 else None
+            seen = ready + HOUR * self.random.uniform(0.2, 20)
             if chance() < 0.2:
                 pull.reviews.append((seen, reviewer, "CHANGES_REQUESTED"))
                 self._push_again(pull, seen + HOUR)
@@ -120,7 +120,7 @@ class Changes:
             pull.reviews.append((seen, reviewer, "APPROVED"))
         if chance() < 0.2:
             pull.reviews.append((ready + MINUTE, REVIEW_BOT, "COMMENTED"))
-        end = max([ready, *pull.late.values(), *(when for when, *_ in pull.reviews)]) + HOUR * self.dice.uniform(0.1, 24)
+        end = max([ready, *pull.late.values(), *(when for when, *_ in pull.reviews)]) + HOUR * self.random.uniform(0.1, 24)
         if chance() < 0.08:
             pull.closed = end
         elif chance() > 0.03:
@@ -132,14 +132,14 @@ class Changes:
         pull.late[commit.oid] = commit.committed
 
     def _revert(self, created: datetime, *, by_button: bool) -> None:
-        """Of what was merged last, merged itself within two hours and so in the day's deployment."""
+        """Revert the latest merge, within two hours, so that the day's deployment contains the revert."""
         merged = [pull for pull in self.world.pulls.values() if pull.merge_oid and pull.number not in self.reverted and pull.author != BOT]
         target = max(merged, key=lambda pull: (pull.merged, pull.number), default=None)
         if target is None or target.merged is None or target.merged > created:
             return
         self.reverted.add(target.number)
         pull = self._change(created, commits=1, kind="squash", author=PEOPLE[1])
-        _without_second_thoughts(pull)
+        _remove_later_events(pull)
         pull.labels, pull.closes, pull.paths = [], [], target.paths
         if by_button:
             pull.title, pull.branch = f'Revert "{target.title}"', f"revert-{target.number}-{target.branch}"
@@ -182,7 +182,7 @@ class Changes:
                 self.tracker.close_by_merge(number, merged)
 
     def _rebased(self, pull: PullRequest, head: str, merged: datetime) -> Commit:
-        """New commits of the same work: main does not know those that were reviewed."""
+        """Copy the commits onto main; the reviewed ones do not become part of it."""
         parent = head
         for step, commit in enumerate(pull.commits):
             copy = self.world.commit((parent,), commit.authored, merged + step * SECOND, commit.login, has_author=commit.has_author)
@@ -190,7 +190,7 @@ class Changes:
         return self.world.commits[parent]
 
 
-def _without_second_thoughts(pull: PullRequest) -> None:
-    """Never a draft, and nothing pushed after it was opened."""
+def _remove_later_events(pull: PullRequest) -> None:
+    """Remove draft events and later pushes."""
     pull.commits = [commit for commit in pull.commits if commit.oid not in pull.late]
     pull.drafts, pull.late = [], {}

@@ -1,4 +1,4 @@
-"""One repository's truth: facts that have times, so that a clock decides what GitHub would show."""
+"""One repository: its facts have times, so GitHub's view can be computed for any moment."""
 
 import hashlib
 import heapq
@@ -27,9 +27,9 @@ SORTED_BY_UPDATE = ("PR", "I")
 
 
 class Listed(Sequence[Row]):
-    """A sorted list whose rows are made when they are looked at: most pages of a list are never asked for.
+    """A sorted list that makes its rows on access, because most pages are never requested.
 
-    `keys`: time and database id of each, the newest first.
+    `keys`: time and database id of each row, newest first.
     """
 
     def __init__(self, facts: Iterable[Fact], repository: int, name: str, clock: datetime, *, by_update: bool) -> None:
@@ -48,10 +48,9 @@ class Listed(Sequence[Row]):
 
 
 class World:
-    """What there is by a clock. Without `is_empty`, `days` of ordinary life are generated, the same for the same seed.
+    """A repository, empty at first; `ordinary_world` and `exact_world` fill one. `clock` arguments: the moment to look at.
 
-    `large`: also pull requests of 130 and 250 commits and one with more than a hundred reviews, the first hundred a bot's.
-    To be set freely: `is_archived`, `is_private`, `renamed` [(when, "owner/name"), …], `gone` (from when on).
+    May be set at any time: `is_archived`, `is_private`, `renamed` [(when, "owner/name"), …], `gone` (when it was deleted).
     """
 
     def __init__(self, repository: str, *, end: datetime, days: float = 120, seed: int = 7) -> None:
@@ -59,7 +58,7 @@ class World:
         self.start = self.end - timedelta(days=days)
         self.number = int(hashlib.sha256(f"{repository}/{seed}".encode()).hexdigest()[:8], 16) & 0x7FFFFFFF
         self.commits: dict[str, Commit] = {}
-        self.main: list[tuple[datetime, str]] = []  # the head of main, and since when
+        self.main: list[tuple[datetime, str]] = []  # (since when, commit): the heads of main
         self.pulls: dict[int, PullRequest] = {}
         self.issue_of: dict[int, Issue] = {}
         self.deploys: dict[int, Deployment] = {}
@@ -80,7 +79,7 @@ class World:
         self._histories: dict[str, list[Commit]] = {}
         self._commit_rows: dict[str, Row] = {}
 
-    # --- what there is by a clock -------------------------------------------------------------------------------
+    # --- what GitHub shows at a moment--------------------------------------------------------------------------
 
     def pull_requests(self, clock: datetime) -> list[Row]:
         """Most recently updated first."""
@@ -103,7 +102,7 @@ class World:
         return list(self.listed("WFR", clock))
 
     def listed(self, kind: str, clock: datetime) -> Listed:
-        """A list in its order; `kind` as in a global id."""
+        """Return a list in its order. `kind`: as in a global id."""
         place = kind, clock, self.name_at(clock)
         if (found := self._lists.get(place)) is None:
             if len(self._lists) >= LISTS_KEPT:
@@ -119,12 +118,12 @@ class World:
         return run.attempt(attempt, self.number, self.name_at(clock), clock)
 
     def row(self, kind: str, number: int, clock: datetime) -> Row | None:
-        """One record by its number within its kind; `kind` as in its global id."""
+        """Return a record by its number within its kind. `kind`: as in its global id."""
         fact = self._facts.get(kind, {}).get(number)
         return fact.row(self.number, self.name_at(clock), clock) if fact and fact.is_there(clock) else None
 
     def transferred(self, kind: str, number: int, clock: datetime) -> Row | None:
-        """An issue of this repository as its global id shows it in another one."""
+        """Return an issue that was transferred away, as its old global id shows it in the other repository."""
         issue = self.issue_of.get(number) if kind == "I" else None
         if issue is None or issue.moved is None or issue.gone is None or clock < issue.gone:
             return None
@@ -141,7 +140,7 @@ class World:
         return self.main[position - 1][1] if position else None
 
     def history(self, oid: str) -> list[Commit]:
-        """All that a commit reaches, newest first, a commit before its parents: git log's order."""
+        """Return every commit reachable from a commit, newest first and before its parents, like git log."""
         if oid not in self._histories:
             found, seen, waiting = [], {oid}, [(-self.commits[oid].committed.timestamp(), oid)]
             while waiting:
@@ -160,7 +159,7 @@ class World:
         return row
 
     def rename_default_branch(self, when: datetime, name: str) -> None:
-        """As GitHub does: open pull requests get the new name, and so does all that comes later; what is over keeps the old one."""
+        """Rename it like GitHub: open pull requests and everything later get the new name, everything else keeps the old one."""
         former = self.default_branch(when)
         self.default_branches.append((when, name))
         for pull in self.pulls.values():
@@ -179,14 +178,14 @@ class World:
         return next((name for when, name in reversed(self.renamed) if when <= clock), self.repository)
 
     def names_by(self, clock: datetime) -> list[str]:
-        """All that it was called until then: GitHub follows the old ones."""
+        """Return every name until then; GitHub redirects from the old ones."""
         return [self.repository, *(name for when, name in self.renamed if when <= clock)]
 
     def default_branch(self, clock: datetime) -> str:
         return next(name for when, name in reversed(self.default_branches) if when <= clock)
 
     def branch_now(self, name: str, clock: datetime) -> str | None:
-        """What a branch is called now: GitHub leads on from former names of the default one, and from master whatever it was. None: it is gone."""
+        """Return the current name of a branch, or None if it is unknown. GitHub redirects from former names of the default branch and from master."""
         known = {"master", *(former for when, former in self.default_branches if when <= clock)}
         return self.default_branch(clock) if name in known else None
 
@@ -197,10 +196,10 @@ class World:
     def node_id(self) -> str:
         return global_id("R", self.number)
 
-    # --- how it comes about ---------------------------------------------------------------------------------------
+    # --- adding facts ------------------------------------------------------------------------------------------------
 
     def next_number(self) -> int:
-        """Issues and pull requests are counted together."""
+        """Return the next free number. Issues and pull requests share one sequence."""
         return len(self.pulls) + len(self.issue_of) + 1
 
     def commit(self, parents: tuple[str, ...], authored: datetime, committed: datetime, login: str | None, *, has_author: bool = True) -> Commit:
@@ -212,6 +211,6 @@ class World:
         self.main.append((when, oid))
 
     def changed(self) -> None:
-        """After an addition: what was shown before is worked out anew."""
+        """Forget cached rows. Call it after every change."""
         self._lists.clear()
         self._commit_rows.clear()
