@@ -5,7 +5,6 @@ import re
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +14,7 @@ import pytest
 from django.conf import settings
 
 from callcentersite import flower_guard
+from tests.waiting import wait_until
 
 LISTENING = "0A"  # of /proc/net/tcp, whose addresses are hexadecimal
 LOOPBACK, ANY = "0100007F", "00000000"
@@ -48,11 +48,9 @@ def listens_on(port: int) -> set[str]:
 
 
 def addresses(process: "subprocess.Popen[bytes]", port: int) -> set[str]:
-    """Once it listens; none if it has ended."""
-    deadline = time.monotonic() + 90
-    while not (found := listens_on(port)) and process.poll() is None and time.monotonic() < deadline:
-        time.sleep(0.1)
-    return found
+    """Return the addresses that it listens on, once it does; none if it has ended."""
+    wait_until(lambda: listens_on(port) or process.poll() is not None, timeout_s=90)
+    return listens_on(port)
 
 
 def test_as_the_readme_starts_it_it_listens_on_loopback_only(tmp_path: Path) -> None:

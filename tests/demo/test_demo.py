@@ -5,7 +5,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -14,7 +13,9 @@ import pytest
 
 from callcentersite.embedded import CannotStart, keep_running, left_behind, listener, processes, sole_owner
 from demo.__main__ import clear
+from tests.waiting import wait_until
 
+# A process that runs until it is stopped.
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 # Another demo: it says that it stands, and sleeps until it is stopped.
 OTHER = """
@@ -76,9 +77,7 @@ def test_what_a_killed_demo_has_left_is_named_and_stopped_by_the_command_that_it
     [number] = left_behind(tmp_path)
     assert str(refused.value).endswith(f"to stop them: kill {number}")
     os.kill(number, signal.SIGTERM)
-    deadline = time.monotonic() + 10
-    while left_behind(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: not left_behind(tmp_path), timeout_s=10)
     with sole_owner(tmp_path, what="a demo"):
         pass
 
@@ -87,7 +86,7 @@ def test_two_demos_in_two_folders_do_not_meet(tmp_path):
     for name in ("one", "two"):
         (tmp_path / name).mkdir()
     with sole_owner(tmp_path / "one", what="a demo"), sole_owner(tmp_path / "two", what="a demo"):
-        pass
+        assert sorted(lock.parent.name for lock in tmp_path.rglob("owner.lock")) == ["one", "two"]
 
 
 def test_a_process_that_was_started_again_is_known_by_its_new_number(tmp_path, monkeypatch):

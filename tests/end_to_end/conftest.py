@@ -4,7 +4,6 @@ import importlib
 import os
 import socket
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,6 +24,7 @@ from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
 from tests.conftest import END
+from tests.waiting import wait_until
 
 PATIENCE_SECONDS = 90
 
@@ -60,12 +60,11 @@ class Stack:
         }
 
     def wait(self, is_done: Callable[[], bool], what: str) -> None:
-        deadline = time.monotonic() + PATIENCE_SECONDS
-        while not is_done():
-            if time.monotonic() > deadline:
-                log = (self.folder / "worker.log").read_text(errors="replace")[-6000:]
-                pytest.fail(f"{what}: not within {PATIENCE_SECONDS} s\n{list(ETLRun.objects.values())}\n{log}")
-            time.sleep(0.2)
+        def explain() -> str:
+            log = (self.folder / "worker.log").read_text(errors="replace")[-6000:]
+            return f"{what}: not within {PATIENCE_SECONDS} s\n{list(ETLRun.objects.values())}\n{log}"
+
+        wait_until(is_done, timeout_s=PATIENCE_SECONDS, explain=explain)
 
     def wait_for(self, run: ETLRun) -> None:
         """Until this run has ended; the sweeper may start the night of the other source meanwhile."""
@@ -92,8 +91,7 @@ def broker() -> Iterator[None]:
     folder = settings.VAR / "broker"
     folder.mkdir()
     with processes({"broker": broker_command(folder, settings.BROKER_SOCKET)}, folder=folder, env={}, cwd=folder):
-        while not settings.BROKER_SOCKET.exists():
-            time.sleep(0.05)
+        wait_until(settings.BROKER_SOCKET.exists)
         yield
 
 

@@ -40,11 +40,12 @@ def test_a_worker_answers_in_the_admin_with_what_it_sees(stack: Stack, logs: Sou
         assert "No file matches" in ask(admin_client, logs)
 
 
-def test_the_worker_of_the_sources_host_is_asked(stack: Stack, logs: Source) -> None:
+def test_the_worker_of_the_sources_host_is_asked(stack: Stack, logs: Source, capsys: pytest.CaptureFixture[str]) -> None:
     Source.objects.filter(pk=logs.pk).update(host="web2")
     with stack.running("worker-of-web2", LOG_ROOTS=os.environ["LOG_ROOTS"]):
         stack.wait(lambda: "extract@web2" in pipeline.served_queues(), "the worker takes its queue")
         call_command("check_source", logs.name)
+    assert f"{logs.path} names 1 files; 1 can be read." in capsys.readouterr().out
 
 
 def test_where_no_worker_answers_it_says_so(stack: Stack, logs: Source, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,6 @@ import socket
 import ssl
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from django.contrib.auth.models import User
 from callcentersite.embedded import processes
 from tests.end_to_end.conftest import database_url
 from tests.log_store.secured import write_certificates
+from tests.waiting import wait_until
 
 NAME = "dora.example.com"
 NGINX = shutil.which(os.environ.get("NGINX") or "nginx")
@@ -124,16 +124,16 @@ def site(transactional_db: None, tmp_path: Path) -> Iterator[Site]:
 
 
 def wait_for(port: int, folder: Path) -> None:
-    deadline = time.monotonic() + 60
-    while True:
-        try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
-            if time.monotonic() > deadline:
-                pytest.fail("\n".join(f"{path.name}: {path.read_text()[-3000:]}" for path in folder.glob("*.log")))
-            time.sleep(0.1)
-        else:
-            return
+    """Wait until a process listens on the port."""
+    wait_until(lambda: is_listening(port), explain=lambda: "\n".join(f"{path.name}: {path.read_text()[-3000:]}" for path in folder.glob("*.log")))
+
+
+def is_listening(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), timeout=1).close()
+    except OSError:
+        return False
+    return True
 
 
 @needs_nginx

@@ -6,11 +6,12 @@ import shlex
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 from django.conf import settings
+
+from tests.waiting import wait_until
 
 EMPTY = {
     "DATABASE_URL": "",
@@ -323,20 +324,24 @@ def test_a_command_that_is_interrupted_says_so_and_exits_with_130(var: Path) -> 
     assert (shell.returncode, stderr) == (130, "error: interrupted\n")
 
 
+def is_ready(group: int) -> bool:
+    """Return whether the script's filter of error lines, which ignores SIGINT, has begun."""
+    fields = [stat.read_text().partition("(")[2].rpartition(")") for stat in Path("/proc").glob("[0-9]*/stat")]
+    return any("awk" in name and int(rest.split()[2]) == group for name, _, rest in fields)
+
+
 def test_the_pipeline_script_ends_when_it_is_interrupted(var: Path, tmp_path: Path) -> None:
     """A terminal sends Ctrl-C to the script and to what it runs."""
     python = tmp_path / "python"
     python.write_text(
-        f"#!{sys.executable}\nimport sys, time\nopen({str(tmp_path / 'begun')!r}, 'a').write(sys.argv[2])\n"
-        "try:\n    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('error: interrupted', file=sys.stderr)\n    sys.exit(130)\n"
+        f"#!{sys.executable}\nimport sys, time\ntry:\n    open({str(tmp_path / 'begun')!r}, 'a').write(sys.argv[2])\n"
+        "    time.sleep(60)\nexcept KeyboardInterrupt:\n    print('error: interrupted', file=sys.stderr)\n    sys.exit(130)\n"
     )
     python.chmod(0o755)
     environment = {**environment_of(var), "PYTHON": str(python)}
     command = [str(settings.BASE_DIR / "scripts/run_etl_pipeline.sh")]
     with subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True, start_new_session=True, preexec_fn=heed_ctrl_c) as script:
-        while not (tmp_path / "begun").exists():
-            time.sleep(0.05)
-        time.sleep(0.2)
+        wait_until(lambda: (tmp_path / "begun").exists() and (tmp_path / "begun").read_text() and is_ready(script.pid))
         os.killpg(script.pid, signal.SIGINT)
         _, stderr = script.communicate(timeout=30)
     assert (script.returncode, stderr, (tmp_path / "begun").read_text()) == (130, "error: interrupted\n", "etl_extract")

@@ -13,6 +13,7 @@ from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
 from tests.github_stand_in.asking import LISTS, ask, get, post, runs, survey_text
 from tests.github_stand_in.conftest import END
+from tests.waiting import wait_until
 
 needs_jwt = pytest.mark.skipif(
     not (importlib.util.find_spec("jwt") and importlib.util.find_spec("cryptography")), reason="no App can sign without PyJWT[crypto]"
@@ -112,8 +113,7 @@ def test_an_app_gets_a_token_that_reads_until_its_end(service: World, keys: tupl
         given = app_token(stand_in, signed(keys[0]))
         token = given.json()["token"]
         answers = [ask(stand_in, "deployments", token=token).status_code, runs(stand_in, Authorization=f"token {token}").status_code]
-        time.sleep(0.8)
-        answers.append(ask(stand_in, "deployments", token=token).status_code)
+        answers.append(wait_until(lambda: (status := ask(stand_in, "deployments", token=token).status_code) != 200 and status))
 
     assert given.status_code == 201
     assert token.startswith("ghs_")

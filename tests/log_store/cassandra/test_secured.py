@@ -3,7 +3,6 @@
 import re
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from tests.log_store.conftest import CONTACT_POINTS
 from tests.log_store.eventful import counted, events, everything, in_order, read_all
 from tests.log_store.secured import Server
 from tests.tcp_proxy import Proxy
+from tests.waiting import wait_until
 
 if not CONTACT_POINTS:
     pytest.skip("CASSANDRA_CONTACT_POINTS is unset: the Cassandra store is NOT TESTED here", allow_module_level=True)
@@ -36,7 +36,7 @@ import sys, time, django
 django.setup()
 from log_store.opening import open_log_store
 from log_store.store import LogStoreUnavailable
-from tests.etl_tasks.loaders.eventful import events
+from tests.log_store.eventful import events
 written = events(sys.argv[1], {PAGES * LINES})
 store = open_log_store()
 for page in range({PAGES}):
@@ -74,14 +74,16 @@ def secured(server: Server, settings: Settings) -> Iterator[LogStore]:
 
 
 def ensured(store: LogStore) -> None:
-    """Once the server has made its first account, soon after its port answers."""
-    until = time.monotonic() + 60
-    while True:
+    """Make the schema once the server has its first account, which it creates soon after its port answers."""
+
+    def is_made() -> bool:
         try:
-            return store.ensure_schema()
+            store.ensure_schema()
         except LogStoreUnavailable:
-            assert time.monotonic() < until
-            time.sleep(0.5)
+            return False
+        return True
+
+    wait_until(is_made)
 
 
 @pytest.mark.timeout(180)

@@ -264,7 +264,7 @@ def on_disk(keyspace: str) -> int:
     query = "SELECT mebibytes FROM system_views.disk_usage WHERE keyspace_name = %s AND table_name = 'log'"
     before, mebibytes = -1, 0
     while not mebibytes or mebibytes != before:
-        time.sleep(2.5)
+        time.sleep(2.5)  # two equal measurements count only if the server had time to write between them
         before, mebibytes = mebibytes, session.execute(query, (keyspace,)).one().mebibytes
     return mebibytes * 2**20
 
@@ -285,9 +285,13 @@ def test_a_server_that_is_not_there_is_unavailable_and_the_next_call_connects(ca
 
 
 def test_a_session_that_was_shut_down_is_made_anew(cassandra: LogStore) -> None:
-    connection.session().cluster.shutdown()
+    former = connection.session()
+    former.cluster.shutdown()
 
     cassandra.ping()
+
+    assert connection.session() is not former
+    assert not connection.session().is_shutdown
 
 
 def test_a_failed_request_drops_the_session(cassandra: LogStore, source: str, monkeypatch: pytest.MonkeyPatch) -> None:

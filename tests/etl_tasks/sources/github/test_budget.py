@@ -12,6 +12,14 @@ def headers(remaining: int, *, limit: int = 5000, reset_in: float = 600) -> dict
     return {"X-RateLimit-Remaining": str(remaining), "X-RateLimit-Limit": str(limit), "X-RateLimit-Reset": str(int(time.time() + reset_in))}
 
 
+def may_go_on(budget: Budget, resource: str) -> bool:
+    try:
+        budget.spare(resource)
+    except RetriableError:
+        return False
+    return True
+
+
 def test_the_reserve_for_people_is_left_alone_until_the_reset():
     budget = Budget()
     budget.read("graphql", headers(500))
@@ -36,14 +44,15 @@ def test_it_goes_on_with_enough_left_after_the_reset_or_without_knowing(seen):
     budget = Budget()
     budget.read("graphql", seen)
 
-    budget.spare("graphql")
+    assert may_go_on(budget, "graphql")
 
 
 def test_graphql_and_rest_have_budgets_of_their_own():
     budget = Budget()
     budget.read("graphql", headers(0))
 
-    budget.spare("core")
+    assert not may_go_on(budget, "graphql")
+    assert may_go_on(budget, "core")
 
 
 def test_a_page_is_halved_by_failures_and_grows_back_after_successes():

@@ -1,7 +1,6 @@
 """Readers in threads, pages in the caller's: nothing is lost or mixed up, and an error ends all."""
 
 import threading
-import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -16,9 +15,8 @@ def page(stream: str, number: int) -> Page:
     return Page(stream=stream, url=str(number), body=b"", record_count=0, fetched_at=datetime.now(UTC), cursor={})
 
 
-def reader(stream: str, count: int, *, seconds: float = 0, error: Exception | None = None) -> Iterator[Page]:
+def reader(stream: str, count: int, *, error: Exception | None = None) -> Iterator[Page]:
     for number in range(count):
-        time.sleep(seconds)
         yield page(stream, number)
     if error:
         raise error
@@ -33,10 +31,15 @@ def test_every_page_comes_once_and_each_stream_in_its_order(lanes):
 
 
 def test_readers_run_at_the_same_time():
-    began = time.monotonic()
-    list(side_by_side([reader(name, 5, seconds=0.1) for name in "abc"], lanes=3))
+    all_have_begun = threading.Barrier(3)
 
-    assert time.monotonic() - began < 3 * 0.5
+    def meeting_the_others(stream: str) -> Iterator[Page]:
+        all_have_begun.wait(timeout=10)
+        yield page(stream, 0)
+
+    pages = list(side_by_side([meeting_the_others(name) for name in "abc"], lanes=3))
+
+    assert sorted(one.stream for one in pages) == ["a", "b", "c"]
 
 
 def test_what_was_read_before_an_error_is_given_out():
@@ -48,16 +51,24 @@ def test_what_was_read_before_an_error_is_given_out():
 
 
 def test_an_error_that_no_waiting_cures_goes_first():
-    both_have_begun = threading.Barrier(2)
+    both_have_begun, first_has_failed = threading.Barrier(2), threading.Event()
 
-    def failing(error: Exception, *, seconds: float) -> Iterator[Page]:
+    def failing_first() -> Iterator[Page]:
         both_have_begun.wait(timeout=10)
-        time.sleep(seconds)
-        raise error
+        try:
+            raise RetriableError("later")
+            yield
+        finally:
+            first_has_failed.set()
+
+    def failing_second() -> Iterator[Page]:
+        both_have_begun.wait(timeout=10)
+        assert first_has_failed.wait(timeout=10)
+        raise FatalError("never")
         yield
 
     with pytest.raises(FatalError, match="never"):
-        list(side_by_side([failing(RetriableError("later"), seconds=0), failing(FatalError("never"), seconds=0.1)], lanes=2))
+        list(side_by_side([failing_first(), failing_second()], lanes=2))
 
 
 def test_a_caller_who_leaves_stops_the_readers():

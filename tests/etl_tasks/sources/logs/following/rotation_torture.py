@@ -3,7 +3,8 @@
     python -m tests.etl_tasks.sources.logs.following.rotation_torture --seconds 300 --seed 1
 
 plays rounds until the time is over and prints what they came to. Each process is a fork, so that a reader starts within a
-millisecond and is killed at any point of its work, not mostly in its imports.
+millisecond and is killed at any point of its work, not mostly in its imports. The processes sleep for random times, so that each
+of them gets ahead of the others at some point.
 """
 
 import argparse
