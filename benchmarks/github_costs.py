@@ -23,11 +23,11 @@ from github_stand_in.worlds.exact_size import add_day, exact_world
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)
 NIGHT = timedelta(days=1)
 SIZE = {"pull_requests": 2000, "deployments": 1000, "issues": 2000, "releases": 500, "runs": 1000, "commits": 5000}
-# A month old: how long a service has lived decides how many metrics are computed, and nothing of what is asked.
+# 30 days: the age of a service decides how many metrics are computed, but not what is requested.
 SMALL = {"days": 30, "pull_requests": 5, "deployments": 4, "issues": 2, "releases": 1, "runs": 0, "commits": 8}
 LATENCY_SECONDS = 0.1
 MANY, ACTIVE = 1000, 100
-# The first collection of so many takes several hours' budgets; here it is only made ready for the night that is measured.
+# The first collection of a thousand repositories needs the budget of several hours. It is not measured, only the night after it.
 BUDGET, BUDGET_FOR_MANY = 5000, 1_000_000
 
 
@@ -85,7 +85,7 @@ def many_repositories() -> None:
 
 
 def side_by_side() -> None:
-    """The whole first collection against its longest stream alone, in turns, with 100 ms of latency."""
+    """Time the first collection against its longest stream alone, in turns, with 100 ms of latency."""
     from etl_tasks.sources.github import collect
 
     streams = collect.STREAMS
@@ -119,7 +119,7 @@ def extraction(server: "Server") -> float:
 
 
 def night(repositories: list[str]) -> None:
-    """One night as beat would run it, in this process."""
+    """Run one night in this process, as beat would start it."""
     from etl_tasks import inline, ledger
     from etl_tasks.models import Source
     from etl_tasks.sources.github.survey import survey
@@ -141,7 +141,7 @@ def new_sources(repositories: list[str]) -> list[Any]:
 
 
 class Server:
-    """The stand-in in a process of its own."""
+    """Run the stand-in in a process of its own."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,10 +1,9 @@
-"""What writing log events costs: the log store's loader against its rivals, on the same events, in turns, on servers of its own.
+"""The cost of writing log events: the log store's loader against its rivals, with the same events, in turns.
 
     .venv/bin/python -m benchmarks.log_loader
 
-Two Cassandras are started, one with `commitlog_sync: periodic` and one with `batch`. CPU of the client is this process's, CPU
-of the server that of its own process as the kernel counts it. Medians of the rounds after a warm-up. Every way begins with the
-same LogEvents.
+Starts two Cassandra servers of its own: one with `commitlog_sync: periodic`, one with `batch`. Client CPU is the CPU time of
+this process, server CPU that of the server's process. Prints medians of the rounds after a warm-up.
 """
 
 import gc
@@ -32,7 +31,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 MESSAGE = "order 1042 of customer 77 was refused by the payment provider after 3 attempts: card expired; the session goes on without it, trace kept"
 COLUMNS = ("event_id", "source", "time", "level", "host", "logger", "message", "method", "path", "status")
 KILLS = 3
-# Loads one segment after the other and tells each that was acknowledged; the server is killed meanwhile.
+# Writes one segment after the other and prints each acknowledged one, while the server is killed.
 LOADING = """
 import django
 django.setup()
@@ -96,13 +95,13 @@ def cassandra(folder: Path, *, durable: bool = False) -> Iterator[Cassandra]:
 
 
 def store_on(server: Cassandra) -> Any:
-    """A session to this server in place of the one there was."""
+    """Replace the current session by one to this server."""
     from django.conf import settings
 
     from log_store.cassandra import connection as module
     from log_store.opening import open_log_store
 
-    # Of a busy machine a slow round is wanted, not its end.
+    # On a busy machine a round may be slow, but must not fail.
     module.REQUEST_TIMEOUT_S = 120
     module.connection.drop()
     settings.CASSANDRA_PORT = server.port
@@ -116,7 +115,7 @@ def store_on(server: Cassandra) -> Any:
 
 
 def parts(source: str, *, count: int = EVENTS, per_part: int = EVENTS // PARTS) -> Iterator[list[Any]]:
-    """Each part a segment of a file and an hour, as the following of files delivers them."""
+    """Yield the events of one segment and hour at a time, as the follower of log files delivers them."""
     from log_store.event import SEGMENT_BYTES, LogEvent, event_id, file_key
 
     key = file_key(1, source)
@@ -139,7 +138,7 @@ def parts(source: str, *, count: int = EVENTS, per_part: int = EVENTS // PARTS) 
         ]
 
 
-# --- the ways to write them: each is given what it takes, made before the clock starts --------------------------------
+# --- the loaders: each gets its input ready-made, before the clock starts ---------------------------------------------
 
 
 def as_they_are(given: list[list[Any]]) -> list[list[Any]]:
@@ -158,7 +157,7 @@ def as_arguments(given: list[list[Any]]) -> list[tuple[Any, ...]]:
 
 
 def rival(rows: list[tuple[Any, ...]]) -> None:
-    """The driver's own way to write many rows, into a table of the ten columns."""
+    """execute_concurrent_with_args, the driver's own way to write many rows, into a table with ten columns."""
     from cassandra.concurrent import execute_concurrent_with_args
 
     from log_store.cassandra.connection import connection
@@ -174,7 +173,7 @@ def as_rows(given: list[list[Any]]) -> list[list[tuple[Any, ...]]]:
 
 
 def sqlite(file: Path, prepared: list[list[tuple[Any, ...]]]) -> None:
-    """A table of its own, in which an event is once, a transaction for each part."""
+    """SQLite: a table with a unique event id, one transaction per part."""
     file.unlink(missing_ok=True)
     with sqlite3.connect(file) as database:
         database.execute("PRAGMA journal_mode = WAL")
@@ -187,7 +186,7 @@ def sqlite(file: Path, prepared: list[list[tuple[Any, ...]]]) -> None:
 
 
 def row(event: Any) -> tuple[Any, ...]:
-    """In the order of COLUMNS."""
+    """Return the values in the order of COLUMNS."""
     return (
         event.event_id,
         event.source,
@@ -206,7 +205,7 @@ def row(event: Any) -> tuple[Any, ...]:
 
 
 class Cost:
-    """Of one way, by round: events a second, and microseconds of CPU an event."""
+    """The results of one loader per round: events per second, and microseconds of CPU per event."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -235,7 +234,7 @@ class Cost:
 
 
 def measured(prepare: Callable[[list[list[Any]]], Any], way: Callable[[Any], None], server: Cassandra | None) -> tuple[float, float, float]:
-    """In a process of its own: of a request that was answered the driver keeps a timer, whose end would be another way's cost."""
+    """Run a loader in a process of its own. The driver keeps a timer per answered request; it would otherwise cost the next loader CPU."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(target=measure, args=(there, prepare, way, server))
     process.start()
@@ -249,7 +248,7 @@ def measure(pipe: Any, prepare: Callable[[list[list[Any]]], Any], way: Callable[
     prepared = prepare(list(parts(f"bench-{uuid.uuid4().hex[:8]}")))
     if server:
         store_on(server)
-    # What is given is not the way's to clean up after.
+    # Freeing the input must not count as the loader's cost.
     gc.collect()
     gc.freeze()
     server_before = server.cpu_seconds() if server else 0.0
@@ -268,7 +267,7 @@ def compare(periodic: Cassandra, batch: Cassandra, folder: Path) -> None:
         ("ours, commitlog_sync: batch", as_they_are, ours, batch),
     ]
     costs = [Cost() for _ in ways]
-    # The other server is warmed up by the rival as well.
+    # Warm up both servers with the same load.
     for _ in range(2):
         measured(as_they_are, ours, batch)
     for number in range(ROUNDS + 1):
@@ -287,7 +286,7 @@ def compare(periodic: Cassandra, batch: Cassandra, folder: Path) -> None:
 
 
 def lost_when_killed(server: Cassandra, name: str) -> None:
-    """kill −9 while a process loads: every segment it was told of is there after a restart, as nobody writes it again."""
+    """Kill the server with SIGKILL during a load. Every acknowledged segment must be there after the restart."""
     acknowledged = lost = 0
     for _ in range(KILLS):
         source = f"bench-{uuid.uuid4().hex[:8]}"

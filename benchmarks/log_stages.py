@@ -1,10 +1,10 @@
-"""What all three stages of a log source cost, against loading rows that somebody else has parsed already.
+"""The cost of all three stages of a log source, against loading rows that are already parsed.
 
     scripts/bench logs
 
-Follow, mask, stage, parse, write, ledger, in one process, on the servers of `scripts/services`; the rival is DSBulk, which loads the
-same rows from CSV. In turns; CPU and time of whole processes, the start of Python and of the JVM included. Then the same lines into
-SQLite against a plain loop, and the memory of one process over few lines and many.
+One process follows, masks, stages, parses and writes the lines, on the servers of `scripts/services`. The rival is DSBulk, which
+loads the same rows from CSV. Both run in turns; time and CPU are those of whole processes, including the start of Python and of
+the JVM. Then the same lines go into SQLite, against a plain loop. Last, the memory of one process with few and with many lines.
 """
 
 import argparse
@@ -38,7 +38,7 @@ AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0",
     "curl/8.9.1",
 )
-# Its distribution is not on Maven Central; these are its parts for loading CSV, with the reactive executor it uses by itself.
+# DSBulk's distribution is not on Maven Central. These are its modules for loading CSV, with its default (reactive) executor.
 DSBULK = (
     *(f"com.datastax.oss:dsbulk-{part}:1.10.0" for part in ("runner", "connectors-csv", "workflow-load", "executor-reactor", "batcher-reactor")),
     "ch.qos.logback:logback-classic:1.2.13",
@@ -114,7 +114,7 @@ def against_dsbulk(work: Path, log_format: str, *, events: int, rounds: int) -> 
 
 
 def cassandra_environment(work: Path) -> dict[str, str]:
-    """A keyspace and a database of the benchmark's own."""
+    """Create a keyspace and a database for the benchmark."""
     name = f"bench_{os.getpid()}"
     environment = {
         **os.environ,
@@ -146,14 +146,14 @@ def make_database(url: str, name: str) -> None:
 
 
 def night(work: Path, environment: Mapping[str, str], lines: Path, log_format: str, name: str) -> Cost:
-    """One run of a new source over the file, in a process of its own."""
+    """Run a new source over the file, in a process of its own."""
     source = f"{lines.stem}-{name}"
     manage(environment, "add_log_source", source, "--service", "bench", "--path", str(lines), "--format", log_format)
     return process([sys.executable, "-m", "benchmarks.log_stages", "--night", source], environment)
 
 
 def one_night(name: str) -> None:
-    """As a worker does it: the Celery application is loaded, too."""
+    """Run the stages like a worker: with the Celery application loaded."""
     import django
 
     django.setup()
@@ -174,7 +174,7 @@ def one_night(name: str) -> None:
 
 
 def write_rows(work: Path, environment: Mapping[str, str], lines: Path, log_format: str) -> dict[str, Path]:
-    """What the rival is given for its two tables: the events as they are stored, parsed, under a source name of its own."""
+    """Write the rival's CSV files for both tables: the same parsed events, under another source name."""
     os.environ |= environment
     import django
 
@@ -200,7 +200,7 @@ def write_rows(work: Path, environment: Mapping[str, str], lines: Path, log_form
                 sys.exit(chunk.reason)
             place = Place("rival", file_key(0, chunk.identity), chunk.start, chunk.written_at, lambda: None)
             for one in read(chunk.body, place):
-                event = one.fact  # type: ignore[union-attr]  # no line of ours is bad
+                event = one.fact  # type: ignore[union-attr]  # every generated line is valid
                 hour = event.time.replace(minute=0, second=0, microsecond=0)
                 times = (moment.isoformat(timespec="milliseconds") for moment in (hour, event.time))
                 of_key = (event.source, next(times), segment_of(event.event_id), next(times), event.event_id)
@@ -270,7 +270,7 @@ def sqlite_environment(work: Path, name: str) -> dict[str, str]:
 
 
 def plain_loop(path: Path) -> None:
-    """What one writes in ten minutes: no mask, no staged copy, no ledger, no second chance."""
+    """A plain loop: it neither masks nor stages, and cannot be resumed."""
     import django
 
     django.setup()
@@ -364,7 +364,7 @@ LINES = {"combined": combined_lines, "json": json_lines}
 
 
 def process(command: Iterable[str], environment: Mapping[str, str]) -> Cost:
-    """Run to its end; fail loudly if it fails."""
+    """Run a process to its end. Raises if it fails."""
     server_before = cassandra_cpu_seconds()
     began = time.perf_counter()
     running = subprocess.Popen(list(command), env=dict(environment), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

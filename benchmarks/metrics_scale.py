@@ -1,9 +1,9 @@
-"""What a full recompute costs, against collecting and loading the same facts; and what a report of one service among many costs.
+"""The cost of a full recompute, against collecting and loading the same facts; and of a report of one service among many.
 
     scripts/bench metrics
 
-CPU seconds of this process alone (the stand-in for GitHub runs in another), in turns: half the facts, all, half, all. On SQLite, or on
-the empty database that BENCH_DATABASE_URL names.
+Measures CPU seconds of this process only (the stand-in for GitHub runs in another), in turns: half the facts, all, half, all. Uses
+SQLite, or the empty database that BENCH_DATABASE_URL names.
 """
 
 import multiprocessing
@@ -69,7 +69,7 @@ def scale() -> None:
 
 
 def collect_and_load(repository: str) -> float:
-    """CPU seconds of extract, transform and load without what follows from the facts."""
+    """Return the CPU seconds of extract, transform and load, without the derivation of metrics."""
     from dora_metrics.models import Service
     from etl_tasks import ledger, stages
     from etl_tasks.models import Source
@@ -88,7 +88,7 @@ def collect_and_load(repository: str) -> float:
 
 
 def in_a_process_of_its_own(repository: str) -> tuple[float, float, float]:
-    """CPU seconds of a full recompute whose rows are all new, of one whose rows are there; the largest resident memory in MB."""
+    """Return the CPU seconds of a full recompute with only new rows and with unchanged rows, and the peak memory in MB."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=recompute_all, args=(there, os.environ["CALLCENTERSITE_VAR"], repository))
     process.start()
@@ -117,7 +117,7 @@ def recompute_all(pipe: Any, folder: str, repository: str) -> None:
 
 
 def many_services() -> None:
-    """Three years of a thousand services' metrics; one of them is reported."""
+    """Report one of a thousand services with three years of metrics."""
     from django.conf import settings
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
@@ -133,7 +133,7 @@ def many_services() -> None:
     first, *others = services
     DORAMetric.objects.bulk_create(metric_rows(first, periods), batch_size=500)
     columns = ", ".join(field.column for field in DORAMetric._meta.concrete_fields if field.column not in ("id", "service_id"))
-    with connection.cursor() as cursor:  # copies, as a thousand bulk_creates would take minutes
+    with connection.cursor() as cursor:  # copied by SQL, because a thousand bulk_create calls would take minutes
         cursor.execute(
             f"INSERT INTO dora_metrics_dorametric (service_id, {columns}) SELECT service.id, {columns} "
             "FROM dora_metrics_dorametric, dora_metrics_service AS service WHERE service_id = %s AND service.id > %s AND service.id <= %s",

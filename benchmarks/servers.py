@@ -1,4 +1,4 @@
-"""What the benchmarks need of servers and rivals: their CPU time, their jars."""
+"""CPU time of servers, and the jars of rivals."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 CACHE = Path(os.environ.get("BENCH_CACHE", Path.home() / ".cache" / "benchmarks"))
 MAVEN_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 TICKS = os.sysconf("SC_CLK_TCK")
-# Where a rival puts the same events: keys, order, compaction and time to live of our own table, each field a column.
+# The rival's table for the same events: keys, order, compaction and time to live of our own table, but one column per field.
 PLAIN_TABLE = """CREATE TABLE IF NOT EXISTS {keyspace}.plain (
     source text, hour timestamp, segment text, time timestamp, event_id text, level text, service text, host text, logger text,
     message text, method text, path text, status int, duration_ms double, trace_id text, extra frozen<map<text, text>>,
@@ -21,14 +21,14 @@ PLAIN_TABLE = """CREATE TABLE IF NOT EXISTS {keyspace}.plain (
 
 
 def cassandra_cpu_seconds() -> float:
-    """User and system time of the process that listens on CASSANDRA_PORT of this machine; 0 if there is none to be seen."""
+    """Return user and system time of the process that listens on CASSANDRA_PORT on this machine; 0 if none is visible."""
     pid = listener(int(os.environ.get("CASSANDRA_PORT", "9042")))
     return 0.0 if pid is None else cpu_seconds(pid)
 
 
 def cpu_seconds(pid: int) -> float:
-    """User and system time of a process so far."""
-    # Behind the command's name, which may hold anything but a closing bracket after its own.
+    """Return user and system time of a process so far."""
+    # The fields follow the command's name, which is in brackets and may contain brackets itself.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -51,19 +51,19 @@ def listener(port: int) -> int | None:
 def open_files(process: Path) -> list[str]:
     try:
         return [os.readlink(one) for one in (process / "fd").iterdir()]
-    except OSError:  # gone, or another user's
+    except OSError:  # it ended, or belongs to another user
         return []
 
 
 def java() -> str:
-    """Cassandra's and DSBulk's: 11 or 17."""
+    """Return the path of a Java that Cassandra and DSBulk accept: 11 or 17."""
     for found in sorted(Path("/usr/lib/jvm").glob("java-1[17]-openjdk-*/bin/java")):
         return str(found)
     return shutil.which("java") or sys.exit("bench: there is no Java; scripts/services install brings one")
 
 
 def jars_of(name: str, artifacts: Sequence[str]) -> Path:
-    """The artifacts and what they depend on, from Maven Central, once."""
+    """Download artifacts and their dependencies from Maven Central, once."""
     folder = CACHE / name
     if (folder / ".complete").exists():
         return folder / "jars"
