@@ -1,6 +1,6 @@
-# One image for web, workers, beat, Flower and the commands; docker-compose.yml says who runs what.
+# One image for web, workers, beat, Flower and the commands. docker-compose.yml sets the command of each container.
 FROM python:3.12-slim-bookworm AS build
-# What mysqlclient is compiled with; it has no wheel.
+# mysqlclient has no wheel; these packages are needed to compile it.
 RUN apt-get update \
  && apt-get install -y --no-install-recommends gcc libc6-dev libmariadb-dev pkg-config \
  && rm -rf /var/lib/apt/lists/*
@@ -22,7 +22,7 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     DJANGO_SETTINGS_MODULE=callcentersite.settings \
     CALLCENTERSITE_VAR=/var/lib/callcentersite
-# As root, so that no process of ours can change its own code. The key is for this one command: the image holds none.
+# The code belongs to root, so the application cannot change it. The key is used only for this command and is not kept in the image.
 RUN python -m compileall -q . \
  && CALLCENTERSITE_VAR=/tmp/build DJANGO_SECRET_KEY=build python manage.py collectstatic --noinput \
  && rm -rf /tmp/build

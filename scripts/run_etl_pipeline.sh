@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The three stages in a row, without a broker, for people who keep cron:
+# Run the three stages one after the other, without a broker, for cron:
 #   0 1 * * *  /path/to/callcentersite/scripts/run_etl_pipeline.sh >>/var/log/callcentersite-etl.log 2>&1
-# Exit status 1, 2 or 3: extract, transform or load failed; 4: it was given arguments. A source that fails does not keep the others from going on.
-# One that GitHub asks to wait is postponed, which is no failure: the next call goes on where it stood.
+# Exit status 1, 2 or 3: extract, transform or load failed; 4: it was given arguments. A source that fails does not stop the others.
+# A source that GitHub asks to wait is postponed, which is not a failure: the next call continues where it stopped.
 set -u
 cd "$(dirname "$0")/.."
 if [ $# -gt 0 ]; then
@@ -24,6 +24,6 @@ run_stages() {
   return "$first_failure"
 }
 
-# An error that stops all three, such as a database that is away, is printed once. Ctrl-C must not end awk before it has printed.
+# Print an error that stops all three stages, such as a database that does not answer, only once. Ctrl-C must not end awk before it has printed.
 print_errors_once() { trap '' INT; exec awk '!/^error: / || !said[$0]++ { print; fflush() }' >&2; }
 { run_stages 2>&1 >&3 | print_errors_once; exit "${PIPESTATUS[0]}"; } 3>&1
