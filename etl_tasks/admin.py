@@ -21,7 +21,7 @@ from django.utils.html import format_html
 
 from dora_metrics.admin import ReadOnly, ServiceAdmin
 from dora_metrics.models import Service
-from etl_tasks import dead_letters, deletion, pipeline
+from etl_tasks import dead_letters, deletion, pipeline, replay
 from etl_tasks.deletion import Target
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source, StagedPage
 from etl_tasks.sources.registry import kinds_with_log_events, labels
@@ -175,18 +175,18 @@ class DeadLetterAdmin(ReadOnly):
                 if letter.kind == DeadLetter.Kind.STAGE:
                     self.send_again(request, letter)
                     continue
-                dead_letters.replay(letter, by=f"admin:{request.user}")
+                replay.replay_letter(letter, by=f"admin:{request.user}")
             except dead_letters.NotOpen as exc:
                 messages.error(request, str(exc))
-            except dead_letters.ReplayFailed as exc:
-                messages.error(request, dead_letters.outcome(letter, exc))
+            except replay.ReplayFailed as exc:
+                messages.error(request, replay.describe_failure(letter, exc))
             else:
                 self.log_change(request, letter, "replayed")
                 messages.success(request, f"letter {letter.pk}: replayed")
 
     def send_again(self, request: HttpRequest, letter: DeadLetter) -> None:
         """Stages are a worker's work: it has the credentials, the log files and the time. Raises ReplayFailed, NotOpen."""
-        dead_letters.reopen_run(letter)
+        replay.reopen_run(letter)
         transaction.on_commit(partial(pipeline.send_all, [letter.run]))
         self.log_change(request, letter, "sent to a worker again")
         messages.success(request, f"letter {letter.pk}: run {letter.run_id} is queued from {letter.run.stage} on; its good end closes the letter")

@@ -1,19 +1,24 @@
-"""What cleaning a staged page gives: good records, bad records, or a page that cannot be read at all."""
+"""What cleaning a staged page gives: good records, bad records, or a page that cannot be decoded at all."""
 
 from typing import Any
 
 import msgspec
 
+WHOLE_PAGE = -1  # the index of a Bad that stands for its whole page
+
 
 class Good(msgspec.Struct, frozen=True, gc=False):
-    """`is_unparsed`: kept as it is, and counted: a log line that is no event of its format."""
+    """A valid record. `is_unparsed`: a log line that does not match the source's format; it is kept as it is, and counted."""
 
     fact: Any
     is_unparsed: bool = False
 
 
 class Bad(msgspec.Struct, frozen=True, gc=False):
-    """`is_lost`: the source did not give it; `data` says how it is asked for again."""
+    """A record that becomes a dead letter.
+
+    `index`: its place in the page, from 0, or WHOLE_PAGE. `is_lost`: the source did not return it; `data` says how to request it again.
+    """
 
     index: int
     key: str
@@ -23,4 +28,4 @@ class Bad(msgspec.Struct, frozen=True, gc=False):
 
 
 class UnreadablePage(ValueError):
-    """The page as a whole is not what the source is known to answer."""
+    """The page as a whole is not in a form that the source is known to answer in."""

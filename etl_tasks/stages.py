@@ -1,4 +1,4 @@
-"""A night, in three plain functions. Each can be killed between any two lines and started again."""
+"""The three stages of a run. Each can be killed between any two lines, and starting it again completes it."""
 
 import hashlib
 import json
@@ -11,17 +11,15 @@ from typing import Any
 
 import msgspec
 from django.conf import settings
-from django.db import transaction
 from django.db.models import F, Sum
 from django.utils.dateparse import parse_datetime
 
-from dora_metrics.alerts import notify, rules, warning_alert
-from dora_metrics.derivation.recompute import hold, recompute
 from dora_metrics.models import Coverage
-from etl_tasks import dead_letters, ledger
+from etl_tasks import dead_letters, ledger, overdue
 from etl_tasks.crash_points import crash_point
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
+from etl_tasks.loaders.metrics import updating_metrics
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
 from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Learned, Page, Progress, Unreadable
@@ -33,113 +31,87 @@ from log_store.store import Tally
 logger = logging.getLogger(__name__)
 
 PAGES_AT_ONCE = 100
-FEWEST_FOR_A_SHARE = 20  # of so few records a bad share says nothing about the source
+FEWEST_FOR_A_SHARE = 20  # with fewer records than this, a high share of bad ones may be chance
 
 
 def extract(run: ETLRun) -> None:
-    """Stage what the source has after its cursors, page by page; goes on after the last committed page."""
-    number = run.pages.count()
-    for page in adapter_of(run.source).pages(_job(run)):
+    """Stage everything the source has after its cursors, page by page, starting after the last committed page."""
+    page_count = run.pages.count()
+    for item in adapter_of(run.source).pages(_job(run)):
         crash_point("extract.before_page_commit")
-        if isinstance(page, Unreadable):
-            _bury_once(run, page)
-            continue
-        if isinstance(page, Learned):
-            with ledger.guarded_transaction(run):
-                Source.objects.filter(pk=run.source_id).update(page_sizes=page.page_sizes)
-            continue
-        with ledger.guarded_transaction(run):
-            if page.body:
-                number += 1
-                _stage(run, page, number)
-            place = {"resume": page.resume, "cursor": page.cursor, "is_done": page.is_done}
-            # Nobody else writes here while the run is ours.
-            if not run.progress.filter(stream=page.stream).update(**place):
-                StreamProgress.objects.create(run=run, stream=page.stream, began_at_version=_cursor_version(run, page.stream), **place)
-        crash_point("extract.after_page_commit")
-    with ledger.guarded_transaction(run):
-        dead_letters.close_stage_letters(run, run.stage)
-        ledger.advance(run)
+        match item:
+            case Unreadable():
+                _bury_once(run, item)
+            case Learned():
+                _save_page_sizes(run, item)
+            case Page():
+                page_count += bool(item.body)
+                _commit_page(run, item, number=page_count)
+                crash_point("extract.after_page_commit")
+    _complete_stage(run)
     crash_point("extract.before_publish")
 
 
 def transform(run: ETLRun) -> None:
-    """Validate the staged pages; a bad record becomes a dead letter and its neighbours go on."""
+    """Validate the staged pages: good records go into clean batches, bad ones become dead letters."""
     adapter = adapter_of(run.source)
     for page in _one_by_one(StagedPage.objects.filter(run=run, is_clean=False).order_by("number")):
         good, bad = _clean(adapter, run, page)
         crash_point("transform.before_batch")
         with ledger.guarded_transaction(run):
-            kind = adapter.fact(page.stream, page.context)
-            is_log = kind == LOG_EVENT
-            CleanBatch.objects.create(
-                # By number: page and batch that know each other stay in memory, with all they hold, until the collector comes.
-                page_id=page.pk,
-                kind=kind,
-                records=compressed(msgspec.json.encode([one.fact for one in good])),
-                record_count=len(good),
-                dead_lettered=len(bad),
-                unparsed=sum(one.is_unparsed for one in good),
-                is_loaded=is_log,
-                is_stored=not is_log,
-            )
+            _save_batch(page, adapter.fact(page.stream, page.context), good, bad)
             dead_letters.bury_records(run, page, bad)
-            _recount(adapter, run, page, found=len(good) + len(bad))
+            _correct_record_count(adapter, run, page, found=len(good) + len(bad))
             StagedPage.objects.filter(pk=page.pk).update(is_clean=True)
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + len(bad))
         logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
         crash_point("transform.after_batch")
-    _refuse_a_changed_source(run)
-    with ledger.guarded_transaction(run):
-        dead_letters.close_stage_letters(run, run.stage)
-        ledger.advance(run)
+    _fail_if_source_changed(run)
+    _complete_stage(run)
     crash_point("transform.before_publish")
 
 
 def load(run: ETLRun) -> None:
-    """Upsert facts, write log events, recompute metrics, move the cursors, finish: the last three in one commit."""
-    batches = CleanBatch.objects.filter(page__run=run).order_by("page__number")
-    for batch in _one_by_one(batches.filter(is_loaded=False)):
-        with ledger.guarded_transaction(run):
-            done = facts.upsert(
-                batch.kind, json.loads(batch.content), repository=run.source.ensure_facts_repository(), run_id=run.pk, page_id=batch.page_id
-            )
-            CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
-            ETLRun.objects.filter(pk=run.pk).update(
-                loaded=F("loaded") + done.written,
-                skipped=F("skipped") + done.skipped,
-                dead_lettered=F("dead_lettered") + done.waiting,
-            )
-        crash_point("load.after_sql")
-    for batch, events, tallies in _stored(batches.filter(is_stored=False)):
-        crash_point("load.after_log_store")
-        with ledger.guarded_transaction(run):
-            log_facts.keep(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page_id, events=events, tallies=tallies)
-            CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
-            ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count, unparsed=F("unparsed") + batch.unparsed)
-        crash_point("load.after_mark")
-        del batch, events, tallies  # else they stay in memory while the next page is made ready beside the one under way
+    """Upsert facts and write log events; then move the cursors, recompute metrics and end the run in one transaction."""
+    _load_facts(run)
+    _load_log_events(run)
     crash_point("load.before_finish")
     with ledger.guarded_transaction(run):
-        hold(run.source.service)
-        _move_cursors(run)
-        run.source.update_collected_repositories()
-        recompute(run.source.service, run_id=run.pk)
-        rules.evaluate(run.source.service)
-        _finish(run)
+        with updating_metrics(run.source.service, run_id=run.pk):
+            _move_cursors(run)
+            run.source.update_collected_repositories()
+        _end_run(run)
 
 
-def _stored(batches: Any) -> Iterator[tuple[CleanBatch, list[LogEvent], list[Tally]]]:
-    """Batches of log events, each once the log store has it."""
-    under_way: deque[tuple[CleanBatch, list[LogEvent]]] = deque()
+def stage_page(run: ETLRun, page: Page, number: int, *, is_clean: bool = False) -> StagedPage:
+    """Store one answer of the source as page `number` of the run."""
+    return StagedPage.objects.create(
+        run=run,
+        number=number,
+        stream=page.stream,
+        url=page.url,
+        context=page.context,
+        body=compressed(page.body),
+        sha256=hashlib.sha256(page.body).hexdigest(),
+        record_count=page.record_count,
+        fetched_at=page.fetched_at,
+        is_clean=is_clean,
+    )
 
-    def pages() -> Iterator[list[LogEvent]]:
-        for batch in _one_by_one(batches):
-            under_way.append((batch, msgspec.json.decode(batch.content, type=list[LogEvent])))
-            yield under_way[-1][1]
 
-    for tallies in open_log_store().write_each(pages()):
-        yield *under_way.popleft(), tallies
+def _complete_stage(run: ETLRun) -> None:
+    with ledger.guarded_transaction(run):
+        dead_letters.close_stage_letters(run, run.stage)
+        ledger.advance(run)
+
+
+def _one_by_one(queryset: Any) -> Iterator[Any]:
+    """Yield the rows of a queryset and keep only one in memory: their bodies are large."""
+    for pk in list(queryset.values_list("pk", flat=True)):
+        yield queryset.model.objects.get(pk=pk)
+
+
+# --- extract --------------------------------------------------------------------------------------------------------
 
 
 def _job(run: ETLRun) -> Job:
@@ -152,50 +124,49 @@ def _job(run: ETLRun) -> Job:
         until=datetime.fromisoformat(until) if until else None,
         is_full=bool(run.options.get("full")),
         is_first_attempt=run.attempt == 1,
-        news=run.options.get("news"),
+        survey=run.options.get("news"),
         staged=partial(_staged, run),
     )
 
 
 def _staged(run: ETLRun, stream: str) -> Iterator[StagedPage]:
-    """Their bodies when they are looked at: often the contexts say enough."""
+    """Yield the pages that the run has staged of a stream. A body is read only when it is accessed."""
     return StagedPage.objects.filter(run=run, stream=stream).defer("body").order_by("number").iterator(chunk_size=PAGES_AT_ONCE)
 
 
-def _bury_once(run: ETLRun, part: Unreadable) -> None:
-    """A resumed run meets the same part again: that is no progress, and no second record."""
-    mark = f"unreadable {hashlib.sha256(part.name.encode()).hexdigest()[:32]}"
-    if run.progress.filter(stream=mark).exists():
-        return
+def _commit_page(run: ETLRun, page: Page, *, number: int) -> None:
+    """Store the page and the stream's progress together. A page without a body only moves the progress."""
     with ledger.guarded_transaction(run):
-        StreamProgress.objects.create(run=run, stream=mark, cursor={}, is_done=True)
-        dead_letters.bury_unreadable(run, part)
-
-
-def _stage(run: ETLRun, page: Page, number: int) -> None:
-    StagedPage.objects.create(
-        run=run,
-        number=number,
-        stream=page.stream,
-        url=page.url,
-        context=page.context,
-        body=compressed(page.body),
-        sha256=hashlib.sha256(page.body).hexdigest(),
-        record_count=page.record_count,
-        fetched_at=page.fetched_at,
-    )
-    ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + page.record_count)
-    logger.info("page_staged", extra={"run": run.pk, "stream": page.stream, "records": page.record_count, "bytes": len(page.body)})
+        if page.body:
+            stage_page(run, page, number)
+            ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + page.record_count)
+            logger.info("page_staged", extra={"run": run.pk, "stream": page.stream, "records": page.record_count, "bytes": len(page.body)})
+        position = {"resume": page.resume, "cursor": page.cursor, "is_done": page.is_done}
+        # Update, then create: only the holder of the lease writes progress, so no other row can appear in between.
+        if not run.progress.filter(stream=page.stream).update(**position):
+            StreamProgress.objects.create(run=run, stream=page.stream, began_at_version=_cursor_version(run, page.stream), **position)
 
 
 def _cursor_version(run: ETLRun, stream: str) -> int:
     return Cursor.objects.filter(source=run.source, stream=stream).values_list("version", flat=True).first() or 0
 
 
-def _one_by_one(queryset: Any) -> Iterator[Any]:
-    """Rows with large bodies: the keys at once, each row when its turn comes, and nothing beside it."""
-    for pk in list(queryset.values_list("pk", flat=True)):
-        yield queryset.model.objects.get(pk=pk)
+def _save_page_sizes(run: ETLRun, learned: Learned) -> None:
+    with ledger.guarded_transaction(run):
+        Source.objects.filter(pk=run.source_id).update(page_sizes=learned.page_sizes)
+
+
+def _bury_once(run: ETLRun, part: Unreadable) -> None:
+    """Bury an unreadable part unless this run has done so: a resumed run finds the same part again, and must not count it twice."""
+    marker = f"unreadable {hashlib.sha256(part.name.encode()).hexdigest()[:32]}"
+    if run.progress.filter(stream=marker).exists():
+        return
+    with ledger.guarded_transaction(run):
+        StreamProgress.objects.create(run=run, stream=marker, cursor={}, is_done=True)
+        dead_letters.bury_unreadable(run, part)
+
+
+# --- transform ------------------------------------------------------------------------------------------------------
 
 
 def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good], list[Bad]]:
@@ -203,29 +174,50 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
     bad: list[Bad] = []
     content = page.content
     try:
-        for one in adapter.clean(run.source, page.stream, content, page.context):
-            (good if isinstance(one, Good) else bad).append(one)  # type: ignore[arg-type]
+        for record in adapter.clean(run.source, page.stream, content, page.context):
+            (good if isinstance(record, Good) else bad).append(record)  # type: ignore[arg-type]
     except UnreadablePage as exc:
         return [], [dead_letters.unreadable_page(content, str(exc))]
     return good, bad
 
 
-def _recount(adapter: Adapter, run: ETLRun, page: StagedPage, *, found: int) -> None:
-    """Whoever mended how a source is read, and replays a run, may find other records in the page than were counted when it was staged."""
+def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -> None:
+    """Store the page's valid records. Facts go to the SQL database only, log events to the log store only."""
+    is_log = kind == LOG_EVENT
+    CleanBatch.objects.create(
+        page_id=page.pk,  # not page=page: the objects would refer to each other and stay in memory until garbage collection
+        kind=kind,
+        records=compressed(msgspec.json.encode([record.fact for record in good])),
+        record_count=len(good),
+        dead_lettered=len(bad),
+        unparsed=sum(record.is_unparsed for record in good),
+        is_loaded=is_log,
+        is_stored=not is_log,
+    )
+
+
+def _correct_record_count(adapter: Adapter, run: ETLRun, page: StagedPage, *, found: int) -> None:
+    """Correct the page's record count if the source's settings were changed since it was staged.
+
+    If the adapter does not confirm the new count, records were lost: the count stays, and `load` refuses to end the run.
+    """
     if found == page.record_count or adapter.count(run.source, page.content) != found:
-        return  # as it should be; or records are lost, which ends the run
+        return
     StagedPage.objects.filter(pk=page.pk).update(record_count=found)
     ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + found - page.record_count)
 
 
-def _refuse_a_changed_source(run: ETLRun) -> None:
-    """Half of a stream bad is not bad records but a changed API or a wrong format: fail, and take its letters back."""
+def _fail_if_source_changed(run: ETLRun) -> None:
+    """Raise FatalError if too many records of a stream are bad, and withdraw their letters.
+
+    The cause is then a changed API or a wrong format, not single bad records. The limit is ETL_MAX_BAD_PERCENT.
+    """
     batches = CleanBatch.objects.filter(page__run=run, is_loaded=False) | CleanBatch.objects.filter(page__run=run, is_stored=False)
     by_stream = batches.values("page__stream").annotate(good=Sum("record_count"), bad=Sum("dead_lettered"), unparsed=Sum("unparsed"))
     for counts in by_stream.order_by("page__stream"):
         stream, bad, total = counts["page__stream"], counts["bad"], counts["good"] + counts["bad"]
-        not_as_they_should = bad + counts["unparsed"]
-        if total < FEWEST_FOR_A_SHARE or not_as_they_should <= total * settings.ETL_MAX_BAD_SHARE:
+        unreadable = bad + counts["unparsed"]
+        if total < FEWEST_FOR_A_SHARE or unreadable <= total * settings.ETL_MAX_BAD_SHARE:
             continue
         with ledger.guarded_transaction(run):
             CleanBatch.objects.filter(page__run=run, page__stream=stream).delete()
@@ -233,34 +225,77 @@ def _refuse_a_changed_source(run: ETLRun) -> None:
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") - bad)
             dead_letters.withdraw(run, stream)
         raise FatalError(
-            f"{not_as_they_should} of {total} records of {stream} cannot be read: the source has changed, or its format is set wrongly; "
+            f"{unreadable} of {total} records of {stream} cannot be read: the source has changed, or its format is set wrongly; "
             f"the pages of run {run.pk} are kept: mend that, and replay the run"
         )
 
 
+# --- load -----------------------------------------------------------------------------------------------------------
+
+
+def _load_facts(run: ETLRun) -> None:
+    for batch in _one_by_one(CleanBatch.objects.filter(page__run=run, is_loaded=False).order_by("page__number")):
+        with ledger.guarded_transaction(run):
+            done = facts.upsert(
+                batch.kind, json.loads(batch.content), repository=run.source.ensure_facts_repository(), run_id=run.pk, page_id=batch.page_id
+            )
+            CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
+            ETLRun.objects.filter(pk=run.pk).update(
+                loaded=F("loaded") + done.written,
+                skipped=F("skipped") + done.skipped,
+                dead_lettered=F("dead_lettered") + done.waiting,
+            )
+        crash_point("load.after_sql")
+
+
+def _load_log_events(run: ETLRun) -> None:
+    for batch, events, tallies in _write_to_log_store(run):
+        crash_point("load.after_log_store")
+        with ledger.guarded_transaction(run):
+            log_facts.upsert(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page_id, events=events, tallies=tallies)
+            CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
+            ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count, unparsed=F("unparsed") + batch.unparsed)
+        crash_point("load.after_mark")
+        del batch, events, tallies  # otherwise they stay in memory while the next page is prepared
+
+
+def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent], list[Tally]]]:
+    """Yield each batch of log events once the log store has written it."""
+    in_progress: deque[tuple[CleanBatch, list[LogEvent]]] = deque()
+
+    def pages() -> Iterator[list[LogEvent]]:
+        for batch in _one_by_one(CleanBatch.objects.filter(page__run=run, is_stored=False).order_by("page__number")):
+            in_progress.append((batch, msgspec.json.decode(batch.content, type=list[LogEvent])))
+            yield in_progress[-1][1]
+
+    for tallies in open_log_store().write_each(pages()):
+        yield *in_progress.popleft(), tallies
+
+
 def _move_cursors(run: ETLRun) -> None:
-    """Only from where the run found them: a run that was late, or replayed, moves nothing back."""
+    """Move each cursor that still has the version the run started from: a late or replayed run moves none back."""
     moved: dict[str, dict[str, Any]] = {}
     for progress in run.progress.exclude(cursor={}).order_by("stream"):
         if progress.began_at_version == 0:
             _, is_moved = Cursor.objects.get_or_create(source=run.source, stream=progress.stream, defaults={"position": progress.cursor})
         else:
-            standing = Cursor.objects.filter(source=run.source, stream=progress.stream, version=progress.began_at_version)
-            is_moved = bool(standing.update(position=progress.cursor, version=F("version") + 1))
+            unmoved = Cursor.objects.filter(source=run.source, stream=progress.stream, version=progress.began_at_version)
+            is_moved = bool(unmoved.update(position=progress.cursor, version=F("version") + 1))
         if is_moved:
             moved[progress.stream] = progress.cursor
-            _cover(run, progress.stream, progress.cursor)
+            _save_coverage(run, progress.stream, progress.cursor)
     adapter_of(run.source).loaded(run.source, moved)
 
 
-def _cover(run: ETLRun, stream: str, cursor: dict[str, Any]) -> None:
+def _save_coverage(run: ETLRun, stream: str, cursor: dict[str, Any]) -> None:
     if "collected_from" in cursor:
         span = {"since": parse_datetime(cursor["collected_from"]), "until": parse_datetime(cursor["collected_until"])}
-        home = run.source.ensure_facts_repository()
-        Coverage.objects.update_or_create(repository=home, stream=stream, defaults={"service_id": home.service_id, **span})
+        repository = run.source.ensure_facts_repository()
+        Coverage.objects.update_or_create(repository=repository, stream=stream, defaults={"service_id": repository.service_id, **span})
 
 
-def _finish(run: ETLRun) -> None:
+def _end_run(run: ETLRun) -> None:
+    """Check that every extracted record is accounted for, close the letters that are settled, and end the run."""
     counted = ETLRun.objects.get(pk=run.pk)
     settled = counted.loaded + counted.skipped + counted.dead_lettered
     if counted.extracted != settled:
@@ -269,14 +304,4 @@ def _finish(run: ETLRun) -> None:
     dead_letters.close_stage_letters(run, *ledger.STAGES)
     dead_letters.close_unreadable_letters(run)
     ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
-    if Source.objects.filter(pk=run.source_id, overdue_alerted_at__isnull=False).update(overdue_alerted_at=None):
-        transaction.on_commit(partial(_tell_it_is_over, run))
-
-
-def _tell_it_is_over(run: ETLRun) -> None:
-    notify(
-        warning_alert,
-        sender=Source,
-        message=f"{run.pipeline}: over: a run has succeeded again",
-        context={"stage": "schedule", "error": "", "source": run.pipeline, "run": run.pk, "episode": "ended"},
-    )
+    overdue.end_episode(run)

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from django.conf import settings
 from django.db.models import Min
 
-from dora_metrics.bulk_upsert import upsert
+from dora_metrics.bulk_upsert import upsert as bulk_upsert
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic, Service
 from etl_tasks.models import Cursor
 from log_store.event import LogEvent
@@ -22,7 +22,7 @@ LONGEST_ENVIRONMENT, LONGEST_STATE = 255, 30  # as their columns
 FIRST_YEAR = datetime(2005, 1, 1, tzinfo=UTC)
 
 
-def keep(service: Service, *, source: str, run_id: int, page_id: int, events: Sequence[LogEvent], tallies: Sequence[Tally]) -> None:
+def upsert(service: Service, *, source: str, run_id: int, page_id: int, events: Sequence[LogEvent], tallies: Sequence[Tally]) -> None:
     """Keep a page's deployments, and what the log store now holds of each hour that it touched; call it inside a transaction.
 
     Once or twice makes no difference. Rows go in the order of their keys: two writers wait for each other and do not deadlock.
@@ -30,13 +30,13 @@ def keep(service: Service, *, source: str, run_id: int, page_id: int, events: Se
     common = {"service_id": service.pk, "source": source, "run_id": run_id, "page_id": page_id}
     deployments = {event.event_id: event for event in events if "deploy.state" in event.extra}
     _forget(service, events, told=deployments.keys())
-    upsert(
+    bulk_upsert(
         LogDeployment,
         [common | _deployment(deployments[event_id]) for event_id in sorted(deployments)],
         unique=("service", "event_id"),
         kept=("service_id", "event_id"),
     )
-    upsert(
+    bulk_upsert(
         LogTraffic,
         [common | _traffic(tally) for tally in sorted(tallies, key=lambda tally: (tally.segment, tally.hour))],
         unique=("service", "source", "segment", "hour"),

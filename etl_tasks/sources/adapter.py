@@ -36,7 +36,7 @@ class Job:
     until: datetime | None = None  # a backfill: what is newer is not wanted, and the cursors stay where they are
     is_full: bool = False  # read as if there were no cursor
     is_first_attempt: bool = True  # nobody was told to wait, and nobody died over it
-    news: dict[str, Any] | None = None  # what `survey` said of the source
+    survey: dict[str, Any] | None = None  # what `Adapter.survey` returned for the source
     staged: Callable[[str], Iterator[StagedPage]] = lambda stream: iter(())
 
 

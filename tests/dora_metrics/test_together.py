@@ -9,10 +9,10 @@ from django.db import connection, transaction
 
 from dora_metrics.derivation.recompute import hold, recompute
 from dora_metrics.models import Attempt, Deployment, Service
-from etl_tasks import dead_letters, inline, ledger
+from etl_tasks import dead_letters, inline, ledger, replay
 from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, Source
-from etl_tasks.outcomes import Bad
+from etl_tasks.outcomes import WHOLE_PAGE, Bad
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from tests.conftest import END
@@ -116,14 +116,14 @@ def test_a_replay_beside_the_load_of_the_same_page_lets_both_end_well(github: St
     for stage in ("extract", "transform"):
         inline.run_stage(run.pk, stage)
     for page in run.pages.order_by("number"):
-        dead_letters.bury_records(run, page, [Bad(index=dead_letters.WHOLE_PAGE, key=str(page.number), data="", error="as it was read before")])
+        dead_letters.bury_records(run, page, [Bad(index=WHOLE_PAGE, key=str(page.number), data="", error="as it was read before")])
     letters = list(DeadLetter.objects.select_related("source__service", "run", "page").order_by("page__number"))
 
-    def replay() -> None:
+    def replay_all() -> None:
         for letter in letters:
-            dead_letters.replay(letter, by="test")
+            replay.replay_letter(letter, by="test")
 
-    assert side_by_side(lambda: inline.run_stage(run.pk, "load"), replay) == []
+    assert side_by_side(lambda: inline.run_stage(run.pk, "load"), replay_all) == []
     run.refresh_from_db()
     assert run.status == "success"
     assert set(DeadLetter.objects.values_list("state", flat=True)) == {"replayed"}

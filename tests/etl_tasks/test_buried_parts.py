@@ -6,7 +6,7 @@ import pytest
 from django.db.models import Sum
 
 from dora_metrics.models import Change, Deployment, Issue, Service
-from etl_tasks import dead_letters
+from etl_tasks import replay
 from etl_tasks.models import DeadLetter, ETLRun
 from etl_tasks.sources.github import mapping
 from github_stand_in.server import StandIn
@@ -53,7 +53,7 @@ def test_a_replayed_record_has_all_its_parts_and_the_numbers_are_those_of_a_nigh
     assert not Change.objects.exists()
 
     for letter in DeadLetter.objects.order_by("-pk" if is_backwards else "pk"):
-        dead_letters.replay(letter, by="test")
+        replay.replay_letter(letter, by="test")
     replayed = facts()
     assert len(Change.objects.get().commits) == 150
     assert len(Deployment.objects.get(sha=train.mended.oid).statuses) == 131
@@ -73,7 +73,7 @@ def test_a_letter_that_is_replayed_late_does_not_cut_what_a_later_night_has_read
         night(source)
     night(source, full=True)
     before = facts()
-    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    replay.replay_letter(DeadLetter.objects.get(), by="test")
 
     assert facts() == before
 
@@ -89,7 +89,7 @@ def test_a_letter_of_an_older_version_adds_nothing_to_a_newer_one(github: StandI
     train.ready()
     night(source)
     assert len(Change.objects.get().commits) == 20
-    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    replay.replay_letter(DeadLetter.objects.get(), by="test")
 
     assert len(Change.objects.get().commits) == 20
 
@@ -104,7 +104,7 @@ def test_a_part_that_could_not_be_read_is_added_by_its_own_letter_or_by_its_reco
     letters = list(DeadLetter.objects.order_by("-pk"))
     assert len(letters) == run.dead_lettered == 2
     for letter in letters:
-        dead_letters.replay(letter, by="test")
+        replay.replay_letter(letter, by="test")
 
     assert len(Change.objects.get().commits) == 150
     assert ETLRun.objects.aggregate(extracted=Sum("extracted"))["extracted"] == run.extracted

@@ -15,7 +15,7 @@ from django.test import Client
 from django.urls import reverse
 
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Commit, Delivery, Deployment, DORAMetric, LogTraffic, Repository, Service
-from etl_tasks import dead_letters, deletion, inline, ledger, pipeline, sweeper, tasks
+from etl_tasks import deletion, inline, ledger, pipeline, replay, sweeper, tasks
 from etl_tasks.deletion import FIRST, LAST
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
 from github_stand_in.server import StandIn
@@ -213,8 +213,8 @@ def test_what_is_being_deleted_gets_no_run_no_replay_and_no_new_source(shop, log
     with pytest.raises(pipeline.SourceBusy, match="shop is being deleted"):
         pipeline.run_source("shop")
     letter = DeadLetter.objects.get(pk=letter.pk)
-    with pytest.raises(dead_letters.ReplayFailed, match="source shop is being deleted"):
-        dead_letters.replay(letter, by="me")
+    with pytest.raises(replay.ReplayFailed, match="source shop is being deleted"):
+        replay.replay_letter(letter, by="me")
     source.refresh_from_db()
     with pytest.raises(ValidationError, match="source shop is being deleted"):
         source.full_clean()

@@ -18,7 +18,7 @@ from django.db import OperationalError
 from django.utils.timezone import now
 
 from dora_metrics.models import Service
-from etl_tasks import dead_letters, inline, ledger, pipeline, stages, sweeper, tasks
+from etl_tasks import inline, ledger, pipeline, replay, stages, sweeper, tasks
 from etl_tasks.errors import LONGEST_WAIT_SECONDS, RetriableError
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import client
@@ -202,8 +202,8 @@ def test_a_replay_that_meets_the_end_of_the_hour_is_postponed_too(billing: Sourc
         call_command("etl_extract")
     spent_hour.faults = {}
     letter = DeadLetter.objects.get()
-    with pytest.raises(dead_letters.ReplayFailed, match=r"is postponed until .*its good end closes the letter"):
-        dead_letters.replay(letter, by="test")
+    with pytest.raises(replay.ReplayFailed, match=r"is postponed until .*its good end closes the letter"):
+        replay.replay_letter(letter, by="test")
     run = billing.runs.get()
     assert run.status == "postponed"
     spent_hour.budget.limit = 5000

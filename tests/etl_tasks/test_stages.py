@@ -12,8 +12,9 @@ import pytest
 from django.core.exceptions import ValidationError
 
 from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment
-from etl_tasks import dead_letters, inline, ledger, stages
+from etl_tasks import inline, ledger, replay
 from etl_tasks.errors import RetriableError
+from etl_tasks.loaders import metrics
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage
 from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.github import mapping
@@ -95,8 +96,8 @@ def test_a_bad_record_is_buried_once_and_its_neighbours_go_on(billing: Source, g
     assert letter
     assert json.loads(letter.data)["createdAt"] == "not a date"
     assert "not a date" in letter.error or "datetime" in letter.error
-    with pytest.raises(dead_letters.ReplayFailed):
-        dead_letters.replay(letter, by="test")
+    with pytest.raises(replay.ReplayFailed):
+        replay.replay_letter(letter, by="test")
     count = letters.count()
     night(billing)
     assert letters.count() == count
@@ -125,11 +126,11 @@ def test_a_failed_stage_is_replayed_from_where_it_stood(billing: Source, github:
     with pytest.raises(inline.StageFailed):
         night(billing)
     letter = DeadLetter.objects.get()
-    with pytest.raises(dead_letters.ReplayFailed):
-        dead_letters.replay(letter, by="test")
+    with pytest.raises(replay.ReplayFailed):
+        replay.replay_letter(letter, by="test")
     github.faults = {}
     letter.refresh_from_db()
-    dead_letters.replay(letter, by="test")
+    replay.replay_letter(letter, by="test")
     letter.refresh_from_db()
     assert (letter.state, letter.resolved_by) == ("replayed", "test")
     assert ETLRun.objects.get().status == "success"
@@ -204,7 +205,7 @@ def test_a_format_set_wrongly_fails_loudly_and_is_replayed_once_it_is_right(logs
     letter = DeadLetter.objects.get()
     assert letter.kind == "stage"
     Source.objects.filter(pk=logs.pk).update(log_format="json")
-    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    replay.replay_letter(DeadLetter.objects.get(), by="test")
     assert stored(logs) == sorted(f"line {i}" for i in range(100))
 
 
@@ -214,7 +215,7 @@ def test_a_failed_run_is_replayed_also_where_its_mended_format_finds_fewer_event
     with pytest.raises(inline.StageFailed, match="90 of 90 records"):
         night(logs)
     Source.objects.filter(pk=logs.pk).update(log_format="python")
-    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    replay.replay_letter(DeadLetter.objects.get(), by="test")
     run = ETLRun.objects.get()
     assert (run.status, run.extracted, run.loaded, run.dead_lettered) == ("success", 30, 30, 0)
     assert stored(logs) == sorted(f"line {i}\n  at a\n  at b" for i in range(30))
@@ -228,9 +229,9 @@ def test_a_letter_is_replayed_as_the_event_that_it_is_of_also_where_its_page_has
     Source.objects.filter(pk=logs.pk).update(log_format="regex", log_pattern=pattern)
     late.source.refresh_from_db()
 
-    dead_letters.replay(DeadLetter.objects.get(pk=late.pk), by="test")
-    with pytest.raises(dead_letters.ReplayFailed, match="begins where this one did"):
-        dead_letters.replay(DeadLetter.objects.get(pk=goes_on.pk), by="test")
+    replay.replay_letter(DeadLetter.objects.get(pk=late.pk), by="test")
+    with pytest.raises(replay.ReplayFailed, match="begins where this one did"):
+        replay.replay_letter(DeadLetter.objects.get(pk=goes_on.pk), by="test")
 
     assert "late" in stored(logs)
 
@@ -258,7 +259,7 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
 def patched_recompute_that_fails() -> Iterator[None]:
     """As a database that goes away does, after the events are stored and before the run is finished."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(stages, "recompute", lambda *args, **kwargs: (_ for _ in ()).throw(RetriableError("the database is away")))
+        patch.setattr(metrics, "recompute", lambda *args, **kwargs: (_ for _ in ()).throw(RetriableError("the database is away")))
         yield
 
 
@@ -358,12 +359,12 @@ def test_a_run_that_failed_twice_is_closed_by_its_good_end(billing: Source, gith
         night(billing)
     first = DeadLetter.objects.get()
     github.faults = {}
-    with patched_transform_that_fails(), pytest.raises(dead_letters.ReplayFailed):
-        dead_letters.replay(first, by="test")
+    with patched_transform_that_fails(), pytest.raises(replay.ReplayFailed):
+        replay.replay_letter(first, by="test")
     assert DeadLetter.objects.get(stage="extract").state == "replayed"
     assert DeadLetter.objects.get(state="open").stage == "transform"
 
-    dead_letters.replay(DeadLetter.objects.get(stage="transform"), by="test")
+    replay.replay_letter(DeadLetter.objects.get(stage="transform"), by="test")
 
     assert not DeadLetter.objects.filter(state="open").exists()
     assert ETLRun.objects.get().status == "success"
@@ -408,7 +409,7 @@ def test_half_of_a_stream_bad_fails_the_run_and_leaves_no_thousand_letters(billi
     assert list(DeadLetter.objects.values_list("kind", flat=True)) == ["stage"]
 
     settings.ETL_MAX_BAD_SHARE = 0.5
-    dead_letters.replay(DeadLetter.objects.get(), by="test")
+    replay.replay_letter(DeadLetter.objects.get(), by="test")
     run = ETLRun.objects.get()
     assert run.status == "partial"
     assert run.extracted == run.loaded + run.skipped + run.dead_lettered

@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from dora_metrics.management.arguments import Command as Base
 from dora_metrics.management.arguments import Refusal, row_id
-from etl_tasks import dead_letters
+from etl_tasks import dead_letters, replay
 from etl_tasks.management.presenting import moment
 from etl_tasks.models import DeadLetter, ETLRun, Source
 
@@ -80,15 +80,15 @@ class Command(Base):
 
     def act(self, action: str, letters: QuerySet[DeadLetter]) -> None:
         by = f"command:{getpass.getuser()}"
-        done, act = ("replayed", dead_letters.replay) if action == "replay" else ("discarded", dead_letters.discard)
+        done, act = ("replayed", replay.replay_letter) if action == "replay" else ("discarded", dead_letters.discard)
         chosen, refused = list(letters), []
         for letter in chosen:
             try:
                 act(letter, by=by)
             except dead_letters.NotOpen as exc:
                 refused.append(str(exc))
-            except dead_letters.ReplayFailed as exc:
-                refused.append(dead_letters.outcome(letter, exc))
+            except replay.ReplayFailed as exc:
+                refused.append(replay.describe_failure(letter, exc))
             else:
                 self.stdout.write(f"letter {letter.pk}: {done}")
                 continue

@@ -178,7 +178,7 @@ def _mark_strays(home: Repository, cursor: Mapping[str, Any]) -> None:
 
 def _news(github: GitHub, job: Job) -> News:
     """Of the repository that the source has always meant: by its name, and by its id once another one has taken the name."""
-    source, news, home = job.source, job.news, job.source.ensure_facts_repository()
+    source, news, home = job.source, job.survey, job.source.ensure_facts_repository()
     refusals: dict[int, Refusal] = {}
     if not news:
         found, refusals = survey_batch(github, [source])

@@ -35,7 +35,7 @@ def tally(segment: str = "s1", hour: datetime = NOON, **minutes: tuple[int, int]
 def keep(service: Service, *, events: Any = (), tallies: Any = (), page_id: int = 7) -> int:
     """How many queries it took."""
     with CaptureQueriesContext(connection) as queries:
-        log_facts.keep(service, source="web", run_id=1, page_id=page_id, events=events, tallies=tallies)
+        log_facts.upsert(service, source="web", run_id=1, page_id=page_id, events=events, tallies=tallies)
     return len(queries)
 
 

@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 
 from dora_metrics.models import Change, Deployment, WorkflowRun
-from etl_tasks import dead_letters, inline, ledger, stages
+from etl_tasks import inline, ledger, replay, stages
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github.rechecks import MOST_TRIES
 from github_stand_in.server import StandIn
@@ -83,14 +83,14 @@ def test_six_records_that_github_does_not_give_are_six_letters_and_each_replays_
         assert (run.status, run.dead_lettered, balanced(run)) == ("partial", 6, True)
         letters = list(DeadLetter.objects.filter(kind="lost", state="open"))
         assert len(letters) == 6
-        with pytest.raises(dead_letters.ReplayFailed, match="gave null"):
-            dead_letters.replay(letters[0], by="test")
+        with pytest.raises(replay.ReplayFailed, match="gave null"):
+            replay.replay_letter(letters[0], by="test")
     for fact in lost:
         fact.changed()
     lively.changed()
     for letter in letters:
         letter.refresh_from_db()
-        dead_letters.replay(letter, by="test")
+        replay.replay_letter(letter, by="test")
 
     assert_equal_to_truth(lively, END, has_runs=False)
     assert not DeadLetter.objects.filter(state="open").exists()
@@ -137,7 +137,7 @@ def test_runs_that_are_null_in_a_list_have_letters_that_read_the_list_again(gith
     assert (run.status, balanced(run)) == ("partial", True)
     letter = DeadLetter.objects.get(kind="lost", stream="workflow_runs")
     github.faults = {}
-    dead_letters.replay(letter, by="test")
+    replay.replay_letter(letter, by="test")
 
     assert set(WorkflowRun.objects.values_list("external_id", flat=True)) == {one["id"] for one in lively.workflow_runs(END)}
 
@@ -152,7 +152,7 @@ def test_a_record_whose_id_github_does_not_give_either_is_asked_for_by_its_place
     assert len({letter.key for letter in letters}) == len(letters)
     github.faults = {}
     for letter in letters:
-        dead_letters.replay(letter, by="test")
+        replay.replay_letter(letter, by="test")
 
     assert Change.objects.count() == len(lively.pull_requests(END))
     assert Deployment.objects.count() == len(lively.deployments(END))

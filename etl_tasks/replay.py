@@ -1,0 +1,162 @@
+"""Replay dead letters: send their staged data through transform and load again, in this process. Nothing is fetched twice."""
+
+import json
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from django.db import OperationalError, transaction
+from django.db.models import F
+
+from etl_tasks import dead_letters, inline, ledger, stages
+from etl_tasks.dead_letters import refuse_unless_open
+from etl_tasks.errors import FatalError, RetriableError
+from etl_tasks.loaders import facts, log_facts
+from etl_tasks.loaders.metrics import updating_metrics
+from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
+from etl_tasks.outcomes import Bad, Good, UnreadablePage
+from etl_tasks.sources.adapter import LOG_EVENT
+from etl_tasks.sources.registry import adapter_of
+from log_store.opening import open_log_store
+from log_store.store import LogStoreUnavailable
+
+logger = logging.getLogger(__name__)
+
+
+class ReplayFailed(Exception):
+    """The message says what failed, or what prevents the replay; `describe_failure` adds the letter's state."""
+
+
+def replay_letter(letter: DeadLetter, *, by: str) -> None:
+    """Process the letter's data again and close the letter. `by` names who asked. Raises ReplayFailed, NotOpen."""
+    refuse_unless_open(letter)
+    if letter.source.deletion_began_at:
+        raise ReplayFailed(f"source {letter.source} is being deleted")
+    if letter.kind == DeadLetter.Kind.STAGE:
+        _replay_stage(letter, by=by)  # if it fails, the letter is written again, which counts the attempt
+        return
+    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1)
+    try:
+        page = _request_again(letter) if letter.kind == DeadLetter.Kind.LOST else letter.page
+        if page is None:
+            raise ReplayFailed(
+                f"letter {letter.pk} has no staged copy ({letter.error}): mend its cause; the next run reads it, then discard the letter"
+            )
+        _replay_records(letter, page)
+    except ReplayFailed:
+        raise
+    except (RetriableError, LogStoreUnavailable, OperationalError) as exc:
+        raise ReplayFailed(f"it may pass by itself, try again later: {exc}") from exc
+    except FatalError as exc:
+        raise ReplayFailed(str(exc)) from exc
+    except Exception as exc:  # any error must fail only this letter, not the other letters of the same command
+        logger.exception("replay_failed", extra={"letter": letter.pk})
+        raise ReplayFailed(f"{type(exc).__name__}: {exc}") from exc
+    if not dead_letters.resolve(letter, DeadLetter.State.REPLAYED, by=by):
+        refuse_unless_open(letter)
+
+
+def describe_failure(letter: DeadLetter, exc: ReplayFailed) -> str:
+    """Return a sentence with the reason and the letter's state, which may be closed: its stage succeeded and a later one failed."""
+    letter.refresh_from_db(fields=["state"])
+    if letter.state == DeadLetter.State.OPEN:
+        return f"letter {letter.pk} stays open: {exc}"
+    return f"letter {letter.pk} is {letter.state}, but {exc}"
+
+
+def reopen_run(letter: DeadLetter) -> None:
+    """Make the failed run of a stage letter active again, for a worker; the letter closes when the stage succeeds.
+
+    Raises ReplayFailed, NotOpen.
+    """
+    refuse_unless_open(letter)
+    if not ledger.reopen(letter.run):
+        letter.run.refresh_from_db(fields=["status"])
+        is_failed = letter.run.status == ETLRun.Status.FAILED
+        reason = f"{letter.source} has another run under way" if is_failed else f"run {letter.run_id} is {letter.run.status}, not failed"
+        raise ReplayFailed(f"{reason}: see etl_status")
+
+
+def _replay_stage(letter: DeadLetter, *, by: str) -> None:
+    if letter.run.stage == ETLRun.Stage.EXTRACT and not letter.source.is_here:
+        raise ReplayFailed(f"{inline.on_another_host(letter.source)}, or replay the letter in the admin, which leaves it to a worker")
+    reopen_run(letter)
+    try:
+        inline.run_remaining_stages(letter.run_id)
+    except inline.StageFailed as exc:
+        raise ReplayFailed(f"{exc.stage} failed: {exc}") from exc
+    except inline.Postponed as exc:
+        raise ReplayFailed(f"run {letter.run_id} is {exc}; its good end closes the letter") from exc
+    except ledger.LeaseNotHeld as exc:
+        raise ReplayFailed(f"a worker has taken run {letter.run_id}: see etl_status") from exc
+    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, resolved_by=by[:150])
+
+
+def _request_again(letter: DeadLetter) -> StagedPage:
+    """Ask the source for a record that it did not return, and stage the answer as one more page of the letter's run."""
+    page = adapter_of(letter.source).ask_again(letter.source, letter.stream, json.loads(letter.data))
+    last = letter.run.pages.order_by("-number").values_list("number", flat=True).first() or 0
+    # Marked as clean, because the run must not load it: its records are the letter's.
+    return stages.stage_page(letter.run, page, last + 1, is_clean=True)
+
+
+def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
+    """Clean the letter's records and load them. No lease is needed: facts go by natural key and version, events by id."""
+    source = letter.source
+    adapter = adapter_of(source)
+    try:
+        records = list(adapter.clean(source, page.stream, page.content, page.context))
+    except UnreadablePage as exc:
+        raise ReplayFailed(str(exc)) from exc
+    kind = adapter.fact(page.stream, page.context)
+    is_log = kind == LOG_EVENT
+    chosen = _records_of(letter, page, records, is_log=is_log)
+    bad = [record for record in chosen if isinstance(record, Bad)]
+    if bad or not chosen:
+        raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
+    good = [record.fact for record in chosen if isinstance(record, Good)]
+    origin = {"run_id": letter.run_id, "page_id": page.pk}
+    if is_log:
+        tallies = open_log_store().write(good)
+        with transaction.atomic(), updating_metrics(source.service, run_id=letter.run_id):
+            log_facts.upsert(source.service, source=source.name, events=good, tallies=tallies, **origin)
+    else:
+        parts = list(_parts_of(good, page, kind=kind, source=source))
+        with transaction.atomic(), updating_metrics(source.service, run_id=letter.run_id):
+            for kind_name, rows in [(kind, good), *parts]:
+                facts.upsert(kind_name, rows, repository=source.ensure_facts_repository(), **origin)
+
+
+def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | Bad], *, is_log: bool) -> Sequence[Good | Bad]:
+    """Return the records of the page that belong to the letter: all of them, or one.
+
+    A record is found by its index, but a log event by its id: with the source's settings as they are now, other events may precede it.
+    """
+    if letter.record_index is None or letter.kind == DeadLetter.Kind.LOST:
+        return records
+    if not is_log or len(letter.data) >= dead_letters.LONGEST_DATA:
+        return records[letter.record_index : letter.record_index + 1]
+    for record in records:
+        event_id = record.key if isinstance(record, Bad) else record.fact.event_id
+        if dead_letters.record_key(page, event_id, letter.data, kind="record") == letter.key:
+            return [record]
+    raise ReplayFailed(f"no event of page {page.pk} begins where this one did, as its source is read now: its lines are part of the one before")
+
+
+def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str, source: Source) -> Iterator[tuple[str, list[Any]]]:
+    """Yield the further parts of these records, by kind, from later pages of the run.
+
+    The run read them, but had no row to add them to while the records were dead letters.
+    """
+    adapter, key = adapter_of(source), facts.KINDS[kind].key
+    wanted = {tuple(record[name] for name in key) for record in records}
+    for later_page in StagedPage.objects.filter(run=page.run_id, stream=page.stream, number__gt=page.number).defer("body").order_by("number"):
+        part = adapter.fact(later_page.stream, later_page.context)
+        if facts.KINDS[part].part_of != kind:
+            continue
+        try:
+            found = list(adapter.clean(source, later_page.stream, later_page.content, later_page.context))
+        except UnreadablePage:
+            continue  # it has its own letter
+        good = [record.fact for record in found if isinstance(record, Good)]
+        yield part, [fact for fact in good if tuple(fact[name] for name in key) in wanted]
