@@ -31,7 +31,7 @@ def refuse_an_open_flower(**_: object) -> None:
     command = click.get_current_context(silent=True)
     if command is None or command.info_name != "flower":
         return
-    from callcentersite.flower_guard import fault
+    from callcentersite.flower_login_check import fault
 
     if wrong := fault():
         raise SystemExit(f"error: {wrong}")

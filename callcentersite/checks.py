@@ -13,7 +13,7 @@ from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django.core.validators import validate_email
 from kombu import Connection
 
-from callcentersite.environment import Unusable, address, is_host
+from callcentersite.environment_variables import Unusable, address, is_host
 from etl_tasks.errors import FatalError
 from etl_tasks.sources.logs.masking import masker
 

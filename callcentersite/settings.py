@@ -11,7 +11,7 @@ from pathlib import Path
 from django.core.exceptions import ImproperlyConfigured
 from kombu import Queue
 
-from callcentersite.environment import (
+from callcentersite.environment_variables import (
     adapters,
     database,
     flag,
@@ -189,7 +189,7 @@ CELERY_WORKER_SEND_TASK_EVENTS = CELERY_TASK_SEND_SENT_EVENT = True  # for Flowe
 CELERY_RESULT_BACKEND = "django-db"
 CELERY_RESULT_EXTENDED = True
 CELERY_RESULT_EXPIRES = 30 * 24 * 3600  # the default is a day, and beat installs the clean-up by itself
-CELERY_BEAT_SCHEDULER = "callcentersite.beat:Scheduler"  # the admin's entries; one that cannot be used ends nothing
+CELERY_BEAT_SCHEDULER = "callcentersite.beat_scheduler:Scheduler"  # the admin's entries; one that cannot be used ends nothing
 CELERY_BEAT_SYNC_EVERY = 1  # a beat killed soon after firing would fire again
 # A schedule in CELERY_BEAT_SCHEDULE would overwrite what people change in the admin; a migration seeds it instead.
 # One queue a stage, so that slow extraction never starves loading; the sweep must not wait behind either.
@@ -279,7 +279,7 @@ ETL_LOG_LEVEL = one_of("ETL_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ER
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"()": "callcentersite.logging.EventFormatter"}},
+    "formatters": {"line": {"()": "callcentersite.log_formatter.EventFormatter"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": "WARNING"},
     "loggers": {

@@ -13,7 +13,7 @@ from contextlib import ExitStack
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from callcentersite.embedded import (
+from callcentersite.local_processes import (
     STOPS,
     CannotStart,
     beat_command,
@@ -25,7 +25,7 @@ from callcentersite.embedded import (
     web_command,
     worker_command,
 )
-from dora_metrics.terminal import one_line
+from dora_metrics.terminal_escaping import one_line
 
 PROJECT = Path(__file__).resolve().parent.parent
 REPOSITORY = "acme/billing"

@@ -23,8 +23,8 @@ from dora_metrics.api.authentication import BearerToken, StaffSession
 from dora_metrics.api.csv import Columns, csv_lines
 from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.flags import MEANING, NOT_BEGUN
-from dora_metrics.calculators.periods import Period, parse_period
-from dora_metrics.user_input import check_order, date_of
+from dora_metrics.calculators.periods import Period
+from dora_metrics.period_input import DEFAULT_START, PERIOD_FORMATS, check_order, parse_date, parse_period, report_range
 
 MOST_PERIODS = 5000  # of all reports of one answer: by day, one service's 13 years
 DESCRIPTION = """
@@ -57,7 +57,7 @@ api = NinjaAPI(
 
 # --- what may be asked for ---------------------------------------------------------------------------------------------
 
-LocalDate = Annotated[date, BeforeValidator(date_of, json_schema_input_type=str)]
+LocalDate = Annotated[date, BeforeValidator(parse_date, json_schema_input_type=str)]
 
 
 class PageAsked(Schema):
@@ -81,7 +81,7 @@ class IncidentsAsked(FactsAsked):
 
 
 class MetricsAsked(FactsAsked):
-    start: LocalDate | None = Field(None, alias="from", description="local date; default: the start of the 12th whole period before today")
+    start: LocalDate | None = Field(None, alias="from", description=f"local date; default: {DEFAULT_START}")
     end: LocalDate | None = Field(None, alias="to", description="local date, exclusive; default: now")
     by: Literal["day", "week", "month"] = Field("month", description="days, ISO weeks or months")
     environment: str = Field(PRODUCTION, min_length=1, description="another one by its exact name, and only of a named service: it is computed now")
@@ -91,9 +91,7 @@ class MetricsAsked(FactsAsked):
 class ExplanationAsked(Schema):
     service: str = Field(min_length=1, description="its name")
     metric: Literal[explain.METRICS] = Field(description="a metric of the report")  # type: ignore[valid-type]
-    period: Annotated[Period, BeforeValidator(parse_period, json_schema_input_type=str)] = Field(
-        description="a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02"
-    )
+    period: Annotated[Period, BeforeValidator(parse_period, json_schema_input_type=str)] = Field(description=PERIOD_FORMATS)
     environment: str = Field(PRODUCTION, min_length=1, description="another one by its exact name")
 
 
@@ -174,7 +172,7 @@ def metrics(request: HttpRequest, asked: Query[MetricsAsked]) -> Answer:
     _refuse_unknown(request, asked)
     service, now = _service(asked), selectors.utc_now()
     today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
-    start, end = asked.start or selectors.default_start(today, asked.by), asked.end or selectors.default_end(today, asked.start)
+    start, end = report_range(asked.start, asked.end, by=asked.by, today=today)
     _check_order(start, end)
     _check_environment(service, asked.environment)
     count = len(selectors.begun_periods(start, end, asked.by, today=today))

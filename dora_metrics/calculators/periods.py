@@ -1,6 +1,5 @@
 """Days, ISO weeks and months of local dates, and which of their days were collected."""
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -38,22 +37,6 @@ def period_of_date(day: date, kind: str) -> Period:
             first = day.replace(day=1)
             return Period(first, (first + timedelta(days=32)).replace(day=1), kind)
     raise ValueError(f"{kind!r} is no period: day, week or month")
-
-
-def parse_period(text: str) -> Period:
-    """2026-02-28 is a day, 2026-W07 an ISO week, 2026-02 a month. Raises ValueError for anything else, and for another age."""
-    try:
-        if not "1970" <= text[:4] <= "2999":
-            raise ValueError(text)
-        if found := re.fullmatch(r"(\d{4})-W(\d{2})", text):
-            return period_of_date(date.fromisocalendar(int(found[1]), int(found[2]), 1), "week")
-        if re.fullmatch(r"\d{4}-\d{2}", text):
-            return period_of_date(date.fromisoformat(f"{text}-01"), "month")
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text):
-            return period_of_date(date.fromisoformat(text), "day")
-    except (ValueError, OverflowError):
-        pass
-    raise ValueError(f"{text!r} is no period: write a day as 2026-02-28, a week as 2026-W07, a month as 2026-02")
 
 
 def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:

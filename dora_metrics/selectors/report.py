@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -10,11 +10,10 @@ from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.calculate import values_of
 from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.flags import NOT_COLLECTED
-from dora_metrics.calculators.periods import ONE_DAY, Period, period_of_date, periods_between
+from dora_metrics.calculators.periods import ONE_DAY, Period, periods_between
 from dora_metrics.derivation.derived_rows import assessed, metric_row
 from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment, Service
 
-PERIODS_SHOWN = 12
 UNKNOWN: Mapping[str, dict[str, Any]] = {
     "deployment_frequency": {
         "value": None,
@@ -120,19 +119,6 @@ def reports(services: Sequence[Service], *, start: date, end: date, by: str, env
 def begun_periods(start: date, end: date, by: str, *, today: date) -> list[Period]:
     """Every whole period that overlaps [start, end) and has begun."""
     return list(periods_between(start, min(end, today + ONE_DAY), by))
-
-
-def default_end(today: date, start: date | None) -> date:
-    """The day after today; of a range that begins later, the day after its start."""
-    return max(today, start or today) + ONE_DAY
-
-
-def default_start(today: date, by: str) -> date:
-    """The start of the 12th whole period before today's."""
-    period = period_of_date(today, by)
-    for _ in range(PERIODS_SHOWN):
-        period = period_of_date(period.start - timedelta(days=1), by)
-    return period.start
 
 
 def _stored(services: Sequence[Service], periods: Sequence[Period]) -> Iterable[DORAMetric]:

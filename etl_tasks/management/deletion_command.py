@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.base_command import BaseCommand
 from etl_tasks import deletion
 from log_store.store import LogStoreUnavailable
 
 
-class DeletionCommand(Base):
+class DeletionCommand(BaseCommand):
     """Says what would go; with --yes it goes, here and now. One that was killed is gone on with by the next call, or by a worker."""
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -8,14 +8,14 @@ from django.db import Error as DatabaseFailed
 from django.db.models import Q
 from django.utils.timezone import now
 
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal, row_id
+from dora_metrics.management.arguments import id_argument
+from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import inline, ledger
-from etl_tasks.management.presenting import run_line
+from etl_tasks.management.run_output import run_line
 from etl_tasks.models import ETLRun, Source
 
 
-class StageCommand(Base):
+class StageCommand(BaseCommand):
     """Runs `stage` of every run that stands there; the exit status is the stage's number if one failed.
 
     A postponement is no failure: nobody has to do anything, and the next call goes on.
@@ -28,7 +28,7 @@ class StageCommand(Base):
         return ledger.STAGES.index(self.stage) + 1
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--run", type=row_id, metavar="ID", help=f"this run only; it must stand at {self.stage}")
+        parser.add_argument("--run", type=id_argument, metavar="ID", help=f"this run only; it must stand at {self.stage}")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.failed: list[str] = []
@@ -56,7 +56,7 @@ class StageCommand(Base):
     def named_run(self, run_id: int) -> list[ETLRun]:
         run = ETLRun.objects.filter(pk=run_id).first()
         if run is None:
-            raise Refusal(f"there is no run {run_id}: `etl_status` lists the latest")
+            raise UsageError(f"there is no run {run_id}: `etl_status` lists the latest")
         if run.stage != self.stage or run.status not in ETLRun.ACTIVE:
             raise CommandError(f"run {run_id} is {run.status} at {run.stage}, not waiting for {self.stage}", returncode=self.status)
         return [run]

@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import pytest
 from django.conf import settings
 
-from callcentersite import flower_guard
+from callcentersite import flower_login_check
 from tests.waiting import wait_until
 
 LISTENING = "0A"  # of /proc/net/tcp, whose addresses are hexadecimal
@@ -98,5 +98,5 @@ def test_without_a_login_it_refuses_another_address(tmp_path: Path, words: list[
 )
 def test_an_address_needs_a_login_unless_it_is_loopback(monkeypatch: pytest.MonkeyPatch, values: dict[str, object], may: bool) -> None:
     given = {"address": "", "basic_auth": None, "auth": "", "unix_socket": "", **values}
-    monkeypatch.setattr(flower_guard, "options", SimpleNamespace(**given))
-    assert (flower_guard.fault() == "") is may
+    monkeypatch.setattr(flower_login_check, "options", SimpleNamespace(**given))
+    assert (flower_login_check.fault() == "") is may

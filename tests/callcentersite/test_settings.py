@@ -9,7 +9,7 @@ from django_celery_beat.models import CrontabSchedule
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from callcentersite.environment import CRONTAB_FIELDS
+from callcentersite.environment_variables import CRONTAB_FIELDS
 from tests.callcentersite.reading import read, told, variables
 
 CASES = settings.BASE_DIR.parent / "shared" / "cases"

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from callcentersite.embedded import CannotStart, keep_running, left_behind, listener, processes, sole_owner
+from callcentersite.local_processes import CannotStart, keep_running, left_behind, listener, processes, sole_owner
 from demo.__main__ import clear
 from tests.waiting import wait_until
 
@@ -21,7 +21,7 @@ SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 OTHER = """
 import sys, time
 from pathlib import Path
-from callcentersite.embedded import processes, sole_owner
+from callcentersite.local_processes import processes, sole_owner
 folder = Path(sys.argv[1])
 sleeper = {"worker": [sys.executable, "-c", "import time; time.sleep(60)"]}
 with sole_owner(folder, what="a demo"), processes(sleeper, folder=folder, env={}, cwd=folder):
@@ -99,7 +99,7 @@ def test_a_process_that_was_started_again_is_known_by_its_new_number(tmp_path, m
             first = running["worker"]
             first.kill()
             first.wait()
-            monkeypatch.setattr("callcentersite.embedded.time.sleep", one_turn)
+            monkeypatch.setattr("callcentersite.local_processes.time.sleep", one_turn)
             keep_running(running, {"worker": SLEEP}, folder=tmp_path, env={}, cwd=tmp_path)
             assert left_behind(tmp_path) == {running["worker"].pid: "worker"}
             assert running["worker"].pid != first.pid

@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 
 from dora_metrics import explain, selectors
 from dora_metrics.calculators.flags import MEANING
-from dora_metrics.calculators.periods import parse_period
 from dora_metrics.models import Change, Coverage, Deployment, DORAMetric, Issue, Service
+from dora_metrics.period_input import parse_period
 from tests.dora_metrics.calculators.examples import at
 from tests.dora_metrics.eventful import NOW, a_service
 from tests.dora_metrics.rows import repository_of
@@ -160,7 +160,7 @@ def test_the_command_prints_it_for_people_and_for_machines(billing):
 
 
 def test_a_partial_period_says_which_of_its_days_count(billing):
-    assert "of the period 11 days count: from 2026-02-01 to 2026-02-12" in command("billing", "deployment_frequency", "2026-02")
+    assert "only 11 days of the period count: from 2026-02-01 to 2026-02-12" in command("billing", "deployment_frequency", "2026-02")
 
 
 @pytest.mark.parametrize(

@@ -16,10 +16,10 @@ from django.urls import reverse
 
 from dora_metrics import explain, selectors
 from dora_metrics.calculators.facts import Coverage, Facts
-from dora_metrics.calculators.periods import parse_period
 from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Attempt, DORAMetric, Incident, LogDeployment, LogTraffic, MetricRevision, Service
 from dora_metrics.models import Coverage as CoverageRow
+from dora_metrics.period_input import parse_period
 from tests.dora_metrics.api.asking import get
 from tests.dora_metrics.calculators.examples import at, covering, deployment, issue, line, log_hours, logged
 from tests.dora_metrics.eventful import NOW

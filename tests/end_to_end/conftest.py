@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 
 from callcentersite.celery import app
-from callcentersite.embedded import beat_command, broker_command, left_behind, processes, worker_command
+from callcentersite.local_processes import beat_command, broker_command, left_behind, processes, worker_command
 from dora_metrics.models import Service
 from etl_tasks.models import ETLRun, Source
 from github_stand_in.server import StandIn

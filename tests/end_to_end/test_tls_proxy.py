@@ -19,7 +19,7 @@ import pytest
 from django.conf import settings
 from django.contrib.auth.models import User
 
-from callcentersite.embedded import processes
+from callcentersite.local_processes import processes
 from tests.end_to_end.conftest import database_url
 from tests.log_store.secured import write_certificates
 from tests.waiting import wait_until

@@ -15,7 +15,7 @@ from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
 
-from callcentersite.beat import Scheduler
+from callcentersite.beat_scheduler import Scheduler
 from callcentersite.celery import app
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule, Service

@@ -14,9 +14,9 @@ import pytest
 from django.core.management import get_commands, load_command_class
 from django.db import connections
 
-from callcentersite.logging import EventFormatter
+from callcentersite.log_formatter import EventFormatter
 from dora_metrics.models import ApiToken, Change, Deployment, Issue
-from dora_metrics.terminal import CONTROLS, one_line, printable, printable_json
+from dora_metrics.terminal_escaping import CONTROLS, one_line, printable, printable_json
 from etl_tasks import dead_letters, ledger
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from etl_tasks.sources.adapter import Check

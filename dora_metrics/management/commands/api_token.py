@@ -1,4 +1,4 @@
-"""api_token create NAME | list | disable NAME: who may read the API without a session."""
+"""api_token create NAME | list | disable NAME: manage the tokens of programs that read the API."""
 
 from typing import Any
 
@@ -6,40 +6,43 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import IntegrityError, transaction
 
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal, not_valid
+from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import ApiToken
 
 
-class Command(Base):
-    help = "Make, list or disable tokens that read the API. Exit status 0, or 2 for bad input."
+class Command(BaseCommand):
+    help = "Create, list or disable the tokens with which programs read the API. Exit status: 0, or 2 for wrong arguments."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["create", "list", "disable"])
-        parser.add_argument("name", nargs="?", metavar="NAME", help="create, disable: who or what reads with it")
+        parser.add_argument(
+            "action",
+            choices=["create", "list", "disable"],
+            help="create: print a new token, which is shown only this once; list: show all tokens; disable: switch one off",
+        )
+        parser.add_argument("name", nargs="?", metavar="NAME", help="create, disable: name of the token, for example the program that uses it")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = (options["name"] or "").strip()
         match options["action"]:
             case "list":
                 if name:
-                    raise Refusal("list takes no name: it shows every token")
+                    raise UsageError("list takes no name: it shows every token")
                 self._list()
             case "create":
-                self._create(_checked(name, "create"))
+                self._create(_required(name, "create"))
             case "disable":
-                self._disable(_checked(name, "disable"))
+                self._disable(_required(name, "disable"))
 
     def _create(self, name: str) -> None:
         try:
             with transaction.atomic():
                 _, token = ApiToken.create(name)
         except ValidationError as exc:
-            raise not_valid(exc) from exc
+            raise UsageError.from_validation(exc) from exc
         except IntegrityError:
-            raise Refusal(f"there is a token {name!r} already: take another name") from None
-        # The token alone goes to standard output, so that a script can take it from there.
-        self.stderr.write(f"the token of {name!r}; it is shown this once and cannot be read again:")
+            raise UsageError(f"a token {name!r} exists already: choose another name") from None
+        # Only the token goes to standard output, so that a script can capture it.
+        self.stderr.write(f"the token {name!r}, shown only this once:")
         self.stdout.write(token)
 
     def _list(self) -> None:
@@ -53,11 +56,11 @@ class Command(Base):
 
     def _disable(self, name: str) -> None:
         if not ApiToken.objects.filter(name=name).update(is_enabled=False):
-            raise Refusal(f"there is no token {name!r}: `api_token list` shows them")
+            raise UsageError(f"there is no token {name!r}: `api_token list` shows them")
         self.stdout.write(f"{name} is disabled")
 
 
-def _checked(name: str, action: str) -> str:
+def _required(name: str, action: str) -> str:
     if not name:
-        raise Refusal(f"say whose token: api_token {action} NAME")
+        raise UsageError(f"say whose token: api_token {action} NAME")
     return name

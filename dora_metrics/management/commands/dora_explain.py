@@ -1,24 +1,28 @@
-"""dora_explain SERVICE METRIC PERIOD: the facts behind one value."""
+"""dora_explain SERVICE METRIC PERIOD: print the facts behind one value."""
 
 from typing import Any
 
 from django.core.management.base import CommandParser
 
 from dora_metrics import explain, selectors
-from dora_metrics.calculators.periods import Period, parse_period
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal
+from dora_metrics.calculators.deployments import PRODUCTION
+from dora_metrics.calculators.periods import Period
+from dora_metrics.management.base_command import BaseCommand, UsageError
+from dora_metrics.period_input import PERIOD_FORMATS, parse_period
 
 
-class Command(Base):
-    help = "The facts behind one value, the rule that placed each, its page on GitHub and its staged page. Exit status 0, or 2 for bad input."
+class Command(BaseCommand):
+    help = (
+        "Print the facts behind one value. Each comes with the rule that counted it, its page on GitHub and its staged page. "
+        "Exit status: 0, or 2 for wrong arguments."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("service")
+        parser.add_argument("service", metavar="SERVICE", help="name of the service")
         parser.add_argument("metric", choices=explain.METRICS, metavar="METRIC", help=", ".join(explain.METRICS))
-        parser.add_argument("period", help="a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02")
-        parser.add_argument("--environment", default="production")
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("period", metavar="PERIOD", help=PERIOD_FORMATS)
+        parser.add_argument("--environment", default=PRODUCTION, metavar="NAME", help="default: production")
+        parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
 
     def handle(self, *args: Any, **options: Any) -> None:
         [service] = self.services(options["service"])
@@ -26,7 +30,7 @@ class Command(Base):
             period = parse_period(options["period"])
             selectors.check_environment(service, options["environment"])
         except ValueError as exc:
-            raise Refusal(str(exc)) from exc
+            raise UsageError(str(exc)) from exc
         found = explain.explanation(service, metric=options["metric"], period=period, environment=options["environment"])
         if options["json"]:
             self.write_json(found)
@@ -38,7 +42,7 @@ class Command(Base):
         write(f"{found['metric']} of {found['service']}, {found['environment']}, {explain.period_name(period)} ({found['time_zone']})")
         write(f"  {found['arithmetic']}")
         if found["collected"] and found["collected"]["days"] < period.days:
-            write(f"  of the period {found['collected']['days']} days count: from {found['collected']['start']} to {found['collected']['end']}")
+            write(f"  only {found['collected']['days']} days of the period count: from {found['collected']['start']} to {found['collected']['end']}")
         if found["sums"]:
             write("  " + ", ".join(f"{name} {count:g}" for name, count in found["sums"].items()))
         for flag, meaning in found["flags"].items():

@@ -1,8 +1,7 @@
-"""dora_export deployments|changes|incidents|metrics: the facts behind the metrics, one a line, in the shapes of the API."""
+"""dora_export: write the facts behind the metrics, or the metrics, in the shapes of the API."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.management.base import CommandParser
@@ -11,9 +10,12 @@ from dora_metrics import selectors
 from dora_metrics.api import serializers
 from dora_metrics.api.csv import csv_lines
 from dora_metrics.calculators.deployments import PRODUCTION
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal, check_order, local_date
+from dora_metrics.calculators.periods import KINDS as PERIOD_KINDS
+from dora_metrics.calculators.periods import local_date
+from dora_metrics.management.arguments import REPORT_END, REPORT_START, add_period_arguments, check_order
+from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
+from dora_metrics.period_input import report_range
 
 KINDS = {"deployments": serializers.DEPLOYMENTS, "changes": serializers.CHANGES, "incidents": serializers.INCIDENTS}
 FIND: Mapping[str, Callable[[selectors.Asked], Iterable[Any]]] = {
@@ -24,23 +26,21 @@ FIND: Mapping[str, Callable[[selectors.Asked], Iterable[Any]]] = {
 SERVICES_AT_ONCE = 100
 
 
-class Command(Base):
-    help = "Write facts, or the metrics a period a line, to standard output. Exit status 0, or 2 for bad input."
+class Command(BaseCommand):
+    help = (
+        "Write deployments, changes or incidents, one per line, or the metrics, one period per line, to standard output. "
+        "Exit status: 0, or 2 for wrong arguments."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("what", choices=[*KINDS, "metrics"])
-        parser.add_argument("--service", metavar="NAME", help="default: all")
-        parser.add_argument(
-            "--from",
-            dest="start",
-            type=local_date,
-            metavar="DATE",
-            help="local date; default: everything, and for metrics the start of the 12th whole period before today",
+        parser.add_argument("what", choices=[*KINDS, "metrics"], help="what to write")
+        parser.add_argument("--service", metavar="NAME", help="default: all services")
+        add_period_arguments(
+            parser, start_help=f"facts: no limit by default; metrics: {REPORT_START}", end_help=f"facts: no limit by default; metrics: {REPORT_END}"
         )
-        parser.add_argument("--to", dest="end", type=local_date, metavar="DATE", help="local date, exclusive; default: everything, for metrics now")
-        parser.add_argument("--by", choices=["day", "week", "month"], help="of metrics; default: month")
-        parser.add_argument("--environment", metavar="NAME", help="of metrics; default: production")
-        parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl")
+        parser.add_argument("--by", choices=PERIOD_KINDS, help="metrics only: length of a period; default: month")
+        parser.add_argument("--environment", metavar="NAME", help="metrics only: default: production")
+        parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="default: jsonl (one JSON object per line)")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, start, end = options["service"], options["start"], options["end"]
@@ -48,31 +48,32 @@ class Command(Base):
         [service] = [None] if name is None else self.services(name)
         what = options["what"]
         if what == "metrics":
-            found, columns = self._metrics(service, options), serializers.PERIOD_COLUMNS
+            rows, columns = self._metrics(service, options), serializers.PERIOD_COLUMNS
         elif options["by"] is not None or options["environment"] is not None:
-            raise Refusal(f"--by and --environment are of metrics: {what} have none")
+            raise UsageError(f"--by and --environment are of metrics: {what} have none")
         else:
             kind = KINDS[what]
-            asked = selectors.Asked(service=service, start=start, end=end)
-            found, columns = (kind.row(one) for one in FIND[what](asked)), kind.columns
+            facts = FIND[what](selectors.Asked(service=service, start=start, end=end))
+            rows, columns = (kind.row(fact) for fact in facts), kind.columns
         if options["format"] == "csv":
-            self.write_csv(csv_lines(found, columns))
+            self.write_csv(csv_lines(rows, columns))
             return
-        for row in found:
+        for row in rows:
             self.write_json(row, indent=None)
 
     def _metrics(self, service: Service | None, options: dict[str, Any]) -> Iterator[serializers.Row]:
         now = selectors.utc_now()
-        today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
+        today = local_date(now, settings.ETL_TIME_ZONE)
         by, environment = options["by"] or "month", PRODUCTION if options["environment"] is None else options["environment"]
-        start, end = options["start"] or selectors.default_start(today, by), options["end"] or selectors.default_end(today, options["start"])
+        start, end = report_range(options["start"], options["end"], by=by, today=today)
         check_order(start, end)
         if not selectors.begun_periods(start, end, by, today=today):
             self.stderr.write(f"{start} has not begun: today is {today} ({settings.ETL_TIME_ZONE})")
         if environment == PRODUCTION:
             pages: Iterable[list[Service]] = selectors.services_by_name(service).pages(SERVICES_AT_ONCE)
         else:
-            pages = [[one] for one in self.services_deployed_to(environment, options["service"])]
+            # The metrics of another environment are computed now, so one service at a time.
+            pages = [[service] for service in self.services_deployed_to(environment, options["service"])]
 
         def reports() -> Iterator[serializers.Row]:
             for services in pages:

@@ -1,7 +1,6 @@
-"""dora_report: the metrics, by day, week or month."""
+"""dora_report: print the five metrics by day, week or month."""
 
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.core.management.base import CommandParser
@@ -9,33 +8,38 @@ from django.core.management.base import CommandParser
 from dora_metrics import selectors
 from dora_metrics.api import serializers
 from dora_metrics.api.csv import csv_lines
+from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.flags import MEANING
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import check_order, local_date
+from dora_metrics.calculators.periods import KINDS, local_date
+from dora_metrics.management.arguments import REPORT_END, REPORT_START, add_period_arguments, check_order
+from dora_metrics.management.base_command import BaseCommand
+from dora_metrics.period_input import report_range
 
 
-class Command(Base):
-    help = "The five DORA metrics of a service, or of all. Exit status 0, or 2 for bad input."
+class Command(BaseCommand):
+    help = "Print the five DORA metrics of one service, or of all services, by day, week or month. Exit status: 0, or 2 for wrong arguments."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--service", metavar="NAME")
+        parser.add_argument("--service", metavar="NAME", help="default: all services")
+        add_period_arguments(parser, start_help=REPORT_START, end_help=REPORT_END)
+        parser.add_argument("--by", choices=KINDS, default="month", help="length of a period (a week is an ISO week); default: month")
         parser.add_argument(
-            "--from", dest="start", type=local_date, metavar="DATE", help="local date; default: the start of the 12th whole period before today"
+            "--environment",
+            default=PRODUCTION,
+            metavar="NAME",
+            help="default: production; the metrics of another environment are computed now, and need its exact name",
         )
-        parser.add_argument("--to", dest="end", type=local_date, metavar="DATE", help="local date, exclusive; default: now")
-        parser.add_argument("--by", choices=["day", "week", "month"], default="month")
-        parser.add_argument("--environment", default="production")
-        parser.add_argument("--format", choices=["table", "json", "csv"], default="table")
+        parser.add_argument("--format", choices=["table", "json", "csv"], default="table", help="default: table")
 
     def handle(self, *args: Any, **options: Any) -> None:
         services = self.services_deployed_to(options["environment"], options["service"])
         now = selectors.utc_now()
-        today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
-        end = options["end"] or selectors.default_end(today, options["start"])
-        start = options["start"] or selectors.default_start(today, options["by"])
+        today = local_date(now, settings.ETL_TIME_ZONE)
+        start, end = report_range(options["start"], options["end"], by=options["by"], today=today)
         check_order(start, end)
-        asked = {"start": start, "end": end, "by": options["by"], "environment": options["environment"]}
-        reports = selectors.reports(services, **asked, time_zone=settings.ETL_TIME_ZONE, now=now)
+        reports = selectors.reports(
+            services, start=start, end=end, by=options["by"], environment=options["environment"], time_zone=settings.ETL_TIME_ZONE, now=now
+        )
         match options["format"]:
             case "json":
                 self.write_json(reports[0] if options["service"] else reports)

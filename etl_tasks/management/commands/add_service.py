@@ -9,15 +9,14 @@ from django.core.management.base import CommandParser
 from django.db import transaction
 
 from dora_metrics.calculators.facts import DEFAULTS
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal, not_valid
+from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
 from etl_tasks.models import Source
 
 LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes", "log_issue_hours")
 
 
-class Command(Base):
+class Command(BaseCommand):
     help = "Create or update a service and its GitHub sources: one of the same name, and one for each further repository."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -59,7 +58,7 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         name, repositories = options["name"], list(dict.fromkeys(options["repository"]))
         if "" in (options["bot"] or ()):
-            raise Refusal("--bot is empty: a deleted user has no login, and is no bot")
+            raise UsageError("--bot is empty: a deleted user has no login, and is no bot")
         given = {
             "production": options["production"],
             "deployments_from": options["deployments"],
@@ -81,7 +80,7 @@ class Command(Base):
             try:
                 service.full_clean()
             except ValidationError as exc:
-                raise not_valid(exc) from exc
+                raise UsageError.from_validation(exc) from exc
             service.save()
             sources = [_source(service, repository, named=repositories, credential=options["credential"]) for repository in repositories]
         if not is_new and options["path"] is not None:
@@ -101,7 +100,7 @@ def _source(service: Service, repository: str, *, named: Sequence[str], credenti
     try:
         source.full_clean(exclude=["service"])
     except ValidationError as exc:
-        raise not_valid(exc) from exc
+        raise UsageError.from_validation(exc) from exc
     source.save()
     return source
 
@@ -122,11 +121,11 @@ def _free_name(service: Service, repository: str) -> str:
     if not Source.objects.filter(service=service, kind=Source.Kind.GITHUB).exists():
         other = Source.objects.filter(name=service.name).first()
         if other:
-            raise Refusal(f"a source named {service.name!r} exists already, of kind {other.kind}: choose another name")
+            raise UsageError(f"a source named {service.name!r} exists already, of kind {other.kind}: choose another name")
         return service.name
     name = repository.rpartition("/")[2]
     wanted = [name, f"{service.name}-{name}"]
     free = [one for one in wanted if not Source.objects.filter(name=one).exists()]
     if not free:
-        raise Refusal(f"sources named {' and '.join(map(repr, wanted))} exist already: add one for {repository} in the admin, under another name")
+        raise UsageError(f"sources named {' and '.join(map(repr, wanted))} exist already: add one for {repository} in the admin, under another name")
     return free[0]

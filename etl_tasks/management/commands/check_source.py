@@ -4,14 +4,13 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal
+from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import pipeline
 from etl_tasks.models import Source
 from etl_tasks.sources.registry import check
 
 
-class Command(Base):
+class Command(BaseCommand):
     help = "Try a source without storing anything, and say what it would give. Exit status 0; 1 if it cannot be read as it is set; 2 for bad input."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -20,7 +19,7 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         source = Source.objects.select_related("service").filter(name=options["name"]).first()
         if source is None:
-            raise Refusal(f"there is no source {options['name']!r}: `etl_status` lists them")
+            raise UsageError(f"there is no source {options['name']!r}: `etl_status` lists them")
         found = check(source) if source.is_here else pipeline.check_sources([source])[0]
         for sentence in found.sentences:
             self.stdout.write(sentence)

@@ -6,21 +6,21 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
 
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal, row_id
+from dora_metrics.management.arguments import id_argument
+from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import dead_letters, replay
-from etl_tasks.management.presenting import moment
+from etl_tasks.management.run_output import moment
 from etl_tasks.models import DeadLetter, ETLRun, Source
 
 MOST_LISTED = 200
 
 
-class Command(Base):
+class Command(BaseCommand):
     help = "List, show, replay or discard what could not be processed. Exit status 0, or 1 if a replay failed again."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("action", choices=["list", "show", "replay", "discard"])
-        parser.add_argument("ids", nargs="*", type=row_id, metavar="ID")
+        parser.add_argument("ids", nargs="*", type=id_argument, metavar="ID")
         parser.add_argument("--stage", choices=ETLRun.Stage.values)
         parser.add_argument("--source", metavar="NAME")
         parser.add_argument("--all", action="store_true", help="replay, discard: every open letter that matches; list: resolved ones, too")
@@ -40,7 +40,7 @@ class Command(Base):
         letters = DeadLetter.objects.select_related("source__service", "run", "page").order_by("pk")
         if options["source"] is not None:
             if not Source.objects.filter(name=options["source"]).exists():
-                raise Refusal(f"there is no source {options['source']!r}: `etl_status` lists them")
+                raise UsageError(f"there is no source {options['source']!r}: `etl_status` lists them")
             letters = letters.filter(source__name=options["source"])
         if options["stage"]:
             letters = letters.filter(stage=options["stage"])
@@ -48,10 +48,10 @@ class Command(Base):
             letters = letters.filter(pk__in=ids)
             if missing := sorted(set(ids) - set(letters.values_list("pk", flat=True))):
                 which = " of this stage or source" if options["stage"] or options["source"] else ""
-                raise Refusal(f"there is no dead letter {', '.join(map(str, missing))}{which}: `dead_letters list --all` shows them")
+                raise UsageError(f"there is no dead letter {', '.join(map(str, missing))}{which}: `dead_letters list --all` shows them")
             return letters
         if options["action"] != "list" and not options["all"]:
-            raise Refusal(f"say which letters to {options['action']}: give their numbers, or --all")
+            raise UsageError(f"say which letters to {options['action']}: give their numbers, or --all")
         return letters if options["action"] == "list" and options["all"] else letters.filter(state=DeadLetter.State.OPEN)
 
     def list(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:

@@ -1,6 +1,6 @@
 """delete_source NAME [--yes]: a source and all that was collected of it; the service's metrics are computed again."""
 
-from dora_metrics.management.arguments import Refusal
+from dora_metrics.management.base_command import UsageError
 from etl_tasks.management.deletion_command import DeletionCommand
 from etl_tasks.models import Source
 
@@ -13,5 +13,5 @@ class Command(DeletionCommand):
     def target(self, name: str) -> Source:
         source = Source.objects.select_related("service").filter(name=name).first()
         if source is None:
-            raise Refusal(f"there is no source {name!r}: `etl_status` lists them")
+            raise UsageError(f"there is no source {name!r}: `etl_status` lists them")
         return source

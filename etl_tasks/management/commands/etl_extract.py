@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from dora_metrics.management.arguments import Refusal
+from dora_metrics.management.base_command import UsageError
 from etl_tasks import inline
 from etl_tasks.management.stage_command import StageCommand, opened_runs
 from etl_tasks.models import ETLRun, Source
@@ -20,9 +20,9 @@ class Command(StageCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if unknown := set(options["source"] or ()) - set(Source.objects.values_list("name", flat=True)):
-            raise Refusal(f"there is no source {', '.join(map(repr, sorted(unknown)))}: `etl_status` lists them")
+            raise UsageError(f"there is no source {', '.join(map(repr, sorted(unknown)))}: `etl_status` lists them")
         if options["source"] and options["run"] is not None:
-            raise Refusal("--run names one run: leave --source out")
+            raise UsageError("--run names one run: leave --source out")
         self.names: list[str] | None = options["source"]
         super().handle(*args, **options)
 

@@ -8,9 +8,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal
-from etl_tasks.management import log_options
+from dora_metrics.management.base_command import BaseCommand, UsageError
+from etl_tasks.management import log_format_options
 from etl_tasks.models import Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.allowed_folders import log_roots
@@ -26,41 +25,41 @@ BYTES_READ = 16 << 20
 TEXT_SHOWN = 200
 
 
-class Command(Base):
+class Command(BaseCommand):
     help = "Show the first events of log files as they would be read, and what would not. Stores nothing. Exit status: 0, or 1 if none could be read."
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("path", metavar="PATH", help="a file, or a pattern of files")
         parser.add_argument("--source", metavar="NAME", help="read as this source does, but for what the other options say")
-        log_options.add_format_options(parser, is_required=False)
+        log_format_options.add_format_options(parser, is_required=False)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["path"].strip():
-            raise Refusal("PATH is empty: name a file, for example /var/log/billing/app.log")
+            raise UsageError("PATH is empty: name a file, for example /var/log/billing/app.log")
         path = os.path.abspath(options["path"])
-        log_options.refuse_outside(path)
+        log_format_options.refuse_outside(path)
         source = Source(name="preview", kind=Source.Kind.LOGS)
         if options["source"] is not None:
             found = Source.objects.filter(name=options["source"], kind=Source.Kind.LOGS).first()
             if found is None:
-                raise Refusal(f"there is no log source {options['source']!r}: `etl_status` lists the sources")
+                raise UsageError(f"there is no log source {options['source']!r}: `etl_status` lists the sources")
             source = found
-        options["format"] = options["format"] or source.log_format or log_options.AUTO
+        options["format"] = options["format"] or source.log_format or log_format_options.AUTO
         try:
-            if options["format"] == log_options.AUTO:
-                guess = log_options.guess_format(options, path)
-                self.stdout.write(log_options.how_sure(guess))
+            if options["format"] == log_format_options.AUTO:
+                guess = log_format_options.guess_format(options, path)
+                self.stdout.write(log_format_options.how_sure(guess))
                 self.stdout.write()
                 if not guess.read:
                     raise CommandError(f"nothing in {path} could be read: name its format with --format", returncode=1)
             follow.paths_of(path, log_roots())
         except FileNotFoundError as exc:
             raise CommandError(str(exc), returncode=1) from exc
-        log_options.apply(options, source)
+        log_format_options.apply(options, source)
         try:
             lines = format_of(source.reading())
         except ValueError as exc:
-            raise Refusal(str(exc)) from exc
+            raise UsageError(str(exc)) from exc
         self._show(path, source, lines)
 
     def _show(self, path: str, source: Source, lines: Format) -> None:

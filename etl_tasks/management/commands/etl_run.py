@@ -8,24 +8,24 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import close_old_connections
 
 from dora_metrics.calculators.periods import start_of
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal, check_order, local_date
+from dora_metrics.management.arguments import check_order, date_argument
+from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import ledger, pipeline
-from etl_tasks.management.presenting import run_line, run_row
+from etl_tasks.management.run_output import run_line, run_row
 from etl_tasks.models import ETLRun, Source
 
 STATUS_OF_STAGE = {stage: number for number, stage in enumerate(ledger.STAGES, start=1)}
 SECONDS_BETWEEN_LOOKS = 0.3
 
 
-class Command(Base):
+class Command(BaseCommand):
     help = "Start the chain for every enabled source, or the named ones. Exit status: 0, or 1, 2, 3 by the stage that failed, 4 for bad arguments."
-    refusal_status = 4
+    usage_error_status = 4
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--source", action="append", metavar="NAME", help="may be repeated")
-        parser.add_argument("--since", type=local_date, metavar="DATE", help="read back to this date, even if it was collected before")
-        parser.add_argument("--until", type=local_date, metavar="DATE", help="a backfill: nothing newer than this date, and the cursors stay")
+        parser.add_argument("--since", type=date_argument, metavar="DATE", help="read back to this date, even if it was collected before")
+        parser.add_argument("--until", type=date_argument, metavar="DATE", help="a backfill: nothing newer than this date, and the cursors stay")
         parser.add_argument("--full", action="store_true", help="read everything again, as on the first night")
         parser.add_argument("--wait", action="store_true", help="show progress, and wait for the end")
         parser.add_argument("--json", action="store_true")
@@ -33,9 +33,9 @@ class Command(Base):
     def handle(self, *args: Any, **options: Any) -> None:
         names = options["source"] or list(Source.objects.filter(is_enabled=True).values_list("name", flat=True))
         if unknown := sorted(set(names) - set(Source.objects.values_list("name", flat=True))):
-            raise Refusal(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them")
+            raise UsageError(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them")
         if not names:
-            raise Refusal("no source is enabled: add one with add_service")
+            raise UsageError("no source is enabled: add one with add_service")
         check_order(options["since"], options["until"], names=("--since", "--until"))
         since, until = (start_of(options[name], settings.ETL_TIME_ZONE) if options[name] else None for name in ("since", "until"))
         try:

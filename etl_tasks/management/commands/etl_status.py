@@ -8,12 +8,12 @@ from django.core.management.base import CommandError, CommandParser
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils.timezone import now
 
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal, row_id
+from dora_metrics.management.arguments import id_argument
+from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import MetricRevision
 from etl_tasks import host_watch
 from etl_tasks.loaders import log_facts
-from etl_tasks.management.presenting import moment, run_line, run_row, times
+from etl_tasks.management.run_output import moment, run_line, run_row, times
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StreamProgress
 from etl_tasks.night_report import NightReport, report_last_night
 from etl_tasks.sources.github.wanted import LONGEST_WAIT_FOR_AN_END, given_up
@@ -22,11 +22,11 @@ MOST_REVISIONS = 20
 MOST_GIVEN_UP = 5
 
 
-class Command(Base):
+class Command(BaseCommand):
     help = "Whether last night worked; then runs, counts and what is due. Exit status 0; 1 if something needs a person; 2 for bad input."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--run", type=row_id, metavar="ID")
+        parser.add_argument("--run", type=id_argument, metavar="ID")
         parser.add_argument("--json", action="store_true")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -55,7 +55,7 @@ class Command(Base):
     def one_run(self, run_id: int) -> dict[str, Any]:
         run = ETLRun.objects.filter(pk=run_id).first()
         if run is None:
-            raise Refusal(f"there is no run {run_id}: `etl_status` lists the latest")
+            raise UsageError(f"there is no run {run_id}: `etl_status` lists the latest")
         streams = [{"stream": p.stream, "is_done": p.is_done, "cursor": p.cursor} for p in run.progress.order_by("stream")]
         letters = list(run.dead_letters.order_by("pk").values("pk", "kind", "stage", "state", "error"))
         return {

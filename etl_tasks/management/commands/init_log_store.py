@@ -4,12 +4,12 @@ from typing import Any
 
 from django.core.management.base import CommandError
 
-from dora_metrics.management.arguments import Command as Base
+from dora_metrics.management.base_command import BaseCommand
 from log_store.opening import open_log_store
 from log_store.store import LogStoreUnavailable
 
 
-class Command(Base):
+class Command(BaseCommand):
     help = "Create the log store's schema. Exit status 0, or 1 if the store cannot be reached."
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -6,9 +6,8 @@ import msgspec
 from django.core.management.base import CommandError, CommandParser
 from django.utils.timezone import now
 
-from dora_metrics.management.arguments import Command as Base
-from dora_metrics.management.arguments import Refusal
-from dora_metrics.terminal import printable_json
+from dora_metrics.management.base_command import BaseCommand, UsageError
+from dora_metrics.terminal_escaping import printable_json
 from etl_tasks.sources.registry import log_sources
 from log_store.event import LogEvent
 from log_store.opening import open_log_store
@@ -19,7 +18,7 @@ from log_store.store import LogQuery, LogStore, LogStoreUnavailable, around, eve
 EVENTS_A_READ = 1000
 
 
-class Command(Base):
+class Command(BaseCommand):
     help = "Print log events, the newest first. Exit status 0; 1 if the log store does not answer; 2 for bad input."
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,9 +35,9 @@ class Command(Base):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["limit"] < 0:
-            raise Refusal("--limit is negative: 0 prints all events, 100 the newest hundred")
+            raise UsageError("--limit is negative: 0 prints all events, 100 the newest hundred")
         if options["counts"] and options["contains"]:
-            raise Refusal("--counts are kept by level alone: leave --contains out")
+            raise UsageError("--counts are kept by level alone: leave --contains out")
         try:
             query = query_of(
                 options["source"],
@@ -51,7 +50,7 @@ class Command(Base):
             )
             self._answer(open_log_store(), query, options)
         except BadQuestion as exc:
-            raise Refusal(str(exc)) from exc
+            raise UsageError(str(exc)) from exc
         except LogStoreUnavailable as exc:
             raise CommandError(str(exc), returncode=1) from exc
 

@@ -3,7 +3,7 @@
 import logging
 from datetime import UTC, datetime
 
-from dora_metrics.terminal import one_line, printable
+from dora_metrics.terminal_escaping import one_line, printable
 
 # Every attribute of a plain record; what a record has beyond them came in by `extra`.
 STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 
-from dora_metrics.management.arguments import Refusal
+from dora_metrics.management.base_command import UsageError
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
@@ -26,18 +26,18 @@ def add_format_options(parser: CommandParser, *, is_required: bool) -> None:
 
 
 def fields_of(given: Iterable[str]) -> dict[str, str]:
-    """Raises Refusal."""
+    """Raises UsageError."""
     fields = {}
     for one in given:
         name, _, key = one.partition("=")
         if not name or not key:
-            raise Refusal(f"--field {one!r} maps nothing: write it as message=text")
+            raise UsageError(f"--field {one!r} maps nothing: write it as message=text")
         fields[name] = key
     return fields
 
 
 def apply(options: dict[str, Any], source: Source) -> None:
-    """Sets what was given; what was not stays, but a pattern and fields belong to the format they were set with. Raises Refusal."""
+    """Sets what was given; what was not stays, but a pattern and fields belong to the format they were set with. Raises UsageError."""
     if options["format"] != source.log_format:
         source.log_format, source.log_pattern, source.log_fields = options["format"], "", {}
     if options["pattern"] is not None:
@@ -49,21 +49,21 @@ def apply(options: dict[str, Any], source: Source) -> None:
 
 
 def refuse_outside(pattern: str) -> None:
-    """Raises Refusal if log sources may not read there."""
+    """Raises UsageError if log sources may not read there."""
     if refusal := log_roots().refusal(pattern):
-        raise Refusal(refusal)
+        raise UsageError(refusal)
 
 
 def guess_format(options: dict[str, Any], pattern: str) -> Guess:
-    """The format, and layout, of the files that a pattern names. Raises Refusal, FileNotFoundError."""
+    """The format, and layout, of the files that a pattern names. Raises UsageError, FileNotFoundError."""
     refuse_outside(pattern)
     if options["pattern"] is not None:
-        raise Refusal("--pattern says how lines of one format are read: name it with --format")
+        raise UsageError("--pattern says how lines of one format are read: name it with --format")
     unreadable: list[follow.Unreadable] = []
     paths = follow.paths_of(pattern, log_roots())[:FILES_LOOKED_AT]
     guess = detect([line for path in paths for line in islice(_lines(path, unreadable), LINES_LOOKED_AT)])
     if not guess.total and unreadable:
-        raise Refusal(f"{unreadable[0].path} cannot be looked at: {unreadable[0].reason}")
+        raise UsageError(f"{unreadable[0].path} cannot be looked at: {unreadable[0].reason}")
     options["format"], options["pattern"] = guess.log_format, guess.pattern
     return guess
 

@@ -9,7 +9,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility, get_commands
 from django.core.management.base import BaseCommand
 
-from dora_metrics.terminal import one_line
+from dora_metrics.terminal_escaping import one_line
 
 # What a command exits with when settings, database or disk keep it from its work: the stage's own number for a stage, else 1.
 STATUS_OF_STAGE = {"etl_extract": 1, "etl_transform": 2, "etl_load": 3}

@@ -1,0 +1,134 @@
+"""The base class of every management command: how errors are printed, what the exit status is, and safe output to a terminal."""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any, NoReturn
+
+from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
+from django.core.management.base import BaseCommand as DjangoCommand
+from django.core.management.base import CommandError, CommandParser, OutputWrapper, handle_default_options
+from django.db import connections
+
+from dora_metrics import selectors
+from dora_metrics.models import Service
+from dora_metrics.terminal_escaping import one_line, printable, printable_json
+
+
+class UsageError(CommandError):
+    """Arguments that cannot be used. The command exits with its `usage_error_status`."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, returncode=2)
+
+    @classmethod
+    def from_validation(cls, exc: ValidationError) -> "UsageError":
+        """Return the error with the messages of a model's or a field's validation, as a form shows them."""
+        by_field = exc.message_dict if hasattr(exc, "error_dict") else {NON_FIELD_ERRORS: exc.messages}
+        lines = [message if field == NON_FIELD_ERRORS else f"{field}: {message}" for field, messages in by_field.items() for message in messages]
+        return cls("; ".join(lines))
+
+
+class TerminalOutput(OutputWrapper):
+    """Output that escapes control characters.
+
+    Text from GitHub, log files and users cannot move the cursor, change colours or start a line of its own.
+    """
+
+    def write(self, msg: str = "", style_func: Any = None, ending: str | None = None) -> None:  # type: ignore[override]  # Django's signature
+        """Write one line; a line feed in `msg` is escaped, too."""
+        ending = self.ending if ending is None else ending
+        super().write(one_line(msg.removesuffix(ending)) + ending, style_func, ending)
+
+    def write_text(self, text: str, *, ending: str = "\n") -> None:
+        """Write text that may have several lines."""
+        super().write(printable(text) + ending, ending=ending)
+
+
+class _Parser(CommandParser):
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(f"{message}; see `manage.py {self.prog.rpartition(' ')[2]} --help`")
+
+
+class BaseCommand(DjangoCommand):
+    """A command that prints an error as one line on standard error.
+
+    `usage_error_status`: the exit status for arguments that cannot be used.
+    """
+
+    usage_error_status = 2
+    requires_system_checks: list[str] = []
+    stdout: TerminalOutput
+    stderr: TerminalOutput
+
+    def __init__(self, stdout: Any = None, stderr: Any = None, no_color: bool = False, force_color: bool = False) -> None:
+        super().__init__(stdout, stderr, no_color, force_color)
+        style = self.stderr.style_func
+        self.stdout, self.stderr = TerminalOutput(stdout or sys.stdout), TerminalOutput(stderr or sys.stderr)
+        self.stderr.style_func = style
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        parser = super().create_parser(prog_name, subcommand, **kwargs)
+        parser.__class__ = _Parser
+        return parser
+
+    def run_from_argv(self, argv: list[str]) -> None:
+        """Run the command as Django does, but print a CommandError as one line that starts with "error: "."""
+        self._called_from_command_line = True
+        try:
+            options = vars(self._parse(argv))
+            handle_default_options(argparse.Namespace(**options))
+            self.execute(*options.pop("args", ()), **options)
+        except CommandError as exc:
+            if "--traceback" in argv:
+                raise
+            self.stderr.write(f"error: {exc}")
+            sys.exit(self.usage_error_status if isinstance(exc, UsageError) else exc.returncode)
+        finally:
+            connections.close_all()
+
+    def _parse(self, argv: list[str]) -> argparse.Namespace:
+        for word in argv[2:]:
+            # Python decodes bytes that are not UTF-8 to lone surrogates.
+            if any("\ud800" <= character <= "\udfff" for character in word):
+                raise UsageError(f"{word!r} is not UTF-8: write it in UTF-8")
+        return self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
+
+    def execute(self, *args: Any, **options: Any) -> str | None:
+        for name in ("stdout", "stderr"):  # call_command passes them here; Django would wrap them in its own class
+            if stream := options.pop(name, None):
+                setattr(self, name, TerminalOutput(stream))
+        try:
+            return super().execute(*args, **options)
+        except UsageError as exc:
+            exc.returncode = self.usage_error_status
+            raise
+
+    def write_json(self, value: object, *, indent: int | None = 1) -> None:
+        self.stdout.write_text(printable_json(json.dumps(value, indent=indent)))
+
+    def write_csv(self, lines: Iterable[str]) -> None:
+        for line in lines:
+            self.stdout.write_text(line.removesuffix("\r\n"), ending="\r\n")
+
+    def services(self, name: str | None) -> Sequence[Service]:
+        """Return the named service, or all services if `name` is None. Raises UsageError."""
+        try:
+            return selectors.services(name)
+        except selectors.UnknownService as exc:
+            raise UsageError(str(exc)) from exc
+
+    def services_deployed_to(self, environment: str, name: str | None) -> Sequence[Service]:
+        """Return the services (all, or the named one) that have this environment. Raises UsageError if none has."""
+        services = self.services(name)
+        found, reasons = [], []
+        for service in services:
+            try:
+                selectors.check_environment(service, environment)
+                found.append(service)
+            except selectors.UnknownEnvironment as exc:
+                reasons.append(str(exc))
+        if reasons and not found:
+            raise UsageError(reasons[0] if len(reasons) == 1 else f"no service was ever deployed to {environment!r}")
+        return found

@@ -1,0 +1,64 @@
+"""Periods that people ask for in a command or a URL: how dates and periods are written, and which period is the default.
+
+The functions raise ValueError with a sentence that says how to write the value.
+"""
+
+import re
+from datetime import date
+
+from dora_metrics.calculators.periods import ONE_DAY, Period, period_of_date
+
+# Databases and time zones can hold every date in this range.
+FIRST_DATE, LAST_DATE = date(1970, 1, 1), date(2999, 12, 31)
+DEFAULT_PERIODS = 12
+DEFAULT_START = f"the start of the {DEFAULT_PERIODS}th whole period before today"
+PERIOD_FORMATS = "a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02"
+
+
+def parse_date(text: str) -> date:
+    """Return the date that `text` (ISO 8601) names."""
+    try:
+        day = date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date: write it as 2026-02-28") from None
+    if not FIRST_DATE <= day <= LAST_DATE:
+        raise ValueError(f"{text!r} is too far away: give a date from {FIRST_DATE} to {LAST_DATE}")
+    return day
+
+
+def parse_period(text: str) -> Period:
+    """Return the day (2026-02-28), ISO week (2026-W07) or month (2026-02) that `text` names."""
+    try:
+        if not FIRST_DATE.year <= int(text[:4]) <= LAST_DATE.year:
+            raise ValueError(text)
+        if found := re.fullmatch(r"(\d{4})-W(\d{2})", text, re.ASCII):
+            return period_of_date(date.fromisocalendar(int(found[1]), int(found[2]), 1), "week")
+        if re.fullmatch(r"\d{4}-\d{2}", text, re.ASCII):
+            return period_of_date(date.fromisoformat(f"{text}-01"), "month")
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            return period_of_date(date.fromisoformat(text), "day")
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError(f"{text!r} is no period: write {PERIOD_FORMATS}")
+
+
+def check_order(start: date | None, end: date | None, *, names: tuple[str, str] = ("from", "to")) -> None:
+    """Raise ValueError if the period does not end after it starts. `names`: the two options or parameters, for the message."""
+    if start and end and end <= start:
+        raise ValueError(f"{names[1]} {end} is not after {names[0]} {start}: the period would end before it starts")
+
+
+def report_range(start: date | None, end: date | None, *, by: str, today: date) -> tuple[date, date]:
+    """Return the range [start, end) of a report, with the defaults for what is None.
+
+    The default start is the start of the 12th whole period (day, week or month, as `by` says) before today's. The default end
+    is the day after today or, if the range starts later than today, the day after its start.
+    """
+    return start or _default_start(today, by), end or max(today, start or today) + ONE_DAY
+
+
+def _default_start(today: date, by: str) -> date:
+    period = period_of_date(today, by)
+    for _ in range(DEFAULT_PERIODS):
+        period = period_of_date(period.start - ONE_DAY, by)
+    return period.start
