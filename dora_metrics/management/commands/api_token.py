@@ -40,9 +40,9 @@ class Command(BaseCommand):
         except ValidationError as exc:
             raise UsageError.from_validation(exc) from exc
         except IntegrityError:
-            raise UsageError(f"a token {name!r} exists already: choose another name") from None
+            raise UsageError(f"there is a token {name!r} already: choose another name") from None
         # Only the token goes to standard output, so that a script can capture it.
-        self.stderr.write(f"the token {name!r}, shown only this once:")
+        self.stderr.write(f"the token {name!r} is shown this once and cannot be read again:")
         self.stdout.write(token)
 
     def _list(self) -> None:
