@@ -22,15 +22,7 @@ from github_stand_in.server import StandIn
 from log_store.models import LogEventRow, LogSumRow
 from log_store.opening import open_log_store
 
-pytestmark = pytest.mark.django_db
-
-
-@pytest.fixture(autouse=True)
-def no_broker(monkeypatch):
-    """What would be sent to workers."""
-    sent: list[str] = []
-    monkeypatch.setattr(tasks.delete, "apply_async", lambda **options: sent.append("etl.delete"))
-    return sent
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent_messages")]
 
 
 @pytest.fixture(autouse=True)
@@ -172,14 +164,14 @@ def test_batches_are_bounded(shop, monkeypatch):
     assert max(deletion.delete_in_batches(shop)) <= 25
 
 
-def test_work_ends_when_its_time_is_over_and_the_sweep_sends_for_the_rest(shop, no_broker):
+def test_work_ends_when_its_time_is_over_and_the_sweep_sends_for_the_rest(shop, sent_messages):
     deletion.begin(shop)
     assert deletion.resume_all(seconds=0) is False
     sweeper.resume_deletions()
-    assert no_broker == ["etl.delete"]
+    assert sent_messages() == [("etl.delete", [])]
     assert deletion.resume_all(seconds=60) is True
     sweeper.resume_deletions()
-    assert no_broker == ["etl.delete"]
+    assert sent_messages() == []
 
 
 @pytest.mark.parametrize("status", ETLRun.ACTIVE)
@@ -226,7 +218,7 @@ def test_what_is_being_deleted_gets_no_run_no_replay_and_no_new_source(shop, log
 
 
 @pytest.mark.django_db(transaction=True)
-def test_the_admin_asks_says_what_goes_leaves_an_audit_row_and_sends_a_worker(shop, admin_client, no_broker):
+def test_the_admin_asks_says_what_goes_leaves_an_audit_row_and_sends_a_worker(shop, admin_client, sent_messages):
     address = reverse("admin:dora_metrics_service_delete", args=[shop.pk])
     page = admin_client.get(address).content.decode()
     assert "Are you sure" in page
@@ -235,7 +227,7 @@ def test_the_admin_asks_says_what_goes_leaves_an_audit_row_and_sends_a_worker(sh
     assert Service.objects.get().deletion_began_at is None
     answer = admin_client.post(address, {"post": "yes"}, follow=True)
     assert "is being deleted by a worker" in answer.content.decode()
-    assert no_broker == ["etl.delete"]
+    assert sent_messages() == [("etl.delete", [])]
     [entry] = LogEntry.objects.filter(action_flag=DELETION)
     assert (entry.object_repr, entry.user.username) == ("shop", "admin")
     assert tasks.delete() is True

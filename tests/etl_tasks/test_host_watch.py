@@ -2,12 +2,10 @@
 
 import io
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
-from celery import current_app
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
@@ -29,11 +27,6 @@ def calls(billing: Source, tmp_path: Path, settings: Settings) -> Source:
     (tmp_path / "calls.log").write_text(LINE)
     Source.objects.filter(pk=billing.pk).update(is_enabled=False)
     return Source.objects.create(name="calls", service=billing.service, kind="logs", path=str(tmp_path / "calls.log"), log_format="json", host="web2")
-
-
-@pytest.fixture
-def broker_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(current_app, "connection_for_write", partial(current_app.connection_for_write, "redis://127.0.0.1:9/0"))
 
 
 def run(*words: str, **options: Any) -> str:

@@ -1,7 +1,6 @@
 """One source, one answer, one step that fails in a way that nobody thought of: its neighbours go on, and people are told once."""
 
 import importlib
-import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -25,6 +24,7 @@ from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
 from tests.conftest import END
+from tests.etl_tasks.conftest import IN_MEMORY, NOTHING_LISTENS, use_broker
 from tests.etl_tasks.test_stages import lines
 from tests.tables import assert_equal_to_truth
 
@@ -32,34 +32,6 @@ pytestmark = pytest.mark.django_db
 NIGHT = date(2026, 3, 20)
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
 HTML = b"<html>Please log in to the company's proxy</html>"
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[int]]]:
-    """The ids of the runs whose chain was sent since the last time this was asked, read from a broker in memory."""
-    former, app.conf.broker_transport_options = app.conf.broker_transport_options, {}
-    use_broker("memory://", monkeypatch)
-
-    def read() -> list[int]:
-        found = []
-        with app.connection_for_read() as connection:
-            for name in ledger.STAGES:
-                queue = connection.SimpleQueue(name)
-                while len(queue):
-                    message = queue.get(block=False)
-                    found.append(json.loads(message.body)[0][0])
-                    message.ack()
-        return found
-
-    read()
-    yield read
-    app.conf.broker_transport_options = former
-    app._pool = app.amqp._producer_pool = None
-
-
-def use_broker(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("CELERY_BROKER_URL", url)  # Celery reads it itself, and before any setting
-    app._pool = app.amqp._producer_pool = None
 
 
 @pytest.fixture
@@ -117,14 +89,14 @@ def run_all_here() -> dict[str, str]:
     ],
 )
 def test_an_odd_answer_to_the_survey_fails_its_source_alone(
-    billing: Source, logs: Source, github: StandIn, sent: Any, told: list[str], committed: Any, answer: Any
+    billing: Source, logs: Source, github: StandIn, sent_runs: Any, told: list[str], committed: Any, answer: Any
 ) -> None:
     github.faults = {"instead": "Survey", "answer": answer}
     with committed():
         runs = pipeline.open_night(NIGHT)
 
     assert {run.source for run in runs} == {billing, logs}
-    assert sorted(sent()) == sorted(run.pk for run in runs)
+    assert sorted(sent_runs()) == sorted(run.pk for run in runs)
     with committed():
         assert run_all_here() == {"github": "failed", "logs": "success"}
     assert told == [f"billing: extract failed, run {billing.runs.get().pk}"]
@@ -170,29 +142,29 @@ def test_a_kind_that_nobody_reads_fails_by_itself_and_says_so(billing: Source, g
 
 
 def test_a_broker_that_goes_away_leaves_the_runs_to_the_sweeper(
-    billing: Source, logs: Source, github: StandIn, sent: Any, committed: Any, monkeypatch: pytest.MonkeyPatch
+    billing: Source, logs: Source, github: StandIn, sent_runs: Any, committed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    use_broker("redis://127.0.0.1:1/0", monkeypatch)
+    use_broker(NOTHING_LISTENS, monkeypatch)
     app.conf.task_publish_retry_policy, former = {"max_retries": 0}, app.conf.task_publish_retry_policy
     try:
         with committed():
             assert len(pipeline.open_night(NIGHT)) == 2
     finally:
         app.conf.task_publish_retry_policy = former
-    use_broker("memory://", monkeypatch)
+    use_broker(IN_MEMORY, monkeypatch)
     with time_machine.travel(now() + ledger.grace_period() + timedelta(seconds=1)):
         assert sweeper.resend_lost() == 2
-    assert len(sent()) == 2
+    assert len(sent_runs()) == 2
 
 
-def test_one_run_that_cannot_be_sent_again_keeps_no_other_from_it(billing: Source, logs: Source, sent: Any) -> None:
+def test_one_run_that_cannot_be_sent_again_keeps_no_other_from_it(billing: Source, logs: Source, sent_runs: Any) -> None:
     odd, fine = (ledger.open_run(source, trigger="shell") for source in (billing, logs))
     assert odd
     assert fine
     ETLRun.objects.filter(pk=odd.pk).update(stage="compress")  # as a later version of this program may call one
     with time_machine.travel(now() + ledger.grace_period() + timedelta(seconds=1)):
         sweeper.sweep()
-    assert sent() == [fine.pk]
+    assert sent_runs() == [fine.pk]
     assert "run 1 of billing" in Fault.objects.get().error.replace(str(odd.pk), "1")
 
 
@@ -242,7 +214,7 @@ def store(schedule: Callable[[], dict[str, Any]], **fields: Any) -> PeriodicTask
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_no_schedule_that_the_admin_can_store_stops_the_sweep(
-    billing: Source, logs: Source, entries: None, sent: Any, told: list[str], committed: Any, name: str, capsys: Any
+    billing: Source, logs: Source, entries: None, sent_runs: Any, told: list[str], committed: Any, name: str, capsys: Any
 ) -> None:
     schedule, expected = SCHEDULES[name]
     with time_machine.travel(NOON, tick=False):
@@ -254,7 +226,7 @@ def test_no_schedule_that_the_admin_can_store_stops_the_sweep(
         for _ in range(3):
             with committed():
                 sweeper.sweep()
-        assert len(sent()) == 1
+        assert len(sent_runs()) == 1
         assert [text for text in told if "no successful run" in text] == ["billing: no successful run for 26 hours"]
         failures = [text for text in told if "failed" in text]
         if expected == "unusable":
@@ -276,16 +248,16 @@ def test_no_schedule_that_the_admin_can_store_stops_the_sweep(
 
 
 def test_the_entry_of_the_night_is_known_by_its_task_whatever_people_call_it(
-    billing: Source, entries: None, github: StandIn, sent: Any, committed: Any
+    billing: Source, entries: None, github: StandIn, sent_runs: Any, committed: Any
 ) -> None:
     PeriodicTask.objects.filter(task="etl.nightly").update(name="collect everything")
     Source.objects.update(created_at=NOON - timedelta(days=3))
     with time_machine.travel(NOON, tick=False), committed():
         assert sweeper.open_missing_night() == 1
-    assert len(sent()) == 1
+    assert len(sent_runs()) == 1
 
 
-def test_without_an_entry_of_the_night_the_sweep_goes_on(billing: Source, entries: None, sent: Any) -> None:
+def test_without_an_entry_of_the_night_the_sweep_goes_on(billing: Source, entries: None, sent_runs: Any) -> None:
     PeriodicTask.objects.filter(task="etl.nightly").delete()
     ledger.open_run(billing, trigger="shell")
     with time_machine.travel(now() + ledger.grace_period() + timedelta(seconds=1)):
@@ -325,7 +297,7 @@ def test_a_reason_that_no_database_can_store_is_stored_all_the_same(billing: Sou
     assert DeadLetter.objects.get().error == "half a character \\ud83d and \\x00"
 
 
-def test_beat_tells_once_that_it_could_not_start_the_night(billing: Source, logs: Source, github: StandIn, sent: Any, told: list[str]) -> None:
+def test_beat_tells_once_that_it_could_not_start_the_night(billing: Source, logs: Source, github: StandIn, sent_runs: Any, told: list[str]) -> None:
     """One source that cannot be opened; the others are."""
     Source.objects.filter(pk=billing.pk).update(name="b" * 100)
     with time_machine.travel(datetime(2026, 3, 20, 1, tzinfo=UTC)):

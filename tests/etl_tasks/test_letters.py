@@ -1,6 +1,6 @@
 """When a dead letter closes, counts again, or refuses to be replayed or discarded."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from io import StringIO
 from typing import Any
@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
 
-from etl_tasks import dead_letters, inline, ledger, pipeline
+from etl_tasks import dead_letters, inline, ledger
 from etl_tasks.errors import FatalError
 from etl_tasks.models import DeadLetter, ETLRun, Source
 
@@ -167,8 +167,7 @@ def test_the_admin_refuses_a_letter_that_is_not_open_with_its_state(admin_client
     assert "stays open" not in page
 
 
-def test_the_admin_says_why_a_stage_is_not_sent_again(admin_client: Client, billing: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "send", lambda run: None)
+def test_the_admin_says_why_a_stage_is_not_sent_again(admin_client: Client, billing: Source, sent_runs: Callable[[], list[int]]) -> None:
     run = night(billing, fails_in="load")
     form = {"action": "replay", "_selected_action": [DeadLetter.objects.get().pk]}
     address = reverse("admin:etl_tasks_deadletter_changelist")

@@ -18,7 +18,7 @@ from django.db import OperationalError
 from django.utils.timezone import now
 
 from dora_metrics.models import Service
-from etl_tasks import inline, ledger, pipeline, replay, stages, sweeper, tasks
+from etl_tasks import inline, ledger, replay, stages, sweeper, tasks
 from etl_tasks.errors import LONGEST_WAIT_SECONDS, RetriableError
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import client
@@ -75,17 +75,24 @@ def bring_to(run: ETLRun, stage: str) -> None:
         run.refresh_from_db()
 
 
-def send_again(run: ETLRun, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "send", lambda run: None)
+def send_again(run: ETLRun, sent_runs: Callable[[], list[int]]) -> None:
     with time_machine.travel(now() + timedelta(seconds=1)):
         assert sweeper.resend_lost() == 1
+    assert sent_runs() == [run.pk]
     run.refresh_from_db()
 
 
 @pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), OperationalError("away"), RetriableError("away")], ids=lambda error: type(error).__name__)
 @pytest.mark.parametrize("point", ["extract.after_page_commit", "transform.after_batch", "load.after_sql", "load.after_mark", "load.before_finish"])
 def test_a_stage_that_moved_before_it_was_stopped_goes_on(
-    billing: Source, logs: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch, settings: Any, point: str, error: Exception
+    billing: Source,
+    logs: Source,
+    github: StandIn,
+    sent_runs: Callable[[], list[int]],
+    monkeypatch: pytest.MonkeyPatch,
+    settings: Any,
+    point: str,
+    error: Exception,
 ) -> None:
     """Only pages and clean pages were counted, so that a load could not go on."""
     settings.GITHUB_PAGE_SIZE = 25
@@ -99,7 +106,7 @@ def test_a_stage_that_moved_before_it_was_stopped_goes_on(
     assert (run.status, run.owner, run.error) == ("postponed", "", "")
     stop()
     with time_machine.travel(now() + timedelta(hours=1)):
-        send_again(run, monkeypatch)
+        send_again(run, sent_runs)
         while run.status in ETLRun.ACTIVE:
             turn(run)
             run.refresh_from_db()

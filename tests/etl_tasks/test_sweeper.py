@@ -1,5 +1,6 @@
 """What is missing, lost or overdue, and what the sweeper does about it."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -10,7 +11,7 @@ from django.utils.timezone import now
 
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule
-from etl_tasks import inline, ledger, overdue, pipeline, sweeper
+from etl_tasks import inline, ledger, overdue, sweeper
 from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.stages import _move_cursors
@@ -18,14 +19,6 @@ from github_stand_in.server import StandIn
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
-
-
-@pytest.fixture
-def sent(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Ids of the runs whose chain was sent."""
-    runs: list[int] = []
-    monkeypatch.setattr(pipeline, "send", lambda run: runs.append(run.pk))
-    return runs
 
 
 @pytest.fixture
@@ -47,23 +40,23 @@ def lapsed(source: Source, **fields: Any) -> ETLRun:
     return run
 
 
-def test_a_run_whose_lease_ran_out_is_sent_again(billing: Source, sent: list[int]) -> None:
+def test_a_run_whose_lease_ran_out_is_sent_again(billing: Source, sent_runs: Callable[[], list[int]]) -> None:
     run = lapsed(billing)
 
     assert sweeper.resend_lost() == 1
-    assert sent == [run.pk]
+    assert sent_runs() == [run.pk]
     assert sweeper.resend_lost() == 0
 
 
 def test_a_run_that_was_lost_too_often_is_buried_and_told(
-    billing: Source, sent: list[int], alerts: list[str], settings, django_capture_on_commit_callbacks
+    billing: Source, sent_runs: Callable[[], list[int]], alerts: list[str], settings, django_capture_on_commit_callbacks
 ) -> None:
     run = lapsed(billing, resends=settings.ETL_MAX_RESENDS)
     with django_capture_on_commit_callbacks(execute=True):
         sweeper.resend_lost()
 
     run.refresh_from_db()
-    assert (run.status, sent) == ("failed", [])
+    assert (run.status, sent_runs()) == ("failed", [])
     assert DeadLetter.objects.get().kind == "stage"
     assert alerts == [f"billing: extract failed, run {run.pk}"]
 
@@ -129,7 +122,9 @@ def test_a_good_run_lately_is_no_alert(billing: Source, alerts: list[str], setti
     assert alerts == []
 
 
-def test_a_night_that_beat_missed_is_started_once(billing: Source, github: StandIn, sent: list[int], django_capture_on_commit_callbacks: Any) -> None:
+def test_a_night_that_beat_missed_is_started_once(
+    billing: Source, github: StandIn, sent_runs: Callable[[], list[int]], django_capture_on_commit_callbacks: Any
+) -> None:
     import importlib
 
     importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
@@ -139,7 +134,7 @@ def test_a_night_that_beat_missed_is_started_once(billing: Source, github: Stand
         assert sweeper.open_missing_night() == 0
 
     run = ETLRun.objects.get()
-    assert (str(run.logical_date), sent) == ("2026-03-20", [run.pk])
+    assert (str(run.logical_date), sent_runs()) == ("2026-03-20", [run.pk])
     assert run.options["news"]["repository"]["name"] == "acme/billing"
 
 

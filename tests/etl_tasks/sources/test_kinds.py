@@ -86,8 +86,7 @@ def test_a_second_night_and_a_resumed_one_load_nothing_twice(path):
     assert (run.status, run.extracted) == ("partial", 4)
 
 
-def test_its_night_is_opened_beside_those_of_other_kinds(path, monkeypatch):
-    monkeypatch.setattr(pipeline, "send", lambda run: None)
+def test_its_night_is_opened_beside_those_of_other_kinds(path, sent_runs):
     source = added(path)
     Source.objects.create(name="calls", service=source.service, kind=Source.Kind.LOGS, path="/var/log/*.log", log_format="json")
     with time_machine.travel(datetime(2026, 3, 1, 2, tzinfo=UTC)):
