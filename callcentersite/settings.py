@@ -225,7 +225,7 @@ ETL_SCHEDULE = schedule("ETL_SCHEDULE", "0 1 * * *")
 ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # more of a stream is a changed API, not bad records
 ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1, maximum=8760)
 ETL_TIME_ZONE = time_zone("ETL_TIME_ZONE")
-ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # kinds of sources of your own: docs/extend.md
+ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # kinds of sources of your own: docs/contributing.md
 
 # --- GitHub -----------------------------------------------------------------------------------------------------
 GITHUB_API_URL = given("GITHUB_API_URL", "https://api.github.com").rstrip("/")

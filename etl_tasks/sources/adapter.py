@@ -1,4 +1,4 @@
-"""What a kind of source must offer. To add one: write its adapter and name it in ETL_ADAPTERS (docs/extend.md)."""
+"""What a kind of source must offer. To add one: write its adapter and name it in ETL_ADAPTERS (docs/contributing.md)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence

@@ -1,8 +1,11 @@
-"""A kind of source is its adapter and one registration: docs/extend.md, whose example runs here from the file to the metric."""
+"""A kind of source is an adapter and its name in ETL_ADAPTERS. The adapter and the file are those of docs/contributing.md."""
 
 import os
+import re
+import shlex
 import subprocess
 import sys
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from io import StringIO
 from pathlib import Path
@@ -22,26 +25,40 @@ from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.registry import adapter_of, kinds_with_log_events, labels
 
 pytestmark = pytest.mark.django_db
-EXAMPLE = Path(__file__).with_name("csv_deployments.py")
-ROWS = """id,commit,environment,started,finished,state
-1,aaaaaaa,production,2026-02-02T10:00:00Z,2026-02-02T10:05:00Z,success
-2,bbbbbbb,production,2026-02-03T10:00:00Z,2026-02-03T10:05:00Z,failure
-3,ccccccc,production,2026-02-04T10:00:00Z,2026-02-04T10:05:00Z,success
-4,ddddddd,production,yesterday,2026-02-05T10:05:00Z,success
-"""
+PAGE = (project.BASE_DIR / "docs" / "contributing.md").read_text()
+MODULE = "acme_etl.csv_deployments"
 SINCE = "since=2026-02-01T00:00:00+00:00"
+
+
+def fenced(language: str) -> str:
+    """Return the only block of this language in docs/contributing.md."""
+    [block] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
+    return block
+
+
+@pytest.fixture(scope="module", autouse=True)
+def example_package(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Make the documented adapter importable."""
+    folder = tmp_path_factory.mktemp("package")
+    package, _, module = MODULE.partition(".")
+    (folder / package).mkdir()
+    (folder / package / "__init__.py").touch()
+    (folder / package / f"{module}.py").write_text(fenced("python"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(folder)
+        yield
 
 
 @pytest.fixture(autouse=True)
 def csv_kind(settings):
-    settings.ETL_ADAPTERS = {"csv": "tests.etl_tasks.sources.csv_deployments.CsvDeployments"}
+    settings.ETL_ADAPTERS = {"csv": f"{MODULE}.CsvDeployments"}
 
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    found = tmp_path / "deploys.csv"
-    found.write_text(ROWS)
-    return found
+    file = tmp_path / "deploys.csv"
+    file.write_text(fenced("csv"))
+    return file
 
 
 def added(path: Path) -> Source:
@@ -57,9 +74,17 @@ def night(source: Source) -> ETLRun:
     return run
 
 
-def test_the_documentation_shows_the_example_as_it_runs():
-    page = (project.BASE_DIR / "docs" / "extend.md").read_text()
-    assert page.partition("```python\n")[2].partition("```")[0] == EXAMPLE.read_text()
+def test_the_documented_adapter_passes_the_linter():
+    for check in (["check"], ["format", "--check"]):
+        ruff = [sys.executable, "-m", "ruff", *check, "--stdin-filename", "acme_etl/csv_deployments.py", "-"]
+        done = subprocess.run(ruff, cwd=project.BASE_DIR, input=fenced("python"), capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_documented_command_adds_the_source(path):
+    [line] = re.findall(r"^m (add_source .*)$", PAGE, re.MULTILINE)
+    call_command(*shlex.split(line.replace("/srv/shop/deploys.csv", str(path))), stdout=StringIO())
+    assert Source.objects.get(name="shop-deploys").options == {"since": "2026-02-01T00:00:00+00:00"}
 
 
 def test_its_deployments_become_a_metric_and_its_bad_record_a_dead_letter(path):
@@ -68,8 +93,8 @@ def test_its_deployments_become_a_metric_and_its_bad_record_a_dead_letter(path):
     assert list(Deployment.objects.order_by("external_id").values_list("external_id", "state")) == [(1, "success"), (2, "failure"), (3, "success")]
     assert DeadLetter.objects.get().error.startswith("Invalid isoformat string")
     service = Service.objects.get(name="shop")
-    asked = {"start": datetime(2026, 2, 1).date(), "end": datetime(2026, 3, 1).date(), "by": "month", "environment": "production"}
-    [february] = selectors.report(service, **asked, time_zone="UTC", now=selectors.utc_now())["periods"]
+    month = {"start": datetime(2026, 2, 1).date(), "end": datetime(2026, 3, 1).date(), "by": "month", "environment": "production"}
+    [february] = selectors.report(service, **month, time_zone="UTC", now=selectors.utc_now())["periods"]
     assert february["deployment_frequency"]["deployments"] == 2
 
 
@@ -105,10 +130,10 @@ def test_form_and_command_check_it_by_its_adapter(path, admin_client):
         "options": "{}",
     }
     page = admin_client.post(reverse("admin:etl_tasks_source_add"), form).content.decode()
-    assert "is no CSV file" in page
+    assert "is not a CSV file" in page
     assert "csv: deployments from a CSV file" in page
     assert admin_client.post(reverse("admin:etl_tasks_source_add"), form | {"path": str(path), "is_enabled": "on"}).status_code == 302
-    with pytest.raises(CommandError, match="is no CSV file"):
+    with pytest.raises(CommandError, match="is not a CSV file"):
         call_command("add_source", "other", "--service=shop", "--kind=csv", "--path=/srv/deploys.txt")
     with pytest.raises(CommandError, match="path: a source of kind csv needs it"):
         call_command("add_source", "other", "--service=shop", "--kind=csv")
@@ -143,7 +168,7 @@ def test_a_kind_that_nobody_registered_is_refused_with_a_sentence(kind):
         adapter_of(source)
 
 
-@pytest.mark.parametrize("made_by", ["no.such.module.Adapter", "tests.etl_tasks.sources.csv_deployments.Other"])
+@pytest.mark.parametrize("made_by", ["no.such.module.Adapter", f"{MODULE}.Other"])
 def test_an_adapter_that_cannot_be_made_fails_its_own_source_only(path, settings, admin_client, made_by):
     source = added(path)
     settings.ETL_ADAPTERS = {"csv": made_by}
