@@ -12,6 +12,7 @@ os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")  # by itself Flower listens
 app = Celery("callcentersite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(related_name="beat_tasks")
 
 # Of the containers made and not freed; a page of log lines makes thousands that die at once. Python's own 700 costs a sixth of a stage.
 COLLECTOR_THRESHOLDS = (20_000, 20, 50)

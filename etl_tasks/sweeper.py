@@ -1,4 +1,4 @@
-"""Make messages agree with the ledger: start a night that is missing, send again what was lost, bury what keeps dying."""
+"""Repair what the messages missed, by the ledger: start a missing night, send lost runs again, bury runs that are lost too often."""
 
 import logging
 from collections.abc import Callable
@@ -18,9 +18,11 @@ from etl_tasks.overdue import alert_overdue
 
 logger = logging.getLogger(__name__)
 
+BEAT_HAS_TIME = timedelta(minutes=2)  # after the night is due, until the sweeper starts it
+
 
 def sweep() -> int:
-    """Number of runs started or sent again. Each step is taken, whatever becomes of the others; the one that may take long is the last."""
+    """Take every step, even if another fails, and return how many runs were started or sent again."""
     acted = 0
     for name, step in STEPS:
         with isolated(name):
@@ -29,41 +31,45 @@ def sweep() -> int:
 
 
 def open_missing_night() -> int:
-    """Beat that was down over the hour fires much later, and a message may be lost: the night is started from here."""
+    """Start the runs of a night that is due but was not started; return how many.
+
+    Beat that was down at that hour fires much later, and its message may be lost.
+    """
     due = night_due_at(now())
-    if due is None or now() < due + timedelta(minutes=2):
+    if due is None or now() < due + BEAT_HAS_TIME:
         return 0
     night = due.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
-    # A source added at noon waits for its first night.
+    # A source that was added after the night was due waits for the next one.
     return len(pipeline.open_night(night, created_before=due))
 
 
 def resend_lost() -> int:
-    """Raises SomeFailed once the other runs have been seen to."""
-    again: list[ETLRun] = []
+    """Send again every active run whose lease has ended, and return how many. A run that was sent too often is buried.
 
-    def see_to(run: ETLRun) -> None:
+    Raises SomeFailed after all runs were tried.
+    """
+    resent: list[ETLRun] = []
+
+    def resend(run: ETLRun) -> None:
         unchanged: dict[str, Any] = {"attempt": run.attempt, "lease_until": run.lease_until}
         if run.resends >= settings.ETL_MAX_RESENDS:
-            is_elsewhere = run.stage == ETLRun.Stage.EXTRACT and run.source.host_silent_since
-            reason = (
-                host_watch.no_worker_message(run.source.host) if is_elsewhere else f"lost {run.resends} times in {run.stage}: see the worker's log"
-            )
-            dead_letters.bury_stage(run.pk, run.stage, reason, **unchanged)
+            is_host_silent = run.stage == ETLRun.Stage.EXTRACT and run.source.host_silent_since
+            lost = f"lost {run.resends} times in {run.stage}: see the worker's log"
+            dead_letters.bury_stage(run.pk, run.stage, host_watch.no_worker_message(run.source.host) if is_host_silent else lost, **unchanged)
             return
-        # The wait doubles, so that a long queue is not filled with copies.
-        ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
+        # The lease doubles each time, so that a long queue does not fill with copies of the message.
+        is_ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
             owner="", status=ETLRun.Status.QUEUED, resends=F("resends") + 1, lease_until=now() + ledger.grace_period() * 2**run.resends
         )
-        if ours:
+        if is_ours:
             logger.warning("run_sent_again", extra={"run": run.pk, "stage": run.stage, "resends": run.resends + 1})
-            again.append(run)
+            resent.append(run)
 
     try:
-        for_each(ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).select_related("source").order_by("pk"), see_to)
+        for_each(ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).select_related("source").order_by("pk"), resend)
     finally:
-        pipeline.send_all(again)
-    return len(again)
+        pipeline.send_all(resent)
+    return len(resent)
 
 
 def resume_deletions() -> None:
@@ -71,6 +77,7 @@ def resume_deletions() -> None:
         pipeline.send_deletion()
 
 
+# The name of a step is shown to people when it fails. The step that may take longest is the last.
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("sending lost runs again", resend_lost),
     ("the search for overdue sources", alert_overdue),

@@ -1,4 +1,7 @@
-"""The stages as Celery tasks, with the one retry policy, and nothing else."""
+"""The stages as Celery tasks with one retry policy, and the two other tasks that workers run on request: check and delete.
+
+Beat's own tasks are in beat_tasks.py.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -15,54 +18,55 @@ from django.utils.timezone import now
 
 from etl_tasks import dead_letters, deletion, ledger, stages
 from etl_tasks.errors import RetriableError
-from etl_tasks.fault_isolation import isolated
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources import registry
 from log_store.store import LogStoreUnavailable
 
 
 class StageTask(Task):
-    """Celery retries what may pass by itself; where GitHub names a time, the countdown is that time."""
+    """A stage with retries: exponential backoff, or the time that GitHub asks for."""
 
     autoretry_for = (RetriableError, LogStoreUnavailable, OperationalError, InterfaceError)
     retry_backoff = settings.ETL_STAGE_BACKOFF_SECONDS
     retry_backoff_max = settings.ETL_STAGE_BACKOFF_MAX_SECONDS
-    retry_jitter = False  # full jitter may draw 0: the whole patience could be spent in a second
+    retry_jitter = False  # Celery's full jitter may draw 0, so that all retries could be used up within a second
     max_retries = settings.ETL_STAGE_RETRIES
 
-    def step(self, stage: Callable[[ETLRun], None], run_id: int) -> int:
+    def run_stage(self, stage: Callable[[ETLRun], None], run_id: int) -> int:
+        """Claim the run, run the stage and return the run's id for the next task of the chain."""
         try:
             run = ledger.claim(run_id, stage.__name__, self.request.id)
             try:
                 stage(run)
             except self.autoretry_for as exc:
-                self.obey(run, exc)
+                self.retry_or_postpone(run, exc)
             except SoftTimeLimitExceeded:
-                # A long stage goes on behind its last commit, as long as each turn brings it further.
-                self.postponed_if(ledger.release_if_progressed(run.pk, attempt=run.attempt))
+                # A long stage continues after its last commit, as long as each attempt commits something.
+                self.end_chain_if(ledger.release_if_progressed(run.pk, attempt=run.attempt))
                 raise
         except ledger.LeaseNotHeld:
             self.update_state(state="SUPERSEDED")
-            raise Ignore from None  # ends this copy of the chain; the run's owner goes on
+            raise Ignore from None  # ends this chain; the holder of the lease continues the run
         return run_id
 
-    def obey(self, run: ETLRun, exc: Exception) -> NoReturn:
-        """Wait as long as the other side asks: by countdown, or by the ledger where that would be delivered twice.
+    def retry_or_postpone(self, run: ETLRun, exc: Exception) -> NoReturn:
+        """Retry the stage, or postpone the run in the ledger.
 
-        Once the retries are used up, a stage that has moved in its last turn waits as well: what it meets does pass.
+        The run is postponed if the requested wait is too long for a countdown (Celery would deliver the message twice), and if
+        the retries are used up but the last attempt has committed something.
         """
         wait = exc.retry_after if isinstance(exc, RetriableError) else None
         if isinstance(exc, RetriableError) and wait is not None and (exc.postpone or wait > settings.ETL_LONGEST_COUNTDOWN_SECONDS):
             ledger.postpone(run, now() + timedelta(seconds=wait))
-            self.postponed_if(True)
+            self.end_chain_if(True)
         if self.request.retries >= self.max_retries:
-            self.postponed_if(ledger.release_if_progressed(run.pk, wait=max(self.retry_backoff_max, wait or 0), attempt=run.attempt))
+            self.end_chain_if(ledger.release_if_progressed(run.pk, wait=max(self.retry_backoff_max, wait or 0), attempt=run.attempt))
         if wait is None:
             raise exc
         raise self.retry(exc=exc, countdown=wait)
 
-    def postponed_if(self, is_postponed: bool) -> None:
-        """End this copy of the chain; the sweeper sends the run again when its time has come."""
+    def end_chain_if(self, is_postponed: bool) -> None:
+        """End this chain if the run was postponed; the sweeper sends the run again when it is due."""
         if is_postponed:
             self.update_state(state="POSTPONED")
             raise Ignore
@@ -70,61 +74,44 @@ class StageTask(Task):
 
 @shared_task(bind=True, base=StageTask, name="etl.extract")
 def extract(self: StageTask, run_id: int) -> int:
-    return self.step(stages.extract, run_id)
+    return self.run_stage(stages.extract, run_id)
 
 
 @shared_task(bind=True, base=StageTask, name="etl.transform")
 def transform(self: StageTask, run_id: int) -> int:
-    return self.step(stages.transform, run_id)
+    return self.run_stage(stages.transform, run_id)
 
 
 @shared_task(bind=True, base=StageTask, name="etl.load")
 def load(self: StageTask, run_id: int) -> int:
-    return self.step(stages.load, run_id)
+    return self.run_stage(stages.load, run_id)
 
 
 @shared_task(name="etl.check")
 def check(source_id: int) -> dict[str, Any]:
-    """Whether the worker that would read a source can read it, and what it would give."""
+    """Return the Check of a source as a dictionary, as seen from this worker."""
     source = Source.objects.select_related("service").get(pk=source_id)
     return asdict(registry.check(source))
 
 
 @shared_task(name="etl.delete", ignore_result=True)
 def delete() -> bool:
-    """A while's work on what is being deleted; the sweep sends for the rest."""
+    """Continue the pending deletions for a limited time; return whether all are complete. The sweeper sends the next message."""
     return deletion.resume_all(seconds=min(settings.ETL_SWEEP_SECONDS, settings.CELERY_TASK_SOFT_TIME_LIMIT / 2))
-
-
-@shared_task(name="etl.nightly")
-def nightly() -> list[int]:
-    from etl_tasks import pipeline  # it sends the tasks above
-
-    runs: list[ETLRun] = []
-    with isolated("beat's start of the night"):
-        runs = pipeline.open_night(pipeline.local_today())
-    return [run.pk for run in runs]
-
-
-@shared_task(name="etl.sweep", ignore_result=True)
-def sweep() -> int:
-    from etl_tasks import sweeper  # it sends the tasks above
-
-    return sweeper.sweep()
 
 
 @task_failure.connect(weak=False, dispatch_uid="etl_tasks.bury_failed_stage")
 def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args: Any, **_: object) -> None:
-    # A killed child is no failure of the stage: the sweeper sends the run again, a bounded number of times.
+    # A killed worker process is not a failure of the stage: the sweeper sends the run again, a limited number of times.
     if isinstance(sender, StageTask) and not isinstance(exception, WorkerLostError):
         if isinstance(exception, TimeLimitExceeded) and ledger.release_if_progressed(args[0], owner=task_id):
-            return  # it did not hear of the soft limit, inside a long query for example, and has moved all the same
+            return  # the soft limit did not interrupt it (inside a long query, for example), but it has committed something
         stage = sender.name.rpartition(".")[2]
         dead_letters.bury_stage(args[0], stage, _reason(exception), owner=task_id)
 
 
 @task_retry.connect(weak=False, dispatch_uid="etl_tasks.keep_lease")
-def keep_lease(sender: Task, request: Any, reason: Any, **_: object) -> None:
+def extend_lease_over_countdown(sender: Task, request: Any, reason: Any, **_: object) -> None:
     if isinstance(sender, StageTask):
         ledger.extend_lease(request.args[0], request.id, timedelta(seconds=_countdown(reason)))
 

@@ -18,7 +18,7 @@ from callcentersite.beat_scheduler import Scheduler
 from callcentersite.celery import app
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule, Service
-from etl_tasks import dead_letters, inline, ledger, night_schedule, pipeline, sweeper, tasks
+from etl_tasks import beat_tasks, dead_letters, inline, ledger, night_schedule, pipeline, sweeper
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
@@ -301,7 +301,7 @@ def test_beat_tells_once_that_it_could_not_start_the_night(billing: Source, logs
     """One source that cannot be opened; the others are."""
     Source.objects.filter(pk=billing.pk).update(name="b" * 100)
     with time_machine.travel(datetime(2026, 3, 20, 1, tzinfo=UTC)):
-        tasks.nightly()
+        beat_tasks.nightly()
     assert ETLRun.objects.count() == 2
 
 
