@@ -111,6 +111,7 @@ TEMPLATES = [
     }
 ]
 LOG_PAGE_URL = "/logs/"  # the path of the log page; links that are stored with facts begin with it
+LOG_EVENTS_COMMAND = "manage.py log_events"  # the command that prints log lines; explanations of incidents name it
 STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static_collected"
 WHITENOISE_USE_FINDERS = True

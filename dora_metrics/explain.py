@@ -1,4 +1,4 @@
-"""Open a value: the deployments, changes and incidents behind it, the rule that placed each, and where each came from."""
+"""Explain a value: list the deployments, changes and incidents that it is made of, the rule that placed each, and its origin."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -8,53 +8,53 @@ from typing import Any
 from django.utils.timezone import now
 
 from dora_metrics.calculators import DEFINITION_VERSION
-from dora_metrics.calculators.calculate import metrics_of
-from dora_metrics.calculators.flags import MEANING, NOT_BEGUN, NOT_COLLECTED
-from dora_metrics.calculators.metric import Measures, Member, Metric
+from dora_metrics.calculators.metric_interface import Measures, Member, Metric
+from dora_metrics.calculators.metric_values import metrics_of
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.calculators.periods import Period, collected_part, local_date
-from dora_metrics.derivation.derived_rows import assessed
+from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN, NOT_COLLECTED
+from dora_metrics.derivation.stored_facts import linked_facts_of
 from dora_metrics.models import Service
 
 METRICS = ("deployment_frequency", "change_lead_time", "change_fail_rate", "failed_deployment_recovery_time", "deployment_rework_rate")
 
 
 def explanation(service: Service, *, metric: str, period: Period, environment: str, moment: datetime | None = None) -> dict[str, Any]:
-    """The value, its members, and `sums`: what the members' counts add up to, which are the report's own numbers.
+    """Return the value, its members, and in `sums` the totals of the members' counts, which are the numbers of the report.
 
-    It is computed from the facts as they are now, by the code that computes the metric. A value that is not known has
-    no members. Raises KeyError for an unknown metric.
+    It is computed from the current facts by the code that computes the metric. A value that is unknown has no members.
+    Raises KeyError for an unknown metric.
     """
     moment = moment or now()
-    assessment = assessed(service, environment=environment, moment=moment)
-    today = local_date(moment, assessment.settings.time_zone)
-    chosen = {one.name: one for one in metrics_of(assessment)}[metric]
-    part = _known_part(chosen, period, assessment.settings.time_zone)
+    linked = linked_facts_of(service, environment=environment, moment=moment)
+    today = local_date(moment, linked.settings.time_zone)
+    chosen = {one.name: one for one in metrics_of(linked)}[metric]
+    collected = _collected_part(chosen, period, linked.settings.time_zone)
     unknown = NOT_BEGUN if period.start > today else NOT_COLLECTED
-    measures = chosen.measure(period, part) if part else Measures(n=0, value=None, flags=frozenset({unknown}))
-    members = chosen.members(part) if part else []
+    measures = chosen.measure(period, collected) if collected else Measures(n=0, value=None, flags=frozenset({unknown}))
+    members = chosen.members(collected) if collected else []
     flags = sorted(measures.flags)
     return {
         "service": service.name,
         "environment": environment,
         "metric": metric,
         "period": {"kind": period.kind, "start": period.start.isoformat(), "end": period.end.isoformat()},
-        "collected": {"start": part.start.isoformat(), "end": part.end.isoformat(), "days": part.days} if part else None,
-        "time_zone": assessment.settings.time_zone,
+        "collected": _days(collected) if collected else None,
+        "time_zone": linked.settings.time_zone,
         "definition_version": DEFINITION_VERSION,
-        "deployments_from": assessment.source,
+        "deployments_from": linked.source,
         "value": measures.value,
         "unit": chosen.unit,
-        "numbers": measures.details if part else {},
+        "numbers": measures.details if collected else {},
         "sums": sums(members),
-        "arithmetic": _arithmetic(chosen, measures, members) if part else _unknown(chosen, period, today, assessment.settings.time_zone),
+        "arithmetic": _arithmetic(chosen, measures, members) if collected else _why_unknown(chosen, period, today, linked.settings.time_zone),
         "quality_flags": flags,
         "flags": {flag: MEANING[flag] for flag in flags},
         "members": [_row(member) for member in members],
     }
 
 
-def _known_part(metric: Metric, period: Period, time_zone: str) -> Period | None:
+def _collected_part(metric: Metric, period: Period, time_zone: str) -> Period | None:
     if metric.coverage is None:
         return None
     part = collected_part(period, metric.coverage, time_zone)
@@ -62,7 +62,7 @@ def _known_part(metric: Metric, period: Period, time_zone: str) -> Period | None
 
 
 def sums(members: Iterable[Member]) -> dict[str, float]:
-    """Of counts; durations do not add up to a median, and are left to it."""
+    """Return the totals of the members' counts. Durations are left out, because they do not add up to a median."""
     found: dict[str, float] = defaultdict(int)
     for member in members:
         for name, count in member.counts.items():
@@ -71,8 +71,8 @@ def sums(members: Iterable[Member]) -> dict[str, float]:
     return dict(sorted(found.items()))
 
 
-def _unknown(metric: Metric, period: Period, today: date, time_zone: str) -> str:
-    """Why there is no value, in one line."""
+def _why_unknown(metric: Metric, period: Period, today: date, time_zone: str) -> str:
+    """Say in one line why there is no value."""
     if period.start > today:
         return f"unknown: the period has not begun; today is {today}"
     if metric.coverage is None:
@@ -84,14 +84,18 @@ def _unknown(metric: Metric, period: Period, today: date, time_zone: str) -> str
 
 
 def _arithmetic(metric: Metric, measures: Measures, members: Iterable[Member]) -> str:
-    """How the value comes from the members, in one line."""
+    """Say in one line how the value is computed from the members."""
     if metric.unit == "seconds":
         seconds = [member.counts["seconds"] for member in members if "seconds" in member.counts]
         median = percentile(seconds, 0.5)
         return f"the median of {len(seconds)} durations is {'unknown' if median is None else duration(median)}"
-    below = f"{measures.denominator:g}{' days' if metric.unit == 'deployments/day' else ''}"
+    denominator = f"{measures.denominator:g}{' days' if metric.unit == 'deployments/day' else ''}"
     value = "unknown: there is nothing to divide by" if measures.value is None else f"{measures.value:.4g}"
-    return f"{measures.numerator:g} / {below} = {value}"
+    return f"{measures.numerator:g} / {denominator} = {value}"
+
+
+def _days(collected: Period) -> dict[str, Any]:
+    return {"start": collected.start.isoformat(), "end": collected.end.isoformat(), "days": collected.days}
 
 
 def duration(seconds: float) -> str:
@@ -114,7 +118,7 @@ def _row(member: Member) -> dict[str, Any]:
 
 
 def period_name(period: Period) -> str:
-    """As `parse_period` reads it."""
+    """Return the period as `parse_period` reads it."""
     match period.kind:
         case "week":
             year, week, _ = period.start.isocalendar()

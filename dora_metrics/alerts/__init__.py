@@ -1,6 +1,6 @@
-"""Who is told what: the signals, the rules about metrics, and the receivers for e-mail and webhook.
+"""Alerts: the signals, the rules about metrics, and the receivers that send alerts by e-mail and webhook.
 
-`from dora_metrics.alerts import critical_alert, warning_alert` is the public name of the signals.
+Import the signals from here: `from dora_metrics.alerts import critical_alert, warning_alert`.
 """
 
 from dora_metrics.alerts.signals import critical_alert, notify, warning_alert

@@ -1,4 +1,4 @@
-"""Tell people by e-mail and by webhook, where they are configured; the log is told in any case (alerts.py)."""
+"""Where alerts are sent: by e-mail and webhook, if these are configured. signals.py logs every alert as well."""
 
 import json
 import urllib.request
@@ -14,16 +14,16 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from dora_metrics.alerts.signals import critical_alert, warning_alert
 
 WEBHOOK_TIMEOUT_SECONDS = 10
-Send = Callable[[str, str, Mapping[str, object] | None], bool]  # True: somebody was told; raises if that failed
-LONGEST_TEXT = 3000  # characters; Slack refuses 40,000, and nobody reads more on a telephone
+Send = Callable[[str, str, Mapping[str, object] | None], bool]  # returns whether it sent the alert; raises if that failed
+LONGEST_TEXT = 3000  # characters; Slack refuses 40,000
 
 
 def has_receiver() -> bool:
     return bool(settings.ALERT_EMAILS or settings.ALERT_WEBHOOK_URL)
 
 
-def told(level: str, message: str, context: Mapping[str, object] | None) -> str:
-    """The alert as plain text."""
+def alert_text(level: str, message: str, context: Mapping[str, object] | None) -> str:
+    """Return the alert as plain text."""
     lines = [f"[{level}] {message}", *(f"{key}: {value}" for key, value in sorted((context or {}).items()) if value not in (None, ""))]
     return "\n".join(lines)[:LONGEST_TEXT]
 
@@ -31,21 +31,21 @@ def told(level: str, message: str, context: Mapping[str, object] | None) -> str:
 def send_email(level: str, message: str, context: Mapping[str, object] | None) -> bool:
     if settings.ALERT_EMAILS:
         subject = f"[callcentersite] {level}: {message}".replace("\r", " ").replace("\n", " ")[:200]
-        EmailMessage(subject=subject, body=told(level, message, context), to=settings.ALERT_EMAILS).send()
+        EmailMessage(subject=subject, body=alert_text(level, message, context), to=settings.ALERT_EMAILS).send()
     return bool(settings.ALERT_EMAILS)
 
 
 def post_webhook(level: str, message: str, context: Mapping[str, object] | None) -> bool:
-    """Slack's shape, `text`; beside it the parts, for others than Slack. Raises OSError after the last attempt."""
+    """Post the alert as JSON: `text` is what Slack shows, the other keys are for other receivers. Raises OSError after the last attempt."""
     if settings.ALERT_WEBHOOK_URL:
         parts = {str(key): value if isinstance(value, str | int | float | bool | None) else str(value) for key, value in (context or {}).items()}
-        body = {"text": told(level, message, context), "level": level, "message": message, "context": parts}
+        body = {"text": alert_text(level, message, context), "level": level, "message": message, "context": parts}
         _post(settings.ALERT_WEBHOOK_URL, json.dumps(body).encode())
     return bool(settings.ALERT_WEBHOOK_URL)
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """A redirected POST would arrive as a GET without its body, and count as sent."""
+    """Follow no redirect: urllib would repeat the POST as a GET without the body, and the alert would count as sent."""
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -55,12 +55,12 @@ OPENER = urllib.request.build_opener(NoRedirect)
 
 
 class WebhookFailed(OSError):
-    """Its message names no address: a webhook's address is its password."""
+    """The webhook could not be reached or refused the alert. The message does not contain the URL, because a webhook's URL is its password."""
 
 
 @retry(retry=retry_if_exception_type(WebhookFailed), stop=stop_after_attempt(3), wait=wait_exponential(multiplier=0.5, max=4), reraise=True)
 def _post(url: str, body: bytes) -> None:
-    # The scheme is http or https: checks.py and the settings refuse any other.
+    # The scheme is http or https: the settings and the system checks refuse any other.
     request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "callcentersite-etl"})  # noqa: S310
     try:
         OPENER.open(request, timeout=WEBHOOK_TIMEOUT_SECONDS).close()
@@ -72,7 +72,7 @@ def _post(url: str, body: bytes) -> None:
 
 
 def _receiver(send: Send, level: str) -> Callable[..., bool]:
-    # A function of its own: when it fails, Django names it by __qualname__, which a partial has not.
+    # A function, because Django logs the __qualname__ of a receiver that fails, and a partial has none.
     def receive(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> bool:
         return send(level, message, context)
 

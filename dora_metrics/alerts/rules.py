@@ -1,4 +1,4 @@
-"""Rules about metrics: evaluated after each load, told of once when an episode begins and once when it ends."""
+"""Alert rules about metrics. They are evaluated after each load, and alert once when an episode begins and once when it ends."""
 
 import logging
 from collections.abc import Callable
@@ -11,40 +11,40 @@ from django.utils.timezone import now
 
 from dora_metrics.alerts.receivers import has_receiver
 from dora_metrics.alerts.signals import critical_alert, notify, warning_alert
-from dora_metrics.calculators.deployments import STREAM_OF
+from dora_metrics.calculators.deployment_sources import STREAM_OF
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.derivation.stored_facts import coverage_of
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Delivery, Service
 
 logger = logging.getLogger(__name__)
 
-UP_TO_DATE = timedelta(days=2)  # one night may fail
+COLLECTED_WITHIN = timedelta(days=2)  # one night may fail
 SIGNALS = {AlertRule.Level.CRITICAL: critical_alert, AlertRule.Level.WARNING: warning_alert}
 
 
 def evaluate(service: Service, *, moment: datetime | None = None) -> None:
-    """Begin and end the service's episodes; call it inside the transaction that has written its rows.
+    """Begin and end the service's episodes. Call it inside the transaction that has written the service's rows.
 
-    Nothing happens until somebody can be told (has_receiver): an episode that began unheard would never be told of.
+    Without a receiver no episode begins or ends, because its alert would never be sent.
     """
     if not has_receiver():
         return
     moment = moment or now()
-    for rule in rules_of(service).filter(kind__in=BROKEN_BY):
+    for rule in rules_of(service).filter(kind__in=EVALUATORS):
         try:
-            with transaction.atomic():  # what a rule does must not fail the load
+            with transaction.atomic():  # a rule that fails must not fail the load
                 _evaluate(rule, service, moment)
         except (OperationalError, InterfaceError):
-            raise  # no fault of the rule: the transaction is lost with it, and the load is tried again
+            raise  # not the rule's fault: the whole transaction is lost, and the load is retried
         except Exception:
             logger.exception("alert_rule_failed", extra={"rule": rule.name, "service": service.name})
 
 
 def _evaluate(rule: AlertRule, service: Service, moment: datetime) -> None:
-    broken = BROKEN_BY[AlertRule.Kind(rule.kind)](rule, service, moment) if rule.is_enabled else ""
+    broken = EVALUATORS[AlertRule.Kind(rule.kind)](rule, service, moment) if rule.is_enabled else ""
     if broken:
         _begin(rule, service, broken, moment)
-    elif broken is not None:  # else too little is known: what lasts goes on, what has not begun does not
+    elif broken is not None:  # None: too little is known, so nothing begins or ends
         _end(rule, service, moment)
 
 
@@ -59,9 +59,9 @@ def no_deployment(rule: AlertRule, service: Service, moment: datetime) -> str | 
         return ""
     source = latest.source if latest else service.deployments_from
     streams = [STREAM_OF[source]] if source in STREAM_OF else list(STREAM_OF.values())
-    # Nothing was deployed, or nothing was collected: only what is collected to this day says which.
+    # Only if collection is up to date, nothing was deployed. Otherwise deployments may be missing.
     spans = [span for stream, span in coverage_of(service, service.repositories.all()).items() if stream in streams]
-    if not any(span.since < limit and span.until >= moment - UP_TO_DATE for span in spans):
+    if not any(span.since < limit and span.until >= moment - COLLECTED_WITHIN for span in spans):
         return None
     since = f"since {latest.finished_at:%Y-%m-%d %H:%M} UTC" if latest else "since collection began"
     return f"no production deployment {since}: more than {rule.threshold:g} days"
@@ -76,8 +76,8 @@ def fail_rate(rule: AlertRule, service: Service, moment: datetime) -> str | None
 
 
 def lead_time(rule: AlertRule, service: Service, moment: datetime) -> str | None:
-    peoples = Delivery.objects.filter(service=service, is_bots=False)
-    seconds = list(peoples.order_by("-deployed_at").values_list("lead_time_seconds", flat=True)[: rule.window])
+    deliveries = Delivery.objects.filter(service=service, is_bots=False)
+    seconds = list(deliveries.order_by("-deployed_at").values_list("lead_time_seconds", flat=True)[: rule.window])
     if len(seconds) < rule.window:
         return None
     hours = (percentile(seconds, 0.5) or 0.0) / 3600
@@ -85,8 +85,8 @@ def lead_time(rule: AlertRule, service: Service, moment: datetime) -> str | None
     return f"half of the latest {len(seconds)} changes took longer than {hours:.1f} hours: more than {rule.threshold:g}" if is_slow else ""
 
 
-# A sentence where the rule is broken, "" where it is kept, None where too little is known.
-BROKEN_BY: dict[AlertRule.Kind, Callable[[AlertRule, Service, datetime], str | None]] = {
+# How each kind is evaluated. Returns a sentence if the rule is broken, "" if it is not, None if too little is known.
+EVALUATORS: dict[AlertRule.Kind, Callable[[AlertRule, Service, datetime], str | None]] = {
     AlertRule.Kind.NO_DEPLOYMENT: no_deployment,
     AlertRule.Kind.FAIL_RATE: fail_rate,
     AlertRule.Kind.LEAD_TIME: lead_time,
@@ -96,36 +96,36 @@ BROKEN_BY: dict[AlertRule.Kind, Callable[[AlertRule, Service, datetime], str | N
 def _begin(rule: AlertRule, service: Service, broken: str, moment: datetime) -> None:
     episode, is_new = AlertEpisode.objects.get_or_create(rule=rule, service=service, is_open=True, defaults={"began_at": moment, "message": broken})
     if is_new:
-        # Nobody could be told: the next evaluation begins it anew.
-        _tell(rule, service, f"{service}: {broken}", "begun", take_back=episode.delete)
+        # If the alert cannot be sent, the next evaluation begins the episode again.
+        _send_after_commit(rule, service, f"{service}: {broken}", "begun", undo=episode.delete)
 
 
 def _end(rule: AlertRule, service: Service, moment: datetime) -> None:
-    open_one = AlertEpisode.objects.filter(rule=rule, service=service, is_open=True).first()
-    if open_one is None:
+    open_episode = AlertEpisode.objects.filter(rule=rule, service=service, is_open=True).first()
+    if open_episode is None:
         return
-    episode = AlertEpisode.objects.filter(pk=open_one.pk)
+    episode = AlertEpisode.objects.filter(pk=open_episode.pk)
     episode.update(is_open=None, ended_at=moment)
     if rule.is_enabled:
-        _tell(rule, service, f"{service}: over: {rule}", "ended", take_back=partial(episode.update, is_open=True, ended_at=None))
+        _send_after_commit(rule, service, f"{service}: over: {rule}", "ended", undo=partial(episode.update, is_open=True, ended_at=None))
 
 
-def _tell(rule: AlertRule, service: Service, message: str, episode: str, *, take_back: Callable[[], object]) -> None:
-    """After the commit. `take_back`: what makes a later evaluation try again, if nobody could be told."""
+def _send_after_commit(rule: AlertRule, service: Service, message: str, episode: str, *, undo: Callable[[], object]) -> None:
+    """Send the alert after the commit. `undo`: called if it cannot be sent, so that a later evaluation tries again."""
     context = {"stage": "metrics", "error": message, "rule": rule.name, "service": service.name, "episode": episode}
 
-    def tell() -> None:
+    def send() -> None:
         if not notify(SIGNALS[AlertRule.Level(rule.level)], sender=AlertRule, message=message, context=context):
-            take_back()
+            undo()
 
-    transaction.on_commit(tell)
+    transaction.on_commit(send)
 
 
 def end_silently(rule: AlertRule) -> None:
-    """The open episodes of a rule that has become another one: they speak of what it was."""
+    """End the open episodes of a rule that was changed, without an alert: they are about the rule as it was."""
     AlertEpisode.objects.filter(rule=rule, is_open=True).update(is_open=None, ended_at=now())
 
 
 def overdue_rules() -> dict[int | None, AlertRule]:
-    """By service (None: every other one), the enabled rule that says after how many hours without a successful run to tell."""
+    """Return the enabled rules about hours without a successful run, by service id. The rule under None is for every other service."""
     return {rule.service_id: rule for rule in AlertRule.objects.filter(kind=AlertRule.Kind.NO_SUCCESS, is_enabled=True).order_by("-pk")}

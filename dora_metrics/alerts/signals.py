@@ -1,7 +1,7 @@
-"""Signals for what a person should know: `critical_alert.send(sender=…, message=…, context={"stage": …, "error": …})`.
+"""The alert signals: `critical_alert.send(sender=…, message=…, context={"stage": …, "error": …})`.
 
-Connect a receiver to be told elsewhere than in the log. A receiver that fails must not fail the pipeline, so the
-pipeline itself sends by `notify`, which logs a receiver's exception and goes on.
+Each alert is logged. Connect a receiver to send it elsewhere, too. The pipeline sends by `notify`, which logs the exception of a
+receiver that fails, so that the pipeline does not fail.
 """
 
 import logging
@@ -16,9 +16,9 @@ warning_alert = Signal()
 
 
 def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object], is_logged: bool = True) -> bool:
-    """False if somebody should have been told elsewhere than in the log, and nobody was: every receiver that tried has failed.
+    """Send the alert. Return False if receivers failed and none sent it, so that it is only in the log.
 
-    A receiver that has told somebody returns True. `is_logged`: False where a command prints the same on standard error, as the log does.
+    A receiver returns True if it sent the alert. `is_logged`: False if a command prints the alert on standard error, where the log goes, too.
     """
     answers = signal.send_robust(sender=sender, message=message, context=dict(context), is_logged=is_logged)
     for receiver, answer in answers:
@@ -38,7 +38,7 @@ def log_warning(sender: object, message: str, context: Mapping[str, object] | No
 
 
 def _prefixed(context: Mapping[str, object] | None) -> dict[str, object]:
-    # A context key such as "name" or "args" would overwrite an attribute of the log record, which logging refuses.
+    # Without the prefix a key such as "name" or "args" would overwrite an attribute of the log record, which logging refuses.
     return {f"context_{key}": value for key, value in (context or {}).items()}
 
 

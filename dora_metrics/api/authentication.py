@@ -1,4 +1,4 @@
-"""Who may read the API: a staff member who is logged in, or a program with a token."""
+"""Who may read the API: staff who are logged in, and programs with a token."""
 
 from datetime import datetime, timedelta
 
@@ -12,14 +12,14 @@ from ninja.security import APIKeyCookie
 from ninja.security.base import AuthBase
 
 from dora_metrics.models import ApiToken
-from dora_metrics.models.access import digest
+from dora_metrics.models.api_token import digest
 
 HOW_TO = "send `Authorization: Bearer TOKEN`, with a token that `manage.py api_token create NAME` prints, or log in to the admin as staff"
-USE_NOTED_EVERY = timedelta(hours=1)
+LAST_USE_PRECISION = timedelta(hours=1)
 
 
 class StaffSession(APIKeyCookie):
-    """The cookie of the admin. It needs no CSRF token: nothing can be changed here."""
+    """The session cookie of the admin. No CSRF token is needed, because the API changes nothing."""
 
     param_name = settings.SESSION_COOKIE_NAME
 
@@ -31,9 +31,9 @@ class StaffSession(APIKeyCookie):
 
 
 class BearerToken(AuthBase):
-    """The last one asked, so it says what was missing.
+    """A token in the Authorization header. This method is tried last, so its error explains both.
 
-    Not ninja's HttpBearer: that one logs, in debug mode, a header of another scheme as it came, token and all.
+    ninja's HttpBearer is not used: in debug mode it logs a header of another scheme with its token.
     """
 
     openapi_type = "http"
@@ -43,20 +43,20 @@ class BearerToken(AuthBase):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise AuthenticationError(message=f"this is read by staff and by programs with a token: {HOW_TO}")
-        name = name_of(token.strip(), moment=now())
+        name = name_of_token(token.strip(), moment=now())
         if name is None:
             raise AuthenticationError(message=f"this token is unknown or disabled: {HOW_TO}")
         return name
 
 
-def name_of(token: str, *, moment: datetime) -> str | None:
-    """The name of an enabled token; that it was used is noted, to the hour."""
-    asked = digest(token)
-    row = ApiToken.objects.filter(digest=asked, is_enabled=True).first()
-    # The database's comparison may take letters for equal that are not.
-    if row is None or not constant_time_compare(row.digest, asked):
+def name_of_token(token: str, *, moment: datetime) -> str | None:
+    """Return the name of an enabled token and store the hour in which it was used; None for any other token."""
+    token_digest = digest(token)
+    row = ApiToken.objects.filter(digest=token_digest, is_enabled=True).first()
+    # To the database, different letters may be equal.
+    if row is None or not constant_time_compare(row.digest, token_digest):
         return None
-    if row.last_used_at is None or row.last_used_at <= moment - USE_NOTED_EVERY:
-        is_due = Q(last_used_at=None) | Q(last_used_at__lte=moment - USE_NOTED_EVERY)
+    if row.last_used_at is None or row.last_used_at <= moment - LAST_USE_PRECISION:
+        is_due = Q(last_used_at=None) | Q(last_used_at__lte=moment - LAST_USE_PRECISION)
         ApiToken.objects.filter(is_due, pk=row.pk).update(last_used_at=moment)
     return row.name

@@ -1,4 +1,4 @@
-"""Rows as CSV: the same lines from the API and from the commands."""
+"""Rows as CSV, for the API and the commands."""
 
 import csv
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -8,7 +8,7 @@ Columns = Mapping[str, Callable[[Mapping[str, Any]], Any]]
 
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], columns: Columns) -> Iterator[str]:
-    """The header, then a line a row, as they come. `columns`: its name, and how its cell is read from a row."""
+    """Yield the header and one line for each row. `columns`: each column's name, and the function that reads its cell from a row."""
     writer = csv.writer(_Lines())
     yield writer.writerow(columns)
     for row in rows:
@@ -16,24 +16,24 @@ def csv_lines(rows: Iterable[Mapping[str, Any]], columns: Columns) -> Iterator[s
 
 
 def cell(value: Any) -> Any:
-    """Unknown is an empty cell, which no spreadsheet counts as 0."""
+    """Return the value as it is written. Unknown is an empty cell, which no spreadsheet counts as 0."""
     match value:
         case None:
             return ""
         case bool():
             return "true" if value else "false"
         case str():
-            return neutral(value)
+            return without_formula(value)
     return value
 
 
-def neutral(text: str) -> str:
-    """A spreadsheet would run a cell that begins like a formula."""
+def without_formula(text: str) -> str:
+    """Prefix a text that a spreadsheet would run as a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 class _Lines:
-    """csv writes into it and returns what its write returns: the line."""
+    """A file for csv.writer. The writer's writerow returns what `write` returns: the line."""
 
     def write(self, line: str) -> str:
         return line

@@ -1,6 +1,6 @@
-"""The JSON API under /api/v1/: what is known, to be read by programs. It only reads.
+"""The endpoints of the read-only JSON API under /api/v1/: their parameters and responses.
 
-Queries are the selectors', shapes those of shapes.py; here is what a URL may ask for, and how it is answered.
+The queries are in `selectors`, the fields of a response in schemas.py, and how they are filled in serializers.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,12 +21,12 @@ from dora_metrics import explain, models, selectors
 from dora_metrics.api import schemas, serializers
 from dora_metrics.api.authentication import BearerToken, StaffSession
 from dora_metrics.api.csv import Columns, csv_lines
-from dora_metrics.calculators.deployments import PRODUCTION
-from dora_metrics.calculators.flags import MEANING, NOT_BEGUN
 from dora_metrics.calculators.periods import Period
+from dora_metrics.calculators.production import PRODUCTION
+from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN
 from dora_metrics.period_input import DEFAULT_START, PERIOD_FORMATS, check_order, parse_date, parse_period, report_range
 
-MOST_PERIODS = 5000  # of all reports of one answer: by day, one service's 13 years
+MOST_PERIODS = 5000  # of all reports of a response: days of one service for 13 years
 DESCRIPTION = """
 DORA metrics, and the deployments, changes and incidents behind them; `docs/metrics.md` defines every number. It only reads.
 
@@ -44,7 +44,7 @@ time, then by id: no row comes twice, whatever is added meanwhile. A page may ho
 
 
 class StaffDocs(Swagger):
-    """For people; without a session they are sent to the admin's login. Its scripts are ninja's static files, served by us."""
+    """The documentation page. Without a session it redirects to the admin's login. Its scripts are ninja's static files, served from this host."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         return staff_member_required(super().render_page)(request, api, **kwargs)
@@ -55,32 +55,32 @@ api = NinjaAPI(
 )
 
 
-# --- what may be asked for ---------------------------------------------------------------------------------------------
+# --- parameters --------------------------------------------------------------------------------------------------------
 
 LocalDate = Annotated[date, BeforeValidator(parse_date, json_schema_input_type=str)]
 
 
-class PageAsked(Schema):
+class PageQuery(Schema):
     service: str | None = Field(None, min_length=1, description="its name; all services without it")
     limit: int = Field(100, ge=1, le=1000, description="rows of a page")
     cursor: str | None = Field(None, description="where the page begins: it is part of `next`")
     format: Literal["json", "csv"] = Field("json", description="csv: all rows that match, in one table")
 
 
-class FactsAsked(PageAsked):
+class FactsQuery(PageQuery):
     start: LocalDate | None = Field(None, alias="from", description="local date")
     end: LocalDate | None = Field(None, alias="to", description="local date, exclusive")
 
 
-class DeploymentsAsked(FactsAsked):
+class DeploymentsQuery(FactsQuery):
     failed: bool | None = Field(None, description="only those that count as failed, or only those that do not; unknown is neither")
 
 
-class IncidentsAsked(FactsAsked):
+class IncidentsQuery(FactsQuery):
     open: bool | None = Field(None, description="only those that are open, or only those that have ended")
 
 
-class MetricsAsked(FactsAsked):
+class MetricsQuery(FactsQuery):
     start: LocalDate | None = Field(None, alias="from", description=f"local date; default: {DEFAULT_START}")
     end: LocalDate | None = Field(None, alias="to", description="local date, exclusive; default: now")
     by: Literal["day", "week", "month"] = Field("month", description="days, ISO weeks or months")
@@ -88,14 +88,14 @@ class MetricsAsked(FactsAsked):
     limit: int = Field(100, ge=1, le=1000, description=f"services of a page; fewer where their periods are more than {MOST_PERIODS}")
 
 
-class ExplanationAsked(Schema):
+class ExplanationQuery(Schema):
     service: str = Field(min_length=1, description="its name")
     metric: Literal[explain.METRICS] = Field(description="a metric of the report")  # type: ignore[valid-type]
     period: Annotated[Period, BeforeValidator(parse_period, json_schema_input_type=str)] = Field(description=PERIOD_FORMATS)
     environment: str = Field(PRODUCTION, min_length=1, description="another one by its exact name")
 
 
-# --- how it is answered ------------------------------------------------------------------------------------------------
+# --- responses ---------------------------------------------------------------------------------------------------------
 
 
 class Problem(Schema):
@@ -143,8 +143,8 @@ def refuse(request: HttpRequest, exc: AuthenticationError) -> HttpResponse:
 
 
 @api.exception_handler(ValidationError)
-def say_what_is_wrong(request: HttpRequest, exc: ValidationError) -> HttpResponse:
-    """One sentence, where ninja gives a list of objects."""
+def explain_validation_error(request: HttpRequest, exc: ValidationError) -> HttpResponse:
+    """Answer with one sentence instead of ninja's list of objects."""
     return api.create_response(request, {"detail": "; ".join(map(_sentence, exc.errors))}, status=422)
 
 
@@ -157,75 +157,75 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 
 @api.get("/services", tags=["services"], response={200: Services} | PROBLEMS, openapi_extra=WITH_CSV, summary="Services")
-def services(request: HttpRequest, asked: Query[PageAsked]) -> Answer:
-    """Every service by name, with the settings that decide its numbers and what has been collected of it."""
-    _refuse_unknown(request, asked)
-    return _answer(request, asked, selectors.services_with_coverage(_service(asked)), serializers.SERVICES)
+def services(request: HttpRequest, query: Query[PageQuery]) -> Answer:
+    """Every service by name, with the settings that decide its numbers and the spans that have been collected."""
+    _refuse_unknown(request, query)
+    return _answer(request, query, selectors.services_with_coverage(_service(query)), serializers.SERVICES)
 
 
 @api.get("/metrics", tags=["metrics"], response={200: Metrics} | PROBLEMS, openapi_extra=WITH_CSV, summary="The five metrics by period")
-def metrics(request: HttpRequest, asked: Query[MetricsAsked]) -> Answer:
-    """One report a service, by name, each the object of `dora_report --format json`; in CSV one row a period.
+def metrics(request: HttpRequest, query: Query[MetricsQuery]) -> Answer:
+    """One report for each service, by name, as of `dora_report --format json`; in CSV one row for each period.
 
-    A period has `quality_flags`; `flags`, beside the reports, says in words what each of them means.
+    A period has `quality_flags`. `flags`, next to the reports, says what each of them means.
     """
-    _refuse_unknown(request, asked)
-    service, now = _service(asked), selectors.utc_now()
+    _refuse_unknown(request, query)
+    service, now = _service(query), selectors.utc_now()
     today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
-    start, end = report_range(asked.start, asked.end, by=asked.by, today=today)
+    start, end = report_range(query.start, query.end, by=query.by, today=today)
     _check_order(start, end)
-    _check_environment(service, asked.environment)
-    count = len(selectors.begun_periods(start, end, asked.by, today=today))
+    _check_environment(service, query.environment)
+    count = len(selectors.begun_periods(start, end, query.by, today=today))
     if count > MOST_PERIODS:
-        raise HttpError(422, f"from {start} to {end} are {count} periods by {asked.by}: ask for at most {MOST_PERIODS} at a time")
-    limit = min(asked.limit, max(1, MOST_PERIODS // max(1, count)))
+        raise HttpError(422, f"from {start} to {end} are {count} periods by {query.by}: ask for at most {MOST_PERIODS} at a time")
+    limit = min(query.limit, max(1, MOST_PERIODS // max(1, count)))
     found = selectors.services_by_name(service)
 
     def reports(of: Sequence[models.Service]) -> list[dict[str, Any]]:
-        return selectors.reports(of, start=start, end=end, by=asked.by, environment=asked.environment, time_zone=settings.ETL_TIME_ZONE, now=now)
+        return selectors.reports(of, start=start, end=end, by=query.by, environment=query.environment, time_zone=settings.ETL_TIME_ZONE, now=now)
 
-    if asked.format == "csv":
+    if query.format == "csv":
         return _csv(request, serializers.periods(report for page in found.pages(limit) for report in reports(page)), serializers.PERIOD_COLUMNS)
-    shown, after = found.page(limit, _position(found, asked.cursor))
+    shown, after = found.page(limit, _position(found, query.cursor))
     answer = reports(shown)
     flags = _meanings(period for report in answer for period in report["periods"]) if count else {NOT_BEGUN: MEANING[NOT_BEGUN]}
     return {"reports": answer, "flags": flags, "next": _next(request, after)}
 
 
 @api.get("/deployments", tags=["facts"], response={200: Deployments} | PROBLEMS, openapi_extra=WITH_CSV, summary="Deployments")
-def deployments(request: HttpRequest, asked: Query[DeploymentsAsked]) -> Answer:
+def deployments(request: HttpRequest, query: Query[DeploymentsQuery]) -> Answer:
     """The production deployments that count, by finish: whether each failed or was unplanned, and why."""
-    return _answer(request, asked, selectors.deployments(_facts(request, asked), failed=asked.failed), serializers.DEPLOYMENTS)
+    return _answer(request, query, selectors.deployments(_facts(request, query), failed=query.failed), serializers.DEPLOYMENTS)
 
 
 @api.get("/changes", tags=["facts"], response={200: Changes} | PROBLEMS, openapi_extra=WITH_CSV, summary="Changes")
-def changes(request: HttpRequest, asked: Query[FactsAsked]) -> Answer:
-    """Merged pull requests, people's and bots', by merge: the deployment that first carried each, and how long that took."""
-    return _answer(request, asked, selectors.changes(_facts(request, asked)), serializers.CHANGES)
+def changes(request: HttpRequest, query: Query[FactsQuery]) -> Answer:
+    """Merged pull requests of people and bots, by merge: the deployment that first carried each, and its lead time."""
+    return _answer(request, query, selectors.changes(_facts(request, query)), serializers.CHANGES)
 
 
 @api.get("/incidents", tags=["facts"], response={200: Incidents} | PROBLEMS, openapi_extra=WITH_CSV, summary="Incidents")
-def incidents(request: HttpRequest, asked: Query[IncidentsAsked]) -> Answer:
+def incidents(request: HttpRequest, query: Query[IncidentsQuery]) -> Answer:
     """Incidents by start: the deployment that caused each, and how the two were linked."""
-    return _answer(request, asked, selectors.incidents(_facts(request, asked), is_open=asked.open), serializers.INCIDENTS)
+    return _answer(request, query, selectors.incidents(_facts(request, query), is_open=query.open), serializers.INCIDENTS)
 
 
 @api.get("/explain", tags=["metrics"], response={200: schemas.Explanation} | PROBLEMS, summary="The facts behind one value")
-def explanation(request: HttpRequest, asked: Query[ExplanationAsked]) -> Answer:
-    """The deployments, changes and incidents behind one value and the rule that placed each, computed from the facts as they are now.
+def explanation(request: HttpRequest, query: Query[ExplanationQuery]) -> Answer:
+    """The deployments, changes and incidents behind one value and the rule that placed each, computed from the current facts.
 
-    `sums` adds up the members' `counts`: they are the report's own numbers.
+    `sums` has the totals of the members' `counts`, which are the numbers of the report.
     """
-    _refuse_unknown(request, asked)
-    service = _named_service(asked.service)
-    _check_environment(service, asked.environment)
-    return explain.explanation(service, metric=asked.metric, period=asked.period, environment=asked.environment)
+    _refuse_unknown(request, query)
+    service = _named_service(query.service)
+    _check_environment(service, query.environment)
+    return explain.explanation(service, metric=query.metric, period=query.period, environment=query.environment)
 
 
-def _answer(request: HttpRequest, asked: PageAsked, found: selectors.Keyset[Any], kind: serializers.Kind) -> Answer:
-    if asked.format == "csv":
+def _answer(request: HttpRequest, query: PageQuery, found: selectors.Keyset[Any], kind: serializers.Kind) -> Answer:
+    if query.format == "csv":
         return _csv(request, (kind.row(one) for one in found), kind.columns)
-    shown, after = found.page(asked.limit, _position(found, asked.cursor))
+    shown, after = found.page(query.limit, _position(found, query.cursor))
     items = [kind.row(one) for one in shown]
     return {"items": items, "flags": _meanings(items), "next": _next(request, after)}
 
@@ -251,23 +251,23 @@ def _position(found: selectors.Keyset[Any], cursor: str | None) -> selectors.Pos
         raise HttpError(422, str(exc)) from exc
 
 
-def _facts(request: HttpRequest, asked: FactsAsked) -> selectors.Asked:
-    _refuse_unknown(request, asked)
-    _check_order(asked.start, asked.end)
-    return selectors.Asked(service=_service(asked), start=asked.start, end=asked.end)
+def _facts(request: HttpRequest, query: FactsQuery) -> selectors.FactFilter:
+    _refuse_unknown(request, query)
+    _check_order(query.start, query.end)
+    return selectors.FactFilter(service=_service(query), start=query.start, end=query.end)
 
 
-def _refuse_unknown(request: HttpRequest, asked: Schema) -> None:
-    """A filter with a slip of the pen would else be no filter, and the answer a wrong one."""
+def _refuse_unknown(request: HttpRequest, query: Schema) -> None:
+    """Refuse unknown parameters: a misspelt filter would be ignored, and the response would be wrong."""
     if request.GET.get("format") == "csv" and "cursor" in request.GET:
         raise HttpError(422, "format=csv gives all rows that match: leave the cursor out")
-    known = {field.alias or name for name, field in type(asked).model_fields.items()}
+    known = {field.alias or name for name, field in type(query).model_fields.items()}
     if unknown := sorted(set(request.GET) - known):
         raise HttpError(422, f"there is no parameter {', '.join(map(repr, unknown))}; known: {', '.join(sorted(known))}")
 
 
-def _service(asked: PageAsked) -> models.Service | None:
-    return _named_service(asked.service) if asked.service else None
+def _service(query: PageQuery) -> models.Service | None:
+    return _named_service(query.service) if query.service else None
 
 
 def _named_service(name: str) -> models.Service:

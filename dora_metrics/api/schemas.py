@@ -1,12 +1,12 @@
-"""What the API and dora_export say of each thing, field by field: rows.py makes it, the OpenAPI description is read from here.
+"""The fields of the rows that the API and dora_export return. serializers.py fills them, and the OpenAPI description is made from them.
 
-What is unknown, or is not there, is null: never 0, never an empty text.
+What is unknown or missing is null, never 0 and never an empty text.
 """
 
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, WithJsonSchema
-from typing_extensions import TypedDict  # typing's own hides from pydantic, before Python 3.12, which keys are required
+from typing_extensions import TypedDict  # before Python 3.12, typing's TypedDict does not tell pydantic which keys are required
 
 Time = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
 Date = Annotated[str, WithJsonSchema({"type": "string", "format": "date"})]
@@ -14,22 +14,24 @@ Seconds = Annotated[float | None, Field(ge=0)]
 Number = int | float | None
 
 ServiceName = Annotated[str, Field(description="the service that it belongs to")]
-RepositoryName = Annotated[str | None, Field(description="the GitHub repository that it belongs to, owner/name; null: none, as far as is known")]
-Url = Annotated[str | None, Field(description="its page on GitHub; of what was read from logs, the path of a page of this host")]
+RepositoryName = Annotated[str | None, Field(description="the GitHub repository that it belongs to, owner/name; null: none is known")]
+Url = Annotated[str | None, Field(description="its page on GitHub; for a fact from the logs, the path of a page on this host")]
 StagedPage = Annotated[int, Field(description="id of the staged page that it came from")]
-QualityFlags = Annotated[list[str], Field(description="what is to be said of its quality; `flags` says what each means")]
-DeploymentKey = Annotated[str | None, Field(description="`external_id` of the deployment; null: none, as far as is known")]
+QualityFlags = Annotated[list[str], Field(description="notes on its quality; `flags` says what each means")]
+DeploymentKey = Annotated[str | None, Field(description="`external_id` of the deployment; null: none is known")]
 
 
 class Reason(TypedDict):
     reason: Annotated[str, Field(description="state, incident, revert, hotfix or rollback")]
-    fact: Annotated[str, Field(description="what met the rule: `issue 12`, `logs 2026-02-28T09:15Z`, `pull request 7`, `deployment 55`, `status`")]
-    ended_at: Annotated[Time | None, Field(description="when that ended the failure; null: it has not, or cannot")]
+    fact: Annotated[
+        str, Field(description="the fact that met the rule: `issue 12`, `logs 2026-02-28T09:15Z`, `pull request 7`, `deployment 55`, `status`")
+    ]
+    ended_at: Annotated[Time | None, Field(description="when the failure ended by it; null: it did not")]
 
 
 class Mended(TypedDict):
     reason: Annotated[str, Field(description="rollback, revert, hotfix or fix")]
-    fact: Annotated[str, Field(description="what met the rule")]
+    fact: Annotated[str, Field(description="the fact that met the rule")]
 
 
 class Deployment(TypedDict):
@@ -46,12 +48,12 @@ class Deployment(TypedDict):
     sha: Annotated[str | None, Field(description="the deployed commit")]
     started_at: Time
     finished_at: Time
-    succeeded: Annotated[bool, Field(description="how the attempt itself ended")]
+    succeeded: Annotated[bool, Field(description="whether the attempt itself succeeded")]
     failed: Annotated[bool | None, Field(description="whether it counts as failed; null where issues or changes were not collected")]
     reasons: Annotated[list[Reason], Field(description="why it counts as failed")]
     unplanned: Annotated[bool | None, Field(description="whether it was rework; null as for `failed`")]
-    unplanned_reasons: Annotated[list[Mended], Field(description="what it mended")]
-    recovered_at: Annotated[Time | None, Field(description="null: it did not fail, or has not recovered")]
+    unplanned_reasons: Annotated[list[Mended], Field(description="why it was unplanned")]
+    recovered_at: Annotated[Time | None, Field(description="null if it did not fail or has not recovered")]
     recovered_by: Annotated[str | None, Field(description="the fact that ended the failure")]
     recovery_seconds: Annotated[Seconds, Field(description="from its finish to its recovery")]
     quality_flags: QualityFlags
@@ -60,7 +62,7 @@ class Deployment(TypedDict):
 
 
 class Stages(TypedDict):
-    """Seconds; null where an end is missing."""
+    """Seconds; null if the start or end of a stage is unknown."""
 
     coding: Seconds
     draft: Seconds
@@ -70,7 +72,7 @@ class Stages(TypedDict):
 
 
 class Change(TypedDict):
-    """A merged pull request (docs/metrics.md, "Change lead time"). What follows from its deployment is null without one."""
+    """A merged pull request (docs/metrics.md, "Change lead time"). If it was not deployed, the fields about its deployment are null."""
 
     service: ServiceName
     repository: RepositoryName
@@ -78,7 +80,7 @@ class Change(TypedDict):
     number: int
     title: str
     author: Annotated[str | None, Field(description="null: the user was deleted")]
-    by_bot: Annotated[bool, Field(description="a bot's: left out of the metrics, and counted beside them")]
+    by_bot: Annotated[bool, Field(description="its author is a bot: it is left out of the metrics, and counted beside them")]
     base_branch: str
     merge_sha: Annotated[str | None, Field(description="the merge commit")]
     created_at: Time
@@ -98,11 +100,11 @@ class LogErrors(TypedDict):
     source: Annotated[str, Field(description="the log's name")]
     events: int
     errors: int
-    url: Annotated[str, Field(description="the path of the page of this host that shows the errors")]
+    url: Annotated[str, Field(description="the path of the page on this host that shows the errors")]
 
 
 class LogEvidence(TypedDict):
-    """The bad minutes of an incident from the logs, and what was logged in them (docs/metrics.md, "Incidents from logs")."""
+    """The bad minutes of an incident from the logs, and their events and errors (docs/metrics.md, "Incidents from logs")."""
 
     first_minute: Time
     last_minute: Annotated[Time, Field(description="its beginning")]
@@ -118,14 +120,14 @@ class Incident(TypedDict):
     service: ServiceName
     repository: RepositoryName
     external_id: Annotated[str, Field(description="`issue 12` or `logs 2026-02-28T09:15Z`, as the reasons of deployments name it")]
-    number: Annotated[int | None, Field(description="of its issue; null for one from the logs")]
+    number: Annotated[int | None, Field(description="its issue's number; null for an incident from the logs")]
     title: str
     started_at: Time
     ended_at: Annotated[Time | None, Field(description="null while it is open")]
     duration_seconds: Seconds
     deployment: DeploymentKey
     linked_by: Annotated[str | None, Field(description="how it was linked to the deployment: explicit, revert or time")]
-    logs: Annotated[LogEvidence | None, Field(description="null for one from an issue")]
+    logs: Annotated[LogEvidence | None, Field(description="null for an incident from an issue")]
     quality_flags: QualityFlags
     url: Url
     staged_page: StagedPage
@@ -133,33 +135,33 @@ class Incident(TypedDict):
 
 class Coverage(TypedDict):
     stream: str
-    repository: Annotated[str | None, Field(description="owner/name; null: what is known of the logs")]
+    repository: Annotated[str | None, Field(description="owner/name; null for the streams of logs")]
     since: Time
     until: Time
 
 
 class Service(TypedDict):
-    """What metrics belong to, and the settings that decide its numbers."""
+    """The unit that metrics belong to, and the settings that decide its numbers."""
 
     name: str
     repositories: Annotated[list[str], Field(description="every owner/name that GitHub has known its repositories by")]
-    default_branch: Annotated[str | None, Field(description="null: not collected yet, or of several repositories")]
+    default_branch: Annotated[str | None, Field(description="null if it is not collected yet or the service has several repositories")]
     deployments_from: Annotated[str, Field(description="the source that counts: auto, github, logs, releases, workflows or pulls")]
     production: Annotated[str, Field(description="environments that are production (regex)")]
     workflow: Annotated[str, Field(description="workflows that deploy (regex)")]
     prereleases: bool
     incident_label: Annotated[str | None, Field(description="labels of incidents (regex); null: no issues are collected")]
-    hotfix: Annotated[str | None, Field(description="labels and branches of hotfixes (regex); null: none is")]
+    hotfix: Annotated[str | None, Field(description="labels and branches of hotfixes (regex); null: there are no hotfixes")]
     look_back_hours: int
     log_incidents: Annotated[bool, Field(description="minutes in a row with many errors in the logs are incidents")]
     log_minute_events: Annotated[int, Field(description="a minute with fewer log events is never bad")]
     log_error_share: Annotated[float, Field(description="percent; a minute is bad when more of its log events are errors")]
     log_bad_minutes: Annotated[int, Field(description="so many bad minutes in a row begin an incident")]
     log_good_minutes: Annotated[int, Field(description="so many minutes in a row that are not bad end it")]
-    log_issue_hours: Annotated[int, Field(description="one that begins in the first so many hours of an issue's incident is the same outage")]
+    log_issue_hours: Annotated[int, Field(description="one that begins within so many hours of the start of an issue's incident is the same outage")]
     path: Annotated[str | None, Field(description="only pull requests that change a matching file are changes")]
     bots: list[str]
-    coverage: Annotated[list[Coverage], Field(description="from when until when its facts are complete: outside, they are unknown")]
+    coverage: Annotated[list[Coverage], Field(description="the spans in which its facts are complete; outside of them they are unknown")]
     created_at: Time
 
 
@@ -199,7 +201,7 @@ class ChangeLeadTime(TypedDict):
 class ChangeFailRate(TypedDict):
     value: Number
     failed: int | None
-    deployments: Annotated[int | None, Field(description="all finished attempts; elsewhere, successes")]
+    deployments: Annotated[int | None, Field(description="all finished attempts; in the other metrics, successes")]
     reasons: Annotated[dict[str, int] | None, Field(description="failed deployments by reason; one may have several")]
     unlinked_incidents: int | None
     devlake_value: Number
@@ -240,7 +242,7 @@ class Period(TypedDict):
     quality_flags: QualityFlags
 
 
-# "from" is no name of a Python attribute, so this one is not written as a class.
+# Not a class, because "from" is a Python keyword and cannot be the name of a field.
 Report = TypedDict(
     "Report",
     {
@@ -249,8 +251,8 @@ Report = TypedDict(
         "from": Date,
         "to": Annotated[Date, Field(description="exclusive")],
         "by": Literal["day", "week", "month"],
-        "time_zone": Annotated[str, Field(description="of its dates")],
-        "definition_version": Annotated[str, Field(description="of docs/metrics.md")],
+        "time_zone": Annotated[str, Field(description="the time zone of its dates")],
+        "definition_version": Annotated[str, Field(description="the version of docs/metrics.md")],
         "periods": list[Period],
     },
 )
@@ -269,22 +271,22 @@ class CollectedDays(TypedDict):
 
 
 class Member(TypedDict):
-    """One deployment, change or incident behind a value."""
+    """One deployment, change or incident that a value is made of."""
 
     kind: Annotated[str, Field(description="deployment, change or incident")]
-    repository: Annotated[str, Field(description="the GitHub repository that it belongs to, owner/name; empty: none, as far as is known")]
-    key: Annotated[str, Field(description="as the facts' own lists name it")]
-    at: Annotated[Time, Field(description="what placed it in the period")]
+    repository: Annotated[str, Field(description="the GitHub repository that it belongs to, owner/name; empty: none is known")]
+    key: Annotated[str, Field(description="its `external_id` in the lists of facts; for a change, `pull request` and its number")]
+    at: Annotated[Time, Field(description="the time that places it in the period")]
     title: str
-    counts: Annotated[dict[str, float], Field(description="what it adds to which number of the report; durations under `seconds`")]
+    counts: Annotated[dict[str, float], Field(description="how much it adds to each number of the report; a duration is under `seconds`")]
     rules: Annotated[list[str], Field(description="the rules that placed it, in words")]
     quality_flags: list[str]
-    url: Annotated[str, Field(description="its page on GitHub, or the path of a page of this host; empty if it has none")]
+    url: Annotated[str, Field(description="its page on GitHub, or the path of a page on this host; empty if it has none")]
     staged_page: StagedPage
 
 
 class Explanation(TypedDict):
-    """One value, opened (docs/metrics.md)."""
+    """One value and the facts that it is made of (docs/metrics.md)."""
 
     service: ServiceName
     environment: str
@@ -296,9 +298,9 @@ class Explanation(TypedDict):
     deployments_from: Annotated[str, Field(description="the source that counts")]
     value: Annotated[float | None, Field(description="null is unknown")]
     unit: str
-    numbers: Annotated[dict[str, Any], Field(description="what the report says beside the value")]
-    sums: Annotated[dict[str, float], Field(description="what the members' counts add up to")]
-    arithmetic: Annotated[str, Field(description="how the value comes about, in one line")]
+    numbers: Annotated[dict[str, Any], Field(description="the other numbers of the report")]
+    sums: Annotated[dict[str, float], Field(description="the totals of the members' counts")]
+    arithmetic: Annotated[str, Field(description="how the value is computed, in one line")]
     quality_flags: list[str]
     flags: Annotated[dict[str, str], Field(description="what each flag means")]
     members: list[Member]

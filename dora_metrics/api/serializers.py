@@ -1,4 +1,4 @@
-"""One row of each kind, for the API and dora_export alike: its shape, and its columns in CSV."""
+"""Turn stored rows into the rows of the API, dora_export and dora_report, and define their CSV columns."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -9,7 +9,8 @@ from typing import Any
 from dora_metrics import models
 from dora_metrics.api import schemas
 from dora_metrics.api.csv import Columns
-from dora_metrics.calculators.lead_time import STAGES, is_bot
+from dora_metrics.calculators.bots import is_bot
+from dora_metrics.calculators.lead_time_stages import STAGES
 
 Row = Mapping[str, Any]
 Reader = Callable[[Row], Any]
@@ -17,7 +18,7 @@ Reader = Callable[[Row], Any]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """`row` makes the shape from a stored one; `columns` read the shape."""
+    """A kind of row. `row` makes it from a model instance. `columns` reads its CSV cells."""
 
     row: Callable[[Any], Row]
     columns: Columns
@@ -63,7 +64,7 @@ def change(change: models.Change) -> schemas.Change:
         "base_branch": change.base_branch,
         "merge_sha": change.merge_sha or None,
         "created_at": iso(change.created_at),
-        "merged_at": iso(_known(change.merged_at)),
+        "merged_at": iso(_merge_time(change)),
         "change_start": iso_or_none(delivery.change_start if delivery else None),
         "deployment": delivery.deployment if delivery else None,
         "deployed_at": iso_or_none(delivery.deployed_at if delivery else None),
@@ -144,7 +145,7 @@ def service(service: models.Service) -> schemas.Service:
 
 
 def periods(reports: Iterable[Row]) -> Iterator[Row]:
-    """The reports' periods, each by itself with what it needs of its report."""
+    """Yield the periods of the reports as rows, each with the fields that identify its report."""
     for report in reports:
         of_report = {name: report[name] for name in ("service", "environment", "by", "time_zone", "definition_version")}
         for period in report["periods"]:
@@ -163,13 +164,13 @@ def _name_of(repository: models.Repository | None) -> str | None:
     return repository.name or None if repository else None
 
 
-def _known(moment: datetime | None) -> datetime:
-    if moment is None:
-        raise ValueError("a pull request that is not merged is no change")
-    return moment
+def _merge_time(change: models.Change) -> datetime:
+    if change.merged_at is None:
+        raise ValueError("a pull request that is not merged is not a change")
+    return change.merged_at
 
 
-# --- in CSV: a column a field, nested ones flattened -------------------------------------------------------------------
+# --- CSV: one column for each field, nested fields flattened -----------------------------------------------------------
 
 
 def path(*names: str) -> Reader:
@@ -183,26 +184,26 @@ def path(*names: str) -> Reader:
 
 
 def _joined(name: str, key: str = "", between: str = " ") -> Reader:
-    """The texts of a list in one cell, or one text of each of its members."""
+    """Return a reader that joins the texts of a list in one cell. `key`: the field to take of each object in the list."""
     return lambda row: between.join(str(one[key] if key else one) for one in row[name])
 
 
 def _coverage_in_a_cell(row: Row) -> str:
-    """With the repository's name where there are several."""
+    """Return the spans of all streams, prefixed by the repository's name if there are several."""
     has_several = len({one["repository"] for one in row["coverage"] if one["repository"]}) > 1
     prefixes = (f"{one['repository']}:" if has_several and one["repository"] else "" for one in row["coverage"])
     return " ".join(f"{prefix}{one['stream']}={one['since']}/{one['until']}" for prefix, one in zip(prefixes, row["coverage"], strict=True))
 
 
 def _of_logs(read: Reader) -> Reader:
-    """Empty for an incident from an issue."""
+    """Return a reader of the log evidence. Its cell is empty for an incident from an issue."""
     return lambda row: read(row["logs"]) if row["logs"] else None
 
 
-def _columns(shape: Any, nested: Mapping[str, Columns]) -> Columns:
-    """A column for each field of the shape, in its order; `nested`: the columns that stand for a field."""
+def _columns(schema: Any, nested: Mapping[str, Columns]) -> Columns:
+    """Return a column for each field of the schema, in order. `nested`: the columns that replace a field."""
     flags: dict[str, Columns] = {"quality_flags": {"quality_flags": _joined("quality_flags")}}
-    return {column: read for name in shape.__annotations__ for column, read in (flags | dict(nested)).get(name, {name: itemgetter(name)}).items()}
+    return {column: read for name in schema.__annotations__ for column, read in (flags | dict(nested)).get(name, {name: itemgetter(name)}).items()}
 
 
 DEPLOYMENTS = Kind(

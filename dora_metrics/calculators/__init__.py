@@ -1,3 +1,3 @@
-"""What the numbers mean: pure functions over facts, without Django. docs/metrics.md is the written definition."""
+"""The definitions of the metrics as pure functions over facts, without Django. docs/metrics.md is the written definition."""
 
 DEFINITION_VERSION = "2026.1"

@@ -1,15 +1,14 @@
-"""M2, change lead time: how long changes took from their first commit to the deployment that first carried them."""
+"""M2, change lead time: the time from a change's first commit to the deployment that first carried it."""
 
 from collections.abc import Sequence
 
-from dora_metrics.calculators.assessment import Assessment
-from dora_metrics.calculators.flags import UNKNOWN_SHA, few
-from dora_metrics.calculators.lead_time import STAGES, LeadTime
-from dora_metrics.calculators.metric import Measures, Member
+from dora_metrics.calculators.lead_time_stages import STAGES, LeadTime
+from dora_metrics.calculators.linked_facts import LinkedFacts
+from dora_metrics.calculators.metric_interface import Measures, Member
 from dora_metrics.calculators.percentiles import percentile
-from dora_metrics.calculators.periods import Period
+from dora_metrics.calculators.periods import ByDate, Period
+from dora_metrics.calculators.quality_flags import UNKNOWN_SHA, low_n
 from dora_metrics.calculators.tiers import lead_time_tier
-from dora_metrics.calculators.timeline import ByDate
 
 HOW = {
     "sha": "has the very commit that was deployed",
@@ -19,21 +18,21 @@ HOW = {
 
 
 class ChangeLeadTime:
-    """In the period of the deployment. Bots' changes are left out and counted."""
+    """A change counts in the period of its deployment. Changes by bots are left out, but their number is given."""
 
     name, unit = "change_lead_time", "seconds"
 
-    def __init__(self, assessment: Assessment) -> None:
-        self.coverage = assessment.covered.changes
-        self._successes = assessment.successes
-        self._delivered = ByDate(assessment.changes, lambda one: one.deployed_at, assessment.settings.time_zone)
+    def __init__(self, linked: LinkedFacts) -> None:
+        self.coverage = linked.coverage.changes
+        self._successes = linked.successes
+        self._deployed = ByDate(linked.changes, lambda one: one.deployed_at, linked.settings.time_zone)
 
-    def measure(self, period: Period, part: Period) -> Measures:
-        found = self._delivered.within(part)
-        people = [one for one in found if not one.is_bots]
+    def measure(self, period: Period, collected: Period) -> Measures:
+        found = self._deployed.within(collected)
+        people = [one for one in found if not one.is_by_bot]
         seconds = [one.seconds for one in people]
-        is_lost = any(UNKNOWN_SHA in one.flags for one in self._successes.within(part))
-        flags = frozenset().union(*(one.flags for one in people), few(seconds), {UNKNOWN_SHA} if is_lost else ())
+        has_unknown_sha = any(UNKNOWN_SHA in one.flags for one in self._successes.within(collected))
+        flags = frozenset().union(*(one.flags for one in people), low_n(seconds), {UNKNOWN_SHA} if has_unknown_sha else ())
         p50 = percentile(seconds, 0.5)
         return Measures(
             n=len(people),
@@ -46,8 +45,8 @@ class ChangeLeadTime:
             details={"n_bots": len(found) - len(people), "stages": {stage: _stage(stage, people) for stage in STAGES}},
         )
 
-    def members(self, part: Period) -> list[Member]:
-        return [_change(one) for one in sorted(self._delivered.within(part), key=lambda one: (one.deployed_at, one.pull.number, one.repository))]
+    def members(self, collected: Period) -> list[Member]:
+        return [_member(one) for one in sorted(self._deployed.within(collected), key=lambda one: (one.deployed_at, one.pull.number, one.repository))]
 
 
 def _stage(stage: str, lead_times: Sequence[LeadTime]) -> dict[str, float | int | None]:
@@ -55,9 +54,9 @@ def _stage(stage: str, lead_times: Sequence[LeadTime]) -> dict[str, float | int 
     return {"p50": percentile(known, 0.5), "n": len(known)}
 
 
-def _change(one: LeadTime) -> Member:
+def _member(one: LeadTime) -> Member:
     matched = f"{HOW[one.match.how]}: deployment {one.match.deployment.key}"
-    if one.is_bots:
+    if one.is_by_bot:
         counts: dict[str, float] = {"n_bots": 1}
         rules: tuple[str, ...] = (f"by a bot ({one.pull.author}): left out", matched)
     else:

@@ -4,51 +4,51 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from dora_metrics.calculators.assessment import Assessment
-from dora_metrics.calculators.failures import Judged
-from dora_metrics.calculators.metric import Measures, Member
+from dora_metrics.calculators.failures import AttemptOutcome
+from dora_metrics.calculators.linked_facts import LinkedFacts
+from dora_metrics.calculators.metric_interface import Measures, Member
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.calculators.periods import Period, is_partial, period_of_date, periods_between
 from dora_metrics.calculators.tiers import frequency_tier
-from dora_metrics.calculators.value_members import of_deployment
+from dora_metrics.calculators.value_members import deployment_member
 
 RECENT = timedelta(days=31)
 
 
 class DeploymentFrequency:
-    """In the period of the success's finish."""
+    """A success counts in the period of its finish."""
 
     name, unit = "deployment_frequency", "deployments/day"
 
-    def __init__(self, assessment: Assessment) -> None:
-        self.coverage = assessment.covered.deployments
-        self._zone = assessment.settings.time_zone
-        self._successes = assessment.successes
-        self._deploy_dates = sorted(set(assessment.successes.dates))
+    def __init__(self, linked: LinkedFacts) -> None:
+        self.coverage = linked.coverage.deployments
+        self._zone = linked.settings.time_zone
+        self._successes = linked.successes
+        self._deploy_dates = sorted(set(linked.successes.dates))
 
-    def measure(self, period: Period, part: Period) -> Measures:
-        successes = self._successes.within(part)
-        a_week = None if period.kind == "day" else self._deploy_days_a_week(period)
-        is_recent = _between(self._deploy_dates, part.end - RECENT, part.end) > 0
+    def measure(self, period: Period, collected: Period) -> Measures:
+        successes = self._successes.within(collected)
+        per_week = None if period.kind == "day" else self._deploy_days_per_week(period)
+        is_recent = _count_between(self._deploy_dates, collected.end - RECENT, collected.end) > 0
         return Measures(
             n=len(successes),
-            value=len(successes) / part.days,
+            value=len(successes) / collected.days,
             numerator=len(successes),
-            denominator=part.days,
-            tier=frequency_tier(a_week, has_recent_deploy_day=is_recent),
+            denominator=collected.days,
+            tier=frequency_tier(per_week, has_recent_deploy_day=is_recent),
             flags=frozenset().union(*(one.flags for one in successes)),
             details={
                 "deployments": len(successes),
-                "deploy_days": _between(self._deploy_dates, part.start, part.end),
-                "deploy_days_per_week": a_week,
+                "deploy_days": _count_between(self._deploy_dates, collected.start, collected.end),
+                "deploy_days_per_week": per_week,
             },
         )
 
-    def members(self, part: Period) -> list[Member]:
-        return [_success(one) for one in self._successes.within(part)]
+    def members(self, collected: Period) -> list[Member]:
+        return [_member(one) for one in self._successes.within(collected)]
 
-    def _deploy_days_a_week(self, period: Period) -> float | None:
-        """The median over the complete ISO weeks whose Sunday lies in the period; an empty week is 0."""
+    def _deploy_days_per_week(self, period: Period) -> float | None:
+        """Return the median over the complete ISO weeks whose Sunday lies in the period. A week without a deploy day counts as 0."""
         if self.coverage is None:
             return None
         weeks = [
@@ -56,12 +56,12 @@ class DeploymentFrequency:
             for week in periods_between(period_of_date(period.start, "week").start, period.end, "week")
             if week.end - timedelta(days=1) in period and not is_partial(week, self.coverage, self._zone)
         ]
-        return percentile([_between(self._deploy_dates, week.start, week.end) for week in weeks], 0.5)
+        return percentile([_count_between(self._deploy_dates, week.start, week.end) for week in weeks], 0.5)
 
 
-def _between(ordered: Sequence[date], start: date, end: date) -> int:
+def _count_between(ordered: Sequence[date], start: date, end: date) -> int:
     return bisect_left(ordered, end) - bisect_left(ordered, start)
 
 
-def _success(one: Judged) -> Member:
-    return of_deployment(one, counts={"deployments": 1}, rules=("succeeded",))
+def _member(one: AttemptOutcome) -> Member:
+    return deployment_member(one, counts={"deployments": 1}, rules=("succeeded",))

@@ -1,24 +1,24 @@
-"""M5, deployment rework rate: the share of successes that were not planned but mended an earlier one."""
+"""M5, deployment rework rate: the share of successes that were unplanned, because they mended an earlier deployment."""
 
-from dora_metrics.calculators.assessment import Assessment
-from dora_metrics.calculators.failures import Judged
-from dora_metrics.calculators.metric import Measures, Member
+from dora_metrics.calculators.failures import AttemptOutcome
+from dora_metrics.calculators.linked_facts import LinkedFacts
+from dora_metrics.calculators.metric_interface import Measures, Member
 from dora_metrics.calculators.periods import Period
-from dora_metrics.calculators.rule_descriptions import mends
-from dora_metrics.calculators.value_members import of_deployment
+from dora_metrics.calculators.rule_descriptions import why_unplanned
+from dora_metrics.calculators.value_members import deployment_member
 
 
 class DeploymentReworkRate:
-    """In the period of the success's finish."""
+    """A success counts in the period of its finish."""
 
     name, unit = "deployment_rework_rate", "share"
 
-    def __init__(self, assessment: Assessment) -> None:
-        self.coverage = assessment.covered.failures
-        self._successes = assessment.successes
+    def __init__(self, linked: LinkedFacts) -> None:
+        self.coverage = linked.coverage.failures
+        self._successes = linked.successes
 
-    def measure(self, period: Period, part: Period) -> Measures:
-        successes = self._successes.within(part)
+    def measure(self, period: Period, collected: Period) -> Measures:
+        successes = self._successes.within(collected)
         unplanned = sum(bool(one.unplanned) for one in successes)
         return Measures(
             n=len(successes),
@@ -29,10 +29,10 @@ class DeploymentReworkRate:
             details={"unplanned": unplanned, "deployments": len(successes)},
         )
 
-    def members(self, part: Period) -> list[Member]:
-        return [_success(one) for one in self._successes.within(part)]
+    def members(self, collected: Period) -> list[Member]:
+        return [_member(one) for one in self._successes.within(collected)]
 
 
-def _success(one: Judged) -> Member:
+def _member(one: AttemptOutcome) -> Member:
     counts = {"deployments": 1, **({"unplanned": 1} if one.unplanned else {})}
-    return of_deployment(one, counts=counts, rules=[f"unplanned: {mends(cause)}" for cause in one.unplanned] or ("planned",))
+    return deployment_member(one, counts=counts, rules=[f"unplanned: {why_unplanned(cause)}" for cause in one.unplanned] or ("planned",))

@@ -1,16 +1,21 @@
-"""Why an attempt counts as failed, when it had recovered, and which successes were not planned: docs/metrics.md."""
+"""Why an attempt counts as failed, when it recovered, and why a success was unplanned: docs/metrics.md.
+
+See "Change fail rate", "Failed deployment recovery time" and "Deployment rework rate" there.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from dora_metrics.calculators.facts import Attempt, IssueKey, PullRequest
-from dora_metrics.calculators.flags import RECOVERED_BEFORE_FINISH, those
-from dora_metrics.calculators.history import History
-from dora_metrics.calculators.incidents import Incident, Link
-from dora_metrics.calculators.matching import Carriers
-from dora_metrics.calculators.reverts import Revert
+from dora_metrics.calculators.change_matching import FirstDeployments
+from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.git_history import History
+from dora_metrics.calculators.incident_linking import Link
+from dora_metrics.calculators.incidents import Incident
+from dora_metrics.calculators.inputs import IssueKey, PullRequest
+from dora_metrics.calculators.quality_flags import RECOVERED_BEFORE_FINISH, flags_where
+from dora_metrics.calculators.reverts_and_hotfixes import Revert
 
 STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK, FIX = "state", "incident", "revert", "hotfix", "rollback", "fix"
 REASONS = (STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK)
@@ -18,9 +23,10 @@ REASONS = (STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Cause:
-    """One rule that placed an attempt among the failed or the unplanned ones, and the fact that met it.
+    """A rule by which an attempt counts as failed or unplanned, and the fact that met the rule.
 
-    `ended_at`: when the failure was over by it, and `ended_by` what ended it; None if it is not, or is no end of one.
+    `ended_at`: when that fact, or what it led to, ended the failure, and `ended_by` which fact that was. `ended_at` is None if the
+    failure has not ended that way, or if the cause is one of an unplanned success.
     """
 
     rule: str
@@ -30,8 +36,8 @@ class Cause:
 
 
 @dataclass(frozen=True, slots=True)
-class Judged:
-    """An attempt and what is to be said of it. It failed where it has `causes`; `unplanned`: why it was rework."""
+class AttemptOutcome:
+    """An attempt with its consequences. It failed if it has `causes`, and was unplanned if it has `unplanned`."""
 
     attempt: Attempt
     causes: tuple[Cause, ...] = ()
@@ -39,12 +45,12 @@ class Judged:
     recovered_at: datetime | None = None
     recovered_by: str = ""
     flags: frozenset[str] = frozenset()
-    is_recovered_early: bool = False  # before it had finished: the recovery was set to the finish
+    is_recovered_early: bool = False  # it recovered before it had finished: the recovery was set to the finish
 
     @property
     def recovery_flags(self) -> frozenset[str]:
-        """What is to be said of it where its recovery counts."""
-        return self.flags | those({RECOVERED_BEFORE_FINISH: self.is_recovered_early})
+        """The quality flags of a value that its recovery counts in."""
+        return self.flags | flags_where({RECOVERED_BEFORE_FINISH: self.is_recovered_early})
 
     @property
     def is_failed(self) -> bool:
@@ -56,62 +62,64 @@ class Judged:
 
 
 @dataclass(frozen=True, slots=True)
-class Evidence:
-    """What speaks of failures in one repository. `closes`: pull request to the issues of the service that it closes.
+class RepositoryChanges:
+    """What one repository's changes say about failures. `closes`: the issues of the service that each pull request closes.
 
-    `qualifier`: what tells a number of this repository from one of another.
+    `qualifier`: the prefix of the repository's numbers.
     """
 
     qualifier: str
-    carriers: Carriers
+    first_deployments: FirstDeployments
     history: History
     reverts: Mapping[int, Revert]
     hotfixes: Sequence[tuple[PullRequest, Link]]
     closes: Mapping[int, Sequence[IssueKey]]
 
-    def named(self, number: int) -> str:
+    def name_of_pull(self, number: int) -> str:
         return f"pull request {self.qualifier}{number}"
 
 
-def judged(
+def attempt_outcomes(
     attempts: Sequence[Attempt],
     incidents: Sequence[tuple[Incident, Link]],
-    evidence: Mapping[str, Evidence],
+    changes: Mapping[str, RepositoryChanges],
     *,
     flags_of: Mapping[str, frozenset[str]],
-) -> list[Judged]:
-    """`attempts`: of one environment, by finished_at; the answer is in their order. `evidence`: by repository. `flags_of`: by the attempt's key."""
+) -> list[AttemptOutcome]:
+    """Return the outcome of each attempt, in their order.
+
+    `attempts`: of one environment, by finished_at. `changes`: by repository. `flags_of`: quality flags by the attempt's key.
+    """
     causes: dict[str, list[Cause]] = defaultdict(list)
     unplanned: dict[str, list[Cause]] = defaultdict(list)
     incidents_of: dict[str, list[Incident]] = defaultdict(list)
     for incident, link in incidents:
         if link.attempt:
             incidents_of[link.attempt.key].append(incident)
-    for key, cause in _by_incident(incidents_of):
+    for key, cause in _incident_causes(incidents_of):
         causes[key].append(cause)
     next_success = _next_successes(attempts)
     for attempt in attempts:
         if not attempt.is_success:
-            mended = next_success.get(attempt.key)
-            causes[attempt.key].append(Cause(STATE, "status", *_end(mended)))
-    for former, latter in _rollbacks(attempts, {repository: one.history for repository, one in evidence.items()}):
-        causes[former.key].append(Cause(ROLLBACK, _deployment(latter), *_end(latter)))
-        unplanned[latter.key].append(Cause(ROLLBACK, _deployment(former)))
+            causes[attempt.key].append(Cause(STATE, "status", *_end(next_success.get(attempt.key))))
+    for former, latter in _rollbacks(attempts, {repository: one.history for repository, one in changes.items()}):
+        causes[former.key].append(Cause(ROLLBACK, _name(latter), *_end(latter)))
+        unplanned[latter.key].append(Cause(ROLLBACK, _name(former)))
     link_of = {(incident.number, incident.repository): link for incident, link in incidents if incident.number is not None}
-    for one in evidence.values():
-        for target, carrier, number in _carried_reverts(one):
-            unplanned[carrier.key].append(Cause(REVERT, one.named(number)))
+    for one in changes.values():
+        for target, carrier, number in _deployed_reverts(one):
+            unplanned[carrier.key].append(Cause(REVERT, one.name_of_pull(number)))
             if target and carrier.order > target.order:
-                causes[target.key].append(Cause(REVERT, one.named(number), *_end(carrier)))
+                causes[target.key].append(Cause(REVERT, one.name_of_pull(number), *_end(carrier)))
         for pull, link in one.hotfixes:
-            if match := one.carriers.of_pull(pull.number):
-                unplanned[match.deployment.key].append(Cause(HOTFIX, one.named(pull.number)))
+            if match := one.first_deployments.of_pull(pull.number):
+                unplanned[match.deployment.key].append(Cause(HOTFIX, one.name_of_pull(pull.number)))
                 if link.attempt and match.deployment.order > link.attempt.order:
-                    causes[link.attempt.key].append(Cause(HOTFIX, one.named(pull.number), *_end(match.deployment)))
-        for carrier, cause in _fixes(one, link_of):
+                    causes[link.attempt.key].append(Cause(HOTFIX, one.name_of_pull(pull.number), *_end(match.deployment)))
+        for carrier, cause in _deployed_fixes(one, link_of):
             unplanned[carrier.key].append(cause)
     return [
-        _judge(
+        _outcome(
             attempt,
             sorted(set(causes.get(attempt.key, ())), key=_order),
             sorted(set(unplanned.get(attempt.key, ())), key=_order),
@@ -122,13 +130,15 @@ def judged(
     ]
 
 
-def _judge(attempt: Attempt, causes: Sequence[Cause], unplanned: Sequence[Cause], incidents: Sequence[Incident], flags: frozenset[str]) -> Judged:
+def _outcome(
+    attempt: Attempt, causes: Sequence[Cause], unplanned: Sequence[Cause], incidents: Sequence[Incident], flags: frozenset[str]
+) -> AttemptOutcome:
     recoveries = [(cause.ended_at, cause.ended_by) for cause in causes if cause.rule != INCIDENT and cause.ended_at]
     if incidents and all(incident.ended_at for incident in incidents):
         last = max(incidents, key=lambda incident: (incident.ended_at, incident.key))
         recoveries += [(last.ended_at, last.key)] if last.ended_at else []
     recovered_at, recovered_by = min(recoveries, default=(None, ""))
-    return Judged(
+    return AttemptOutcome(
         attempt=attempt,
         causes=tuple(causes),
         unplanned=tuple(unplanned),
@@ -139,14 +149,17 @@ def _judge(attempt: Attempt, causes: Sequence[Cause], unplanned: Sequence[Cause]
     )
 
 
-def _by_incident(incidents_of: Mapping[str, Sequence[Incident]]) -> Iterable[tuple[str, Cause]]:
+def _incident_causes(incidents_of: Mapping[str, Sequence[Incident]]) -> Iterable[tuple[str, Cause]]:
     for key, found in incidents_of.items():
         for incident in found:
             yield key, Cause(INCIDENT, incident.key, incident.ended_at, incident.key if incident.ended_at else "")
 
 
 def _next_successes(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
-    """By the key of each failed attempt, the next success of its repository in its very environment; of an unknown one, of any repository."""
+    """Return the next success after each failed attempt, by the failed attempt's key.
+
+    It has the same environment and repository. If the failed attempt's repository is unknown, a success of any repository counts.
+    """
     found: dict[str, Attempt] = {}
     following: dict[tuple[str, str], Attempt] = {}
     for attempt in reversed(attempts):
@@ -159,7 +172,10 @@ def _next_successes(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
 
 
 def _rollbacks(attempts: Sequence[Attempt], history_of: Mapping[str, History]) -> Iterable[tuple[Attempt, Attempt]]:
-    """What was rolled back, and the success that did it. Where merges stand for deployments there is none: a merge only adds."""
+    """Yield each attempt that was rolled back, with the success that rolled it back.
+
+    Merged pull requests that stand for deployments roll nothing back.
+    """
     last_attempt: dict[tuple[str, str], Attempt] = {}
     last_success: dict[tuple[str, str], Attempt] = {}
     for attempt in attempts:
@@ -173,44 +189,46 @@ def _rollbacks(attempts: Sequence[Attempt], history_of: Mapping[str, History]) -
         last_attempt[place] = attempt
 
 
-def _carried_reverts(evidence: Evidence) -> Iterable[tuple[Attempt | None, Attempt, int]]:
-    """Of each revert that counts: what first carried its target, what first carried it, and its number."""
-    carriers = evidence.carriers
-    for number, revert in sorted(evidence.reverts.items()):
-        match = carriers.of_pull(number)
+def _deployed_reverts(changes: RepositoryChanges) -> Iterable[tuple[Attempt | None, Attempt, int]]:
+    """Yield for each revert that counts: what first carried its target, what first carried the revert, and the revert's number."""
+    first_deployments = changes.first_deployments
+    for number, revert in sorted(changes.reverts.items()):
+        match = first_deployments.of_pull(number)
         if match is None:
             continue
-        target = carrier_of_target(revert, carriers)
-        back = [carriers.of_pull(other) for other in revert.put_back_by]
+        target = first_deployment_of_target(revert, first_deployments)
+        back = [first_deployments.of_pull(other) for other in revert.put_back_by]
         is_put_back = any(other and other.deployment.key == match.deployment.key for other in back)
         if not is_put_back and not (target and target.key == match.deployment.key):
             yield target, match.deployment, number
 
 
-def carrier_of_target(revert: Revert, carriers: Carriers) -> Attempt | None:
+def first_deployment_of_target(revert: Revert, first_deployments: FirstDeployments) -> Attempt | None:
+    """Return what first carried the change that is reverted."""
     if revert.target_pull is not None:
-        match = carriers.of_pull(revert.target_pull)
+        match = first_deployments.of_pull(revert.target_pull)
         return match.deployment if match else None
-    return carriers.of_commit(revert.target_sha)
+    return first_deployments.of_commit(revert.target_sha)
 
 
-def _fixes(evidence: Evidence, link_of: Mapping[IssueKey, Link]) -> Iterable[tuple[Attempt, Cause]]:
-    """Deployments that carry a pull request which closes an incident of an earlier deployment."""
-    for number, issues in sorted(evidence.closes.items()):
-        match = evidence.carriers.of_pull(number)
+def _deployed_fixes(changes: RepositoryChanges, link_of: Mapping[IssueKey, Link]) -> Iterable[tuple[Attempt, Cause]]:
+    """Yield each deployment that carries a pull request which closes an incident of an earlier deployment."""
+    for number, issues in sorted(changes.closes.items()):
+        match = changes.first_deployments.of_pull(number)
         for issue in issues:
             caused_by = link_of[issue].attempt if issue in link_of else None
             if match and caused_by and caused_by.order < match.deployment.order:
-                yield match.deployment, Cause(FIX, evidence.named(number))
+                yield match.deployment, Cause(FIX, changes.name_of_pull(number))
 
 
 def _end(attempt: Attempt | None) -> tuple[datetime | None, str]:
-    return (attempt.finished_at, _deployment(attempt)) if attempt else (None, "")
+    """Return `ended_at` and `ended_by` of a cause that this attempt ended."""
+    return (attempt.finished_at, _name(attempt)) if attempt else (None, "")
 
 
 def _order(cause: Cause) -> tuple[str, str]:
     return cause.rule, cause.fact
 
 
-def _deployment(attempt: Attempt) -> str:
+def _name(attempt: Attempt) -> str:
     return f"deployment {attempt.key}"

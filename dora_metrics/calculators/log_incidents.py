@@ -1,13 +1,15 @@
-"""Incidents that the logs show by themselves, minutes in a row with many errors: docs/metrics.md, "Incidents from logs"."""
+"""Incidents that the logs show, several minutes in a row with many errors: docs/metrics.md, "Incidents from logs"."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from shlex import quote
 from urllib.parse import urlencode
 
-from dora_metrics.calculators.facts import LogErrors, LogEvidence, LogHour, Origin, Settings
-from dora_metrics.calculators.incidents import Incident
+from dora_metrics.calculators.incidents import Incident, LogErrors, LogEvidence
+from dora_metrics.calculators.inputs import LogHour, Origin
+from dora_metrics.calculators.service_settings import Settings
 
 ONE_MINUTE, ONE_HOUR = timedelta(minutes=1), timedelta(hours=1)
 
@@ -24,35 +26,35 @@ class _Counts:
 
 @dataclass(slots=True)
 class _Minute:
-    """A minute of all logs of the service together, and of each by itself."""
+    """The counts of one minute: of all logs of the service, and of each log."""
 
-    all: _Counts = field(default_factory=_Counts)
-    of: dict[str, _Counts] = field(default_factory=lambda: defaultdict(_Counts))
-    page_id: int = 0  # the latest with errors in it
+    total: _Counts = field(default_factory=_Counts)
+    by_source: dict[str, _Counts] = field(default_factory=lambda: defaultdict(_Counts))
+    page_id: int = 0  # the latest staged page with errors of this minute
 
 
 def log_incidents(hours: Iterable[LogHour], settings: Settings, *, until: datetime | None) -> list[Incident]:
-    """By start. `until`: how far all logs have been read; None where nobody knows, and then none has ended."""
+    """Return the incidents by start. `until`: how far all logs have been read; if it is None, every incident is open."""
     if not settings.log_incidents:
         return []
     minutes = _minutes(hours)
-    bad = sorted(moment for moment, minute in minutes.items() if _is_bad(minute.all, settings))
+    bad = sorted(moment for moment, minute in minutes.items() if _is_bad(minute.total, settings))
     found = []
-    for spell in _spells(bad, settings):
-        good_since = spell[-1] + ONE_MINUTE
+    for bad_minutes in _group_by_incident(bad, settings):
+        good_since = bad_minutes[-1] + ONE_MINUTE
         has_ended = until is not None and until >= good_since + settings.log_good_minutes * ONE_MINUTE
-        found.append(_incident({moment: minutes[moment] for moment in spell}, ended_at=good_since if has_ended else None))
+        found.append(_incident({moment: minutes[moment] for moment in bad_minutes}, ended_at=good_since if has_ended else None, settings=settings))
     return found
 
 
-def without_the_same(from_logs: Iterable[Incident], from_issues: Sequence[Incident], settings: Settings) -> list[Incident]:
-    """Those that are no issue's: an outage of which people have written an issue is the issue's, and counts once.
+def without_duplicates(from_logs: Iterable[Incident], from_issues: Sequence[Incident], settings: Settings) -> list[Incident]:
+    """Leave out incidents from the logs that are the same outage as an issue's incident, which counts once, as the issue's.
 
-    An issue stands for what overlaps its incident and begins in its first hours. One that is open for months, or was closed after
-    months, was forgotten: it is not about all that happened meanwhile.
+    They are the same if they overlap and the one from the logs begins in the issue's first hours. An issue that stays open for
+    months, or is closed after months, was forgotten: later outages are not the same.
     """
-    stands_for = settings.log_issue_hours * ONE_HOUR
-    return [one for one in from_logs if not any(_overlap(one, other) and one.started_at <= other.started_at + stands_for for other in from_issues)]
+    first_hours = settings.log_issue_hours * ONE_HOUR
+    return [one for one in from_logs if not any(_overlap(one, other) and one.started_at <= other.started_at + first_hours for other in from_issues)]
 
 
 def _minutes(hours: Iterable[LogHour]) -> dict[datetime, _Minute]:
@@ -60,8 +62,8 @@ def _minutes(hours: Iterable[LogHour]) -> dict[datetime, _Minute]:
     for part in hours:
         for number, (events, errors) in part.minutes.items():
             minute = found[part.hour + number * ONE_MINUTE]
-            minute.all.add(events, errors)
-            minute.of[part.source].add(events, errors)
+            minute.total.add(events, errors)
+            minute.by_source[part.source].add(events, errors)
             if errors:
                 minute.page_id = max(minute.page_id, part.page_id)
     return found
@@ -71,36 +73,39 @@ def _is_bad(counts: _Counts, settings: Settings) -> bool:
     return counts.events >= settings.log_minute_events and 100 * counts.errors > settings.log_error_share * counts.events
 
 
-def _spells(bad: Sequence[datetime], settings: Settings) -> Iterator[Sequence[datetime]]:
-    """The bad minutes of each incident: those without enough good ones between them, from the first that has enough bad ones in a row."""
+def _group_by_incident(bad: Sequence[datetime], settings: Settings) -> Iterator[Sequence[datetime]]:
+    """Yield the bad minutes of each incident.
+
+    An incident begins with enough bad minutes in a row and ends before enough minutes in a row that are not bad.
+    """
     end_after = (settings.log_good_minutes + 1) * ONE_MINUTE
-    for near in _split(bad, end_after):
+    for group in _split(bad, end_after):
         position = 0
-        for row in _split(near, 2 * ONE_MINUTE):
-            if len(row) >= settings.log_bad_minutes:
-                yield near[position:]
+        for in_a_row in _split(group, 2 * ONE_MINUTE):
+            if len(in_a_row) >= settings.log_bad_minutes:
+                yield group[position:]
                 break
-            position += len(row)
+            position += len(in_a_row)
 
 
-def _split(moments: Sequence[datetime], apart: timedelta) -> Iterator[Sequence[datetime]]:
-    """Where one is so long after the one before, or longer."""
+def _split(moments: Sequence[datetime], gap: timedelta) -> Iterator[Sequence[datetime]]:
+    """Split sorted moments wherever two neighbours are at least `gap` apart."""
     begin = 0
     for position in range(1, len(moments) + 1):
-        if position == len(moments) or moments[position] - moments[position - 1] >= apart:
+        if position == len(moments) or moments[position] - moments[position - 1] >= gap:
             yield moments[begin:position]
             begin = position
 
 
-def _incident(bad: dict[datetime, _Minute], *, ended_at: datetime | None) -> Incident:
+def _incident(bad: Mapping[datetime, _Minute], *, ended_at: datetime | None, settings: Settings) -> Incident:
     first, last = min(bad), max(bad)
     evidence = LogEvidence(
         first_minute=first,
         last_minute=last,
         bad_minutes=len(bad),
-        events=sum(minute.all.events for minute in bad.values()),
-        errors=sum(minute.all.errors for minute in bad.values()),
-        sources=_by_source(bad, first, last),
+        events=sum(minute.total.events for minute in bad.values()),
+        errors=sum(minute.total.errors for minute in bad.values()),
+        sources=_errors_by_source(bad, first, last + ONE_MINUTE, settings),
     )
     worst = evidence.sources[0]
     others = f" and {len(evidence.sources) - 1} more" if len(evidence.sources) > 1 else ""
@@ -114,22 +119,30 @@ def _incident(bad: dict[datetime, _Minute], *, ended_at: datetime | None) -> Inc
     )
 
 
-def _by_source(bad: dict[datetime, _Minute], first: datetime, last: datetime) -> tuple[LogErrors, ...]:
+def _errors_by_source(bad: Mapping[datetime, _Minute], start: datetime, end: datetime, settings: Settings) -> tuple[LogErrors, ...]:
     sums: dict[str, _Counts] = defaultdict(_Counts)
     for minute in bad.values():
-        for source, counts in minute.of.items():
+        for source, counts in minute.by_source.items():
             sums[source].add(counts.events, counts.errors)
-    end = last + ONE_MINUTE
-    found = [LogErrors(name, sums[name].events, sums[name].errors, errors_url(name, first, end)) for name in sums if sums[name].errors]
+    found = []
+    for name, counts in sums.items():
+        if counts.errors:
+            url, command = _errors_url(name, start, end, settings), _errors_command(name, start, end, settings)
+            found.append(LogErrors(name, counts.events, counts.errors, url, command))
     return tuple(sorted(found, key=lambda one: (-one.errors, one.source)))
 
 
-def errors_url(source: str, start: datetime, end: datetime) -> str:
-    """The path of the log page with the errors of these minutes; `end` is exclusive."""
-    return "/logs/?" + urlencode({"source": source, "from": iso(start), "to": iso(end), "level": "error"}, safe=":")
+def _errors_url(source: str, start: datetime, end: datetime, settings: Settings) -> str:
+    """Return the log page's path and query that show the errors of these minutes; `end` is exclusive."""
+    query = urlencode({"source": source, "from": _iso(start), "to": _iso(end), "level": "error"}, safe=":")
+    return f"{settings.log_page_url}?{query}"
 
 
-def iso(minute: datetime) -> str:
+def _errors_command(source: str, start: datetime, end: datetime, settings: Settings) -> str:
+    return f"{settings.log_command} --source {quote(source)} --from {_iso(start)} --to {_iso(end)} --level error --limit 0"
+
+
+def _iso(minute: datetime) -> str:
     return f"{minute:%Y-%m-%dT%H:%M:%SZ}"
 
 

@@ -1,4 +1,4 @@
-"""Which changes touch a service that is a part of its repository: docs/metrics.md, "Path filter"."""
+"""Which changes count for a service that is a part of its repository: docs/metrics.md, "Path filter"."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,10 +7,13 @@ from dora_metrics.patterns import compiled
 
 
 def path_filter(glob: str) -> Callable[[Iterable[str]], bool]:
-    """True for changed files of which one matches: `*` inside a folder, `**` across folders, `?` one letter. Empty: always true."""
+    """Return a function that tells whether one of the changed files matches the glob.
+
+    `*` matches inside a folder, `**` across folders, `?` one character. An empty glob matches everything.
+    """
     if not glob:
         return lambda paths: True
-    words = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
+    expression_of = {"**/": "(?:.*/)?", "**": ".*", "*": "[^/]*", "?": "[^/]"}
     parts = re.split(r"(\*\*/|\*\*|\*|\?)", glob)
-    matches = compiled("".join(words.get(part) or re.escape(part) for part in parts))
+    matches = compiled("".join(expression_of.get(part) or re.escape(part) for part in parts))
     return lambda paths: any(matches.fullmatch(path) for path in paths)

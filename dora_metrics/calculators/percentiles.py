@@ -1,11 +1,11 @@
-"""Percentiles as SQL's PERCENTILE_CONT gives them, and means."""
+"""Percentiles, computed as by SQL's PERCENTILE_CONT, and means."""
 
 from collections.abc import Sequence
 from math import fsum
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """Interpolated linearly between the closest ranks; None of no values. `share`: from 0 to 1."""
+    """Return the percentile, interpolated linearly between the closest ranks; None if there are no values. `share`: from 0 to 1."""
     if not values:
         return None
     ordered = sorted(values)
@@ -16,5 +16,5 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """None of no values. The same for any order of them."""
+    """Return the mean, independent of the order of the values; None if there are none."""
     return fsum(values) / len(values) if values else None

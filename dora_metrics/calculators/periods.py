@@ -1,14 +1,17 @@
-"""Days, ISO weeks and months of local dates, and which of their days were collected."""
+"""Days, ISO weeks and months of local dates, which of their days were collected, and facts by local date: docs/metrics.md, "Periods"."""
 
-from collections.abc import Iterator, Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
-from dora_metrics.calculators.facts import Coverage
+from dora_metrics.calculators.inputs import Coverage
 
 KINDS = ("day", "week", "month")
 ONE_DAY = timedelta(days=1)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -26,7 +29,7 @@ class Period:
 
 
 def period_of_date(day: date, kind: str) -> Period:
-    """The day, ISO week (from Monday) or month of a local date. Raises ValueError for another kind."""
+    """Return the day, ISO week (from Monday) or month of a local date. Raises ValueError for another kind."""
     match kind:
         case "day":
             return Period(day, day + ONE_DAY, kind)
@@ -40,7 +43,7 @@ def period_of_date(day: date, kind: str) -> Period:
 
 
 def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:
-    """Every whole period that overlaps [start, end)."""
+    """Yield every whole period that overlaps [start, end)."""
     period = period_of_date(start, kind)
     while period.start < end:
         yield period
@@ -48,19 +51,19 @@ def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:
 
 
 def local_date(instant: datetime, time_zone: str) -> date:
-    """An instant belongs to the period of its local date. Raises ValueError for a naive one."""
+    """Return the local date of an instant. It decides to which period the instant belongs. Raises ValueError for a naive datetime."""
     if instant.tzinfo is None:
         raise ValueError(f"{instant} has no time zone")
     return instant.astimezone(ZoneInfo(time_zone)).date()
 
 
 def start_of(day: date, time_zone: str) -> datetime:
-    """The day's first instant. A day may have 23 or 25 hours: its ends come from the zone, never from adding 24."""
+    """Return the day's first instant, in UTC. It comes from the time zone, because a day may have 23 or 25 hours."""
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(time_zone)).astimezone(UTC)
 
 
 def joined(spans: Sequence[Coverage | None]) -> Coverage | None:
-    """Where all of them were collected; None if one was not."""
+    """Return the span that all of them cover; None if there is none or one of them is None."""
     if not spans or any(span is None for span in spans):
         return None
     present = [span for span in spans if span is not None]
@@ -69,9 +72,9 @@ def joined(spans: Sequence[Coverage | None]) -> Coverage | None:
 
 
 def collected_part(period: Period, coverage: Coverage, time_zone: str) -> Period:
-    """The local dates of the period that have begun and were collected; the last, unfinished one included.
+    """Return the local dates of the period that have begun and were collected. The last one may be unfinished.
 
-    Facts from outside it may be stored as well (a page holds what it holds): they are not all, so none is counted.
+    Facts of other dates may be stored too, because a page may reach further. They are incomplete, so none of them counts.
     """
     start = max(period.start, local_date(coverage.since, time_zone))
     end = min(period.end, local_date(coverage.until, time_zone) + ONE_DAY)
@@ -79,8 +82,21 @@ def collected_part(period: Period, coverage: Coverage, time_zone: str) -> Period
 
 
 def is_partial(period: Period, coverage: Coverage, time_zone: str) -> bool:
-    """While it runs, or where collection began inside it.
+    """Return whether the period still runs, or collection began inside it.
 
-    "Runs" until collection has passed its end: a night that failed leaves its days open, not empty.
+    A period runs until collection has passed its end: after a failed night its last days are unfinished, not empty.
     """
     return coverage.until < start_of(period.end, time_zone) or coverage.since > start_of(period.start, time_zone)
+
+
+class ByDate(Generic[T]):
+    """Items sorted by the local date of `moment`, in their original order within a date. Items without a moment are left out."""
+
+    def __init__(self, items: Iterable[T], moment: Callable[[T], datetime | None], time_zone: str) -> None:
+        dated = [(local_date(when, time_zone), item) for item in items if (when := moment(item)) is not None]
+        dated.sort(key=lambda pair: pair[0])
+        self.dates = [day for day, _ in dated]
+        self._items = [item for _, item in dated]
+
+    def within(self, period: Period) -> Sequence[T]:
+        return self._items[bisect_left(self.dates, period.start) : bisect_left(self.dates, period.end)]

@@ -1,11 +1,9 @@
-"""The rules that placed a deployment or an incident, in words, for people who ask why."""
+"""The rules that place a deployment or an incident, in words for `dora_explain` and the API."""
 
 from collections.abc import Mapping
-from shlex import quote
 
-from dora_metrics.calculators.facts import LogEvidence
 from dora_metrics.calculators.failures import FIX, HOTFIX, INCIDENT, REVERT, ROLLBACK, STATE, Cause
-from dora_metrics.calculators.log_incidents import ONE_MINUTE, iso
+from dora_metrics.calculators.incidents import LogEvidence
 
 WHY_FAILED: Mapping[str, str] = {
     STATE: "the attempt itself failed",
@@ -22,23 +20,19 @@ WHY_UNPLANNED: Mapping[str, str] = {
 }
 
 
-def because(cause: Cause) -> str:
-    """Why an attempt failed."""
+def why_failed(cause: Cause) -> str:
+    """Describe why an attempt counts as failed."""
     return WHY_FAILED[cause.rule].format(cause.fact)
 
 
-def mends(cause: Cause) -> str:
-    """Why a success was not planned."""
+def why_unplanned(cause: Cause) -> str:
+    """Describe why a success was unplanned."""
     return WHY_UNPLANNED[cause.rule].format(cause.fact)
 
 
-def shown_by(evidence: LogEvidence) -> tuple[str, ...]:
-    """What the logs say of an incident, and the command that prints the lines of each."""
+def describe_log_evidence(evidence: LogEvidence) -> tuple[str, ...]:
+    """Describe an incident's bad minutes, with the counts of each log and the command that prints its error lines."""
     first, last = evidence.first_minute, evidence.last_minute
-    said = f"{evidence.bad_minutes} bad minutes from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
-    lines = (
-        f"{one.errors} errors among {one.events} events: "
-        f"manage.py log_events --source {quote(one.source)} --from {iso(first)} --to {iso(last + ONE_MINUTE)} --level error --limit 0"
-        for one in evidence.sources
-    )
-    return (f"from the logs: {said}", *lines)
+    summary = f"{evidence.bad_minutes} bad minutes from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
+    lines = (f"{one.errors} errors among {one.events} events: {one.command}" for one in evidence.sources)
+    return (f"from the logs: {summary}", *lines)

@@ -1,4 +1,4 @@
-"""DORA 2023's clusters, their figures as bounds: docs/metrics.md, "Tiers"."""
+"""How the tier of a value is chosen. The bounds are the figures of DORA's clusters of 2023: docs/metrics.md, "Tiers"."""
 
 TIER_YEAR = 2023
 ONE_HOUR_SECONDS, ONE_DAY_SECONDS = 3_600, 86_400

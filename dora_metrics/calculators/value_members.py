@@ -1,19 +1,19 @@
-"""A deployment or an incident as a member of a value."""
+"""The members of a metric's value: the deployments and incidents that it is made of, with the rules that placed them."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from dora_metrics.calculators.assessment import LinkedIncident
-from dora_metrics.calculators.facts import LogEvidence
-from dora_metrics.calculators.failures import Judged
-from dora_metrics.calculators.metric import Member
-from dora_metrics.calculators.rule_descriptions import because, shown_by
+from dora_metrics.calculators.failures import AttemptOutcome
+from dora_metrics.calculators.incidents import LogEvidence
+from dora_metrics.calculators.linked_facts import LinkedIncident
+from dora_metrics.calculators.metric_interface import Member
+from dora_metrics.calculators.rule_descriptions import describe_log_evidence, why_failed
 
 
-def of_deployment(
-    one: Judged, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None, flags: Iterable[str] | None = None
+def deployment_member(
+    one: AttemptOutcome, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None, flags: Iterable[str] | None = None
 ) -> Member:
-    """`at`: what placed it in the period, if not its finish. `flags`: if not those of the attempt alone."""
+    """Return the attempt as a member. `at`: the time that places it in the period, by default its finish. `flags`: by default its own."""
     return Member(
         kind="deployment",
         key=one.attempt.key,
@@ -27,22 +27,23 @@ def of_deployment(
     )
 
 
-def why_failed(one: Judged, evidence: Mapping[str, LogEvidence]) -> list[str]:
-    """Each reason in words, with what the logs show if it is an incident of theirs. `evidence`: by the incident's key."""
+def failure_rules(one: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> list[str]:
+    """Describe why the attempt failed, with the evidence of incidents from the logs. `evidence`: by the incident's key."""
     found = []
     for cause in one.causes:
-        found += [f"failed: {because(cause)}", *(shown_by(evidence[cause.fact]) if cause.fact in evidence else ())]
+        found += [f"failed: {why_failed(cause)}", *(describe_log_evidence(evidence[cause.fact]) if cause.fact in evidence else ())]
     return found
 
 
-def of_incident(one: LinkedIncident, *, at: datetime, counts: Mapping[str, float], rule: str, flags: Iterable[str]) -> Member:
+def incident_member(one: LinkedIncident, *, at: datetime, counts: Mapping[str, float], rule: str, flags: Iterable[str]) -> Member:
+    """Return the incident as a member. `at`: the time that places it in the period."""
     return Member(
         kind="incident",
         key=one.incident.key,
         repository=one.incident.repository,
         at=at,
         counts=dict(counts),
-        rules=(rule, *(shown_by(evidence) if (evidence := one.incident.evidence) else ())),
+        rules=(rule, *(describe_log_evidence(evidence) if (evidence := one.incident.evidence) else ())),
         title=one.incident.title,
         flags=tuple(sorted(flags)),
         origin=one.incident.origin,

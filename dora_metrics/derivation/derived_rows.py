@@ -1,38 +1,28 @@
-"""What follows from a service's facts, as rows: nothing is written here, so any environment can be looked at."""
+"""The rows of attempts, deliveries, incidents and metrics that follow from linked facts. Nothing is read or written here."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
-from django.conf import settings
-from django.utils.timezone import now
-
 from dora_metrics.calculators import DEFINITION_VERSION
-from dora_metrics.calculators.assessment import Assessment, LinkedIncident, assess
-from dora_metrics.calculators.facts import LogEvidence, MetricValue
-from dora_metrics.calculators.failures import Cause, Judged
-from dora_metrics.calculators.flags import UNLINKED_INCIDENTS, those
-from dora_metrics.calculators.lead_time import LeadTime
-from dora_metrics.derivation.stored_facts import facts_of, settings_of
-from dora_metrics.models import Service
+from dora_metrics.calculators.failures import AttemptOutcome, Cause
+from dora_metrics.calculators.incidents import LogEvidence
+from dora_metrics.calculators.lead_time_stages import LeadTime
+from dora_metrics.calculators.linked_facts import LinkedFacts, LinkedIncident
+from dora_metrics.calculators.metric_values import MetricValue
+from dora_metrics.calculators.quality_flags import UNLINKED_INCIDENTS, flags_where
 
 Row = dict[str, Any]
 
 
-def assessed(service: Service, *, environment: str, moment: datetime | None = None) -> Assessment:
-    """The stored facts as they are now. `moment` (now) bounds the periods."""
-    return assess(facts_of(service), settings_of(service, time_zone=settings.ETL_TIME_ZONE), now=moment or now(), environment=environment)
-
-
-def attempt_row(one: Judged, assessment: Assessment, ids: Mapping[str, int]) -> Row:
-    """`ids`: of the repositories, by name."""
+def attempt_row(one: AttemptOutcome, linked: LinkedFacts, repository_ids: Mapping[str, int]) -> Row:
+    """`repository_ids`: by repository name."""
     attempt = one.attempt
-    is_known = assessment.covered.failures is not None
+    is_known = linked.coverage.failures is not None
     return {
-        "repository_id": ids.get(attempt.repository),
+        "repository_id": repository_ids.get(attempt.repository),
         "key": attempt.key,
         "ids": list(attempt.ids),
-        "source": assessment.source,
+        "source": linked.source,
         "environment": attempt.environment,
         "sha": attempt.sha,
         "started_at": attempt.started_at,
@@ -62,16 +52,17 @@ def delivery_row(one: LeadTime, change_id: int) -> Row:
         "change_start": one.change_start,
         "deployed_at": one.deployed_at,
         "lead_time_seconds": one.seconds,
-        "is_bots": one.is_bots,
+        "is_bots": one.is_by_bot,
         "stages": dict(one.stages),
         "flags": sorted(one.flags),
     }
 
 
-def incident_row(one: LinkedIncident, ids: Mapping[str, int]) -> Row:
+def incident_row(one: LinkedIncident, repository_ids: Mapping[str, int]) -> Row:
+    """`repository_ids`: by repository name."""
     incident, attempt = one.incident, one.link.attempt
     return {
-        "repository_id": ids.get(incident.repository) if incident.number is not None else None,
+        "repository_id": repository_ids.get(incident.repository) if incident.number is not None else None,
         "key": incident.key,
         "number": incident.number,
         "title": incident.title,
@@ -79,7 +70,7 @@ def incident_row(one: LinkedIncident, ids: Mapping[str, int]) -> Row:
         "ended_at": incident.ended_at,
         "deployment": attempt.key if attempt else "",
         "how": one.link.how,
-        "flags": sorted(one.flags | those({UNLINKED_INCIDENTS: attempt is None})),
+        "flags": sorted(one.flags | flags_where({UNLINKED_INCIDENTS: attempt is None})),
         "evidence": _evidence(incident.evidence) if incident.evidence else {},
         "url": incident.origin.url,
         "page_id": incident.origin.page_id,
@@ -87,18 +78,18 @@ def incident_row(one: LinkedIncident, ids: Mapping[str, int]) -> Row:
 
 
 def _evidence(evidence: LogEvidence) -> Row:
-    sources = [{"source": one.source, "events": one.events, "errors": one.errors, "url": one.url} for one in evidence.sources]
     return {
         "first_minute": evidence.first_minute.isoformat(),
         "last_minute": evidence.last_minute.isoformat(),
         "bad_minutes": evidence.bad_minutes,
         "events": evidence.events,
         "errors": evidence.errors,
-        "sources": sources,
+        "sources": [{"source": one.source, "events": one.events, "errors": one.errors, "url": one.url} for one in evidence.sources],
     }
 
 
-def metric_row(value: MetricValue) -> Row:
+def metric_row(value: MetricValue, *, time_zone: str) -> Row:
+    """`time_zone`: the zone of the period's dates."""
     return {
         "environment": value.environment,
         "metric": value.metric,
@@ -119,5 +110,5 @@ def metric_row(value: MetricValue) -> Row:
         "quality_flags": list(value.quality_flags),
         "details": value.details,
         "definition_version": DEFINITION_VERSION,
-        "time_zone": settings.ETL_TIME_ZONE,
+        "time_zone": time_zone,
     }

@@ -1,4 +1,4 @@
-"""The stored facts of a service, as the calculators take them."""
+"""Read a service's stored facts and settings in the form that the calculators take, and link the facts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -6,9 +6,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
+from django.conf import settings
 from django.db.models import Exists, OuterRef
+from django.utils.timezone import now
 
-from dora_metrics.calculators.facts import (
+from dora_metrics.calculators.inputs import (
     NO_LINKS,
     NO_SIGNS,
     Coverage,
@@ -24,12 +26,13 @@ from dora_metrics.calculators.facts import (
     Release,
     RevertSigns,
     Review,
-    Settings,
     Status,
     WorkflowRun,
 )
+from dora_metrics.calculators.linked_facts import LinkedFacts, link_facts
 from dora_metrics.calculators.path_filter import path_filter
 from dora_metrics.calculators.periods import joined
+from dora_metrics.calculators.service_settings import Settings
 from dora_metrics.models import Change, Commit, Deployment, LogTraffic, Repository, Service
 from dora_metrics.models import Coverage as CoverageRow
 from dora_metrics.models import Issue as IssueRow
@@ -37,9 +40,14 @@ from dora_metrics.models import LogDeployment as LogDeploymentRow
 from dora_metrics.models import Release as ReleaseRow
 from dora_metrics.models import WorkflowRun as WorkflowRunRow
 
-ROWS_AT_ONCE = 2000
+ROWS_PER_READ = 2000
 T = TypeVar("T")
 BranchNames = Mapping[tuple[int, str], str]
+
+
+def linked_facts_of(service: Service, *, environment: str, moment: datetime | None = None) -> LinkedFacts:
+    """Link the facts that are stored now. Nothing counts as collected after `moment`, by default now."""
+    return link_facts(facts_of(service), settings_of(service, time_zone=settings.ETL_TIME_ZONE), now=moment or now(), environment=environment)
 
 
 def settings_of(service: Service, *, time_zone: str) -> Settings:
@@ -59,18 +67,20 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
         log_good_minutes=service.log_good_minutes,
         log_issue_hours=service.log_issue_hours,
         bots=frozenset(service.bots),
+        log_page_url=settings.LOG_PAGE_URL,
+        log_command=settings.LOG_EVENTS_COMMAND,
     )
 
 
 def facts_of(service: Service) -> Facts:
-    """All of them, in ten queries: matching a change needs the whole history. A path filter leaves other changes out.
+    """Return all facts of the service, read by ten queries. All are needed, because matching a change needs the whole history.
 
-    Of the logs' hours only those that may have a bad minute.
+    Left out are pull requests that the path filter excludes, and hours of the logs without a minute that could be bad.
     """
     repositories = counted_repositories(service)
-    present = _present_names(repositories.values())
+    branch_names = _current_branch_names(repositories.values())
     deployments, releases, issues = _by_repository(_deployments(service)), _by_repository(_releases(service)), _by_repository(_issues(service))
-    runs, pulls = _by_repository(_workflow_runs(service, present)), _by_repository(_pull_requests(service, present))
+    runs, pulls = _by_repository(_workflow_runs(service, branch_names)), _by_repository(_pull_requests(service, branch_names))
     parents = _parents(service)
     first, *others = [
         Facts(
@@ -96,7 +106,10 @@ def facts_of(service: Service) -> Facts:
 
 
 def counted_repositories(service: Service) -> dict[str, Repository]:
-    """Those that are collected, or were, each by a name of its own: one may have taken the name that another had when it was last read."""
+    """Return the repositories that are or were collected, each by a distinct name; all repositories if none was ever collected.
+
+    Two may have the same stored name if one was renamed to the name that the other had when it was last read.
+    """
     known = list(service.repositories.annotate(was_read=Exists(CoverageRow.objects.filter(repository=OuterRef("pk")))))
     counted = [one for one in known if one.is_collected or one.was_read] or known
     names = Counter(one.name for one in counted)
@@ -104,9 +117,10 @@ def counted_repositories(service: Service) -> dict[str, Repository]:
 
 
 def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[str, Coverage]:
-    """What all of its repositories have, and what is known of its logs. One that no enabled source collects holds nothing up.
+    """Return the span that was collected, by stream: of a log's streams as stored, of the other streams for all repositories together.
 
-    Without paths, which are collected only for a service with a path filter, nobody knows which changes are the service's.
+    Repositories that no enabled source collects do not limit the span. If the service has a path filter, a repository whose pull
+    requests were collected without their changed files does not have them: which of them are the service's changes is unknown.
     """
     of_logs: dict[str, Coverage] = {}
     found: dict[int, dict[str, Coverage]] = defaultdict(dict)
@@ -130,7 +144,7 @@ def _by_repository(facts: Iterable[tuple[int, T]]) -> Mapping[int, tuple[T, ...]
 
 def _deployments(service: Service) -> Iterator[tuple[int, GithubDeployment]]:
     columns = "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
-    for home, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, service, "repository_id", *columns):
+    for repository_id, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, service, "repository_id", *columns):
         one = GithubDeployment(
             id=str(number),
             environment=environment,
@@ -139,7 +153,7 @@ def _deployments(service: Service) -> Iterator[tuple[int, GithubDeployment]]:
             statuses=tuple(Status(one["state"], _time(one["created_at"]), one["log_url"]) for one in statuses),
             origin=Origin(*origin),
         )
-        yield home, one
+        yield repository_id, one
 
 
 def _log_deployments(service: Service) -> Iterator[LogDeployment]:
@@ -149,36 +163,36 @@ def _log_deployments(service: Service) -> Iterator[LogDeployment]:
 
 
 def _log_hours(service: Service) -> Iterator[LogHour]:
-    """Whole hours, with all parts of them: a year of lines has hundreds of thousands of parts, most of them without an error."""
-    suspicious = LogTraffic.objects.filter(service=service, worst_share__gt=0, worst_share__gte=service.log_error_share).values("hour")
-    rows = LogTraffic.objects.filter(service=service, hour__in=suspicious).values_list("source", "hour", "minutes", "page_id")
-    for source, hour, minutes, page_id in rows.iterator(chunk_size=ROWS_AT_ONCE):
+    """Yield all parts of the hours that may have a bad minute: a year of lines has hundreds of thousands of parts, most without errors."""
+    candidates = LogTraffic.objects.filter(service=service, worst_share__gt=0, worst_share__gte=service.log_error_share).values("hour")
+    rows = LogTraffic.objects.filter(service=service, hour__in=candidates).values_list("source", "hour", "minutes", "page_id")
+    for source, hour, minutes, page_id in rows.iterator(chunk_size=ROWS_PER_READ):
         yield LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
 
 
-def _workflow_runs(service: Service, present: BranchNames) -> Iterator[tuple[int, WorkflowRun]]:
+def _workflow_runs(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, WorkflowRun]]:
     columns = "attempt", "name", "path", "event", "sha", "conclusion", "started_at"
     special = "repository_id", "branch", "external_id", "version_at", "url", "page_id"
-    for home, branch, number, updated_at, url, page_id, *values in _rows(WorkflowRunRow, service, *special, *columns):
+    for repository_id, branch, number, updated_at, url, page_id, *values in _rows(WorkflowRunRow, service, *special, *columns):
         named = dict(zip(columns, values, strict=True))
-        branch = present.get((home, branch), branch)
-        yield home, WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=Origin(url, page_id), **named)
+        branch = branch_names.get((repository_id, branch), branch)
+        yield repository_id, WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=Origin(url, page_id), **named)
 
 
-def _present_names(repositories: Iterable[Repository]) -> BranchNames:
-    """The default branch's name of today, by repository and each name that it had: what happened under those happened on it."""
+def _current_branch_names(repositories: Iterable[Repository]) -> BranchNames:
+    """Return the current name of the default branch by repository id and former name: facts under a former name are facts of that branch."""
     return {(one.pk, name): one.default_branch for one in repositories for name in one.default_branches}
 
 
 def _releases(service: Service) -> Iterator[tuple[int, Release]]:
     columns = "sha", "is_draft", "is_prerelease", "published_at"
-    for home, number, url, page_id, *values in _rows(ReleaseRow, service, "repository_id", "external_id", "url", "page_id", *columns):
-        yield home, Release(id=str(number), origin=Origin(url, page_id), **dict(zip(columns, values, strict=True)))
+    for repository_id, number, url, page_id, *values in _rows(ReleaseRow, service, "repository_id", "external_id", "url", "page_id", *columns):
+        yield repository_id, Release(id=str(number), origin=Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
 def _issues(service: Service) -> Iterator[tuple[int, Issue]]:
     columns = "repository_id", "number", "created_at", "closed_at", "state_reason", "labels", "links", "title", "url", "page_id"
-    for home, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(IssueRow, service, *columns):
+    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(IssueRow, service, *columns):
         one = Issue(
             number=number,
             created_at=created_at,
@@ -189,10 +203,10 @@ def _issues(service: Service) -> Iterator[tuple[int, Issue]]:
             title=title,
             origin=Origin(*origin),
         )
-        yield home, one
+        yield repository_id, one
 
 
-def _pull_requests(service: Service, present: BranchNames) -> Iterator[tuple[int, PullRequest]]:
+def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, PullRequest]]:
     is_on_path = path_filter(service.path)
     plain = (
         "number",
@@ -208,13 +222,13 @@ def _pull_requests(service: Service, present: BranchNames) -> Iterator[tuple[int
     )
     lists = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
     others = "url", "page_id", "base_branch"
-    for home, *row in _rows(Change, service, "repository_id", *plain, *lists, *others, merged_at__isnull=False):
+    for repository_id, *row in _rows(Change, service, "repository_id", *plain, *lists, *others, merged_at__isnull=False):
         values = dict(zip((*plain, *lists, *others), row, strict=True))
         if not is_on_path(values["paths"]):
             continue
         one = PullRequest(
             **{name: values[name] for name in plain},
-            base_branch=present.get((home, values["base_branch"]), values["base_branch"]),
+            base_branch=branch_names.get((repository_id, values["base_branch"]), values["base_branch"]),
             labels=tuple(values["labels"]),
             authored_at=tuple(_time(one["authored_at"]) for one in values["commits"]),
             commit_shas=tuple(one["sha"] for one in values["commits"]),
@@ -225,15 +239,15 @@ def _pull_requests(service: Service, present: BranchNames) -> Iterator[tuple[int
             links=_links(values["links"]),
             origin=Origin(values["url"], values["page_id"]),
         )
-        yield home, one
+        yield repository_id, one
 
 
 def _parents(service: Service) -> Mapping[int, dict[str, tuple[str, ...]]]:
-    """By repository. A commit is named by itself and by its children, in every fork: one string serves all."""
+    """Return each repository's history by repository id. Equal shas share one string, since each appears for itself, its children and in forks."""
     known: dict[str, str] = {}
     found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    for home, sha, parents in _rows(Commit, service, "repository_id", "sha", "parents"):
-        found[home][known.setdefault(sha, sha)] = tuple(known.setdefault(parent, parent) for parent in parents)
+    for repository_id, sha, parents in _rows(Commit, service, "repository_id", "sha", "parents"):
+        found[repository_id][known.setdefault(sha, sha)] = tuple(known.setdefault(parent, parent) for parent in parents)
     return found
 
 
@@ -254,9 +268,9 @@ def _links(links: Mapping[str, Any]) -> Links:
     return Links(*(tuple(links.get(name, ())) for name in ("deployments", "root_causes", "caused_by"))) if links else NO_LINKS
 
 
-def _rows(model: Any, service: Service, *columns: str, **chosen: Any) -> Any:
-    rows = getattr(model, "present", model.objects)  # what is gone from GitHub counts no more
-    return rows.filter(service=service, **chosen).order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_AT_ONCE)
+def _rows(model: Any, service: Service, *columns: str, **filters: Any) -> Any:
+    rows = getattr(model, "present", model.objects)  # facts that are gone from GitHub do not count
+    return rows.filter(service=service, **filters).order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_PER_READ)
 
 
 def _time(text: str) -> datetime:

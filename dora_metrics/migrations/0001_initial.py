@@ -2,7 +2,7 @@
 
 import django.core.validators
 import django.db.models.deletion
-import dora_metrics.models.access
+import dora_metrics.models.api_token
 import dora_metrics.models.service
 from django.db import migrations, models
 
@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
             name='ApiToken',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('name', models.CharField(help_text='who or what reads with it', max_length=100, unique=True, validators=[dora_metrics.models.access.validate_token_name])),
+                ('name', models.CharField(help_text='who or what reads with it', max_length=100, unique=True, validators=[dora_metrics.models.api_token.validate_token_name])),
                 ('digest', models.CharField(editable=False, max_length=64, unique=True)),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('last_used_at', models.DateTimeField(editable=False, help_text='to the hour', null=True)),

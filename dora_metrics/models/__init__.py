@@ -1,7 +1,7 @@
 """Facts, what follows from them, and who wants to know: one module each."""
 
-from dora_metrics.models.access import ApiToken
 from dora_metrics.models.alerting import AlertEpisode, AlertRule
+from dora_metrics.models.api_token import ApiToken
 from dora_metrics.models.derived import Attempt, Delivery, DORAMetric, Incident, MetricRevision
 from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, GithubFact, Issue, LogDeployment, LogTraffic, Release, WorkflowRun
 from dora_metrics.models.repository import Repository

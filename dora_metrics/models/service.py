@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 
-from dora_metrics.calculators.facts import DEFAULTS
+from dora_metrics.calculators.service_settings import DEFAULTS
 from dora_metrics.patterns import compiled
 
 NAME = re.compile(r"(?=.*[^\W_])[\w.-]{1,100}")

@@ -1,7 +1,7 @@
-"""Every query that a report, a page or the API reads."""
+"""Every query that reports, pages and the API use."""
 
-from dora_metrics.selectors.facts import Asked, changes, deployments, incidents
-from dora_metrics.selectors.keyset import Keyset, Position
+from dora_metrics.selectors.facts import FactFilter, changes, deployments, incidents
+from dora_metrics.selectors.keyset_pagination import Keyset, Position
 from dora_metrics.selectors.report import (
     UNKNOWN,
     UnknownEnvironment,
@@ -15,7 +15,7 @@ from dora_metrics.selectors.services import UnknownService, services, services_b
 
 __all__ = [
     "UNKNOWN",
-    "Asked",
+    "FactFilter",
     "Keyset",
     "Position",
     "UnknownEnvironment",

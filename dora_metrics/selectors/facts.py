@@ -1,4 +1,4 @@
-"""The facts behind the metrics, by time. Each page costs three queries: the rows, and the services and repositories that they belong to."""
+"""The facts behind the metrics, by time. Each page takes three queries: for the rows, their services and their repositories."""
 
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -10,47 +10,47 @@ from django.db.models import Model, QuerySet
 from dora_metrics.calculators.path_filter import path_filter
 from dora_metrics.calculators.periods import start_of
 from dora_metrics.models import Attempt, Change, Incident, Service
-from dora_metrics.selectors.keyset import Keyset
+from dora_metrics.selectors.keyset_pagination import Keyset
 
 M = TypeVar("M", bound=Model)
-# A pull request's long lists are read by the calculators alone.
+# Long columns of a pull request that only the calculators need.
 UNREAD = ("labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links")
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """Which facts: of one service or all, by local date, `end` exclusive. None: whatever it is."""
+class FactFilter:
+    """Which facts to select: of one service or all, by local date, `end` exclusive. None does not restrict."""
 
     service: Service | None = None
     start: date | None = None
     end: date | None = None
 
 
-def deployments(asked: Asked, *, failed: bool | None = None) -> Keyset[Attempt]:
-    """The attempts that count, by finish."""
-    rows = _asked(Attempt.objects.all(), asked, by="finished_at")
+def deployments(which: FactFilter, *, failed: bool | None = None) -> Keyset[Attempt]:
+    """Select the deployments that count, by finish."""
+    rows = _selected(Attempt.objects.all(), which, by="finished_at")
     return Keyset(rows if failed is None else rows.filter(is_failed=failed), by="finished_at")
 
 
-def changes(asked: Asked) -> Keyset[Change]:
-    """Merged pull requests, by merge, deployed or not; those that a service's path filter leaves out are no changes."""
-    rows = _asked(Change.present.filter(merged_at__isnull=False), asked, by="merged_at")
+def changes(which: FactFilter) -> Keyset[Change]:
+    """Select the merged pull requests, deployed or not, by merge. Those that a service's path filter excludes are left out."""
+    rows = _selected(Change.present.filter(merged_at__isnull=False), which, by="merged_at")
     return Keyset(rows.select_related("delivery").defer(*UNREAD), by="merged_at", keeps=_is_on_path)
 
 
-def incidents(asked: Asked, *, is_open: bool | None = None) -> Keyset[Incident]:
-    """By start."""
-    rows = _asked(Incident.objects.all(), asked, by="started_at")
+def incidents(which: FactFilter, *, is_open: bool | None = None) -> Keyset[Incident]:
+    """Select the incidents, by start."""
+    rows = _selected(Incident.objects.all(), which, by="started_at")
     return Keyset(rows if is_open is None else rows.filter(ended_at__isnull=is_open), by="started_at")
 
 
-def _asked(rows: QuerySet[M], asked: Asked, *, by: str) -> QuerySet[M]:
-    chosen: dict[str, Any] = {"service": asked.service, f"{by}__gte": _begin(asked.start), f"{by}__lt": _begin(asked.end)}
-    # Not select_related: MySQL would begin with the few services and sort all their facts for every page.
-    return rows.filter(**{name: value for name, value in chosen.items() if value is not None}).prefetch_related("service", "repository")
+def _selected(rows: QuerySet[M], which: FactFilter, *, by: str) -> QuerySet[M]:
+    conditions: dict[str, Any] = {"service": which.service, f"{by}__gte": _start_of(which.start), f"{by}__lt": _start_of(which.end)}
+    # Not select_related: MySQL would then read the services first and sort all their facts for every page.
+    return rows.filter(**{name: value for name, value in conditions.items() if value is not None}).prefetch_related("service", "repository")
 
 
-def _begin(day: date | None) -> datetime | None:
+def _start_of(day: date | None) -> datetime | None:
     return start_of(day, settings.ETL_TIME_ZONE) if day else None
 
 

@@ -1,4 +1,4 @@
-"""The report: a service's metrics by period."""
+"""The report: a service's five metrics by period."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,12 +6,15 @@ from datetime import UTC, date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from django.conf import settings
+
 from dora_metrics.calculators import DEFINITION_VERSION
-from dora_metrics.calculators.calculate import values_of
-from dora_metrics.calculators.deployments import PRODUCTION
-from dora_metrics.calculators.flags import NOT_COLLECTED
+from dora_metrics.calculators.metric_values import values_of
 from dora_metrics.calculators.periods import ONE_DAY, Period, periods_between
-from dora_metrics.derivation.derived_rows import assessed, metric_row
+from dora_metrics.calculators.production import PRODUCTION
+from dora_metrics.calculators.quality_flags import NOT_COLLECTED
+from dora_metrics.derivation.derived_rows import metric_row
+from dora_metrics.derivation.stored_facts import linked_facts_of
 from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment, Service
 
 UNKNOWN: Mapping[str, dict[str, Any]] = {
@@ -57,11 +60,11 @@ UNKNOWN: Mapping[str, dict[str, Any]] = {
 
 
 class UnknownEnvironment(ValueError):
-    """The message names those that are known."""
+    """The message names the environments that are known."""
 
 
 def check_environment(service: Service, environment: str) -> None:
-    """Raises UnknownEnvironment for one that nothing was ever deployed to: its zeros would look like an answer."""
+    """Raise UnknownEnvironment if nothing was ever deployed to it: the report's zeros would look like an answer."""
     if environment == PRODUCTION:
         return
     known = environments(service)
@@ -70,21 +73,24 @@ def check_environment(service: Service, environment: str) -> None:
 
 
 def environments(service: Service) -> set[str]:
-    """Beside production. Only GitHub's deployments and lines of logs name one: where another source counts, all is production."""
+    """Return the names of the environments that the service was deployed to.
+
+    Only GitHub's deployments and log lines name one. If another source counts, everything is production and the set is empty.
+    """
     counting = Attempt.objects.filter(service=service).values_list("source", flat=True).first()
     source = counting if service.deployments_from == Service.DeploymentsFrom.AUTO else service.deployments_from
     model = LogDeployment if source == Service.DeploymentsFrom.LOGS else Deployment
     if source not in (None, Service.DeploymentsFrom.GITHUB, Service.DeploymentsFrom.LOGS):
         return set()
-    # Told apart here: MySQL's DISTINCT takes Staging and staging for one.
+    # Python removes the duplicates, because to MySQL's DISTINCT Staging and staging are equal.
     named = set(model._default_manager.filter(service=service).order_by().values_list("environment", flat=True))
     return named - {""}
 
 
 def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:
-    """The object of `dora_report --format json`: every whole period that overlaps [start, end) and has begun.
+    """Return the object of `dora_report --format json`: every whole period that overlaps [start, end) and has begun.
 
-    Production's values are stored; those of another environment (by its exact name) are computed here from the facts.
+    Values of production are stored. Those of another environment, by its exact name, are computed here from the facts.
     Raises UnknownEnvironment.
     """
     [found] = reports([service], start=start, end=end, by=by, environment=environment, time_zone=time_zone, now=now)
@@ -92,7 +98,7 @@ def report(service: Service, *, start: date, end: date, by: str, environment: st
 
 
 def reports(services: Sequence[Service], *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> list[dict[str, Any]]:
-    """`report` of each, in their order; production's from one query for all of them."""
+    """Return the report of each service, in their order. Production takes one query for all of them."""
     for service in services:
         check_environment(service, environment)
     today = now.astimezone(ZoneInfo(time_zone)).date()
@@ -117,7 +123,7 @@ def reports(services: Sequence[Service], *, start: date, end: date, by: str, env
 
 
 def begun_periods(start: date, end: date, by: str, *, today: date) -> list[Period]:
-    """Every whole period that overlaps [start, end) and has begun."""
+    """Return every whole period that overlaps [start, end) and has begun."""
     return list(periods_between(start, min(end, today + ONE_DAY), by))
 
 
@@ -125,15 +131,15 @@ def _stored(services: Sequence[Service], periods: Sequence[Period]) -> Iterable[
     if not periods:
         return []
     first, last = periods[0], periods[-1]
-    ours = DORAMetric.objects.filter(service__in=services, environment=PRODUCTION, period=first.kind)
-    return ours.filter(period_start__gte=first.start, period_start__lte=last.start)
+    stored = DORAMetric.objects.filter(service__in=services, environment=PRODUCTION, period=first.kind)
+    return stored.filter(period_start__gte=first.start, period_start__lte=last.start)
 
 
 def _computed(services: Sequence[Service], *, by: str, environment: str, now: datetime) -> Iterable[DORAMetric]:
     for service in services:
-        for value in values_of(assessed(service, environment=environment, moment=now)):
+        for value in values_of(linked_facts_of(service, environment=environment, moment=now)):
             if value.period_kind == by:
-                yield DORAMetric(service=service, **metric_row(value))
+                yield DORAMetric(service=service, **metric_row(value, time_zone=settings.ETL_TIME_ZONE))
 
 
 def _period(period: Period, rows: Mapping[tuple[date, str], DORAMetric], today: date) -> dict[str, Any]:
@@ -154,7 +160,7 @@ def _period(period: Period, rows: Mapping[tuple[date, str], DORAMetric], today: 
 
 
 def _shown(metric: str, row: DORAMetric | None) -> dict[str, Any]:
-    """The row in the report's shape; an uncollected one in the same shape, with null for every number."""
+    """Return the metric as the report shows it. If it was not collected, every number is None."""
     unknown = UNKNOWN[metric]
     if row is None or NOT_COLLECTED in row.quality_flags:
         return dict(unknown)

@@ -1,27 +1,27 @@
-"""The services by name."""
+"""Services, by name."""
 
 from django.db.models import Prefetch
 
 from dora_metrics.models import Coverage, Service
-from dora_metrics.selectors.keyset import Keyset
+from dora_metrics.selectors.keyset_pagination import Keyset
 
-MOST_NAMED = 10
+MOST_LISTED = 10
 
 
 class UnknownService(LookupError):
-    """The message names those that are known."""
+    """The message names the services that are known."""
 
 
 def services(name: str | None = None) -> list[Service]:
-    """The named one, or all. Raises UnknownService."""
+    """Return the named service, or all services. Raises UnknownService."""
     found = list(Service.objects.all() if name is None else Service.objects.filter(name=name))
     if name is not None and not found:
-        raise UnknownService(f"there is no service {name!r}; known: {_known()}")
+        raise UnknownService(f"there is no service {name!r}; {_known()}")
     return found
 
 
 def services_with_coverage(service: Service | None = None) -> Keyset[Service]:
-    """By name; three queries a page."""
+    """Select the services with their repositories and coverage, by name. A page takes three queries."""
     found = Service.objects.filter(pk=service.pk) if service else Service.objects.all()
     return Keyset(found.prefetch_related("repositories", Prefetch("coverage", Coverage.objects.order_by("stream", "repository_id"))), by="name")
 
@@ -32,5 +32,7 @@ def services_by_name(service: Service | None = None) -> Keyset[Service]:
 
 def _known() -> str:
     names = list(Service.objects.values_list("name", flat=True))
-    more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
-    return ", ".join(names[:MOST_NAMED]) + more or "none yet: add_service makes one"
+    if not names:
+        return "none has been added yet"
+    more = f" and {len(names) - MOST_LISTED} more" if len(names) > MOST_LISTED else ""
+    return f"known: {', '.join(names[:MOST_LISTED])}{more}"

@@ -1,6 +1,6 @@
 """A small service to which everything happens."""
 
-from dora_metrics.calculators.facts import Facts
+from dora_metrics.calculators.inputs import Facts
 from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Service
 from tests.dora_metrics.calculators.examples import at, change, covering, deployment, facts, hotfix, issue, line, links, revert

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import connection, models
 
-from dora_metrics.calculators.facts import Facts, GithubDeployment, Issue, LogHour, PullRequest
+from dora_metrics.calculators.inputs import Facts, GithubDeployment, Issue, LogHour, PullRequest
 from dora_metrics.models import (
     Attempt,
     Change,

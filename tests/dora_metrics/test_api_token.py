@@ -8,7 +8,7 @@ from django.test import Client
 from django.urls import reverse
 
 from dora_metrics.models import ApiToken
-from dora_metrics.models.access import digest
+from dora_metrics.models.api_token import digest
 
 pytestmark = pytest.mark.django_db
 

@@ -11,7 +11,7 @@ import time_machine
 from django.core.management import CommandError, call_command
 
 from dora_metrics import explain, selectors
-from dora_metrics.calculators.flags import MEANING
+from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.models import Change, Coverage, Deployment, DORAMetric, Issue, Service
 from dora_metrics.period_input import parse_period
 from tests.dora_metrics.calculators.examples import at

@@ -126,7 +126,7 @@ def test_memory_does_not_grow_with_the_facts(nothing: None) -> None:
 
     def peak(count: int) -> int:
         tracemalloc.start()
-        pages = selectors.changes(selectors.Asked()).pages(100)
+        pages = selectors.changes(selectors.FactFilter()).pages(100)
         for _ in range(count):
             next(pages)
         size = tracemalloc.get_traced_memory()[1]

@@ -15,7 +15,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from dora_metrics import explain, selectors
-from dora_metrics.calculators.facts import Coverage, Facts
+from dora_metrics.calculators.inputs import Coverage, Facts
 from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Attempt, DORAMetric, Incident, LogDeployment, LogTraffic, MetricRevision, Service
 from dora_metrics.models import Coverage as CoverageRow

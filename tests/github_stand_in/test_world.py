@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from dora_metrics.calculators.assessment import all_incidents
-from dora_metrics.calculators.facts import Coverage, Facts, Issue, Settings
 from dora_metrics.calculators.incidents import Incident
+from dora_metrics.calculators.inputs import Coverage, Facts, Issue
+from dora_metrics.calculators.linked_facts import all_incidents
+from dora_metrics.calculators.service_settings import Settings
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.exact_size import add_day, exact_world
 from github_stand_in.worlds.facts import FACTS_A_REPOSITORY, Release, global_id, iso, parse_global_id

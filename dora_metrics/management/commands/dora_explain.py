@@ -5,8 +5,8 @@ from typing import Any
 from django.core.management.base import CommandParser
 
 from dora_metrics import explain, selectors
-from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.periods import Period
+from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.period_input import PERIOD_FORMATS, parse_period
 

@@ -9,16 +9,16 @@ from django.core.management.base import CommandParser
 from dora_metrics import selectors
 from dora_metrics.api import serializers
 from dora_metrics.api.csv import csv_lines
-from dora_metrics.calculators.deployments import PRODUCTION
 from dora_metrics.calculators.periods import KINDS as PERIOD_KINDS
 from dora_metrics.calculators.periods import local_date
+from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.management.arguments import REPORT_END, REPORT_START, add_period_arguments, check_order
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
 from dora_metrics.period_input import report_range
 
 KINDS = {"deployments": serializers.DEPLOYMENTS, "changes": serializers.CHANGES, "incidents": serializers.INCIDENTS}
-FIND: Mapping[str, Callable[[selectors.Asked], Iterable[Any]]] = {
+FIND: Mapping[str, Callable[[selectors.FactFilter], Iterable[Any]]] = {
     "deployments": selectors.deployments,
     "changes": selectors.changes,
     "incidents": selectors.incidents,
@@ -53,7 +53,7 @@ class Command(BaseCommand):
             raise UsageError(f"--by and --environment are of metrics: {what} have none")
         else:
             kind = KINDS[what]
-            facts = FIND[what](selectors.Asked(service=service, start=start, end=end))
+            facts = FIND[what](selectors.FactFilter(service=service, start=start, end=end))
             rows, columns = (kind.row(fact) for fact in facts), kind.columns
         if options["format"] == "csv":
             self.write_csv(csv_lines(rows, columns))

@@ -8,9 +8,9 @@ from django.core.management.base import CommandParser
 from dora_metrics import selectors
 from dora_metrics.api import serializers
 from dora_metrics.api.csv import csv_lines
-from dora_metrics.calculators.deployments import PRODUCTION
-from dora_metrics.calculators.flags import MEANING
 from dora_metrics.calculators.periods import KINDS, local_date
+from dora_metrics.calculators.production import PRODUCTION
+from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.management.arguments import REPORT_END, REPORT_START, add_period_arguments, check_order
 from dora_metrics.management.base_command import BaseCommand
 from dora_metrics.period_input import report_range

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import transaction
 
-from dora_metrics.calculators.facts import DEFAULTS
+from dora_metrics.calculators.service_settings import DEFAULTS
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
 from etl_tasks.models import Source

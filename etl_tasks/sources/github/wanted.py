@@ -12,8 +12,8 @@ from typing import Any
 import re2
 from django.db.models import Max, Q, QuerySet
 
-from dora_metrics.calculators.deployments import finished
-from dora_metrics.calculators.facts import GithubDeployment, Status
+from dora_metrics.calculators.deployment_sources import finished
+from dora_metrics.calculators.inputs import GithubDeployment, Status
 from dora_metrics.models import Commit, Deployment, LogDeployment, Release, Repository, Service, WorkflowRun
 
 # What never reaches an end is not asked for again for ever; a run may be run again for 30 days, by GitHub's rules.

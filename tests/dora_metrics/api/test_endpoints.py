@@ -10,7 +10,7 @@ import time_machine
 from django.core.management import call_command
 from django.test import Client
 
-from dora_metrics.calculators.flags import MEANING
+from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.models import Attempt, Change, Delivery, Deployment, Incident, Service
 from tests.conftest import END
 from tests.dora_metrics.api.asking import ENDPOINTS, LISTS, attempt, get, merged, pages, table

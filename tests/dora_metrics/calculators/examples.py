@@ -4,10 +4,8 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from dora_metrics.calculators.assessment import Assessment, assess
-from dora_metrics.calculators.calculate import metric_values
-from dora_metrics.calculators.facts import (
-    Attempt,
+from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.inputs import (
     Coverage,
     Facts,
     GithubDeployment,
@@ -15,14 +13,15 @@ from dora_metrics.calculators.facts import (
     Links,
     LogDeployment,
     LogHour,
-    MetricValue,
     PullRequest,
     Release,
     RevertSigns,
-    Settings,
     Status,
     WorkflowRun,
 )
+from dora_metrics.calculators.linked_facts import LinkedFacts, link_facts
+from dora_metrics.calculators.metric_values import MetricValue, metric_values
+from dora_metrics.calculators.service_settings import Settings
 
 START = datetime(2026, 1, 1, tzinfo=UTC)  # a Thursday
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
@@ -125,8 +124,8 @@ def one_a_day(*shas: str, **changed: Any) -> dict[str, Any]:
     return {"deployments": deployments, "parents": line(*dict.fromkeys(shas)), "repositories": frozenset({"acme/billing"})} | changed
 
 
-def assessed(*, settings: Settings = GITHUB, now: datetime = LATER, environment: str = "production", **changed: Any) -> Assessment:
-    return assess(facts(**changed), settings, now=now, environment=environment)
+def assessed(*, settings: Settings = GITHUB, now: datetime = LATER, environment: str = "production", **changed: Any) -> LinkedFacts:
+    return link_facts(facts(**changed), settings, now=now, environment=environment)
 
 
 def failed(**changed: Any) -> dict[str, set[str]]:

@@ -5,10 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.calculate import metric_values
-from dora_metrics.calculators.facts import DraftEvent, Review, Settings
-from dora_metrics.calculators.lead_time import lead_time
-from dora_metrics.calculators.matching import Match
+from dora_metrics.calculators.change_matching import Match
+from dora_metrics.calculators.inputs import DraftEvent, Review
+from dora_metrics.calculators.lead_time_stages import lead_time
+from dora_metrics.calculators.metric_values import metric_values
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import (
     DAY,
     DAY_S,
@@ -96,7 +97,7 @@ def test_an_impossible_date_is_kept_and_flagged(changed):
 def test_a_deleted_author_s_change_counts_and_so_does_a_deleted_user_s_review_of_another():
     nobody_s = deployed(pull(1, author="", reviews=(review(at(-0.5)),)))
     by_nobody = deployed(pull(1, reviews=(review(at(-0.5), ""),)))
-    assert (nobody_s.is_bots, nobody_s.stages["pickup"], by_nobody.stages["pickup"]) == (False, 0.5 * DAY_S, 0.5 * DAY_S)
+    assert (nobody_s.is_by_bot, nobody_s.stages["pickup"], by_nobody.stages["pickup"]) == (False, 0.5 * DAY_S, 0.5 * DAY_S)
 
 
 def test_a_change_without_commits_starts_with_its_creation():

@@ -3,8 +3,8 @@ from functools import partial
 
 import pytest
 
-from dora_metrics.calculators.calculate import metric_values
-from dora_metrics.calculators.facts import Settings
+from dora_metrics.calculators.metric_values import metric_values
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import GITHUB, PULLS, at, covering, deployment, facts, pull, value_of
 
 frequency = partial(value_of, "deployment_frequency")

@@ -4,9 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.deployments import attempts, finished
-from dora_metrics.calculators.deployments import logged as of_logs
-from dora_metrics.calculators.facts import Settings, Status
+from dora_metrics.calculators.deployment_sources import attempts, finished
+from dora_metrics.calculators.deployment_sources import logged as of_logs
+from dora_metrics.calculators.inputs import Status
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import GITHUB, LOGS, PULLS, RELEASES, WORKFLOWS, at, deployment, facts, line, logged, pull, release, run
 
 

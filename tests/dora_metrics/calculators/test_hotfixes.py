@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dora_metrics.calculators.facts import RevertSigns
+from dora_metrics.calculators.inputs import RevertSigns
 from tests.dora_metrics.calculators.examples import (
     GITHUB,
     at,

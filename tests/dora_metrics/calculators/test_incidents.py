@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from dora_metrics.calculators.facts import Links, RevertSigns, Settings
+from dora_metrics.calculators.inputs import Links, RevertSigns
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import (
     GITHUB,
     HOUR,

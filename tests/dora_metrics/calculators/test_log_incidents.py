@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from dora_metrics.calculators.facts import Coverage, Settings
+from dora_metrics.calculators.inputs import Coverage
 from dora_metrics.calculators.log_incidents import log_incidents
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import (
     DAY,
     DAY_S,
@@ -130,7 +131,7 @@ def test_an_hour_that_comes_in_parts_is_one():
 
 def test_it_says_which_minutes_and_which_lines():
     parts = (*log_hours(NOON, *[BAD] * 5, GOOD, *[BAD] * 2), *log_hours(NOON, *[(100, 30)] * 5, source="the worker"))
-    [one] = log_incidents((*parts, *log_hours(NOON, *[(9, 0)] * 9, source="other")), GITHUB, until=at(4))
+    [one] = log_incidents((*parts, *log_hours(NOON, *[(9, 0)] * 9, source="other")), replace(GITHUB, log_page_url="/logs/"), until=at(4))
     said = one.evidence
     assert one.key == "logs 2026-01-04T12:00Z"
     assert one.title == "192 errors among 1263 events of the worker and 1 more"

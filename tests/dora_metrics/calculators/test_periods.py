@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.facts import Coverage
+from dora_metrics.calculators.inputs import Coverage
 from dora_metrics.calculators.periods import KINDS, Period, collected_part, is_partial, joined, local_date, period_of_date, periods_between, start_of
 from tests.dora_metrics.calculators.examples import at
 

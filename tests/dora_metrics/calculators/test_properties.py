@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.assessment import assess
-from dora_metrics.calculators.calculate import metric_values
-from dora_metrics.calculators.facts import Status
+from dora_metrics.calculators.inputs import Status
+from dora_metrics.calculators.linked_facts import link_facts
+from dora_metrics.calculators.metric_values import metric_values
 from tests.dora_metrics.calculators.examples import assessed, at, deployment, issue, line, one_a_day, pull, value_of
 from tests.dora_metrics.calculators.worlds import now, patient, services, settings
 
@@ -48,7 +48,7 @@ def arrived_otherwise(facts, random):
 
 def judgements(facts, chosen):
     """Of every attempt, and every link of an incident."""
-    found = assess(facts, chosen, now=now)
+    found = link_facts(facts, chosen, now=now)
     return (
         [(one.attempt.ids, one.causes, one.unplanned, one.recovered_at, one.recovered_by, one.flags) for one in found.attempts],
         [(one.incident.key, one.link.how, one.link.attempt and one.link.attempt.ids) for one in found.incidents],
@@ -123,7 +123,7 @@ def test_every_period_s_reasons_are_at_least_its_failures(facts, chosen):
 @patient
 @given(services, settings)
 def test_every_attempt_recovers_after_it_finished_and_only_if_it_failed(facts, chosen):
-    for one in assess(facts, chosen, now=now).attempts:
+    for one in link_facts(facts, chosen, now=now).attempts:
         assert one.recovered_at is None or (one.is_failed and one.recovered_at >= one.attempt.finished_at)
         assert one.attempt.started_at <= one.attempt.finished_at
         assert one.attempt.is_success or "state" in {cause.rule for cause in one.causes}

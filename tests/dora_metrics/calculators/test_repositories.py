@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 
-from dora_metrics.calculators.assessment import Assessment, assess
-from dora_metrics.calculators.calculate import metric_values
-from dora_metrics.calculators.deployments import attempts
-from dora_metrics.calculators.facts import Facts, RevertSigns, Settings
+from dora_metrics.calculators.deployment_sources import attempts
+from dora_metrics.calculators.inputs import Facts, RevertSigns
+from dora_metrics.calculators.linked_facts import LinkedFacts, link_facts
+from dora_metrics.calculators.metric_values import metric_values
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import (
     DAY_S,
     GITHUB,
@@ -43,8 +44,8 @@ def both(first: Facts, second: Facts) -> Facts:
     return replace(first, coverage=facts().coverage, others=(second,))
 
 
-def judged(known: Facts, settings: Settings = GITHUB) -> Assessment:
-    return assess(known, settings, now=LATER)
+def judged(known: Facts, settings: Settings = GITHUB) -> LinkedFacts:
+    return link_facts(known, settings, now=LATER)
 
 
 def failed(known: Facts, settings: Settings = GITHUB) -> dict[str, list[str]]:

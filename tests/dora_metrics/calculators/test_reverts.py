@@ -2,9 +2,9 @@
 
 import pytest
 
-from dora_metrics.calculators.facts import RevertSigns
-from dora_metrics.calculators.history import Shas
-from dora_metrics.calculators.reverts import reverts
+from dora_metrics.calculators.git_history import Shas
+from dora_metrics.calculators.inputs import RevertSigns
+from dora_metrics.calculators.reverts_and_hotfixes import reverts
 from tests.dora_metrics.calculators.examples import PULLS, at, change, deployment, failed, line, one_a_day, revert, unplanned
 
 SHA = "ab12345" + 33 * "0"

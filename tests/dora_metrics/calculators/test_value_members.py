@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given
 
-from dora_metrics.calculators.assessment import assess
-from dora_metrics.calculators.calculate import covered_periods, metrics_of
+from dora_metrics.calculators.linked_facts import link_facts
+from dora_metrics.calculators.metric_values import covered_periods, metrics_of
 from dora_metrics.calculators.percentiles import mean, percentile
 from dora_metrics.calculators.periods import collected_part, period_of_date
 from tests.dora_metrics.calculators.examples import (
@@ -69,7 +69,7 @@ def assert_they_add_up(metric, period, part):
 @patient
 @given(services, settings)
 def test_the_members_of_every_metric_add_up_to_what_it_says_in_every_period(facts, chosen):
-    for metric in metrics_of(assess(facts, chosen, now=now)):
+    for metric in metrics_of(link_facts(facts, chosen, now=now)):
         if metric.coverage:
             for period in covered_periods(metric.coverage, chosen.time_zone):
                 assert_they_add_up(metric, period, collected_part(period, metric.coverage, chosen.time_zone))

@@ -6,7 +6,7 @@ from datetime import timedelta
 from hypothesis import settings as configured
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.facts import (
+from dora_metrics.calculators.inputs import (
     DraftEvent,
     Facts,
     GithubDeployment,
@@ -18,10 +18,10 @@ from dora_metrics.calculators.facts import (
     Release,
     RevertSigns,
     Review,
-    Settings,
     Status,
 )
-from dora_metrics.calculators.facts import WorkflowRun as Run
+from dora_metrics.calculators.inputs import WorkflowRun as Run
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import at, covering
 
 patient = configured(deadline=None, max_examples=60)

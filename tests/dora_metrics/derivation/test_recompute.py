@@ -11,7 +11,7 @@ from hypothesis import settings as configured
 from hypothesis import strategies as st
 
 from dora_metrics.calculators import DEFINITION_VERSION
-from dora_metrics.calculators.facts import Facts
+from dora_metrics.calculators.inputs import Facts
 from dora_metrics.derivation.recompute import REVISED, recompute, recompute_periods
 from dora_metrics.models import Attempt, Change, Coverage, Delivery, DORAMetric, Incident, MetricRevision, Service
 from dora_metrics.models import Issue as IssueRow

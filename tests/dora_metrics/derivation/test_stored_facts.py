@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from dora_metrics.calculators.facts import DraftEvent, Facts, Links, LogHour, RevertSigns, Review
+from dora_metrics.calculators.inputs import DraftEvent, Facts, Links, LogHour, RevertSigns, Review
 from dora_metrics.derivation.stored_facts import facts_of, settings_of
 from dora_metrics.models import Change, Service
 from tests.dora_metrics.calculators.examples import at, change, covering, deployment, issue, line, links, logged, release, run

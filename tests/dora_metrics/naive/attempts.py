@@ -5,7 +5,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
 
-from dora_metrics.calculators.facts import Attempt, Facts, GithubDeployment, LogDeployment, PullRequest, Settings
+from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.inputs import Facts, GithubDeployment, LogDeployment, PullRequest
+from dora_metrics.calculators.service_settings import Settings
 
 SOURCES = ("github", "logs", "releases", "workflows", "pulls")
 PRODUCTION = "production"

@@ -4,7 +4,9 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from dora_metrics.calculators.facts import Attempt, Facts, Issue, Links, PullRequest, Settings
+from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.inputs import Facts, Issue, Links, PullRequest
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.naive.attempts import PRODUCTION, attempts_in, is_later, name_of_pull, order, place, place_of, source_of
 from tests.dora_metrics.naive.logs import Spell, spells
 

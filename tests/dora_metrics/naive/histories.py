@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from dora_metrics.calculators.facts import (
+from dora_metrics.calculators.inputs import (
     Coverage,
     DraftEvent,
     Facts,
@@ -17,10 +17,10 @@ from dora_metrics.calculators.facts import (
     Release,
     RevertSigns,
     Review,
-    Settings,
     Status,
     WorkflowRun,
 )
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.naive.log_histories import with_logs
 
 HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)

@@ -4,7 +4,8 @@ import random
 from dataclasses import replace
 from datetime import datetime, timedelta
 
-from dora_metrics.calculators.facts import Facts, LogDeployment, LogHour, Settings
+from dora_metrics.calculators.inputs import Facts, LogDeployment, LogHour
+from dora_metrics.calculators.service_settings import Settings
 
 HOUR = timedelta(hours=1)
 STATES = {"success": ("success", "Succeeded", ""), "failure": ("failure", "FAILED", "error")}

@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from dora_metrics.calculators.facts import Facts, Settings
+from dora_metrics.calculators.inputs import Facts
+from dora_metrics.calculators.service_settings import Settings
 
 MINUTE = timedelta(minutes=1)
 

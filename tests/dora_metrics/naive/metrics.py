@@ -5,7 +5,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dora_metrics.calculators.facts import Attempt, Facts, PullRequest, Settings
+from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.inputs import Facts, PullRequest
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.naive.attempts import PRODUCTION, order
 from tests.dora_metrics.naive.causes import World, is_recovered_early, is_unplanned, reasons_of, recovered_at, world_of
 from tests.dora_metrics.naive.periods import Part, local_date, percentile, periods

@@ -6,8 +6,9 @@ from typing import Any
 
 import pytest
 
-from dora_metrics.calculators.calculate import metric_values
-from dora_metrics.calculators.facts import Facts, Issue, PullRequest, Settings
+from dora_metrics.calculators.inputs import Facts, Issue, PullRequest
+from dora_metrics.calculators.metric_values import metric_values
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.naive import causes
 from tests.dora_metrics.naive.attempts import PRODUCTION, logged
 from tests.dora_metrics.naive.histories import history, history_of_two

@@ -5,8 +5,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from dora_metrics.calculators.facts import Coverage, Facts, LogHour, Settings
+from dora_metrics.calculators.inputs import Coverage, Facts, LogHour
 from dora_metrics.calculators.log_incidents import log_incidents
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import at, log_hours
 from tests.dora_metrics.naive.log_histories import log_settings, minutes
 from tests.dora_metrics.naive.logs import MINUTE, Spell, spells

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from dora_metrics.calculators.facts import (
+from dora_metrics.calculators.inputs import (
     Coverage,
     DraftEvent,
     Facts,
@@ -17,9 +17,9 @@ from dora_metrics.calculators.facts import (
     Release,
     RevertSigns,
     Review,
-    Settings,
     Status,
 )
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import HOUR, at, deployment, line, pull, run
 from tests.dora_metrics.naive.attempts import attempts_in
 from tests.dora_metrics.naive.metrics import naive_values

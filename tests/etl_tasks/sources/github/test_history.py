@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 import pytest
 from django.conf import settings
 
-from dora_metrics.calculators.deployments import attempts
-from dora_metrics.calculators.matching import is_unknown
+from dora_metrics.calculators.change_matching import is_missing_from_git
+from dora_metrics.calculators.deployment_sources import attempts
 from dora_metrics.derivation.stored_facts import facts_of, settings_of
 from dora_metrics.models import Commit, LogDeployment, Service
 from etl_tasks import inline, ledger
@@ -66,7 +66,7 @@ def unknown(service: Service) -> set[str]:
     """The deployed commits that the report would flag."""
     facts = facts_of(service)
     found, _ = attempts(facts, settings_of(service, time_zone="UTC"))
-    return {attempt.sha for attempt in found if attempt.is_success and is_unknown(attempt, facts.parents)}
+    return {attempt.sha for attempt in found if attempt.is_success and is_missing_from_git(attempt, facts.parents)}
 
 
 def test_what_a_deployment_of_a_release_branch_reaches_is_read_in_the_same_night(github: StandIn, released: World) -> None:

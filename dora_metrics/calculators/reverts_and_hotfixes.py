@@ -1,16 +1,17 @@
-"""Which pull requests are reverts, of what, and which are hotfixes: docs/metrics.md, "Revert" and "Hotfix"."""
+"""Which pull requests are reverts, and of what; which are hotfixes: docs/metrics.md, "Revert" and "Hotfix"."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 
-from dora_metrics.calculators.facts import PullRequest
-from dora_metrics.calculators.history import Shas
+from dora_metrics.calculators.git_history import Shas
+from dora_metrics.calculators.inputs import PullRequest
 from dora_metrics.patterns import compiled
 
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """`target_pull` and `target_sha`: what it reverts, one of the two; neither where that is unknown.
+    """A pull request that reverts something: `target_pull` or `target_sha`, neither if the target is unknown.
 
     `put_back_by`: the pull requests that revert this revert.
     """
@@ -22,18 +23,21 @@ class Revert:
 
 
 def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas: Shas) -> dict[int, Revert]:
-    """By number; without the reverts of reverts. `repositories`: the service's own names, in small letters."""
+    """Return the reverts by number. A revert of a revert is none.
+
+    `repositories`: the names of the pull requests' repository, in lower case.
+    """
     by_number = {pull.number: pull for pull in pulls}
-    # Two that were merged together have one merge commit: the lower number stands for it.
+    # Pull requests that were merged together share a merge commit: it stands for the lowest number.
     by_merge = {pull.merge_sha: pull.number for pull in sorted(pulls, key=lambda pull: -pull.number) if pull.merge_sha}
     found: dict[int, Revert] = {}
     put_back: dict[int, list[int]] = {}
-    # In the order of merging: what a revert names was merged before, and so is known to be a revert or not.
-    for pull in sorted(pulls, key=_merged):
+    # In the order of merging: the target was merged earlier, so it is already known whether it is a revert itself.
+    for pull in sorted(pulls, key=_merge_order):
         target = _target(pull, by_merge, repositories=repositories, shas=shas)
         if target is None:
             continue
-        if target.target_pull is not None and not _is_before(by_number.get(target.target_pull), pull):
+        if target.target_pull is not None and not _is_merged_before(by_number.get(target.target_pull), pull):
             target = Revert(pull.number)
         if target.target_pull in found:
             put_back.setdefault(found[target.target_pull].number, []).append(pull.number)
@@ -43,11 +47,11 @@ def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas
 
 
 def _target(pull: PullRequest, by_merge: Mapping[str, int], *, repositories: Collection[str], shas: Shas) -> Revert | None:
-    """By the first sign that is there; None for no revert at all."""
+    """Return the revert with its target by the first sign that is present; None if the pull request is no revert."""
     signs = pull.revert_signs
     if signs.pull is not None:
-        is_ours = not signs.pull_repository or signs.pull_repository.lower() in repositories
-        return Revert(pull.number, target_pull=signs.pull) if is_ours else None
+        is_own_repository = not signs.pull_repository or signs.pull_repository.lower() in repositories
+        return Revert(pull.number, target_pull=signs.pull) if is_own_repository else None
     if signs.branch is not None:
         return Revert(pull.number, target_pull=signs.branch)
     if signs.sha:
@@ -56,18 +60,18 @@ def _target(pull: PullRequest, by_merge: Mapping[str, int], *, repositories: Col
     return Revert(pull.number) if signs.has_title else None
 
 
-def _merged(pull: PullRequest) -> tuple[object, int]:
+def _merge_order(pull: PullRequest) -> tuple[datetime, int]:
     return pull.merged_at, pull.number
 
 
-def _is_before(target: PullRequest | None, pull: PullRequest) -> bool:
-    return target is not None and (target.merged_at, target.number) < (pull.merged_at, pull.number)
+def _is_merged_before(target: PullRequest | None, pull: PullRequest) -> bool:
+    return target is not None and _merge_order(target) < _merge_order(pull)
 
 
-def hotfixes(pulls: Sequence[PullRequest], *, expression: str, reverts: Collection[int]) -> list[PullRequest]:
-    """By number. An empty expression finds none."""
-    if not expression:
+def hotfixes(pulls: Sequence[PullRequest], *, pattern: str, reverts: Collection[int]) -> list[PullRequest]:
+    """Return the hotfixes by number. An empty pattern finds none."""
+    if not pattern:
         return []
-    is_hotfix = compiled(expression)
+    is_hotfix = compiled(pattern)
     found = (pull for pull in pulls if pull.number not in reverts and any(is_hotfix.search(text) for text in (*pull.labels, pull.head_branch)))
     return sorted(found, key=lambda pull: pull.number)

@@ -1,12 +1,13 @@
-"""One change's lead time: from its first commit to the first deployment that carries it, and its five stages."""
+"""The lead time of one change and its five stages: docs/metrics.md, "Change lead time"."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from dora_metrics.calculators.facts import PullRequest
-from dora_metrics.calculators.flags import CLOCK_SKEW, DEPLOYED_BEFORE_MERGE, PROXY, TIME_MATCHED, those
-from dora_metrics.calculators.matching import Match
+from dora_metrics.calculators.bots import is_bot
+from dora_metrics.calculators.change_matching import Match
+from dora_metrics.calculators.inputs import PullRequest
+from dora_metrics.calculators.quality_flags import CLOCK_SKEW, DEPLOYED_BEFORE_MERGE, PROXY, TIME_MATCHED, flags_where
 
 STAGES = ("coding", "draft", "pickup", "review", "deploy")
 BEFORE_GIT = datetime(2005, 1, 1, tzinfo=UTC)
@@ -14,7 +15,7 @@ BEFORE_GIT = datetime(2005, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class LeadTime:
-    """One deployed change. Stages in seconds, None where an end is missing."""
+    """A deployed change and its lead time. Stages are in seconds, None if their start or end is unknown."""
 
     key: str  # "pull request 7"
     repository: str
@@ -24,7 +25,7 @@ class LeadTime:
     seconds: float
     stages: Mapping[str, float | None]
     flags: frozenset[str]
-    is_bots: bool = False
+    is_by_bot: bool = False
 
     @property
     def deployed_at(self) -> datetime:
@@ -32,14 +33,17 @@ class LeadTime:
 
 
 def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozenset(), repository: str = "", qualifier: str = "") -> LeadTime:
-    """`qualifier`: what tells its number from that of another repository. Raises TypeError on naive datetimes."""
+    """Return the lead time of a pull request that `match` deployed. Raises TypeError on naive datetimes.
+
+    `bots`: logins that the service lists as bots. `qualifier`: the prefix of the repository's numbers.
+    """
     deployed_at = match.deployment.finished_at
-    sane = [moment for moment in pull.authored_at if BEFORE_GIT <= moment <= pull.merged_at]
-    start = min([pull.created_at, *sane])
-    is_impossible = len(sane) < len(pull.authored_at) or pull.merged_at < pull.created_at or pull.closed_at is None
-    flags = those(
+    possible = [moment for moment in pull.authored_at if BEFORE_GIT <= moment <= pull.merged_at]
+    start = min([pull.created_at, *possible])
+    has_skew = len(possible) < len(pull.authored_at) or pull.merged_at < pull.created_at or pull.closed_at is None
+    flags = flags_where(
         {
-            CLOCK_SKEW: is_impossible,
+            CLOCK_SKEW: has_skew,
             DEPLOYED_BEFORE_MERGE: deployed_at < pull.merged_at,
             TIME_MATCHED: match.how == TIME_MATCHED,
             PROXY: match.deployment.pull_request is not None,
@@ -54,27 +58,21 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
         "review": _seconds(reviewed, pull.merged_at),
         "deploy": _seconds(pull.merged_at, deployed_at),
     }
-    seconds = max(0.0, (deployed_at - start).total_seconds())
-    by_bot = is_bot(pull.author, pull.author_is_bot, bots)
     return LeadTime(
         key=f"pull request {qualifier}{pull.number}",
         repository=repository,
         pull=pull,
         match=match,
         change_start=start,
-        seconds=seconds,
+        seconds=max(0.0, (deployed_at - start).total_seconds()),
         stages=stages,
         flags=flags,
-        is_bots=by_bot,
+        is_by_bot=is_bot(pull.author, pull.author_is_bot, bots),
     )
 
 
-def is_bot(login: str, is_marked: bool, bots: frozenset[str]) -> bool:
-    return is_marked or login.endswith("[bot]") or login in bots
-
-
 def _ready(pull: PullRequest) -> tuple[datetime, bool]:
-    """When it was first ready for review, and whether a draft stage came before."""
+    """Return when it was first ready for review, and whether it was a draft until then."""
     ready = min((event.at for event in pull.draft_events if event.kind == "ready_for_review"), default=None)
     drafted = min((event.at for event in pull.draft_events if event.kind == "convert_to_draft"), default=None)
     if ready is None or (drafted is not None and drafted < ready):
@@ -83,7 +81,7 @@ def _ready(pull: PullRequest) -> tuple[datetime, bool]:
 
 
 def _first_review(pull: PullRequest, bots: frozenset[str]) -> datetime | None:
-    """The earliest review between creation and merge by a person other than the author."""
+    """Return the time of the earliest review between creation and merge by a person other than the author."""
     return min(
         (
             review.submitted_at

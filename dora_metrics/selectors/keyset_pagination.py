@@ -1,7 +1,7 @@
-"""Long lists a page at a time: by one column, then by id, from the last row that was seen.
+"""Keyset pagination: read a long list in pages, ordered by one column and the id, each page from the last row of the one before.
 
-No page shifts when rows are added between two requests, none is counted, and the hundredth page costs what the first
-does. Django's own iterator would not do for streaming: on MySQL the driver holds the whole result in memory.
+Pages do not shift when rows are added between two requests, nothing is counted, and the hundredth page costs as much as the first.
+Django's iterator does not suit streaming: on MySQL the driver holds the whole result in memory.
 """
 
 import re
@@ -12,12 +12,12 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.db.models import DateTimeField, Model, Q, QuerySet
 
-ROWS_AT_ONCE = 1000
+ROWS_PER_PAGE = 1000
 M = TypeVar("M", bound=Model)
 
 
 class Position(NamedTuple):
-    """Behind which row to go on: its value of the column, and its id."""
+    """The last row of a page: its value of the column, and its id. The next page begins after it."""
 
     value: Any
     pk: int
@@ -29,9 +29,10 @@ class Position(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Keyset(Generic[M]):
-    """`by`: a column that is never null, with an index that begins with it or with what `rows` is filtered by.
+    """A list of rows, read in pages.
 
-    `keeps` leaves out rows that no query can: a page may then hold fewer than its limit, and another may follow all the same.
+    `by`: a column that is never null, with an index that begins with it or with the columns that `rows` is filtered by. `keeps`:
+    a filter that no query can express. It may leave a page with fewer rows than its limit although another page follows.
     """
 
     rows: QuerySet[M]
@@ -39,10 +40,10 @@ class Keyset(Generic[M]):
     keeps: Callable[[M], bool] = lambda row: True
 
     def page(self, limit: int, after: Position | None = None) -> tuple[list[M], Position | None]:
-        """At most `limit` rows, and where the next page begins; None behind the last one."""
+        """Return at most `limit` rows and the position after which the next page begins; None after the last page."""
         rows = self.rows
         if after:
-            # As a range first, for the index; the OR within it is about the rows of one instant.
+            # The range on the column uses the index. The OR tells apart the rows with the same value.
             beyond = Q(**{f"{self.by}__gt": after.value}) | Q(pk__gt=after.pk)
             rows = rows.filter(beyond, **{f"{self.by}__gte": after.value})
         found = list(rows.order_by(self.by, "pk")[: limit + 1])
@@ -50,8 +51,8 @@ class Keyset(Generic[M]):
         shown = found[:limit]
         return [row for row in shown if self.keeps(row)], self._position(shown[-1]) if has_more else None
 
-    def pages(self, limit: int = ROWS_AT_ONCE) -> Iterator[list[M]]:
-        """All of them, in the memory of one page."""
+    def pages(self, limit: int = ROWS_PER_PAGE) -> Iterator[list[M]]:
+        """Yield all pages; only one is in memory at a time."""
         after: Position | None = None
         while True:
             rows, after = self.page(limit, after)
@@ -64,7 +65,7 @@ class Keyset(Generic[M]):
             yield from rows
 
     def position(self, text: str) -> Position:
-        """What str() of a position gave. Raises ValueError, with a sentence, for anything else."""
+        """Parse what str() of a position returned. Raises ValueError with an explanation for anything else."""
         value, _, pk = text.rpartition("~")
         if re.fullmatch(r"[0-9]{1,18}", pk, re.ASCII):
             if not isinstance(self.rows.model._meta.get_field(self.by), DateTimeField):

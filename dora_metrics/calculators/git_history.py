@@ -1,4 +1,4 @@
-"""git's history as a graph: which commit a shortened sha names, and which commit descends from which."""
+"""Git's history: which commit a shortened sha names, and which commit descends from which."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -7,17 +7,17 @@ SHORTEST_SHA, FULL_SHA = 7, 40
 
 
 class History:
-    """`parents`: commit to its parents, as far as they were collected."""
+    """A repository's history. `parents`: each collected commit with its parents."""
 
     def __init__(self, parents: Mapping[str, tuple[str, ...]]) -> None:
         self.parents = parents
         self._generations: dict[str, int] = {}
 
     def is_true_ancestor(self, ancestor: str, descendant: str) -> bool:
-        """False for a commit and itself, and where git lacks one of them.
+        """Return whether `descendant` descends from `ancestor`; False if they are the same commit or the history lacks one of them.
 
-        A commit's generation is greater than that of each of its ancestors, so the usual question, of a deployment
-        that went forward, is answered without a walk, and a rollback's walk ends at the generation it looks for.
+        A commit's generation is greater than that of each of its ancestors. So no walk is needed if the ancestor's generation is not
+        the lower one, as in most deployments, and the walk of a rollback ends at the ancestor's generation.
         """
         if ancestor == descendant or ancestor not in self.parents or descendant not in self.parents:
             return False
@@ -36,7 +36,7 @@ class History:
 
     @property
     def generations(self) -> Mapping[str, int]:
-        """1 for a commit without known parents, else one more than the highest of its parents."""
+        """Each commit's generation: 1 without known parents, otherwise one more than the highest of its parents."""
         if not self._generations:
             self._generations = _generations(self.parents)
         return self._generations
@@ -44,7 +44,7 @@ class History:
 
 def _generations(parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     found: dict[str, int] = {}
-    # From the end: history is read from the youngest commit on, so most parents come before their children this way.
+    # In reverse: history was collected from the youngest commit on, so most parents come before their children this way.
     for start in reversed(list(parents)):
         waiting = [start]
         while waiting:
@@ -62,7 +62,7 @@ def _generations(parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
 
 
 class Shas:
-    """Shas by their beginnings. The list is sorted at the first question that needs it: most services ask none."""
+    """Finds shas by their first digits. They are sorted at the first look-up, because most services need none."""
 
     def __init__(self, *groups: Iterable[str]) -> None:
         self._groups = groups
@@ -70,7 +70,7 @@ class Shas:
         self._sorted: list[str] = []
 
     def named(self, text: str) -> str:
-        """The one sha that is `text` or begins with it; empty for none, for several, and for less than 7 digits."""
+        """Return the sha that is `text` or begins with it; "" if there is none or several, or for fewer than 7 digits."""
         if self._known is None:
             self._known = {sha for group in self._groups for sha in group if sha}
             self._sorted = sorted(self._known)

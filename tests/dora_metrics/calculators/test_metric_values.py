@@ -1,8 +1,8 @@
 from datetime import date
 
 from dora_metrics.calculators import DEFINITION_VERSION
-from dora_metrics.calculators.calculate import metric_values
-from dora_metrics.calculators.facts import Settings
+from dora_metrics.calculators.metric_values import metric_values
+from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.calculators.examples import GITHUB, at, covering, deployment, facts, line, pull, run
 
 METRICS = ["deployment_frequency", "change_lead_time", "change_fail_rate", "failed_deployment_recovery_time", "deployment_rework_rate"]

@@ -3,14 +3,14 @@ import time
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.facts import Attempt
-from dora_metrics.calculators.matching import first_carriers, is_unknown
+from dora_metrics.calculators.change_matching import is_missing_from_git, match_changes
+from dora_metrics.calculators.deployments import Attempt
 from tests.dora_metrics.calculators.examples import at, line, pull, success
 
 
 def carried(pulls, successes, parents, **more):
     """By pull request: the deployment's id and how."""
-    return {number: (match.deployment.ids[0], match.how) for number, match in first_carriers(pulls, successes, parents, **more).items()}
+    return {number: (match.deployment.ids[0], match.how) for number, match in match_changes(pulls, successes, parents, **more).items()}
 
 
 def test_a_deployment_of_the_merge_commit_carries_it_by_sha():
@@ -79,7 +79,7 @@ def test_a_slow_deployment_of_an_older_sha_carries_nothing_new():
 def test_a_sha_that_is_gone_carries_nothing_by_descent_and_hides_nothing():
     successes = [success(1, "gone", at(0)), success(2, "a", at(1)), success(3, "m1", at(2))]
     assert carried([pull(1)], successes, line("a", "m1")) == {1: ("3", "sha")}
-    assert [is_unknown(one, line("a", "m1")) for one in successes] == [one is successes[0] for one in successes]
+    assert [is_missing_from_git(one, line("a", "m1")) for one in successes] == [one is successes[0] for one in successes]
 
 
 def test_a_sha_that_is_gone_still_carries_what_has_that_very_sha():
@@ -124,7 +124,7 @@ def test_a_hundred_thousand_commits_and_ten_thousand_deployments_take_seconds():
     shas = [f"m{number}" for number in range(100_000)]
     successes = [success(number, shas[number], at(0, minutes=number)) for number in range(9, 100_000, 10)]
     started = time.perf_counter()
-    found = first_carriers([pull(number) for number in range(100_000)], successes, line(*shas))
+    found = match_changes([pull(number) for number in range(100_000)], successes, line(*shas))
     assert len(found) == 100_000 - 9
     assert time.perf_counter() - started < 20
 
@@ -150,7 +150,7 @@ def test_walking_once_agrees_with_asking_each_success(history):
         carriers = [each for each in known if descends(each.sha, one.merge_sha, parents)]
         if carriers and (carriers[0] is not known[0] or carriers[0].sha == one.merge_sha):
             expected[one.number] = carriers[0].ids[0]
-    assert {number: match.deployment.ids[0] for number, match in first_carriers(pulls, successes, parents).items()} == expected
+    assert {number: match.deployment.ids[0] for number, match in match_changes(pulls, successes, parents).items()} == expected
 
 
 @given(histories(), st.randoms(use_true_random=False))
@@ -158,4 +158,4 @@ def test_the_order_in_which_pull_requests_and_commits_arrive_does_not_matter(his
     parents, deployed = history
     pulls, successes = [pull(number) for number in range(len(parents))], [success(n, sha, at(n)) for n, sha in enumerate(deployed)]
     mixed = dict(random.sample(list(parents.items()), len(parents)))
-    assert first_carriers(random.sample(pulls, len(pulls)), successes, mixed) == first_carriers(pulls, successes, parents)
+    assert match_changes(random.sample(pulls, len(pulls)), successes, mixed) == match_changes(pulls, successes, parents)

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import dora_metrics
-from dora_metrics.calculators import flags
-from dora_metrics.calculators.facts import Status
+from dora_metrics.calculators import quality_flags as flags
+from dora_metrics.calculators.inputs import Status
 from tests.dora_metrics.calculators.examples import (
     GITHUB,
     PULLS,

@@ -1,22 +1,23 @@
-"""Which deployment first carried a change: git's history, walked once. docs/metrics.md, "Change lead time"."""
+"""Which deployment first carried a change: docs/metrics.md, "Change lead time". Git's history is walked once."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from dora_metrics.calculators.facts import Attempt, PullRequest
-from dora_metrics.calculators.flags import TIME_MATCHED
+from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.inputs import PullRequest
+from dora_metrics.calculators.quality_flags import TIME_MATCHED
 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The first success that carries a pull request, and how that is known: sha, range or time_matched."""
+    """The first success that carries a pull request. `how` it was found: sha, range or time_matched."""
 
     deployment: Attempt
     how: str
 
 
-def first_carriers(
+def match_changes(
     pulls: Sequence[PullRequest],
     successes: Sequence[Attempt],
     parents: Mapping[str, tuple[str, ...]],
@@ -24,26 +25,29 @@ def first_carriers(
     default_branch: str = "",
     has_sha: bool = False,
 ) -> dict[int, Match]:
-    """By pull request's number. `successes`: of one environment, by finished_at. `has_sha`: a failed attempt has one."""
+    """Return the match of each deployed pull request, by its number.
+
+    `successes`: of one environment, by finished_at. `has_sha`: some attempt, maybe a failed one, has a sha.
+    """
     own = {attempt.pull_request: attempt for attempt in successes if attempt.pull_request is not None}
     if own:
         return {pull.number: Match(own[pull.number], "sha") for pull in pulls if pull.number in own}
     if not has_sha and not any(attempt.sha for attempt in successes):
-        return _by_time(pulls, successes, default_branch)
+        return _match_by_time(pulls, successes, default_branch)
     by_sha: dict[str, int] = {}
     for position, attempt in enumerate(successes):
         by_sha.setdefault(attempt.sha, position)
-    first_known = next((position for position, attempt in enumerate(successes) if attempt.sha in parents), len(successes))
-    first_reached, hidden = reached_first(successes, parents)
+    first_known = _first_known(successes, parents)
+    first_reached, hidden = _first_reached(successes, parents)
     found = {}
     for pull in pulls:
         exact = [by_sha[sha] for sha in (pull.merge_sha, pull.head_sha) if sha and sha in by_sha]
-        # Where git's history lacks the merge commit, the head stands in.
-        stem = pull.merge_sha if pull.merge_sha in parents else pull.head_sha
-        if stem in hidden:
-            # A later rollback to it is not when it was first deployed.
+        # The head stands in for a merge commit that git's history lacks.
+        commit = pull.merge_sha if pull.merge_sha in parents else pull.head_sha
+        if commit in hidden:
+            # A later rollback to this commit is not its first deployment.
             exact = [position for position in exact if position <= first_known]
-        ranged = first_reached.get(stem)
+        ranged = first_reached.get(commit)
         candidates = exact if ranged is None else [*exact, ranged]
         if candidates:
             position = min(candidates)
@@ -51,11 +55,16 @@ def first_carriers(
     return found
 
 
-def reached_first(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, int], set[str]]:
-    """Commit to the position of the first success whose sha is it or descends from it; each commit is visited once.
+def _first_known(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> int:
+    """Return the position of the first success whose commit git knows; the number of successes if there is none."""
+    return next((position for position, attempt in enumerate(successes) if attempt.sha in parents), len(successes))
 
-    The first success that git knows stands for a history deployed at an unknown time: it carries its very sha only,
-    and the rest of what it reaches, the second answer, is carried by none.
+
+def _first_reached(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, int], set[str]]:
+    """Return for each commit the position of the first success whose sha it is or which descends from it, and the hidden commits.
+
+    Hidden is the history of the first success whose commit git knows, except that commit: it was deployed at an unknown time,
+    so no success carries it. Each commit is visited once.
     """
     reached: dict[str, int] = {}
     hidden: set[str] = set()
@@ -77,8 +86,8 @@ def reached_first(successes: Sequence[Attempt], parents: Mapping[str, tuple[str,
     return reached, hidden
 
 
-class Carriers:
-    """What first carried a pull request or a single commit. `successes`: of one environment, by finished_at."""
+class FirstDeployments:
+    """The first deployment that carries a pull request or a single commit. `successes`: of one environment, by finished_at."""
 
     def __init__(
         self,
@@ -91,7 +100,7 @@ class Carriers:
     ) -> None:
         self._successes = successes
         self._pulls = pulls
-        self._matches = first_carriers(pulls, successes, parents, default_branch=default_branch, has_sha=has_sha)
+        self._matches = match_changes(pulls, successes, parents, default_branch=default_branch, has_sha=has_sha)
         self._is_proxy = any(attempt.pull_request is not None for attempt in successes)
         self._parents = parents
         self._commits: dict[str, int] | None = None
@@ -101,11 +110,11 @@ class Carriers:
         return self._matches.get(number)
 
     def of_commit(self, sha: str) -> Attempt | None:
-        """The first success that carries the commit; else that of a pull request which has it, as its merge, head or own commit."""
+        """Return the first success that carries the commit; or else that of a pull request whose merge, head or own commit it is."""
         if not sha:
             return None
         if self._commits is None:
-            self._commits = {} if self._is_proxy else carried_commits(self._successes, self._parents)
+            self._commits = {} if self._is_proxy else _carried_commits(self._successes, self._parents)
             self._pulls_of = _pulls_by_commit(self._pulls)
         if sha in self._commits:
             return self._successes[self._commits[sha]]
@@ -121,25 +130,25 @@ def _pulls_by_commit(pulls: Sequence[PullRequest]) -> dict[str, list[int]]:
     return found
 
 
-def carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """Commit to the position of the first success that has it as its sha or descends from it."""
-    reached, hidden = reached_first(successes, parents)
-    first_known = next((position for position, attempt in enumerate(successes) if attempt.sha in parents), len(successes))
+def _carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
+    """Return for each commit the position of the first success whose sha it is or which descends from it."""
+    reached, hidden = _first_reached(successes, parents)
+    first_known = _first_known(successes, parents)
     found = dict(reached)
     for position, attempt in enumerate(successes):
-        # A later rollback to what the first success hides is not when it was first deployed.
+        # A later rollback to a hidden commit is not its first deployment.
         if attempt.sha and not (attempt.sha in hidden and position > first_known):
             found[attempt.sha] = min(position, found.get(attempt.sha, position))
     return found
 
 
-def is_unknown(attempt: Attempt, parents: Mapping[str, tuple[str, ...]]) -> bool:
-    """Whether its commit is gone from git: it carries nothing by descent, and hides nothing."""
+def is_missing_from_git(attempt: Attempt, parents: Mapping[str, tuple[str, ...]]) -> bool:
+    """Return whether git's history lacks the deployed commit. Such an attempt carries nothing by descent and hides nothing."""
     return bool(attempt.sha) and attempt.sha not in parents and attempt.pull_request is None
 
 
-def _by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
-    """No attempt has a sha: the first success at or after the merge, unless that is the first of all."""
+def _match_by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
+    """Match each pull request to the first success at or after its merge, unless that is the first of all. For attempts without shas."""
     found = {}
     finishes = [attempt.finished_at for attempt in successes]
     for pull in pulls:

@@ -1,4 +1,4 @@
-"""What is to be said of a value's quality, and what each flag means for its reader: docs/metrics.md, "Flags"."""
+"""The quality flags of a value, and what each means for a reader: docs/metrics.md, "Flags"."""
 
 from collections.abc import Mapping, Sized
 
@@ -17,9 +17,9 @@ UNLINKED_INCIDENTS = "unlinked_incidents"
 MEANING: Mapping[str, str] = {
     CLOCK_SKEW: "a date was impossible, and was left out or moved to the nearest possible one",
     DEPLOYED_BEFORE_MERGE: "a change was deployed before it was merged",
-    IMPOSSIBLE_CAUSE: "an incident names a cause whose deployment began after it: that was not believed",
+    IMPOSSIBLE_CAUSE: "an incident names a cause whose deployment began after it: that cause was ignored",
     LOW_N: "a median of 1 to 9 values: one more can move it far",
-    NOT_BEGUN: "the period has not begun: there is nothing to know of it yet",
+    NOT_BEGUN: "the period has not begun: nothing is known about it yet",
     NOT_COLLECTED: "the facts are missing: the value is unknown, not zero",
     PROXY: "merged pull requests stand in for deployments: nothing says that they were deployed",
     RECOVERED_BEFORE_FINISH: "an incident was over before the deployment blamed for it had finished: the recovery counts as 0",
@@ -27,13 +27,14 @@ MEANING: Mapping[str, str] = {
     UNKNOWN_SHA: "a deployed commit is gone from git: its changes may be missing",
     UNLINKED_INCIDENTS: "an incident could not be linked to a deployment: the fail rate may be too low",
 }
-FEW = 10
+ENOUGH_VALUES = 10
 
 
-def few(values: Sized) -> frozenset[str]:
-    """Of a median: whether it is one of too few values to be steady."""
-    return frozenset({LOW_N}) if 0 < len(values) < FEW else frozenset()
+def low_n(values: Sized) -> frozenset[str]:
+    """Return the flag of a median of few values; nothing for none or enough of them."""
+    return frozenset({LOW_N}) if 0 < len(values) < ENOUGH_VALUES else frozenset()
 
 
-def those(said: Mapping[str, bool]) -> frozenset[str]:
-    return frozenset(flag for flag, is_true in said.items() if is_true)
+def flags_where(conditions: Mapping[str, bool]) -> frozenset[str]:
+    """Return the flags whose condition is true."""
+    return frozenset(flag for flag, is_true in conditions.items() if is_true)

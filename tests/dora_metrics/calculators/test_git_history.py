@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dora_metrics.calculators.history import History, Shas
+from dora_metrics.calculators.git_history import History, Shas
 from tests.dora_metrics.calculators.examples import line
 
 FIRST, SECOND = "ab12345" + 33 * "0", "ab12345f" + 32 * "0"

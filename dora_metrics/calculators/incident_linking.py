@@ -1,0 +1,134 @@
+"""Which deployment caused an incident, or is the one that a hotfix mends: docs/metrics.md, "Incident" and "Hotfix"."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from dora_metrics.calculators.change_matching import FirstDeployments
+from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.git_history import Shas
+from dora_metrics.calculators.inputs import Links
+from dora_metrics.calculators.service_settings import Settings
+
+EXPLICIT, REVERT, TIME = "explicit", "revert", "time"
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The attempt that an incident or hotfix is linked to, None if there is none. `how`: explicit, revert or time."""
+
+    attempt: Attempt | None = None
+    how: str = ""
+    is_contradicted: bool = False  # a named cause began after the incident and was ignored
+
+
+UNLINKED = Link()
+
+
+class ServiceAttempts:
+    """The attempts of one environment in all repositories of a service, found by id or by time.
+
+    `attempts`: by finished_at. `links_by_time`: whether time alone may link an incident, which it may only in production.
+    """
+
+    def __init__(self, attempts: Sequence[Attempt], *, settings: Settings, links_by_time: bool) -> None:
+        self.by_id: dict[str, list[Attempt]] = {}
+        for attempt in attempts:
+            # Attempts 123.1 and 123.2 of a workflow run are both found by the run's number, 123.
+            for name in {one if attempt.pull_request is not None else one.partition(".")[0] for one in attempt.ids}:
+                self.by_id.setdefault(name, []).append(attempt)
+        self._successes = [attempt for attempt in attempts if attempt.is_success]
+        self._look_back = timedelta(hours=settings.look_back_hours) if links_by_time else None
+
+    def link_by_time(self, moment: datetime) -> Link:
+        """Link to the latest success that finished at or before `moment`, within the look-back time."""
+        if self._look_back is None:
+            return UNLINKED
+        position = _count_finished(self._successes, moment)
+        latest = self._successes[position - 1] if position else None
+        return Link(latest, TIME) if latest and moment - latest.finished_at <= self._look_back else UNLINKED
+
+
+class Linker:
+    """Finds the attempt that an incident or a hotfix of one repository is linked to.
+
+    `attempts`: the repository's attempts by finished_at. `known`: id and sha of every deployment that its facts mention, attempt
+    or not. `known_ids`: the ids that the facts of the whole service mention. `qualifier`: the prefix of the repository's numbers.
+    """
+
+    def __init__(
+        self,
+        service_attempts: ServiceAttempts,
+        attempts: Sequence[Attempt],
+        *,
+        known: Collection[tuple[str, str]],
+        known_ids: Collection[str],
+        qualifier: str,
+        first_deployments: FirstDeployments,
+        shas: Shas,
+    ) -> None:
+        self._service_attempts = service_attempts
+        self._first_deployments, self._shas = first_deployments, shas
+        self._by_sha: dict[str, list[Attempt]] = {}
+        for attempt in attempts:
+            self._by_sha.setdefault(attempt.sha, []).append(attempt)
+        self._known_ids, self._qualifier = known_ids, qualifier
+        self._deployed_shas = Shas(sha for _, sha in known)
+
+    def link(self, links: Links, moment: datetime, *, second: Callable[[], Link], is_effect: bool = True) -> Link:
+        """Return the first link that these yield: the body (`links`), `second`, the time `moment`.
+
+        `moment`: when the incident began or the hotfix was created. `is_effect`: the cause must have begun before `moment`; False for
+        a hotfix, which may be written before the deployment that it mends.
+        """
+        is_settled, stated = self._explicit_link(links, moment, is_effect=is_effect)
+        if is_settled:
+            return stated
+        between = second()
+        found = between if between.attempt else self._service_attempts.link_by_time(moment)
+        return replace(found, is_contradicted=stated.is_contradicted or between.is_contradicted)
+
+    def _explicit_link(self, links: Links, moment: datetime, *, is_effect: bool) -> tuple[bool, Link]:
+        """Return whether the body decides the link, and the link."""
+        is_contradicted = False
+        for candidates in self._stated_attempts(links):
+            attempt = _choose(candidates, moment, is_effect=is_effect)
+            if attempt or not candidates:
+                return True, Link(attempt, EXPLICIT if attempt else "", is_contradicted)
+            is_contradicted = True
+        return False, Link(is_contradicted=is_contradicted)
+
+    def _stated_attempts(self, links: Links) -> Iterator[Sequence[Attempt]]:
+        """Yield the attempts that each statement of the body may mean, in order.
+
+        They are empty if it means a deployment that is no attempt of this environment. Statements that mean nothing known are skipped.
+        """
+        for text in links.deployments:
+            names = f"{self._qualifier}{text}", text
+            if name := next((one for one in names if one in self._known_ids), ""):
+                yield self._service_attempts.by_id.get(name, [])
+            elif sha := self._deployed_shas.named(text):
+                yield self._by_sha.get(sha, [])
+        for text in links.root_causes:
+            if attempt := self._first_deployments.of_commit(self._shas.named(text)):
+                yield [attempt]
+        for number in links.caused_by:
+            if match := self._first_deployments.of_pull(number):
+                yield [match.deployment]
+
+
+def _choose(candidates: Sequence[Attempt], moment: datetime, *, is_effect: bool) -> Attempt | None:
+    """Return the latest candidate that had finished by `moment`, or else the first one. For an effect, that one must have begun by then."""
+    if position := _count_finished(candidates, moment):
+        return candidates[position - 1]
+    return next((one for one in candidates if could_cause(one, moment) or not is_effect), None)
+
+
+def could_cause(attempt: Attempt, moment: datetime) -> bool:
+    """Return whether the attempt had begun by then: it may break things before it has finished."""
+    return attempt.began_at <= moment
+
+
+def _count_finished(attempts: Sequence[Attempt], moment: datetime) -> int:
+    return bisect_right(attempts, moment, key=lambda attempt: attempt.finished_at)

@@ -1,0 +1,101 @@
+"""The values of the five metrics of a service, in every day, week and month."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+from dora_metrics.calculators.change_fail_rate import ChangeFailRate
+from dora_metrics.calculators.change_lead_time import ChangeLeadTime
+from dora_metrics.calculators.deployment_frequency import DeploymentFrequency
+from dora_metrics.calculators.deployment_rework_rate import DeploymentReworkRate
+from dora_metrics.calculators.failed_deployment_recovery_time import FailedDeploymentRecoveryTime
+from dora_metrics.calculators.inputs import Coverage, Facts
+from dora_metrics.calculators.linked_facts import LinkedFacts, link_facts
+from dora_metrics.calculators.metric_interface import Metric
+from dora_metrics.calculators.periods import KINDS, ONE_DAY, Period, collected_part, is_partial, local_date, periods_between
+from dora_metrics.calculators.production import PRODUCTION
+from dora_metrics.calculators.service_settings import Settings
+from dora_metrics.calculators.tiers import TIER_YEAR
+
+
+@dataclass(frozen=True, slots=True)
+class MetricValue:
+    """One value of one metric in one period; None is unknown."""
+
+    metric: str
+    environment: str
+    period_kind: str
+    period_start: date
+    period_end: date  # exclusive
+    unit: str
+    n: int = 0
+    value: float | None = None
+    numerator: float | None = None
+    denominator: float | None = None
+    p50: float | None = None
+    p75: float | None = None
+    p90: float | None = None
+    tier: str | None = None
+    tier_year: int | None = None
+    is_partial: bool = False
+    quality_flags: tuple[str, ...] = ()
+    details: dict[str, Any] = field(default_factory=dict)
+
+
+def metrics_of(linked: LinkedFacts) -> list[Metric]:
+    return [
+        DeploymentFrequency(linked),
+        ChangeLeadTime(linked),
+        ChangeFailRate(linked),
+        FailedDeploymentRecoveryTime(linked),
+        DeploymentReworkRate(linked),
+    ]
+
+
+def metric_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> list[MetricValue]:
+    """Return the value of every metric in every period that was collected; other periods have no value.
+
+    Periods that begin after `now` are not collected. Raises ValueError or TypeError on naive datetimes.
+    """
+    return values_of(link_facts(facts, settings, now=now, environment=environment))
+
+
+def values_of(linked: LinkedFacts, *, since: date = date.min) -> list[MetricValue]:
+    """Return the values of the collected periods that end after the local date `since`."""
+    return [value for metric in metrics_of(linked) for value in _values(metric, linked, since)]
+
+
+def _values(metric: Metric, linked: LinkedFacts, since: date) -> Iterator[MetricValue]:
+    coverage, zone = metric.coverage, linked.settings.time_zone
+    if coverage is None:
+        return
+    for period in covered_periods(coverage, zone, since=since):
+        found = metric.measure(period, collected_part(period, coverage, zone))
+        yield MetricValue(
+            metric=metric.name,
+            environment=linked.environment,
+            period_kind=period.kind,
+            period_start=period.start,
+            period_end=period.end,
+            unit=metric.unit,
+            n=found.n,
+            value=found.value,
+            numerator=found.numerator,
+            denominator=found.denominator,
+            p50=found.p50,
+            p75=found.p75,
+            p90=found.p90,
+            tier=found.tier,
+            tier_year=TIER_YEAR if found.tier else None,
+            is_partial=is_partial(period, coverage, zone),
+            quality_flags=tuple(sorted(found.flags)),
+            details=found.details,
+        )
+
+
+def covered_periods(coverage: Coverage, time_zone: str, *, since: date = date.min) -> Iterator[Period]:
+    """Yield every period with a collected day that ends after `since`."""
+    first, last = local_date(coverage.since, time_zone), local_date(coverage.until, time_zone)
+    for kind in KINDS:
+        yield from periods_between(max(first, since), last + ONE_DAY, kind)

@@ -1,0 +1,30 @@
+"""A service's settings and their defaults, the default patterns included: docs/metrics.md, "Settings"."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """A service's settings. The defaults are also those of the model and of `add_service`. Patterns are regular expressions of RE2."""
+
+    time_zone: str = "UTC"
+    production: str = r"(?i)^(prod|production|live)([-_ /].*)?$"  # names of environments
+    deployments_from: str = "auto"
+    workflow: str = r"(?i)deploy"  # names or paths of deploying workflows
+    prereleases: bool = False
+    incident_label: str = r"(?i)^(incident|outage|sev[-_ ]?[0-9])"
+    hotfix: str = r"(?i)^hot-?fix([-_ /].*)?$"  # labels or branches of pull requests
+    look_back_hours: int = 168
+    log_incidents: bool = True
+    log_minute_events: int = 20
+    log_error_share: float = 5  # percent
+    log_bad_minutes: int = 5
+    log_good_minutes: int = 10
+    log_issue_hours: int = 24
+    bots: frozenset[str] = frozenset()
+    # Where people look up log lines, which only the apps above know: the page's path, and the command that prints lines.
+    log_page_url: str = ""
+    log_command: str = ""
+
+
+DEFAULTS = Settings()

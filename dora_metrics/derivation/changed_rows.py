@@ -1,0 +1,75 @@
+"""Write the rows of a derived table that differ from the stored ones, and delete those that no longer follow from the facts."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import models
+
+from dora_metrics.bulk_upsert import upsert
+from dora_metrics.derivation.derived_rows import Row
+from dora_metrics.models import Attempt, Delivery, DORAMetric, Incident, Service
+
+ROWS_PER_QUERY, ROWS_PER_READ = 500, 2000
+ALL_ROWS = models.Q()
+METRIC_KEY = ("environment", "metric", "period", "period_start")
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of derived rows.
+
+    `key`: the columns that identify a row within a service. `unique`: the fields of the unique constraint. `moment`: the column
+    with the earliest time at which a row counts in any metric.
+    """
+
+    model: type[models.Model]
+    key: tuple[str, ...]
+    unique: tuple[str, ...]
+    moment: str = ""
+
+
+ATTEMPTS = Table(Attempt, ("key",), ("service", "key"), "finished_at")
+DELIVERIES = Table(Delivery, ("change_id",), ("change",), "deployed_at")
+INCIDENTS = Table(Incident, ("key",), ("service", "key"), "started_at")
+METRICS = Table(DORAMetric, METRIC_KEY, ("service", *METRIC_KEY))
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """A row before and after the update; None if it did not exist before, or was deleted."""
+
+    before: Row | None
+    after: Row | None
+
+
+def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, only: models.Q = ALL_ROWS, **origin: Any) -> list[Difference]:
+    """Make the service's rows of the table equal to `rows`, and return the differences in the order of their keys.
+
+    `only`: the stored rows that may be changed or deleted. `origin`: columns that say what wrote a row; they make no difference.
+    """
+    wanted = {_key(row, table.key): row for row in rows}
+    columns = [field.attname for field in table.model._meta.concrete_fields if field.attname not in ("id", "service_id", *origin)]
+    places = [columns.index(name) for name in table.key]
+    manager = table.model._default_manager
+    found: dict[tuple[Any, ...], Difference] = {key: Difference(None, row) for key, row in wanted.items()}
+    gone: list[int] = []
+    for pk, *values in manager.filter(only, service=service).values_list("pk", *columns).iterator(chunk_size=ROWS_PER_READ):
+        key = tuple(values[place] for place in places)
+        after = wanted.get(key)
+        if after is None:
+            gone.append(pk)
+        elif values == [after[name] for name in columns]:
+            del found[key]
+            continue
+        found[key] = Difference(dict(zip(columns, values, strict=True)), after)
+    for start in range(0, len(gone), ROWS_PER_QUERY):
+        manager.filter(pk__in=gone[start : start + ROWS_PER_QUERY]).delete()
+    differences = [found[key] for key in sorted(found)]
+    changed = [{"service_id": service.pk, **origin, **one.after} for one in differences if one.after]
+    upsert(table.model, changed, unique=table.unique, kept=("service_id", *table.key))
+    return differences
+
+
+def _key(row: Mapping[str, Any], key: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple(row[name] for name in key)
