@@ -95,7 +95,9 @@ def adapters(name: str) -> dict[str, str]:
     for one in listed(name):
         kind, _, path = (part.strip() for part in one.partition("="))
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,49}", kind) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
-            raise refused(name, one[:200], "write kind=module.Class, as in docs/contributing.md; a kind is small letters, digits, _ and -, at most 50")
+            raise refused(
+                name, one[:200], "write kind=module.Class, as in docs/contributing.md; a kind is small letters, digits, _ and -, at most 50"
+            )
         found[kind] = path
     return found
 
