@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import hypothesis
 import pytest
 from django.conf import settings
+from pytest_django import Settings
 
 from dora_metrics.models import Service
 from etl_tasks.models import Source
@@ -57,10 +58,10 @@ def world() -> World:
 
 
 @pytest.fixture
-def github(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def github(world: World, settings: Settings) -> Iterator[StandIn]:
     with StandIn({"acme/billing": world}, clock=END) as stand_in:
-        monkeypatch.setattr(settings, "GITHUB_API_URL", stand_in.url)
-        monkeypatch.setattr(settings, "GITHUB_GRAPHQL_URL", f"{stand_in.url}/graphql")
+        settings.GITHUB_API_URL = stand_in.url
+        settings.GITHUB_GRAPHQL_URL = f"{stand_in.url}/graphql"
         yield stand_in
 
 

@@ -8,10 +8,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from django.conf import settings
+from flower.options import options
 
 from callcentersite import flower_login_check
 from tests.waiting import wait_until
@@ -79,6 +79,21 @@ def test_without_a_login_it_refuses_another_address(tmp_path: Path, words: list[
     assert "Traceback" not in told
 
 
+def set_options(values: dict[str, object]) -> None:
+    for name, value in values.items():
+        setattr(options, name, value)
+
+
+@pytest.fixture
+def no_options() -> Iterator[None]:
+    """Flower's own options, as if none was given; they are restored afterwards."""
+    none: dict[str, object] = {"address": "", "basic_auth": [], "auth": "", "unix_socket": ""}
+    former = {name: getattr(options, name) for name in none}
+    set_options(none)
+    yield
+    set_options(former)
+
+
 @pytest.mark.parametrize(
     ("values", "may"),
     [
@@ -96,7 +111,6 @@ def test_without_a_login_it_refuses_another_address(tmp_path: Path, words: list[
         ({"address": "", "unix_socket": "/run/flower.sock"}, True),
     ],
 )
-def test_an_address_needs_a_login_unless_it_is_loopback(monkeypatch: pytest.MonkeyPatch, values: dict[str, object], may: bool) -> None:
-    given = {"address": "", "basic_auth": None, "auth": "", "unix_socket": "", **values}
-    monkeypatch.setattr(flower_login_check, "options", SimpleNamespace(**given))
+def test_an_address_needs_a_login_unless_it_is_loopback(no_options: None, values: dict[str, object], may: bool) -> None:
+    set_options(values)
     assert (flower_login_check.fault() == "") is may

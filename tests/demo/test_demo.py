@@ -5,6 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -89,8 +90,9 @@ def test_two_demos_in_two_folders_do_not_meet(tmp_path):
         assert sorted(lock.parent.name for lock in tmp_path.rglob("owner.lock")) == ["one", "two"]
 
 
-def test_a_process_that_was_started_again_is_known_by_its_new_number(tmp_path, monkeypatch):
-    def one_turn(seconds: float) -> None:
+def test_a_process_that_was_started_again_is_known_by_its_new_number(tmp_path):
+    def stop_once_it_is_started_again() -> None:
+        wait_until(lambda: running["worker"] is not first)
         os.kill(os.getpid(), signal.SIGTERM)
 
     former = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
@@ -99,8 +101,10 @@ def test_a_process_that_was_started_again_is_known_by_its_new_number(tmp_path, m
             first = running["worker"]
             first.kill()
             first.wait()
-            monkeypatch.setattr("callcentersite.local_processes.time.sleep", one_turn)
+            stopper = threading.Thread(target=stop_once_it_is_started_again)
+            stopper.start()
             keep_running(running, {"worker": SLEEP}, folder=tmp_path, env={}, cwd=tmp_path)
+            stopper.join()
             assert left_behind(tmp_path) == {running["worker"].pid: "worker"}
             assert running["worker"].pid != first.pid
     finally:

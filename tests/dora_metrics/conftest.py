@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from django.conf import settings
-from django.test import Client
+from django.test import Client, override_settings
 
 from dora_metrics.models import ApiToken, Service
 from etl_tasks import inline, ledger
@@ -17,9 +16,11 @@ from tests.conftest import END
 @pytest.fixture(scope="module")
 def stored(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, world: World) -> Iterator[Service]:
     """Once a module, because a night takes seconds; tests read it, and what they add is rolled back."""
-    with django_db_blocker.unblock(), StandIn({"acme/billing": world}, clock=END) as github, pytest.MonkeyPatch.context() as patch:
-        patch.setattr(settings, "GITHUB_API_URL", github.url)
-        patch.setattr(settings, "GITHUB_GRAPHQL_URL", f"{github.url}/graphql")
+    with (
+        django_db_blocker.unblock(),
+        StandIn({"acme/billing": world}, clock=END) as github,
+        override_settings(GITHUB_API_URL=github.url, GITHUB_GRAPHQL_URL=f"{github.url}/graphql"),
+    ):
         service = Service.objects.create(name="billing")
         source = Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
         run = ledger.open_run(source, trigger="shell")

@@ -49,7 +49,7 @@ def test_the_worker_of_the_sources_host_is_asked(stack: Stack, logs: Source, cap
 
 
 def test_where_no_worker_answers_it_says_so(stack: Stack, logs: Source, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "CHECK_SECONDS", 1)
+    monkeypatch.setattr(pipeline, "CHECK_SECONDS", 1)  # how long it waits, made short
     assert "No worker that takes the queue extract has answered within 1 seconds" in ask(admin_client, logs)
     Source.objects.filter(pk=logs.pk).update(host="web2")
     with pytest.raises(CommandError, match="cannot be read as it is set"):

@@ -140,6 +140,7 @@ def test_a_source_goes_alone_and_the_service_s_metrics_are_those_of_what_is_left
 
 @pytest.mark.parametrize("batches", [1, 2, 7, 20])
 def test_a_deletion_that_is_killed_goes_on_where_it_stood(shop, other, monkeypatch, batches):
+    # The sizes of batches, made small here and below: the shop has few rows.
     monkeypatch.setattr(deletion, "ROWS_AT_ONCE", 40)
     monkeypatch.setattr(deletion, "PAGES_AT_ONCE", 2)
     before = rows_with(other)

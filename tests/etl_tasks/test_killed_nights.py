@@ -86,6 +86,7 @@ def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
 
     def go_on(run: ETLRun, *, may_die: bool) -> None:
         """From where the run stands to its end, rotating whenever it is killed."""
+        # Made for tests, and it can only kill the process, which would take hours over all these nights: here it raises.
         monkeypatch.setattr(stages, "crash_point", dying_once(chance) if may_die else lambda name: None)
         try:
             inline.run_remaining_stages(run.pk)

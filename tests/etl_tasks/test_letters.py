@@ -1,7 +1,6 @@
 """When a dead letter closes, counts again, or refuses to be replayed or discarded."""
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from io import StringIO
 from typing import Any
 
@@ -11,33 +10,11 @@ from django.test import Client
 from django.urls import reverse
 
 from etl_tasks import dead_letters, inline, ledger
-from etl_tasks.errors import FatalError
 from etl_tasks.models import DeadLetter, ETLRun, Source
+from tests.etl_tasks.sources.failing import failing
 
 pytestmark = pytest.mark.django_db
 BACKFILL = {"since": "2026-01-01T00:00:00+00:00", "until": "2026-02-01T00:00:00+00:00"}
-AFTER = {"extract": "transform", "transform": "load"}
-
-
-@contextmanager
-def failing(*stages: str) -> Iterator[None]:
-    """Stages that do nothing but end; `stages` fail."""
-
-    def act(run: ETLRun, stage: str) -> None:
-        if stage in stages:
-            raise FatalError(f"{stage} cannot be done")
-        with ledger.guarded_transaction(run):
-            if stage == "load":
-                dead_letters.close_stage_letters(run, *ledger.STAGES)
-                ledger.close(run.pk, "success", attempt=run.attempt)
-            else:
-                dead_letters.close_stage_letters(run, stage)
-                ledger.advance(run)
-
-    with pytest.MonkeyPatch.context() as patch:
-        for stage in ledger.STAGES:
-            patch.setitem(inline.STAGE_FUNCTIONS, stage, lambda run, stage=stage: act(run, stage))
-        yield
 
 
 def night(source: Source, *, fails_in: str = "", **options: Any) -> ETLRun:

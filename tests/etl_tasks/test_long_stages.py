@@ -65,6 +65,7 @@ def interrupting(point: str, error: Exception, monkeypatch: pytest.MonkeyPatch) 
         if name == point:
             raise error
 
+    # Made for tests, and it can only kill the process: here it raises.
     monkeypatch.setattr(stages, "crash_point", at)
     return lambda: monkeypatch.setattr(stages, "crash_point", lambda name: None)
 

@@ -3,18 +3,16 @@
 import json
 import os
 import shutil
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 from django.core.exceptions import ValidationError
+from django.db import OperationalError
 
 from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment
 from etl_tasks import inline, ledger, replay
-from etl_tasks.errors import RetriableError
-from etl_tasks.loaders import metrics
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage
 from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.github import mapping
@@ -24,6 +22,7 @@ from log_store.event import LogEvent
 from log_store.opening import open_log_store
 from log_store.store import LogQuery
 from tests.conftest import END
+from tests.database_faults import failing_statements
 from tests.tables import assert_equal_to_truth, facts
 
 pytestmark = pytest.mark.django_db
@@ -240,7 +239,8 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
     Source.objects.filter(pk=logs.pk).update(path=f"{log_file}*")
     logs.refresh_from_db()
     log_file.write_text(lines(0, 50))
-    with patched_recompute_that_fails(), pytest.raises(inline.StageFailed):
+    # After the events are stored, and before the run is finished.
+    with failing_statements("dora_metrics_dorametric", OperationalError("the database is away")), pytest.raises(inline.StageFailed):
         night(logs)
     assert len(stored(logs)) == 50  # and the cursors have not moved
     shutil.copy(log_file, f"{log_file}.1")
@@ -253,14 +253,6 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
     inline.run_remaining_stages(letter.run_id)
     assert stored(logs) == sorted(f"line {i}" for i in range(110))
     assert night(logs).extracted == 0
-
-
-@contextmanager
-def patched_recompute_that_fails() -> Iterator[None]:
-    """As a database that goes away does, after the events are stored and before the run is finished."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(metrics, "recompute", lambda *args, **kwargs: (_ for _ in ()).throw(RetriableError("the database is away")))
-        yield
 
 
 def lenient(source: Source) -> None:
@@ -359,7 +351,7 @@ def test_a_run_that_failed_twice_is_closed_by_its_good_end(billing: Source, gith
         night(billing)
     first = DeadLetter.objects.get()
     github.faults = {}
-    with patched_transform_that_fails(), pytest.raises(replay.ReplayFailed):
+    with failing_statements("etl_tasks_cleanbatch", OperationalError("database or disk is full")), pytest.raises(replay.ReplayFailed):
         replay.replay_letter(first, by="test")
     assert DeadLetter.objects.get(stage="extract").state == "replayed"
     assert DeadLetter.objects.get(state="open").stage == "transform"
@@ -368,14 +360,6 @@ def test_a_run_that_failed_twice_is_closed_by_its_good_end(billing: Source, gith
 
     assert not DeadLetter.objects.filter(state="open").exists()
     assert ETLRun.objects.get().status == "success"
-
-
-@contextmanager
-def patched_transform_that_fails() -> Iterator[None]:
-    """As a full disk would: nothing of ours is wrong, and it fails."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setitem(inline.STAGE_FUNCTIONS, "transform", lambda run: (_ for _ in ()).throw(RetriableError("the disk is full")))
-        yield
 
 
 def test_a_list_that_github_leaves_out_is_no_end_of_it(billing: Source, github: StandIn, settings) -> None:

@@ -30,10 +30,16 @@ TIME = datetime(2026, 1, 10, 12, tzinfo=UTC)
 OURS = sorted(name for name, app in get_commands().items() if app in ("etl_tasks", "dora_metrics"))
 
 
+class EvilGitHub(GitHubRepository):
+    def check(self, source: Source) -> Check:
+        return Check(can_be_read=False, sentences=[EVIL])
+
+
 @pytest.fixture
 def world(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Everything that another system or person has a say in says something evil."""
     settings.CASSANDRA_CONTACT_POINTS = []
+    # A command that ends closes the connection, which would undo what the test has stored in its transaction.
     monkeypatch.setattr(connections, "close_all", lambda: None)
     service = a_service("billing")
     Change.objects.update(title=EVIL, author=EVIL, url=EVIL)
@@ -53,7 +59,7 @@ def world(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
         name="github", service=service, kind="github", repository="acme/billing", facts_repository=service.repositories.get()
     )
     Source.objects.create(name="logs", service=service, kind="logs", path=f"/var/log/{EVIL}", log_format="json")
-    monkeypatch.setattr(GitHubRepository, "check", lambda self, source: Check(can_be_read=False, sentences=[EVIL]))
+    settings.ETL_ADAPTERS = {"github": f"{__name__}.{EvilGitHub.__name__}"}
     run = ledger.open_run(source, trigger="shell")
     assert run
     dead_letters.bury_stage(run.pk, "extract", EVIL)

@@ -14,6 +14,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from dora_metrics.models import ApiToken, Service
 from tests.conftest import END
+from tests.database_faults import failing_statements
 from tests.dora_metrics.api.asking import ENDPOINTS, get
 
 pytestmark = pytest.mark.django_db
@@ -104,15 +105,10 @@ def test_the_token_is_in_no_answer_and_no_line_of_the_log(
 
 
 @pytest.mark.parametrize("is_debug", [False, True])
-def test_the_token_is_in_no_page_of_a_crash(
-    db: None, token: str, settings: Any, is_debug: bool, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def crash(asked: object) -> None:
-        raise RuntimeError("a defect of ours")
-
+def test_the_token_is_in_no_page_of_a_crash(db: None, token: str, settings: Any, is_debug: bool, caplog: pytest.LogCaptureFixture) -> None:
     settings.DEBUG = is_debug
-    monkeypatch.setattr("dora_metrics.selectors.changes", crash)
-    response = Client(raise_request_exception=False).get("/api/v1/changes", headers={"Authorization": f"Bearer {token}"})
+    with failing_statements("dora_metrics_change", RuntimeError("a defect of ours")):
+        response = Client(raise_request_exception=False).get("/api/v1/changes", headers={"Authorization": f"Bearer {token}"})
     assert response.status_code == 500
     assert "a defect of ours" in caplog.text
     assert token not in response.content.decode() + caplog.text + str([vars(record) for record in caplog.records])

@@ -318,7 +318,7 @@ def test_what_was_gone_and_is_back_counts_again(github: StandIn, quiet: World) -
 
 
 def test_a_large_repository_is_looked_through_over_several_nights(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rechecks, "MOST_LOOKS", 2)
+    monkeypatch.setattr(rechecks, "MOST_LOOKS", 2)  # a limit made small, as a repository of its usual size takes minutes
     large = exact_world("acme/large", end=END, pull_requests=1, deployments=0, issues=700, releases=0, runs=0, commits=2)
     lost = [list(large.issue_of.values())[place] for place in (20, 400)]
     show(github, large)

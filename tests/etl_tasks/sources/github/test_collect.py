@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from pytest_django import Settings
 
 from dora_metrics.models import Change, Commit, Deployment, DORAMetric, Issue, Release, Repository, Service, WorkflowRun
 from etl_tasks import inline, ledger, stages
@@ -66,8 +67,8 @@ def test_thirty_nights_with_faults_on_a_tenth_of_all_answers_end_as_one_night_wi
     assert_equal_to_truth(world, END, has_runs=False)
 
 
-def test_a_list_that_shifts_between_two_pages_loses_nothing(billing: Source, github: StandIn, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 10)
+def test_a_list_that_shifts_between_two_pages_loses_nothing(billing: Source, github: StandIn, world: World, settings: Settings) -> None:
+    settings.GITHUB_PAGE_SIZE = 10
     for operation in ("PullRequests", "Issues", "Deployments"):
         github.clock = END - 2 * DAY
         github.faults = {"shift": operation}
@@ -79,7 +80,7 @@ def test_a_list_that_shifts_between_two_pages_loses_nothing(billing: Source, git
     assert_equal_to_truth(world, END, has_runs=False)
 
 
-def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(github: StandIn) -> None:
     large = ordinary_world("acme/large", end=END, days=40, large=True)
     show(github, large)
     night(source_of("acme/large"))
@@ -217,9 +218,9 @@ def test_a_large_page_that_github_cannot_finish_is_asked_for_in_halves(billing: 
 
 
 def test_a_run_is_postponed_when_the_hour_is_spent_and_goes_on_where_it_stood(
-    billing: Source, github: StandIn, world: World, monkeypatch: pytest.MonkeyPatch
+    billing: Source, github: StandIn, world: World, settings: Settings
 ) -> None:
-    monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 10)
+    settings.GITHUB_PAGE_SIZE = 10
     github.budget = Budget(limit=30, reset_seconds=3600)
     run = ledger.open_run(billing, trigger="shell")
     assert run
@@ -300,24 +301,24 @@ def test_an_empty_and_an_archived_repository_are_read_as_they_are(github: StandI
     assert not empty.is_archived
 
 
-def test_what_the_token_may_not_read_is_named_with_its_permission(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_the_token_may_not_read_is_named_with_its_permission(github: StandIn) -> None:
     token = settings.GITHUB_CREDENTIALS[""]["token"]
     github.access.forbidden = {token: {"issues"}}
     with pytest.raises(inline.StageFailed, match="needs the permission “Issues: read” for issues"):
         night(source_of("acme/billing"))
 
 
-def test_a_wrong_token_is_told_once_not_once_a_stream(billing: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "GITHUB_CREDENTIALS", {"": {**settings.GITHUB_CREDENTIALS[""], "token": "wrong"}})
+def test_a_wrong_token_is_told_once_not_once_a_stream(billing: Source, github: StandIn, settings: Settings) -> None:
+    settings.GITHUB_CREDENTIALS = {"": {**settings.GITHUB_CREDENTIALS[""], "token": "wrong"}}
     with pytest.raises(inline.StageFailed, match="wrong, expired or revoked"):
         night(billing)
 
     assert github.counts["requests"] == 1
 
 
-def test_a_source_may_have_a_credential_of_its_own(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_source_may_have_a_credential_of_its_own(github: StandIn, settings: Settings) -> None:
     ours = settings.GITHUB_CREDENTIALS[""]
-    monkeypatch.setattr(settings, "GITHUB_CREDENTIALS", {"": {**ours, "token": "wrong"}, "ACME": {**ours, "token": "acme's own"}})
+    settings.GITHUB_CREDENTIALS = {"": {**ours, "token": "wrong"}, "ACME": {**ours, "token": "acme's own"}}
     source = source_of("acme/billing")
     source.credential = "ACME"
     source.save()

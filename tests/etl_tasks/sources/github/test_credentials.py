@@ -8,7 +8,7 @@ import pytest
 import time_machine
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from django.conf import settings
+from pytest_django import Settings
 
 from dora_metrics.models import WorkflowRun
 from etl_tasks import inline
@@ -45,12 +45,12 @@ def app_credential(key: rsa.RSAPrivateKey) -> dict[str, Any]:
 
 
 @pytest.fixture
-def app(world: World, key: rsa.RSAPrivateKey, monkeypatch: pytest.MonkeyPatch) -> Iterator[StandIn]:
+def app(world: World, key: rsa.RSAPrivateKey, settings: Settings) -> Iterator[StandIn]:
     """The stand-in for an App whose tokens live an hour, as GitHub's do."""
     with StandIn({"acme/billing": world}, clock=END, app_public_key=public(key), installations={"42": None}) as stand_in:
-        monkeypatch.setattr(settings, "GITHUB_API_URL", stand_in.url)
-        monkeypatch.setattr(settings, "GITHUB_GRAPHQL_URL", f"{stand_in.url}/graphql")
-        monkeypatch.setattr(settings, "GITHUB_CREDENTIALS", app_credential(key))
+        settings.GITHUB_API_URL = stand_in.url
+        settings.GITHUB_GRAPHQL_URL = f"{stand_in.url}/graphql"
+        settings.GITHUB_CREDENTIALS = app_credential(key)
         yield stand_in
 
 

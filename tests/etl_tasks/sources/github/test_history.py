@@ -3,7 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
-from django.conf import settings
+from pytest_django import Settings
 
 from dora_metrics.calculators.change_matching import is_missing_from_git
 from dora_metrics.calculators.deployment_sources import attempts
@@ -129,7 +129,7 @@ def test_a_commit_that_is_gone_is_asked_for_once(github: StandIn, released: Worl
     assert Cursor.objects.get(stream="commits").position["asked"] == [GONE]
 
 
-def test_a_null_with_an_error_beside_it_is_not_taken_for_gone(github: StandIn, released: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_null_with_an_error_beside_it_is_not_taken_for_gone(github: StandIn, released: World) -> None:
     head = branch(released, 2)[-1].oid
     deploy(released, head)
     show(github, released)
@@ -244,9 +244,9 @@ def test_what_is_no_deployment_of_the_service_is_not_followed(github: StandIn, r
     assert stored() == reached(released, released.head(END))
 
 
-def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: StandIn, released: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 10)
-    monkeypatch.setattr(settings, "GITHUB_LANES", 1)
+def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: StandIn, released: World, settings: Settings) -> None:
+    settings.GITHUB_PAGE_SIZE = 10
+    settings.GITHUB_LANES = 1
     commits = branch(released, 35)
     other = branch(released, 12, start=END - 6 * DAY)
     show(github, released)

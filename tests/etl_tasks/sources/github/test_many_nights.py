@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
-from django.conf import settings
 from django.db import transaction
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pytest_django import Settings
 
 from etl_tasks import ledger
 from etl_tasks.models import Source
@@ -62,9 +62,9 @@ def collect(github: StandIn, source: Source, clock: datetime) -> None:
 
 
 @pytest.fixture(autouse=True)
-def small_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+def small_pages(settings: Settings) -> None:
     """So that a list is longer than what a night reads of it."""
-    monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 5)
+    settings.GITHUB_PAGE_SIZE = 5
 
 
 @pytest.mark.parametrize("deployments_from", KINDS)

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from pytest_django import Settings
 
 from dora_metrics.models import Change, Deployment, Issue, Release, WorkflowRun
 from etl_tasks import inline, ledger, stages
@@ -147,9 +148,9 @@ def test_a_next_page_on_another_host_gets_no_token(github: StandIn, elsewhere: s
 
 
 @pytest.fixture
-def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+def impatient(settings: Settings) -> None:
     """A second for each piece of an answer, and so two for the whole."""
-    monkeypatch.setattr(settings, "GITHUB_TIMEOUT_SECONDS", 1)
+    settings.GITHUB_TIMEOUT_SECONDS = 1
 
 
 @pytest.mark.parametrize("operation", ["PullRequests", "WorkflowRuns"])
@@ -197,6 +198,7 @@ def test_a_state_and_a_field_that_nobody_has_seen_are_loaded(github: StandIn, wo
 
 
 def test_a_state_that_no_column_can_hold_is_a_letter_with_the_raw_record(billing: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    # A constant of the stand-in, made longer.
     monkeypatch.setattr("github_stand_in.faults.NEW_STATE", "SOMETHING_" + "VERY_" * 10 + "NEW")
     github.faults = {"new_enum": "Deployments", "times": 1}
     assert night(billing).status == "partial"

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 from django.conf import settings
+from pytest_django import Settings
 
 from dora_metrics.models import Change, Deployment, DORAMetric, WorkflowRun
 from etl_tasks import inline, ledger, stages
@@ -127,8 +128,8 @@ def test_what_lies_beyond_a_page_and_what_is_asked_for_again_come_in_smaller_pag
     assert DORAMetric.objects.get(metric="deployment_frequency", period="month", period_start="2026-03-01").numerator == 32
 
 
-def test_pages_grow_back_once_github_can_finish_them(billing: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "GITHUB_PAGE_SIZE", 40)
+def test_pages_grow_back_once_github_can_finish_them(billing: Source, github: StandIn, settings: Settings) -> None:
+    settings.GITHUB_PAGE_SIZE = 40
     github.faults = {"unfinished_above": 5}
     run = ledger.open_run(billing, trigger="shell")
     assert run

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings
+from pytest_django import Settings
 
 from dora_metrics import selectors
 from dora_metrics.derivation.recompute import recompute
@@ -180,8 +181,8 @@ def test_a_deployment_that_was_superseded_succeeded_all_the_same(billing: Source
     assert (found["deployments"], found["value"], found["deploy_days"]) == (2, 2 / 28, 2)
 
 
-def test_ten_thousand_lines_of_an_access_log_are_in_the_log_store(billing: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(settings, "LOG_ROOTS", [str(RECORDED.resolve())])
+def test_ten_thousand_lines_of_an_access_log_are_in_the_log_store(billing: Source, settings: Settings) -> None:
+    settings.LOG_ROOTS = [str(RECORDED.resolve())]
     store = open_log_store()
     store.ensure_schema()
     path = RECORDED / "logs" / "apache_access_combined.log"

@@ -37,6 +37,7 @@ def test_more_than_a_thousand_runs_come_by_halved_windows(github: StandIn) -> No
 
 
 def test_a_burst_within_minutes_is_halved_down_to_seconds(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    # GitHub's limit of a thousand, made small on both sides: a burst that reaches it takes minutes to serve.
     for module in (paging, rest):
         name = "MOST_RUNS_OF_A_FILTER" if module is paging else "MOST_FOUND"
         monkeypatch.setattr(module, name, 20)

@@ -1,6 +1,10 @@
 """JSON lines of one shape, read past the dictionary: whatever comes among them, the events are those that the dictionaries give."""
 
 import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
 from typing import Any
 
 import msgspec
@@ -40,7 +44,7 @@ CHANGES = st.dictionaries(st.sampled_from([*USUAL, "trace_id"]), VALUES, max_siz
 def read(body: bytes, *, alike: int, **how: Any) -> tuple[list[Good | Bad], bool]:
     """Also whether a shape was expected at the end."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_lines, "LINES_ALIKE", alike)
+        patch.setattr(json_lines, "LINES_ALIKE", alike)  # a number of lines, made small or out of reach
         lines = JsonLines(Reading("json", **how))
         found = list(lines.read(body, place()))
         return found, lines._expected is not None
@@ -104,21 +108,33 @@ def test_a_shape_is_expected_again_after_an_odd_line_among_those_alike(odd: byte
     assert read(b"\n".join([*[line] * LINES_ALIKE, odd, *[line] * LINES_ALIKE]), alike=LINES_ALIKE)[1]
 
 
-def test_a_shape_that_comes_again_is_made_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    made: list[object] = []
-    monkeypatch.setattr(json_lines, "shape_of", lambda *args: made.append(args) or shape_of(*args))
+def test_a_shape_that_comes_again_is_made_once() -> None:
     line, other = json.dumps(USUAL).encode(), json.dumps(USUAL | {"more": 1}).encode()
 
-    read(b"\n".join(([line] * 10 + [other] * 10) * 5), alike=LINES_ALIKE)
+    with calls_of(shape_of) as made:
+        read(b"\n".join(([line] * 10 + [other] * 10) * 5), alike=LINES_ALIKE)
 
     assert len(made) == 2
 
 
-def test_lines_of_the_shape_are_read_by_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    taken: list[object] = []
-    event = Shape.event
-    monkeypatch.setattr(Shape, "event", lambda *args: taken.append(args) or event(*args))
-
-    read(b"\n".join([json.dumps(USUAL).encode()] * 100), alike=LINES_ALIKE)
+def test_lines_of_the_shape_are_read_by_it() -> None:
+    with calls_of(Shape.event) as taken:
+        read(b"\n".join([json.dumps(USUAL).encode()] * 100), alike=LINES_ALIKE)
 
     assert len(taken) == 100 - LINES_ALIKE
+
+
+@contextmanager
+def calls_of(function: Callable[..., Any]) -> Iterator[list[FrameType]]:
+    """Collect the calls of a Python function in this thread."""
+    calls: list[FrameType] = []
+
+    def collect(frame: FrameType, event: str, _: object) -> None:
+        if event == "call" and frame.f_code is function.__code__:
+            calls.append(frame)
+
+    sys.setprofile(collect)
+    try:
+        yield calls
+    finally:
+        sys.setprofile(None)

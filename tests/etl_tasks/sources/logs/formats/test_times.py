@@ -114,7 +114,7 @@ def test_a_second_goes_by_over_the_change_of_spring(zone: str, before: str, afte
 
 
 def test_a_local_zone_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(clock, "LOCAL_ZONE", str(tmp_path / "none"))
+    monkeypatch.setattr(clock, "LOCAL_ZONE", str(tmp_path / "none"))  # the path of a file of the operating system
     assert clock.zone_named("local") is UTC
     assert clock.zone_named("UTC") is UTC
 
