@@ -1,4 +1,4 @@
-"""What delete_service and delete_source share."""
+"""The base class of delete_service and delete_source."""
 
 from typing import Any
 
@@ -10,21 +10,25 @@ from log_store.store import LogStoreUnavailable
 
 
 class DeletionCommand(BaseCommand):
-    """Says what would go; with --yes it goes, here and now. One that was killed is gone on with by the next call, or by a worker."""
+    """Print what would be deleted; with --yes, delete it in this process.
+
+    A deletion that was interrupted continues with the next call, or in a worker.
+    """
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name")
-        parser.add_argument("--yes", action="store_true", help="delete it; without this nothing is deleted")
+        parser.add_argument("name", metavar="NAME", help="name of the service or source")
+        parser.add_argument("--yes", action="store_true", help="delete it; without --yes, nothing is deleted")
 
     def target(self, name: str) -> deletion.Target:
+        """Return the service or source to delete. Raises UsageError."""
         raise NotImplementedError
 
     def handle(self, *args: Any, **options: Any) -> None:
         target = self.target(options["name"])
-        what = f"{target._meta.verbose_name} {target}"
+        label = f"{target._meta.verbose_name} {target}"
         try:
             counts = deletion.count_contents(target)
-            self.stdout.write(f"{what}: " + (", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing was collected of it"))
+            self.stdout.write(f"{label}: " + (", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing was collected of it"))
             if not options["yes"]:
                 self.stdout.write("nothing is deleted yet: add --yes; what is deleted cannot be brought back, but collected again")
                 return
@@ -33,5 +37,5 @@ class DeletionCommand(BaseCommand):
         except deletion.Refused as exc:
             raise CommandError(str(exc), returncode=1) from exc
         except LogStoreUnavailable as exc:
-            raise CommandError(f"{exc} Try again: the deletion goes on where it stood", returncode=1) from exc
-        self.stdout.write(f"{what} is deleted")
+            raise CommandError(f"{exc} Try again: the deletion continues where it stopped", returncode=1) from exc
+        self.stdout.write(f"{label} is deleted")

@@ -1,4 +1,4 @@
-"""How log lines are to be read, as the commands are told: options, or a guess from the files themselves."""
+"""The options that say how log lines are read, and the guess of a format from the first lines of the files."""
 
 import glob
 from collections.abc import Iterable, Iterator
@@ -14,30 +14,31 @@ from etl_tasks.sources.logs.following import follow
 from etl_tasks.sources.logs.formats import Guess, detect
 
 AUTO = "auto"
-FILES_LOOKED_AT = 5
-LINES_LOOKED_AT = 200
+FILES_SAMPLED = 5
+LINES_SAMPLED = 200  # of each file
 
 
 def add_format_options(parser: CommandParser, *, is_required: bool) -> None:
-    parser.add_argument("--format", required=is_required, choices=[*Source.LogFormat.values, AUTO], help="auto decides from the first lines")
+    parser.add_argument(
+        "--format",
+        required=is_required,
+        choices=[*Source.LogFormat.values, AUTO],
+        help="format of the lines; auto guesses it from the first lines" + ("" if is_required else "; default: the source's, or auto"),
+    )
     parser.add_argument("--pattern", help="a regex with named groups, a format string of Python's logging, or a log4j layout")
-    parser.add_argument("--time-zone", metavar="ZONE", help='of times without one: an IANA name, or "local"; default UTC')
-    parser.add_argument("--field", action="append", metavar="NAME=KEY", help="the key that JSON or logfmt has for a field; may be repeated")
+    parser.add_argument(
+        "--time-zone", metavar="ZONE", help='zone of times that name none: an IANA name, or "local" for the host\'s zone; default: UTC'
+    )
+    parser.add_argument(
+        "--field", action="append", metavar="NAME=KEY", help="JSON or logfmt key that holds a field, for example message=text; may be repeated"
+    )
 
 
-def fields_of(given: Iterable[str]) -> dict[str, str]:
-    """Raises UsageError."""
-    fields = {}
-    for one in given:
-        name, _, key = one.partition("=")
-        if not name or not key:
-            raise UsageError(f"--field {one!r} maps nothing: write it as message=text")
-        fields[name] = key
-    return fields
+def apply_format_options(options: dict[str, Any], source: Source) -> None:
+    """Set the given options on the source; the others keep their value. A new format clears the pattern and the fields of the old one.
 
-
-def apply(options: dict[str, Any], source: Source) -> None:
-    """Sets what was given; what was not stays, but a pattern and fields belong to the format they were set with. Raises UsageError."""
+    Raises UsageError.
+    """
     if options["format"] != source.log_format:
         source.log_format, source.log_pattern, source.log_fields = options["format"], "", {}
     if options["pattern"] is not None:
@@ -45,23 +46,33 @@ def apply(options: dict[str, Any], source: Source) -> None:
     if options["time_zone"] is not None:
         source.log_time_zone = options["time_zone"]
     if options["field"] is not None:
-        source.log_fields = fields_of(options["field"])
+        source.log_fields = _parse_fields(options["field"])
 
 
-def refuse_outside(pattern: str) -> None:
-    """Raises UsageError if log sources may not read there."""
+def _parse_fields(values: Iterable[str]) -> dict[str, str]:
+    fields = {}
+    for value in values:
+        name, _, key = value.partition("=")
+        if not name or not key:
+            raise UsageError(f"--field {value!r} maps nothing: write it as message=text")
+        fields[name] = key
+    return fields
+
+
+def check_is_allowed(pattern: str) -> None:
+    """Raise UsageError if the files are outside the folders of LOG_ROOTS."""
     if refusal := log_roots().refusal(pattern):
         raise UsageError(refusal)
 
 
 def guess_format(options: dict[str, Any], pattern: str) -> Guess:
-    """The format, and layout, of the files that a pattern names. Raises UsageError, FileNotFoundError."""
-    refuse_outside(pattern)
+    """Guess the format of the files that `pattern` matches, and set it in `options`. Raises UsageError, FileNotFoundError."""
+    check_is_allowed(pattern)
     if options["pattern"] is not None:
         raise UsageError("--pattern says how lines of one format are read: name it with --format")
     unreadable: list[follow.Unreadable] = []
-    paths = follow.paths_of(pattern, log_roots())[:FILES_LOOKED_AT]
-    guess = detect([line for path in paths for line in islice(_lines(path, unreadable), LINES_LOOKED_AT)])
+    paths = follow.paths_of(pattern, log_roots())[:FILES_SAMPLED]
+    guess = detect([line for path in paths for line in islice(_lines(path, unreadable), LINES_SAMPLED)])
     if not guess.total and unreadable:
         raise UsageError(f"{unreadable[0].path} cannot be looked at: {unreadable[0].reason}")
     options["format"], options["pattern"] = guess.log_format, guess.pattern
@@ -69,7 +80,7 @@ def guess_format(options: dict[str, Any], pattern: str) -> Guess:
 
 
 def _lines(path: str, unreadable: list[follow.Unreadable]) -> Iterator[bytes]:
-    """What cannot be read is added to `unreadable`."""
+    """Yield the lines of a file. A part that cannot be read is appended to `unreadable`."""
     for chunk in follow.chunks(glob.escape(path), {}, roots=log_roots()):
         if isinstance(chunk, follow.Unreadable):
             unreadable.append(chunk)
@@ -77,7 +88,8 @@ def _lines(path: str, unreadable: list[follow.Unreadable]) -> Iterator[bytes]:
             yield from chunk.body.splitlines()
 
 
-def how_sure(guess: Guess) -> str:
+def describe_guess(guess: Guess) -> str:
+    """Return a sentence that says how many lines the guessed format reads."""
     if not guess.total:
         return "the files have no whole line yet"
     if not guess.read:

@@ -9,21 +9,23 @@ from django.conf import settings
 from etl_tasks.models import ETLRun
 
 
-def moment(when: datetime | None) -> str:
-    """In the business's zone, which it names."""
-    return when.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S %Z") if when else "-"
+def local_time(moment: datetime | None) -> str:
+    """Return the time in ETL_TIME_ZONE, with the name of the zone; "-" for None."""
+    return moment.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S %Z") if moment else "-"
 
 
-def times(run: ETLRun) -> str:
+def run_times(run: ETLRun) -> str:
+    """Return when the run began and ended, or what it waits for."""
     if run.started_at is None:
-        return f"queued {moment(run.created_at)}"
+        return f"queued {local_time(run.created_at)}"
     if run.completed_at:
-        return f"began {moment(run.started_at)}, ended {moment(run.completed_at)}"
-    waits = f", postponed until {moment(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else ", not ended"
-    return f"began {moment(run.started_at)}{waits}"
+        return f"began {local_time(run.started_at)}, ended {local_time(run.completed_at)}"
+    state = f"postponed until {local_time(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else "not ended"
+    return f"began {local_time(run.started_at)}, {state}"
 
 
 def run_row(run: ETLRun) -> dict[str, Any]:
+    """Return the run as the JSON object that `--json` prints."""
     return {
         "run": run.pk,
         "source": run.pipeline,
@@ -47,11 +49,11 @@ def run_row(run: ETLRun) -> dict[str, Any]:
 
 
 def run_line(run: ETLRun, *, has_error: bool = True) -> str:
-    """`has_error`: False where the command's own error gives the reason."""
+    """Return the run in one line. `has_error`: False if the command prints the error elsewhere."""
     counts = f"{run.extracted} extracted, {run.loaded} loaded, {run.skipped} unchanged, {run.dead_lettered} dead letters"
     if run.unparsed:
         counts += f", {run.unparsed} lines not of their format kept as they are"
     duration = f", {run.duration_seconds:.1f} s" if run.duration_seconds is not None else ""
     reason = f": {run.error}" if run.error and has_error else ""
-    until = f" until {moment(run.lease_until)} UTC" if run.status == ETLRun.Status.POSTPONED else ""
+    until = f" until {local_time(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else ""
     return f"run {run.pk} {run.pipeline}: {run.status}{until} ({run.stage}), {counts}{duration}{reason}"

@@ -198,7 +198,7 @@ WRONG = [
     ("dead_letters list --stage ''", 2, "invalid choice"),
     ("dead_letters discard", 2, "say which letters"),
     ("check_source ''", 2, "there is no source ''"),
-    ("check_source", 2, "the following arguments are required: name"),
+    ("check_source", 2, "the following arguments are required: NAME"),
     ("add_service '' --repository acme/billing", 2, "name: This field cannot be blank"),
     ("add_service billing --repository ''", 2, "write it as owner/name"),
     ("add_service billing --repository acme/billing --look-back 99999999999999999999", 2, "87840"),

@@ -1,4 +1,4 @@
-"""add_log_source NAME --service SERVICE --path GLOB --format FORMAT|auto."""
+"""add_log_source NAME --service SERVICE --path GLOB --format FORMAT|auto: create or update a log source."""
 
 import os
 from argparse import BooleanOptionalAction
@@ -16,16 +16,18 @@ from etl_tasks.sources.logs.formats import Guess
 
 
 class Command(BaseCommand):
-    help = "Create or update a log source of a service."
+    help = "Create or update a log source of a service. Options that are left out keep their value. Exit status: 0, or 2 for wrong arguments."
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name")
-        parser.add_argument("--service", required=True)
-        parser.add_argument("--path", required=True, metavar="GLOB", help="for example '/var/log/billing/*.log'")
+        parser.add_argument("name", metavar="NAME", help="name of the source")
+        parser.add_argument("--service", required=True, metavar="NAME", help="service that writes the log")
+        parser.add_argument("--path", required=True, metavar="GLOB", help="files to read, for example '/var/log/billing/*.log'")
         log_format_options.add_format_options(parser, is_required=True)
-        parser.add_argument("--host", help="where the files lie, if a single host has them; --host= if every worker sees them")
-        parser.add_argument("--deploy-pattern", metavar="REGEX", help="lines that tell of a deployment; groups sha, environment and state")
-        parser.add_argument("--strict", action=BooleanOptionalAction, help="lines that are not of the format become dead letters")
+        parser.add_argument("--host", help="host that has the files, if only one has; --host= if every worker sees them")
+        parser.add_argument(
+            "--deploy-pattern", metavar="REGEX", help="lines that record a deployment; named groups sha, environment and state give its values"
+        )
+        parser.add_argument("--strict", action=BooleanOptionalAction, help="turn lines that do not match the format into dead letters")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = options["name"]
@@ -38,11 +40,11 @@ class Command(BaseCommand):
             raise UsageError("--path is empty: name the files, for example '/var/log/billing/*.log'")
         source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=Source.Kind.LOGS)
         is_new = source.pk is None
-        source.path = os.path.abspath(options["path"])  # the worker runs in another folder
+        source.path = os.path.abspath(options["path"])  # a worker runs in another working directory
         if options["host"] is not None:
             source.host = options["host"]
-        guess = _guess(options, source) if options["format"] == log_format_options.AUTO else None
-        log_format_options.apply(options, source)
+        guess = _guess_format(options, source) if options["format"] == log_format_options.AUTO else None
+        log_format_options.apply_format_options(options, source)
         if options["deploy_pattern"] is not None:
             source.deploy_pattern = options["deploy_pattern"]
         if options["strict"] is not None:
@@ -53,19 +55,21 @@ class Command(BaseCommand):
             raise UsageError.from_validation(exc) from exc
         source.save()
         if guess:
-            self.stdout.write(log_format_options.how_sure(guess))
+            self.stdout.write(log_format_options.describe_guess(guess))
         self.stdout.write(
             f"{'created' if is_new else 'updated'} log source {name} of {service}: {source.path}{f' on {source.host}' if source.host else ''}"
         )
 
 
-def _guess(options: dict[str, Any], source: Source) -> Guess:
-    path = source.path
+def _guess_format(options: dict[str, Any], source: Source) -> Guess:
+    """Guess the format of the source's files, and set it in `options`. Raises UsageError if the guess is not sure."""
     try:
-        guess = log_format_options.guess_format(options, path)
+        guess = log_format_options.guess_format(options, source.path)
     except FileNotFoundError:
         where = "" if source.is_here else f" on this host ({settings.ETL_HOST})"
-        raise UsageError(f"no file matches {path!r}{where} yet, so its format cannot be seen: name it with --format") from None
+        raise UsageError(f"no file matches {source.path!r}{where} yet, so its format cannot be seen: name it with --format") from None
     if not guess.is_sure:
-        raise UsageError(f"{log_format_options.how_sure(guess)}: name the format with --format, and see with etl_preview_log what it would read")
+        raise UsageError(
+            f"{log_format_options.describe_guess(guess)}: name the format with --format, and see with etl_preview_log what it would read"
+        )
     return guess

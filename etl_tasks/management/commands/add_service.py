@@ -1,4 +1,4 @@
-"""add_service NAME --repository owner/name …: creates or updates a service and its GitHub sources."""
+"""add_service NAME --repository owner/name …: create or update a service and its GitHub sources."""
 
 from argparse import BooleanOptionalAction
 from collections.abc import Sequence
@@ -17,49 +17,60 @@ LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_ba
 
 
 class Command(BaseCommand):
-    help = "Create or update a service and its GitHub sources: one of the same name, and one for each further repository."
+    help = (
+        "Create or update a service and its GitHub sources. The first repository's source has the name of the service. "
+        "Options that are left out keep their value. Exit status: 0, or 2 for wrong arguments."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name")
+        parser.add_argument("name", metavar="NAME", help="name of the service")
         parser.add_argument(
             "--repository",
             required=True,
             action="append",
             metavar="OWNER/NAME",
-            help="may be repeated for a service made of several: those that it has not yet are added, none is taken away",
+            help="GitHub repository; may be repeated; repositories are added to those that the service has, and none is removed",
         )
-        parser.add_argument("--production", metavar="REGEX", help=f"environments that are production; default {DEFAULTS.production}")
-        parser.add_argument("--deployments", choices=Service.DeploymentsFrom.values, help="where deployments are read from; default auto")
-        parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a deploying workflow; default {DEFAULTS.workflow}")
-        parser.add_argument("--prereleases", action=BooleanOptionalAction, help="releases marked as prereleases are deployments too")
+        parser.add_argument("--credential", metavar="NAME", help="use GITHUB_TOKEN_NAME, or the App of GITHUB_APP_ID_NAME; default: GITHUB_TOKEN")
+        parser.add_argument("--production", metavar="REGEX", help=f"environments that are production; default: {DEFAULTS.production}")
+        parser.add_argument("--deployments", choices=Service.DeploymentsFrom.values, help="where deployments are read from; default: auto")
+        parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a workflow that deploys; default: {DEFAULTS.workflow}")
+        parser.add_argument("--prereleases", action=BooleanOptionalAction, help="count prereleases as deployments; default: no")
         parser.add_argument(
-            "--incident-label", metavar="REGEX", help=f"issues that are incidents; '' collects none; default {DEFAULTS.incident_label}"
+            "--incident-label", metavar="REGEX", help=f"labels of issues that are incidents; '' for none; default: {DEFAULTS.incident_label}"
         )
-        parser.add_argument("--hotfix", metavar="REGEX", help=f"labels and branches of hotfixes; '' means none; default {DEFAULTS.hotfix}")
+        parser.add_argument("--hotfix", metavar="REGEX", help=f"labels and branches of hotfixes; '' for none; default: {DEFAULTS.hotfix}")
         parser.add_argument(
             "--look-back",
             type=int,
             metavar="HOURS",
-            help=f"how long after a deployment an incident that names no cause is laid to it; default {DEFAULTS.look_back_hours}",
+            help=f"link an incident that names no cause to the latest success at most HOURS before it; default: {DEFAULTS.look_back_hours}",
         )
+        parser.add_argument("--path", metavar="GLOB", help="count only pull requests that change a matching file")
+        parser.add_argument("--bot", metavar="LOGIN", action="append", help="login to treat as a bot; may be repeated")
         add = parser.add_argument_group("incidents from the service's logs").add_argument
-        add("--log-incidents", action=BooleanOptionalAction, help="whether there are any; default yes")
-        add("--log-minute-events", type=int, metavar="N", help=f"a minute with fewer events is never bad; default {DEFAULTS.log_minute_events}")
+        add("--log-incidents", action=BooleanOptionalAction, help="detect incidents in the logs; default: yes")
+        add("--log-minute-events", type=int, metavar="N", help=f"a minute with fewer events is never bad; default: {DEFAULTS.log_minute_events}")
         add(
-            "--log-error-share", type=float, metavar="PERCENT", help=f"a minute with more errors than this is bad; default {DEFAULTS.log_error_share}"
+            "--log-error-share",
+            type=float,
+            metavar="PERCENT",
+            help=f"a minute with a larger share of errors is bad; default: {DEFAULTS.log_error_share}",
         )
-        add("--log-bad-minutes", type=int, metavar="M", help=f"bad minutes in a row that begin an incident; default {DEFAULTS.log_bad_minutes}")
-        add("--log-good-minutes", type=int, metavar="K", help=f"minutes in a row that are not bad and end it; default {DEFAULTS.log_good_minutes}")
-        add("--log-issue-hours", type=int, metavar="H", help=f"how long an issue stands for what the logs show; default {DEFAULTS.log_issue_hours}")
-        parser.add_argument("--path", metavar="GLOB", help="only pull requests that change a matching file count")
-        parser.add_argument("--credential", metavar="NAME", help="read with GITHUB_TOKEN_NAME, or the App of GITHUB_APP_ID_NAME")
-        parser.add_argument("--bot", metavar="LOGIN", action="append", help="a login to be taken for a bot; may be repeated")
+        add("--log-bad-minutes", type=int, metavar="M", help=f"consecutive bad minutes that begin an incident; default: {DEFAULTS.log_bad_minutes}")
+        add("--log-good-minutes", type=int, metavar="K", help=f"consecutive good minutes that end an incident; default: {DEFAULTS.log_good_minutes}")
+        add(
+            "--log-issue-hours",
+            type=int,
+            metavar="H",
+            help=f"an incident from the logs in the first H hours of an issue's incident is the same outage; default: {DEFAULTS.log_issue_hours}",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, repositories = options["name"], list(dict.fromkeys(options["repository"]))
         if "" in (options["bot"] or ()):
-            raise UsageError("--bot is empty: a deleted user has no login, and is no bot")
-        given = {
+            raise UsageError("--bot is empty: write a login")
+        values = {
             "production": options["production"],
             "deployments_from": options["deployments"],
             "workflow": options["workflow"],
@@ -74,7 +85,7 @@ class Command(BaseCommand):
         with transaction.atomic():
             service = Service.objects.filter(name=name).first() or Service(name=name)
             is_new = service.pk is None
-            for field, value in given.items():
+            for field, value in values.items():
                 if value is not None:
                     setattr(service, field, value)
             try:
@@ -84,14 +95,16 @@ class Command(BaseCommand):
             service.save()
             sources = [_source(service, repository, named=repositories, credential=options["credential"]) for repository in repositories]
         if not is_new and options["path"] is not None:
-            self.stdout.write("what was collected without paths is read again by the next run; until then the metrics of changes are unknown")
+            self.stdout.write(
+                "the next run reads pull requests that were collected without paths again; until then the metrics of changes are unknown"
+            )
         reading = ", ".join(f"source {source} reads {source.repository}" for source in sources)
         self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, {reading}")
 
 
 def _source(service: Service, repository: str, *, named: Sequence[str], credential: str | None) -> Source:
-    """The service's source that reads the repository, saved."""
-    source = _source_to_set(service, repository, named=named) or Source(
+    """Create or update the service's source for the repository."""
+    source = _existing_source(service, repository, named=named) or Source(
         name=_free_name(service, repository), service=service, kind=Source.Kind.GITHUB
     )
     source.repository = repository
@@ -105,27 +118,33 @@ def _source(service: Service, repository: str, *, named: Sequence[str], credenti
     return source
 
 
-def _source_to_set(service: Service, repository: str, *, named: Sequence[str]) -> Source | None:
-    """The one that reads it already; else that of the service's own name, unless it reads, or has read, another one of several."""
-    ours = Source.objects.filter(service=service, kind=Source.Kind.GITHUB)
-    main = ours.filter(name=service.name).first()
-    if source := ours.filter(repository__iexact=repository).first():
+def _existing_source(service: Service, repository: str, *, named: Sequence[str]) -> Source | None:
+    """Return the source to update for the repository, or None if a new one is needed. `named`: all repositories of the command.
+
+    That is the source that reads the repository. Without one it is the source with the service's name, which then changes to this
+    repository. It stays as it is if its own repository is among `named`, or if there are several and it has collected something.
+    """
+    sources = Source.objects.filter(service=service, kind=Source.Kind.GITHUB)
+    main = sources.filter(name=service.name).first()
+    if source := sources.filter(repository__iexact=repository).first():
         return source
-    if main is None or main.repository.lower() in (one.lower() for one in named):
+    if main is None or main.repository.lower() in map(str.lower, named):
         return None
     return main if len(named) == 1 or not main.cursors.exists() else None
 
 
 def _free_name(service: Service, repository: str) -> str:
-    """The service's own for its first source, then the repository's."""
+    """Return the service's name for its first source, and the repository's name for another. Raises UsageError if it is taken."""
     if not Source.objects.filter(service=service, kind=Source.Kind.GITHUB).exists():
         other = Source.objects.filter(name=service.name).first()
         if other:
             raise UsageError(f"a source named {service.name!r} exists already, of kind {other.kind}: choose another name")
         return service.name
     name = repository.rpartition("/")[2]
-    wanted = [name, f"{service.name}-{name}"]
-    free = [one for one in wanted if not Source.objects.filter(name=one).exists()]
+    candidates = [name, f"{service.name}-{name}"]
+    free = [candidate for candidate in candidates if not Source.objects.filter(name=candidate).exists()]
     if not free:
-        raise UsageError(f"sources named {' and '.join(map(repr, wanted))} exist already: add one for {repository} in the admin, under another name")
+        raise UsageError(
+            f"sources named {' and '.join(map(repr, candidates))} exist already: add one for {repository} in the admin, under another name"
+        )
     return free[0]

@@ -1,4 +1,4 @@
-"""add_source NAME --service SERVICE --kind KIND: a source of any kind, with the fields that its adapter needs."""
+"""add_source NAME --service SERVICE --kind KIND: create or update a source of a kind that ETL_ADAPTERS adds."""
 
 from typing import Any
 
@@ -10,24 +10,27 @@ from dora_metrics.models import Service
 from etl_tasks.models import Source
 from etl_tasks.sources.registry import adapters
 
-OWN_COMMAND = {Source.Kind.GITHUB: "add_service", Source.Kind.LOGS: "add_log_source"}
+COMMAND_OF_KIND = {Source.Kind.GITHUB: "add_service", Source.Kind.LOGS: "add_log_source"}
 
 
 class Command(BaseCommand):
-    help = "Create or update a source of a kind that ETL_ADAPTERS adds; a service that is new is created, too. Exit status 0, or 2 for bad input."
+    help = (
+        "Create or update a source of a kind that the setting ETL_ADAPTERS adds, and its service if that does not exist. "
+        "For GitHub use add_service, for log files add_log_source. Exit status: 0, or 2 for wrong arguments."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name")
-        parser.add_argument("--service", required=True)
-        parser.add_argument("--kind", required=True)
-        parser.add_argument("--path", help="for kinds that read files")
-        parser.add_argument("--host", help="where the files lie, if a single host has them; --host= if every worker sees them")
-        parser.add_argument("--option", action="append", metavar="NAME=VALUE", help="what else the kind needs; may be repeated")
+        parser.add_argument("name", metavar="NAME", help="name of the source")
+        parser.add_argument("--service", required=True, metavar="NAME", help="service that the source belongs to")
+        parser.add_argument("--kind", required=True, help="a kind of ETL_ADAPTERS")
+        parser.add_argument("--path", help="files to read, for kinds that read files")
+        parser.add_argument("--host", help="host that has the files, if only one has; --host= if every worker sees them")
+        parser.add_argument("--option", action="append", metavar="NAME=VALUE", help="an option of the kind; may be repeated")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, kind = options["name"], options["kind"]
-        if kind in OWN_COMMAND:
-            raise UsageError(f"a source of kind {kind} has a command of its own: {OWN_COMMAND[kind]}")
+        if kind in COMMAND_OF_KIND:
+            raise UsageError(f"a source of kind {kind} has a command of its own: {COMMAND_OF_KIND[kind]}")
         if kind not in adapters():
             raise UsageError(f"there is no kind {kind!r} of source; known: {', '.join(adapters())}; ETL_ADAPTERS adds others")
         service = Service.objects.filter(name=options["service"]).first() or Service(name=options["service"])
@@ -39,10 +42,10 @@ class Command(BaseCommand):
             source.path = options["path"]
         if options["host"] is not None:
             source.host = options["host"]
-        for one in options["option"] or ():
-            key, sign, value = one.partition("=")
+        for option in options["option"] or ():
+            key, sign, value = option.partition("=")
             if not key or not sign:
-                raise UsageError(f"--option {one!r} sets nothing: write it as name=value")
+                raise UsageError(f"--option {option!r} sets nothing: write it as name=value")
             source.options[key] = value
         try:
             service.full_clean()

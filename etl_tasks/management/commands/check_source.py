@@ -1,27 +1,29 @@
-"""check_source NAME: what the credentials may read, which streams would stay empty, what a first collection would cost."""
+"""check_source NAME: try a source without storing anything."""
 
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from dora_metrics.management.base_command import BaseCommand, UsageError
+from dora_metrics.management.base_command import BaseCommand
 from etl_tasks import pipeline
-from etl_tasks.models import Source
+from etl_tasks.management.source_arguments import source_named
 from etl_tasks.sources.registry import check
 
 
 class Command(BaseCommand):
-    help = "Try a source without storing anything, and say what it would give. Exit status 0; 1 if it cannot be read as it is set; 2 for bad input."
+    help = (
+        "Try a source without storing anything: print what the credentials may read, which streams would stay empty, and what a first "
+        "collection would cost. A source whose files are on another host is tried by a worker there. "
+        "Exit status: 0; 1 if the source cannot be read with its settings; 2 for wrong arguments."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("name")
+        parser.add_argument("name", metavar="NAME", help="name of the source")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        source = Source.objects.select_related("service").filter(name=options["name"]).first()
-        if source is None:
-            raise UsageError(f"there is no source {options['name']!r}: `etl_status` lists them")
-        found = check(source) if source.is_here else pipeline.check_sources([source])[0]
-        for sentence in found.sentences:
+        source = source_named(options["name"])
+        result = check(source) if source.is_here else pipeline.check_sources([source])[0]
+        for sentence in result.sentences:
             self.stdout.write(sentence)
-        if not found.can_be_read:
+        if not result.can_be_read:
             raise CommandError(f"{source} cannot be read as it is set; the lines above say what is missing", returncode=1)

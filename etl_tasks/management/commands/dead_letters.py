@@ -1,4 +1,4 @@
-"""dead_letters list|show|replay|discard: the dead-letter queue; replay works here and now, in this process."""
+"""dead_letters list|show|replay|discard: read and resolve the dead-letter queue."""
 
 import getpass
 from typing import Any
@@ -9,25 +9,33 @@ from django.db.models import QuerySet
 from dora_metrics.management.arguments import id_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import dead_letters, replay
-from etl_tasks.management.run_output import moment
-from etl_tasks.models import DeadLetter, ETLRun, Source
+from etl_tasks.management.run_output import local_time
+from etl_tasks.management.source_arguments import check_source_names
+from etl_tasks.models import DeadLetter, ETLRun
 
 MOST_LISTED = 200
 
 
 class Command(BaseCommand):
-    help = "List, show, replay or discard what could not be processed. Exit status 0, or 1 if a replay failed again."
+    help = (
+        "List, show, replay or discard dead letters: records, files and stages that could not be processed. A replay works from the staged "
+        "copy, in this process. Exit status: 0; 1 if a letter could not be replayed or discarded; 2 for wrong arguments."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("action", choices=["list", "show", "replay", "discard"])
-        parser.add_argument("ids", nargs="*", type=id_argument, metavar="ID")
-        parser.add_argument("--stage", choices=ETLRun.Stage.values)
-        parser.add_argument("--source", metavar="NAME")
-        parser.add_argument("--all", action="store_true", help="replay, discard: every open letter that matches; list: resolved ones, too")
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument(
+            "action",
+            choices=["list", "show", "replay", "discard"],
+            help="list: open letters; show: all of a letter; replay: process it again; discard: close it without processing",
+        )
+        parser.add_argument("ids", nargs="*", type=id_argument, metavar="ID", help="ids of letters")
+        parser.add_argument("--stage", choices=ETLRun.Stage.values, help="only letters of this stage")
+        parser.add_argument("--source", metavar="NAME", help="only letters of this source")
+        parser.add_argument("--all", action="store_true", help="show, replay, discard: every open letter that matches; list: resolved letters, too")
+        parser.add_argument("--json", action="store_true", help="list, show: print JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        letters = self.chosen(options)
+        letters = self.chosen_letters(options)
         match options["action"]:
             case "list":
                 self.list(letters, is_json=options["json"])
@@ -36,11 +44,10 @@ class Command(BaseCommand):
             case action:
                 self.act(action, letters)
 
-    def chosen(self, options: dict[str, Any]) -> QuerySet[DeadLetter]:
+    def chosen_letters(self, options: dict[str, Any]) -> QuerySet[DeadLetter]:
         letters = DeadLetter.objects.select_related("source__service", "run", "page").order_by("pk")
         if options["source"] is not None:
-            if not Source.objects.filter(name=options["source"]).exists():
-                raise UsageError(f"there is no source {options['source']!r}: `etl_status` lists them")
+            check_source_names([options["source"]])
             letters = letters.filter(source__name=options["source"])
         if options["stage"]:
             letters = letters.filter(stage=options["stage"])
@@ -56,51 +63,51 @@ class Command(BaseCommand):
 
     def list(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         if is_json:
-            self.write_json([row(letter) for letter in letters])
+            self.write_json([letter_row(letter) for letter in letters])
             return
         total = letters.count()
         for letter in letters[:MOST_LISTED]:
-            often = f", {letter.attempts} times" if letter.attempts > 1 else ""
+            attempts = f", {letter.attempts} times" if letter.attempts > 1 else ""
             if letter.kind == DeadLetter.Kind.STAGE:
-                often += f", last in run {letter.run_id}"
-            what = f"{letter.source}  {letter.stage} {letter.kind}{often}  {letter.error[:160]}"
-            self.stdout.write(f"{letter.pk}  {moment(letter.timestamp)}  {letter.state}  {what}")
+                attempts += f", last in run {letter.run_id}"
+            what = f"{letter.source}  {letter.stage} {letter.kind}{attempts}  {letter.error[:160]}"
+            self.stdout.write(f"{letter.pk}  {local_time(letter.timestamp)}  {letter.state}  {what}")
         self.stdout.write(
             "no open dead letters" if not total else f"{total} letter{'s' if total > 1 else ''}; `dead_letters show ID`, then replay or discard"
         )
 
     def show(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         if is_json:
-            self.write_json([row(letter) for letter in letters])
+            self.write_json([letter_row(letter) for letter in letters])
             return
         for letter in letters:
-            for name, value in row(letter).items():
+            for name, value in letter_row(letter).items():
                 self.stdout.write_text(f"{name}: " + str(value).replace("\n", "\n    "))
             self.stdout.write("")
 
     def act(self, action: str, letters: QuerySet[DeadLetter]) -> None:
         by = f"command:{getpass.getuser()}"
         done, act = ("replayed", replay.replay_letter) if action == "replay" else ("discarded", dead_letters.discard)
-        chosen, refused = list(letters), []
+        chosen, failures = list(letters), []
         for letter in chosen:
             try:
                 act(letter, by=by)
             except dead_letters.NotOpen as exc:
-                refused.append(str(exc))
+                failures.append(str(exc))
             except replay.ReplayFailed as exc:
-                refused.append(replay.describe_failure(letter, exc))
+                failures.append(replay.describe_failure(letter, exc))
             else:
                 self.stdout.write(f"letter {letter.pk}: {done}")
                 continue
             if len(chosen) > 1:
-                self.stdout.write(refused[-1])
-        self.stdout.write(f"{len(chosen) - len(refused)} {done}, {len(refused)} failed")
-        if refused:
-            several = f"{len(refused)} of {len(chosen)} letters could not be {done}: the lines above say why"
-            raise CommandError(refused[0] if len(chosen) == 1 else several, returncode=1)
+                self.stdout.write(failures[-1])
+        self.stdout.write(f"{len(chosen) - len(failures)} {done}, {len(failures)} failed")
+        if failures:
+            several = f"{len(failures)} of {len(chosen)} letters could not be {done}: the lines above say why"
+            raise CommandError(failures[0] if len(chosen) == 1 else several, returncode=1)
 
 
-def row(letter: DeadLetter) -> dict[str, Any]:
+def letter_row(letter: DeadLetter) -> dict[str, Any]:
     return {
         "id": letter.pk,
         "timestamp": letter.timestamp.isoformat(),

@@ -1,4 +1,4 @@
-"""delete_service NAME [--yes]: a service with its sources and all that was collected of them."""
+"""delete_service NAME [--yes]: delete a service with its sources and everything that was collected of them."""
 
 from dora_metrics.models import Service
 from etl_tasks.management.deletion_command import DeletionCommand
@@ -6,7 +6,8 @@ from etl_tasks.management.deletion_command import DeletionCommand
 
 class Command(DeletionCommand):
     help = (
-        "Say what was collected of a service, and with --yes delete it with all of that. Exit status 0; 1 while a run is under way; 2 for bad input."
+        "Print what was collected of a service. With --yes, delete the service, its sources and all of that. "
+        "Exit status: 0; 1 if a run is under way or the log store does not answer; 2 for wrong arguments."
     )
 
     def target(self, name: str) -> Service:

@@ -1,4 +1,4 @@
-"""etl_extract: open a run for each source and extract it, here and now, without a broker."""
+"""etl_extract: open a run for each source and extract it in this process, without a broker."""
 
 from typing import Any
 
@@ -6,42 +6,47 @@ from django.core.management.base import CommandError, CommandParser
 
 from dora_metrics.management.base_command import UsageError
 from etl_tasks import inline
-from etl_tasks.management.stage_command import StageCommand, opened_runs
+from etl_tasks.management.source_arguments import check_source_names
+from etl_tasks.management.stage_command import StageCommand, open_runs
 from etl_tasks.models import ETLRun, Source
 
 
 class Command(StageCommand):
-    help = "Extract every enabled source (or one) here and now. Exit status 0, also where one is postponed, or 1 if one failed."
+    help = (
+        "Open a run for every enabled source, or for the named ones, and extract it in this process, without a broker. "
+        "Exit status: 0, even if a source is postponed; 1 if an extraction failed; 2 for wrong arguments."
+    )
     stage = ETLRun.Stage.EXTRACT
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--source", action="append", metavar="NAME", help="may be repeated")
+        parser.add_argument("--source", action="append", metavar="NAME", help="only this source; may be repeated; default: every enabled source")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if unknown := set(options["source"] or ()) - set(Source.objects.values_list("name", flat=True)):
-            raise UsageError(f"there is no source {', '.join(map(repr, sorted(unknown)))}: `etl_status` lists them")
+        check_source_names(options["source"] or ())
         if options["source"] and options["run"] is not None:
             raise UsageError("--run names one run: leave --source out")
         self.names: list[str] | None = options["source"]
         super().handle(*args, **options)
 
     def named_run(self, run_id: int) -> list[ETLRun]:
-        runs = super().named_run(run_id)
-        if elsewhere := [run for run in runs if not run.source.is_here]:
-            raise CommandError(f"run {run_id} of {elsewhere[0].source}: {inline.on_another_host(elsewhere[0].source)}", returncode=self.status)
-        return runs
+        [run] = super().named_run(run_id)
+        if not run.source.is_here:
+            raise CommandError(f"run {run_id} of {run.source}: {inline.on_another_host(run.source)}", returncode=self.failure_status)
+        return [run]
 
-    def standing(self) -> list[ETLRun]:
-        """Of the sources whose files lie on another host, a command there takes care."""
+    def waiting_runs(self) -> list[ETLRun]:
+        """Open a run for each source whose files are on this host.
+
+        A source on another host is a failure only if it was named: otherwise a command on that host extracts it.
+        """
         chosen = Source.objects.filter(name__in=self.names) if self.names else Source.objects.filter(is_enabled=True)
-        elsewhere = [source for source in chosen if not source.is_here]
-        sentences = [f"{source}: {inline.on_another_host(source)}" for source in elsewhere]
+        elsewhere = [f"{source}: {inline.on_another_host(source)}" for source in chosen if not source.is_here]
         if self.names:
-            self.failed += sentences
+            self.failures += elsewhere
         else:
-            for sentence in sentences:
+            for sentence in elsewhere:
                 self.stdout.write(sentence)
-        runs, busy = opened_runs(source for source in chosen if source.is_here)
-        self.failed += busy
+        runs, busy = open_runs(source for source in chosen if source.is_here)
+        self.failures += busy
         return runs

@@ -5,5 +5,8 @@ from etl_tasks.models import ETLRun
 
 
 class Command(StageCommand):
-    help = "Load every run that waits for it, here and now. Exit status 0, or 3 if one failed."
+    help = (
+        "Load the cleaned records of every run that waits for load, and compute the metrics, in this process, without a broker. "
+        "Exit status: 0; 3 if a run failed; 2 for wrong arguments."
+    )
     stage = ETLRun.Stage.LOAD

@@ -1,4 +1,4 @@
-"""etl_run: start the chain for every enabled source, or the named ones; --wait shows progress."""
+"""etl_run: start the Celery chain of every enabled source, or of the named ones."""
 
 import time
 from typing import Any
@@ -10,30 +10,38 @@ from django.db import close_old_connections
 from dora_metrics.calculators.periods import start_of
 from dora_metrics.management.arguments import check_order, date_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
-from etl_tasks import ledger, pipeline
+from etl_tasks import pipeline
+from etl_tasks.management.exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.management.run_output import run_line, run_row
+from etl_tasks.management.source_arguments import check_source_names
 from etl_tasks.models import ETLRun, Source
 
-STATUS_OF_STAGE = {stage: number for number, stage in enumerate(ledger.STAGES, start=1)}
-SECONDS_BETWEEN_LOOKS = 0.3
+POLL_SECONDS = 0.3
 
 
 class Command(BaseCommand):
-    help = "Start the chain for every enabled source, or the named ones. Exit status: 0, or 1, 2, 3 by the stage that failed, 4 for bad arguments."
+    help = (
+        "Send the stages of every enabled source, or of the named ones, to the workers. "
+        "Exit status: 0; with --wait 1, 2 or 3 if extract, transform or load failed; 1 also if the broker does not answer or a source is busy; "
+        "4 for wrong arguments."
+    )
     usage_error_status = 4
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--source", action="append", metavar="NAME", help="may be repeated")
-        parser.add_argument("--since", type=date_argument, metavar="DATE", help="read back to this date, even if it was collected before")
-        parser.add_argument("--until", type=date_argument, metavar="DATE", help="a backfill: nothing newer than this date, and the cursors stay")
-        parser.add_argument("--full", action="store_true", help="read everything again, as on the first night")
-        parser.add_argument("--wait", action="store_true", help="show progress, and wait for the end")
-        parser.add_argument("--json", action="store_true")
+        parser.add_argument("--source", action="append", metavar="NAME", help="only this source; may be repeated; default: every enabled source")
+        parser.add_argument(
+            "--since", type=date_argument, metavar="DATE", help="read everything since this local date again, even if it was collected before"
+        )
+        parser.add_argument(
+            "--until", type=date_argument, metavar="DATE", help="backfill: read nothing from this local date on, and leave the cursors where they are"
+        )
+        parser.add_argument("--full", action="store_true", help="read everything again, as in the first run")
+        parser.add_argument("--wait", action="store_true", help="print progress, and wait until the runs end")
+        parser.add_argument("--json", action="store_true", help="print the runs as JSON")
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = options["source"] or list(Source.objects.filter(is_enabled=True).values_list("name", flat=True))
-        if unknown := sorted(set(names) - set(Source.objects.values_list("name", flat=True))):
-            raise UsageError(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them")
+        check_source_names(names)
         if not names:
             raise UsageError("no source is enabled: add one with add_service")
         check_order(options["since"], options["until"], names=("--since", "--until"))
@@ -59,7 +67,7 @@ class Command(BaseCommand):
         failed = [run for run in runs if run.status in (ETLRun.Status.FAILED, ETLRun.Status.CANCELLED)]
         if failed:
             reasons = [f"{run.pipeline} failed in {run.stage}: {run.error}" for run in failed]
-            raise CommandError("; ".join([*reasons, *busy]), returncode=min(STATUS_OF_STAGE[run.stage] for run in failed))
+            raise CommandError("; ".join([*reasons, *busy]), returncode=min(EXIT_STATUS_OF_STAGE[run.stage] for run in failed))
         if busy:
             raise CommandError("; ".join(busy), returncode=1)
 
@@ -73,9 +81,9 @@ class Command(BaseCommand):
                     self.stdout.write(f"{run.pipeline}: {state}")
                     self.stdout.flush()
                 shown[run.pk] = state
-                # A stage that has only used up its time goes on within a minute.
+                # A run that is postponed only because a stage used up its time continues within a minute: keep waiting for it.
                 if run.status not in ETLRun.ACTIVE or run.is_waiting:
                     waiting.discard(run.pk)
             if waiting:
-                time.sleep(SECONDS_BETWEEN_LOOKS)
+                time.sleep(POLL_SECONDS)
                 close_old_connections()

@@ -5,5 +5,8 @@ from etl_tasks.models import ETLRun
 
 
 class Command(StageCommand):
-    help = "Transform every run that waits for it, here and now. Exit status 0, or 2 if one failed."
+    help = (
+        "Validate and clean the staged pages of every run that waits for transform, in this process, without a broker. "
+        "Exit status: 0, or 2 if a run failed or an argument is wrong."
+    )
     stage = ETLRun.Stage.TRANSFORM

@@ -1,4 +1,4 @@
-"""init_log_store: the log store's schema; run it twice, it does nothing twice."""
+"""init_log_store: create the log store's tables, or bring them to the current version."""
 
 from typing import Any
 
@@ -10,7 +10,10 @@ from log_store.store import LogStoreUnavailable
 
 
 class Command(BaseCommand):
-    help = "Create the log store's schema. Exit status 0, or 1 if the store cannot be reached."
+    help = (
+        "Create the log store's tables, or bring them to the current version. It can be run any number of times. "
+        "Exit status: 0, or 1 if the log store does not answer."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         store = open_log_store()

@@ -1,4 +1,4 @@
-"""log_events --source S [--from T] [--to T]: reads the log store."""
+"""log_events --source S [--from T] [--to T]: print events from the log store."""
 
 from typing import Any
 
@@ -15,23 +15,29 @@ from log_store.parts import hour_of
 from log_store.search import LEVEL_CHOICES, BadQuestion, query_of
 from log_store.store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, position
 
-EVENTS_A_READ = 1000
+EVENTS_PER_READ = 1000
 
 
 class Command(BaseCommand):
-    help = "Print log events, the newest first. Exit status 0; 1 if the log store does not answer; 2 for bad input."
+    help = (
+        "Print the log events of a source, newest first. TIME is a date or an ISO 8601 time, in ETL_TIME_ZONE unless it has an offset: 2026-02-28, "
+        "2026-02-28T01:30 or 2026-02-28T01:30:00+01:00. "
+        "Exit status: 0; 1 if the log store does not answer; 2 for wrong arguments."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--source", required=True, metavar="NAME")
-        parser.add_argument("--from", dest="start", default="", metavar="TIME", help="default: a day before --to")
-        parser.add_argument("--to", dest="end", default="", metavar="TIME", help="exclusive; default: now")
-        parser.add_argument("--level", default="", metavar="|".join(LEVEL_CHOICES), help="this level and those that are worse")
-        parser.add_argument("--contains", default="", metavar="TEXT", help="in the message, the path or the trace id, whatever its case")
-        parser.add_argument("--limit", type=int, default=100, metavar="N", help="default: 100; 0 for all")
-        parser.add_argument("--format", choices=["table", "jsonl"], default="table")
+        parser.add_argument("--source", required=True, metavar="NAME", help="name of the source")
+        parser.add_argument("--from", dest="start", default="", metavar="TIME", help="first time; default: a day before --to")
+        parser.add_argument("--to", dest="end", default="", metavar="TIME", help="end, exclusive; default: now")
+        parser.add_argument("--level", default="", metavar="|".join(LEVEL_CHOICES), help="only this level and worse ones")
+        parser.add_argument("--contains", default="", metavar="TEXT", help="only events with TEXT in the message, path or trace id, ignoring case")
+        parser.add_argument("--limit", type=int, default=100, metavar="N", help="most events to print; 0 prints all; default: 100")
+        parser.add_argument("--format", choices=["table", "jsonl"], default="table", help="default: table")
         other = parser.add_mutually_exclusive_group()
-        other.add_argument("--counts", action="store_true", help="instead: how many events each hour has, by level")
-        other.add_argument("--around", metavar="POSITION", help="instead: an event and those about it, the oldest first; jsonl shows positions")
+        other.add_argument("--counts", action="store_true", help="print the number of events per hour and level instead")
+        other.add_argument(
+            "--around", metavar="POSITION", help="print an event and its neighbours instead, oldest first; --format jsonl prints positions"
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["limit"] < 0:
@@ -48,38 +54,38 @@ class Command(BaseCommand):
                 contains=options["contains"],
                 now=now(),
             )
-            self._answer(open_log_store(), query, options)
+            self._print(open_log_store(), query, options)
         except BadQuestion as exc:
             raise UsageError(str(exc)) from exc
         except LogStoreUnavailable as exc:
             raise CommandError(str(exc), returncode=1) from exc
 
-    def _answer(self, store: LogStore, query: LogQuery, options: dict[str, Any]) -> None:
+    def _print(self, store: LogStore, query: LogQuery, options: dict[str, Any]) -> None:
         if options["counts"]:
             self._print_counts(store, query, is_json=options["format"] == "jsonl")
             return
-        show = self._print_json if options["format"] == "jsonl" else self._print_row
+        print_event = self._print_json if options["format"] == "jsonl" else self._print_row
         if options["around"]:
             for event in self._around(store, query.source, options["around"]):
-                show(event)
+                print_event(event)
             return
         left, following = options["limit"] or None, ""
         while True:
-            page = store.read(query, after=following, limit=min(left or EVENTS_A_READ, EVENTS_A_READ))
+            page = store.read(query, after=following, limit=min(left or EVENTS_PER_READ, EVENTS_PER_READ))
             for event in page.events:
-                show(event)
+                print_event(event)
             following = page.following
             left = left - len(page.events) if left else None
             if not following or left == 0:
                 return
 
-    def _around(self, store: LogStore, source: str, place: str) -> list[LogEvent]:
+    def _around(self, store: LogStore, source: str, event_position: str) -> list[LogEvent]:
         try:
-            event = event_at(store, source, place)
+            event = event_at(store, source, event_position)
         except ValueError as exc:
             raise BadQuestion(f"{exc}: take it from --format jsonl, or from the event's page") from exc
         if event is None:
-            raise BadQuestion(f"{source} has no event at {place}: it may have reached the end of its life")
+            raise BadQuestion(f"{source} has no event at {event_position}: it may have reached the end of its life")
         return around(store, event)
 
     def _print_row(self, event: LogEvent) -> None:
