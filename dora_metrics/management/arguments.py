@@ -9,8 +9,6 @@ from dora_metrics import period_input
 from dora_metrics.management.base_command import UsageError
 
 LARGEST_ID = 2**63 - 1
-REPORT_START = f"local date; default: {period_input.DEFAULT_START}"
-REPORT_END = "local date, exclusive; default: tomorrow"
 
 
 def add_period_arguments(parser: CommandParser, *, start_help: str, end_help: str) -> None:

@@ -12,10 +12,10 @@ from dora_metrics.api.csv import csv_lines
 from dora_metrics.calculators.periods import KINDS as PERIOD_KINDS
 from dora_metrics.calculators.periods import local_date
 from dora_metrics.calculators.production import PRODUCTION
-from dora_metrics.management.arguments import REPORT_END, REPORT_START, add_period_arguments, check_order
+from dora_metrics.management.arguments import add_period_arguments, check_order
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
-from dora_metrics.period_input import report_range
+from dora_metrics.period_input import DEFAULT_START, report_range
 
 KINDS = {"deployments": serializers.DEPLOYMENTS, "changes": serializers.CHANGES, "incidents": serializers.INCIDENTS}
 FIND: Mapping[str, Callable[[selectors.FactFilter], Iterable[Any]]] = {
@@ -36,11 +36,13 @@ class Command(BaseCommand):
         parser.add_argument("what", choices=[*KINDS, "metrics"], help="what to write")
         parser.add_argument("--service", metavar="NAME", help="default: all services")
         add_period_arguments(
-            parser, start_help=f"facts: no limit by default; metrics: {REPORT_START}", end_help=f"facts: no limit by default; metrics: {REPORT_END}"
+            parser,
+            start_help=f"local date; default: no limit, and for metrics {DEFAULT_START}",
+            end_help="local date, exclusive; default: no limit, and for metrics tomorrow",
         )
-        parser.add_argument("--by", choices=PERIOD_KINDS, help="metrics only: length of a period; default: month")
-        parser.add_argument("--environment", metavar="NAME", help="metrics only: default: production")
-        parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="default: jsonl (one JSON object per line)")
+        parser.add_argument("--by", choices=PERIOD_KINDS, help="length of a period, for metrics only; default: month")
+        parser.add_argument("--environment", metavar="NAME", help="for metrics only; default: production")
+        parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="jsonl is one JSON object per line; default: jsonl")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name, start, end = options["service"], options["start"], options["end"]

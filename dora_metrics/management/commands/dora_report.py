@@ -11,9 +11,9 @@ from dora_metrics.api.csv import csv_lines
 from dora_metrics.calculators.periods import KINDS, local_date
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING
-from dora_metrics.management.arguments import REPORT_END, REPORT_START, add_period_arguments, check_order
+from dora_metrics.management.arguments import add_period_arguments, check_order
 from dora_metrics.management.base_command import BaseCommand
-from dora_metrics.period_input import report_range
+from dora_metrics.period_input import DEFAULT_START, report_range
 
 
 class Command(BaseCommand):
@@ -21,7 +21,7 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--service", metavar="NAME", help="default: all services")
-        add_period_arguments(parser, start_help=REPORT_START, end_help=REPORT_END)
+        add_period_arguments(parser, start_help=f"local date; default: {DEFAULT_START}", end_help="local date, exclusive; default: tomorrow")
         parser.add_argument("--by", choices=KINDS, default="month", help="length of a period (a week is an ISO week); default: month")
         parser.add_argument(
             "--environment",

@@ -26,7 +26,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "action",
             choices=["list", "show", "replay", "discard"],
-            help="list: open letters; show: all of a letter; replay: process it again; discard: close it without processing",
+            help="list: open letters; show: all values of a letter; replay: process it again; discard: close it without processing",
         )
         parser.add_argument("ids", nargs="*", type=id_argument, metavar="ID", help="ids of letters")
         parser.add_argument("--stage", choices=ETLRun.Stage.values, help="only letters of this stage")
