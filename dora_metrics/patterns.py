@@ -1,4 +1,4 @@
-"""Regular expressions that people enter. RE2 is linear in what it searches, so no pattern can hang a worker."""
+"""Regular expressions that people enter. RE2 runs in linear time, so no pattern can hang a worker."""
 
 from functools import lru_cache
 
@@ -7,9 +7,9 @@ import re2
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str | bytes, *, is_latin_1: bool = False) -> "re2._Regexp":
-    """Raises ValueError with RE2's reason. `is_latin_1`: bytes are searched one by one, whatever they encode."""
+    """Return the compiled pattern. Raises ValueError with RE2's reason. `is_latin_1`: search bytes as single characters, in any encoding."""
     options = re2.Options()
-    options.log_errors = False  # RE2 would write to standard error by itself
+    options.log_errors = False  # otherwise RE2 writes them to standard error
     if is_latin_1:
         options.encoding = re2.Options.Encoding.LATIN1
     try:

@@ -1,4 +1,4 @@
-"""Facts, what follows from them, and who wants to know: one module each."""
+"""The tables: facts, what is derived from them, services and their settings, alert rules, and API tokens."""
 
 from dora_metrics.models.alerting import AlertEpisode, AlertRule
 from dora_metrics.models.api_token import ApiToken

@@ -1,4 +1,4 @@
-"""Rules about metrics, and the times when they were broken."""
+"""Alert rules, and the episodes during which a service broke one."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -7,7 +7,7 @@ from dora_metrics.models.service import Service
 
 
 class AlertRule(models.Model):
-    """What a person wants to be told of. Evaluated after each load; told once when it begins and once when it ends."""
+    """A rule that is evaluated after each load. It alerts once when an episode begins and once when it ends."""
 
     class Kind(models.TextChoices):
         NO_DEPLOYMENT = "no_deployment", "no production deployment for so many days"
@@ -22,15 +22,15 @@ class AlertRule(models.Model):
     name = models.CharField(max_length=100, unique=True)
     kind = models.CharField(max_length=20, choices=Kind)
     level = models.CharField(max_length=10, choices=Level)
-    threshold = models.FloatField(validators=[MinValueValidator(0), MaxValueValidator(100_000)], help_text="days, percent or hours, as the kind says")
+    threshold = models.FloatField(
+        validators=[MinValueValidator(0), MaxValueValidator(100_000)], help_text="days, percent or hours, depending on the kind"
+    )
     window = models.PositiveIntegerField(
         default=20,
         validators=[MinValueValidator(1), MaxValueValidator(10_000)],
-        help_text="how many of the latest deployments or changes a fail rate or lead time is taken over; with fewer the rule is silent",
+        help_text="a fail rate or lead time is computed over so many of the latest deployments or changes; with fewer there is no alert",
     )
-    service = models.ForeignKey(
-        Service, null=True, blank=True, on_delete=models.CASCADE, related_name="alert_rules", help_text="empty: every service"
-    )
+    service = models.ForeignKey(Service, null=True, blank=True, on_delete=models.CASCADE, related_name="alert_rules", help_text="empty: all services")
     is_enabled = models.BooleanField(default=True)
 
     class Meta:
@@ -41,11 +41,11 @@ class AlertRule(models.Model):
 
 
 class AlertEpisode(models.Model):
-    """A time during which a service broke a rule."""
+    """A span of time during which a service broke a rule."""
 
     rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="episodes")
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="alert_episodes")
-    # True while it lasts, else NULL: one open episode a rule and service on every database (MySQL has no partial index).
+    # True while it is open, then NULL. So the constraint allows one open episode per rule and service; MySQL has no partial index.
     is_open = models.BooleanField(null=True, default=True)
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

@@ -1,4 +1,4 @@
-"""Who may read the API without a session."""
+"""Tokens that let programs read the API."""
 
 import hashlib
 import secrets
@@ -7,7 +7,7 @@ from typing import Self
 from django.core.exceptions import ValidationError
 from django.db import models
 
-PREFIX = "ccs_"  # so that a secret scanner, or a person, sees what it is
+PREFIX = "ccs_"  # lets secret scanners and people recognise a token
 
 
 def validate_token_name(name: str) -> None:
@@ -16,9 +16,9 @@ def validate_token_name(name: str) -> None:
 
 
 class ApiToken(models.Model):
-    """A read-only token. Only its digest is kept: who loses the token makes a new one."""
+    """A read-only token. Only its digest is stored, so a lost token cannot be shown again."""
 
-    name = models.CharField(max_length=100, unique=True, validators=[validate_token_name], help_text="who or what reads with it")
+    name = models.CharField(max_length=100, unique=True, validators=[validate_token_name], help_text="the person or program that uses it")
     digest = models.CharField(max_length=64, unique=True, editable=False)
     created_at = models.DateTimeField(auto_now_add=True)
     last_used_at = models.DateTimeField(null=True, editable=False, help_text="to the hour")
@@ -33,7 +33,7 @@ class ApiToken(models.Model):
 
     @classmethod
     def create(cls, name: str) -> tuple[Self, str]:
-        """The row, and the token itself, which nobody can read again. Raises ValidationError."""
+        """Create a token. Return the row and the token itself, which is not stored. Raises ValidationError."""
         token = PREFIX + secrets.token_urlsafe(32)
         row = cls(name=name, digest=digest(token))
         row.full_clean(validate_unique=False)
@@ -42,5 +42,5 @@ class ApiToken(models.Model):
 
 
 def digest(token: str) -> str:
-    """A token of 256 random bits needs no salt and no slow hash."""
+    """Return the digest to store. A token of 256 random bits needs no salt and no slow hash."""
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What follows from the facts. Written by recompute alone, and the same whenever it is computed again from the same facts."""
+"""What is derived from the facts. Only derivation/recompute.py writes these tables; the same facts always give the same rows."""
 
 from django.db import models
 
@@ -8,22 +8,22 @@ from dora_metrics.models.service import Service
 
 
 class Attempt(models.Model):
-    """A finished attempt to put a commit into production that counts, and why it failed or was not planned."""
+    """A finished attempt to put a commit into production, by the source of deployments that counts, and why it failed or was unplanned."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="attempts")
-    repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="empty if its line of a log does not say")
+    repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="empty for a log line whose repository is unknown")
     key = models.CharField(max_length=255, help_text="its id in the source that counts: 12, or 34.2 for the second attempt of a run")
-    ids = models.JSONField(default=list, help_text="with those of the attempts that it retried")
+    ids = models.JSONField(default=list, help_text="its id and those of the failed attempts that it retried")
     source = models.CharField(max_length=20, help_text="github, logs, releases, workflows or pulls")
     environment = models.CharField(max_length=255)
     sha = models.CharField(max_length=64, blank=True)
     started_at = models.DateTimeField()
     finished_at = models.DateTimeField()
     is_success = models.BooleanField()
-    is_failed = models.BooleanField(null=True, help_text="unknown where issues or changes were not collected and nothing else says so")
+    is_failed = models.BooleanField(null=True, help_text="unknown if issues or changes were not collected and no other fact shows a failure")
     causes = models.JSONField(default=list, help_text='[{"rule", "fact", "ended_at"}, …]: why it counts as failed')
     is_unplanned = models.BooleanField(null=True)
-    unplanned = models.JSONField(default=list, help_text='[{"rule", "fact"}, …]: what it mended')
+    unplanned = models.JSONField(default=list, help_text='[{"rule", "fact"}, …]: why it was unplanned')
     recovered_at = models.DateTimeField(null=True)
     recovered_by = models.CharField(max_length=255, blank=True)
     flags = models.JSONField(default=list)
@@ -42,7 +42,7 @@ class Attempt(models.Model):
 
 
 class Delivery(models.Model):
-    """How a change first reached production, and how long that took. A change without one was not deployed, as far as is known."""
+    """How a change first reached production, and its lead time. A change without a delivery is not known to be deployed."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="deliveries")
     change = models.OneToOneField(Change, on_delete=models.CASCADE, related_name="delivery")
@@ -51,8 +51,8 @@ class Delivery(models.Model):
     change_start = models.DateTimeField()
     deployed_at = models.DateTimeField()
     lead_time_seconds = models.FloatField()
-    is_bots = models.BooleanField(help_text="left out of the metrics")
-    stages = models.JSONField(default=dict, help_text="seconds of coding, draft, pickup, review and deploy; null where an end is missing")
+    is_bots = models.BooleanField(help_text="by a bot, so left out of the metrics")
+    stages = models.JSONField(default=dict, help_text="seconds of coding, draft, pickup, review and deploy; null if a start or end is unknown")
     flags = models.JSONField(default=list)
 
     class Meta:
@@ -67,19 +67,19 @@ class Delivery(models.Model):
 
 
 class Incident(models.Model):
-    """An incident and the attempt that caused it."""
+    """An incident and the deployment that it is linked to."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="incidents")
-    repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="of its issue; empty for one from the logs")
-    key = models.CharField(max_length=255, help_text="issue 12, or logs and the minute in which it began")
-    number = models.PositiveIntegerField(null=True, help_text="of its issue; empty for one from the logs")
+    repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="of its issue; empty for an incident from the logs")
+    key = models.CharField(max_length=255, help_text="issue 12, or logs and the minute in which it started")
+    number = models.PositiveIntegerField(null=True, help_text="of its issue; empty for an incident from the logs")
     title = models.TextField(blank=True)
     started_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True, help_text="empty while it is open")
-    deployment = models.CharField(max_length=255, blank=True, help_text="the attempt's key; empty if it is linked to none")
+    deployment = models.CharField(max_length=255, blank=True, help_text="the attempt's key; empty if it is not linked")
     how = models.CharField(max_length=10, blank=True, help_text="explicit, revert or time")
     flags = models.JSONField(default=list)
-    evidence = models.JSONField(default=dict, help_text="of one from the logs: its bad minutes, and where their lines are")
+    evidence = models.JSONField(default=dict, help_text="of an incident from the logs: its bad minutes, and the pages that show their lines")
     url = models.TextField(blank=True)
     page_id = models.BigIntegerField()
 
@@ -95,7 +95,7 @@ class Incident(models.Model):
 
 
 class DORAMetric(models.Model):
-    """One value of one metric in one period; docs/metrics.md says what each number means."""
+    """One value of one metric in one period. docs/metrics.md defines each number."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="metrics")
     environment = models.CharField(max_length=255)
@@ -132,17 +132,17 @@ class DORAMetric(models.Model):
 
 
 class MetricRevision(models.Model):
-    """A value of a period that was over and has changed all the same: a fact came late."""
+    """A change of a value after its period was over, because a fact arrived late."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="revisions")
     environment = models.CharField(max_length=255)
     metric = models.CharField(max_length=40)
     period = models.CharField(max_length=5)
     period_start = models.DateField()
-    before = models.JSONField(help_text="value, n, percentiles, flags and details as they were")
-    after = models.JSONField(help_text="and as they are; empty: the value is gone")
+    before = models.JSONField(help_text="value, n, percentiles, flags and details before the change")
+    after = models.JSONField(help_text="the same after the change; empty: the value no longer exists")
     definition_version = models.CharField(max_length=20)
-    run_id = models.BigIntegerField(null=True, help_text="the run that brought the fact; empty for recompute_metrics")
+    run_id = models.BigIntegerField(null=True, help_text="the run that loaded the late fact; empty after recompute_metrics")
     revised_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

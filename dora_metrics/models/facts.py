@@ -1,4 +1,4 @@
-"""What was collected. Every fact has one natural key and names the run and page it came from."""
+"""The collected facts. Each has a natural key, and names the run and the staged page that it was read from."""
 
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ from dora_metrics.models.service import Service
 
 
 class Fact(models.Model):
-    """What every fact carries. `run_id` and `page_id` are the ledger's numbers, without a foreign key: facts outlive it."""
+    """The columns of every fact. `run_id` and `page_id` are no foreign keys, because runs and staged pages are deleted before facts."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE)
     url = models.TextField(blank=True, help_text="its page on GitHub")
@@ -24,19 +24,19 @@ F = TypeVar("F", bound="GithubFact")
 
 
 class Present(models.Manager[F]):
-    """Facts that are still there on GitHub, as far as is known: the only ones that count."""
+    """The facts that count: those that were not found deleted or transferred on GitHub."""
 
     def get_queryset(self) -> models.QuerySet[F]:
         return super().get_queryset().filter(gone_at=None)
 
 
 class GithubFact(Fact):
-    """A fact of one repository: its natural key is unique there, and nowhere else."""
+    """A fact of one repository. Its natural key is unique inside the repository only."""
 
-    # Each model's unique constraint begins with it, and is its index.
+    # Without an index of its own: each model's unique constraint begins with this column.
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, db_index=False)
     gone_at = models.DateTimeField(
-        null=True, blank=True, help_text="when it was found to be deleted or transferred on GitHub; it counts in no metric any more"
+        null=True, blank=True, help_text="when it was found deleted or transferred on GitHub; since then it does not count in any metric"
     )
 
     objects = models.Manager()
@@ -47,20 +47,22 @@ class GithubFact(Fact):
 
 
 class Deployment(GithubFact):
-    """A GitHub deployment with its status history; what counts as an attempt is the calculators' business."""
+    """A GitHub deployment with its status history. calculators/deployment_sources.py decides whether it counts as an attempt."""
 
     external_id = models.BigIntegerField(help_text="GitHub's database id")
-    node_id = models.CharField(max_length=100, blank=True, help_text="GitHub's global id, by which it is asked for again")
+    node_id = models.CharField(max_length=100, blank=True, help_text="GitHub's global id, for reading it again")
     environment = models.CharField(max_length=255)
     sha = models.CharField(max_length=64)
     ref = models.CharField(max_length=255, blank=True)
     task = models.CharField(max_length=255, blank=True)
-    state = models.CharField(max_length=30, blank=True, help_text="of the latest status")
+    state = models.CharField(max_length=30, blank=True, help_text="state of the latest status")
     creator = models.CharField(max_length=100, blank=True)
     created_at = models.DateTimeField()
-    version_at = models.DateTimeField(help_text="when GitHub last changed it: an older answer never overwrites a newer one")
+    version_at = models.DateTimeField(help_text="when GitHub last changed it; an older version never overwrites a newer one")
     statuses = models.JSONField(default=list, help_text='[{"state", "created_at", "log_url"}, …], oldest first')
-    status_count = models.PositiveIntegerField(default=0, help_text="as GitHub counts; more than are kept here means a cut history")
+    status_count = models.PositiveIntegerField(
+        default=0, help_text="GitHub's count; if it is greater than the number of statuses, the history is incomplete"
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "external_id"], name="deployment_once")]
@@ -71,15 +73,15 @@ class Deployment(GithubFact):
 
 
 class LogDeployment(Fact):
-    """A line of a log that tells of a deployment; whether it ended one is the calculators' business."""
+    """A log line that reports a deployment. calculators/deployment_sources.py decides whether it counts as an attempt."""
 
-    url = models.TextField(blank=True, help_text="path of the page that shows the line")
+    url = models.TextField(blank=True, help_text="the path of the page that shows the line")
     source = models.CharField(max_length=100, help_text="the log's name")
-    event_id = models.CharField(max_length=60, help_text="by which incidents and changes name it")
+    event_id = models.CharField(max_length=60, help_text="the id by which incidents and changes refer to it")
     time = models.DateTimeField()
-    sha = models.CharField(max_length=64, blank=True, help_text="maybe shortened; empty if the line names none")
-    environment = models.CharField(max_length=255, blank=True, help_text="empty if the line names none: production")
-    state = models.CharField(max_length=30, blank=True, help_text="in the line's own word")
+    sha = models.CharField(max_length=64, blank=True, help_text="may be shortened; empty if the line names none")
+    environment = models.CharField(max_length=255, blank=True, help_text="empty if the line names none; then it is production")
+    state = models.CharField(max_length=30, blank=True, help_text="as the line spells it")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["service", "event_id"], name="log_deployment_once")]
@@ -90,7 +92,7 @@ class LogDeployment(Fact):
 
 
 class LogTraffic(models.Model):
-    """Of the lines that begin in one segment of a log's file, those of one hour: how many, and how many errors, minute by minute."""
+    """How many events and errors the lines of one hour have, by minute. Counted are the lines that begin in one segment of a log file."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE)
     source = models.CharField(max_length=100, help_text="the log's name")
@@ -99,9 +101,9 @@ class LogTraffic(models.Model):
     minutes = models.JSONField(help_text='{"59": [events, errors]}')
     events = models.PositiveIntegerField()
     errors = models.PositiveIntegerField()
-    # Of all lines of a minute no greater share can be errors than in the worst of its parts: what is below a service's limit everywhere
-    # holds no bad minute, and is not read.
-    worst_share = models.FloatField(help_text="percent: the greatest share of errors that a minute of it has")
+    # A minute's share of errors cannot exceed the greatest share in its segments. So an hour whose segments are all below the service's
+    # setting has no bad minute and is not read.
+    worst_share = models.FloatField(help_text="percent; the greatest share of errors in one of its minutes")
     run_id = models.BigIntegerField()
     page_id = models.BigIntegerField()
 
@@ -132,7 +134,7 @@ class WorkflowRun(GithubFact):
     conclusion = models.CharField(max_length=30, blank=True)
     created_at = models.DateTimeField()
     started_at = models.DateTimeField()
-    version_at = models.DateTimeField(help_text="updated_at; the end of a concluded run")
+    version_at = models.DateTimeField(help_text="updated_at, which is the end of a concluded run")
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "external_id", "attempt"], name="workflow_run_once")]
@@ -143,7 +145,7 @@ class WorkflowRun(GithubFact):
 
 
 class Change(GithubFact):
-    """A pull request; it is a change to be measured once it is merged."""
+    """A pull request. Once it is merged it counts as a change."""
 
     number = models.PositiveIntegerField()
     external_id = models.BigIntegerField(null=True)
@@ -164,16 +166,16 @@ class Change(GithubFact):
     deletions = models.PositiveIntegerField(default=0)
     changed_files = models.PositiveIntegerField(default=0)
     labels = models.JSONField(default=list)
-    # Of a merged pull request these lists are whole; of another one a hundred are read, and fewer than counted is a cut list.
+    # Complete for a merged pull request. For others at most a hundred are read, so a list may be shorter than its count.
     commits = models.JSONField(default=list, help_text='[{"sha", "authored_at"}, …]')
     commit_count = models.PositiveIntegerField(default=0)
     reviews = models.JSONField(default=list, help_text='[{"login", "is_bot", "submitted_at"}, …]')
     review_count = models.PositiveIntegerField(default=0)
-    paths = models.JSONField(default=list, help_text="changed files, where the service has a path filter")
+    paths = models.JSONField(default=list, help_text="changed files, if the service has a path filter")
     draft_events = models.JSONField(default=list, help_text='[{"kind", "at"}, …]')
     closes = models.JSONField(default=list, help_text='[{"repository", "number"}, …]: issues that its merge closes')
-    revert_signs = models.JSONField(default=dict, help_text='{"pull", "branch", "sha", "title"}: what says that it reverts something')
-    links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: what its body names as the cause of a hotfix')
+    revert_signs = models.JSONField(default=dict, help_text='{"pull", "branch", "sha", "title"}: signs that it reverts something')
+    links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: the causes that its body names, if it is a hotfix')
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "number"], name="change_once")]
@@ -184,7 +186,7 @@ class Change(GithubFact):
 
 
 class Commit(GithubFact):
-    """What reachability needs of a commit of the default branch's history."""
+    """A commit of the history of the default branch or of a deployed commit."""
 
     sha = models.CharField(max_length=64)
     parents = models.JSONField(default=list)
@@ -200,7 +202,7 @@ class Commit(GithubFact):
 
 
 class Issue(GithubFact):
-    """An issue, no pull request; whether it is an incident is decided by its labels and the service's setting."""
+    """An issue that is not a pull request. calculators/incidents.py decides whether it is an incident."""
 
     number = models.PositiveIntegerField()
     external_id = models.BigIntegerField(null=True)
@@ -208,12 +210,12 @@ class Issue(GithubFact):
     state = models.CharField(max_length=30)
     state_reason = models.CharField(max_length=30, blank=True, help_text="completed, not_planned, duplicate, reopened")
     author = models.CharField(max_length=100, blank=True)
-    labels = models.JSONField(default=list, help_text="the ones it has now")
+    labels = models.JSONField(default=list, help_text="its current labels")
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, help_text="when it was last closed; empty while it is open")
     version_at = models.DateTimeField(help_text="updatedAt")
     events = models.JSONField(default=list, help_text='[{"kind": "closed" or "reopened", "at"}, …]')
-    links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: what its body names as the cause')
+    links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: the causes that its body names')
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "number"], name="issue_once")]
@@ -224,7 +226,7 @@ class Issue(GithubFact):
 
 
 class Release(GithubFact):
-    """A release, drafts included."""
+    """A release or a draft of one."""
 
     external_id = models.BigIntegerField()
     node_id = models.CharField(max_length=100, blank=True)
@@ -246,13 +248,13 @@ class Release(GithubFact):
 
 
 class Coverage(models.Model):
-    """From when until when the facts of one kind are complete: what lies outside is unknown, not zero."""
+    """The span in which the facts of one stream are complete. Outside of it they are unknown, not zero."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="coverage")
     repository = models.ForeignKey(
-        Repository, null=True, on_delete=models.CASCADE, related_name="coverage", db_index=False, help_text="empty for what is known of the logs"
+        Repository, null=True, on_delete=models.CASCADE, related_name="coverage", db_index=False, help_text="empty for the streams of logs"
     )
-    # True without a repository, else NULL: one row a service and stream on every database (MySQL has no partial index).
+    # True without a repository, otherwise NULL. So the constraint allows one such row per service and stream; MySQL has no partial index.
     is_of_logs = models.BooleanField(null=True)
     stream = models.CharField(max_length=30)
     since = models.DateTimeField()

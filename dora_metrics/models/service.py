@@ -1,4 +1,4 @@
-"""The unit that a metric belongs to, and every setting that decides its numbers."""
+"""Services: the unit that a metric belongs to, with every setting that decides its numbers."""
 
 import re
 
@@ -15,7 +15,7 @@ MOST_LOG_EVENTS, LONGEST_LOG_MINUTES = 1_000_000, 24 * 60
 
 
 def validate_name(name: str) -> None:
-    """What can stand in an address, in a command line and in a terminal as it is."""
+    """Accept names that need no quoting in a URL, a command line or a terminal."""
     if not NAME.fullmatch(name):
         raise ValidationError(
             f"{name!r} cannot be a name: use letters, digits, points, hyphens and underscores, at most 100, and one letter or digit"
@@ -23,7 +23,7 @@ def validate_name(name: str) -> None:
 
 
 def validate_pattern(pattern: str) -> None:
-    """A regular expression that RE2 accepts."""
+    """Accept regular expressions that RE2 compiles."""
     try:
         compiled(pattern)
     except ValueError as exc:
@@ -36,7 +36,7 @@ def validate_logins(logins: object) -> None:
 
 
 def validate_percent(share: float) -> None:
-    if not 0 <= share <= 100:  # which is so of what is no number, too
+    if not 0 <= share <= 100:  # also rejects NaN
         raise ValidationError(f"{share:g} is no percentage: write a number from 0 to 100")
 
 
@@ -65,25 +65,25 @@ class Service(models.Model):
         default=DEFAULTS.incident_label,
         blank=True,
         validators=[validate_pattern],
-        help_text="issues with such a label are incidents (regex); empty: no issues are collected",
+        help_text="issues with a matching label are incidents (regex); empty: no issues are collected",
     )
     hotfix = models.CharField(
         max_length=200,
         default=DEFAULTS.hotfix,
         blank=True,
         validators=[validate_pattern],
-        help_text="pull requests with such a label or branch are hotfixes (regex); empty: none is",
+        help_text="pull requests with a matching label or branch are hotfixes (regex); empty: there are no hotfixes",
     )
     look_back_hours = models.PositiveIntegerField(
         default=DEFAULTS.look_back_hours,
         validators=[MaxValueValidator(LONGEST_LOOK_BACK_HOURS)],
-        help_text="an incident that names no cause is linked to the latest success at most so many hours before it",
+        help_text="an incident that names no cause is linked to the latest successful deployment of so many hours before it",
     )
     log_incidents = models.BooleanField(default=True, help_text="minutes in a row with many errors in the logs are incidents")
     log_minute_events = models.PositiveIntegerField(
         default=DEFAULTS.log_minute_events,
         validators=[MinValueValidator(1), MaxValueValidator(MOST_LOG_EVENTS)],
-        help_text="a minute with fewer log events is never bad: one error among three says nothing",
+        help_text="a minute with fewer log events is never bad, because one error among three is no sign of an outage",
     )
     log_error_share = models.FloatField(
         default=DEFAULTS.log_error_share,
@@ -103,16 +103,18 @@ class Service(models.Model):
     log_issue_hours = models.PositiveIntegerField(
         default=DEFAULTS.log_issue_hours,
         validators=[MaxValueValidator(LONGEST_LOOK_BACK_HOURS)],
-        help_text="an incident from the logs that begins in the first so many hours of an issue's incident is the same outage and counts once",
+        help_text="an incident from the logs that begins within so many hours of the start of an issue's incident is the same outage and counts once",
     )
     path = models.CharField(
         max_length=200, blank=True, help_text="only pull requests that change a matching file count; * inside a folder, ** across folders"
     )
     bots = models.JSONField(
-        default=list, blank=True, validators=[validate_logins], help_text="logins to be taken for bots, beside those that GitHub marks"
+        default=list, blank=True, validators=[validate_logins], help_text="logins that are bots, in addition to those that GitHub marks"
     )
     created_at = models.DateTimeField(auto_now_add=True)
-    deletion_began_at = models.DateTimeField(null=True, blank=True, editable=False, help_text="all that was collected of it is being deleted")
+    deletion_began_at = models.DateTimeField(
+        null=True, blank=True, editable=False, help_text="the service and everything collected for it is being deleted"
+    )
 
     class Meta:
         ordering = ["name"]
@@ -121,5 +123,5 @@ class Service(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """A form gives None for an emptied list."""
+        """Replace None, which a form gives for an emptied list."""
         self.bots = self.bots or []
