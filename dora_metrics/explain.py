@@ -28,7 +28,7 @@ def explanation(service: Service, *, metric: str, period: Period, environment: s
     moment = moment or now()
     linked = linked_facts_of(service, environment=environment, moment=moment)
     today = local_date(moment, linked.settings.time_zone)
-    chosen = {one.name: one for one in metrics_of(linked)}[metric]
+    chosen = {candidate.name: candidate for candidate in metrics_of(linked)}[metric]
     collected = _collected_part(chosen, period, linked.settings.time_zone)
     unknown = NOT_BEGUN if period.start > today else NOT_COLLECTED
     measures = chosen.measure(period, collected) if collected else Measures(n=0, value=None, flags=frozenset({unknown}))

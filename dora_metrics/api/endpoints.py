@@ -28,18 +28,18 @@ from dora_metrics.period_input import DEFAULT_START, PERIOD_FORMATS, check_order
 
 MOST_PERIODS = 5000  # of all reports of a response: days of one service for 13 years
 DESCRIPTION = """
-DORA metrics, and the deployments, changes and incidents behind them; `docs/metrics.md` defines every number. It only reads.
+DORA metrics, and the deployments, changes and incidents behind them. `docs/metrics.md` defines every number. The API is read-only.
 
-**Who may**: a program that sends `Authorization: Bearer TOKEN` (`manage.py api_token create NAME` prints one), or staff who
+**Access**: a program that sends `Authorization: Bearer TOKEN` (`manage.py api_token create NAME` prints one), or staff who
 are logged in to the admin. **Dates** (`from`, `to`) are local dates of the installation's time zone, `to` is exclusive; **times**
 are ISO 8601 in UTC; durations are seconds, ratios shares. **Unknown** is `null`, never 0.
 
-**Pages**: at most `limit` rows; `next` is the URL of the next page, relative to this host, `null` on the last one. Facts come by
-time, then by id: no row comes twice, whatever is added meanwhile. A page may hold fewer rows than its limit and not be the last.
-**CSV**: `format=csv` gives all rows that match, not one page; nested fields are flattened, and a cell that begins like a formula
-(`=`, `+`, `-`, `@`, tab, carriage return) gets a `'` in front.
+**Pages** have at most `limit` rows. `next` is the URL of the next page, relative to this host, and `null` on the last page. Facts are
+ordered by time, then by id, so no row is repeated if others are added meanwhile. A page may have fewer rows than its limit without being the last.
+**CSV**: `format=csv` returns all rows that match, not one page. Nested fields are flattened, and a cell that begins like a formula
+(`=`, `+`, `-`, `@`, tab, carriage return) is prefixed with `'`.
 
-**Quality flags** say what is to be known of a value's quality; beside the rows, `flags` says in words what each flag there means.
+**Quality flags** are notes on the quality of a value. `flags`, next to the rows, says what each of their flags means.
 """
 
 
@@ -61,10 +61,10 @@ LocalDate = Annotated[date, BeforeValidator(parse_date, json_schema_input_type=s
 
 
 class PageQuery(Schema):
-    service: str | None = Field(None, min_length=1, description="its name; all services without it")
-    limit: int = Field(100, ge=1, le=1000, description="rows of a page")
-    cursor: str | None = Field(None, description="where the page begins: it is part of `next`")
-    format: Literal["json", "csv"] = Field("json", description="csv: all rows that match, in one table")
+    service: str | None = Field(None, min_length=1, description="its name; default: all services")
+    limit: int = Field(100, ge=1, le=1000, description="the most rows of a page")
+    cursor: str | None = Field(None, description="where the page begins; take it from `next`")
+    format: Literal["json", "csv"] = Field("json", description="csv returns all rows that match, in one table")
 
 
 class FactsQuery(PageQuery):
@@ -73,41 +73,45 @@ class FactsQuery(PageQuery):
 
 
 class DeploymentsQuery(FactsQuery):
-    failed: bool | None = Field(None, description="only those that count as failed, or only those that do not; unknown is neither")
+    failed: bool | None = Field(
+        None, description="only deployments that count as failed, or only those that do not; if that is unknown, a deployment is in neither"
+    )
 
 
 class IncidentsQuery(FactsQuery):
-    open: bool | None = Field(None, description="only those that are open, or only those that have ended")
+    open: bool | None = Field(None, description="only open incidents, or only ended ones")
 
 
 class MetricsQuery(FactsQuery):
     start: LocalDate | None = Field(None, alias="from", description=f"local date; default: {DEFAULT_START}")
     end: LocalDate | None = Field(None, alias="to", description="local date, exclusive; default: now")
     by: Literal["day", "week", "month"] = Field("month", description="days, ISO weeks or months")
-    environment: str = Field(PRODUCTION, min_length=1, description="another one by its exact name, and only of a named service: it is computed now")
-    limit: int = Field(100, ge=1, le=1000, description=f"services of a page; fewer where their periods are more than {MOST_PERIODS}")
+    environment: str = Field(
+        PRODUCTION, min_length=1, description="another environment by its exact name, only with `service`; its metrics are computed now"
+    )
+    limit: int = Field(100, ge=1, le=1000, description=f"the most services of a page; fewer if they have more than {MOST_PERIODS} periods")
 
 
 class ExplanationQuery(Schema):
     service: str = Field(min_length=1, description="its name")
     metric: Literal[explain.METRICS] = Field(description="a metric of the report")  # type: ignore[valid-type]
     period: Annotated[Period, BeforeValidator(parse_period, json_schema_input_type=str)] = Field(description=PERIOD_FORMATS)
-    environment: str = Field(PRODUCTION, min_length=1, description="another one by its exact name")
+    environment: str = Field(PRODUCTION, min_length=1, description="another environment by its exact name")
 
 
 # --- responses ---------------------------------------------------------------------------------------------------------
 
 
 class Problem(Schema):
-    detail: str = Field(description="one sentence: what is wrong, and what to do")
+    detail: str = Field(description="one sentence that says what is wrong and what to do")
 
 
 class Page(Schema):
-    next: str | None = Field(description="the URL of the next page, relative to this host; null on the last one")
+    next: str | None = Field(description="the URL of the next page, relative to this host; null on the last page")
 
 
 class FlaggedPage(Page):
-    flags: dict[str, str] = Field(description="of each quality flag on this page, what it means")
+    flags: dict[str, str] = Field(description="the meaning of each quality flag on this page")
 
 
 class Services(Page):
@@ -115,7 +119,7 @@ class Services(Page):
 
 
 class Metrics(FlaggedPage):
-    reports: list[schemas.Report] = Field(description="the objects of `dora_report --format json`")
+    reports: list[schemas.Report] = Field(description="objects as of `dora_report --format json`")
 
 
 class Deployments(FlaggedPage):
@@ -188,26 +192,26 @@ def metrics(request: HttpRequest, query: Query[MetricsQuery]) -> Answer:
         return _csv(request, serializers.periods(report for page in found.pages(limit) for report in reports(page)), serializers.PERIOD_COLUMNS)
     shown, after = found.page(limit, _position(found, query.cursor))
     answer = reports(shown)
-    flags = _meanings(period for report in answer for period in report["periods"]) if count else {NOT_BEGUN: MEANING[NOT_BEGUN]}
+    flags = _flag_meanings(period for report in answer for period in report["periods"]) if count else {NOT_BEGUN: MEANING[NOT_BEGUN]}
     return {"reports": answer, "flags": flags, "next": _next(request, after)}
 
 
 @api.get("/deployments", tags=["facts"], response={200: Deployments} | PROBLEMS, openapi_extra=WITH_CSV, summary="Deployments")
 def deployments(request: HttpRequest, query: Query[DeploymentsQuery]) -> Answer:
     """The production deployments that count, by finish: whether each failed or was unplanned, and why."""
-    return _answer(request, query, selectors.deployments(_facts(request, query), failed=query.failed), serializers.DEPLOYMENTS)
+    return _answer(request, query, selectors.deployments(_fact_filter(request, query), failed=query.failed), serializers.DEPLOYMENTS)
 
 
 @api.get("/changes", tags=["facts"], response={200: Changes} | PROBLEMS, openapi_extra=WITH_CSV, summary="Changes")
 def changes(request: HttpRequest, query: Query[FactsQuery]) -> Answer:
     """Merged pull requests of people and bots, by merge: the deployment that first carried each, and its lead time."""
-    return _answer(request, query, selectors.changes(_facts(request, query)), serializers.CHANGES)
+    return _answer(request, query, selectors.changes(_fact_filter(request, query)), serializers.CHANGES)
 
 
 @api.get("/incidents", tags=["facts"], response={200: Incidents} | PROBLEMS, openapi_extra=WITH_CSV, summary="Incidents")
 def incidents(request: HttpRequest, query: Query[IncidentsQuery]) -> Answer:
     """Incidents by start: the deployment that caused each, and how the two were linked."""
-    return _answer(request, query, selectors.incidents(_facts(request, query), is_open=query.open), serializers.INCIDENTS)
+    return _answer(request, query, selectors.incidents(_fact_filter(request, query), is_open=query.open), serializers.INCIDENTS)
 
 
 @api.get("/explain", tags=["metrics"], response={200: schemas.Explanation} | PROBLEMS, summary="The facts behind one value")
@@ -224,10 +228,10 @@ def explanation(request: HttpRequest, query: Query[ExplanationQuery]) -> Answer:
 
 def _answer(request: HttpRequest, query: PageQuery, found: selectors.Keyset[Any], kind: serializers.Kind) -> Answer:
     if query.format == "csv":
-        return _csv(request, (kind.row(one) for one in found), kind.columns)
+        return _csv(request, (kind.row(row) for row in found), kind.columns)
     shown, after = found.page(query.limit, _position(found, query.cursor))
-    items = [kind.row(one) for one in shown]
-    return {"items": items, "flags": _meanings(items), "next": _next(request, after)}
+    items = [kind.row(row) for row in shown]
+    return {"items": items, "flags": _flag_meanings(items), "next": _next(request, after)}
 
 
 def _csv(request: HttpRequest, found: Iterable[serializers.Row], columns: Columns) -> StreamingHttpResponse:
@@ -236,8 +240,8 @@ def _csv(request: HttpRequest, found: Iterable[serializers.Row], columns: Column
     return StreamingHttpResponse(csv_lines(found, columns), content_type="text/csv; charset=utf-8", headers=headers)
 
 
-def _meanings(flagged: Iterable[serializers.Row]) -> dict[str, str]:
-    return {flag: MEANING[flag] for flag in sorted({flag for one in flagged for flag in one.get("quality_flags", ())})}
+def _flag_meanings(flagged: Iterable[serializers.Row]) -> dict[str, str]:
+    return {flag: MEANING[flag] for flag in sorted({flag for row in flagged for flag in row.get("quality_flags", ())})}
 
 
 def _next(request: HttpRequest, after: selectors.Position | None) -> str | None:
@@ -251,7 +255,7 @@ def _position(found: selectors.Keyset[Any], cursor: str | None) -> selectors.Pos
         raise HttpError(422, str(exc)) from exc
 
 
-def _facts(request: HttpRequest, query: FactsQuery) -> selectors.FactFilter:
+def _fact_filter(request: HttpRequest, query: FactsQuery) -> selectors.FactFilter:
     _refuse_unknown(request, query)
     _check_order(query.start, query.end)
     return selectors.FactFilter(service=_service(query), start=query.start, end=query.end)

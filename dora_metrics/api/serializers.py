@@ -116,7 +116,7 @@ def log_evidence(evidence: Row) -> schemas.LogEvidence:
 
 def service(service: models.Service) -> schemas.Service:
     repositories = list(service.repositories.all())
-    name_of = {one.pk: one.name or None for one in repositories}
+    name_of = {repository.pk: repository.name or None for repository in repositories}
     return {
         "name": service.name,
         "repositories": list(dict.fromkeys(name for repository in repositories for name in repository.names)),
@@ -137,8 +137,8 @@ def service(service: models.Service) -> schemas.Service:
         "path": service.path or None,
         "bots": service.bots,
         "coverage": [
-            {"stream": one.stream, "repository": name_of.get(one.repository_id or 0), "since": iso(one.since), "until": iso(one.until)}
-            for one in service.coverage.all()
+            {"stream": span.stream, "repository": name_of.get(span.repository_id or 0), "since": iso(span.since), "until": iso(span.until)}
+            for span in service.coverage.all()
         ],
         "created_at": iso(service.created_at),
     }
@@ -185,14 +185,14 @@ def path(*names: str) -> Reader:
 
 def _joined(name: str, key: str = "", between: str = " ") -> Reader:
     """Return a reader that joins the texts of a list in one cell. `key`: the field to take of each object in the list."""
-    return lambda row: between.join(str(one[key] if key else one) for one in row[name])
+    return lambda row: between.join(str(item[key] if key else item) for item in row[name])
 
 
 def _coverage_in_a_cell(row: Row) -> str:
     """Return the spans of all streams, prefixed by the repository's name if there are several."""
-    has_several = len({one["repository"] for one in row["coverage"] if one["repository"]}) > 1
-    prefixes = (f"{one['repository']}:" if has_several and one["repository"] else "" for one in row["coverage"])
-    return " ".join(f"{prefix}{one['stream']}={one['since']}/{one['until']}" for prefix, one in zip(prefixes, row["coverage"], strict=True))
+    has_several = len({span["repository"] for span in row["coverage"] if span["repository"]}) > 1
+    prefixes = (f"{span['repository']}:" if has_several and span["repository"] else "" for span in row["coverage"])
+    return " ".join(f"{prefix}{span['stream']}={span['since']}/{span['until']}" for prefix, span in zip(prefixes, row["coverage"], strict=True))
 
 
 def _of_logs(read: Reader) -> Reader:

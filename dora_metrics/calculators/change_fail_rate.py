@@ -21,16 +21,16 @@ class ChangeFailRate:
     def __init__(self, linked: LinkedFacts) -> None:
         self.coverage = linked.coverage.failures
         self._finished, self._evidence = linked.finished, linked.log_evidence
-        self._started = ByDate(linked.counted_incidents, lambda one: one.incident.started_at, linked.settings.time_zone)
+        self._started = ByDate(linked.counted_incidents, lambda linked_incident: linked_incident.incident.started_at, linked.settings.time_zone)
 
     def measure(self, period: Period, collected: Period) -> Measures:
         attempts, incidents = self._finished.within(collected), self._started.within(collected)
-        failed = sum(one.is_failed for one in attempts)
-        reasons = Counter(rule for one in attempts for rule in _rules(one))
-        successes = [one for one in attempts if one.attempt.is_success]
-        with_incident = sum(INCIDENT in _rules(one) for one in successes)
-        unlinked = sum(one.link.attempt is None for one in incidents)
-        flags = frozenset().union(*(one.flags for one in attempts), *(_flags(one) for one in incidents))
+        failed = sum(outcome.is_failed for outcome in attempts)
+        reasons = Counter(rule for outcome in attempts for rule in _rules(outcome))
+        successes = [outcome for outcome in attempts if outcome.attempt.is_success]
+        with_incident = sum(INCIDENT in _rules(outcome) for outcome in successes)
+        unlinked = sum(linked_incident.link.attempt is None for linked_incident in incidents)
+        flags = frozenset().union(*(outcome.flags for outcome in attempts), *(_flags(linked_incident) for linked_incident in incidents))
         value = failed / len(attempts) if attempts else None
         return Measures(
             n=len(attempts),
@@ -49,26 +49,28 @@ class ChangeFailRate:
         )
 
     def members(self, collected: Period) -> list[Member]:
-        found = [_attempt_member(one, self._evidence) for one in self._finished.within(collected)]
-        found += [_incident_member(one) for one in self._started.within(collected) if one.link.attempt is None]
+        found = [_attempt_member(outcome, self._evidence) for outcome in self._finished.within(collected)]
+        found += [_incident_member(linked_incident) for linked_incident in self._started.within(collected) if linked_incident.link.attempt is None]
         return sorted(found, key=lambda member: member.at)
 
 
-def _rules(one: AttemptOutcome) -> set[str]:
-    return {cause.rule for cause in one.causes}
+def _rules(outcome: AttemptOutcome) -> set[str]:
+    return {cause.rule for cause in outcome.causes}
 
 
-def _flags(one: LinkedIncident) -> frozenset[str]:
-    return one.flags | flags_where({UNLINKED_INCIDENTS: one.link.attempt is None})
+def _flags(linked_incident: LinkedIncident) -> frozenset[str]:
+    return linked_incident.flags | flags_where({UNLINKED_INCIDENTS: linked_incident.link.attempt is None})
 
 
-def _attempt_member(one: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> Member:
+def _attempt_member(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> Member:
     counts: dict[str, float] = {"deployments": 1}
-    if one.is_failed:
-        counts |= {"failed": 1, **{f"reasons.{rule}": 1 for rule in sorted(_rules(one))}}
-    return deployment_member(one, counts=counts, rules=failure_rules(one, evidence) or ("succeeded, and nothing says that it failed",))
+    if outcome.is_failed:
+        counts |= {"failed": 1, **{f"reasons.{rule}": 1 for rule in sorted(_rules(outcome))}}
+    return deployment_member(outcome, counts=counts, rules=failure_rules(outcome, evidence) or ("succeeded, and nothing says that it failed",))
 
 
-def _incident_member(one: LinkedIncident) -> Member:
+def _incident_member(linked_incident: LinkedIncident) -> Member:
     rule = "its body, a revert and the time before it name no deployment that counts"
-    return incident_member(one, at=one.incident.started_at, counts={"unlinked_incidents": 1}, rule=rule, flags=_flags(one))
+    return incident_member(
+        linked_incident, at=linked_incident.incident.started_at, counts={"unlinked_incidents": 1}, rule=rule, flags=_flags(linked_incident)
+    )

@@ -25,14 +25,14 @@ class ChangeLeadTime:
     def __init__(self, linked: LinkedFacts) -> None:
         self.coverage = linked.coverage.changes
         self._successes = linked.successes
-        self._deployed = ByDate(linked.changes, lambda one: one.deployed_at, linked.settings.time_zone)
+        self._deployed = ByDate(linked.changes, lambda change: change.deployed_at, linked.settings.time_zone)
 
     def measure(self, period: Period, collected: Period) -> Measures:
         found = self._deployed.within(collected)
-        people = [one for one in found if not one.is_by_bot]
-        seconds = [one.seconds for one in people]
-        has_unknown_sha = any(UNKNOWN_SHA in one.flags for one in self._successes.within(collected))
-        flags = frozenset().union(*(one.flags for one in people), low_n(seconds), {UNKNOWN_SHA} if has_unknown_sha else ())
+        people = [change for change in found if not change.is_by_bot]
+        seconds = [change.seconds for change in people]
+        has_unknown_sha = any(UNKNOWN_SHA in success.flags for success in self._successes.within(collected))
+        flags = frozenset().union(*(change.flags for change in people), low_n(seconds), {UNKNOWN_SHA} if has_unknown_sha else ())
         p50 = percentile(seconds, 0.5)
         return Measures(
             n=len(people),
@@ -46,31 +46,34 @@ class ChangeLeadTime:
         )
 
     def members(self, collected: Period) -> list[Member]:
-        return [_member(one) for one in sorted(self._deployed.within(collected), key=lambda one: (one.deployed_at, one.pull.number, one.repository))]
+        return [
+            _member(change)
+            for change in sorted(self._deployed.within(collected), key=lambda change: (change.deployed_at, change.pull.number, change.repository))
+        ]
 
 
 def _stage(stage: str, lead_times: Sequence[LeadTime]) -> dict[str, float | int | None]:
-    known = [seconds for one in lead_times if (seconds := one.stages[stage]) is not None]
+    known = [seconds for change in lead_times if (seconds := change.stages[stage]) is not None]
     return {"p50": percentile(known, 0.5), "n": len(known)}
 
 
-def _member(one: LeadTime) -> Member:
-    matched = f"{HOW[one.match.how]}: deployment {one.match.deployment.key}"
-    if one.is_by_bot:
+def _member(change: LeadTime) -> Member:
+    matched = f"{HOW[change.match.how]}: deployment {change.match.deployment.key}"
+    if change.is_by_bot:
         counts: dict[str, float] = {"n_bots": 1}
-        rules: tuple[str, ...] = (f"by a bot ({one.pull.author}): left out", matched)
+        rules: tuple[str, ...] = (f"by a bot ({change.pull.author}): left out", matched)
     else:
-        stages = {f"stages.{stage}.n": 1.0 for stage, seconds in one.stages.items() if seconds is not None}
-        counts = {"n": 1, "seconds": one.seconds, **stages}
+        stages = {f"stages.{stage}.n": 1.0 for stage, seconds in change.stages.items() if seconds is not None}
+        counts = {"n": 1, "seconds": change.seconds, **stages}
         rules = (matched,)
     return Member(
         kind="change",
-        key=one.key,
-        repository=one.repository,
-        at=one.deployed_at,
+        key=change.key,
+        repository=change.repository,
+        at=change.deployed_at,
         counts=counts,
         rules=rules,
-        title=one.pull.title,
-        flags=tuple(sorted(one.flags)),
-        origin=one.pull.origin,
+        title=change.pull.title,
+        flags=tuple(sorted(change.flags)),
+        origin=change.pull.origin,
     )

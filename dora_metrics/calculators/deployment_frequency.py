@@ -36,7 +36,7 @@ class DeploymentFrequency:
             numerator=len(successes),
             denominator=collected.days,
             tier=frequency_tier(per_week, has_recent_deploy_day=is_recent),
-            flags=frozenset().union(*(one.flags for one in successes)),
+            flags=frozenset().union(*(success.flags for success in successes)),
             details={
                 "deployments": len(successes),
                 "deploy_days": _count_between(self._deploy_dates, collected.start, collected.end),
@@ -45,7 +45,7 @@ class DeploymentFrequency:
         )
 
     def members(self, collected: Period) -> list[Member]:
-        return [_member(one) for one in self._successes.within(collected)]
+        return [_member(success) for success in self._successes.within(collected)]
 
     def _deploy_days_per_week(self, period: Period) -> float | None:
         """Return the median over the complete ISO weeks whose Sunday lies in the period. A week without a deploy day counts as 0."""
@@ -63,5 +63,5 @@ def _count_between(ordered: Sequence[date], start: date, end: date) -> int:
     return bisect_left(ordered, end) - bisect_left(ordered, start)
 
 
-def _member(one: AttemptOutcome) -> Member:
-    return deployment_member(one, counts={"deployments": 1}, rules=("succeeded",))
+def _member(success: AttemptOutcome) -> Member:
+    return deployment_member(success, counts={"deployments": 1}, rules=("succeeded",))

@@ -19,20 +19,20 @@ class DeploymentReworkRate:
 
     def measure(self, period: Period, collected: Period) -> Measures:
         successes = self._successes.within(collected)
-        unplanned = sum(bool(one.unplanned) for one in successes)
+        unplanned = sum(bool(success.unplanned) for success in successes)
         return Measures(
             n=len(successes),
             value=unplanned / len(successes) if successes else None,
             numerator=unplanned,
             denominator=len(successes),
-            flags=frozenset().union(*(one.flags for one in successes)),
+            flags=frozenset().union(*(success.flags for success in successes)),
             details={"unplanned": unplanned, "deployments": len(successes)},
         )
 
     def members(self, collected: Period) -> list[Member]:
-        return [_member(one) for one in self._successes.within(collected)]
+        return [_member(success) for success in self._successes.within(collected)]
 
 
-def _member(one: AttemptOutcome) -> Member:
-    counts = {"deployments": 1, **({"unplanned": 1} if one.unplanned else {})}
-    return deployment_member(one, counts=counts, rules=[f"unplanned: {why_unplanned(cause)}" for cause in one.unplanned] or ("planned",))
+def _member(success: AttemptOutcome) -> Member:
+    counts = {"deployments": 1, **({"unplanned": 1} if success.unplanned else {})}
+    return deployment_member(success, counts=counts, rules=[f"unplanned: {why_unplanned(cause)}" for cause in success.unplanned] or ("planned",))

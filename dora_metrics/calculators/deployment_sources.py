@@ -51,7 +51,9 @@ def sources_that_may_count(deployments_from: str, *, has_github_attempt: bool) -
 
 def has_production_attempt(deployments: Iterable[GithubDeployment], *, production: str, cancelled_runs: Collection[str]) -> bool:
     """Return whether one of GitHub's deployments is a finished production attempt. If so, `auto` chooses GitHub."""
-    return any(is_production(one.environment, production) and finished(one, cancelled_runs=cancelled_runs) for one in deployments)
+    return any(
+        is_production(deployment.environment, production) and finished(deployment, cancelled_runs=cancelled_runs) for deployment in deployments
+    )
 
 
 def _read(source: str, facts: Facts, settings: Settings) -> list[Attempt]:
@@ -75,7 +77,7 @@ def known(facts: Facts, settings: Settings, source: str, *, qualifier: str = "")
 
     These are GitHub's deployments and what `source`, the source that counts, reports. `logged` does the same for logs.
     """
-    found = {(one.id, one.sha) for one in facts.deployments}
+    found = {(deployment.id, deployment.sha) for deployment in facts.deployments}
     match source:
         case "workflows":
             found |= {(run.id, run.sha) for run in facts.workflow_runs if _is_deploying(run, settings)}
@@ -89,8 +91,8 @@ def known(facts: Facts, settings: Settings, source: str, *, qualifier: str = "")
 def logged(facts: Facts) -> dict[str, set[tuple[str, str]]]:
     """Return the id and sha of every deployment that a log line reports, by the repository that has the commit."""
     found: dict[str, set[tuple[str, str]]] = {}
-    for repository, one in _located(facts):
-        found.setdefault(repository, set()).add((one.id, one.sha))
+    for repository, line in _located(facts):
+        found.setdefault(repository, set()).add((line.id, line.sha))
     return found
 
 
@@ -137,18 +139,18 @@ def _run_id(log_url: str) -> str:
 def _from_logs(facts: Facts) -> list[Attempt]:
     return [
         Attempt(
-            ids=(one.id,),
-            environment=one.environment or PRODUCTION,
-            names_environment=bool(one.environment),
-            sha=one.sha,
-            started_at=one.time,
-            finished_at=one.time,
-            is_success=one.state.lower() in LOGGED_SUCCESS,
-            origin=one.origin,
+            ids=(line.id,),
+            environment=line.environment or PRODUCTION,
+            names_environment=bool(line.environment),
+            sha=line.sha,
+            started_at=line.time,
+            finished_at=line.time,
+            is_success=line.state.lower() in LOGGED_SUCCESS,
+            origin=line.origin,
             repository=repository,
         )
-        for repository, one in _located(facts)
-        if one.state.lower() in LOGGED_SUCCESS | LOGGED_FAILURE
+        for repository, line in _located(facts)
+        if line.state.lower() in LOGGED_SUCCESS | LOGGED_FAILURE
     ]
 
 
@@ -159,12 +161,12 @@ def _located(facts: Facts) -> Iterator[tuple[str, LogDeployment]]:
     has it. If the service has only one repository, all lines belong to it. A shortened sha stands for the only commit that begins with it.
     """
     of_parts = [(part.repository, Shas(part.parents, _heads_and_merges(part))) for part in facts.parts]
-    for one in facts.log_deployments:
-        is_shortened = 0 < len(one.sha) < FULL_SHA
+    for line in facts.log_deployments:
+        is_shortened = 0 < len(line.sha) < FULL_SHA
         repository, sha = ("" if facts.others else facts.repository), ""
         if is_shortened or facts.others:
-            repository, sha = next(((name, sha) for name, shas in of_parts if (sha := shas.named(one.sha))), (repository, ""))
-        yield repository, replace(one, sha=sha) if is_shortened and sha else one
+            repository, sha = next(((name, sha) for name, shas in of_parts if (sha := shas.named(line.sha))), (repository, ""))
+        yield repository, replace(line, sha=sha) if is_shortened and sha else line
 
 
 def _heads_and_merges(facts: Facts) -> Iterator[str]:

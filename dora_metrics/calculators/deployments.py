@@ -51,8 +51,8 @@ class Attempt:
 def in_environment(attempts: Iterable[Attempt], settings: Settings, environment: str) -> list[Attempt]:
     """Return the attempts of production, or of another environment by its exact name."""
     if environment == PRODUCTION:
-        return [one for one in attempts if is_production(one.environment if one.names_environment else None, settings.production)]
-    return [one for one in attempts if one.environment == environment]
+        return [attempt for attempt in attempts if is_production(attempt.environment if attempt.names_environment else None, settings.production)]
+    return [attempt for attempt in attempts if attempt.environment == environment]
 
 
 def ordered(attempts: Iterable[Attempt]) -> list[Attempt]:

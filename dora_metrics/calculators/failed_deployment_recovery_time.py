@@ -21,15 +21,17 @@ class FailedDeploymentRecoveryTime:
     def __init__(self, linked: LinkedFacts) -> None:
         zone = linked.settings.time_zone
         self.coverage, self._evidence = linked.coverage.failures, linked.log_evidence
-        failed = [one for one in linked.attempts if one.is_failed]
-        self._recovered = ByDate(failed, lambda one: one.recovered_at, zone)
-        self._open = ByDate((one for one in failed if one.recovered_at is None), lambda one: one.attempt.finished_at, zone)
-        self._ended = ByDate(linked.counted_incidents, lambda one: one.incident.ended_at, zone)
+        failed = [outcome for outcome in linked.attempts if outcome.is_failed]
+        self._recovered = ByDate(failed, lambda outcome: outcome.recovered_at, zone)
+        self._open = ByDate((outcome for outcome in failed if outcome.recovered_at is None), lambda outcome: outcome.attempt.finished_at, zone)
+        self._ended = ByDate(linked.counted_incidents, lambda linked_incident: linked_incident.incident.ended_at, zone)
 
     def measure(self, period: Period, collected: Period) -> Measures:
         recovered, incidents = self._recovered.within(collected), self._ended.within(collected)
-        seconds = [one.recovery_seconds for one in recovered if one.recovery_seconds is not None]
-        flags = frozenset().union(*(one.recovery_flags for one in recovered), *(one.flags for one in incidents), low_n(seconds))
+        seconds = [outcome.recovery_seconds for outcome in recovered if outcome.recovery_seconds is not None]
+        flags = frozenset().union(
+            *(outcome.recovery_flags for outcome in recovered), *(linked_incident.flags for linked_incident in incidents), low_n(seconds)
+        )
         p50 = percentile(seconds, 0.5)
         return Measures(
             n=len(seconds),
@@ -41,28 +43,31 @@ class FailedDeploymentRecoveryTime:
             flags=flags,
             details={
                 "n_open": len(self._open.within(collected)),
-                "mean_time_to_restore": {"mean": mean([one.incident.duration_seconds for one in incidents]), "n": len(incidents)},
+                "mean_time_to_restore": {
+                    "mean": mean([linked_incident.incident.duration_seconds for linked_incident in incidents]),
+                    "n": len(incidents),
+                },
             },
         )
 
     def members(self, collected: Period) -> list[Member]:
-        found = [_recovered(one, self._evidence) for one in self._recovered.within(collected)]
-        found += [_open(one, self._evidence) for one in self._open.within(collected)]
-        found += [_ended(one) for one in self._ended.within(collected)]
+        found = [_recovered(outcome, self._evidence) for outcome in self._recovered.within(collected)]
+        found += [_open(outcome, self._evidence) for outcome in self._open.within(collected)]
+        found += [_ended(linked_incident) for linked_incident in self._ended.within(collected)]
         return sorted(found, key=lambda member: member.at)
 
 
-def _recovered(one: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> Member:
-    counts = {"n": 1, "seconds": one.recovery_seconds or 0.0}
-    rules = (*failure_rules(one, evidence), f"recovered by {one.recovered_by}")
-    return deployment_member(one, at=one.recovered_at, counts=counts, rules=rules, flags=one.recovery_flags)
+def _recovered(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> Member:
+    counts = {"n": 1, "seconds": outcome.recovery_seconds or 0.0}
+    rules = (*failure_rules(outcome, evidence), f"recovered by {outcome.recovered_by}")
+    return deployment_member(outcome, at=outcome.recovered_at, counts=counts, rules=rules, flags=outcome.recovery_flags)
 
 
-def _open(one: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> Member:
-    return deployment_member(one, counts={"n_open": 1}, rules=(*failure_rules(one, evidence), "has not recovered"))
+def _open(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> Member:
+    return deployment_member(outcome, counts={"n_open": 1}, rules=(*failure_rules(outcome, evidence), "has not recovered"))
 
 
-def _ended(one: LinkedIncident) -> Member:
-    counts = {"mean_time_to_restore.n": 1, "mean_time_to_restore.seconds": one.incident.duration_seconds}
-    ended_at = one.incident.ended_at or one.incident.started_at
-    return incident_member(one, at=ended_at, counts=counts, rule="an incident that ended in the period", flags=one.flags)
+def _ended(linked_incident: LinkedIncident) -> Member:
+    counts = {"mean_time_to_restore.n": 1, "mean_time_to_restore.seconds": linked_incident.incident.duration_seconds}
+    ended_at = linked_incident.incident.ended_at or linked_incident.incident.started_at
+    return incident_member(linked_incident, at=ended_at, counts=counts, rule="an incident that ended in the period", flags=linked_incident.flags)

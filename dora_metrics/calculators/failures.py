@@ -102,21 +102,21 @@ def attempt_outcomes(
     for attempt in attempts:
         if not attempt.is_success:
             causes[attempt.key].append(Cause(STATE, "status", *_end(next_success.get(attempt.key))))
-    for former, latter in _rollbacks(attempts, {repository: one.history for repository, one in changes.items()}):
+    for former, latter in _rollbacks(attempts, {name: repository.history for name, repository in changes.items()}):
         causes[former.key].append(Cause(ROLLBACK, _name(latter), *_end(latter)))
         unplanned[latter.key].append(Cause(ROLLBACK, _name(former)))
     link_of = {(incident.number, incident.repository): link for incident, link in incidents if incident.number is not None}
-    for one in changes.values():
-        for target, carrier, number in _deployed_reverts(one):
-            unplanned[carrier.key].append(Cause(REVERT, one.name_of_pull(number)))
+    for repository in changes.values():
+        for target, carrier, number in _deployed_reverts(repository):
+            unplanned[carrier.key].append(Cause(REVERT, repository.name_of_pull(number)))
             if target and carrier.order > target.order:
-                causes[target.key].append(Cause(REVERT, one.name_of_pull(number), *_end(carrier)))
-        for pull, link in one.hotfixes:
-            if match := one.first_deployments.of_pull(pull.number):
-                unplanned[match.deployment.key].append(Cause(HOTFIX, one.name_of_pull(pull.number)))
+                causes[target.key].append(Cause(REVERT, repository.name_of_pull(number), *_end(carrier)))
+        for pull, link in repository.hotfixes:
+            if match := repository.first_deployments.of_pull(pull.number):
+                unplanned[match.deployment.key].append(Cause(HOTFIX, repository.name_of_pull(pull.number)))
                 if link.attempt and match.deployment.order > link.attempt.order:
-                    causes[link.attempt.key].append(Cause(HOTFIX, one.name_of_pull(pull.number), *_end(match.deployment)))
-        for carrier, cause in _deployed_fixes(one, link_of):
+                    causes[link.attempt.key].append(Cause(HOTFIX, repository.name_of_pull(pull.number), *_end(match.deployment)))
+        for carrier, cause in _deployed_fixes(repository, link_of):
             unplanned[carrier.key].append(cause)
     return [
         _outcome(

@@ -36,7 +36,7 @@ class ServiceAttempts:
         self.by_id: dict[str, list[Attempt]] = {}
         for attempt in attempts:
             # Attempts 123.1 and 123.2 of a workflow run are both found by the run's number, 123.
-            for name in {one if attempt.pull_request is not None else one.partition(".")[0] for one in attempt.ids}:
+            for name in {attempt_id if attempt.pull_request is not None else attempt_id.partition(".")[0] for attempt_id in attempt.ids}:
                 self.by_id.setdefault(name, []).append(attempt)
         self._successes = [attempt for attempt in attempts if attempt.is_success]
         self._look_back = timedelta(hours=settings.look_back_hours) if links_by_time else None
@@ -106,7 +106,7 @@ class Linker:
         """
         for text in links.deployments:
             names = f"{self._qualifier}{text}", text
-            if name := next((one for one in names if one in self._known_ids), ""):
+            if name := next((name for name in names if name in self._known_ids), ""):
                 yield self._service_attempts.by_id.get(name, [])
             elif sha := self._deployed_shas.named(text):
                 yield self._by_sha.get(sha, [])
@@ -122,7 +122,7 @@ def _choose(candidates: Sequence[Attempt], moment: datetime, *, is_effect: bool)
     """Return the latest candidate that had finished by `moment`, or else the first one. For an effect, that one must have begun by then."""
     if position := _count_finished(candidates, moment):
         return candidates[position - 1]
-    return next((one for one in candidates if could_cause(one, moment) or not is_effect), None)
+    return next((attempt for attempt in candidates if could_cause(attempt, moment) or not is_effect), None)
 
 
 def could_cause(attempt: Attempt, moment: datetime) -> bool:

@@ -68,12 +68,12 @@ class LinkedFacts:
     @property
     def counted_incidents(self) -> list[LinkedIncident]:
         """All incidents in production. Elsewhere the linked ones: one without a link belongs to another environment."""
-        return [one for one in self.incidents if one.link.attempt or self.environment == PRODUCTION]
+        return [linked for linked in self.incidents if linked.link.attempt or self.environment == PRODUCTION]
 
     @property
     def log_evidence(self) -> dict[str, LogEvidence]:
         """The evidence of the incidents from the logs, by the incident's key."""
-        return {one.incident.key: one.incident.evidence for one in self.incidents if one.incident.evidence}
+        return {linked.incident.key: linked.incident.evidence for linked in self.incidents if linked.incident.evidence}
 
 
 def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> LinkedFacts:
@@ -84,21 +84,21 @@ def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: 
     link_of = {(incident.number, incident.repository): link for incident, link in links if incident.number is not None}
     changes_of = {
         name: RepositoryChanges(
-            qualifier=one.qualifier,
-            first_deployments=one.first_deployments,
-            history=History(one.part.parents),
-            reverts=one.reverts,
-            hotfixes=_hotfix_links(one, settings, link_of),
-            closes=one.closes,
+            qualifier=repository.qualifier,
+            first_deployments=repository.first_deployments,
+            history=History(repository.part.parents),
+            reverts=repository.reverts,
+            hotfixes=_hotfix_links(repository, settings, link_of),
+            closes=repository.closes,
         )
-        for name, one in repositories.items()
+        for name, repository in repositories.items()
     }
     outcomes = attempt_outcomes(found, links, changes_of, flags_of=_flags_of(found, facts))
     changes = [
-        lead_time(pull, match, bots=settings.bots, repository=one.part.repository, qualifier=one.qualifier)
-        for one in repositories.values()
-        for pull in one.part.pull_requests
-        if (match := one.first_deployments.of_pull(pull.number))
+        lead_time(pull, match, bots=settings.bots, repository=repository.part.repository, qualifier=repository.qualifier)
+        for repository in repositories.values()
+        for pull in repository.part.pull_requests
+        if (match := repository.first_deployments.of_pull(pull.number))
     ]
     zone = settings.time_zone
     return LinkedFacts(
@@ -107,10 +107,10 @@ def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: 
         source=source,
         coverage=_metric_coverage(facts.coverage, source, now=now),
         attempts=outcomes,
-        changes=sorted(changes, key=lambda one: (one.pull.number, one.repository)),
+        changes=sorted(changes, key=lambda change: (change.pull.number, change.repository)),
         incidents=[LinkedIncident(incident, link) for incident, link in links],
-        finished=ByDate(outcomes, lambda one: one.attempt.finished_at, zone),
-        successes=ByDate((one for one in outcomes if one.attempt.is_success), lambda one: one.attempt.finished_at, zone),
+        finished=ByDate(outcomes, lambda outcome: outcome.attempt.finished_at, zone),
+        successes=ByDate((outcome for outcome in outcomes if outcome.attempt.is_success), lambda outcome: outcome.attempt.finished_at, zone),
     )
 
 
@@ -137,7 +137,7 @@ def _flags_of(found: Sequence[Attempt], facts: Facts) -> dict[str, frozenset[str
     missing: set[str] = set()
     if any(part.parents for part in facts.parts):
         parents_of = {part.repository: part.parents for part in facts.parts}
-        missing = {one.key for one in found if one.is_success and is_missing_from_git(one, parents_of.get(one.repository, {}))}
+        missing = {attempt.key for attempt in found if attempt.is_success and is_missing_from_git(attempt, parents_of.get(attempt.repository, {}))}
     return {
         attempt.key: flags_where({PROXY: attempt.pull_request is not None, UNKNOWN_SHA: attempt.key in missing, CLOCK_SKEW: attempt.has_skew})
         for attempt in found
@@ -188,7 +188,7 @@ def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *,
             qualifier=facts.qualifier(part),
             first_deployments=first_deployments,
             linker=linker,
-            reverts=reverts(part.pull_requests, repositories=frozenset(one.lower() for one in part.repositories), shas=shas),
+            reverts=reverts(part.pull_requests, repositories=frozenset(name.lower() for name in part.repositories), shas=shas),
             closes={pull.number: _closed_issues(pull, repository_of) for pull in part.pull_requests if pull.closes},
         )
     return repositories
@@ -219,8 +219,8 @@ def _closed_issues(pull: PullRequest, repository_of: Mapping[str, str]) -> list[
 def _closing_pulls(repositories: Mapping[str, Repository]) -> dict[IssueKey, list[IssueKey]]:
     """Return for each issue the pull requests that close it."""
     found: dict[IssueKey, list[IssueKey]] = {}
-    for name, one in repositories.items():
-        for number, issues in one.closes.items():
+    for name, repository in repositories.items():
+        for number, issues in repository.closes.items():
             for issue in issues:
                 found.setdefault(issue, []).append((number, name))
     return found
@@ -244,24 +244,24 @@ def _link_by_revert(incident: Incident, closed_by: Iterable[IssueKey], repositor
     """
     is_contradicted = False
     for number, name in sorted(closed_by):
-        one = repositories[name]
-        if number in one.reverts and (deployment := first_deployment_of_target(one.reverts[number], one.first_deployments)):
+        repository = repositories[name]
+        if number in repository.reverts and (deployment := first_deployment_of_target(repository.reverts[number], repository.first_deployments)):
             if could_cause(deployment, incident.started_at):
                 return Link(deployment, REVERT, is_contradicted)
             is_contradicted = True
     return Link(is_contradicted=is_contradicted)
 
 
-def _hotfix_links(one: Repository, settings: Settings, link_of: Mapping[IssueKey, Link]) -> list[tuple[PullRequest, Link]]:
+def _hotfix_links(repository: Repository, settings: Settings, link_of: Mapping[IssueKey, Link]) -> list[tuple[PullRequest, Link]]:
     """Return the repository's hotfixes, each with its link."""
     return [
         (
             pull,
-            one.linker.link(
-                pull.links, pull.created_at, second=partial(_link_by_incident, one.closes.get(pull.number, ()), link_of), is_effect=False
+            repository.linker.link(
+                pull.links, pull.created_at, second=partial(_link_by_incident, repository.closes.get(pull.number, ()), link_of), is_effect=False
             ),
         )
-        for pull in hotfixes(one.part.pull_requests, pattern=settings.hotfix, reverts=one.reverts)
+        for pull in hotfixes(repository.part.pull_requests, pattern=settings.hotfix, reverts=repository.reverts)
     ]
 
 

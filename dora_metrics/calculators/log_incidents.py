@@ -54,7 +54,11 @@ def without_duplicates(from_logs: Iterable[Incident], from_issues: Sequence[Inci
     months, or is closed after months, was forgotten: later outages are not the same.
     """
     first_hours = settings.log_issue_hours * ONE_HOUR
-    return [one for one in from_logs if not any(_overlap(one, other) and one.started_at <= other.started_at + first_hours for other in from_issues)]
+    return [
+        incident
+        for incident in from_logs
+        if not any(_overlap(incident, other) and incident.started_at <= other.started_at + first_hours for other in from_issues)
+    ]
 
 
 def _minutes(hours: Iterable[LogHour]) -> dict[datetime, _Minute]:
@@ -129,7 +133,7 @@ def _errors_by_source(bad: Mapping[datetime, _Minute], start: datetime, end: dat
         if counts.errors:
             url, command = _errors_url(name, start, end, settings), _errors_command(name, start, end, settings)
             found.append(LogErrors(name, counts.events, counts.errors, url, command))
-    return tuple(sorted(found, key=lambda one: (-one.errors, one.source)))
+    return tuple(sorted(found, key=lambda log: (-log.errors, log.source)))
 
 
 def _errors_url(source: str, start: datetime, end: datetime, settings: Settings) -> str:
@@ -146,9 +150,9 @@ def _iso(minute: datetime) -> str:
     return f"{minute:%Y-%m-%dT%H:%M:%SZ}"
 
 
-def _overlap(one: Incident, other: Incident) -> bool:
-    return _begins_before_the_end(one, other) and _begins_before_the_end(other, one)
+def _overlap(incident: Incident, other: Incident) -> bool:
+    return _begins_before_the_end(incident, other) and _begins_before_the_end(other, incident)
 
 
-def _begins_before_the_end(one: Incident, other: Incident) -> bool:
-    return other.ended_at is None or one.started_at < other.ended_at
+def _begins_before_the_end(incident: Incident, other: Incident) -> bool:
+    return other.ended_at is None or incident.started_at < other.ended_at

@@ -43,7 +43,7 @@ def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas
             put_back.setdefault(found[target.target_pull].number, []).append(pull.number)
         else:
             found[pull.number] = target
-    return {number: Revert(number, one.target_pull, one.target_sha, tuple(put_back.get(number, ()))) for number, one in found.items()}
+    return {number: Revert(number, revert.target_pull, revert.target_sha, tuple(put_back.get(number, ()))) for number, revert in found.items()}
 
 
 def _target(pull: PullRequest, by_merge: Mapping[str, int], *, repositories: Collection[str], shas: Shas) -> Revert | None:

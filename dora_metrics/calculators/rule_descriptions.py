@@ -34,5 +34,5 @@ def describe_log_evidence(evidence: LogEvidence) -> tuple[str, ...]:
     """Describe an incident's bad minutes, with the counts of each log and the command that prints its error lines."""
     first, last = evidence.first_minute, evidence.last_minute
     summary = f"{evidence.bad_minutes} bad minutes from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
-    lines = (f"{one.errors} errors among {one.events} events: {one.command}" for one in evidence.sources)
+    lines = (f"{log.errors} errors among {log.events} events: {log.command}" for log in evidence.sources)
     return (f"from the logs: {summary}", *lines)

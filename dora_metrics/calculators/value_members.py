@@ -11,40 +11,40 @@ from dora_metrics.calculators.rule_descriptions import describe_log_evidence, wh
 
 
 def deployment_member(
-    one: AttemptOutcome, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None, flags: Iterable[str] | None = None
+    outcome: AttemptOutcome, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None, flags: Iterable[str] | None = None
 ) -> Member:
     """Return the attempt as a member. `at`: the time that places it in the period, by default its finish. `flags`: by default its own."""
     return Member(
         kind="deployment",
-        key=one.attempt.key,
-        repository=one.attempt.repository,
-        at=at or one.attempt.finished_at,
+        key=outcome.attempt.key,
+        repository=outcome.attempt.repository,
+        at=at or outcome.attempt.finished_at,
         counts=dict(counts),
         rules=tuple(rules),
-        title=one.attempt.sha,
-        flags=tuple(sorted(one.flags if flags is None else flags)),
-        origin=one.attempt.origin,
+        title=outcome.attempt.sha,
+        flags=tuple(sorted(outcome.flags if flags is None else flags)),
+        origin=outcome.attempt.origin,
     )
 
 
-def failure_rules(one: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> list[str]:
+def failure_rules(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> list[str]:
     """Describe why the attempt failed, with the evidence of incidents from the logs. `evidence`: by the incident's key."""
     found = []
-    for cause in one.causes:
+    for cause in outcome.causes:
         found += [f"failed: {why_failed(cause)}", *(describe_log_evidence(evidence[cause.fact]) if cause.fact in evidence else ())]
     return found
 
 
-def incident_member(one: LinkedIncident, *, at: datetime, counts: Mapping[str, float], rule: str, flags: Iterable[str]) -> Member:
+def incident_member(linked: LinkedIncident, *, at: datetime, counts: Mapping[str, float], rule: str, flags: Iterable[str]) -> Member:
     """Return the incident as a member. `at`: the time that places it in the period."""
     return Member(
         kind="incident",
-        key=one.incident.key,
-        repository=one.incident.repository,
+        key=linked.incident.key,
+        repository=linked.incident.repository,
         at=at,
         counts=dict(counts),
-        rules=(rule, *(describe_log_evidence(evidence) if (evidence := one.incident.evidence) else ())),
-        title=one.incident.title,
+        rules=(rule, *(describe_log_evidence(evidence) if (evidence := linked.incident.evidence) else ())),
+        title=linked.incident.title,
         flags=tuple(sorted(flags)),
-        origin=one.incident.origin,
+        origin=linked.incident.origin,
     )

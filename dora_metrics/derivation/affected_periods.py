@@ -19,7 +19,7 @@ from dora_metrics.models import DORAMetric, Service
 
 def first_affected_date(differences: Iterable[tuple[Table, Difference]], service: Service, linked: LinkedFacts) -> date:
     """Return the earliest local date whose periods may have changed or were not over when last measured; `date.min` for all periods."""
-    touched = [row[table.moment] for table, one in differences for row in (one.before, one.after) if row]
+    touched = [row[table.moment] for table, difference in differences for row in (difference.before, difference.after) if row]
     return min([_last_measured(service, linked), *([local_date(min(touched), linked.settings.time_zone)] if touched else [])])
 
 

@@ -66,7 +66,7 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
     for start in range(0, len(gone), ROWS_PER_QUERY):
         manager.filter(pk__in=gone[start : start + ROWS_PER_QUERY]).delete()
     differences = [found[key] for key in sorted(found)]
-    changed = [{"service_id": service.pk, **origin, **one.after} for one in differences if one.after]
+    changed = [{"service_id": service.pk, **origin, **difference.after} for difference in differences if difference.after]
     upsert(table.model, changed, unique=table.unique, kept=("service_id", *table.key))
     return differences
 

@@ -14,9 +14,9 @@ from dora_metrics.calculators.quality_flags import UNLINKED_INCIDENTS, flags_whe
 Row = dict[str, Any]
 
 
-def attempt_row(one: AttemptOutcome, linked: LinkedFacts, repository_ids: Mapping[str, int]) -> Row:
+def attempt_row(outcome: AttemptOutcome, linked: LinkedFacts, repository_ids: Mapping[str, int]) -> Row:
     """`repository_ids`: by repository name."""
-    attempt = one.attempt
+    attempt = outcome.attempt
     is_known = linked.coverage.failures is not None
     return {
         "repository_id": repository_ids.get(attempt.repository),
@@ -28,13 +28,13 @@ def attempt_row(one: AttemptOutcome, linked: LinkedFacts, repository_ids: Mappin
         "started_at": attempt.started_at,
         "finished_at": attempt.finished_at,
         "is_success": attempt.is_success,
-        "is_failed": one.is_failed if one.is_failed or is_known else None,
-        "causes": [_cause(cause) for cause in one.causes],
-        "is_unplanned": bool(one.unplanned) if one.unplanned or is_known else None,
-        "unplanned": [_cause(cause) for cause in one.unplanned],
-        "recovered_at": one.recovered_at,
-        "recovered_by": one.recovered_by,
-        "flags": sorted(one.recovery_flags),
+        "is_failed": outcome.is_failed if outcome.is_failed or is_known else None,
+        "causes": [_cause(cause) for cause in outcome.causes],
+        "is_unplanned": bool(outcome.unplanned) if outcome.unplanned or is_known else None,
+        "unplanned": [_cause(cause) for cause in outcome.unplanned],
+        "recovered_at": outcome.recovered_at,
+        "recovered_by": outcome.recovered_by,
+        "flags": sorted(outcome.recovery_flags),
         "url": attempt.origin.url,
         "page_id": attempt.origin.page_id,
     }
@@ -44,23 +44,23 @@ def _cause(cause: Cause) -> dict[str, str | None]:
     return {"rule": cause.rule, "fact": cause.fact, "ended_at": cause.ended_at.isoformat() if cause.ended_at else None}
 
 
-def delivery_row(one: LeadTime, change_id: int) -> Row:
+def delivery_row(change: LeadTime, change_id: int) -> Row:
     return {
         "change_id": change_id,
-        "deployment": one.match.deployment.key,
-        "how": one.match.how,
-        "change_start": one.change_start,
-        "deployed_at": one.deployed_at,
-        "lead_time_seconds": one.seconds,
-        "is_bots": one.is_by_bot,
-        "stages": dict(one.stages),
-        "flags": sorted(one.flags),
+        "deployment": change.match.deployment.key,
+        "how": change.match.how,
+        "change_start": change.change_start,
+        "deployed_at": change.deployed_at,
+        "lead_time_seconds": change.seconds,
+        "is_bots": change.is_by_bot,
+        "stages": dict(change.stages),
+        "flags": sorted(change.flags),
     }
 
 
-def incident_row(one: LinkedIncident, repository_ids: Mapping[str, int]) -> Row:
+def incident_row(linked: LinkedIncident, repository_ids: Mapping[str, int]) -> Row:
     """`repository_ids`: by repository name."""
-    incident, attempt = one.incident, one.link.attempt
+    incident, attempt = linked.incident, linked.link.attempt
     return {
         "repository_id": repository_ids.get(incident.repository) if incident.number is not None else None,
         "key": incident.key,
@@ -69,8 +69,8 @@ def incident_row(one: LinkedIncident, repository_ids: Mapping[str, int]) -> Row:
         "started_at": incident.started_at,
         "ended_at": incident.ended_at,
         "deployment": attempt.key if attempt else "",
-        "how": one.link.how,
-        "flags": sorted(one.flags | flags_where({UNLINKED_INCIDENTS: attempt is None})),
+        "how": linked.link.how,
+        "flags": sorted(linked.flags | flags_where({UNLINKED_INCIDENTS: attempt is None})),
         "evidence": _evidence(incident.evidence) if incident.evidence else {},
         "url": incident.origin.url,
         "page_id": incident.origin.page_id,
@@ -84,7 +84,7 @@ def _evidence(evidence: LogEvidence) -> Row:
         "bad_minutes": evidence.bad_minutes,
         "events": evidence.events,
         "errors": evidence.errors,
-        "sources": [{"source": one.source, "events": one.events, "errors": one.errors, "url": one.url} for one in evidence.sources],
+        "sources": [{"source": log.source, "events": log.events, "errors": log.errors, "url": log.url} for log in evidence.sources],
     }
 
 

@@ -81,15 +81,15 @@ def _recompute_rows(service: Service, *, moment: datetime | None) -> tuple[Servi
     """Recompute attempts, deliveries and incidents. Returns the locked service, its linked facts, and the rows that changed."""
     service = hold(service)
     linked = linked_facts_of(service, environment=PRODUCTION, moment=moment)
-    repository_ids = {name: one.pk for name, one in counted_repositories(service).items()}
+    repository_ids = {name: repository.pk for name, repository in counted_repositories(service).items()}
     merged = Change.present.filter(service=service, merged_at__isnull=False).values_list("repository_id", "number", "pk")
     change_ids = {(repository_id, number): pk for repository_id, number, pk in merged}
     wanted: list[tuple[Table, Iterable[Row]]] = [
-        (ATTEMPTS, (attempt_row(one, linked, repository_ids) for one in linked.attempts)),
-        (DELIVERIES, (delivery_row(one, change_ids[repository_ids[one.repository], one.pull.number]) for one in linked.changes)),
-        (INCIDENTS, (incident_row(one, repository_ids) for one in linked.incidents)),
+        (ATTEMPTS, (attempt_row(outcome, linked, repository_ids) for outcome in linked.attempts)),
+        (DELIVERIES, (delivery_row(change, change_ids[repository_ids[change.repository], change.pull.number]) for change in linked.changes)),
+        (INCIDENTS, (incident_row(incident, repository_ids) for incident in linked.incidents)),
     ]
-    return service, linked, [(table, one) for table, rows in wanted for one in write_changed_rows(table, service, rows)]
+    return service, linked, [(table, difference) for table, rows in wanted for difference in write_changed_rows(table, service, rows)]
 
 
 def _recompute_metrics(service: Service, linked: LinkedFacts, *, start: date, end: date, run_id: int | None) -> int:
@@ -101,16 +101,17 @@ def _recompute_metrics(service: Service, linked: LinkedFacts, *, start: date, en
     revisions = [
         MetricRevision(
             service=service,
-            **{name: one.before[name] for name in METRIC_KEY},
+            **{name: difference.before[name] for name in METRIC_KEY},
             before=before,
             after=after,
             definition_version=DEFINITION_VERSION,
             run_id=run_id,
         )
-        for one in differences
-        if one.before
-        and not one.before["is_partial"]
-        and (before := {name: one.before[name] for name in REVISED}) != (after := {name: one.after[name] for name in REVISED} if one.after else {})
+        for difference in differences
+        if difference.before
+        and not difference.before["is_partial"]
+        and (before := {name: difference.before[name] for name in REVISED})
+        != (after := {name: difference.after[name] for name in REVISED} if difference.after else {})
     ]
     MetricRevision.objects.bulk_create(revisions, batch_size=ROWS_PER_QUERY)
     changed = {"service": service.name, "since": start.isoformat(), "changed": len(differences), "revised": len(revisions)}

@@ -85,16 +85,16 @@ def facts_of(service: Service) -> Facts:
     first, *others = [
         Facts(
             repository=name,
-            repositories=frozenset(one.names),
-            default_branch=one.default_branch,
-            deployments=deployments[one.pk],
-            workflow_runs=runs[one.pk],
-            releases=releases[one.pk],
-            pull_requests=pulls[one.pk],
-            issues=issues[one.pk],
-            parents=parents[one.pk],
+            repositories=frozenset(repository.names),
+            default_branch=repository.default_branch,
+            deployments=deployments[repository.pk],
+            workflow_runs=runs[repository.pk],
+            releases=releases[repository.pk],
+            pull_requests=pulls[repository.pk],
+            issues=issues[repository.pk],
+            parents=parents[repository.pk],
         )
-        for name, one in repositories.items()
+        for name, repository in repositories.items()
     ] or [Facts()]
     return replace(
         first,
@@ -111,9 +111,9 @@ def counted_repositories(service: Service) -> dict[str, Repository]:
     Two may have the same stored name if one was renamed to the name that the other had when it was last read.
     """
     known = list(service.repositories.annotate(was_read=Exists(CoverageRow.objects.filter(repository=OuterRef("pk")))))
-    counted = [one for one in known if one.is_collected or one.was_read] or known
-    names = Counter(one.name for one in counted)
-    return {one.name if names[one.name] == 1 else f"{one.name} ({one.pk})": one for one in counted}
+    counted = [repository for repository in known if repository.is_collected or repository.was_read] or known
+    names = Counter(repository.name for repository in counted)
+    return {repository.name if names[repository.name] == 1 else f"{repository.name} ({repository.pk})": repository for repository in counted}
 
 
 def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[str, Coverage]:
@@ -126,12 +126,12 @@ def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[st
     found: dict[int, dict[str, Coverage]] = defaultdict(dict)
     for row in CoverageRow.objects.filter(service=service):
         (of_logs if row.repository_id is None else found[row.repository_id])[row.stream] = Coverage(row.since, row.until)
-    collected = [one for one in repositories if one.is_collected] or list(repositories)
-    for one in collected:
-        if service.path and not one.has_paths:
-            found[one.pk].pop("pull_requests", None)
-    streams = sorted({stream for one in collected for stream in found[one.pk]})
-    spans = {stream: joined([found[one.pk].get(stream) for one in collected]) for stream in streams}
+    collected = [repository for repository in repositories if repository.is_collected] or list(repositories)
+    for repository in collected:
+        if service.path and not repository.has_paths:
+            found[repository.pk].pop("pull_requests", None)
+    streams = sorted({stream for repository in collected for stream in found[repository.pk]})
+    spans = {stream: joined([found[repository.pk].get(stream) for repository in collected]) for stream in streams}
     return of_logs | {stream: span for stream, span in spans.items() if span}
 
 
@@ -145,15 +145,15 @@ def _by_repository(facts: Iterable[tuple[int, T]]) -> Mapping[int, tuple[T, ...]
 def _deployments(service: Service) -> Iterator[tuple[int, GithubDeployment]]:
     columns = "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
     for repository_id, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, service, "repository_id", *columns):
-        one = GithubDeployment(
+        deployment = GithubDeployment(
             id=str(number),
             environment=environment,
             sha=sha,
             created_at=created_at,
-            statuses=tuple(Status(one["state"], _time(one["created_at"]), one["log_url"]) for one in statuses),
+            statuses=tuple(Status(status["state"], _time(status["created_at"]), status["log_url"]) for status in statuses),
             origin=Origin(*origin),
         )
-        yield repository_id, one
+        yield repository_id, deployment
 
 
 def _log_deployments(service: Service) -> Iterator[LogDeployment]:
@@ -181,7 +181,7 @@ def _workflow_runs(service: Service, branch_names: BranchNames) -> Iterator[tupl
 
 def _current_branch_names(repositories: Iterable[Repository]) -> BranchNames:
     """Return the current name of the default branch by repository id and former name: facts under a former name are facts of that branch."""
-    return {(one.pk, name): one.default_branch for one in repositories for name in one.default_branches}
+    return {(repository.pk, name): repository.default_branch for repository in repositories for name in repository.default_branches}
 
 
 def _releases(service: Service) -> Iterator[tuple[int, Release]]:
@@ -193,7 +193,7 @@ def _releases(service: Service) -> Iterator[tuple[int, Release]]:
 def _issues(service: Service) -> Iterator[tuple[int, Issue]]:
     columns = "repository_id", "number", "created_at", "closed_at", "state_reason", "labels", "links", "title", "url", "page_id"
     for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(IssueRow, service, *columns):
-        one = Issue(
+        issue = Issue(
             number=number,
             created_at=created_at,
             closed_at=closed_at,
@@ -203,7 +203,7 @@ def _issues(service: Service) -> Iterator[tuple[int, Issue]]:
             title=title,
             origin=Origin(*origin),
         )
-        yield repository_id, one
+        yield repository_id, issue
 
 
 def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, PullRequest]]:
@@ -226,20 +226,20 @@ def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tupl
         values = dict(zip((*plain, *lists, *others), row, strict=True))
         if not is_on_path(values["paths"]):
             continue
-        one = PullRequest(
+        pull = PullRequest(
             **{name: values[name] for name in plain},
             base_branch=branch_names.get((repository_id, values["base_branch"]), values["base_branch"]),
             labels=tuple(values["labels"]),
-            authored_at=tuple(_time(one["authored_at"]) for one in values["commits"]),
-            commit_shas=tuple(one["sha"] for one in values["commits"]),
-            reviews=tuple(Review(one["login"], one["is_bot"], _time(one["submitted_at"])) for one in values["reviews"]),
-            draft_events=tuple(DraftEvent(one["kind"], _time(one["at"])) for one in values["draft_events"]),
-            closes=tuple((one["repository"], one["number"]) for one in values["closes"]),
+            authored_at=tuple(_time(commit["authored_at"]) for commit in values["commits"]),
+            commit_shas=tuple(commit["sha"] for commit in values["commits"]),
+            reviews=tuple(Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in values["reviews"]),
+            draft_events=tuple(DraftEvent(event["kind"], _time(event["at"])) for event in values["draft_events"]),
+            closes=tuple((issue["repository"], issue["number"]) for issue in values["closes"]),
             revert_signs=_signs(values["revert_signs"]),
             links=_links(values["links"]),
             origin=Origin(values["url"], values["page_id"]),
         )
-        yield repository_id, one
+        yield repository_id, pull
 
 
 def _parents(service: Service) -> Mapping[int, dict[str, tuple[str, ...]]]:
