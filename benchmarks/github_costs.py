@@ -172,7 +172,7 @@ def stand_in(repositories: list[str], *, is_small: bool = False, latency_seconds
 
 
 def serve(pipe: Any, repositories: list[str], is_small: bool, latency_seconds: float) -> None:
-    from demo.github.server import StandIn
+    from github_stand_in.server import StandIn
 
     size = SMALL if is_small else SIZE
     worlds = {name: exact_world(name, end=END, **size) for name in repositories}

@@ -1,15 +1,19 @@
 """The operator's pages: every list and every row opens; replay and discard go by POST and leave an audit row."""
 
+from collections.abc import Iterator
+
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.test import Client
+from django.test import Client, override_settings
 from django.urls import reverse
 
-from dora_metrics.models import AlertRule, Attempt, Delivery, DORAMetric, Incident, Issue
+from dora_metrics.models import AlertRule, Attempt, Delivery, DORAMetric, Incident, Issue, Service
 from etl_tasks import inline, ledger
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
 from github_stand_in.server import StandIn
+from github_stand_in.worlds.world import World
+from tests.conftest import END
 
 pytestmark = pytest.mark.django_db
 PAGES = (
@@ -22,13 +26,28 @@ PAGES = (
 )
 
 
+@pytest.fixture(scope="module")
+def stored_night(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, world: World) -> Iterator[ETLRun]:
+    """Run one night for all tests of the module; each of them rolls back its own changes."""
+    with (
+        django_db_blocker.unblock(),
+        StandIn({"acme/billing": world}, clock=END) as github,
+        override_settings(GITHUB_API_URL=github.url, GITHUB_GRAPHQL_URL=f"{github.url}/graphql"),
+    ):
+        github.faults = {"bad_record": "Deployments"}
+        service = Service.objects.create(name="billing")
+        source = Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
+        run = ledger.open_run(source, trigger="shell")
+        assert run
+        inline.run_remaining_stages(run.pk)
+    yield run
+    with django_db_blocker.unblock():
+        service.delete()
+
+
 @pytest.fixture
-def a_night(billing: Source, github: StandIn) -> ETLRun:
-    github.faults = {"bad_record": "Deployments"}
-    run = ledger.open_run(billing, trigger="shell")
-    assert run
-    inline.run_remaining_stages(run.pk)
-    return run
+def a_night(stored_night: ETLRun, db: None) -> ETLRun:
+    return ETLRun.objects.get(pk=stored_night.pk)
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -188,7 +188,7 @@ def test_whatever_the_lines_are_nothing_is_lost_and_no_chunk_has_events_of_two_s
 
 MEASURE = """
 import resource, sys
-from etl_tasks.sources.logs.follow import chunks
+from etl_tasks.sources.logs.following.follow import chunks
 before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 found = sum(len(chunk.body) for chunk in chunks(sys.argv[1], {}) if hasattr(chunk, "body"))
 print(found, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
