@@ -180,8 +180,8 @@ def write_rows(work: Path, environment: Mapping[str, str], lines: Path, log_form
 
     django.setup()
     from etl_tasks.sources.logs.following import follow
-    from etl_tasks.sources.logs.formats import format_of
-    from etl_tasks.sources.logs.formats.interface import Place, Reading
+    from etl_tasks.sources.logs.formats.interface import BodyOrigin, Reading
+    from etl_tasks.sources.logs.formats.known_formats import format_of
     from log_store.cassandra.connection import connection
     from log_store.cassandra.reading import FIELDS
     from log_store.event import file_key, segment_of
@@ -198,7 +198,7 @@ def write_rows(work: Path, environment: Mapping[str, str], lines: Path, log_form
         for chunk in follow.chunks(str(lines), {}):
             if isinstance(chunk, follow.Unreadable):
                 sys.exit(chunk.reason)
-            place = Place("rival", file_key(0, chunk.identity), chunk.start, chunk.written_at, lambda: None)
+            place = BodyOrigin("rival", file_key(0, chunk.identity), chunk.start, chunk.written_at, lambda: None)
             for one in read(chunk.body, place):
                 event = one.fact  # type: ignore[union-attr]  # every generated line is valid
                 hour = event.time.replace(minute=0, second=0, microsecond=0)

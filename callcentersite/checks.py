@@ -15,7 +15,7 @@ from kombu import Connection
 
 from callcentersite.environment_variables import Unusable, address, is_host
 from etl_tasks.errors import FatalError
-from etl_tasks.sources.logs.masking import masker
+from etl_tasks.sources.logs.masking.masker import masker
 
 # ANY cannot be read with, and EACH_QUORUM neither.
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL", "LOCAL_ONE", "ONE", "TWO", "THREE")

@@ -12,10 +12,12 @@ import msgspec
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Model, Q, QuerySet
 
+from log_store.counts import HOUR, HOUR_MS, hour_of, tally
 from log_store.event import LogEvent, has_offset, milliseconds, of_milliseconds, segment_of
 from log_store.models import LogEventRow, LogSumRow
-from log_store.parts import HOUR, HOUR_MS, Bounds, Part, hour_of, parts_of, tally
+from log_store.paging import Bounds
 from log_store.store import BEHIND_ID, LogPage, LogQuery, LogStoreUnavailable, Tally, filled
+from log_store.write_parts import Part, parts_of
 
 PAGE_ROWS = 1000
 ROWS_AT_ONCE = 1000

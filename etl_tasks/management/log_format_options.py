@@ -11,7 +11,7 @@ from dora_metrics.management.base_command import UsageError
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
-from etl_tasks.sources.logs.formats import Guess, detect
+from etl_tasks.sources.logs.formats.detection import Guess, detect
 
 AUTO = "auto"
 FILES_SAMPLED = 5

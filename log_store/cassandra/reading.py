@@ -13,8 +13,9 @@ from cassandra.cluster import Session
 
 from log_store.cassandra.connection import READING, connection, in_flight
 from log_store.cassandra.schema import keyspace
+from log_store.counts import day_of, hour_of, tally
 from log_store.event import LogEvent, milliseconds, of_milliseconds
-from log_store.parts import Bounds, day_of, hour_of, tally
+from log_store.paging import Bounds
 from log_store.store import LogQuery, Tally
 
 PAGE_ROWS = 1000

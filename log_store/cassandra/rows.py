@@ -13,7 +13,7 @@ from cassandra.protocol import BatchMessage, ProtocolHandler
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 
 from log_store.event import milliseconds
-from log_store.parts import Part
+from log_store.write_parts import Part
 
 # A request costs the driver some 0.3 ms whatever is in it. Measured: one of 256 KiB takes a sixth less time a row than four of 64;
 # with larger ones still nothing is won.

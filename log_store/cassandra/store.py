@@ -11,7 +11,7 @@ from cassandra.query import SimpleStatement
 from log_store.cassandra import reading, schema, upgrade, writing
 from log_store.cassandra.connection import answering
 from log_store.event import LogEvent
-from log_store.parts import Bounds
+from log_store.paging import Bounds
 from log_store.store import LogPage, LogQuery, Tally, filled
 
 PAGES_AT_ONCE = 2

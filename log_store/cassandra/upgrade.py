@@ -15,8 +15,9 @@ from django.conf import settings
 
 from log_store.cassandra import reading, schema, writing
 from log_store.cassandra.connection import READING, connection
+from log_store.counts import HOUR_MS, day_of
 from log_store.event import LogEvent, milliseconds
-from log_store.parts import HOUR_MS, day_of, parts_of
+from log_store.write_parts import parts_of
 
 logger = logging.getLogger(__name__)
 

@@ -24,9 +24,10 @@ from log_store.cassandra import reading
 from log_store.cassandra.connection import READING, connection, finish, in_flight
 from log_store.cassandra.rows import batches, unlogged_batch
 from log_store.cassandra.schema import DAY_S, keyspace
+from log_store.counts import DAY, day_of
 from log_store.event import LogEvent, of_milliseconds
-from log_store.parts import DAY, Part, day_of, parts_of
 from log_store.store import Tally
+from log_store.write_parts import Part, parts_of
 
 KEYS_AT_ONCE = 100
 MARK_BYTES = 8

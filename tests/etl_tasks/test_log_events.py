@@ -108,7 +108,7 @@ def test_counts_are_of_whole_hours_also_of_the_one_that_the_period_begins_in() -
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [
-        (("--source", "nobody"), "there is no log source 'nobody'; there are calls"),
+        (("--source", "nobody"), "there is no log source 'nobody'; known sources: calls"),
         ((*DAY, "--level", "loud"), "there is no level 'loud'"),
         (("--source", "calls", "--from", "soon"), "is no time"),
         ((*DAY, "--limit", "-1"), "--limit is negative"),

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from log_store.search import BadQuestion, moment_of, query_of
+from log_store.search import InvalidQuery, moment_of, query_of
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
@@ -31,7 +31,7 @@ def test_a_level_comes_with_those_that_are_worse() -> None:
 @pytest.mark.parametrize(
     ("question", "sentence"),
     [
-        ({"source": "call"}, "there is no log source 'call'; there are calls"),
+        ({"source": "call"}, "there is no log source 'call'; known sources: calls"),
         ({"start": "yesterday"}, "'yesterday' is no time: write it as"),
         ({"level": "loud"}, "there is no level 'loud': choose one of debug, info"),
         ({"start": "2026-03-02", "end": "2026-03-01"}, "the period ends before it begins"),
@@ -41,10 +41,10 @@ def test_a_level_comes_with_those_that_are_worse() -> None:
     ],
 )
 def test_a_question_that_cannot_be_is_refused_with_what_to_do(question: dict[str, str], sentence: str) -> None:
-    with pytest.raises(BadQuestion, match=sentence):
+    with pytest.raises(InvalidQuery, match=sentence):
         query_of(**{"source": "calls", **question}, known=["calls"], now=NOW)
 
 
 def test_without_any_log_source_it_says_how_to_add_one() -> None:
-    with pytest.raises(BadQuestion, match="add one with add_log_source"):
+    with pytest.raises(InvalidQuery, match="add one with add_log_source"):
         query_of("calls", known=[], now=NOW)

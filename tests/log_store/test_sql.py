@@ -9,7 +9,7 @@ import pytest
 from django.db import connection
 
 from log_store.models import LogEventRow, LogSumRow
-from log_store.parts import Bounds
+from log_store.paging import Bounds
 from log_store.sql import page_of
 from log_store.store import LogStore, event_at, position
 from tests.log_store.eventful import HOUR, START, counted, events, everything, read_all

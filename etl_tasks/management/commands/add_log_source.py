@@ -12,7 +12,7 @@ from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
 from etl_tasks.management import log_format_options
 from etl_tasks.models import Source
-from etl_tasks.sources.logs.formats import Guess
+from etl_tasks.sources.logs.formats.detection import Guess
 
 
 class Command(BaseCommand):

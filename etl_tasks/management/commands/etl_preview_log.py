@@ -14,9 +14,9 @@ from etl_tasks.models import Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
-from etl_tasks.sources.logs.formats import format_of
-from etl_tasks.sources.logs.formats.interface import Format, Place
-from etl_tasks.sources.logs.masking import mask
+from etl_tasks.sources.logs.formats.interface import BodyOrigin, Format
+from etl_tasks.sources.logs.formats.known_formats import format_of
+from etl_tasks.sources.logs.masking.masker import mask
 from log_store.event import LogEvent, file_key
 
 EVENTS_SHOWN = 20
@@ -101,7 +101,7 @@ class Command(BaseCommand):
                 self.stdout.write(f"cannot be opened: {chunk.path}: {chunk.reason}")
                 continue
             key = file_key(source.pk or 0, chunk.identity)
-            place = Place(
+            place = BodyOrigin(
                 source=source.name,
                 key=key,
                 start=chunk.start,

@@ -9,10 +9,10 @@ from django.utils.timezone import now
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.terminal_escaping import printable_json
 from etl_tasks.sources.registry import log_sources
+from log_store.counts import hour_of
 from log_store.event import LogEvent
 from log_store.opening import open_log_store
-from log_store.parts import hour_of
-from log_store.search import LEVEL_CHOICES, BadQuestion, query_of
+from log_store.search import LEVEL_CHOICES, InvalidQuery, query_of
 from log_store.store import LogQuery, LogStore, LogStoreUnavailable, around, event_at, position
 
 EVENTS_PER_READ = 1000
@@ -55,7 +55,7 @@ class Command(BaseCommand):
                 now=now(),
             )
             self._print(open_log_store(), query, options)
-        except BadQuestion as exc:
+        except InvalidQuery as exc:
             raise UsageError(str(exc)) from exc
         except LogStoreUnavailable as exc:
             raise CommandError(str(exc), returncode=1) from exc
@@ -83,9 +83,9 @@ class Command(BaseCommand):
         try:
             event = event_at(store, source, event_position)
         except ValueError as exc:
-            raise BadQuestion(f"{exc}: take it from --format jsonl, or from the event's page") from exc
+            raise InvalidQuery(f"{exc}: take it from --format jsonl, or from the event's page") from exc
         if event is None:
-            raise BadQuestion(f"{source} has no event at {event_position}: it may have reached the end of its life")
+            raise InvalidQuery(f"{source} has no event at {event_position}: it may have reached the end of its life")
         return around(store, event)
 
     def _print_row(self, event: LogEvent) -> None:

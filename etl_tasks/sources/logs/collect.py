@@ -16,10 +16,10 @@ from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Check, Job, Page, Unreadable
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
-from etl_tasks.sources.logs.following.identity import STREAM_PREFIX
-from etl_tasks.sources.logs.formats import format_of
-from etl_tasks.sources.logs.formats.interface import Format, Place
-from etl_tasks.sources.logs.masking import mask
+from etl_tasks.sources.logs.following.position import STREAM_PREFIX
+from etl_tasks.sources.logs.formats.interface import BodyOrigin, Format
+from etl_tasks.sources.logs.formats.known_formats import format_of
+from etl_tasks.sources.logs.masking.masker import mask
 from log_store.event import LogEvent, file_key
 
 STREAM = "files"
@@ -91,7 +91,7 @@ class LogFiles(Adapter):
 
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
         written_at = context.get("written_at")
-        place = Place(
+        place = BodyOrigin(
             source=source.name,
             key=file_key(source.pk, context["identity"]),
             start=context["start"],

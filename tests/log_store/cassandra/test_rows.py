@@ -22,7 +22,7 @@ with warnings.catch_warnings():
 
     from log_store.cassandra import rows
     from log_store.cassandra.schema import EVENT
-    from log_store.parts import parts_of
+    from log_store.write_parts import parts_of
 
 COLUMN = SimpleNamespace(keyspace_name="logs")
 STATEMENT = PreparedStatement([COLUMN], b"0123456789abcdef", [0, 1, 2], "INSERT", "logs", 5, None, None)

@@ -28,7 +28,7 @@ with warnings.catch_warnings():
 
     from log_store.cassandra import writing
     from log_store.cassandra.connection import connection
-    from log_store.parts import parts_of
+    from log_store.write_parts import parts_of
 
 DAY_S = 86_400
 MOST_BYTES = 100_000_000

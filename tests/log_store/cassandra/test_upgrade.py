@@ -29,7 +29,8 @@ with warnings.catch_warnings():
 
     from log_store.cassandra import writing
     from log_store.cassandra.connection import connection
-    from log_store.parts import day_of, parts_of
+    from log_store.counts import day_of
+    from log_store.write_parts import parts_of
 
 DAY_S = 86_400
 KEYSPACE = "CREATE KEYSPACE {keyspace} WITH replication = {{'class': 'NetworkTopologyStrategy', 'datacenter1': 1}}"

@@ -1,4 +1,4 @@
-"""Which files a pattern names. As `glob` does, but a folder that links lead to again is looked through once."""
+"""Which files a pattern names: as `glob`, but a folder that is reached again by a link is searched only once."""
 
 import glob
 import os
@@ -12,9 +12,9 @@ ANY_FOLDERS = "**"
 
 
 def paths_of(pattern: str, roots: Roots = ANYWHERE) -> list[str]:
-    """What the pattern names (** goes through folders), folders left out. Raises FileNotFoundError if that is nothing.
+    """Return the files that the pattern names (** matches folders at any depth). Raises FileNotFoundError if there are none.
 
-    A folder outside the roots, which a link leads to, is named itself and not looked into.
+    A folder outside the roots, reached by a link, is returned itself and not searched.
     """
     parts = tuple(part for part in pattern.split("/") if part)
     paths = sorted(set(_named("/" if pattern.startswith("/") else "", parts, set(), roots))) if parts else []
@@ -24,7 +24,7 @@ def paths_of(pattern: str, roots: Roots = ANYWHERE) -> list[str]:
 
 
 def _named(folder: str, parts: tuple[str, ...], visited: set[tuple[int, int, int]], roots: Roots) -> Iterator[str]:
-    """`visited`: how many parts were left in which folder; a loop of links would be walked forty levels deep without it."""
+    """`visited`: (parts left, device, inode) of each folder searched. Without it, a loop of links would be followed forty levels deep."""
     first, rest = parts[0], parts[1:]
     if glob.has_magic(first) and not roots.hold(folder or "."):
         yield folder
@@ -45,10 +45,10 @@ def _at_any_depth(folder: str, rest: tuple[str, ...], visited: set[tuple[int, in
         found = os.stat(folder or ".")
     except OSError:
         return
-    here = (len(rest), found.st_dev, found.st_ino)
-    if here in visited:
+    visit = (len(rest), found.st_dev, found.st_ino)
+    if visit in visited:
         return
-    visited.add(here)
+    visited.add(visit)
     if not roots.hold(folder or "."):
         yield folder
         return
@@ -60,7 +60,7 @@ def _at_any_depth(folder: str, rest: tuple[str, ...], visited: set[tuple[int, in
 
 
 def _names(folder: str, part: str) -> list[str]:
-    """What of a folder one part of a pattern names. Hidden names only if the part begins with a dot, as in a shell."""
+    """Return the names in a folder that one part of a pattern matches. As in a shell, hidden names need a leading dot in the part."""
     if not glob.has_magic(part):
         return [part] if os.path.lexists(os.path.join(folder, part)) else []
     matches = re.compile(translate(part)).match

@@ -4,10 +4,11 @@ import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
-from etl_tasks.sources.logs.formats.clock import Clock
-from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn, LineFormat
-from etl_tasks.sources.logs.formats.text import HOST_LENGTH, MESSAGE_LENGTH, VALUE_LENGTH, fitting
-from etl_tasks.sources.logs.formats.times import NoSuchTime
+from etl_tasks.sources.logs.formats.event_times import EventClock
+from etl_tasks.sources.logs.formats.field_lengths import HOST_LENGTH, MESSAGE_LENGTH, VALUE_LENGTH, truncated
+from etl_tasks.sources.logs.formats.line_format import LineFormat
+from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
+from etl_tasks.sources.logs.formats.time_notations import ImpossibleTime
 from log_store.event import LogEvent
 
 _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
@@ -30,7 +31,7 @@ _LEVELS = {"4": "warning", "5": "error"}
 
 
 class Combined(LineFormat):
-    goes_on: ClassVar[GoesOn] = GoesOn.NEVER
+    continuation: ClassVar[Continuation] = Continuation.NEVER
 
     def parse(self, line: str) -> tuple[Any, ...]:
         """Host, ident, user, time and the rest. The ident is "-", or what stands in its place: its name and itself."""
@@ -46,15 +47,15 @@ class Combined(LineFormat):
     def times(self, line: str) -> Iterable[str]:
         return (self.parse(line)[3],)
 
-    def event(self, event_id: str, source: str, record: tuple[Any, ...], rest: str, clock: Clock) -> LogEvent:
+    def event(self, event_id: str, source: str, record: tuple[Any, ...], rest: str, clock: EventClock) -> LogEvent:
         host, beside, user, written, request, status, size, referrer, user_agent, more = record
         try:
             time = clock.at(written)
-        except NoSuchTime:
+        except ImpossibleTime:
             time = clock.inferred("impossible")
         method, path = _asked_for(request)
         # Only a line longer than this can have a value that is.
-        fit = fitting if len(request) + len(referrer) + len(user_agent) + len(user) + len(more) > VALUE_LENGTH else _as_it_is
+        fit = truncated if len(request) + len(referrer) + len(user_agent) + len(user) + len(more) > VALUE_LENGTH else _as_it_is
         extra = {}
         if size != "-":
             extra["size"] = size
@@ -65,7 +66,7 @@ class Combined(LineFormat):
         if user != "-" and user != '""':
             extra["user"] = fit(user, VALUE_LENGTH)
         if beside != "-":
-            extra[beside[0]] = fitting(beside[1], VALUE_LENGTH)
+            extra[beside[0]] = truncated(beside[1], VALUE_LENGTH)
         if host == "-":
             host = ""
         if more and (more := more.strip()):
@@ -76,7 +77,7 @@ class Combined(LineFormat):
             time,
             _LEVELS.get(status[0], "info"),
             "",
-            host if len(host) <= HOST_LENGTH else fitting(host, HOST_LENGTH),
+            host if len(host) <= HOST_LENGTH else truncated(host, HOST_LENGTH),
             "",
             fit(request, MESSAGE_LENGTH),
             method,

@@ -1,45 +1,34 @@
-"""Lines that tell of a deployment."""
-
-import re2
+"""Recognise deployments in log lines, by the deploy pattern of the source."""
 
 from dora_metrics import patterns
+from etl_tasks.sources.logs.formats.user_patterns import compiled
 
 GROUPS = ("sha", "environment", "state")
-_ANCHORS_OF_A_TEXT = (r"\A", r"\z")
+_TEXT_ANCHORS = (r"\A", r"\z")
 
 
-class Deploys:
-    """What a source's deploy pattern finds in events. RE2 is linear in what it searches, whatever the pattern is."""
+class DeployPattern:
+    """Searches events for a deployment."""
 
     def __init__(self, pattern: str) -> None:
-        """Raises ValueError, with a sentence, on a pattern that RE2 refuses, and on a group that would be passed over: `env` is no environment."""
+        """Raises ValueError, with an explanation, if RE2 refuses the pattern or a group has another name, such as `env` for `environment`."""
         regex = compiled(pattern, "deploy pattern")
         for name in regex.groupindex:
             if name not in GROUPS:
                 raise ValueError(f"the deploy pattern {pattern!r} has a group {name!r}: its groups are {', '.join(GROUPS)}")
         self._search = regex.search
         self._groups = [name for name in GROUPS if name in regex.groupindex]
-        # One search tells that a body has none, if ^ and $ mean lines there, as they do at the ends of an event.
-        self._search_body = None if any(anchor in pattern for anchor in _ANCHORS_OF_A_TEXT) else patterns.compiled(f"(?m:{pattern})").search
+        # One search shows that a body has no deployment. For this, ^ and $ must match at lines, as events begin and end with lines.
+        self._search_body = None if any(anchor in pattern for anchor in _TEXT_ANCHORS) else patterns.compiled(f"(?m:{pattern})").search
 
-    def may_be_in(self, text: str) -> bool:
+    def may_match(self, text: str) -> bool:
         return self._search_body is None or self._search_body(text) is not None
 
-    def told_by(self, event: str) -> dict[str, str]:
-        """The marks of an event's `extra`; none if it tells of no deployment."""
+    def marks(self, event: str) -> dict[str, str]:
+        """Return what goes into the event's `extra`: nothing if it is no deployment."""
         found = self._search(event)
         if found is None:
             return {}
         marks = {f"deploy.{name}": found[name] for name in self._groups if found[name]}
         marks["deploy.state"] = marks.get("deploy.state", "success").lower()
         return marks
-
-
-def compiled(pattern: str, called: str, *, as_bytes: bool = False) -> "re2._Regexp":
-    """A regex that a person entered. Raises ValueError with a sentence if RE2 refuses it."""
-    try:
-        return patterns.compiled(pattern.encode() if as_bytes else pattern)
-    except ValueError as exc:
-        raise ValueError(
-            f"the {called} {pattern!r} is no regular expression that RE2 reads ({exc}): it has no look-around and no back-references"
-        ) from exc

@@ -1,4 +1,4 @@
-"""What a format of log lines must offer: where its events begin, and what they say. `formats/` has those there are."""
+"""The interface of a format of log lines: where events begin, and how lines become events."""
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -10,12 +10,12 @@ from etl_tasks.outcomes import Bad, Good
 
 
 class Reading(msgspec.Struct, frozen=True):
-    """How the lines of a source are to be read.
+    """How the lines of a source are read.
 
-    `pattern`: a regex with named groups, a format string of Python's logging, or a log4j layout, as `log_format` wants it.
-    `time_zone`: of times that name none; an IANA name, or "local" for this machine's. `fields`: pairs of an event's field
-    and the key that JSON or logfmt lines have for it. `deploy_pattern`: a regex for lines that tell of a deployment, with
-    groups sha, environment and state. `is_strict`: what is no event of the format becomes a dead letter.
+    `pattern`: a regex with named groups, a format string of Python's logging, or a log4j layout, depending on `log_format`.
+    `time_zone`: for times without an offset; an IANA name, or "local" for this machine's. `fields`: pairs of an event's field
+    and the key for it in JSON or logfmt lines. `deploy_pattern`: a regex for lines that report a deployment, with groups sha,
+    environment and state. `is_strict`: lines that are not in the format become dead letters.
     """
 
     log_format: str
@@ -26,13 +26,12 @@ class Reading(msgspec.Struct, frozen=True):
     is_strict: bool = False
 
 
-class Place(msgspec.Struct, frozen=True):
+class BodyOrigin(msgspec.Struct, frozen=True):
     """Where a body of lines comes from.
 
-    `key` and `start`: the file's key and the body's offset in it, of which the events' ids are made. `written_at`: when
-    the file was last written to, by which a year that a line does not name is found. `previous`: the time of the event before
-    the body, asked for only where a line cannot be read without it; None if there is none. `cut_bytes`: how many bytes of
-    the last line were left out, for it was longer than is read; 0 for none.
+    `key` and `start`: the file's key and the body's offset in the file; the events' ids consist of them. `written_at`: when the
+    file was last written to; it tells the year of lines without one. `previous`: returns the time of the event before the body,
+    or None; called only if a line needs it. `cut_bytes`: how many bytes of an overlong last line were left out.
     """
 
     source: str
@@ -49,10 +48,10 @@ class Format(Protocol):
         """Whether an event may have several lines."""
 
     def begins(self, line: bytes) -> bool:
-        """Whether a line (without its newline) is the first of an event, and not one that goes on with the event before it."""
+        """Return whether a line (without its newline) is the first of an event, not a continuation of the event before it."""
 
     def count(self, body: bytes) -> int:
-        """How many events `read` will find; a blank line is none."""
+        """Return how many events `read` will yield. Blank lines do not count."""
 
-    def read(self, body: bytes, place: Place) -> Iterator[Good | Bad]:
-        """The events in the order of their lines. A Good's fact is a LogEvent. Raises nothing, whatever the bytes are."""
+    def read(self, body: bytes, origin: BodyOrigin) -> Iterator[Good | Bad]:
+        """Yield the events in the order of their lines; the fact of a Good is a LogEvent. Never raises, whatever the bytes are."""

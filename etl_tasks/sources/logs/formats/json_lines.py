@@ -4,11 +4,11 @@ from typing import ClassVar
 
 import msgspec
 
-from etl_tasks.sources.logs.formats.clock import Clock
-from etl_tasks.sources.logs.formats.fields import Records, Values
+from etl_tasks.sources.logs.formats.event_fields import RecordFormat, Values
+from etl_tasks.sources.logs.formats.event_times import EventClock
 from etl_tasks.sources.logs.formats.interface import Reading
-from etl_tasks.sources.logs.formats.json_types import NUL, Shape, shape_of
-from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
+from etl_tasks.sources.logs.formats.json_fast_path import NUL, LineType, line_type_of
+from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
 from log_store.event import LogEvent
 
 _decode = msgspec.json.Decoder().decode
@@ -19,18 +19,18 @@ LINES_ALIKE = 8
 MAX_KEPT_SHAPES = 100
 
 
-class JsonLines(Records):
-    goes_on: ClassVar[GoesOn] = GoesOn.NEVER
+class JsonLines(RecordFormat):
+    continuation: ClassVar[Continuation] = Continuation.NEVER
     backslash: ClassVar[str] = "\\\\"  # JSON reads two as one
 
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
-        self._expected: Shape | None = None
+        self._expected: LineType | None = None
         self._keys_before: tuple[str, ...] = ()
         self._alike = 0
-        self._shapes: dict[tuple[str, ...], Shape | None] = {}
+        self._shapes: dict[tuple[str, ...], LineType | None] = {}
 
-    def event_of(self, event_id: str, source: str, line: str, rest: str, clock: Clock) -> LogEvent:
+    def event_of(self, event_id: str, source: str, line: str, rest: str, clock: EventClock) -> LogEvent:
         shape = self._expected
         if shape is not None and NUL not in line:
             try:
@@ -72,5 +72,5 @@ class JsonLines(Records):
             if keys not in self._shapes:
                 if len(self._shapes) >= MAX_KEPT_SHAPES:
                     self._shapes.clear()
-                self._shapes[keys] = shape_of(keys, self.plan(record))
+                self._shapes[keys] = line_type_of(keys, self.plan(record))
             self._expected = self._shapes[keys]

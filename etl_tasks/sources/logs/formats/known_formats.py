@@ -2,13 +2,15 @@
 
 from functools import lru_cache
 
+from etl_tasks.sources.logs.formats.apache_error import ApacheError
 from etl_tasks.sources.logs.formats.combined import Combined
 from etl_tasks.sources.logs.formats.interface import Format, Reading
 from etl_tasks.sources.logs.formats.json_lines import JsonLines
 from etl_tasks.sources.logs.formats.layouts import DECLARED, Layouts
-from etl_tasks.sources.logs.formats.lines import LineFormat
+from etl_tasks.sources.logs.formats.line_format import LineFormat
 from etl_tasks.sources.logs.formats.logfmt import Logfmt
-from etl_tasks.sources.logs.formats.patterns import ApacheError, NamedGroups, Syslog
+from etl_tasks.sources.logs.formats.regex import RegexFormat
+from etl_tasks.sources.logs.formats.syslog import Syslog
 
 __all__ = ["DECLARED", "FORMATS", "format_of"]
 
@@ -20,7 +22,7 @@ FORMATS: dict[str, type[LineFormat]] = {
     "python": Layouts,
     "logfmt": Logfmt,
     "log4j": Layouts,
-    "regex": NamedGroups,
+    "regex": RegexFormat,
 }
 WITH_A_PATTERN = ("python", "log4j", "regex")
 WITH_FIELDS = ("json", "logfmt")

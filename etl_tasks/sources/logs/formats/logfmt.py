@@ -5,15 +5,15 @@ from typing import ClassVar
 
 import msgspec
 
-from etl_tasks.sources.logs.formats.fields import Records, Values
-from etl_tasks.sources.logs.formats.lines import BadLine, GoesOn
+from etl_tasks.sources.logs.formats.event_fields import RecordFormat, Values
+from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
 
 _pair = re.compile(r'([^\s="]+)=(?:"((?:[^"\\]|\\.)*+)"|([^\s"]*+))(?:\s+|$)').match
 _decode = msgspec.json.Decoder(str).decode
 
 
-class Logfmt(Records):
-    goes_on: ClassVar[GoesOn] = GoesOn.INDENTED
+class Logfmt(RecordFormat):
+    continuation: ClassVar[Continuation] = Continuation.INDENTED
 
     def parse(self, line: str) -> Values:
         values: Values = {}

@@ -17,7 +17,7 @@ from dora_metrics.models import Service
 from etl_tasks import inline, ledger
 from etl_tasks.models import ETLRun, Source, StagedPage
 from etl_tasks.sources.logs.allowed_folders import OutsideRoots, Roots
-from etl_tasks.sources.logs.following.content import Elsewhere, look_at, opened
+from etl_tasks.sources.logs.following.content import FileMoved, inspect_file, open_content
 from etl_tasks.sources.logs.following.follow import Chunk, Unreadable, chunks
 from etl_tasks.sources.logs.following.globbing import paths_of
 from etl_tasks.sources.registry import adapter_of
@@ -119,11 +119,11 @@ def test_a_compressed_file_outside_is_not_unpacked(root: Path) -> None:
 
 def test_a_link_that_takes_the_files_place_after_the_look_is_not_followed(root: Path) -> None:
     roots, log = Roots([str(root)]), root / "app.log"
-    seen = look_at(str(log), roots)
+    seen = inspect_file(str(log), roots)
     log.rename(root / "app.log.1")
     log.symlink_to(root.parent / "etc" / "passwd")
-    with pytest.raises(Elsewhere):
-        opened(seen, roots)
+    with pytest.raises(FileMoved):
+        open_content(seen, roots)
 
 
 def test_a_link_that_takes_a_folders_place_after_the_look_is_not_followed(root: Path) -> None:
@@ -131,16 +131,16 @@ def test_a_link_that_takes_a_folders_place_after_the_look_is_not_followed(root: 
     inner.mkdir()
     # The same file under both paths, so that nothing but the link gives it away.
     os.link(root.parent / "etc" / "passwd", inner / "passwd")
-    seen = look_at(str(inner / "passwd"), roots)
+    seen = inspect_file(str(inner / "passwd"), roots)
     inner.rename(root / "was")
     inner.symlink_to(root.parent / "etc")
-    with pytest.raises(Elsewhere):
-        opened(seen, roots)
+    with pytest.raises(FileMoved):
+        open_content(seen, roots)
 
 
 def test_looking_at_a_file_outside_is_refused(root: Path) -> None:
     with pytest.raises(OutsideRoots):
-        look_at(str(root.parent / "etc" / "passwd"), Roots([str(root)]))
+        inspect_file(str(root.parent / "etc" / "passwd"), Roots([str(root)]))
 
 
 def test_a_folder_that_may_be_passed_through_but_not_listed_is_no_hindrance(root: Path) -> None:

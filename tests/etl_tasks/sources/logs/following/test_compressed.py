@@ -13,10 +13,10 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from etl_tasks.sources.logs.following.content import BOMB, UNFINISHED, look_at, opened
+from etl_tasks.sources.logs.following.content import BOMB, UNFINISHED, inspect_file, open_content
 from etl_tasks.sources.logs.following.follow import Chunk, Unreadable, chunks
 from tests.etl_tasks.sources.logs.following.follower import Follower, append, settle
-from tests.etl_tasks.sources.logs.following.test_segments import MEASURE
+from tests.etl_tasks.sources.logs.following.test_page_cutting import MEASURE
 
 PACKERS = {"gz": gzip.compress, "xz": lzma.compress, "zst": zstandard.compress}
 every_kind = pytest.mark.parametrize("pack", PACKERS.values(), ids=PACKERS)
@@ -81,7 +81,7 @@ def test_a_zst_that_is_being_written_holds_back_no_block(packed):
             writer.write(content[start : start + 50_000])
             writer.flush()
             file.flush()
-            with opened(look_at(str(packed))) as unpacked:
+            with open_content(inspect_file(str(packed))) as unpacked:
                 there = content[: start + 50_000]
                 assert unpacked.length() == len(there)
                 assert [unpacked.seek(len(there) - 7), unpacked.seek(len(there))] == [there[-263:-7], there[-256:]]
@@ -93,7 +93,7 @@ def test_small_steps_reach_as_far_as_large_ones_wherever_it_breaks_off(packed, p
     whole = pack(content)
     for size in range(50, len(whole), len(whole) // 50):
         packed.write_bytes(whole[:size])
-        with opened(look_at(str(packed))) as unpacked:
+        with open_content(inspect_file(str(packed))) as unpacked:
             length = unpacked.length()
 
             assert [unpacked.seek(end) for end in range(0, length, 999)] == [content[max(0, end - 256) : end] for end in range(0, length, 999)]
@@ -102,7 +102,7 @@ def test_small_steps_reach_as_far_as_large_ones_wherever_it_breaks_off(packed, p
 
 def test_a_file_that_was_empty_when_it_was_opened_and_is_compressed_is_not_read_as_lines(packed):
     packed.touch()
-    with opened(look_at(str(packed))) as content:
+    with open_content(inspect_file(str(packed))) as content:
         packed.write_bytes(gzip.compress(random_lines(100)))
         body = content.read(1000)
 

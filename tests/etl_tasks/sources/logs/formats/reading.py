@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from etl_tasks.outcomes import Bad, Good
-from etl_tasks.sources.logs.formats import format_of
-from etl_tasks.sources.logs.formats.interface import Place, Reading
+from etl_tasks.sources.logs.formats.interface import BodyOrigin, Reading
+from etl_tasks.sources.logs.formats.known_formats import format_of
 from log_store.event import LogEvent
 
 KEY = "0123456789abcdef"
@@ -15,12 +15,14 @@ NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
 
 
-def place(*, start: int = 0, written_at: datetime = WRITTEN_AT, previous: Callable[[], datetime | None] = lambda: None, cut_bytes: int = 0) -> Place:
-    return Place(source="shop", key=KEY, start=start, written_at=written_at, previous=previous, cut_bytes=cut_bytes)
+def origin(
+    *, start: int = 0, written_at: datetime = WRITTEN_AT, previous: Callable[[], datetime | None] = lambda: None, cut_bytes: int = 0
+) -> BodyOrigin:
+    return BodyOrigin(source="shop", key=KEY, start=start, written_at=written_at, previous=previous, cut_bytes=cut_bytes)
 
 
 def results(reading: Reading, body: bytes, **where: Any) -> list[Good | Bad]:
-    found = list(format_of(reading).read(body, place(**where)))
+    found = list(format_of(reading).read(body, origin(**where)))
     assert format_of(reading).count(body) == len(found)
     return found
 

@@ -5,8 +5,8 @@ from datetime import UTC, datetime
 import pytest
 
 from etl_tasks.outcomes import Bad
+from etl_tasks.sources.logs.formats.field_lengths import CUT, HOST_LENGTH, VALUE_LENGTH
 from etl_tasks.sources.logs.formats.interface import Reading
-from etl_tasks.sources.logs.formats.text import CUT, HOST_LENGTH, VALUE_LENGTH
 from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, previous_is, results
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from etl_tasks.outcomes import Bad
+from etl_tasks.sources.logs.formats.field_lengths import CUT, HOST_LENGTH, MESSAGE_LENGTH
 from etl_tasks.sources.logs.formats.interface import Reading
-from etl_tasks.sources.logs.formats.text import CUT, HOST_LENGTH, MESSAGE_LENGTH
 from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, events, previous_is, results
 

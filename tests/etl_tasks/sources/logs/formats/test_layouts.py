@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from etl_tasks.sources.logs.formats import format_of
 from etl_tasks.sources.logs.formats.interface import Reading
-from etl_tasks.sources.logs.formats.layouts import LOG4J_LAYOUTS, PYTHON_LAYOUTS
+from etl_tasks.sources.logs.formats.known_formats import format_of
+from etl_tasks.sources.logs.formats.log4j import LOG4J_LAYOUTS
+from etl_tasks.sources.logs.formats.python_logging import PYTHON_LAYOUTS
 from tests.etl_tasks.sources.logs.formats.reading import NOON, event, events, previous_is, results
 
 MILLISECOND = NOON.replace(microsecond=123000)

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from etl_tasks.outcomes import Bad, Good
-from etl_tasks.sources.logs.formats import detect, format_of
+from etl_tasks.sources.logs.formats.detection import detect
 from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.known_formats import format_of
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import KEY, WRITTEN_AT, place
+from tests.etl_tasks.sources.logs.formats.reading import KEY, WRITTEN_AT, origin
 
 READINGS = {
     "json": Reading("json"),
@@ -63,7 +64,7 @@ def test_no_bytes_make_a_format_raise_and_it_counts_what_it_reads(name: str, bod
     form = format_of(Reading(**{key: getattr(reading, key) for key in Reading.__struct_fields__} | {"is_strict": is_strict}))
     for line in body.split(b"\n"):
         form.begins(line)
-    found = list(form.read(body, place(cut_bytes=cut_bytes)))
+    found = list(form.read(body, origin(cut_bytes=cut_bytes)))
 
     assert form.count(body) == len(found)
     assert all(isinstance(one, Good) or is_strict for one in found)
@@ -232,7 +233,7 @@ def test_what_is_written_is_read_back(name: str, data: st.DataObject) -> None:
     reading, events, render = RENDERED[name]
     event = data.draw(events)
 
-    assert list(format_of(reading).read(render(event).encode(), place())) == [Good(event)]
+    assert list(format_of(reading).read(render(event).encode(), origin())) == [Good(event)]
 
 
 # --- a body in two parts ------------------------------------------------------------------------------------------------
@@ -250,10 +251,10 @@ def test_a_body_cut_where_an_event_begins_reads_as_one(name: str, data: st.DataO
     at = data.draw(st.sampled_from([index for index, line in enumerate(lines) if form.begins(line)]))
     before, after = (b"".join(line + b"\n" for line in part) for part in (lines[:at], lines[at:]))
 
-    first = list(form.read(before, place()))
+    first = list(form.read(before, origin()))
     last = first[-1].fact.time if first else None
-    second = list(form.read(after, place(start=len(before), previous=lambda: last)))
-    assert first + second == list(form.read(before + after, place()))
+    second = list(form.read(after, origin(start=len(before), previous=lambda: last)))
+    assert first + second == list(form.read(before + after, origin()))
 
 
 @EXAMPLES
@@ -273,8 +274,8 @@ def test_two_hours_of_one_name_are_told_apart_over_a_cut(start: datetime, steps:
     parts = b"".join(lines[:at]), b"".join(lines[at:])
 
     where = {"written_at": WRITTEN_AT + timedelta(days=365)}
-    first = [found.fact.time for found in form.read(parts[0], place(**where))]
-    second = [found.fact.time for found in form.read(parts[1], place(**where, previous=lambda: first[-1]))]
+    first = [found.fact.time for found in form.read(parts[0], origin(**where))]
+    second = [found.fact.time for found in form.read(parts[1], origin(**where, previous=lambda: first[-1]))]
     told = [moment for moment in first + second if moment]
     assert told == sorted(told)
     assert [f"{moment:%M:%S}" for moment in told] == [f"{moment:%M:%S}" for moment in moments]

@@ -1,0 +1,71 @@
+"""Unpack gzip, xz and zstd files. The first bytes of a file say which it is."""
+
+import gzip
+import lzma
+import os
+from collections.abc import Iterator
+from typing import BinaryIO, cast
+
+import zstandard
+
+
+def _unpacked_gz(raw: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb"))
+
+
+def _unpacked_xz(raw: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", lzma.LZMAFile(raw, "rb", format=lzma.FORMAT_XZ))
+
+
+class _ZstReader:
+    """Reads frame by frame and block by block, and raises EOFError if a frame is incomplete.
+
+    zstandard's own reader reports no error there, and loses the bytes before. Source: RFC 8878, 3.1. A block has at most 128 KiB.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._blocks = self._decompressed()
+        self._held = b""
+
+    def read1(self, size: int) -> bytes:
+        while not self._held:
+            block = next(self._blocks, None)
+            if block is None:
+                return b""
+            self._held = block
+        piece, self._held = self._held[:size], self._held[size:]
+        return piece
+
+    def _decompressed(self) -> Iterator[bytes]:
+        while header_start := self._raw.read(5):
+            header_start += self._exactly(5 - len(header_start))
+            if header_start[1:4] == b"\x2a\x4d\x18" and header_start[0] >> 4 == 5:
+                length = int.from_bytes(header_start[4:] + self._exactly(3), "little")
+                self._raw.seek(length, os.SEEK_CUR)
+                continue
+            header = header_start + self._exactly(zstandard.frame_header_size(header_start) - len(header_start))
+            has_checksum = zstandard.get_frame_parameters(header).has_checksum
+            frame = zstandard.ZstdDecompressor().decompressobj()
+            yield frame.decompress(header)
+            is_last = False
+            while not is_last:
+                head = self._exactly(3)
+                block = int.from_bytes(head, "little")
+                is_last, is_one_byte_repeated = bool(block & 1), block >> 1 & 3 == 1
+                yield frame.decompress(head + self._exactly(1 if is_one_byte_repeated else block >> 3))
+            if has_checksum:
+                yield frame.decompress(self._exactly(4))
+
+    def _exactly(self, length: int) -> bytes:
+        found = self._raw.read(length)
+        if len(found) < length:
+            raise EOFError
+        return found
+
+
+def _unpacked_zst(raw: BinaryIO) -> BinaryIO:
+    return cast("BinaryIO", _ZstReader(raw))
+
+
+DECOMPRESSORS = {b"\x1f\x8b": _unpacked_gz, b"\xfd7zXZ\0": _unpacked_xz, zstandard.FRAME_HEADER: _unpacked_zst}

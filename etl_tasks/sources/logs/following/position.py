@@ -1,0 +1,87 @@
+"""How far each file has been read, and what is remembered of it to recognise it later."""
+
+from collections import defaultdict
+from collections.abc import Mapping
+
+import msgspec
+
+from etl_tasks.sources.logs.following.content import TAIL_BYTES
+from etl_tasks.sources.logs.following.fingerprints import fingerprint, fingerprint_length
+
+STREAM_PREFIX = "file:"
+
+
+class Position(msgspec.Struct, frozen=True):
+    """Where to continue in a file. `identity`: device:inode:generation of where it was first seen. `place`: device:inode of
+    where it was last seen (empty: the same).
+
+    `fingerprint` and `tail`: "length:hash" of the file's first bytes and of the last bytes before `offset`. `marks`: hashes of
+    the up to 256 bytes before each offset of `mark_offsets`, as far as the file has been read. `read_whole`: size and time of a
+    compressed file that was read to its end, so that it is not unpacked again while it is unchanged.
+    """
+
+    identity: str
+    fingerprint: str
+    offset: int
+    path: str
+    tail: str = "0:"
+    marks: list[str] = []
+    place: str = ""
+    read_whole: str = ""
+
+    @property
+    def stream(self) -> str:
+        return STREAM_PREFIX + self.identity
+
+    @property
+    def generation(self) -> int:
+        return int(self.identity.rpartition(":")[2])
+
+    @property
+    def first_place(self) -> str:
+        return self.identity.rpartition(":")[0]
+
+    @property
+    def last_place(self) -> str:
+        return self.place or self.first_place
+
+
+class KnownPositions:
+    """The positions of all known files. A run updates them while it reads."""
+
+    def __init__(self, positions: Mapping[str, Mapping[str, object]]) -> None:
+        self._positions: dict[str, Position] = {}
+        self._by_place: defaultdict[str, set[str]] = defaultdict(set)  # identities by last place
+        self._by_fingerprint: defaultdict[int, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # by its length, then by itself
+        self._generations: defaultdict[str, int] = defaultdict(int)  # how many files were first seen at a place
+        for stream, position in positions.items():
+            if stream.startswith(STREAM_PREFIX):
+                self.update(msgspec.convert(position, Position))
+
+    def update(self, position: Position) -> None:
+        if former := self._positions.get(position.identity):
+            self._by_place[former.last_place].discard(former.identity)
+            self._by_fingerprint[fingerprint_length(former.fingerprint)][former.fingerprint].discard(former.identity)
+        self._positions[position.identity] = position
+        self._by_place[position.last_place].add(position.identity)
+        self._by_fingerprint[fingerprint_length(position.fingerprint)][position.fingerprint].add(position.identity)
+        self._generations[position.first_place] = max(self._generations[position.first_place], position.generation + 1)
+
+    def at(self, place: str) -> list[Position]:
+        """Return the positions of files last seen at a place, the latest first."""
+        found = (self._positions[identity] for identity in self._by_place.get(place, ()))
+        return sorted(found, key=lambda position: (position.generation, position.offset), reverse=True)
+
+    def with_head(self, head: bytes) -> list[Position]:
+        """Return the positions of files that begin with `head`. A head shorter than TAIL_BYTES is a whole file, which may be the start of any."""
+        found: set[str] = set()
+        for length, by_fingerprint in self._by_fingerprint.items():
+            if length <= len(head):
+                found |= by_fingerprint.get(fingerprint(head[:length]), set())
+            elif len(head) < TAIL_BYTES:
+                found = found.union(*by_fingerprint.values())
+        return [self._positions[identity] for identity in sorted(found)]
+
+    def new(self, place: str) -> Position:
+        """Return the beginning of a new file. At a place that other files have had, it is the next generation."""
+        return Position(identity=f"{place}:{self._generations[place]}", fingerprint="0:", offset=0, path="", place=place)

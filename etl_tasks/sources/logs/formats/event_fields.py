@@ -1,0 +1,286 @@
+"""Lines that are values with names: which name is which field of an event, for all the programs that we know.
+
+One table stands for what ECS, bunyan, pino, structlog, journald's export, docker's json-file and many others write; a name with a
+point is a key as it stands, or one inside the object of an outer key. What no field takes is kept in `extra`.
+"""
+
+import math
+from abc import abstractmethod
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from etl_tasks.sources.logs.formats.event_times import EventClock
+from etl_tasks.sources.logs.formats.field_lengths import (
+    HOST_LENGTH,
+    LOGGER_LENGTH,
+    MESSAGE_LENGTH,
+    METHOD_LENGTH,
+    SERVICE_LENGTH,
+    TRACE_ID_LENGTH,
+    VALUE_LENGTH,
+    extra_name,
+    truncated,
+)
+from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.levels import LEVELS, level_of, level_of_status
+from etl_tasks.sources.logs.formats.line_format import LineFormat
+from etl_tasks.sources.logs.formats.multiline import BadLine
+from etl_tasks.sources.logs.formats.time_notations import NotATime, is_time
+from log_store.event import LogEvent
+
+Values = dict[str, Any]
+Path = str | tuple[str, ...]  # a key, or the keys of objects in objects
+
+# The first of them that has a value is the field; the others are kept as they are.
+KEYS: Mapping[str, tuple[str, ...]] = {
+    "time": (
+        *("timestamp", "time", "ts", "@timestamp", "date", "datetime", "asctime", "created"),
+        *("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"),  # journald's, in microseconds
+    ),
+    "level": ("level", "severity", "levelname", "log.level", "loglevel", "lvl", "PRIORITY", "levelno"),
+    "message": ("message", "msg", "event", "MESSAGE", "short_message", "log"),  # log: docker's json-file
+    "logger": ("logger", "log.logger", "logger_name", "name", "SYSLOG_IDENTIFIER"),
+    "host": ("host.name", "host", "hostname", "_HOSTNAME", "host.hostname"),
+    "service": ("service.name", "service", "service_name", "_SYSTEMD_UNIT"),
+    "method": ("method", "http.request.method", "req.method", "request.method"),
+    "path": ("path", "url.path", "req.url", "request.uri"),
+    "status": ("status", "http.response.status_code", "res.statusCode", "status_code"),
+    "duration_ms": ("duration_ms", "responseTime", "elapsed_ms", "event.duration"),
+    "trace_id": ("trace_id", "trace.id", "traceId", "traceID", "otelTraceID"),
+}
+FIELDS = tuple(KEYS)
+IN_NANOSECONDS = ("event.duration", ("event", "duration"))
+NANOSECONDS_PER_MILLISECOND = 1_000_000
+
+TEXT_LENGTHS = {
+    "message": MESSAGE_LENGTH,
+    "logger": LOGGER_LENGTH,
+    "host": HOST_LENGTH,
+    "service": SERVICE_LENGTH,
+    "method": METHOD_LENGTH,
+    "path": VALUE_LENGTH,
+    "trace_id": TRACE_ID_LENGTH,
+}
+MAX_SHAPES = 1000
+CEE = "@cee:"  # before JSON in a syslog message, as rsyslog and liblognorm expect it
+_decode = msgspec.json.Decoder().decode
+
+
+@dataclass(frozen=True)
+class FieldPaths:
+    """Where the fields of records with the same keys are. `texts`: by place among TEXT_LENGTHS, with the length."""
+
+    times: tuple[Path, ...]
+    levels: tuple[Path, ...]
+    texts: tuple[tuple[int, int, Path], ...]
+    statuses: tuple[Path, ...]
+    durations: tuple[Path, ...]
+
+
+class RecordFormat(LineFormat):
+    """`parse` makes a dictionary of a line, which `event` empties."""
+
+    has_times = True  # else a record without a time is as it should be
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading)
+        if unknown := [name for name, _ in reading.fields if name not in FIELDS]:
+            raise ValueError(f"an event has no field {', '.join(map(repr, unknown))}: name one of {', '.join(FIELDS)}")
+        own: dict[str, tuple[str, ...]] = {}
+        for name, key in reading.fields:
+            own[name] = (*own.get(name, ()), key)
+        self._keys = {name: (*own.get(name, ()), *keys) for name, keys in KEYS.items()}
+        self._plans: dict[tuple[str, ...], FieldPaths] = {}
+
+    @abstractmethod
+    def parse(self, line: str) -> Values:
+        """The values by their names. Raises BadLine."""
+
+    def times(self, line: str) -> Iterable[str]:
+        return self._times_of(self.parse(line))
+
+    def dated_record(self, line: str) -> Values | None:
+        try:
+            record = self.parse(line)
+        except BadLine:
+            return None
+        return record if any(is_time(text, self.notations) for text in self._times_of(record)) else None
+
+    def unwrapped(self, record: Values, key: str) -> Values:
+        """The record with the values of the JSON line that the text under `key` is, if it says a level, a time or a message.
+
+        They stand before what the program that wrapped the line says of the same fields; that is kept as `outer.<key>`.
+        """
+        text = record[key]
+        if type(text) is not str or "{" not in text[: len(CEE) + 2]:
+            return record
+        try:
+            inner = _decode(text.removeprefix(CEE))
+        except (msgspec.DecodeError, RecursionError):
+            return record
+        if type(inner) is not dict or not any(self._paths(name, inner) for name in ("level", "time", "message")):
+            return record
+        said = {name for name in FIELDS if self._says(inner, name)}
+        if "time" not in said:
+            inner = {f"inner.{name}" if name in record and name in self._keys["time"] else name: value for name, value in inner.items()}
+        hidden = {path if isinstance(path, str) else path[0] for name in said for path in self._paths(name, record)} | (record.keys() & inner.keys())
+        return {f"outer.{name}" if name in hidden else name: value for name, value in record.items() if name != key} | inner
+
+    def _says(self, record: Values, field: str) -> bool:
+        values = [value for path in self._paths(field, record) if (value := _get(record, path)) not in (None, "")]
+        return any(not isinstance(value, str) or is_time(value, self.notations) for value in values) if field == "time" else bool(values)
+
+    def _times_of(self, record: Values) -> list[str]:
+        return [value for path in self.plan(record).times if isinstance(value := _get(record, path), str)]
+
+    def event(self, event_id: str, source: str, record: Values, rest: str, clock: EventClock) -> LogEvent:
+        plan = self._plans.get(tuple(record)) or self.plan(record)
+        time = self._time(record, plan, clock)
+        level = _level(record, plan)
+        texts = ["", "", "", "", "", "", ""]
+        for index, length, path in plan.texts:
+            if texts[index]:
+                continue
+            value = _take(record, path) if isinstance(path, tuple) else record.pop(path, None)
+            if type(value) is str and len(value) <= length and "\0" not in value:
+                texts[index] = value
+            elif value is not None and value != "":
+                texts[index] = truncated(_text_of_bytes(value) if path == "MESSAGE" else value, length)
+        message, logger, host, service, method, path_asked_for, trace_id = texts
+        if message[-1:] == "\n":  # as docker keeps it, or a program that logs a whole line
+            message = message.rstrip("\n")
+        if rest:
+            message = truncated(message + rest if message else rest.removeprefix("\n"), MESSAGE_LENGTH)
+        status = _status(record, plan) if plan.statuses else None
+        if status is not None and not plan.levels:
+            level = level_of_status(status)
+        duration_ms = _duration_ms(record, plan) if plan.durations else None
+        extra = extra_of(record) if record else {}
+        return LogEvent(event_id, source, time, level, service, host, logger, message, method, path_asked_for, status, duration_ms, trace_id, extra)
+
+    def _time(self, record: Values, plan: FieldPaths, clock: EventClock) -> datetime:
+        mark = "inferred"
+        for path in plan.times:
+            value = _get(record, path) if isinstance(path, tuple) else record[path]
+            if value is None or value == "":
+                continue
+            try:
+                time = clock.at(value)
+            except NotATime:
+                # Another name may hold the real one, as beside a "time" that is a duration.
+                mark = "impossible"
+            else:
+                _take(record, path)
+                return time
+        if self.is_strict and self.has_times and mark == "inferred":
+            raise BadLine("The line has no time: none of " + ", ".join(self._keys["time"]) + ".")
+        return clock.inferred(mark)
+
+    def plan(self, record: Values) -> FieldPaths:
+        plan = FieldPaths(
+            times=self._paths("time", record),
+            levels=self._paths("level", record),
+            texts=tuple((index, length, path) for index, (name, length) in enumerate(TEXT_LENGTHS.items()) for path in self._paths(name, record)),
+            statuses=self._paths("status", record),
+            durations=self._paths("duration_ms", record),
+        )
+        if len(self._plans) >= MAX_SHAPES:
+            self._plans.clear()
+        self._plans[tuple(record)] = plan
+        return plan
+
+    def _paths(self, name: str, record: Values) -> tuple[Path, ...]:
+        """Where the field may be in records with these keys, in order of precedence."""
+        found: list[Path] = []
+        for key in self._keys[name]:
+            if key in record:
+                found.append(key)
+            elif "." in key and (path := tuple(key.split(".")))[0] in record:
+                found.append(path)
+        return tuple(found)
+
+
+def _get(record: Values, path: Path) -> Any:
+    if not isinstance(path, tuple):
+        return record.get(path)
+    value: Any = record
+    for key in path:
+        if not isinstance(value, dict):
+            return None
+        value = value.get(key)
+    return value
+
+
+def _take(record: Values, path: Path) -> Any:
+    """The value out of the record, and with it the objects that are empty without it; None if there is none."""
+    if not isinstance(path, tuple):
+        return record.pop(path)
+    first, rest = path[0], path[1:]
+    inner = record.get(first)
+    if not rest:
+        return record.pop(first, None)
+    if not isinstance(inner, dict):
+        return None
+    value = _take(inner, rest)
+    if not inner:
+        del record[first]
+    return value
+
+
+def _level(record: Values, plan: FieldPaths) -> str:
+    for path in plan.levels:
+        value = _get(record, path)
+        if value is None or value == "":
+            continue
+        level = (LEVELS.get(value) if type(value) is str else None) or level_of(value, path if isinstance(path, str) else path[-1])
+        if level is None and value != "unknown":
+            return "unknown"
+        _take(record, path)
+        return level or "unknown"
+    return "unknown"
+
+
+def _status(record: Values, plan: FieldPaths) -> int | None:
+    for path in plan.statuses:
+        number = _number(_get(record, path))
+        if number is not None and 100 <= number <= 999 and number == int(number):
+            _take(record, path)
+            return int(number)
+    return None
+
+
+def _duration_ms(record: Values, plan: FieldPaths) -> float | None:
+    for path in plan.durations:
+        number = _number(_get(record, path))
+        if number is not None:
+            _take(record, path)
+            return number / (NANOSECONDS_PER_MILLISECOND if path in IN_NANOSECONDS else 1)
+    return None
+
+
+def _number(value: object) -> float | None:
+    if type(value) is float or type(value) is int or type(value) is str:
+        try:
+            number = float(value)
+        except (ValueError, OverflowError):
+            return None
+        return number if math.isfinite(number) else None
+    return None
+
+
+def extra_of(record: Values) -> dict[str, str]:
+    return {extra_name(name): truncated(value, VALUE_LENGTH) for name, value in record.items() if value is not None and value != ""}
+
+
+def _text_of_bytes(value: object) -> object:
+    """journald's export writes a message that is not UTF-8, or has control characters, as a list of its bytes."""
+    if isinstance(value, list):
+        try:
+            return bytes(value).decode("utf-8", "backslashreplace")
+        except (TypeError, ValueError):
+            pass
+    return value

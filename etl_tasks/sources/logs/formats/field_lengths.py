@@ -1,0 +1,30 @@
+"""The longest values that the log store's columns hold, and how values are cut to them."""
+
+import msgspec
+
+# A longer text is cut in the log store. The staged page keeps the whole line.
+HOST_LENGTH = LOGGER_LENGTH = SERVICE_LENGTH = 255
+METHOD_LENGTH = 20
+TRACE_ID_LENGTH = 100
+# Far below 16 MiB, the largest request to Cassandra.
+MESSAGE_LENGTH = 1_000_000
+VALUE_LENGTH = 100_000
+CUT = "… (cut)"
+
+# Keys of `extra` that only the pipeline writes. Otherwise a line could report a deployment, or hide that it was cut.
+MARKS = frozenset({"unparsed", "time_is", "cut", "deploy.sha", "deploy.environment", "deploy.state"})
+
+
+def truncated(value: object, length: int) -> str:
+    """Return a value as text of at most `length` characters. Values that are no text become JSON."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
+    if "\0" in text:
+        text = text.replace("\0", "\\x00")
+    return text if len(text) <= length else text[: length - len(CUT)] + CUT
+
+
+def extra_name(name: str) -> str:
+    """Return the key in `extra` for a value of the line."""
+    return f"{name}_" if name in MARKS else truncated(name, VALUE_LENGTH)

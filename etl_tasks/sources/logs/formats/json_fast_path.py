@@ -1,0 +1,102 @@
+"""JSON lines with the same keys, which is most lines of most programs, read into one type instead of a dictionary each.
+
+It halves the time of reading a line. A shape only takes what it can say exactly as `Records` would; every other line is left to it.
+"""
+
+import re
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import msgspec
+
+from etl_tasks.sources.logs.formats.event_fields import IN_NANOSECONDS, TEXT_LENGTHS, FieldPaths, extra_of
+from etl_tasks.sources.logs.formats.event_times import EventClock
+from etl_tasks.sources.logs.formats.levels import LEVELS, level_of
+from etl_tasks.sources.logs.formats.time_notations import NotATime
+from log_store.event import LogEvent
+
+NUL = "\\u0000"  # as JSON writes it
+# What msgspec refuses in the name of a field, with a ValueError.
+_NO_NAME = re.compile(r'["\\\x00-\x1f]')
+_TYPES: dict[str, Any] = {
+    "time": str | int | float,
+    "level": str | int,
+    "status": Annotated[int, msgspec.Meta(ge=100, le=999)],
+    "duration_ms": float,
+    **{name: Annotated[str, msgspec.Meta(max_length=length)] for name, length in TEXT_LENGTHS.items()},
+}
+# What an event says of a field that no key of the shape is for.
+_ABSENT: dict[str, Any] = {**dict.fromkeys(TEXT_LENGTHS, ""), "status": None, "duration_ms": None}
+
+
+class LineType:
+    """`decode`: a line to an instance, whose attributes are named as the fields; raises msgspec.DecodeError for another shape."""
+
+    def __init__(self, keys: tuple[str, ...], field_of: dict[str, str]) -> None:
+        """`field_of`: which field of an event a key is for."""
+        names = [field_of.get(key, f"extra_{number}") for number, key in enumerate(keys)]
+        self._extra = tuple((key, name) for key, name in zip(keys, names, strict=True) if key not in field_of)
+        self._level_key = next(key for key, field in field_of.items() if field == "level")
+        self._may_wrap = "MESSAGE" in field_of or "log" in field_of  # a line of another program
+        instance = msgspec.defstruct(
+            "Line",
+            [(name, _TYPES.get(name, Any)) for name in names],
+            rename=dict(zip(names, keys, strict=True)),
+            namespace={name: value for name, value in _ABSENT.items() if name not in names},
+            forbid_unknown_fields=True,
+            gc=False,
+        )
+        self.decode: Callable[[str], Any] = msgspec.json.Decoder(instance).decode
+
+    def event(self, event_id: str, source: str, line: Any, clock: EventClock) -> LogEvent | None:
+        """None if there is more to this line than its shape tells."""
+        level = LEVELS.get(line.level) or level_of(line.level, self._level_key)
+        if level is None or line.time == "":
+            return None
+        message = line.message
+        if self._may_wrap and message[:1] == "{":
+            return None
+        if message[-1:] == "\n":
+            message = message.rstrip("\n")
+        try:
+            time = clock.at(line.time)
+        except NotATime:
+            return None
+        extra = extra_of({key: getattr(line, name) for key, name in self._extra}) if self._extra else {}
+        return LogEvent(
+            event_id,
+            source,
+            time,
+            level,
+            line.service,
+            line.host,
+            line.logger,
+            message,
+            line.method,
+            line.path,
+            line.status,
+            line.duration_ms,
+            line.trace_id,
+            extra,
+        )
+
+
+def line_type_of(keys: tuple[str, ...], plan: FieldPaths) -> LineType | None:
+    """None if which key is for which field is not said by the keys alone, or msgspec has no name for one."""
+    if any(map(_NO_NAME.search, keys)):
+        return None
+    paths: dict[str, tuple[Any, ...]] = {"time": plan.times, "level": plan.levels, "status": plan.statuses, "duration_ms": plan.durations}
+    for index, _, path in plan.texts:
+        name = tuple(TEXT_LENGTHS)[index]
+        paths[name] = (*paths.get(name, ()), path)
+    field_of: dict[str, str] = {}
+    inner: set[str] = set()
+    for field, found in paths.items():
+        own = [path for path in found if isinstance(path, str)]
+        inner |= {path[0] for path in found if not isinstance(path, str)}
+        if len(own) > 1 or any(path in field_of or path in IN_NANOSECONDS for path in own):
+            return None
+        field_of.update(dict.fromkeys(own, field))
+    # A key that is for a field is a text or a number, and no object with another one.
+    is_said = inner <= field_of.keys() and {"time", "level"} <= set(field_of.values())
+    return LineType(keys, field_of) if is_said else None

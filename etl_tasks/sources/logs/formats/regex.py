@@ -1,0 +1,46 @@
+"""The format regex: a regular expression of the user, with named groups."""
+
+import re
+from typing import ClassVar
+
+from etl_tasks.sources.logs.formats.event_fields import KEYS, RecordFormat, Values
+from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
+from etl_tasks.sources.logs.formats.user_patterns import compiled, line_matcher
+
+# A group such as \S+ matches any word. A time has at least four digits; "ValueError:" has none.
+_may_be_a_time = re.compile(r"\D*+\d\D*+\d\D*+\d\D*+\d", re.ASCII).match
+
+
+class RegexFormat(RecordFormat):
+    """Matches the user's regex with the whole first line of an event, in linear time."""
+
+    continuation: ClassVar[Continuation] = Continuation.NOT_AN_EVENT
+
+    def __init__(self, reading: Reading) -> None:
+        super().__init__(reading)
+        if not reading.pattern:
+            raise ValueError("the format regex needs a pattern: a regular expression with named groups, as (?P<time>…) (?P<level>…) (?P<message>…)")
+        names = compiled(reading.pattern, "pattern").groupindex
+        if not any(name in names for name in self._keys["time"]):
+            raise ValueError(f"the pattern {reading.pattern!r} has no group named time: write (?P<time>…) around the time")
+        self._names = tuple(names)
+        self._match = line_matcher(reading.pattern, tuple(names.values()))
+        self._has_message = any(name in names for name in KEYS["message"])
+        time_names = [name for name in names if name in self._keys["time"]]
+        self._only_time = time_names[0] if len(time_names) == 1 else ""
+
+    def parse(self, line: str) -> Values:
+        values = self._match(line)
+        if values is None and line[0] not in " \t":
+            # The last group may be empty, and the pattern may require a blank before it. Lines are read without trailing blanks: add one.
+            values = self._match(f"{line} ") or self._match(f"{line}\t")
+        if values is None:
+            raise BadLine("The line does not match the pattern.")
+        record = {name: value for name, value in zip(self._names, values, strict=True) if value}
+        time = record.get(self._only_time)
+        if time is not None and not _may_be_a_time(time):
+            raise BadLine("The line has no time where the pattern has one.")
+        if not self._has_message:
+            record["message"] = line
+        return record

@@ -1,0 +1,34 @@
+"""Regexes that users enter. They run on RE2, whose time is linear in the text, whatever the pattern is."""
+
+from collections.abc import Callable
+
+import re2
+
+from dora_metrics import patterns
+
+# Returns the groups of a line, or None if the line does not match.
+Matcher = Callable[[str], tuple[str | None, ...] | None]
+
+
+def compiled(pattern: str, called: str, *, as_bytes: bool = False) -> "re2._Regexp":
+    """Compile a regex that a user entered. `called`: its name in the error. Raises ValueError, with an explanation, if RE2 refuses it."""
+    try:
+        return patterns.compiled(pattern.encode() if as_bytes else pattern)
+    except ValueError as exc:
+        raise ValueError(
+            f"the {called} {pattern!r} is no regular expression that RE2 reads ({exc}): it has no look-around and no back-references"
+        ) from exc
+
+
+def line_matcher(pattern: str, groups: tuple[int, ...]) -> Matcher:
+    """Return a function that matches a whole line and returns these groups.
+
+    It matches bytes: on a str, RE2 converts every offset between characters and bytes.
+    """
+    fullmatch = compiled(pattern, "pattern", as_bytes=True).fullmatch
+
+    def match(line: str) -> tuple[str | None, ...] | None:
+        found = fullmatch(line.encode())
+        return None if found is None else tuple([None if (value := found[group]) is None else value.decode() for group in groups])
+
+    return match

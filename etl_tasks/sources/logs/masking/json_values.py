@@ -1,0 +1,58 @@
+"""Overwrite secrets with stars so that JSON stays valid JSON of the same length."""
+
+import json
+import re
+
+STAR = ord("*")
+NEWLINE = ord("\n")
+
+_end_of_text = re.compile(rb'(?<!\\)"|\\+"\s*[,:}\]]').search
+_possible_end_of_text = re.compile(rb'\\*"').search
+# What stands between two JSON texts.
+_between_texts = re.compile(rb"[,:}\]][\s,:\[\]{}]*+(?:(?:[-+.\de]++|true|false|null)[\s,:\[\]{}]*+)*+").fullmatch
+_ends_with_key = re.compile(rb'(?<!\\)"[ \t]*(?::|=>?)[ \t]*"$').search
+
+
+def is_not_next_json_text(body: bytes, start: int, end: int) -> bool:
+    """Return False if the secret's name ends a JSON text, because what follows is not its value.
+
+    An example: {"msg":"enter password:","user":"ana"}.
+    """
+    is_between = _between_texts(body, start, end) is not None
+    return not is_between or body[start - 1 : start] != b'"' or _ends_with_key(body[max(0, start - 20) : start]) is not None
+
+
+def end_of_single_quoted(body: bytes, start: int, end: int) -> int:
+    """Return where a value in single quotes ends. The JSON text that contains it may end before its closing quote."""
+    found = (_end_of_text if body[end : end + 1] == b"'" else _possible_end_of_text)(body, start, end)
+    return found.start() if found else end
+
+
+def overwrite(body: bytearray, start: int, end: int, *, is_json: bool) -> None:
+    """Overwrite a secret in place. `is_json`: the body contains JSON objects."""
+    secret = bytes(body[start:end])
+    before, after = body[max(0, start - 40) : start].rstrip(), body[end : end + 40].lstrip()
+    is_value = before.endswith(b'":') and not after.startswith(b'"') and not secret.startswith(b'"')
+    if is_value or (is_json and before.endswith((b"[", b",")) and after.startswith((b",", b"]"))):
+        if secret in (b"null", b"true", b"false"):
+            return
+        if _is_json_number(secret):
+            body[start:end] = _masked_number(len(secret), may_be_quoted=is_value and not before.endswith(b'\\":'))
+            return
+    for place in range(start, end):
+        if body[place] != NEWLINE:
+            body[place] = STAR
+
+
+def _masked_number(length: int, *, may_be_quoted: bool) -> bytes:
+    """Return a text of stars, or a number of zeros where quotes could end an enclosing text: in JSON inside JSON, and in lists."""
+    if may_be_quoted and length > 1:
+        return b'"' + b"*" * (length - 2) + b'"'
+    return {1: b"0", 2: b"-0"}.get(length, b"0." + b"0" * (length - 2))
+
+
+def _is_json_number(text: bytes) -> bool:
+    try:
+        return isinstance(json.loads(text), int | float)
+    except ValueError:
+        return False

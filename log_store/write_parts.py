@@ -1,0 +1,48 @@
+"""What both log stores divide, bound and count by: parts of a write, places in the order of events, sums."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from log_store.counts import HOUR, HOUR_MS, tally
+from log_store.event import EPOCH, SEGMENT_DIGITS, LogEvent, has_offset, milliseconds, segment_of
+from log_store.store import Tally
+
+
+class Part:
+    """The events of a write that lie in one segment and hour; each once, by its time in milliseconds and its id."""
+
+    __slots__ = ("events", "hour", "segment", "source")
+
+    def __init__(self, source: str, hour: datetime, segment: str) -> None:
+        self.source, self.hour, self.segment = source, hour, segment
+        self.events: dict[tuple[int, str], LogEvent] = {}
+
+    @property
+    def span(self) -> tuple[int, int]:
+        """Its first and its last time."""
+        return min(self.events)[0], max(self.events)[0]
+
+    def tally(self) -> Tally:
+        """What the part itself holds."""
+        lines = ((time, event.level, event.status) for (time, _), event in self.events.items())
+        return tally(self.source, self.segment, self.hour, lines)
+
+
+def parts_of(events: Iterable[LogEvent]) -> list[Part]:
+    parts: dict[tuple[str, int, str], Part] = {}
+    source, hour, prefix = "", -1, ""
+    part: Part | None = None
+    for event in events:
+        time, event_id = milliseconds(event.time), event.event_id
+        # Most events lie in the part of the one before.
+        if part is None or time // HOUR_MS != hour or event_id[:-SEGMENT_DIGITS] != prefix or event.source != source:
+            source, hour, prefix = key = event.source, time // HOUR_MS, segment_of(event_id)
+            found = parts.get(key)
+            if found is None:
+                found = parts[key] = Part(source, EPOCH + hour * HOUR, prefix)
+            found.events[time, event_id] = event
+            # Of a segment that no id begins with, each event is asked for its own.
+            part = found if has_offset(prefix) else None
+        else:
+            part.events[time, event_id] = event
+    return list(parts.values())
