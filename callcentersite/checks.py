@@ -192,7 +192,7 @@ def check_backoff(**_: object) -> list[CheckMessage]:
 @register()
 def check_adapters(**_: object) -> list[CheckMessage]:
     """Whether each can be found; it is imported where it is needed, since a worker of one kind has no use for the libraries of another."""
-    from etl_tasks.sources.registry import OWN  # it reads models, which are not there yet where this module is imported
+    from etl_tasks.sources.registry import BUILT_IN  # it reads models, which are not there yet where this module is imported
 
     found: list[CheckMessage] = []
     for kind, path in settings.ETL_ADAPTERS.items():
@@ -204,7 +204,7 @@ def check_adapters(**_: object) -> list[CheckMessage]:
         if not is_there:
             hint = "Install what has it where web, worker and beat run, or put its folder on PYTHONPATH"
             found.append(Error(f"ETL_ADAPTERS: there is no module {module} for sources of kind {kind}", hint=hint, id="etl.E021"))
-        elif kind in OWN:
+        elif kind in BUILT_IN:
             found.append(Error(f"ETL_ADAPTERS: {kind} is a kind of the product itself", hint="Give yours another name", id="etl.E022"))
     return found
 

@@ -17,7 +17,7 @@ from django.utils.timezone import now
 from dora_metrics.derivation.recompute import hold, recompute
 from dora_metrics.models import Coverage, Fact, LogDeployment, LogTraffic, Repository, Service
 from etl_tasks.fault_isolation import isolated
-from etl_tasks.loaders import log_facts
+from etl_tasks.log_coverage import update_log_coverage
 from etl_tasks.models import CleanBatch, Cursor, DeadLetter, ETLRun, Source, StagedPage, StreamProgress
 from log_store.opening import all_log_stores, open_log_store
 
@@ -129,7 +129,7 @@ def _settle(service: Service) -> None:
     """What follows from the facts that are left."""
     if not LogTraffic.objects.filter(service=service).exists():
         Coverage.objects.filter(service=service, repository=None).delete()
-    log_facts.cover(service)
+    update_log_coverage(service)
     recompute(service)
 
 

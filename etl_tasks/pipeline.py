@@ -21,7 +21,7 @@ from etl_tasks import ledger, tasks
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.adapter import Check
-from etl_tasks.sources.registry import adapters, check, reads_files, survey
+from etl_tasks.sources.registry import check, kinds, reads_files, survey
 from etl_tasks.tasks import extract, load, transform
 
 logger = logging.getLogger(__name__)
@@ -137,7 +137,7 @@ def open_night(night: date, *, created_before: datetime | None = None) -> list[E
         # All runs are stored before any source is surveyed: whatever happens afterwards, the sweeper sends them.
         for_each(list(missing.select_related("service")), open_run)
     finally:
-        for_each(dict.fromkeys([*adapters(), *(run.source.kind for run in runs)]), partial(_survey_and_send, runs))
+        for_each(dict.fromkeys([*kinds(), *(run.source.kind for run in runs)]), partial(_survey_and_send, runs))
     return runs
 
 

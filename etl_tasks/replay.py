@@ -11,6 +11,7 @@ from django.db.models import F
 from etl_tasks import dead_letters, inline, ledger, stages
 from etl_tasks.dead_letters import refuse_unless_open
 from etl_tasks.errors import FatalError, RetriableError
+from etl_tasks.fact_kinds import KINDS
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.metrics import updating_metrics
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
@@ -148,11 +149,11 @@ def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str,
 
     The run read them, but had no row to add them to while the records were dead letters.
     """
-    adapter, key = adapter_of(source), facts.KINDS[kind].key
+    adapter, key = adapter_of(source), KINDS[kind].key
     wanted = {tuple(record[name] for name in key) for record in records}
     for later_page in StagedPage.objects.filter(run=page.run_id, stream=page.stream, number__gt=page.number).defer("body").order_by("number"):
         part = adapter.fact(later_page.stream, later_page.context)
-        if facts.KINDS[part].part_of != kind:
+        if KINDS[part].part_of != kind:
             continue
         try:
             found = list(adapter.clean(source, later_page.stream, later_page.content, later_page.context))

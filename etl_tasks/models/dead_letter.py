@@ -1,4 +1,4 @@
-"""What could not be processed: the table `dead_letter_queue`."""
+"""The dead-letter queue: what could not be processed."""
 
 from django.db import models
 
@@ -8,13 +8,13 @@ from etl_tasks.models.staging import StagedPage
 
 
 class DeadLetter(models.Model):
-    """What could not be processed: the data, the error and the time, until somebody replays or discards it."""
+    """Something that could not be processed: its data, error and time. It stays open until it is replayed, discarded or made up for by a run."""
 
     class Kind(models.TextChoices):
         STAGE = "stage", "a stage of a run"
-        PAGE = "page", "an answer that could not be read"
+        PAGE = "page", "a page or file that could not be read"
         RECORD = "record"
-        LOST = "lost", "a record that the source did not give"
+        LOST = "lost", "a record that the source did not return"
 
     class State(models.TextChoices):
         OPEN = "open"
@@ -24,8 +24,8 @@ class DeadLetter(models.Model):
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="dead_letters")
     run = models.ForeignKey(ETLRun, on_delete=models.CASCADE, related_name="dead_letters")
     page = models.ForeignKey(StagedPage, null=True, blank=True, on_delete=models.SET_NULL, related_name="dead_letters")
-    record_index = models.PositiveIntegerField(null=True, blank=True, help_text="which record of the page, from 0")
-    key = models.CharField(max_length=150, help_text="the same failure is the same letter, however often it is met")
+    record_index = models.PositiveIntegerField(null=True, blank=True, help_text="the index of the record in the page, from 0; empty for a whole page")
+    key = models.CharField(max_length=150, help_text="identifies the failure: if it happens again, this letter counts another attempt")
     kind = models.CharField(max_length=10, choices=Kind)
     stage = models.CharField(max_length=10, choices=ETLRun.Stage)
     stream = models.CharField(max_length=200, blank=True)

@@ -4,10 +4,10 @@ from django.db import models
 
 
 class Fault(models.Model):
-    """What goes wrong beside the runs, such as a step of the sweep: from its first failure until it has gone well again."""
+    """A lasting failure outside of a run. The row exists from the first failure until the next success."""
 
     name = models.CharField(max_length=100, unique=True)
-    error = models.TextField(help_text="of the first failure; the log has the later ones")
+    error = models.TextField(help_text="the error of the first failure; later ones are in the log")
     began_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

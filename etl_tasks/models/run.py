@@ -1,4 +1,4 @@
-"""The ledger of runs. These rows are the truth about a run; Celery's messages may be lost or doubled."""
+"""The ledger of runs. These rows are the truth about a run: Celery's messages may be lost or delivered twice."""
 
 from django.db import models
 from django.utils.timezone import now
@@ -7,7 +7,7 @@ from etl_tasks.models.source import Source
 
 
 class ETLRun(models.Model):
-    """One chain over one source."""
+    """One pass of extract, transform and load over one source."""
 
     class Status(models.TextChoices):
         QUEUED = "queued"
@@ -35,24 +35,28 @@ class ETLRun(models.Model):
 
     pipeline = models.CharField(max_length=100, help_text="the source's name when the run began")
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="runs")
-    # Equal to source while the run is active, else NULL: one active run a source on every database (MySQL has no partial index).
+    # Equal to `source` while the run is active, otherwise NULL. This allows one active run per source on every database: MySQL has no partial index.
     active_for = models.OneToOneField(Source, null=True, blank=True, on_delete=models.SET_NULL, related_name="active_run", editable=False)
-    logical_date = models.DateField(null=True, blank=True, help_text="the night it stands for; empty if a person asked")
+    logical_date = models.DateField(null=True, blank=True, help_text="the night that the run belongs to; empty if a person started it")
     trigger = models.CharField(max_length=10, choices=Trigger)
-    options = models.JSONField(default=dict, blank=True, help_text="since, until, full; news: what a survey of many sources said")
+    options = models.JSONField(
+        default=dict, blank=True, help_text="since, until and full, as requested; news: what the survey of all sources found for this one"
+    )
     status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.EXTRACT)
-    attempt = models.PositiveIntegerField(default=0, help_text="grows with every claim: later writes of an earlier holder are refused")
-    owner = models.CharField(max_length=100, blank=True, help_text="task id, or process, that holds the run; empty between stages")
-    lease_until = models.DateTimeField(help_text="after this the sweeper may send the run again")
-    steps = models.PositiveIntegerField(default=0, help_text="commits of the stage that holds it, since it was claimed: a stage that moves may go on")
-    resends = models.PositiveSmallIntegerField(default=0, help_text="since the last progress")
-    task_ids = models.JSONField(default=dict, blank=True, help_text="stage to the id of the Celery task that last took it")
+    attempt = models.PositiveIntegerField(default=0, help_text="grows with every claim, so that writes of an earlier holder are refused")
+    owner = models.CharField(max_length=100, blank=True, help_text="the task id or process that holds the run; empty between stages")
+    lease_until = models.DateTimeField(help_text="after this time the sweeper may send the run again")
+    steps = models.PositiveIntegerField(
+        default=0, help_text="commits since the stage was claimed: a stage that was stopped may continue if it has committed something"
+    )
+    resends = models.PositiveSmallIntegerField(default=0, help_text="how often the run was sent again since its last commit")
+    task_ids = models.JSONField(default=dict, blank=True, help_text="for each stage, the id of the Celery task that last claimed it")
     extracted = models.PositiveIntegerField(default=0)
     loaded = models.PositiveIntegerField(default=0)
-    skipped = models.PositiveIntegerField(default=0, help_text="valid, and already there in this version or a newer one")
+    skipped = models.PositiveIntegerField(default=0, help_text="valid records that were already stored in the same or a newer version")
     dead_lettered = models.PositiveIntegerField(default=0)
-    unparsed = models.PositiveIntegerField(default=0, help_text="of the loaded: log lines that are not of their format, kept as they are")
+    unparsed = models.PositiveIntegerField(default=0, help_text="loaded log lines that do not match the format and are kept as they are")
     records_processed = models.PositiveIntegerField(default=0, help_text="extracted = loaded + skipped + dead_lettered")
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
@@ -70,18 +74,18 @@ class ETLRun(models.Model):
 
     @property
     def is_waiting(self) -> bool:
-        """Postponed, and its time has not come."""
+        """Whether the run is postponed and not due yet."""
         return self.status == self.Status.POSTPONED and self.lease_until > now()
 
 
 class StreamProgress(models.Model):
-    """How far a run has read one stream, and where the cursor will stand once it has loaded."""
+    """How far a run has read one stream, and where the cursor will be once the run is loaded."""
 
     run = models.ForeignKey(ETLRun, on_delete=models.CASCADE, related_name="progress")
     stream = models.CharField(max_length=200)
-    resume = models.JSONField(default=dict, help_text="where the next request goes on")
-    cursor = models.JSONField(help_text="the position to move the cursor to")
-    began_at_version = models.PositiveIntegerField(default=0, help_text="of the cursor when the run began; 0 for none")
+    resume = models.JSONField(default=dict, help_text="where the next request continues")
+    cursor = models.JSONField(help_text="the position to which the cursor will move")
+    began_at_version = models.PositiveIntegerField(default=0, help_text="the cursor's version when the run began; 0 if there was no cursor")
     is_done = models.BooleanField(default=False)
 
     class Meta:

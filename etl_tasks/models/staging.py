@@ -1,4 +1,4 @@
-"""Staged copies of what a source answered, and the validated records made from them."""
+"""Staged copies of a source's answers, and the validated records made from them."""
 
 import zstandard
 from django.db import models
@@ -9,13 +9,13 @@ ZSTD_LEVEL = 1
 
 
 class StagedPage(models.Model):
-    """One answer of a source exactly as it came, compressed: a row a page or chunk, not a row a record."""
+    """One answer of a source, unchanged and compressed. A page or chunk is one row, however many records it has."""
 
     run = models.ForeignKey(ETLRun, on_delete=models.CASCADE, related_name="pages")
     number = models.PositiveIntegerField()
     stream = models.CharField(max_length=200)
     url = models.TextField()
-    context = models.JSONField(default=dict, help_text="what reading it needs beside the body, such as a chunk's file and offset")
+    context = models.JSONField(default=dict, help_text="what is needed to read the body, such as the file and offset of a chunk")
     body = models.BinaryField()
     sha256 = models.CharField(max_length=64)
     record_count = models.PositiveIntegerField()
@@ -34,16 +34,16 @@ class StagedPage(models.Model):
 
 
 class CleanBatch(models.Model):
-    """The validated records of one page, with a mark for each destination they have reached."""
+    """The validated records of one page, with a mark for each destination that has them."""
 
     page = models.OneToOneField(StagedPage, on_delete=models.CASCADE, related_name="batch")
-    kind = models.CharField(max_length=30, help_text="which fact the records are")
-    records = models.BinaryField(help_text="compressed JSON, one list")
+    kind = models.CharField(max_length=30, help_text="the kind of fact: a key of fact_kinds.KINDS, or log_event")
+    records = models.BinaryField(help_text="a compressed JSON list")
     record_count = models.PositiveIntegerField()
     dead_lettered = models.PositiveIntegerField(default=0)
     unparsed = models.PositiveIntegerField(default=0)
-    is_loaded = models.BooleanField(default=False, help_text="in the SQL database")
-    is_stored = models.BooleanField(default=False, help_text="in the log store")
+    is_loaded = models.BooleanField(default=False, help_text="whether the facts are in the SQL database")
+    is_stored = models.BooleanField(default=False, help_text="whether the log events are in the log store")
 
     def __str__(self) -> str:
         return f"batch of {self.page}"
@@ -54,7 +54,7 @@ class CleanBatch(models.Model):
 
 
 def compressed(content: bytes) -> bytes:
-    """Compress the content of a page or batch for its row."""
+    """Return the content of a page or batch, compressed for its row."""
     return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True).compress(content)
 
 

@@ -115,7 +115,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
-        """Which fact the records of a page become: a key of loaders.facts.KINDS, or LOG_EVENT."""
+        """Which fact the records of a page become: a key of fact_kinds.KINDS, or LOG_EVENT."""
 
     def count(self, source: Source, content: bytes) -> int | None:
         """How many records a staged page has, as the source is set now; None if no setting can change that."""

@@ -1,6 +1,6 @@
-"""Which adapter reads which kind of source: those that come with the product, and those of the setting ETL_ADAPTERS."""
+"""Which adapter reads which kind of source: the two that come with the product, and those of the setting ETL_ADAPTERS."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -12,65 +12,76 @@ from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
 from etl_tasks.sources.adapter import Adapter, Check
 
-# By name, and imported when first wanted: a worker that reads logs alone has no use for an HTTP client.
-# A night begins in this order: who surveys nothing need not wait for who does.
-OWN: Mapping[str, str] = {
-    Source.Kind.LOGS: "etl_tasks.sources.logs.collect.LogFiles",
-    Source.Kind.GITHUB: "etl_tasks.sources.github.collect.GitHubRepository",
-}
+# The adapters are imported when a source first needs them: a worker that only reads logs does not load the HTTP client.
 
 
-def adapters() -> dict[str, str]:
-    """Of each kind the adapter's module and name."""
-    return {**OWN, **settings.ETL_ADAPTERS}
+def _log_files() -> Adapter:
+    from etl_tasks.sources.logs.collect import LogFiles
+
+    return LogFiles()
 
 
-def survey(kind: str, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
-    """What is new in sources of one kind, by primary key; nothing for a kind that no adapter reads."""
-    return adapter_of_kind(kind).survey(sources) if kind in adapters() and sources else {}
+def _github_repository() -> Adapter:
+    from etl_tasks.sources.github.collect import GitHubRepository
+
+    return GitHubRepository()
 
 
-def check(source: Source) -> Check:
-    """Try the source without storing anything. Raises nothing: what fails is said."""
+# A night starts the kinds in this order: log files need no survey and do not have to wait for that of GitHub.
+BUILT_IN: Mapping[str, Callable[[], Adapter]] = {Source.Kind.LOGS: _log_files, Source.Kind.GITHUB: _github_repository}
+
+
+def kinds() -> list[str]:
+    """Return every kind that has an adapter, the built-in ones first."""
+    return list(dict.fromkeys([*BUILT_IN, *settings.ETL_ADAPTERS]))
+
+
+def adapter_of_kind(kind: str) -> Adapter:
+    """Return the adapter of a kind. Raises FatalError if there is none, or if it cannot be imported or created."""
+    if kind not in kinds():
+        raise FatalError(f"no adapter reads sources of kind {kind!r}; known: {', '.join(kinds())}")
+    path = settings.ETL_ADAPTERS.get(kind, "")
     try:
-        return adapter_of(source).check(source)
-    except FatalError as exc:
-        return Check(can_be_read=False, sentences=[str(exc)])
+        return _configured(path) if path else _built_in(kind)
+    except (ImportError, AttributeError, TypeError) as exc:
+        raise FatalError(f"the adapter of kind {kind}, {path or 'which is built in'}, cannot be made: {exc}") from exc
 
 
 def adapter_of(source: Source) -> Adapter:
-    """Raises FatalError for a kind that no adapter reads."""
+    """Return the adapter of a source. Raises FatalError, whose message names the source."""
     try:
         return adapter_of_kind(source.kind)
     except FatalError as exc:
         raise FatalError(f"{source}: {exc}") from exc
 
 
-def adapter_of_kind(kind: str) -> Adapter:
-    """Raises FatalError for a kind that no adapter reads, and for an adapter that cannot be made."""
-    paths = adapters()
-    if kind not in paths:
-        raise FatalError(f"no adapter reads sources of kind {kind!r}; known: {', '.join(paths)}")
+def survey(kind: str, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
+    """Return what is new in sources of one kind, by their primary keys; empty for a kind without an adapter."""
+    return adapter_of_kind(kind).survey(sources) if kind in kinds() and sources else {}
+
+
+def check(source: Source) -> Check:
+    """Try the source without storing anything. A failure is part of the returned Check; nothing is raised."""
     try:
-        return _made(paths[kind])
-    except (ImportError, AttributeError, TypeError) as exc:
-        raise FatalError(f"the adapter of kind {kind}, {paths[kind]}, cannot be made: {exc}") from exc
+        return adapter_of(source).check(source)
+    except FatalError as exc:
+        return Check(can_be_read=False, sentences=[str(exc)])
 
 
 def reads_files(source: Source) -> bool:
-    """Of a kind whose adapter cannot be made nobody knows."""
+    """Return whether the source reads files; False if its adapter cannot be created."""
     with suppress(FatalError):
         return adapter_of(source).reads_files
     return False
 
 
 def labels() -> dict[str, str]:
-    """Of each kind what people choose it by. It imports every adapter."""
+    """Return the label of each kind, for a form. It imports every adapter."""
     return {kind: adapter.label or kind for kind, adapter in _all().items()}
 
 
 def kinds_with_log_events() -> list[str]:
-    """It imports every adapter."""
+    """Return the kinds whose records are log events. It imports every adapter."""
     return [kind for kind, adapter in _all().items() if adapter.keeps_log_events]
 
 
@@ -80,16 +91,21 @@ def log_sources() -> list[str]:
 
 
 def _all() -> dict[str, Adapter]:
-    """But for those that cannot be made: their sources' runs and `check_source` say why."""
+    """Return the adapters that can be created. The runs and `check_source` of the others report the error."""
     found = {}
-    for kind in adapters():
+    for kind in kinds():
         with suppress(FatalError):
             found[kind] = adapter_of_kind(kind)
     return found
 
 
 @cache
-def _made(path: str) -> Adapter:
+def _built_in(kind: str) -> Adapter:
+    return BUILT_IN[kind]()
+
+
+@cache
+def _configured(path: str) -> Adapter:
     module, _, name = path.rpartition(".")
     adapter: Adapter = getattr(import_module(module), name)()
     return adapter

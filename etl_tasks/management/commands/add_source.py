@@ -8,7 +8,7 @@ from django.core.management.base import CommandParser
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
 from etl_tasks.models import Source
-from etl_tasks.sources.registry import adapters
+from etl_tasks.sources.registry import kinds
 
 COMMAND_OF_KIND = {Source.Kind.GITHUB: "add_service", Source.Kind.LOGS: "add_log_source"}
 
@@ -31,8 +31,8 @@ class Command(BaseCommand):
         name, kind = options["name"], options["kind"]
         if kind in COMMAND_OF_KIND:
             raise UsageError(f"a source of kind {kind} has a command of its own: {COMMAND_OF_KIND[kind]}")
-        if kind not in adapters():
-            raise UsageError(f"there is no kind {kind!r} of source; known: {', '.join(adapters())}; ETL_ADAPTERS adds others")
+        if kind not in kinds():
+            raise UsageError(f"there is no kind {kind!r} of source; known: {', '.join(kinds())}; ETL_ADAPTERS adds others")
         service = Service.objects.filter(name=options["service"]).first() or Service(name=options["service"])
         source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=kind)
         is_new = source.pk is None

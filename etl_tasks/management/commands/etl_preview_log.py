@@ -17,6 +17,7 @@ from etl_tasks.sources.logs.following import follow
 from etl_tasks.sources.logs.formats.interface import BodyOrigin, Format
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from etl_tasks.sources.logs.masking.masker import mask
+from etl_tasks.sources.logs.reading import reading_of
 from log_store.event import LogEvent, file_key
 
 EVENTS_SHOWN = 20
@@ -60,7 +61,7 @@ class Command(BaseCommand):
             raise CommandError(str(exc), returncode=1) from exc
         log_format_options.apply_format_options(options, source)
         try:
-            log_format = format_of(source.reading())
+            log_format = format_of(reading_of(source))
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
         self._show(path, source, log_format)

@@ -11,7 +11,7 @@ from dora_metrics.management.arguments import id_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Deployment, MetricRevision
 from etl_tasks import host_watch, selectors
-from etl_tasks.loaders import log_facts
+from etl_tasks.log_coverage import READ_STREAM
 from etl_tasks.management.run_output import local_time, run_line, run_row, run_times
 from etl_tasks.models import DeadLetter, ETLRun, StreamProgress
 from etl_tasks.night_report import NightReport, report_last_night
@@ -174,7 +174,7 @@ def stream_line(progress: StreamProgress) -> str:
     """
     if "path" in progress.cursor:
         return f"{progress.cursor['path']}: read up to byte {progress.cursor['offset']}"
-    if progress.stream == log_facts.READ:
+    if progress.stream == READ_STREAM:
         return "all files: read"
     return f"{progress.stream}: {'read' if progress.is_done else 'being read'}"
 

@@ -13,7 +13,7 @@ from urllib.parse import quote, quote_plus
 from django.conf import settings
 
 from etl_tasks.errors import RetriableError
-from etl_tasks.loaders.facts import RUNS_ARE_KEPT_FOR
+from etl_tasks.fact_kinds import WORKFLOW_RUN_RETENTION
 from etl_tasks.outcomes import UnreadablePage
 from etl_tasks.sources.adapter import Page, Progress
 from etl_tasks.sources.github import mapping
@@ -378,7 +378,7 @@ def _cursor_of_runs(reading: Reading, content: Content) -> dict[str, Any]:
     cursor = reading.cursor(content)
     if reading.until:
         return cursor
-    is_old = reading.seen_at - _utc(str(reading.repository["created_at"])) > RUNS_ARE_KEPT_FOR
+    is_old = reading.seen_at - _utc(str(reading.repository["created_at"])) > WORKFLOW_RUN_RETENTION
     if is_old and not reading.former and not reading.stop_at and content.oldest and content.answer.next_url == "":
         cursor |= {"collected_from": content.oldest.isoformat()}  # GitHub forgets old runs
     return cursor | {"etag": content.answer.etag, "first_url": content.answer.url}

@@ -10,7 +10,7 @@ from django.core.exceptions import ValidationError
 from django.utils.timezone import now
 
 from etl_tasks.errors import FatalError
-from etl_tasks.loaders import log_facts
+from etl_tasks.log_coverage import READ_STREAM, update_log_coverage
 from etl_tasks.models import CleanBatch, ETLRun, Source, StreamProgress
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Check, Job, Page, Unreadable
@@ -20,6 +20,7 @@ from etl_tasks.sources.logs.following.position import STREAM_PREFIX
 from etl_tasks.sources.logs.formats.interface import BodyOrigin, Format
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from etl_tasks.sources.logs.masking.masker import mask
+from etl_tasks.sources.logs.reading import reading_of
 from log_store.event import LogEvent, file_key
 
 STREAM = "files"
@@ -35,7 +36,7 @@ class LogFiles(Adapter):
     def validate(self, source: Source) -> None:
         if refusal := log_roots().refusal(source.path):
             raise ValidationError({"path": refusal})
-        format_of(source.reading())
+        format_of(reading_of(source))
 
     def validate_change(self, source: Source, *, former: Source) -> None:
         if former.name != source.name:
@@ -60,7 +61,7 @@ class LogFiles(Adapter):
         except FileNotFoundError as exc:
             raise FatalError(str(exc)) from exc
         yield Page(
-            stream=log_facts.READ,
+            stream=READ_STREAM,
             url=f"file://{job.source.path}",
             body=b"",
             record_count=0,
@@ -102,7 +103,7 @@ class LogFiles(Adapter):
         return _format(source).read(content, place)
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
-        log_facts.cover(source.service)
+        update_log_coverage(source.service)
 
 
 def _begun_by_failed_runs(source: Source) -> dict[str, dict[str, Any]]:
@@ -117,7 +118,7 @@ def _begun_by_failed_runs(source: Source) -> dict[str, dict[str, Any]]:
 
 def _format(source: Source) -> Format:
     try:
-        return format_of(source.reading())
+        return format_of(reading_of(source))
     except ValueError as exc:
         raise FatalError(f"{source.name} cannot be read as it is set: {exc}") from exc
 

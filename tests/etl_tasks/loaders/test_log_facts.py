@@ -9,6 +9,7 @@ from django.test.utils import CaptureQueriesContext
 
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic, Service
 from etl_tasks.loaders import log_facts
+from etl_tasks.log_coverage import READ_STREAM, update_log_coverage
 from etl_tasks.models import Cursor, Source
 from log_store.event import LogEvent, event_id, file_key
 from log_store.store import Tally, position
@@ -125,12 +126,12 @@ def test_a_page_costs_one_query_a_table_beside_the_look_at_what_it_told_before(s
 def log_source(service: Service, name: str, until: datetime | None, **values: Any) -> Source:
     source = Source.objects.create(name=name, service=service, kind="logs", path="/var/log/x", log_format="json", **values)
     if until:
-        Cursor.objects.create(source=source, stream=log_facts.READ, position={"until": until.isoformat()})
+        Cursor.objects.create(source=source, stream=READ_STREAM, position={"until": until.isoformat()})
     return source
 
 
 def covered(service: Service) -> dict[str, tuple[datetime, datetime]]:
-    log_facts.cover(service)
+    update_log_coverage(service)
     return {row.stream: (row.since, row.until) for row in Coverage.objects.filter(service=service)}
 
 

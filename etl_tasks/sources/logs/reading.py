@@ -1,0 +1,19 @@
+"""How a log source's lines are to be read, from its row."""
+
+from etl_tasks.models import Source
+from etl_tasks.sources.logs.formats.interface import Reading
+
+
+def reading_of(source: Source) -> Reading:
+    """Return the Reading of a log source. Raises ValueError if `log_fields` does not map names to keys."""
+    fields = source.log_fields or {}
+    if not isinstance(fields, dict) or not all(isinstance(key, str) and key for key in fields.values()):
+        raise ValueError('the fields must map names to keys, as {"message": "text"}')
+    return Reading(
+        log_format=source.log_format,
+        pattern=source.log_pattern,
+        time_zone=source.log_time_zone,
+        fields=tuple(sorted(fields.items())),
+        deploy_pattern=source.deploy_pattern,
+        is_strict=source.is_strict,
+    )

@@ -1,0 +1,60 @@
+"""What a source must satisfy to be saved. `Source.full_clean` sends the signal that this module receives, so forms and commands agree."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.dispatch import receiver
+
+from dora_metrics.models import validate_name
+from etl_tasks.errors import FatalError
+from etl_tasks.models import Source, source_validation
+from etl_tasks.sources.adapter import Adapter
+from etl_tasks.sources.registry import adapter_of_kind
+
+
+@receiver(source_validation, dispatch_uid="etl_tasks.validate_source")
+def validate(source: Source, **_: Any) -> None:
+    """Raise ValidationError if the source lacks what its kind needs, has settings that cannot work, or has been collected as another."""
+    former = Source.objects.filter(pk=source.pk).first() if source.pk else None
+    collected = former if former is not None and former.cursors.exists() else None
+    _refuse_deletion_under_way(source, former)
+    if collected is None or collected.name != source.name:  # a collected source keeps a name from before the rule for names
+        try:
+            validate_name(source.name)
+        except ValidationError as exc:
+            raise ValidationError({"name": exc.messages}) from exc
+    adapter = _adapter(source)
+    try:
+        adapter.validate(source)
+        if collected is not None:
+            _refuse_mixing(source, collected, adapter)
+    except ValueError as exc:
+        raise ValidationError(str(exc)) from exc
+
+
+def _refuse_deletion_under_way(source: Source, former: Source | None) -> None:
+    for target in (former, source.service if source.service_id else None):
+        if target is not None and target.deletion_began_at:
+            raise ValidationError(f"{target._meta.verbose_name} {target} is being deleted: wait until it has gone")
+
+
+def _adapter(source: Source) -> Adapter:
+    """Return the adapter of the source's kind if the source has the columns that it needs."""
+    try:
+        adapter = adapter_of_kind(source.kind)
+    except FatalError as exc:
+        raise ValidationError({"kind": str(exc)}) from exc
+    if missing := {name: f"a source of kind {source.kind} needs it" for name in adapter.needed if not getattr(source, name)}:
+        raise ValidationError(missing)
+    if source.host and not adapter.reads_files:
+        raise ValidationError({"host": "only files lie on a host: leave it empty"})
+    return adapter
+
+
+def _refuse_mixing(source: Source, collected: Source, adapter: Adapter) -> None:
+    """Raise ValueError if the change would mix the facts of two services, kinds or places, or make collected facts unreachable."""
+    if collected.service_id != source.service_id:
+        raise ValueError(f"{source.name} has been collected for {collected.service}: its facts stay there; for {source.service}, add another source")
+    if collected.kind != source.kind:
+        raise ValueError(f"{collected.name} has been collected as a source of kind {collected.kind}: add another source")
+    adapter.validate_change(source, former=collected)
