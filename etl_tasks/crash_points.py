@@ -1,4 +1,4 @@
-"""Named places between two commits where the tests kill a worker; nothing unless ETL_CRASH_AT names one."""
+"""Named places around the commits of a stage where tests kill or pause a worker. Without ETL_CRASH_AT and ETL_PAUSE_AT they do nothing."""
 
 import os
 import signal
@@ -7,7 +7,10 @@ from pathlib import Path
 
 
 def crash_point(name: str) -> None:
-    """Kill this process once (`ETL_CRASH_AT`), or pause (`ETL_PAUSE_AT`); the marker lies in ETL_CRASH_FOLDER."""
+    """Pause here if ETL_PAUSE_AT names this place; kill the process group if ETL_CRASH_AT does.
+
+    It kills ETL_CRASH_TIMES times in all (default 1), counted by a file in ETL_CRASH_FOLDER. ETL_CRASH_CHILD: kill only this process.
+    """
     if os.environ.get("ETL_PAUSE_AT") == name:
         time.sleep(float(os.environ.get("ETL_PAUSE_SECONDS", "2")))
     if os.environ.get("ETL_CRASH_AT") != name:

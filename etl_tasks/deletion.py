@@ -1,8 +1,9 @@
-"""Delete a source, or a service with all of its sources, and everything that was collected of it.
+"""Delete a source, or a service with all of its sources, and everything that was collected from it.
 
-A deletion begins with a mark. From then on no run is opened or taken up again, and whoever comes by goes on with it: `delete_service`,
-`delete_source`, or a worker whom the sweeper sends. Rows go in bounded batches, each in a transaction of its own, children before their
-parents, the marked row last: so a deletion that is killed is gone on with where it stood, and two at once do no harm.
+`begin` marks the target. From then on no run of it is opened or reopened, and any process may continue the deletion: the commands
+`delete_service` and `delete_source`, or a worker that the sweeper calls. Rows are deleted in limited batches, each in its own
+transaction, children before their parents and the marked row last. So a deletion that was killed continues where it stopped, and two
+processes may delete the same target at once.
 """
 
 import logging
@@ -24,14 +25,14 @@ from log_store.opening import all_log_stores, open_log_store
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1000
-PAGES_AT_ONCE = 100  # their bodies may be large
+PAGES_AT_ONCE = 100  # fewer, because a page may be large
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
 Target = Source | Service
 
 
 class Refused(Exception):
-    """It cannot be deleted now; the message says why."""
+    """The target cannot be deleted now. The message says why."""
 
 
 def sources_of(target: Target) -> list[Source]:
@@ -39,11 +40,11 @@ def sources_of(target: Target) -> list[Source]:
 
 
 def count_contents(target: Target) -> dict[str, int]:
-    """How many rows of what would be deleted, by name; what there is none of is left out. Raises LogStoreUnavailable."""
+    """Return how many rows of each kind would be deleted, by their plural name, without zeros. Raises LogStoreUnavailable."""
     sources = sources_of(target)
     found = {"sources": len(sources)} if isinstance(target, Service) else {}
-    of_ledger = ((ETLRun, "source__in"), (StagedPage, "run__source__in"), (DeadLetter, "source__in"))
-    counted = [(model._meta.verbose_name_plural, model.objects.filter(**{path: sources}).count()) for model, path in of_ledger]
+    ledger_rows = ((ETLRun, "source__in"), (StagedPage, "run__source__in"), (DeadLetter, "source__in"))
+    counted = [(model._meta.verbose_name_plural, model.objects.filter(**{path: sources}).count()) for model, path in ledger_rows]
     counted += [(rows.model._meta.verbose_name_plural, rows.count()) for rows in _facts(target)]
     store = open_log_store()
     counted.append(("log events", sum(store.count(source.name, FIRST, LAST) for source in sources)))
@@ -54,7 +55,7 @@ def count_contents(target: Target) -> dict[str, int]:
 
 
 def begin(target: Target) -> None:
-    """Mark it: this is what cannot be taken back. Raises Refused while a run of it is active. Begun twice, it goes on."""
+    """Mark the target for deletion, which cannot be undone. Raises Refused while a run is active. Repeating it changes nothing."""
     with transaction.atomic():
         if isinstance(target, Service):
             hold(target)
@@ -70,13 +71,13 @@ def begin(target: Target) -> None:
 
 
 def pending() -> list[Target]:
-    """What is marked and still there; a service stands for its sources."""
+    """Return the targets that are marked and not deleted yet. A service is listed without its sources."""
     services: list[Target] = list(Service.objects.exclude(deletion_began_at=None).order_by("pk"))
     return services + list(Source.objects.exclude(deletion_began_at=None).filter(service__deletion_began_at=None).order_by("pk"))
 
 
 def delete_in_batches(target: Target) -> Iterator[int]:
-    """Delete what is marked, batch by batch: each item is how many rows or events have gone. Raises LogStoreUnavailable."""
+    """Delete a marked target batch by batch, and yield the number of rows or events of each. Raises LogStoreUnavailable."""
     for source in sources_of(target):
         yield from _of_source(source)
     if isinstance(target, Service):
@@ -88,12 +89,12 @@ def delete_in_batches(target: Target) -> Iterator[int]:
 
 
 def resume(target: Target, *, until: float = math.inf) -> bool:
-    """Delete what is marked; False if the time (`time.monotonic`) has come before it was done. Raises LogStoreUnavailable."""
+    """Delete a marked target; return False if it was not complete at `until` (`time.monotonic`). Raises LogStoreUnavailable."""
     return all(time.monotonic() < until for _ in delete_in_batches(target))
 
 
 def resume_all(*, seconds: float) -> bool:
-    """A while's work on all that is marked; whether nothing is left. One that fails does not stop the others."""
+    """Work on the pending deletions for a limited time; return whether all are complete. One that fails does not stop the others."""
     until = time.monotonic() + seconds
     is_done = True
     for target in pending():
@@ -103,7 +104,7 @@ def resume_all(*, seconds: float) -> bool:
 
 
 def _of_source(source: Source) -> Iterator[int]:
-    """Letters and runs first: what nobody can replay any more writes nothing again."""
+    """Delete dead letters and runs first, so that no replay can write facts again."""
     yield from _in_batches(DeadLetter.objects.filter(source=source))
     for run in ETLRun.objects.filter(source=source).order_by("pk").values_list("pk", flat=True).iterator():
         yield from _in_batches(CleanBatch.objects.filter(page__run=run))
@@ -117,16 +118,16 @@ def _of_source(source: Source) -> Iterator[int]:
     with transaction.atomic():
         service = hold(source.service)
         Cursor.objects.filter(source=source).delete()
-        home = source.facts_repository
+        repository = source.facts_repository
         source.delete()
-        if home:
-            home.delete()
+        if repository:
+            repository.delete()
         if service.deletion_began_at is None:
-            _settle(service)
+            _update_service(service)
 
 
-def _settle(service: Service) -> None:
-    """What follows from the facts that are left."""
+def _update_service(service: Service) -> None:
+    """Recompute the coverage and metrics of a service from the facts that are left."""
     if not LogTraffic.objects.filter(service=service).exists():
         Coverage.objects.filter(service=service, repository=None).delete()
     update_log_coverage(service)
@@ -134,31 +135,33 @@ def _settle(service: Service) -> None:
 
 
 def _facts(target: Target) -> list[models.QuerySet[models.Model]]:
-    """The facts of a source, or all that hangs on a service but for its sources; children before their parents."""
+    """Return the facts of a source, or all rows that refer to a service except its sources; children before their parents."""
     if isinstance(target, Source):
-        of_home = [_rows(model, repository=target.facts_repository_id) for model in _with_key_to(Repository)] if target.facts_repository_id else []
+        in_repository = (
+            [_rows(model, repository=target.facts_repository_id) for model in _models_referring_to(Repository)] if target.facts_repository_id else []
+        )
         named = {"service": target.service_id, "source": target.name}
-        return [*of_home, _rows(LogDeployment, **named), _rows(LogTraffic, **named)]
-    models_of_service = [model for model in _with_key_to(Service) if model not in (Source, Repository)]
-    # What follows from facts, as a delivery from a change, goes before them.
-    models_of_service.sort(key=lambda model: issubclass(model, Fact))
-    return [*(_rows(model, service=target.pk) for model in models_of_service), _rows(Repository, service=target.pk)]
+        return [*in_repository, _rows(LogDeployment, **named), _rows(LogTraffic, **named)]
+    referring = [model for model in _models_referring_to(Service) if model not in (Source, Repository)]
+    # Derived rows refer to facts (a delivery to a change), so they are deleted first.
+    referring.sort(key=lambda model: issubclass(model, Fact))
+    return [*(_rows(model, service=target.pk) for model in referring), _rows(Repository, service=target.pk)]
 
 
-def _with_key_to(parent: type[models.Model]) -> list[type[models.Model]]:
+def _models_referring_to(parent: type[models.Model]) -> list[type[models.Model]]:
     return [relation.related_model for relation in parent._meta.related_objects if relation.on_delete is models.CASCADE]
 
 
 def _rows(model: type[models.Model], **where: object) -> models.QuerySet[models.Model]:
-    """All of them, with those that were found gone."""
+    """Return the rows, including those marked as gone, which the default manager leaves out."""
     return model._base_manager.filter(**where)
 
 
 def _in_batches(rows: models.QuerySet[models.Model]) -> Iterator[int]:
-    """In the order in which the index has them: sorting millions anew for each batch would cost more than deleting them."""
+    """Delete the rows in the order of the index: sorting millions of rows for each batch would cost more than deleting them."""
     most = PAGES_AT_ONCE if rows.model in (CleanBatch, StagedPage) else ROWS_AT_ONCE
     while keys := list(rows.order_by().values_list("pk", flat=True)[:most]):
         with transaction.atomic():
-            # Without the columns, for a page's body is large.
+            # Only the key: Django would otherwise read the bodies, which are large.
             rows.model._base_manager.filter(pk__in=keys).only("pk").delete()
         yield len(keys)

@@ -1,15 +1,15 @@
-"""Three kinds of error, by what to do next; the kind is chosen once, where the failure is first seen.
+"""The kinds of errors of a stage, by what to do next. The kind is chosen once, where the failure is first seen.
 
-A record that is bad is no exception at all: transform buries it and goes on.
+A bad record is not an error of the stage: transform buries it and continues.
 """
 
-LONGEST_WAIT_SECONDS = 24 * 3600  # limits are by the hour; a header that names more is a mistake
+LONGEST_WAIT_SECONDS = 24 * 3600  # rate limits are hourly; a header with a longer wait is taken for a mistake
 
 
 class RetriableError(Exception):
-    """Worth another try later: the stage is retried, after `retry_after` seconds if the other side named them, a day at most.
+    """The stage should be tried again, after `retry_after` seconds if given (at most a day).
 
-    `postpone`: nothing went wrong, it is only too early. The run waits in the ledger and uses up no retry.
+    `postpone`: nothing failed, it is only too early; the run is postponed in the ledger and uses up no retry.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, postpone: bool = False) -> None:
@@ -19,4 +19,4 @@ class RetriableError(Exception):
 
 
 class FatalError(Exception):
-    """No later try can succeed until a person changes something: the stage fails now."""
+    """The stage fails now: trying again cannot succeed until a person changes something."""

@@ -1,4 +1,4 @@
-"""Stages here and now, in this process and without a broker: for the stage commands and for replay."""
+"""Run stages in this process, without a broker: for the stage commands and for replay."""
 
 import os
 import socket
@@ -22,11 +22,11 @@ STAGE_FUNCTIONS: dict[str, Callable[[ETLRun], None]] = {
 }
 
 
-LONGEST_WAIT_HERE_SECONDS = 120.0  # a command waits this long itself, and less than a lease
+LONGEST_WAIT_SECONDS = 120.0  # that a command sleeps before it tries again; shorter than a lease
 
 
 class Postponed(Exception):
-    """The other side asks for patience: the run waits in the ledger. The message says for what, and until when."""
+    """The run was postponed in the ledger, because the source asked for a wait. The message says why and until when."""
 
     def __init__(self, stage: str, reason: str, until: datetime) -> None:
         super().__init__(
@@ -36,7 +36,7 @@ class Postponed(Exception):
 
 
 class StageFailed(Exception):
-    """The stage failed and is buried; the message is the reason."""
+    """The stage failed and is buried. The message is the reason."""
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(reason)
@@ -48,24 +48,25 @@ def process_name() -> str:
 
 
 def on_another_host(source: Source) -> str:
+    """Return the sentence that says why the source cannot be read on this host."""
     return f"its files lie on {source.host}, and this host is {settings.ETL_HOST} (ETL_HOST): run the command there"
 
 
 def run_stage(run_id: int, stage: str) -> None:
-    """Run one stage, or bury it and raise StageFailed. A run that somebody else holds raises ledger.LeaseNotHeld.
+    """Run one stage. Raises StageFailed after burying it, Postponed, or ledger.LeaseNotHeld if another holder has the run.
 
-    Where the other side names a time, wait for it if it is near, else postpone the run and raise Postponed.
+    If the source asks for a wait of up to LONGEST_WAIT_SECONDS, sleep and try again, at most ETL_STAGE_RETRIES times.
     """
     for waits_left in reversed(range(settings.ETL_STAGE_RETRIES + 1)):
         try:
             _run_once(run_id, stage, may_wait=waits_left > 0)
-        except _WaitHere as exc:
+        except _ShortWait as exc:
             time.sleep(exc.seconds)
         else:
             return
 
 
-class _WaitHere(Exception):
+class _ShortWait(Exception):
     def __init__(self, seconds: float) -> None:
         super().__init__()
         self.seconds = seconds
@@ -77,8 +78,8 @@ def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
         STAGE_FUNCTIONS[stage](run)
     except RetriableError as exc:
         if exc.retry_after is not None:
-            if may_wait and not exc.postpone and exc.retry_after <= LONGEST_WAIT_HERE_SECONDS:
-                raise _WaitHere(exc.retry_after) from exc
+            if may_wait and not exc.postpone and exc.retry_after <= LONGEST_WAIT_SECONDS:
+                raise _ShortWait(exc.retry_after) from exc
             until = now() + timedelta(seconds=exc.retry_after)
             ledger.postpone(run, until)
             raise Postponed(stage, str(exc), until) from exc
@@ -89,16 +90,16 @@ def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
         raise
     except OperationalError as exc:
         reason = f"the database failed: {exc}"
-    except Exception as exc:  # noqa: BLE001  whatever it is, the run must not stay open until its lease runs out
+    except Exception as exc:  # noqa: BLE001  any other error must also end the run, which otherwise stays active until its lease ends
         reason = f"{type(exc).__name__}: {exc}"
     else:
         return
-    dead_letters.bury_stage(run_id, stage, reason, is_logged=False, attempt=run.attempt)  # the command prints it
+    dead_letters.bury_stage(run_id, stage, reason, is_logged=False, attempt=run.attempt)  # the command prints the error
     raise StageFailed(stage, reason)
 
 
 def run_remaining_stages(run_id: int) -> None:
-    """All stages from where the run stands."""
+    """Run all stages from the one where the run stands. Raises what `run_stage` raises."""
     run = ETLRun.objects.get(pk=run_id)
     for stage in ledger.STAGES[ledger.STAGES.index(run.stage) :]:
         run_stage(run_id, stage)

@@ -1,4 +1,8 @@
-"""Who may work on a run. Every decision is one conditional UPDATE, so it needs no lock that could outlive its holder."""
+"""Who may work on a run. Every decision is one conditional UPDATE, so that no lock outlives its holder.
+
+A run is active until `close`. While a stage works, it holds a lease; each commit renews it. When the lease has ended, another worker may
+claim the run, and the higher attempt number makes the writes of the former holder fail.
+"""
 
 import logging
 from collections.abc import Iterator
@@ -19,22 +23,27 @@ STAGES: tuple[str, ...] = tuple(ETLRun.Stage.values)
 
 
 class LeaseNotHeld(Exception):
-    """The run belongs to someone else by now: stop, write nothing more."""
+    """The caller may not work on the run: another holder has it, or it has ended or is in another stage. Write nothing more."""
 
 
 def lease_duration() -> timedelta:
+    """Return how long a stage may go without a commit before the run counts as lost."""
     return timedelta(seconds=settings.ETL_LEASE_SECONDS)
 
 
 def grace_period() -> timedelta:
+    """Return how long a message may wait in its queue before the run counts as lost."""
     return timedelta(seconds=settings.ETL_GRACE_SECONDS)
 
 
+# --- opening --------------------------------------------------------------------------------------------------------
+
+
 def open_run(source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, Any] | None = None) -> ETLRun | None:
-    """Create the run; None if that night exists already, another run of the source is active, or the source is being deleted."""
+    """Create a run and return it; None if that night's run exists, the source has an active run, or the source is being deleted."""
     try:
         with transaction.atomic():
-            if not _stays(source.pk):
+            if not _lock_source(source.pk):
                 return None
             return ETLRun.objects.create(
                 pipeline=source.name,
@@ -50,10 +59,10 @@ def open_run(source: Source, *, trigger: str, logical_date: date | None = None, 
 
 
 def reopen(run: ETLRun) -> bool:
-    """Make a failed run active again, at the stage where it failed; False if it is not failed or its source is busy."""
+    """Make a failed run active again at the stage that failed; return False if it is not failed or its source is busy."""
     try:
         with transaction.atomic():
-            if not _stays(run.source_id):
+            if not _lock_source(run.source_id):
                 return False
             reopened = ETLRun.objects.filter(pk=run.pk, status=ETLRun.Status.FAILED).update(
                 status=ETLRun.Status.QUEUED,
@@ -70,21 +79,26 @@ def reopen(run: ETLRun) -> bool:
     return bool(reopened)
 
 
-def _stays(source_id: int) -> bool:
-    """Whether the source is not being deleted; none begins to be before this transaction ends."""
+def _lock_source(source_id: int) -> bool:
+    """Lock the source's row, so that no deletion begins before the transaction ends; return False if one has begun."""
     return bool(Source.objects.select_for_update().filter(pk=source_id, deletion_began_at=None).values_list("pk", flat=True).first())
 
 
+# --- working --------------------------------------------------------------------------------------------------------
+
+
 def claim(run_id: int, stage: str, owner: str) -> ETLRun:
-    """Take the run for one stage, or raise LeaseNotHeld: a duplicate, an old message, or a living holder."""
+    """Take the run for one stage and return it. Raises LeaseNotHeld for a duplicate or outdated message, or if another holder has it."""
     moment = now()
     is_free = Q(owner="") | Q(owner=owner) | Q(lease_until__lt=moment)
     with transaction.atomic():
-        # A postponed run is taken once its time has come: by what the sweeper has sent, or where nothing sweeps by the next command.
+        # A postponed run that is due is claimed by the task that the sweeper sent, or without a sweeper by the next command.
         is_due = Q(status__in=(ETLRun.Status.QUEUED, ETLRun.Status.RUNNING)) | Q(status=ETLRun.Status.POSTPONED, lease_until__lt=moment)
         candidates = ETLRun.objects.filter(is_free, is_due, pk=run_id, stage=stage)
-        taken = candidates.update(owner=owner, attempt=F("attempt") + 1, steps=0, status=ETLRun.Status.RUNNING, lease_until=moment + lease_duration())
-        if not taken:
+        is_claimed = candidates.update(
+            owner=owner, attempt=F("attempt") + 1, steps=0, status=ETLRun.Status.RUNNING, lease_until=moment + lease_duration()
+        )
+        if not is_claimed:
             raise LeaseNotHeld(f"run {run_id}, {stage}")
         run = ETLRun.objects.select_related("source__service", "source__facts_repository").get(pk=run_id)
         run.task_ids[stage] = owner
@@ -96,7 +110,7 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
 
 @contextmanager
 def guarded_transaction(run: ETLRun) -> Iterator[None]:
-    """One transaction that commits only while this attempt holds the run; it renews the lease, too, and is a step of the stage."""
+    """Run the block in a transaction, renew the lease, and count a step. Raises LeaseNotHeld if this attempt no longer holds the run."""
     with transaction.atomic():
         held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
         if not held.update(lease_until=now() + lease_duration(), resends=0, steps=F("steps") + 1):
@@ -105,18 +119,18 @@ def guarded_transaction(run: ETLRun) -> Iterator[None]:
 
 
 def advance(run: ETLRun) -> None:
-    """Inside `guarded_transaction`: hand the run to the next stage."""
+    """Release the run for the next stage. Call it inside `guarded_transaction`."""
     following = STAGES[STAGES.index(run.stage) + 1]
     ETLRun.objects.filter(pk=run.pk).update(stage=following, owner="", lease_until=now() + grace_period())
 
 
 def extend_lease(run_id: int, owner: str, wait: timedelta) -> None:
-    """Extend the holder's lease over a retry's countdown."""
+    """Extend the holder's lease over the countdown of a retry."""
     ETLRun.objects.filter(pk=run_id, owner=owner, status__in=ETLRun.ACTIVE).update(lease_until=now() + wait + grace_period())
 
 
 def postpone(run: ETLRun, until: datetime) -> None:
-    """Nobody works on the run before then; afterwards the sweeper sends it from where it stands. Raises LeaseNotHeld."""
+    """Release the run until a time; the sweeper then sends it again from its current stage. Raises LeaseNotHeld."""
     held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
     if not held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until):
         raise LeaseNotHeld(f"run {run.pk}, attempt {run.attempt}")
@@ -124,19 +138,25 @@ def postpone(run: ETLRun, until: datetime) -> None:
 
 
 def release_if_progressed(run_id: int, *, wait: float = 0, **guard: object) -> bool:
-    """Let a stage that was stopped go on after `wait` seconds, if it has moved since it was claimed; else False.
+    """Postpone a stopped run by `wait` seconds if its stage has committed something since it was claimed; return whether it has.
 
-    `guard`: what must still hold of the run.
+    `guard`: column values the run must still have.
     """
-    moved = ETLRun.objects.filter(pk=run_id, status=ETLRun.Status.RUNNING, steps__gt=0, **guard)
-    is_moved = moved.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=now() + timedelta(seconds=wait))
-    if is_moved:
+    progressed = ETLRun.objects.filter(pk=run_id, status=ETLRun.Status.RUNNING, steps__gt=0, **guard)
+    is_released = progressed.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=now() + timedelta(seconds=wait))
+    if is_released:
         logger.warning("run_handed_back", extra={"run": run_id, "wait": wait})
-    return bool(is_moved)
+    return bool(is_released)
+
+
+# --- ending ---------------------------------------------------------------------------------------------------------
 
 
 def close(run_id: int, status: str, *, error: str = "", **guard: object) -> bool:
-    """End the run once; True for the caller that did it. `guard`: conditions that must still hold."""
+    """End an active run; return False if it has already ended, so that one caller only acts on its end.
+
+    `guard`: column values the run must still have.
+    """
     with transaction.atomic():
         ended = ETLRun.objects.filter(pk=run_id, status__in=ETLRun.ACTIVE, **guard).update(
             status=status, error=error, active_for=None, owner="", completed_at=now()

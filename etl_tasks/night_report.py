@@ -1,4 +1,4 @@
-"""Did last night work, and what needs a person? What waits by itself (queued, running, postponed) needs nobody."""
+"""Report whether last night worked and what needs a person. Runs that are queued, running or postponed need nobody."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from django.db.models import Count, Q
 from etl_tasks import host_watch, night_schedule, overdue
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
-BEGINS_WITHIN = timedelta(minutes=10)  # the sweeper starts what is missing, and sends again what is lost, within a few
+SWEEPER_HAS_TIME = timedelta(minutes=10)  # the sweeper starts missing runs and resends lost ones within a few minutes
 NIGHTS_BACK = timedelta(days=31)
 LONGEST_REASON = 200
 MOST_NAMED = 10
@@ -19,7 +19,7 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one source. `state`: succeeded, failed, under way, postponed, waiting or missing."""
+    """What happened to one source. `state`: succeeded, failed, under way, postponed, waiting (too early to tell) or missing."""
 
     source: Source
     state: str
@@ -28,7 +28,9 @@ class Outcome:
 
 @dataclass(frozen=True)
 class NightReport:
-    due: datetime | None  # None where no schedule says when
+    """`due`: when the night was due, in UTC; None if no schedule says so. `needs_a_person`: one sentence for each problem."""
+
+    due: datetime | None
     next_due: datetime | None
     sentence: str
     outcomes: list[Outcome]
@@ -36,34 +38,35 @@ class NightReport:
 
     @property
     def succeeded(self) -> int:
-        return sum(one.state == "succeeded" for one in self.outcomes)
+        return sum(outcome.state == "succeeded" for outcome in self.outcomes)
 
 
 def report_last_night(moment: datetime) -> NightReport:
-    trouble = [f"{fault}: failing since {_short(fault.began_at)}: {fault.error}" for fault in Fault.objects.all()]
+    """Return the report of the latest night before `moment`, or of the last ETL_OVERDUE_HOURS if beat does not start the nights."""
+    problems = [f"{fault}: failing since {_short(fault.began_at)}: {fault.error}" for fault in Fault.objects.all()]
     try:
         due, next_due = night_schedule.last_night_due_at(moment), night_schedule.next_night_due_at(moment)
     except night_schedule.UnusableSchedule as exc:
         due = next_due = None
-        trouble += [] if any(str(exc) in sentence for sentence in trouble) else [str(exc)]
+        problems += [] if any(str(exc) in sentence for sentence in problems) else [str(exc)]
     is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
     outcomes = _outcomes(due, moment) if due else []
-    called = f"last night ({_short(due)})" if due else ""
-    # Cron may start the runs at another hour than beat's schedule has: what is missing since then may have run before.
-    if not due or (not is_by_beat and any(one.run is None for one in outcomes)):
+    period = f"last night ({_short(due)})" if due else ""
+    # Cron may start the runs before the hour of beat's schedule; then a source only seems to be missing.
+    if not due or (not is_by_beat and any(outcome.run is None for outcome in outcomes)):
         outcomes = _outcomes(moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
-        called = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
-    return NightReport(due, next_due, _sentence(called, outcomes), outcomes, [*trouble, *_needs(outcomes, moment, is_by_beat=is_by_beat)])
+        period = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
+    return NightReport(due, next_due, _summary(period, outcomes), outcomes, [*problems, *_needs(outcomes, moment, is_by_beat=is_by_beat)])
 
 
 def _short(when: datetime) -> str:
-    """In the business's zone."""
-    there = when.astimezone(ZoneInfo(settings.ETL_TIME_ZONE))
-    return f"{there.day} {there:%b, %H:%M}"
+    """Return the time in ETL_TIME_ZONE, as in "26 Nov, 01:00"."""
+    local = when.astimezone(ZoneInfo(settings.ETL_TIME_ZONE))
+    return f"{local.day} {local:%b, %H:%M}"
 
 
 def _outcomes(begin: datetime, moment: datetime) -> list[Outcome]:
-    """By the latest run of each enabled source since then; a backfill is no night. A source that is newer waits for its first one."""
+    """Return the outcome of each enabled source by its latest run since `begin`. Backfills do not count, nor do newer sources without a run."""
     latest: dict[int, ETLRun] = {}
     for run in ETLRun.objects.filter(created_at__gte=begin, source__is_enabled=True).defer("task_ids").order_by("pk"):
         if "until" not in run.options:
@@ -73,7 +76,7 @@ def _outcomes(begin: datetime, moment: datetime) -> list[Outcome]:
         if last := latest.get(source.pk):
             outcomes.append(Outcome(source, _state(last), last))
         elif source.created_at < begin:
-            outcomes.append(Outcome(source, "waiting" if moment < begin + BEGINS_WITHIN else "missing", None))
+            outcomes.append(Outcome(source, "waiting" if moment < begin + SWEEPER_HAS_TIME else "missing", None))
     return outcomes
 
 
@@ -85,44 +88,46 @@ def _state(run: ETLRun) -> str:
     return "under way" if run.status in ETLRun.ACTIVE else "failed"
 
 
-def _sentence(called: str, outcomes: list[Outcome]) -> str:
+def _summary(period: str, outcomes: list[Outcome]) -> str:
     if not outcomes:
-        return f"{called}: no source was to run"
-    succeeded = sum(one.state == "succeeded" for one in outcomes)
-    others = [_told(one) for one in outcomes if one.state != "succeeded"]
-    return "; ".join([f"{called}: {succeeded} of {len(outcomes)} sources succeeded", *_most(others)])
+        return f"{period}: no source was to run"
+    succeeded = sum(outcome.state == "succeeded" for outcome in outcomes)
+    others = [_describe(outcome) for outcome in outcomes if outcome.state != "succeeded"]
+    return "; ".join([f"{period}: {succeeded} of {len(outcomes)} sources succeeded", *_shorten(others)])
 
 
-def _told(one: Outcome) -> str:
-    match one.run:
+def _describe(outcome: Outcome) -> str:
+    match outcome.run:
         case None:
-            return f"{one.source} {'has not begun yet' if one.state == 'waiting' else 'did not run'}"
-        case run if one.state == "postponed":
-            return f"{one.source} is postponed until {_short(run.lease_until)}"
-        case run if one.state == "failed":
+            return f"{outcome.source} {'has not begun yet' if outcome.state == 'waiting' else 'did not run'}"
+        case run if outcome.state == "postponed":
+            return f"{outcome.source} is postponed until {_short(run.lease_until)}"
+        case run if outcome.state == "failed":
             reason = run.error if len(run.error) <= LONGEST_REASON else run.error[:LONGEST_REASON] + "…"
-            return f"{one.source} {run.status}: {reason}" if reason else f"{one.source} {run.status}"
+            return f"{outcome.source} {run.status}: {reason}" if reason else f"{outcome.source} {run.status}"
         case run:
-            return f"{one.source} is {run.status} ({run.stage})"
+            return f"{outcome.source} is {run.status} ({run.stage})"
 
 
-def _most(sentences: list[str]) -> list[str]:
+def _shorten(sentences: list[str]) -> list[str]:
     more = len(sentences) - MOST_NAMED
     return [*sentences[:MOST_NAMED], f"and {more} more"] if more > 0 else sentences
 
 
 def _needs(outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -> list[str]:
     needs, named = [], set()
-    for one in outcomes:
-        if one.state == "failed" and one.run:
-            needs.append(f"{one.source}: run {one.run.pk} {one.run.status} in {one.run.stage}: `etl_status --run {one.run.pk}` says more")
-        elif one.state == "missing":
-            needs.append(f"{one.source}: it did not run: check that beat and a worker run")
+    for outcome in outcomes:
+        if outcome.state == "failed" and outcome.run:
+            needs.append(
+                f"{outcome.source}: run {outcome.run.pk} {outcome.run.status} in {outcome.run.stage}: `etl_status --run {outcome.run.pk}` says more"
+            )
+        elif outcome.state == "missing":
+            needs.append(f"{outcome.source}: it did not run: check that beat and a worker run")
         else:
             continue
-        named.add(one.source.pk)
-    lost = ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=moment - BEGINS_WITHIN)
-    if not is_by_beat:  # cron's next call goes on with it
+        named.add(outcome.source.pk)
+    lost = ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=moment - SWEEPER_HAS_TIME)
+    if not is_by_beat:  # cron's next command continues it
         lost = lost.exclude(status=ETLRun.Status.POSTPONED)
     for run in lost.select_related("source").order_by("source__name"):
         stands = f"run {run.pk} has stood at {run.stage} since {_short(run.lease_until)}"

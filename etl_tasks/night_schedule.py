@@ -1,4 +1,4 @@
-"""When the night is due, by the entry that people edit in the admin (periodic tasks)."""
+"""When the night is due, by the periodic task that people edit in the admin."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,25 +7,25 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 
-NIGHTLY = "etl.nightly"  # the task of the entry that a migration seeds; people may give it another name
-DAYS_LOOKED_AT = 32  # a schedule may name one day of a month
+NIGHTLY = "etl.nightly"  # the task of the entry; people may rename the entry itself
+DAYS_SEARCHED = 32  # a schedule may name one day of a month
 
 
 class UnusableSchedule(Exception):
-    """When the night is due cannot be told from its entry in the admin."""
+    """No entry for the night has a schedule that can be evaluated. The message names one and says where to correct it."""
 
 
 def night_due_at(moment: datetime) -> datetime | None:
-    """When today's first night was due by the admin's schedule; None if it is not due yet, disabled, or no crontab.
+    """Return when today's first night was due, in UTC; None if none was due yet today.
 
-    An interval, the sun and a single time are beat's alone. Raises UnusableSchedule if no entry can be used.
+    Only enabled crontab entries count: the other kinds of schedules are evaluated by beat alone. Raises UnusableSchedule if no entry can be used.
     """
     due: list[datetime] = []
     unusable: Exception | None = None
     for entry in PeriodicTask.objects.select_related("crontab").filter(task=NIGHTLY, enabled=True):
         try:
             due += _due_today(entry, moment)
-        except Exception as exc:  # noqa: BLE001  of what people may store, Celery refuses some, each kind in its own way
+        except Exception as exc:  # noqa: BLE001  Celery refuses some schedules that the admin accepts, with various exceptions
             unusable = unusable or exc
             name = entry.name
     if unusable and not due:
@@ -34,24 +34,24 @@ def night_due_at(moment: datetime) -> datetime | None:
 
 
 def last_night_due_at(moment: datetime) -> datetime | None:
-    """When the latest night was due by the admin's schedule; None if none was within a month. Raises UnusableSchedule."""
+    """Return when the latest night was due; None if there was none within a month. Raises UnusableSchedule."""
     return next((due for end in _ends_of_days(moment, -1) if (due := night_due_at(min(end, moment)))), None)
 
 
 def next_night_due_at(moment: datetime) -> datetime | None:
-    """When the next night is due; None if none is within a month. Raises UnusableSchedule."""
+    """Return when the next night is due; None if there is none within a month. Raises UnusableSchedule."""
     return next((due for end in _ends_of_days(moment, 1) if (due := night_due_at(end)) and due > moment), None)
 
 
 def _ends_of_days(moment: datetime, step: int) -> Iterator[datetime]:
-    """Of this local day and of those before or after it."""
+    """Yield the last second of the local day of `moment`, then of the following days (`step` 1) or the preceding ones (-1)."""
     midnight = moment.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).replace(hour=0, minute=0, second=0, microsecond=0)
-    for days in range(DAYS_LOOKED_AT):
+    for days in range(DAYS_SEARCHED):
         yield (midnight + timedelta(days=step * days + 1)).astimezone(UTC) - timedelta(seconds=1)
 
 
 def _due_today(entry: PeriodicTask, moment: datetime) -> list[datetime]:
-    """None or one. Raises whatever Celery makes of the entry."""
+    """Return the first time of the day at which the entry was due, if it has passed. Raises any exception of Celery's schedules."""
     schedule = entry.schedule
     if entry.crontab is None or (entry.expires and entry.expires <= moment):
         return []

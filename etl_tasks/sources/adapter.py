@@ -1,4 +1,4 @@
-"""What a kind of source must offer. To add one: write its adapter and name it in ETL_ADAPTERS (docs/contributing.md)."""
+"""What a kind of source must implement. To add one: write its adapter and name it in ETL_ADAPTERS (docs/contributing.md)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -10,12 +10,12 @@ from etl_tasks.errors import FatalError
 from etl_tasks.models import Source, StagedPage
 from etl_tasks.outcomes import Bad, Good
 
-LOG_EVENT = "log_event"  # what goes to the log store, and not by upsert into SQL
+LOG_EVENT = "log_event"  # the kind of records that go to the log store instead of SQL tables of facts
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run stands in one stream."""
+    """How far a run has read one stream."""
 
     resume: dict[str, Any]
     cursor: dict[str, Any]
@@ -24,28 +24,29 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One extraction: the source, its cursors as the run found them, and what the run has read already.
+    """One extraction: the source, its cursors when the run began, and how far the run has read.
 
-    `staged`: the pages of a stream that the run has staged so far.
+    `staged`: returns the pages of a stream that the run has staged so far.
     """
 
     source: Source
     cursors: Mapping[str, dict[str, Any]]
     progress: Mapping[str, Progress]
-    since: datetime | None = None  # read back to here even if the cursor is newer
-    until: datetime | None = None  # a backfill: what is newer is not wanted, and the cursors stay where they are
+    since: datetime | None = None  # read back to this time even if the cursor is newer
+    until: datetime | None = None  # a backfill: newer records are not wanted, and the cursors stay
     is_full: bool = False  # read as if there were no cursor
-    is_first_attempt: bool = True  # nobody was told to wait, and nobody died over it
+    is_first_attempt: bool = True  # no earlier attempt failed, was killed or was asked to wait
     survey: dict[str, Any] | None = None  # what `Adapter.survey` returned for the source
     staged: Callable[[str], Iterator[StagedPage]] = lambda stream: iter(())
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One answer, verbatim, and how far it brings its stream. An empty body says only how far: nothing is staged.
+    """One unchanged answer, and how far its stream has been read with it. A page with an empty body is not staged.
 
-    `cursor`: where the stream's cursor will stand once the run has loaded; {} leaves it where it is. The keys
-    "collected_from" and "collected_until" (ISO 8601) become the Coverage of the source's repository.
+    `cursor`: the stream's cursor once the run is loaded; {} leaves the cursor where it is. The keys "collected_from" and
+    "collected_until" (ISO 8601) become the Coverage of the source's repository. `resume`: where a later attempt of the run continues.
+    `context`: what `Adapter.clean` needs beside the body.
     """
 
     stream: str
@@ -61,7 +62,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """A part of a source that could not be read: it becomes a dead letter, its neighbours go on."""
+    """A part of a source that could not be read, such as one file. It becomes a dead letter, and the run continues."""
 
     stream: str
     name: str
@@ -70,64 +71,67 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What the source is to remember whether or not the run ends well: its lists whose whole pages the other side cannot finish, and what it can."""
+    """What the source keeps even if the run fails: by list, the page size that the other side can complete."""
 
     page_sizes: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a source would give, in sentences for a person."""
+    """The result of trying a source. `sentences`: what it would deliver, or why it cannot be read, for a person."""
 
     can_be_read: bool
     sentences: list[str]
 
 
 class Adapter(ABC):
-    """A kind of source."""
+    """A kind of source. One instance serves all sources of the kind, so it keeps no state."""
 
     label = ""
-    """What people choose it by."""
+    """The name of the kind in forms."""
     needed: tuple[str, ...] = ()
     """The columns of a source that must not be empty."""
     reads_files = False
-    """Whether it reads files: of a source that names its host, only a worker there sees them."""
+    """Whether it reads files. If the source names a host, only a worker on that host can read them."""
     keeps_log_events = False
-    """Whether its records are log events, kept under the source's name."""
+    """Whether its records are log events, stored under the source's name."""
 
-    def validate(self, source: Source) -> None:  # noqa: B027 (a kind may do without)
-        """Raises ValueError, with a sentence, or ValidationError for settings that cannot work."""
+    def validate(self, source: Source) -> None:  # noqa: B027 (optional)
+        """Raise ValueError with a sentence, or ValidationError, if the source cannot work as it is set."""
 
-    def validate_change(self, source: Source, *, former: Source) -> None:  # noqa: B027 (a kind may do without)
-        """The same for a change of a source that has been collected: what was collected must not be lost or mixed."""
+    def validate_change(self, source: Source, *, former: Source) -> None:  # noqa: B027 (optional)
+        """Raise the same if a change of a source that has been collected would lose or mix what was collected."""
 
     @abstractmethod
     def pages(self, job: Job) -> Iterator[Page | Unreadable | Learned]:
-        """What the source has after its cursors. Raises RetriableError or FatalError."""
+        """Yield what the source has after its cursors. Raises RetriableError or FatalError."""
 
     @abstractmethod
     def check(self, source: Source) -> Check:
-        """Try the source without storing anything. Raises nothing: what fails is said."""
+        """Try the source without storing anything. A failure is part of the returned Check; nothing is raised."""
 
     def survey(self, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
-        """What is new in many sources, asked at once, by primary key; a source that is missing finds out by itself."""
+        """Return what is new in many sources, by their primary keys, with few requests. A source may be left out."""
         return {}
 
     @abstractmethod
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
-        """Which fact the records of a page become: a key of fact_kinds.KINDS, or LOG_EVENT."""
+        """Return the kind of the page's records: a key of fact_kinds.KINDS, or LOG_EVENT."""
 
     def count(self, source: Source, content: bytes) -> int | None:
-        """How many records a staged page has, as the source is set now; None if no setting can change that."""
+        """Return how many records a staged page has with the source's current settings; None if settings cannot change the number."""
         return None
 
     @abstractmethod
     def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-        """The records of a staged page, validated, in order. Raises UnreadablePage."""
+        """Yield the validated records of a staged page, in order. Raises UnreadablePage."""
 
     def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
-        """One page with a record that the source did not give, `lost` being the data of its Bad. Raises RetriableError or FatalError."""
+        """Request a record that the source did not return, and return a page with it.
+
+        `lost`: the data of the record's Bad. Raises RetriableError or FatalError.
+        """
         raise FatalError(f"{source} gives all of its records: there is nothing to ask for again")
 
-    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:  # noqa: B027 (a kind may do without)
-        """Called in the transaction that ends a run, with the cursors that it moved."""
+    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:  # noqa: B027 (optional)
+        """Act on the end of a run, in its transaction. `cursors`: those that the run has moved."""
