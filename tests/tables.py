@@ -16,7 +16,8 @@ from dora_metrics.models import (
     Service,
     WorkflowRun,
 )
-from etl_tasks.sources.github.wanted import is_undecided, named_by_failures
+from etl_tasks.sources.github.needed_deployment_sources import is_undecided
+from etl_tasks.sources.github.rechecks.needed_runs import named_by_failures
 from github_stand_in.worlds.world import World
 
 MOST_SHOWN = 8
@@ -296,7 +297,7 @@ def _rows_of(model: Any, keys: tuple[str, ...], service: Service) -> dict[tuple[
         chosen["gone_at"] = None
     columns = [field.attname for field in model._meta.concrete_fields if field.attname not in (*BOOKKEEPING, "change_id", "computed_at")]
     rows = model.objects.filter(**chosen).values(*columns, *keys)
-    named = {one for repository in service.repositories.all() for one in named_by_failures(repository, also={})}
+    named = {one for repository in service.repositories.all() for one in named_by_failures(repository)}
     return {tuple(row[key] for key in keys): row for row in rows if _is_compared(model, row, service, named)}
 
 

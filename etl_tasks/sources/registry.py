@@ -22,7 +22,7 @@ def _log_files() -> Adapter:
 
 
 def _github_repository() -> Adapter:
-    from etl_tasks.sources.github.collect import GitHubRepository
+    from etl_tasks.sources.github.adapter import GitHubRepository
 
     return GitHubRepository()
 

@@ -13,7 +13,7 @@ from dora_metrics.models import Change, Deployment, Issue, Service
 from etl_tasks import replay
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.outcomes import Bad, Good
-from etl_tasks.sources.github.collect import GitHubRepository
+from etl_tasks.sources.github.adapter import GitHubRepository
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.facts import SECOND
 from tests.etl_tasks.sources.github.nights import night, show, source_of

@@ -38,9 +38,9 @@ STAGES = {"extract": tasks.extract, "transform": tasks.transform, "load": tasks.
 
 @pytest.fixture(autouse=True)
 def nothing_known_of_the_budget() -> Iterator[None]:
-    client._budgets.clear()
+    client._rate_limits.clear()
     yield
-    client._budgets.clear()
+    client._rate_limits.clear()
 
 
 @pytest.fixture
@@ -191,7 +191,7 @@ def test_etl_extract_postpones_a_collection_that_is_larger_than_the_hour_and_goe
 
     spent_hour.budget.reset()
     spent_hour.budget.limit = 5000
-    client._budgets.clear()
+    client._rate_limits.clear()
     with time_machine.travel(now() + timedelta(seconds=3700)):
         call_command("etl_extract", "--source", "billing")
         run.refresh_from_db()
@@ -215,7 +215,7 @@ def test_a_replay_that_meets_the_end_of_the_hour_is_postponed_too(billing: Sourc
     run = billing.runs.get()
     assert run.status == "postponed"
     spent_hour.budget.limit = 5000
-    client._budgets.clear()
+    client._rate_limits.clear()
     with time_machine.travel(now() + timedelta(seconds=3700)):
         for command in ("etl_extract", "etl_transform", "etl_load"):
             call_command(command)

@@ -338,7 +338,7 @@ def test_a_line_over_many_pages_of_a_file_is_stored_once_whatever_page_it_is_in(
 )
 def test_a_record_that_no_column_can_hold_is_bad_by_itself(world: World, damage: dict[str, object]) -> None:
     rows = world.pull_requests(END)[:2]
-    good, bad = list(mapping.facts("change", [rows[0], {**rows[1], **damage}]))
+    good, bad = list(mapping.to_facts("change", [rows[0], {**rows[1], **damage}]))
 
     assert isinstance(good, Good)
     assert isinstance(bad, Bad)

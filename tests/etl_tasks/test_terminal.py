@@ -20,7 +20,7 @@ from dora_metrics.terminal_escaping import CONTROLS, one_line, printable, printa
 from etl_tasks import dead_letters, ledger
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from etl_tasks.sources.adapter import Check
-from etl_tasks.sources.github.collect import GitHubRepository
+from etl_tasks.sources.github.adapter import GitHubRepository
 from log_store.event import LogEvent, event_id, file_key
 from log_store.opening import open_log_store
 from tests.dora_metrics.eventful import a_service

@@ -9,8 +9,9 @@ import requests
 from github_stand_in.server import StandIn
 
 QUERIES = Path(__file__).parents[2] / "etl_tasks/sources/github/queries"
-NAMES = sorted(path.stem for path in QUERIES.glob("*.graphql") if path.stem != "shared")
-FRAGMENTS = {found[1]: found[0] for found in re.finditer(r"^fragment (\w+) on .*?^}", (QUERIES / "shared.graphql").read_text(), re.S | re.M)}
+NAMES = sorted(path.stem for path in QUERIES.glob("*.graphql"))
+FRAGMENT_TEXT = "\n".join(path.read_text() for path in sorted(QUERIES.glob("fragments/*.graphql")))
+FRAGMENTS = {found[1]: found[0] for found in re.finditer(r"^fragment (\w+) on .*?^}", FRAGMENT_TEXT, re.S | re.M)}
 SPREAD = re.compile(r"\.\.\.(\w+)")
 # Of each list: where it lies in the repository.
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases", "commits": "object"}
@@ -34,10 +35,12 @@ def query_text(name: str) -> str:
 
 
 def survey_text(count: int) -> str:
-    fields = " ".join(f"...{name}" for name in ("Identity", *(name for name in FRAGMENTS if name.startswith("TopOf"))))
+    fields = " ".join(f"...{name}" for name in ("RepositoryFields", *(name for name in FRAGMENTS if name.startswith("TopOf"))))
     declared = ", ".join(f"$o{n}: String!, $n{n}: String!, $i{n}: [ID!]!" for n in range(count))
-    asked = " ".join(f"r{n}: repository(owner: $o{n}, name: $n{n}) {{ {fields} }} n{n}: nodes(ids: $i{n}) {{ ...Standing }}" for n in range(count))
-    return with_fragments(f"query Survey({declared}) {{ {asked} rateLimit {{ ...Budget }} }}")
+    asked = " ".join(
+        f"r{n}: repository(owner: $o{n}, name: $n{n}) {{ {fields} }} n{n}: nodes(ids: $i{n}) {{ ...WatchedFields }}" for n in range(count)
+    )
+    return with_fragments(f"query Survey({declared}) {{ {asked} rateLimit {{ ...RateLimitFields }} }}")
 
 
 def post(stand_in: StandIn, text: str, variables: dict[str, Any] | None = None, **headers: str) -> requests.Response:

@@ -68,7 +68,7 @@ def test_a_field_without_permission_takes_its_repository_with_it(service: World,
 
 def test_records_without_permission_are_null_by_id_too(service: World) -> None:
     with StandIn({"acme/billing": service}, forbidden={"t": {"deployments"}}) as stand_in:
-        found = ask(stand_in, "deployments_again", ids=[service.deployments(END)[0]["id"]]).json()
+        found = ask(stand_in, "deployments_by_id", ids=[service.deployments(END)[0]["id"]]).json()
 
     assert (found["data"]["nodes"], found["errors"][0]["type"]) == ([None], "FORBIDDEN")
 

@@ -35,8 +35,8 @@ def test_the_price_is_that_of_githubs_own_examples() -> None:
         ("issues", {"first": 100}, 2),
         ("releases", {"first": 100}, 1),
         ("commits", {"first": 100}, 1),
-        ("pull_request_rest", NOTHING_MORE, 1),
-        ("deployments_again", {"ids": ["x"] * 100}, 1),
+        ("pull_request_next_pages", NOTHING_MORE, 1),
+        ("deployments_by_id", {"ids": ["x"] * 100}, 1),
     ],
 )
 def test_the_collectors_queries_cost_this(query: str, variables: dict[str, Any], expected: int) -> None:

@@ -87,8 +87,8 @@ def test_the_last_record_is_null_with_an_error_beside_it(stand_in: StandIn, quer
 
 
 def test_a_record_asked_for_again_is_null(stand_in: StandIn, service: World) -> None:
-    stand_in.faults = {"null_nodes": "DeploymentsAgain"}
-    found = ask(stand_in, "deployments_again", ids=[row["id"] for row in service.deployments(END)[:2]]).json()
+    stand_in.faults = {"null_nodes": "DeploymentsById"}
+    found = ask(stand_in, "deployments_by_id", ids=[row["id"] for row in service.deployments(END)[:2]]).json()
 
     assert [node is None for node in found["data"]["nodes"]] == [False, True]
     assert found["errors"][0]["path"] == ["nodes", 1]
@@ -108,8 +108,8 @@ def test_queries_for_large_pages_cannot_be_finished(stand_in: StandIn) -> None:
     stand_in.faults = {"unfinished_above": 25}
 
     assert [ask(stand_in, "deployments", first=first).status_code for first in (100, 26, 25)] == [502, 502, 200]
-    assert [ask(stand_in, "pull_request_rest", number=1, **NOTHING_MORE, first=first).status_code for first in (26, 25)] == [502, 200]
-    assert [ask(stand_in, "deployments_again", ids=["x"] * count, first=None).status_code for count in (26, 25)] == [502, 200]
+    assert [ask(stand_in, "pull_request_next_pages", number=1, **NOTHING_MORE, first=first).status_code for first in (26, 25)] == [502, 200]
+    assert [ask(stand_in, "deployments_by_id", ids=["x"] * count, first=None).status_code for count in (26, 25)] == [502, 200]
     assert [runs(stand_in, f"?per_page={count}").status_code for count in (26, 25)] == [502, 200]
 
 

@@ -94,7 +94,7 @@ def test_a_field_that_the_stand_in_does_not_have_is_an_error_and_no_null(stand_i
     assert error["path"] == ["repository", "stargazerCount"]
 
 
-@pytest.mark.parametrize("name", ["pull_requests", "issues", "commits", "releases", "pull_request_rest", "deployments"])
+@pytest.mark.parametrize("name", ["pull_requests", "issues", "commits", "releases", "pull_request_next_pages", "deployments"])
 def test_the_quick_executor_answers_as_graphql_core_itself(large: World, name: str) -> None:
     """But for database ids, which GitHub lets grow beyond the Int that its schema promises."""
     number = max(large.pulls.values(), key=lambda pull: len(pull.commits)).number

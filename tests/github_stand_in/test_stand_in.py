@@ -96,7 +96,7 @@ def test_the_lists_of_one_pull_request_are_paged(large: World, part: str, order:
     with StandIn({"acme/billing": large}) as stand_in:
         while True:
             variables = {**NOTHING_MORE, flag: True, cursor: after, "number": biggest["number"]}
-            pull = answer(stand_in, "pull_request_rest", **variables)["repository"]["pullRequest"]
+            pull = answer(stand_in, "pull_request_next_pages", **variables)["repository"]["pullRequest"]
             assert set(pull) == {"number", "updatedAt", part}
             found += pull[part]["nodes"]
             after = pull[part]["pageInfo"]["endCursor"]
@@ -166,7 +166,7 @@ def test_records_are_found_by_their_global_ids(stand_in: StandIn, service: World
     assert error["message"] == "Could not resolve to a node with the global id of 'DE_unknown'"
 
 
-@pytest.mark.parametrize(("query", "view"), [("deployments_again", World.deployments), ("releases_again", World.releases)])
+@pytest.mark.parametrize(("query", "view"), [("deployments_by_id", World.deployments), ("releases_by_id", World.releases)])
 def test_records_are_asked_for_again(stand_in: StandIn, service: World, query: str, view: Any) -> None:
     ids = [row["id"] for row in view(service, END)[:5]]
 
@@ -237,7 +237,7 @@ def test_a_repository_is_gone_from_a_time_on() -> None:
     world.gone = END - timedelta(days=1)
     with StandIn({"acme/billing": world}) as stand_in:
         found, rest = ask(stand_in, "deployments").json(), runs(stand_in).status_code
-        node = ask(stand_in, "deployments_again", ids=[world.deployments(END)[0]["id"]]).json()
+        node = ask(stand_in, "deployments_by_id", ids=[world.deployments(END)[0]["id"]]).json()
         stand_in.clock = END - timedelta(days=2)
         before = identity(stand_in, "billing")
 

@@ -1,6 +1,6 @@
-"""GitHub over HTTP: one session, and the one place where a status or exception becomes an error's kind.
+"""The HTTP client for GitHub. It decides which status or exception becomes which kind of error.
 
-The token is read here and goes nowhere else: not into a message, a log line, an error or a row.
+The token is used here only. It never appears in a message, a log line, an error or a row.
 """
 
 import json
@@ -20,27 +20,30 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 from urllib3.exceptions import HTTPError
 
 from etl_tasks.errors import FatalError, RetriableError
-from etl_tasks.sources.github.budget import Budget, PageSize
 from etl_tasks.sources.github.credentials import Credential
+from etl_tasks.sources.github.page_sizes import PageSize
+from etl_tasks.sources.github.rate_limits import RateLimits
 
 logger = logging.getLogger(__name__)
 
+LARGEST_PAGE = 100  # records, by GitHub's limit
+IDS_A_QUERY = 100  # GitHub's limit
 LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # The last REST version that has merge_commit_sha; GraphQL ignores it.
 API_VERSION = "2022-11-28"
-# GitHub's words for a query that it could not finish in time.
+# In the messages of queries that GitHub could not finish in time.
 UNFINISHED = ("something went wrong", "timeout", "timedout", "couldn't respond")
 _UNKNOWN_WAIT_SECONDS = 60.0
 
 
 class PassingFault(RetriableError):
-    """Worth another attempt within seconds: a 5xx, a broken connection, an unfinished query."""
+    """A fault that another attempt within seconds may cure: a 5xx, a broken connection, an unfinished query."""
 
 
 class PartialAnswer(PassingFault):
-    """An answer with holes, or half of one: another attempt may give the whole; the last one is taken as it is."""
+    """An incomplete answer. Another attempt may give the whole answer; that of the last attempt is used as it is."""
 
     def __init__(self, message: str, answer: "Answer") -> None:
         super().__init__(message)
@@ -48,15 +51,15 @@ class PartialAnswer(PassingFault):
 
 
 class Forbidden(FatalError):
-    """The credential lacks a permission; the reader of the stream knows which."""
+    """The credential lacks a permission. collect.py adds which one, by the stream."""
 
 
 class NotFound(FatalError):
-    """There is nothing at an address, or not for this credential."""
+    """Nothing exists at an address, or the credential may not read it."""
 
 
 class Moved(FatalError):
-    """What was asked for has another name now; `location` is its address under that."""
+    """The address has changed, since something was renamed. `location`: the new address."""
 
     def __init__(self, message: str, location: str) -> None:
         super().__init__(message)
@@ -65,7 +68,7 @@ class Moved(FatalError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer as it came. `body` is verbatim; `headers` only those that reading on needs."""
+    """An answer of GitHub. `body`: verbatim."""
 
     url: str
     status: int
@@ -73,19 +76,19 @@ class Answer:
     etag: str
     next_url: str
     fetched_at: datetime
-    limit_wait: float | None = None  # seconds, where the headers name a limit that is spent
+    limit_wait: float | None = None  # seconds to wait, if the headers say that a limit is spent
 
     @property
     def is_unchanged(self) -> bool:
         return self.status == requests.codes.not_modified
 
     def json(self) -> Any:
-        """None if the body is no JSON."""
+        """Return the decoded body; None if it is not JSON."""
         return _decoded(self.body)
 
 
 class _Bearer(requests.auth.AuthBase):
-    """As `auth`, since a header alone would give way to a .netrc of the machine."""
+    """Sets the token. It is an `auth` object because requests would replace a plain header by the entry of a .netrc file."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -96,13 +99,13 @@ class _Bearer(requests.auth.AuthBase):
 
 
 def goes_in_clear(url: str) -> bool:
-    """Whether others on the way could read the token, and nobody has allowed that."""
+    """Return whether the token would travel unencrypted to another machine without GITHUB_ALLOW_HTTP."""
     parts = urlsplit(url)
     return parts.scheme != "https" and parts.hostname not in LOOPBACK and not settings.GITHUB_ALLOW_HTTP
 
 
 class GitHub:
-    """One credential's connection to GitHub; several threads may share it."""
+    """A connection to GitHub with one credential. Several threads may share it."""
 
     def __init__(self, credential_name: str = "") -> None:
         for address in (settings.GITHUB_API_URL, settings.GITHUB_GRAPHQL_URL):
@@ -110,9 +113,9 @@ class GitHub:
                 raise FatalError(f"{address} would get the token over plain http: use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in")
         self._credential = Credential(credential_name)
         self._app_token_lock = threading.Lock()
-        self.budget = _budgets.setdefault(credential_name, Budget())
+        self.rate_limits = _rate_limits.setdefault(credential_name, RateLimits())
         self._session = requests.Session()
-        self._session.trust_env = True  # a company's proxy and CA bundle
+        self._session.trust_env = True  # for a company's proxy and CA bundle
         self._session.headers.update(
             {
                 "Accept": "application/vnd.github+json",
@@ -125,10 +128,10 @@ class GitHub:
         return f"GitHub({settings.GITHUB_API_URL})"
 
     def query(self, query: str, variables: Mapping[str, object], *, page: PageSize | None = None, is_tolerant: bool = False) -> Answer:
-        """POST one GraphQL query; with `page`, it asks for as many records: by `first`, or by the first of its `ids`.
+        """Send one GraphQL query. `page` sets how many records it asks for: as `first`, or by shortening the list `ids`.
 
-        The page is halved at each attempt that GitHub cannot finish.
-        Raises RetriableError or FatalError also for errors inside a 200; a tolerant one leaves those to the caller.
+        The page size is halved after each attempt that GitHub cannot finish. Raises RetriableError or FatalError, also for
+        errors inside a 200, unless `is_tolerant` leaves those to the caller.
         """
 
         def ask() -> Answer:
@@ -143,7 +146,7 @@ class GitHub:
         return answer
 
     def get(self, url: str, *, etag: str = "", page: PageSize | None = None) -> Answer:
-        """GET a REST address below GITHUB_API_URL, conditionally if `etag` is given; with `page`, so many records of a list."""
+        """GET a REST address below GITHUB_API_URL: conditionally with `etag`, and a list in pages of the size of `page`."""
         if urlsplit(url)[:2] != urlsplit(settings.GITHUB_API_URL)[:2]:
             raise FatalError(f"GitHub named a next page on another host ({urlsplit(url)[:2]}): the token is not sent there")
 
@@ -176,12 +179,12 @@ class GitHub:
 
     def _request(self, method: str, url: str, *, payload: Mapping[str, object] | None = None, etag: str = "") -> Answer:
         resource = "graphql" if payload is not None else "core"
-        self.budget.spare(resource)
+        self.rate_limits.raise_if_reserve_reached(resource)
         response, body = self._exchange(method, url, token=self._token(), payload=payload, etag=etag)
         if response.status_code == requests.codes.unauthorized and self._credential.is_app:
-            self._credential.forget()  # revoked before its end, or our clock is wrong
+            self._credential.forget()  # revoked early, or the clock of this machine is wrong
             response, body = self._exchange(method, url, token=self._token(), payload=payload, etag=etag)
-        self.budget.read(resource, response.headers)
+        self.rate_limits.update(resource, response.headers)
         answer = Answer(
             url=url,
             status=response.status_code,
@@ -200,7 +203,7 @@ class GitHub:
         headers = {"If-None-Match": etag} if etag else {}
         began = time.monotonic()
         try:
-            # No redirects: a renamed repository answers GraphQL directly, and a token must not follow to another host.
+            # No redirects: GraphQL answers for a renamed repository without one, and the token must not go to another host.
             response = self._session.request(
                 method,
                 url,
@@ -239,7 +242,7 @@ class GitHub:
 
 
 def page_of(url: str, size: int) -> str:
-    """The page of so many records of a REST list that holds the first record of the page at `url`."""
+    """Return the address of the page of `size` records that holds the first record of the page at `url`."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     begin = (int(query.pop("page", 1)) - 1) * int(query.get("per_page", size))
@@ -255,12 +258,15 @@ def _sized(variables: Mapping[str, object], page: PageSize) -> dict[str, object]
     return {**variables, "ids": ids[: page.size]} if isinstance(ids, list) else {**variables, "first": page.size}
 
 
-# By credential: what one run of this process learns of the budget, the next knows.
-_budgets: dict[str, Budget] = {}
+# By credential, so that the next run of this process knows what the last one has seen.
+_rate_limits: dict[str, RateLimits] = {}
 
 
 def _body(response: requests.Response, *, deadline: float) -> bytes:
-    """Decoded. Taken as it arrives: iter_content would wait for whole chunks, and a read timeout alone lets a drip go on for ever."""
+    """Return the decompressed body, read as it arrives: a read timeout alone would let a slow trickle of bytes go on for ever.
+
+    iter_content is not used because it waits for whole chunks.
+    """
     chunks, size = [], 0
     while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
         size += len(chunk)
@@ -295,7 +301,7 @@ def _raise_for_status(answer: Answer, headers: Mapping[str, str]) -> None:
 
 
 def _limit_wait(answer: Answer, headers: Mapping[str, str]) -> float | None:
-    """Seconds that a primary or secondary limit asks to wait; None for another refusal, which no waiting cures."""
+    """Return the seconds that a primary or secondary limit asks to wait; None for any other refusal."""
     if answer.limit_wait is not None:
         return answer.limit_wait
     if answer.status == 429 or b"secondary rate limit" in answer.body or b"abuse detection" in answer.body:
@@ -313,13 +319,13 @@ def _limit_wait_of(headers: Mapping[str, str]) -> float | None:
 
 
 def _halve(page: PageSize, state: RetryCallState) -> None:
-    """A smaller page helps a query that GitHub cannot finish; it does not fill holes."""
+    """Halve the page of a query that GitHub could not finish. A smaller page does not complete a partial answer."""
     if state.outcome and not isinstance(state.outcome.exception(), PartialAnswer):
         page.failed()
 
 
 def _raise_for_errors(answer: Answer, *, is_tolerant: bool) -> None:
-    """GraphQL reports failures inside a 200; what is not even JSON is staged and buried later, with its page."""
+    """Raise for the errors that GraphQL reports inside a 200. Raises PartialAnswer if the answer is not JSON."""
     decoded = _decoded(answer.body)
     if decoded is None:
         raise PartialAnswer("GitHub's answer is not JSON", answer)
@@ -346,7 +352,7 @@ def _raise_for_error(answer: Answer, error: Mapping[str, Any], data: object, *, 
         case "NOT_FOUND" if path == ["repository"]:
             raise FatalError(f"{message} It does not exist, or the token may not read it")
         case "NOT_FOUND":
-            return  # one record that is gone: its place is null
+            return  # one record is gone: its node is null
         case "FORBIDDEN" | "INSUFFICIENT_SCOPES" if len(path) <= len(("repository", "issues")):
             raise Forbidden(f"GitHub forbids this to the token: {message}")
         case "FORBIDDEN" | "INSUFFICIENT_SCOPES":

@@ -1,6 +1,6 @@
-"""Who asks: a token, or a GitHub App that gets itself a new one before the old one ends.
+"""The credentials for GitHub: a token, or a GitHub App, whose token is renewed before it expires.
 
-No secret leaves this module but in a request's header: not in a repr, a message, a log line or a row.
+Secrets leave this module only for a request's header. They never appear in a repr, a message, a log line or a row.
 """
 
 import time
@@ -12,15 +12,15 @@ from django.conf import settings
 from etl_tasks.errors import FatalError
 
 RENEW_BEFORE_END_SECONDS = 300
-LONGEST_JWT_SECONDS = 540  # GitHub takes ten minutes at most, by its own clock
+LONGEST_JWT_SECONDS = 540  # GitHub accepts ten minutes at most, by its own clock
 CLOCK_SKEW_SECONDS = 60
 
-# Installation and app to token and end: asked for once an hour and process, not once a run.
+# By installation and App: token and expiry time. A process asks once an hour, not once a run.
 _app_tokens: dict[tuple[str, str], tuple[str, float]] = {}
 
 
 class Credential:
-    """One way in. `name` is empty for the environment's own, else that of a source's. Raises FatalError if it is not set."""
+    """One credential of the environment. `name`: a source's credential; empty for the default one. Raises FatalError if it is not set."""
 
     def __init__(self, name: str = "") -> None:
         self.name = name
@@ -45,15 +45,15 @@ class Credential:
         return f"/app/installations/{self._given['installation_id']}/access_tokens"
 
     def token(self) -> str:
-        """Empty where an App has to ask for one first."""
+        """Return the token; empty if an App has to request one first."""
         if not self.is_app:
             return str(self._given["token"])
         token, ends_at = _app_tokens.get(self._key, ("", 0.0))
         return token if time.time() < ends_at - RENEW_BEFORE_END_SECONDS else ""
 
     def app_token(self) -> str:
-        """The JWT with which an App asks for a token."""
-        import jwt  # with its cryptography it costs every worker 9 MB, and only an App wants it
+        """Return the JWT with which an App requests a token."""
+        import jwt  # only an App needs it; with its cryptography it takes 9 MB of every worker
 
         issued = int(time.time()) - CLOCK_SKEW_SECONDS
         claims = {"iat": issued, "exp": issued + LONGEST_JWT_SECONDS, "iss": self._given["app_id"]}

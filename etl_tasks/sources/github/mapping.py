@@ -1,6 +1,6 @@
-"""Record to fact, pure: a fact is a plain dictionary of the model's columns, ready for JSON.
+"""Map records to facts: plain dictionaries of the model's columns, ready for JSON. Pure functions.
 
-Times in a fact are ISO 8601 in UTC. Source of the meanings: docs/metrics.md.
+Times in a fact are ISO 8601 in UTC. docs/metrics.md defines what the fields mean.
 """
 
 import json
@@ -15,15 +15,14 @@ from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.github import records, text_references
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
-
-
 NULLABLE = ("object", "pullRequest", "issue", "node")
 
 
 def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
-    """The list of records in an answer: a connection's nodes, a list, or one object by itself.
+    """Return the records in an answer at `path`: a connection's nodes, a list, or a list of one object.
 
-    [] where a single record is null, for it is gone; any other null hides records. Raises UnreadablePage.
+    Returns [] if a single record (NULLABLE) is null, because it is gone. Raises UnreadablePage for any other null, which
+    hides records.
     """
     try:
         found = json.loads(body)
@@ -46,13 +45,13 @@ def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
     return found
 
 
-def facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
-    """Validate each record; what fails comes back as Bad, its neighbours as Good, in order."""
-    shape, build = SHAPES[fact]
+def to_facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
+    """Validate the records and map them to facts of one kind: Good or Bad for each, in their order."""
+    record_type, build = MAPPINGS[fact]
     for index, raw in enumerate(raw_records):
         try:
-            good = Good(build(msgspec.convert(raw, shape)))
-            msgspec.json.encode(good.fact)  # half a character, say: better one bad record than a stage that fails
+            good = Good(build(msgspec.convert(raw, record_type)))
+            msgspec.json.encode(good.fact)  # raises for half a character: one bad record instead of a failed stage
             yield good
         except (msgspec.ValidationError, ValueError) as exc:
             data = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace").decode()
@@ -72,17 +71,17 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
         "state": (record.state or "").lower(),
         "creator": _login(record.creator),
         "created_at": _time(record.created_at),
-        # Not everywhere does a new status move the deployment's own time.
+        # Not every GitHub server changes the deployment's own time with a new status.
         "version_at": _time(max(moments)),
         "statuses": [_status(status) for status in statuses],
         "status_count": record.statuses.total_count if record.statuses else 0,
-        # GitHub has no page of a single deployment; this one lists those of its environment.
+        # GitHub has no page of a single deployment. This page lists those of its environment.
         "url": f"{record.repository.url}/deployments/{quote(record.environment or '', safe='')}" if record.repository else "",
     }
 
 
-def deployment_rest(record: records.DeploymentRest) -> dict[str, Any]:
-    """The older statuses of a deployment that is stored already."""
+def deployment_rest(record: records.DeploymentNextPages) -> dict[str, Any]:
+    """Map the older statuses of a deployment whose first page is a fact of its own."""
     moments = [record.updated_at, *([record.latest_status.created_at] if record.latest_status else [])]
     return {
         "external_id": record.database_id,
@@ -102,7 +101,7 @@ def change(record: records.PullRequest) -> dict[str, Any]:
         "base_branch": _short(record.base_ref_name, 255),
         "head_branch": _short(record.head_ref_name, 255),
         "head_sha": record.head_ref_oid,
-        # An unmerged pull request carries the sha of a trial merge: no commit of the history.
+        # GitHub gives an unmerged pull request the sha of a test merge, which is not in the history.
         "merge_sha": record.merge_commit.oid if record.merge_commit and record.merged_at else "",
         "is_draft": record.is_draft,
         "created_at": _time(record.created_at),
@@ -121,19 +120,21 @@ def change(record: records.PullRequest) -> dict[str, Any]:
     }
 
 
-def change_rest(record: records.PullRequestRest) -> dict[str, Any]:
-    """More of the lists of a change that is stored already; empty for a list that was not asked for."""
+def change_rest(record: records.PullRequestNextPages) -> dict[str, Any]:
+    """Map the next pages of a change's lists; a list that was not asked for is empty."""
     return {"number": record.number, "version_at": _time(record.updated_at) if record.updated_at else None, **_lists_of_change(record)}
 
 
-def _lists_of_change(record: records.PullRequest | records.PullRequestRest) -> dict[str, list[Any]]:
+def _lists_of_change(record: records.PullRequest | records.PullRequestNextPages) -> dict[str, list[Any]]:
     return {
         "labels": _names(record.labels),
-        "commits": [{"sha": node.commit.oid, "authored_at": _free_time(node.commit.authored_date)} for node in _present(record.commits)],
+        "commits": [{"sha": node.commit.oid, "authored_at": _git_time(node.commit.authored_date)} for node in _present(record.commits)],
         "reviews": _reviews(record.reviews),
         "paths": [file.path for file in _present(record.files)],
         "draft_events": _events(record.timeline_items),
-        "closes": [{"repository": one.repository.name_with_owner, "number": one.number} for one in _present(record.closing_issues_references)],
+        "closes": [
+            {"repository": closed.repository.name_with_owner, "number": closed.number} for closed in _present(record.closing_issues_references)
+        ],
     }
 
 
@@ -155,7 +156,7 @@ def issue(record: records.Issue) -> dict[str, Any]:
     }
 
 
-def issue_rest(record: records.IssueRest) -> dict[str, Any]:
+def issue_rest(record: records.IssueNextPages) -> dict[str, Any]:
     return {
         "number": record.number,
         "version_at": _time(record.updated_at),
@@ -184,14 +185,14 @@ def commit(record: records.Commit) -> dict[str, Any]:
     return {
         "sha": record.oid,
         "parents": [parent.oid for parent in _present(record.parents)],
-        "authored_at": _free_time(record.authored_date),
-        "committed_at": _free_time(record.committed_date),
+        "authored_at": _git_time(record.authored_date),
+        "committed_at": _git_time(record.committed_date),
         "author": record.author.user.login if record.author and record.author.user else "",
         "url": record.url,
     }
 
 
-def commit_rest(record: records.CommitRest) -> dict[str, Any]:
+def commit_rest(record: records.CommitNextPages) -> dict[str, Any]:
     return {"sha": record.oid, "parents": [parent.oid for parent in _present(record.parents)]}
 
 
@@ -220,22 +221,22 @@ EVENTS = {
     "ClosedEvent": "closed",
     "ReopenedEvent": "reopened",
 }
-SHAPES: Mapping[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
+MAPPINGS: Mapping[str, tuple[type, Callable[[Any], dict[str, Any]]]] = {
     "deployment": (records.Deployment, deployment),
-    "deployment_rest": (records.DeploymentRest, deployment_rest),
+    "deployment_rest": (records.DeploymentNextPages, deployment_rest),
     "change": (records.PullRequest, change),
-    "change_rest": (records.PullRequestRest, change_rest),
+    "change_rest": (records.PullRequestNextPages, change_rest),
     "issue": (records.Issue, issue),
-    "issue_rest": (records.IssueRest, issue_rest),
+    "issue_rest": (records.IssueNextPages, issue_rest),
     "release": (records.Release, release),
     "commit": (records.Commit, commit),
-    "commit_rest": (records.CommitRest, commit_rest),
+    "commit_rest": (records.CommitNextPages, commit_rest),
     "workflow_run": (records.WorkflowRun, workflow_run),
 }
 
 
 def _present(connection: Any) -> list[Any]:
-    """The nodes of a connection that are there: GitHub gives null for what may not be read."""
+    """Return the nodes of a connection without nulls, which stand for records that the token may not read."""
     return [node for node in (connection.nodes or ()) if node is not None] if connection else []
 
 
@@ -244,7 +245,7 @@ def _names(labels: records.Labels | None) -> list[str]:
 
 
 def _statuses(statuses: records.DeploymentStatuses | None) -> list[records.DeploymentStatus]:
-    """The oldest first."""
+    """Return the statuses, the oldest first."""
     return sorted(_present(statuses), key=lambda status: status.created_at)
 
 
@@ -254,9 +255,9 @@ def _status(status: records.DeploymentStatus) -> dict[str, str]:
 
 def _reviews(reviews: records.Reviews | None) -> list[dict[str, Any]]:
     return [
-        {"login": _login(one.author), "is_bot": bool(one.author and one.author.is_bot), "submitted_at": _time(one.submitted_at)}
-        for one in _present(reviews)
-        if one.submitted_at
+        {"login": _login(review.author), "is_bot": bool(review.author and review.author.is_bot), "submitted_at": _time(review.submitted_at)}
+        for review in _present(reviews)
+        if review.submitted_at
     ]
 
 
@@ -273,7 +274,7 @@ def _login(actor: records.Actor | None) -> str:
 
 
 def _time(moment: datetime) -> str:
-    """ISO 8601 in UTC. Raises ValueError for a time without a zone or beyond any real one."""
+    """Return the time in ISO 8601 and UTC. Raises ValueError for a time without a zone, or before 1970 or after 2100."""
     if moment.tzinfo is None:
         raise ValueError(f"the time {moment.isoformat()} has no zone")
     if not EARLIEST <= moment <= LATEST:
@@ -281,8 +282,8 @@ def _time(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat()
 
 
-def _free_time(moment: datetime) -> str:
-    """A time that git took from somebody's clock: anything goes, within what a database can hold."""
+def _git_time(moment: datetime) -> str:
+    """Return a time that git took from a person's clock. It may be wrong, so it is never refused: it is moved between 1970 and 2100."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return min(max(moment, EARLIEST), LATEST).astimezone(UTC).isoformat()

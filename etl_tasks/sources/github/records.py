@@ -1,15 +1,14 @@
-"""What a valid record is, per stream: the shapes of GitHub's answers that we rely on. Unknown fields are left alone."""
+"""The valid records of each stream: the fields of GitHub's answers that are used, and their types. Other fields are ignored."""
 
 from datetime import datetime
 from typing import Annotated
 
 import msgspec
 
-# A BigInt of GraphQL comes as a string, since JavaScript's numbers end at 2**53.
+# GraphQL sends a BigInt as a string, because JavaScript's integers are exact up to 2**53 only.
 WholeNumber = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")]
 
-
-# What the database's columns hold: a value beyond them is a bad record, not a load that fails.
+# The limits of the database's columns: a larger value makes a bad record instead of a failed load.
 Sha = Annotated[str, msgspec.Meta(max_length=64)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -17,11 +16,11 @@ Login = Annotated[str, msgspec.Meta(max_length=100)]
 State = Annotated[str, msgspec.Meta(max_length=30)]
 
 
-class Wire(msgspec.Struct, rename="camel"):
-    """A node of GraphQL, whose fields are camelCase."""
+class GraphQLNode(msgspec.Struct, rename="camel"):
+    """A node of a GraphQL answer, which has camelCase fields."""
 
 
-class Actor(Wire):
+class Actor(GraphQLNode):
     login: Login
     kind: str = msgspec.field(name="__typename", default="User")
 
@@ -30,74 +29,74 @@ class Actor(Wire):
         return self.kind == "Bot" or self.login.endswith("[bot]")
 
 
-class Oid(Wire):
+class Oid(GraphQLNode):
     oid: Sha
 
 
-class Named(Wire):
+class Named(GraphQLNode):
     name: str
 
 
-class Labels(Wire):
+class Labels(GraphQLNode):
     nodes: list[Named | None] | None = None
 
 
-class PullRequestCommit(Wire):
+class PullRequestCommit(GraphQLNode):
     oid: Sha
     authored_date: datetime
 
 
-class PullRequestCommitNode(Wire):
+class PullRequestCommitNode(GraphQLNode):
     commit: PullRequestCommit
 
 
-class PullRequestCommits(Wire):
+class PullRequestCommits(GraphQLNode):
     total_count: Count
     nodes: list[PullRequestCommitNode | None] | None = None
 
 
-class Review(Wire):
+class Review(GraphQLNode):
     state: State
     submitted_at: datetime | None = None
     author: Actor | None = None
 
 
-class Reviews(Wire):
+class Reviews(GraphQLNode):
     total_count: Count
     nodes: list[Review | None] | None = None
 
 
-class File(Wire):
+class File(GraphQLNode):
     path: str
 
 
-class Files(Wire):
+class Files(GraphQLNode):
     nodes: list[File | None] | None = None
 
 
-class RepositoryName(Wire):
+class RepositoryName(GraphQLNode):
     name_with_owner: str
 
 
-class IssueReference(Wire):
+class IssueReference(GraphQLNode):
     number: Count
     repository: RepositoryName
 
 
-class IssueReferences(Wire):
+class IssueReferences(GraphQLNode):
     nodes: list[IssueReference | None] | None = None
 
 
-class Event(Wire):
+class Event(GraphQLNode):
     created_at: datetime
     kind: str = msgspec.field(name="__typename")
 
 
-class Events(Wire):
+class Events(GraphQLNode):
     nodes: list[Event | None] | None = None
 
 
-class PullRequest(Wire):
+class PullRequest(GraphQLNode):
     number: Count
     url: str
     state: State
@@ -117,7 +116,7 @@ class PullRequest(Wire):
     additions: Count = 0
     deletions: Count = 0
     changed_files: Count = 0
-    author: Actor | None = None  # a deleted user
+    author: Actor | None = None  # None for a deleted user
     merge_commit: Oid | None = None
     labels: Labels | None = None
     files: Files | None = None
@@ -125,11 +124,11 @@ class PullRequest(Wire):
     timeline_items: Events | None = None
 
 
-class PullRequestRest(Wire):
-    """What lies beyond the first page of a pull request's lists; null for a list that was not asked for."""
+class PullRequestNextPages(GraphQLNode):
+    """The next pages of a pull request's lists; None for a list that was not asked for."""
 
     number: Count
-    updated_at: datetime | None = None  # was not asked for by earlier versions
+    updated_at: datetime | None = None  # earlier versions did not ask for it
     labels: Labels | None = None
     commits: PullRequestCommits | None = None
     reviews: Reviews | None = None
@@ -138,22 +137,22 @@ class PullRequestRest(Wire):
     timeline_items: Events | None = None
 
 
-class DeploymentStatus(Wire):
+class DeploymentStatus(GraphQLNode):
     state: State
     created_at: datetime
     log_url: str | None = None
 
 
-class DeploymentStatuses(Wire):
+class DeploymentStatuses(GraphQLNode):
     total_count: Count
     nodes: list[DeploymentStatus | None] | None = None
 
 
-class Page(Wire):
+class RepositoryUrl(GraphQLNode):
     url: str
 
 
-class Deployment(Wire):
+class Deployment(GraphQLNode):
     database_id: Id
     commit_oid: Sha
     created_at: datetime
@@ -164,22 +163,22 @@ class Deployment(Wire):
     state: State | None = None
     ref: Named | None = None
     creator: Actor | None = None
-    repository: Page | None = None
+    repository: RepositoryUrl | None = None
     id: str = ""
 
 
-class LatestStatus(Wire):
+class LatestStatus(GraphQLNode):
     created_at: datetime
 
 
-class DeploymentRest(Wire):
+class DeploymentNextPages(GraphQLNode):
     database_id: Id
     updated_at: datetime
     statuses: DeploymentStatuses
     latest_status: LatestStatus | None = None
 
 
-class Issue(Wire):
+class Issue(GraphQLNode):
     number: Count
     url: str
     state: State
@@ -195,14 +194,14 @@ class Issue(Wire):
     timeline_items: Events | None = None
 
 
-class IssueRest(Wire):
+class IssueNextPages(GraphQLNode):
     number: Count
     updated_at: datetime
     labels: Labels | None = None
     timeline_items: Events | None = None
 
 
-class Release(Wire):
+class Release(GraphQLNode):
     database_id: Id
     tag_name: str
     created_at: datetime
@@ -216,19 +215,19 @@ class Release(Wire):
     tag_commit: Oid | None = None
 
 
-class User(Wire):
+class User(GraphQLNode):
     login: Login
 
 
-class GitActor(Wire):
+class GitActor(GraphQLNode):
     user: User | None = None
 
 
-class Parents(Wire):
+class Parents(GraphQLNode):
     nodes: list[Oid | None] | None = None
 
 
-class Commit(Wire):
+class Commit(GraphQLNode):
     oid: Sha
     authored_date: datetime
     committed_date: datetime
@@ -237,7 +236,7 @@ class Commit(Wire):
     author: GitActor | None = None
 
 
-class CommitRest(Wire):
+class CommitNextPages(GraphQLNode):
     oid: Sha
     parents: Parents
 
@@ -247,7 +246,7 @@ class RunActor(msgspec.Struct):
 
 
 class WorkflowRun(msgspec.Struct):
-    """A workflow run of REST, whose fields are snake_case."""
+    """A workflow run. REST has snake_case fields."""
 
     id: Id
     head_sha: Sha

@@ -1,7 +1,8 @@
-"""What a repository and its default branch were called while nobody looked: GitHub leads on from their former names.
+"""Follow a repository that was renamed or transferred: by its id, and by the former names of it and of its default branch.
 
-Old runs keep the branch that they ran on, and old pull requests name the repository that they revert in. A night that finds a
-new name knows the last one; a first collection knows none. So those names are tried that what was read uses.
+Old runs keep the branch that they ran on, and old pull requests the repository name that they revert in. A night that finds a
+new name knows the last one. A first collection knows none: it tries the names that the records it has read use, because
+GitHub redirects from former names.
 """
 
 from collections import Counter
@@ -10,30 +11,86 @@ from typing import Any
 from urllib.parse import quote, unquote
 
 from django.conf import settings
+from django.db import transaction
 
+from dora_metrics.calculators.deployment_sources import PULL_REQUEST_EVENTS
+from dora_metrics.derivation.recompute import hold
+from dora_metrics.models import Repository
 from etl_tasks.errors import FatalError
-from etl_tasks.models import StagedPage
-from etl_tasks.outcomes import UnreadablePage
+from etl_tasks.models import Source, StagedPage
 from etl_tasks.sources.adapter import Job
-from etl_tasks.sources.github import mapping, text_references
+from etl_tasks.sources.github import text_references
 from etl_tasks.sources.github.client import GitHub, Moved
+from etl_tasks.sources.github.staged_records import nodes_of_page
 from etl_tasks.sources.github.streams import BY_NAME
+from etl_tasks.sources.github.survey import Refusal, SurveyResult, survey_batch, survey_by_id
 
-PULL_REQUEST_EVENTS = ("pull_request", "pull_request_target")
-# Of each kind the most frequent ones: a name that the default branch had is on most of what happened under it.
+# The most frequent names of each kind are tried: most records made under a former name of the default branch use that name.
 MOST_TRIED = 5
-MOST_STEPS = 5  # from one former name to the next
+MOST_REDIRECTS = 5  # from one former name to the next
+
+
+def survey_followed(github: GitHub, job: Job) -> SurveyResult:
+    """Return the survey of the repository that the source has always read, whatever its name is now.
+
+    It is found by name; by its id if the name is unknown or belongs to another repository. Raises FatalError if it is gone.
+    """
+    source, result, repository = job.source, job.survey, job.source.ensure_facts_repository()
+    refusals: dict[int, Refusal] = {}
+    if not result:
+        found, refusals = survey_batch(github, [source])
+        result = found.get(source.pk)
+    may_have_moved = not result and not any(refusal.stream for refusal in refusals.values())
+    if repository.github_id and (may_have_moved or result) and repository.github_id != (result or {}).get("repository", {}).get("id"):
+        result = survey_by_id(github, source, node_id=repository.node_id)
+    if not result:
+        raise FatalError(refusals[source.pk].sentence if refusals else f"{source.repository} is gone, or the token may not read it any more")
+    if repository.github_id is None:
+        _identify(source, result["repository"])
+    return result
+
+
+def _identify(source: Source, seen: Mapping[str, Any]) -> None:
+    """Give the source's repository its id before any fact is stored, or the stored repository that has this id already.
+
+    Raises FatalError if another source reads that repository for the same service.
+    """
+    with transaction.atomic():
+        hold(source.service)
+        unidentified = source.ensure_facts_repository()
+        known = Repository.objects.filter(service=source.service, github_id=seen["id"]).first()
+        if known is None:
+            unidentified.github_id, unidentified.node_id = seen["id"], seen["node_id"]
+            unidentified.save(update_fields=["github_id", "node_id"])
+            return
+        if other := Source.objects.filter(facts_repository=known).exclude(pk=source.pk).first():
+            raise FatalError(f"{source.repository} is {known.name}, which source {other} reads for {source.service} already: disable one of the two")
+        source.facts_repository = known
+        source.save(update_fields=["facts_repository"])
+        unidentified.delete()
+
+
+def update_names(repository: Repository, seen: Mapping[str, Any]) -> None:
+    """Take over what GitHub told of the repository, and add its new and former names to the known ones. It does not save."""
+    former = seen.get("former", {})
+    repository.name, repository.node_id, repository.default_branch = seen["name"], seen["node_id"], seen["default_branch"]
+    repository.names = _with(repository.names, *former.get("names", ()), seen["name"])
+    repository.default_branches = _with(repository.default_branches, *former.get("branches", ()), seen["default_branch"])
+
+
+def _with(names: list[str], *more: str) -> list[str]:
+    return list(dict.fromkeys(name for name in (*names, *more) if name))
 
 
 def former_names(github: GitHub, job: Job, repository: Mapping[str, Any], *, last_seen: Mapping[str, Any]) -> dict[str, list[str]]:
-    """The former names that are found: of the default branch ("branches") and of the repository ("names").
+    """Return the former names that are found: of the default branch ("branches") and of the repository ("names").
 
-    Asked only where a name has changed since it was last seen, or a stream is read from further back than before.
+    GitHub is asked only if a name has changed since `last_seen`, or if a stream is read further back than before.
     """
     has_changed = any(last_seen.get(key) != repository[key] for key in ("name", "default_branch"))
     reads_back = has_changed or job.is_full or job.since or job.until
     streams = [name for name in ("pull_requests", "workflow_runs") if reads_back or name not in job.cursors]
-    branches, names = _used(job, streams)
+    branches, names = _count_names(job, streams)
     branches.pop(repository["default_branch"], None)
     names.pop(repository["name"].lower(), None)
     return {
@@ -42,8 +99,8 @@ def former_names(github: GitHub, job: Job, repository: Mapping[str, Any], *, las
     }
 
 
-def _used(job: Job, streams: list[str]) -> tuple[Counter[str], Counter[str]]:
-    """How often each branch, and each repository, is named by what the run has staged."""
+def _count_names(job: Job, streams: list[str]) -> tuple[Counter[str], Counter[str]]:
+    """Return how often the staged records of these streams use each branch, and each repository name."""
     branches: Counter[str] = Counter()
     names: Counter[str] = Counter()
     for page in StagedPage.objects.filter(run__active_for=job.source, stream__in=streams).order_by("number").iterator(chunk_size=1):
@@ -58,11 +115,7 @@ def _used(job: Job, streams: list[str]) -> tuple[Counter[str], Counter[str]]:
 
 
 def _records(page: StagedPage) -> Iterator[dict[str, Any]]:
-    path, _ = BY_NAME[page.stream].shape(page.context)
-    try:
-        yield from (record for record in mapping.nodes(page.content, path) if isinstance(record, dict))
-    except UnreadablePage:
-        return  # transform buries it
+    return (record for record in nodes_of_page(BY_NAME[page.stream], page.content, page.context) if isinstance(record, dict))
 
 
 def _most_frequent(counts: Counter[str]) -> list[str]:
@@ -71,17 +124,18 @@ def _most_frequent(counts: Counter[str]) -> list[str]:
 
 
 def _is_default_branch(github: GitHub, repository: Mapping[str, Any], name: str) -> bool:
-    return _leads_to(github, f"/repos/{quote(repository['name'])}/branches/{quote(name, safe='')}", f"/branches/{repository['default_branch']}")
+    path = f"/repos/{quote(repository['name'])}/branches/{quote(name, safe='')}"
+    return _redirects_to(github, path, f"/branches/{repository['default_branch']}")
 
 
 def _is_repository(github: GitHub, repository: Mapping[str, Any], name: str) -> bool:
-    return _leads_to(github, f"/repos/{quote(name)}", f"/repositories/{repository['id']}")
+    return _redirects_to(github, f"/repos/{quote(name)}", f"/repositories/{repository['id']}")
 
 
-def _leads_to(github: GitHub, path: str, end: str) -> bool:
-    """Whether GitHub redirects the path to an address that ends so."""
+def _redirects_to(github: GitHub, path: str, end: str) -> bool:
+    """Return whether GitHub redirects the path to an address that ends with `end`."""
     url = f"{settings.GITHUB_API_URL}{path}"
-    for _ in range(MOST_STEPS):
+    for _ in range(MOST_REDIRECTS):
         try:
             github.get(url)
         except Moved as exc:
@@ -89,7 +143,7 @@ def _leads_to(github: GitHub, path: str, end: str) -> bool:
             if unquote(url).endswith(end):
                 return True
         except FatalError:
-            return False  # it is gone, or not for this token
+            return False  # it is gone, or the token may not read it
         else:
-            return False  # there is something else of that name
+            return False  # something else has that name
     return False

@@ -1,4 +1,4 @@
-"""Before the first night: what the credentials may read, what would stay empty, and what a first collection would cost."""
+"""Check a source before its first night: what the token may read, which streams are empty, and what a first collection costs."""
 
 import math
 from urllib.parse import quote
@@ -9,15 +9,16 @@ from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
 from etl_tasks.sources.adapter import Check
 from etl_tasks.sources.github.client import GitHub
-from etl_tasks.sources.github.streams import STREAMS, Stream, query_text
-from etl_tasks.sources.github.survey import UNLIKE_THE_QUERY, News, survey_batch, unlike
+from etl_tasks.sources.github.query_texts import query_text
+from etl_tasks.sources.github.streams import STREAMS, Stream
+from etl_tasks.sources.github.survey import UNEXPECTED_ANSWER, SurveyResult, describe_unexpected, survey_batch
 
-# Points for a page of a hundred, by GitHub's formula: the connections inside each record, and 1/100 for the list.
+# Points for a page of a hundred records by GitHub's formula, which counts the lists inside each record.
 POINTS_A_PAGE = {"commits": 1, "pull_requests": 5, "issues": 2, "deployments": 1, "releases": 1, "workflow_runs": 1}
 
 
 def check(source: Source) -> Check:
-    """A handful of requests; nothing is stored."""
+    """Check the source with a few requests. Nothing is stored."""
     forbidden: dict[str, str] = {}
     try:
         github = GitHub(source.credential)
@@ -30,8 +31,8 @@ def check(source: Source) -> Check:
         return Check(can_be_read=False, sentences=[str(exc)])
     if not found:
         return Check(can_be_read=False, sentences=[refusals[source.pk].sentence])
-    news = found[source.pk]
-    sentences, can_be_read, records, points = [_repository(news)], not forbidden, 0, 1
+    survey_result = found[source.pk]
+    sentences, can_be_read, records, points = [_describe_repository(survey_result)], not forbidden, 0, 1
     for stream in STREAMS:
         if not stream.is_asked_for(source.service):
             sentences.append(f"{stream.name}: not asked for by the service's settings.")
@@ -39,10 +40,10 @@ def check(source: Source) -> Check:
             sentences.append(f"{stream.name}: {forbidden[stream.name]}.")
         else:
             try:
-                count = _count(github, stream, news)
-            except UNLIKE_THE_QUERY as exc:
+                count = _count(github, stream, survey_result)
+            except UNEXPECTED_ANSWER as exc:
                 can_be_read = False
-                sentences.append(f"{stream.name}: {unlike(exc)}.")
+                sentences.append(f"{stream.name}: {describe_unexpected(exc)}.")
                 continue
             except (FatalError, RetriableError) as exc:
                 can_be_read = False
@@ -51,13 +52,13 @@ def check(source: Source) -> Check:
             records += count
             points += math.ceil(count / 100) * POINTS_A_PAGE[stream.name]
             sentences.append(f"{stream.name}: {count}{'' if count else ', the stream stays empty'}.")
-    left = github.budget.left("graphql")
+    left = github.rate_limits.remaining("graphql")
     sentences.append(f"A first collection reads about {records} records for about {points} points and requests; {left} points are left this hour.")
     return Check(can_be_read=can_be_read, sentences=sentences)
 
 
-def _repository(news: News) -> str:
-    repository = news["repository"]
+def _describe_repository(survey_result: SurveyResult) -> str:
+    repository = survey_result["repository"]
     kind = ", ".join(
         [
             "private" if repository["is_private"] else "public",
@@ -68,16 +69,17 @@ def _repository(news: News) -> str:
     return f"{repository['name']} can be read ({kind})."
 
 
-def _count(github: GitHub, stream: Stream, news: News) -> int:
-    repository = str(news["repository"]["name"])
+def _count(github: GitHub, stream: Stream, survey_result: SurveyResult) -> int:
+    """Return how many records the stream's list has."""
+    repository = str(survey_result["repository"]["name"])
     if stream.rest_path:
         found = github.get(f"{settings.GITHUB_API_URL}{stream.rest_path.format(repository=quote(repository))}?per_page=1").json()
         return int(found["total_count"]) if isinstance(found, dict) and "total_count" in found else 0
     if stream.name != "commits":
-        return int(news["top"][stream.name]["total"])
-    if not news["head"]:
+        return int(survey_result["top"][stream.name]["total"])
+    if not survey_result["head"]:
         return 0
     owner, _, name = repository.partition("/")
-    variables = {"owner": owner, "name": name, "revision": news["head"], "first": 1, "after": None}
+    variables = {"owner": owner, "name": name, "revision": survey_result["head"], "first": 1, "after": None}
     found = github.query(query_text(stream.query), variables).json()
     return int(found["data"]["repository"]["object"]["history"]["totalCount"])

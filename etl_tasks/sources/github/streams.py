@@ -1,29 +1,32 @@
-"""The streams of a GitHub repository, declared: what is asked, by which key, in which order, and where reading may stop."""
+"""The streams of a GitHub repository, declared: the query, the key, the order and the permission of each."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from dora_metrics.models import Service
-from etl_tasks.sources.github.wanted import is_undecided
+from etl_tasks.sources.github.needed_deployment_sources import may_count
+from etl_tasks.sources.github.query_texts import with_fragments
 
-QUERIES = Path(__file__).parent / "queries"
-# GitHub shows a change to every reader within minutes; what is newer than this before a reading is read once more.
+# GitHub shows a change to every reader within minutes. Records newer than this at the time of a read are read once more.
 LAG = timedelta(minutes=10)
 
-From = Service.DeploymentsFrom
+# What a staged page holds if it is not one page of the stream's list: the value of "shape" in its context.
+BY_ID = "again"  # records asked for by global id
+EXISTENCE = "looked"  # the ids of stored records that GitHub still has
+NEXT_PAGES = "rest"  # the next pages of the lists inside one record
+SINGLE_RECORD = "one"  # one record of REST
+DEPLOYED_HISTORY = "deployed"  # the history of a deployed commit
 
 
 @dataclass(frozen=True, slots=True)
-class Rest:
-    """What lies beyond the first page of a record's own lists, and becomes a part of its fact.
+class NextPages:
+    """How the next pages of the lists inside a record are asked for. They become a part of the record's fact.
 
-    `key`: the record's field by which it is asked for. `path`: where the record lies in an answer. `lists`: its fields.
-    `is_measured`: of other records no metric reads more than that page.
+    `key`: the record's field by which the query finds it. `path`: where the record lies in an answer. `lists`: the record's
+    fields that are lists. `is_read`: whether a metric reads more of a record's lists than their first page.
     """
 
     query: str
@@ -31,27 +34,26 @@ class Rest:
     path: tuple[str, ...]
     fact: str
     lists: tuple[str, ...]
-    is_measured: Callable[[Mapping[str, Any]], bool] = lambda record: True
+    is_read: Callable[[Mapping[str, Any]], bool] = lambda record: True
 
-    def lacking(self, record: Mapping[str, Any]) -> dict[str, str]:
-        """Each list that goes on, and behind which cursor."""
+    def cursors(self, record: Mapping[str, Any]) -> dict[str, str]:
+        """Return the cursor behind which each list goes on, for the lists that do."""
         infos = {name: (record.get(name) or {}).get("pageInfo") or {} for name in self.lists}
         return {name: info["endCursor"] for name, info in infos.items() if info.get("hasNextPage")}
 
 
-NO_LISTS = Rest(query="", key="", path=(), fact="", lists=())
+NO_LISTS = NextPages(query="", key="", path=(), fact="", lists=())
 
 
 @dataclass(frozen=True, slots=True)
 class Stream:
     """One kind of fact of a repository.
 
-    `fact`: its natural key is declared once, with its table (loaders/facts.py). `path`: where the list of records lies
-    in an answer. `order_key`: the field of a record by which the list is sorted, newest first; empty for a commit
-    history, which is walked to the last known commit instead. `lag`: how far before the cursor reading goes on.
-    `again_query`: asks by global id for records that were not final. `first_page`: records of the first page of a night
-    that has read the stream before.
-    `permission`: what the token needs. `is_asked_for`: what nobody needs costs nothing.
+    `fact`: the kind of fact, whose natural key and table are declared once for all streams. `path`: where the list of records
+    lies in an answer. `order_key`: the field by which the list is sorted, newest first; empty for the commit history, which is
+    read up to the first known commit instead. `lag`: how far before the cursor the next read starts. `by_id_query`: asks for
+    records by global id. `first_page`: records in the first page of a run, if the stream was read before. `permission`: what
+    the token needs. `is_asked_for`: whether a service's settings need the stream; one that is not needed is not read.
     """
 
     name: str
@@ -62,30 +64,28 @@ class Stream:
     rest_path: str = ""
     order_key: str = ""
     lag: timedelta = LAG
-    again_query: str = ""
-    rest: Rest = NO_LISTS
+    by_id_query: str = ""
+    next_pages: NextPages = NO_LISTS
     first_page: int = 25
     is_asked_for: Callable[[Service], bool] = lambda service: True
 
-    def shape(self, context: Mapping[str, Any]) -> tuple[tuple[str, ...], str]:
-        """Where the records lie in a page, and which fact they become."""
-        match context.get("shape"):
-            case "again":
-                return ("data", "nodes"), self.fact
-            case "rest":
-                return self.rest.path, self.rest.fact
-            case "one":
-                return (), self.fact
-        return self.path, self.fact
+    def path_in(self, context: Mapping[str, Any]) -> tuple[str, ...]:
+        """Return where the records lie in a staged page."""
+        paths = {BY_ID: ("data", "nodes"), NEXT_PAGES: self.next_pages.path, SINGLE_RECORD: ()}
+        return paths.get(context.get("shape", ""), self.path)
+
+    def fact_of(self, context: Mapping[str, Any]) -> str:
+        """Return the kind of fact that the records of a staged page become."""
+        return self.next_pages.fact if context.get("shape") == NEXT_PAGES else self.fact
 
 
 STREAMS = (
     Stream(
-        # Lead time follows a change to its deployment through git's history.
+        # Lead time follows a change to its deployment through the history.
         name="commits",
         query="commits.graphql",
         path=("data", "repository", "object", "history"),
-        rest=Rest("commit_rest.graphql", key="oid", path=("data", "repository", "object"), fact="commit_rest", lists=("parents",)),
+        next_pages=NextPages("commit_next_pages.graphql", key="oid", path=("data", "repository", "object"), fact="commit_rest", lists=("parents",)),
         fact="commit",
         permission="Contents",
         first_page=50,
@@ -93,15 +93,15 @@ STREAMS = (
     Stream(
         name="pull_requests",
         query="pull_requests.graphql",
-        again_query="pull_requests_again.graphql",
+        by_id_query="pull_requests_by_id.graphql",
         path=("data", "repository", "pullRequests"),
-        rest=Rest(
-            "pull_request_rest.graphql",
+        next_pages=NextPages(
+            "pull_request_next_pages.graphql",
             key="number",
             path=("data", "repository", "pullRequest"),
             fact="change_rest",
             lists=("labels", "commits", "reviews", "files", "closingIssuesReferences", "timelineItems"),
-            is_measured=lambda record: bool(record.get("mergedAt")),
+            is_read=lambda record: bool(record.get("mergedAt")),
         ),
         fact="change",
         permission="Pull requests",
@@ -110,9 +110,11 @@ STREAMS = (
     Stream(
         name="issues",
         query="issues.graphql",
-        again_query="issues_again.graphql",
+        by_id_query="issues_by_id.graphql",
         path=("data", "repository", "issues"),
-        rest=Rest("issue_rest.graphql", key="number", path=("data", "repository", "issue"), fact="issue_rest", lists=("labels", "timelineItems")),
+        next_pages=NextPages(
+            "issue_next_pages.graphql", key="number", path=("data", "repository", "issue"), fact="issue_rest", lists=("labels", "timelineItems")
+        ),
         fact="issue",
         permission="Issues",
         order_key="updatedAt",
@@ -121,13 +123,13 @@ STREAMS = (
     Stream(
         name="deployments",
         query="deployments.graphql",
-        again_query="deployments_again.graphql",
+        by_id_query="deployments_by_id.graphql",
         path=("data", "repository", "deployments"),
-        rest=Rest("deployment_rest.graphql", key="id", path=("data", "node"), fact="deployment_rest", lists=("statuses",)),
+        next_pages=NextPages("deployment_next_pages.graphql", key="id", path=("data", "node"), fact="deployment_rest", lists=("statuses",)),
         fact="deployment",
         permission="Deployments",
         order_key="createdAt",
-        is_asked_for=lambda service: service.deployments_from in (From.AUTO, From.GITHUB),
+        is_asked_for=lambda service: may_count("github", service),
     ),
     Stream(
         name="workflow_runs",
@@ -137,51 +139,29 @@ STREAMS = (
         permission="Actions",
         order_key="created_at",
         lag=timedelta(hours=6),
-        is_asked_for=lambda service: service.deployments_from == From.WORKFLOWS or is_undecided(service),
+        is_asked_for=lambda service: may_count("workflows", service),
     ),
     Stream(
         name="releases",
         query="releases.graphql",
-        again_query="releases_again.graphql",
+        by_id_query="releases_by_id.graphql",
         path=("data", "repository", "releases"),
         fact="release",
         permission="Contents",
         order_key="createdAt",
-        is_asked_for=lambda service: service.deployments_from == From.RELEASES or is_undecided(service),
+        is_asked_for=lambda service: may_count("releases", service),
     ),
 )
 BY_NAME = {stream.name: stream for stream in STREAMS}
 
 
 @cache
-def names_query(stream: Stream) -> str:
-    """A page of a list with nothing but the ids of its records: what GitHub can tell of one that it cannot give."""
+def ids_query(stream: Stream) -> str:
+    """Return a query for the ids alone of one page of a stream's list: GitHub can name a record that it cannot give."""
     filters, declared = (", filterBy: { since: $since }", ", $since: DateTime") if stream.name == "issues" else ("", "")
     order = {"updatedAt": "UPDATED_AT", "createdAt": "CREATED_AT"}[stream.order_key]
     listed = f"{stream.path[-1]}(first: $first, after: $after{filters}, orderBy: {{ field: {order}, direction: DESC }}) {{ nodes {{ id }} }}"
     variables = f"$owner: String!, $name: String!, $first: Int!, $after: String{declared}"
-    return with_fragments(f"query Names({variables}) {{ repository(owner: $owner, name: $name) {{ {listed} }} rateLimit {{ ...Budget }} }}")
-
-
-@cache
-def query_text(file_name: str) -> str:
-    """A query with the fragments that it names."""
-    return with_fragments((QUERIES / file_name).read_text())
-
-
-def with_fragments(query: str) -> str:
-    known = _fragments()
-    needed: dict[str, str] = {}
-    waiting = re.findall(r"\.\.\.(\w+)", query)
-    while waiting:
-        name = waiting.pop()
-        if name in known and name not in needed:
-            needed[name] = known[name]
-            waiting.extend(re.findall(r"\.\.\.(\w+)", known[name]))
-    return "\n".join([query, *needed.values()])
-
-
-@cache
-def _fragments() -> dict[str, str]:
-    text = (QUERIES / "shared.graphql").read_text()
-    return {part.split()[1]: part for part in re.findall(r"^fragment .*?^}", text, re.DOTALL | re.MULTILINE)}
+    return with_fragments(
+        f"query ListIds({variables}) {{ repository(owner: $owner, name: $name) {{ {listed} }} rateLimit {{ ...RateLimitFields }} }}"
+    )

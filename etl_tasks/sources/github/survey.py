@@ -1,4 +1,4 @@
-"""What is new in many repositories, asked in one query: a quiet one costs a fraction of a point and nothing more."""
+"""Ask what is new in many repositories with one query. A repository without changes costs a fraction of a point and nothing more."""
 
 import json
 import logging
@@ -10,107 +10,111 @@ from typing import Any
 
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
-from etl_tasks.sources.github.client import GitHub
-from etl_tasks.sources.github.streams import BY_NAME, with_fragments
-from etl_tasks.sources.github.wanted import IDS_A_QUERY, Watched, not_stored, watched
+from etl_tasks.sources.github.client import IDS_A_QUERY, GitHub
+from etl_tasks.sources.github.query_texts import with_fragments
+from etl_tasks.sources.github.rechecks.watched_records import Watched, not_stored, watched
+from etl_tasks.sources.github.streams import BY_NAME
 
 logger = logging.getLogger(__name__)
 
-# A night does not wait longer for what only saves points; it is less than a task's time.
+# A survey only saves points, so a night does not wait longer for it. It must be less than the time limit of a task.
 LONGEST_SURVEY_SECONDS = 300
-REPOSITORIES_A_QUERY = 25  # of four lists each: a hundred, which is one point
-LISTS_OF_IDS = 10  # of a hundred each, in a query for what a repository watches beyond the first hundred records
+REPOSITORIES_A_QUERY = 25  # with four lists each: a hundred, which is one point
+BATCHES_A_QUERY = 10  # of IDS_A_QUERY ids each, for a repository with more watched records than that
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
 
-# What reading an answer of another shape raises.
-UNLIKE_THE_QUERY = (KeyError, TypeError, ValueError, AttributeError)
+# What reading an answer of an unexpected form raises.
+UNEXPECTED_ANSWER = (KeyError, TypeError, ValueError, AttributeError)
 
-# What a survey says of one repository, as JSON, since a run carries it in its options:
-# seen_at; repository: the fields of Identity; head: the default branch's commit; top: by stream, the first record's time
-# and id and how many there are; again: by stream, the ids of watched records that have changed or are not there.
-News = dict[str, Any]
+# What a survey says of one repository, as JSON (a run keeps it in its options):
+# seen_at; repository: its id, names and flags; head: the default branch's commit; top: by stream, the time and id of the
+# first record, and how many records there are; again: by stream, the watched records that have changed or were not found.
+SurveyResult = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a repository could not be surveyed; `stream`: the one that its token may not read, if it is only that."""
+    """Why a repository could not be surveyed. `stream`: the stream that the token may not read; empty for any other reason."""
 
     stream: str
     sentence: str
 
 
-def survey(sources: Sequence[Source]) -> dict[int, News]:
-    """News by the source's primary key. A source that is missing has to find out by itself, and say why it cannot."""
-    found: dict[int, News] = {}
+def survey(sources: Sequence[Source]) -> dict[int, SurveyResult]:
+    """Return the results by the source's primary key. A source without one is surveyed again by its own run, which reports the error."""
+    found: dict[int, SurveyResult] = {}
     deadline = time.monotonic() + LONGEST_SURVEY_SECONDS
     for name in sorted({source.credential for source in sources}):
-        ours = [source for source in sources if source.credential == name]
-        for start in range(0, len(ours), REPOSITORIES_A_QUERY):
+        of_credential = [source for source in sources if source.credential == name]
+        for start in range(0, len(of_credential), REPOSITORIES_A_QUERY):
             if time.monotonic() > deadline:
-                logger.warning("survey_too_slow", extra={"sources": len(ours) - start})
+                logger.warning("survey_too_slow", extra={"sources": len(of_credential) - start})
                 break
-            batch = ours[start : start + REPOSITORIES_A_QUERY]
+            batch = of_credential[start : start + REPOSITORIES_A_QUERY]
             try:
                 found |= survey_batch(GitHub(name), batch)[0]
             except FatalError as exc:
                 logger.warning("survey_failed", extra={"sources": len(batch), "error": str(exc)})
             except RetriableError as exc:
-                # GitHub is away, or the hour's budget is spent: asking on would only hold up the night.
-                logger.warning("survey_broken_off", extra={"sources": len(ours) - start, "error": str(exc)})
+                # GitHub cannot be reached, or the hourly limit is spent: more queries would only delay the night.
+                logger.warning("survey_broken_off", extra={"sources": len(of_credential) - start, "error": str(exc)})
                 break
-            except Exception:  # whatever it is, each source meets it again in its own run, which fails by itself
+            except Exception:  # each source meets the error again in its own run, which fails without the others
                 logger.exception("survey_failed", extra={"sources": len(batch)})
     return found
 
 
-def survey_batch(github: GitHub, sources: Sequence[Source], *, without: frozenset[str] = frozenset()) -> tuple[dict[int, News], dict[int, Refusal]]:
-    """One query: the news by the source's primary key, and what stands against the rest. `without`: streams to leave out.
+def survey_batch(
+    github: GitHub, sources: Sequence[Source], *, without: frozenset[str] = frozenset()
+) -> tuple[dict[int, SurveyResult], dict[int, Refusal]]:
+    """Survey sources with one query. Returns results and refusals by the source's primary key. `without`: streams to leave out.
 
-    Raises RetriableError where the answer as a whole is not one to such a query, as a proxy's page is not.
+    Raises RetriableError if the whole answer cannot be one to this query, for example a proxy's page.
     """
-    watching = [_watched(source) for source in sources]
+    watched_records = [_watched(source) for source in sources]
     lists = [[name for name in LISTS if name not in without and BY_NAME[name].is_asked_for(source.service)] for source in sources]
     variables: dict[str, object] = {}
-    for number, (source, ids) in enumerate(zip(sources, watching, strict=True)):
+    for number, (source, ids) in enumerate(zip(sources, watched_records, strict=True)):
         owner, _, name = source.repository.partition("/")
         variables |= {f"o{number}": owner, f"n{number}": name, f"i{number}": list(ids)[:IDS_A_QUERY]}
     answer = github.query(_query(lists), variables, is_tolerant=True)
     data, errors = _answer(answer.body)
-    news: dict[int, News] = {}
+    results: dict[int, SurveyResult] = {}
     refusals: dict[int, Refusal] = {}
     for number, source in enumerate(sources):
         if repository := data.get(f"r{number}"):
             try:
-                standing = _standing(github, data.get(f"u{number}") or (), watching[number])
-                news[source.pk] = _news(source, repository, standing, watching[number], seen_at=answer.fetched_at)
-            except UNLIKE_THE_QUERY as exc:
-                refusals[source.pk] = Refusal("", f"{source.repository}: {unlike(exc)}")
+                nodes = _watched_nodes(github, data.get(f"u{number}") or (), watched_records[number])
+                results[source.pk] = _result(source, repository, nodes, watched_records[number], seen_at=answer.fetched_at)
+            except UNEXPECTED_ANSWER as exc:
+                refusals[source.pk] = Refusal("", f"{source.repository}: {describe_unexpected(exc)}")
         else:
             refusals[source.pk] = _refusal(source, [error for error in errors if _path(error)[:1] == [f"r{number}"]])
-    return news, refusals
+    return results, refusals
 
 
-def survey_by_id(github: GitHub, source: Source, *, node_id: str) -> News | None:
-    """The news of a repository that is no longer found under its name; None if it is gone."""
-    watching = _watched(source)
+def survey_by_id(github: GitHub, source: Source, *, node_id: str) -> SurveyResult | None:
+    """Survey a repository that is not found under its name any more. Returns None if it is gone."""
+    watched_records = _watched(source)
     fields = _fields([name for name in LISTS if BY_NAME[name].is_asked_for(source.service)])
     query = (
         f"query SurveyById($id: ID!, $ids: [ID!]!) {{ node(id: $id) {{ ... on Repository {{ {fields} }} }} "
-        "nodes(ids: $ids) { ...Standing } rateLimit { ...Budget } }"
+        "nodes(ids: $ids) { ...WatchedFields } rateLimit { ...RateLimitFields } }"
     )
-    answer = github.query(with_fragments(query), {"id": node_id, "ids": list(watching)[:IDS_A_QUERY]}, is_tolerant=True)
+    variables = {"id": node_id, "ids": list(watched_records)[:IDS_A_QUERY]}
+    answer = github.query(with_fragments(query), variables, is_tolerant=True)
     data, _ = _answer(answer.body)
     if not data.get("node"):
         return None
     try:
-        standing = _standing(github, data.get("nodes") or (), watching)
-        return _news(source, data["node"], standing, watching, seen_at=answer.fetched_at)
-    except UNLIKE_THE_QUERY as exc:
-        raise RetriableError(f"{source.repository}: {unlike(exc)}") from exc
+        nodes = _watched_nodes(github, data.get("nodes") or (), watched_records)
+        return _result(source, data["node"], nodes, watched_records, seen_at=answer.fetched_at)
+    except UNEXPECTED_ANSWER as exc:
+        raise RetriableError(f"{source.repository}: {describe_unexpected(exc)}") from exc
 
 
 def _answer(body: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
-    """The data and the errors of an answer."""
+    """Return the data and the errors of an answer. Raises RetriableError for an answer without data."""
     try:
         decoded = json.loads(body)
     except ValueError as exc:
@@ -122,8 +126,8 @@ def _answer(body: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
     return data, [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
 
 
-def unlike(exc: Exception) -> str:
-    """What to say of one of UNLIKE_THE_QUERY."""
+def describe_unexpected(exc: Exception) -> str:
+    """Return a message for one of UNEXPECTED_ANSWER."""
     return f"GitHub's answer is not what was asked for ({type(exc).__name__}: {exc})"
 
 
@@ -133,27 +137,27 @@ def _path(error: Mapping[str, Any]) -> list[Any]:
 
 
 def _watched(source: Source) -> Watched:
-    """Of the streams that are asked for. A run that a failed deployment names is watched wherever deployments count."""
+    """Return the watched records of the streams that the service needs. Runs are always kept: failed deployments may name them."""
     found = watched(source.facts_repository) if source.facts_repository else {}
     return {
-        one: (stream, version)
-        for one, (stream, version) in found.items()
+        node_id: (stream, version)
+        for node_id, (stream, version) in found.items()
         if stream == "workflow_runs" or BY_NAME[stream].is_asked_for(source.service)
     }
 
 
-def _standing(github: GitHub, nodes: Sequence[Any], watching: Watched) -> list[Any]:
-    """The nodes of all that is watched, the first of which are known; [] where GitHub said nothing of those."""
+def _watched_nodes(github: GitHub, nodes: Sequence[Any], watched_records: Watched) -> list[Any]:
+    """Return the nodes of all watched records. `nodes`: the first IDS_A_QUERY of them; if it is empty, so is the result."""
     if not nodes:
         return []
     found = list(nodes)
-    further = list(watching)[IDS_A_QUERY:]
-    for start in range(0, len(further), LISTS_OF_IDS * IDS_A_QUERY):
-        some = further[start : start + LISTS_OF_IDS * IDS_A_QUERY]
-        batches = [some[place : place + IDS_A_QUERY] for place in range(0, len(some), IDS_A_QUERY)]
+    further = list(watched_records)[IDS_A_QUERY:]
+    for start in range(0, len(further), BATCHES_A_QUERY * IDS_A_QUERY):
+        part = further[start : start + BATCHES_A_QUERY * IDS_A_QUERY]
+        batches = [part[first : first + IDS_A_QUERY] for first in range(0, len(part), IDS_A_QUERY)]
         declared = ", ".join(f"$i{number}: [ID!]!" for number in range(len(batches)))
-        asked = " ".join(f"u{number}: nodes(ids: $i{number}) {{ ...Standing }}" for number in range(len(batches)))
-        query = with_fragments(f"query Standing({declared}) {{ {asked} rateLimit {{ ...Budget }} }}")
+        fields = " ".join(f"u{number}: nodes(ids: $i{number}) {{ ...WatchedFields }}" for number in range(len(batches)))
+        query = with_fragments(f"query WatchedRecords({declared}) {{ {fields} rateLimit {{ ...RateLimitFields }} }}")
         answer = github.query(query, {f"i{number}": batch for number, batch in enumerate(batches)}, is_tolerant=True)
         data, _ = _answer(answer.body)
         found += [node for number in range(len(batches)) for node in data[f"u{number}"]]
@@ -162,15 +166,15 @@ def _standing(github: GitHub, nodes: Sequence[Any], watching: Watched) -> list[A
 
 def _query(lists: Sequence[Sequence[str]]) -> str:
     declared = ", ".join(f"$o{n}: String!, $n{n}: String!, $i{n}: [ID!]!" for n in range(len(lists)))
-    asked = "\n".join(
-        f"  r{n}: repository(owner: $o{n}, name: $n{n}) {{ {_fields(names)} }}\n  u{n}: nodes(ids: $i{n}) {{ ...Standing }}"
+    fields = "\n".join(
+        f"  r{n}: repository(owner: $o{n}, name: $n{n}) {{ {_fields(names)} }}\n  u{n}: nodes(ids: $i{n}) {{ ...WatchedFields }}"
         for n, names in enumerate(lists)
     )
-    return with_fragments(f"query Survey({declared}) {{\n{asked}\n  rateLimit {{ ...Budget }}\n}}\n")
+    return with_fragments(f"query Survey({declared}) {{\n{fields}\n  rateLimit {{ ...RateLimitFields }}\n}}\n")
 
 
 def _fields(names: Sequence[str]) -> str:
-    return " ".join(["...Identity", *(f"...TopOf{LISTS[name][0].upper()}{LISTS[name][1:]}" for name in names)])
+    return " ".join(["...RepositoryFields", *(f"...TopOf{LISTS[name][0].upper()}{LISTS[name][1:]}" for name in names)])
 
 
 def _refusal(source: Source, errors: Sequence[Mapping[str, Any]]) -> Refusal:
@@ -183,11 +187,11 @@ def _refusal(source: Source, errors: Sequence[Mapping[str, Any]]) -> Refusal:
     return Refusal("", f"{source.repository}: {message} It does not exist, or the token may not read it (permission “Metadata: read”)")
 
 
-def _news(source: Source, repository: dict[str, Any], nodes: Sequence[Any], watching: Watched, *, seen_at: datetime) -> News:
-    """Runs are asked for by their number, unless they are not there any more."""
+def _result(source: Source, repository: dict[str, Any], nodes: Sequence[Any], watched_records: Watched, *, seen_at: datetime) -> SurveyResult:
+    """Return the survey's result. In "again", a changed run stands by its number, all other records by global id."""
     again: dict[str, list[Any]] = {}
-    # In the order in which they were asked for: GitHub may answer with an id of another form.
-    for (node_id, (stream, version)), node in zip(watching.items(), nodes, strict=bool(nodes)):
+    # Nodes come in the order of the ids asked for. Their own ids may have another form.
+    for (node_id, (stream, version)), node in zip(watched_records.items(), nodes, strict=bool(nodes)):
         if not node:
             again.setdefault(stream, []).append(node_id)
         elif _version(node) > datetime.fromisoformat(version):

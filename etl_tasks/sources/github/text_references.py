@@ -1,6 +1,6 @@
-"""What people write into titles, branches and bodies that decides a number: reverts, and the causes of incidents.
+"""Find references in the texts that people write: which change a pull request reverts, and what caused an incident.
 
-Only what was written is kept, as facts; which deployment or change it names is decided later, from all facts.
+The references are kept as facts. Which deployment or change they mean is decided later, from all facts.
 Source: docs/metrics.md, "Revert" and "Link".
 """
 
@@ -18,7 +18,7 @@ CAUSED_BY = re.compile(r"\bcaused by #([0-9]{1,9})\b", re.IGNORECASE)
 
 
 def revert_signs(*, title: str, branch: str, body: str) -> dict[str, Any]:
-    """Whatever says that a pull request reverts something; {} for an ordinary one.
+    """Return what says that a pull request reverts something; {} if nothing does.
 
     "pull": {"repository": "owner/name" or "", "number"} · "branch": number · "sha" · "title": true.
     """
@@ -35,9 +35,9 @@ def revert_signs(*, title: str, branch: str, body: str) -> dict[str, Any]:
 
 
 def incident_links(body: str) -> dict[str, list[Any]]:
-    """The causes that an issue's body names; {} for none.
+    """Return the causes that an issue's body names; {} for none.
 
-    "deployments": ids and shas, as text · "root_causes": shas · "caused_by": numbers of pull requests.
+    "deployments": ids and shas, as strings · "root_causes": shas · "caused_by": numbers of pull requests.
     """
     links: dict[str, list[Any]] = {
         "deployments": [found.lower() for found in DEPLOYMENT.findall(body)],

@@ -1,4 +1,4 @@
-"""What one process learns of the budget and of an App's token, the next test does not know."""
+"""Forget before each test what the process knows of the rate limits and of an App's token."""
 
 from collections.abc import Iterator
 
@@ -8,9 +8,9 @@ from etl_tasks.sources.github import client, credentials
 
 
 @pytest.fixture(autouse=True)
-def nothing_known_of_the_budget() -> Iterator[None]:
-    client._budgets.clear()
+def unknown_rate_limits() -> Iterator[None]:
+    client._rate_limits.clear()
     credentials._app_tokens.clear()
     yield
-    client._budgets.clear()
+    client._rate_limits.clear()
     credentials._app_tokens.clear()

@@ -7,8 +7,8 @@ from django.core.management import call_command
 
 from dora_metrics.models import Attempt, Change, Deployment, Incident, Issue, Release, WorkflowRun
 from etl_tasks.models import Cursor, Source
-from etl_tasks.sources.github import rechecks
-from etl_tasks.sources.github.wanted import LONGEST_WAIT_FOR_AN_END, watched
+from etl_tasks.sources.github.rechecks import deleted_records
+from etl_tasks.sources.github.rechecks.watched_records import LONGEST_WAIT_FOR_AN_END, watched
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.exact_size import exact_world
 from github_stand_in.worlds.facts import Deployment as Deployed
@@ -137,7 +137,7 @@ def test_a_success_is_settled_and_not_asked_for_by_its_record_again(github: Stan
 
     counts = spent(github)
     assert counts["points"] == 1
-    assert "DeploymentsAgain" not in counts
+    assert "DeploymentsById" not in counts
 
 
 def test_a_deployment_that_never_ends_is_given_up_and_said_so(github: StandIn, quiet: World, capsys: pytest.CaptureFixture[str]) -> None:
@@ -318,7 +318,7 @@ def test_what_was_gone_and_is_back_counts_again(github: StandIn, quiet: World) -
 
 
 def test_a_large_repository_is_looked_through_over_several_nights(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(rechecks, "MOST_LOOKS", 2)  # a limit made small, as a repository of its usual size takes minutes
+    monkeypatch.setattr(deleted_records, "MOST_EXISTENCE_QUERIES", 2)  # a limit made small, as a repository of its usual size takes minutes
     large = exact_world("acme/large", end=END, pull_requests=1, deployments=0, issues=700, releases=0, runs=0, commits=2)
     lost = [list(large.issue_of.values())[place] for place in (20, 400)]
     show(github, large)
@@ -330,7 +330,7 @@ def test_a_large_repository_is_looked_through_over_several_nights(github: StandI
     spent(github)
     for number in range(1, 6):
         nights(github, source, END + number * DAY)
-        assert spent(github).get("Look", 0) <= 2
+        assert spent(github).get("CheckExistence", 0) <= 2
 
     assert set(Issue.objects.exclude(gone_at=None).values_list("number", flat=True)) == {issue.number for issue in lost}
 

@@ -233,7 +233,7 @@ def test_a_run_is_postponed_when_the_hour_is_spent_and_goes_on_where_it_stood(
     assert staged
     assert github.counts["points"] <= 30
     github.budget = Budget(limit=5000, reset_seconds=3600)
-    client._budgets.clear()
+    client._rate_limits.clear()
     ETLRun.objects.filter(pk=run.pk).update(owner="")
     inline.run_remaining_stages(run.pk)
 

@@ -10,7 +10,8 @@ from graphql.language.visitor import Visitor
 from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Change, Commit, Deployment, Issue
 from etl_tasks.models import ETLRun
-from etl_tasks.sources.github.streams import QUERIES, STREAMS
+from etl_tasks.sources.github.query_texts import QUERIES
+from etl_tasks.sources.github.streams import STREAMS
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.facts import BOT, MINUTE, SECOND
 from tests.etl_tasks.sources.github.nights import night, show, source_of
@@ -156,11 +157,11 @@ def inner_lists() -> set[tuple[str, str]]:
             if names & {"first", "last"} and is_inside:
                 found.add((file.stem, node.name.value))
 
-    for file in QUERIES.glob("*.graphql"):
+    for file in QUERIES.rglob("*.graphql"):
         visit(parse(file.read_text()), Connections())
     return found
 
 
 def test_every_list_inside_a_record_has_a_query_for_what_lies_beyond_its_first_page() -> None:
-    known = {name for stream in STREAMS for name in stream.rest.lists}
+    known = {name for stream in STREAMS for name in stream.next_pages.lists}
     assert {name for _, name in inner_lists()} == known

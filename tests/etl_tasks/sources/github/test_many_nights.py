@@ -38,7 +38,7 @@ def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: i
     none, and reads what a page that was no JSON three times left out.
     """
     github.budget = Budget(limit=5000, reset_seconds=3600)  # of another hour than the world before
-    client._budgets.clear()
+    client._rate_limits.clear()
     show(github, Restless(dice, start=START, days=days).world)
     ours = source_of("acme/restless", deployments_from=deployments_from)
     clock = START

@@ -10,8 +10,8 @@ from dora_metrics.models import Change, Deployment, DORAMetric, WorkflowRun
 from etl_tasks import inline, ledger, stages
 from etl_tasks.errors import RetriableError
 from etl_tasks.models import ETLRun, Source
-from etl_tasks.sources.github.budget import PageSize, PageSizes
 from etl_tasks.sources.github.client import page_of
+from etl_tasks.sources.github.page_sizes import PageSize, PageSizes
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.exact_size import exact_world
 from github_stand_in.worlds.facts import MINUTE, SECOND
@@ -181,3 +181,30 @@ def test_a_page_that_grows_too_soon_again_and_again_waits_longer_each_time() -> 
             page.succeeded()
 
     assert failures == [3, 7, 14, 27, 52, 77, 102]
+
+
+def test_a_page_is_halved_by_failures_and_grows_back_after_successes() -> None:
+    page = PageSize(start=100, largest=100)
+    sizes = []
+    for step in ["f", "f", "s", "s", "s", "s", "s", "s", "s"]:
+        (page.failed if step == "f" else page.succeeded)()
+        sizes.append(page.size)
+
+    assert sizes == [50, 25, 25, 25, 50, 50, 50, 100, 100]
+
+
+def test_a_small_first_page_grows_at_once() -> None:
+    page = PageSize(start=25, largest=100)
+    sizes = []
+    for _ in range(3):
+        page.succeeded()
+        sizes.append(page.size)
+
+    assert sizes == [50, 100, 100]
+
+
+def test_a_page_never_has_no_record() -> None:
+    page = PageSize(start=1, largest=100)
+    page.failed()
+
+    assert page.size == 1

@@ -28,7 +28,7 @@ def recorded(name: str) -> list[dict[str, Any]]:
 
 
 def load(kind: str, raw: list[Any], source: Source) -> None:
-    found = list(mapping.facts(kind, raw))
+    found = list(mapping.to_facts(kind, raw))
     assert [one.error for one in found if isinstance(one, Bad)] == []
     good = [one.fact for one in found if isinstance(one, Good)]
     facts.upsert(kind, good, repository=source.ensure_facts_repository(), run_id=1, page_id=1)

@@ -8,7 +8,7 @@ import pytest
 
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.sources.adapter import Page
-from etl_tasks.sources.github.concurrent_reads import side_by_side
+from etl_tasks.sources.github.readers.threads import read_concurrently
 
 
 def page(stream: str, number: int) -> Page:
@@ -22,9 +22,9 @@ def reader(stream: str, count: int, *, error: Exception | None = None) -> Iterat
         raise error
 
 
-@pytest.mark.parametrize("lanes", [1, 3])
-def test_every_page_comes_once_and_each_stream_in_its_order(lanes):
-    pages = list(side_by_side([reader("a", 20), reader("b", 3), reader("c", 0), reader("d", 30)], lanes=lanes))
+@pytest.mark.parametrize("threads", [1, 3])
+def test_every_page_comes_once_and_each_stream_in_its_order(threads):
+    pages = list(read_concurrently([reader("a", 20), reader("b", 3), reader("c", 0), reader("d", 30)], threads=threads))
 
     for stream, count in {"a": 20, "b": 3, "d": 30}.items():
         assert [one.url for one in pages if one.stream == stream] == [str(number) for number in range(count)]
@@ -37,7 +37,7 @@ def test_readers_run_at_the_same_time():
         all_have_begun.wait(timeout=10)
         yield page(stream, 0)
 
-    pages = list(side_by_side([meeting_the_others(name) for name in "abc"], lanes=3))
+    pages = list(read_concurrently([meeting_the_others(name) for name in "abc"], threads=3))
 
     assert sorted(one.stream for one in pages) == ["a", "b", "c"]
 
@@ -45,7 +45,7 @@ def test_readers_run_at_the_same_time():
 def test_what_was_read_before_an_error_is_given_out():
     pages: list[Page] = []
     with pytest.raises(RetriableError):
-        pages.extend(side_by_side([reader("a", 4, error=RetriableError("later")), reader("b", 2)], lanes=2))
+        pages.extend(read_concurrently([reader("a", 4, error=RetriableError("later")), reader("b", 2)], threads=2))
 
     assert sorted((one.stream, one.url) for one in pages if one.stream == "a") == [("a", str(number)) for number in range(4)]
 
@@ -68,7 +68,7 @@ def test_an_error_that_no_waiting_cures_goes_first():
         yield
 
     with pytest.raises(FatalError, match="never"):
-        list(side_by_side([failing_first(), failing_second()], lanes=2))
+        list(read_concurrently([failing_first(), failing_second()], threads=2))
 
 
 def test_a_caller_who_leaves_stops_the_readers():
@@ -79,7 +79,7 @@ def test_a_caller_who_leaves_stops_the_readers():
             read.append(number)
             yield page("a", number)
 
-    pages = side_by_side([endless(), endless()], lanes=2)
+    pages = read_concurrently([endless(), endless()], threads=2)
     next(pages)
     pages.close()  # type: ignore[attr-defined]
 

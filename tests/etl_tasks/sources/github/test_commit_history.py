@@ -11,7 +11,7 @@ from dora_metrics.derivation.stored_facts import facts_of, settings_of
 from dora_metrics.models import Commit, LogDeployment, Service
 from etl_tasks import inline, ledger
 from etl_tasks.models import Cursor, DeadLetter, Source
-from etl_tasks.sources.github.wanted import MOST_HISTORIES
+from etl_tasks.sources.github.rechecks.deployed_history import MOST_HISTORIES
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.facts import Commit as Made
 from github_stand_in.worlds.facts import Deployment as Deployed

@@ -10,7 +10,7 @@ import pytest
 from dora_metrics.models import Change, Deployment, WorkflowRun
 from etl_tasks import inline, ledger, replay, stages
 from etl_tasks.models import DeadLetter, ETLRun, Source
-from etl_tasks.sources.github.rechecks import MOST_TRIES
+from etl_tasks.sources.github.rechecks.changed_records import MOST_TRIES
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.facts import Fact, Row
 from github_stand_in.worlds.ordinary import ordinary_world
@@ -123,7 +123,7 @@ def test_what_stays_lost_is_not_asked_for_for_ever(github: StandIn, lively: Worl
     github.clock = END + 10 * DAY
 
     assert night(source).status == "success"
-    assert "PullRequestsAgain" not in spent(github)
+    assert "PullRequestsById" not in spent(github)
     assert DeadLetter.objects.get().state == "open"
 
 

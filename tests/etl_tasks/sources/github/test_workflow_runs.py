@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from dora_metrics.models import WorkflowRun
-from etl_tasks.sources.github import paging
+from etl_tasks.sources.github.readers import workflow_runs
 from github_stand_in import rest
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.exact_size import add_day, exact_world
@@ -38,8 +38,8 @@ def test_more_than_a_thousand_runs_come_by_halved_windows(github: StandIn) -> No
 
 def test_a_burst_within_minutes_is_halved_down_to_seconds(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     # GitHub's limit of a thousand, made small on both sides: a burst that reaches it takes minutes to serve.
-    for module in (paging, rest):
-        name = "MOST_RUNS_OF_A_FILTER" if module is paging else "MOST_FOUND"
+    for module in (workflow_runs, rest):
+        name = "MOST_RUNS_OF_A_FILTER" if module is workflow_runs else "MOST_FOUND"
         monkeypatch.setattr(module, name, 20)
     burst = exact_world("acme/burst", end=END, pull_requests=1, deployments=0, issues=0, releases=0, runs=30, commits=2)
     add_day(burst, END + DAY, runs=250)  # one a second

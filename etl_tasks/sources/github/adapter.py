@@ -1,0 +1,109 @@
+"""The adapter of a GitHub source: what the pipeline calls."""
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.timezone import now
+
+from dora_metrics.models import Commit, Repository
+from etl_tasks.errors import RetriableError
+from etl_tasks.models import Source
+from etl_tasks.outcomes import Bad, Good
+from etl_tasks.sources.adapter import Adapter, Check, Job, Learned, Page
+from etl_tasks.sources.github import null_records
+from etl_tasks.sources.github.client import GitHub
+from etl_tasks.sources.github.collect import REPOSITORY, collect
+from etl_tasks.sources.github.commit_graph import batches, parents_of, reached
+from etl_tasks.sources.github.deployed_commits import deployed_shas
+from etl_tasks.sources.github.page_sizes import PageSizes
+from etl_tasks.sources.github.readers.lists import read_lost_record
+from etl_tasks.sources.github.renames import survey_followed, update_names
+from etl_tasks.sources.github.source_check import check
+from etl_tasks.sources.github.streams import BY_NAME
+from etl_tasks.sources.github.survey import SurveyResult, survey
+
+FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
+
+
+class GitHubRepository(Adapter):
+    """The adapter of a GitHub source."""
+
+    label = "a GitHub repository"
+
+    def validate(self, source: Source) -> None:
+        if not FULL_NAME.fullmatch(source.repository):
+            raise ValidationError({"repository": f"{source.repository!r} is no repository: write it as owner/name"})
+        if source.service_id is None:
+            return
+        others = Source.objects.filter(service=source.service_id, kind=source.kind, repository__iexact=source.repository)
+        if other := others.exclude(pk=source.pk).first():  # its facts would count twice
+            raise ValidationError({"repository": f"source {other} of {source.service} reads {other.repository} already"})
+
+    def validate_change(self, source: Source, *, former: Source) -> None:
+        """Refuse another repository: the facts of both would mix under one service."""
+        if former.repository != source.repository:
+            raise ValueError(
+                f"{source.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
+                "for another one, add a source of its own (add_service with both as --repository)"
+            )
+
+    def check(self, source: Source) -> Check:
+        return check(source)
+
+    def survey(self, sources: Sequence[Source]) -> dict[int, SurveyResult]:
+        return survey(sources)
+
+    def pages(self, job: Job) -> Iterator[Page | Learned]:
+        github = GitHub(job.source.credential)
+        survey_result, sizes = survey_followed(github, job), PageSizes(job.source.page_sizes)
+        try:
+            for page in collect(github, job, survey_result, sizes):
+                yield page
+                yield from _learned(sizes)
+        except RetriableError:
+            yield from _learned(sizes)
+            raise
+
+    def fact(self, stream: str, context: Mapping[str, Any]) -> str:
+        return BY_NAME[stream].fact_of(context)
+
+    def clean(self, source: Source, stream: str, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
+        return null_records.records(BY_NAME[stream], content, context)
+
+    def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
+        repository = source.ensure_facts_repository()
+        return read_lost_record(GitHub(source.credential), BY_NAME[stream], lost, repository_id=repository.node_id)
+
+    def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
+        """Store what GitHub told of the repository itself, its present name included."""
+        if not (seen := cursors.get(REPOSITORY)):
+            return
+        Source.objects.filter(pk=source.pk).update(repository=seen["name"], is_archived=seen["is_archived"], is_private=seen["is_private"])
+        repository = Repository.objects.select_for_update().get(pk=source.ensure_facts_repository().pk)
+        update_names(repository, seen)
+        if cursors.get("commits", {}).get("has_strays"):
+            _mark_strays(repository, cursors["commits"])
+        if "pull_requests" in cursors:
+            repository.has_paths = bool(cursors["pull_requests"].get("with_paths"))
+        repository.save()
+
+
+def _learned(sizes: PageSizes) -> Iterator[Learned]:
+    """Yield the page sizes if they have changed. A first page that GitHub cannot finish is not staged, but its size helps the next attempt."""
+    if (learned := sizes.learned()) is not None:
+        yield Learned(learned)
+
+
+def _mark_strays(repository: Repository, cursor: Mapping[str, Any]) -> None:
+    """Mark as gone the commits that neither the default branch nor a deployment reaches: after a forced push or a deleted deployment.
+
+    Nothing is marked while a commit on the way is not stored (for example, a dead letter): what it reaches is unknown.
+    """
+    parents, heads = parents_of(repository), [cursor["top"], *deployed_shas(repository)]
+    kept, missing = reached(heads, parents)
+    if set(missing) - set(heads):
+        return
+    for batch in batches(parents.keys() - kept):
+        Commit.present.filter(repository=repository, sha__in=batch).update(gone_at=now())

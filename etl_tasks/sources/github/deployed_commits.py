@@ -1,0 +1,64 @@
+"""The commits that the stored facts say were deployed: their histories are collected beside the default branch."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from dora_metrics.calculators.deployment_sources import is_deploying_workflow, may_be_attempt, sources_that_may_count
+from dora_metrics.calculators.git_history import FULL_SHA
+from dora_metrics.calculators.production import is_production
+from dora_metrics.models import Commit, Deployment, LogDeployment, Release, Repository, WorkflowRun
+from etl_tasks.sources.github.commit_graph import batches
+from etl_tasks.sources.github.needed_deployment_sources import is_undecided
+
+# Whether the deployment was to production, when it was, and its commit.
+Deployed = tuple[bool, datetime, str]
+
+
+def deployed_shas(repository: Repository, *, read: Iterable[Deployed] = (), is_open: bool | None = None) -> list[str]:
+    """Return the commits that were deployed by any source that may count: production's first, the newest first.
+
+    `read`: those that this run has read. `is_open`: `is_undecided_once_loaded`; None to ask the stored facts alone.
+    """
+    service = repository.service
+    if is_open is None:
+        is_open = is_undecided(service)
+    sources = sources_that_may_count(service.deployments_from, has_github_attempt=not is_open)
+    found: list[Deployed] = list(read)
+    if "github" in sources:
+        rows = Deployment.present.filter(repository=repository).values_list("environment", "created_at", "sha")
+        found += [(is_production(environment, service.production), created_at, sha) for environment, created_at, sha in rows]
+    if "logs" in sources:
+        logged = _logged(repository)
+        found += [(is_production(name or None, service.production), time, sha) for name, time, sha in logged]
+    if "releases" in sources:
+        found += [(True, *row) for row in Release.present.filter(repository=repository, is_draft=False).values_list("created_at", "sha")]
+    if "workflows" in sources:
+        found += [(True, *row) for row in _deploying_runs(repository)]
+    return list(dict.fromkeys(sha for *_, sha in sorted(found, reverse=True) if sha))
+
+
+def _logged(repository: Repository) -> list[tuple[str, datetime, str]]:
+    """Return environment, time and commit of the deployments in the service's logs.
+
+    A log line names no repository, so commits that another repository of the service has are left out. So are shortened
+    shas, for which GitHub cannot be asked.
+    """
+    rows = LogDeployment.objects.filter(service=repository.service_id).values_list("environment", "time", "sha")
+    found = [row for row in rows if len(row[-1]) == FULL_SHA]
+    of_others: set[str] = set()
+    if Repository.objects.filter(service=repository.service_id).exclude(pk=repository.pk).exists():
+        others = Commit.objects.filter(service=repository.service_id).exclude(repository=repository)
+        for batch in batches({sha for *_, sha in found}):
+            of_others.update(others.filter(sha__in=batch).values_list("sha", flat=True))
+    return [row for row in found if row[-1] not in of_others]
+
+
+def _deploying_runs(repository: Repository) -> list[tuple[datetime, str]]:
+    """Return time and commit of the workflow runs that may be attempts: docs/metrics.md, "Deployment"."""
+    pattern, branches = repository.service.workflow, {repository.default_branch, *repository.default_branches}
+    rows = WorkflowRun.present.filter(repository=repository).values_list("created_at", "sha", "name", "path", "event", "branch")
+    return [
+        (created_at, sha)
+        for created_at, sha, name, path, event, branch in rows
+        if may_be_attempt(event=event, branch=branch, default_branches=branches) and is_deploying_workflow(name=name, path=path, pattern=pattern)
+    ]

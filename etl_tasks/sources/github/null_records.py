@@ -1,0 +1,89 @@
+"""Judge the nulls in an answer: a null is a record that is gone from GitHub, or a lost one, which GitHub could not give.
+
+A page of records asked for by id has their ids in its context, in the order of its nodes. A page of a list may have the ids
+of its null records in its context ("named"), as a second query told them. A null without an id is a lost record of that page.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from etl_tasks.outcomes import Bad, Good
+from etl_tasks.sources.github import mapping
+from etl_tasks.sources.github.streams import BY_ID, EXISTENCE, NEXT_PAGES, Stream
+
+LOST = "GitHub gave null in the place of this record"
+
+
+def records(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
+    """Yield the records of a staged page in their order. Raises UnreadablePage."""
+    shape = context.get("shape")
+    if shape == BY_ID:
+        return _records_by_id(stream, content, context)
+    if shape == EXISTENCE:
+        return iter([Good(fact) for fact in gone_facts(content, context)])
+    if shape == NEXT_PAGES:
+        return mapping.to_facts(stream.fact_of(context), mapping.nodes(content, stream.path_in(context)))
+    return _records_of_list(stream, content, context)
+
+
+def _records_of_list(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
+    fact, nodes = stream.fact_of(context), mapping.nodes(content, stream.path_in(context))
+    present = [node for node in nodes if node is not None]
+    yield from mapping.to_facts(fact, present)
+    for number in range(nulls_without_id(nodes, context)):
+        data = {"list": context.get("list", {}), "number": number}
+        yield Bad(index=len(present) + number, key="", data=json.dumps(data), error=f"{fact}: {LOST}, and says nothing of its id", is_lost=True)
+
+
+def nulls_without_id(nodes: Sequence[Any], context: Mapping[str, Any]) -> int:
+    """Return how many nulls of a list's page have no known id."""
+    return max(0, sum(node is None for node in nodes) - len(context.get("named", ())))
+
+
+def _records_by_id(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
+    fact, nodes = stream.fact_of(context), mapping.nodes(content, stream.path_in(context))
+    ids = context.get("ids") or [""] * len(nodes)
+    gone = {found["node_id"] for found in gone_facts(content, context)}
+    for index, (node_id, node) in enumerate(zip(ids, nodes, strict=True)):
+        if node_id in gone:
+            yield Good({"node_id": node_id, "gone_at": context["at"]})
+        elif not node:
+            yield Bad(index=index, key=node_id, data=json.dumps({"id": node_id}), error=f"{fact}: {LOST}", is_lost=True)
+        else:
+            for outcome in mapping.to_facts(fact, [node]):
+                yield outcome if isinstance(outcome, Good) else Bad(index=index, key=outcome.key, data=outcome.data, error=outcome.error)
+
+
+def gone_facts(content: bytes, context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the records, of those asked for by id or number, that were deleted or transferred to another repository."""
+    decoded = json.loads(content)
+    data, errors = decoded.get("data") or {}, _errors(decoded)
+    found: list[dict[str, Any]] = []
+    for index, node_id in enumerate(context.get("ids", ())):
+        node = (data.get("nodes") or ())[index]
+        if _is_gone(node, context, [error for error in errors if _is_about(error, ["nodes", index], node_id)]):
+            found.append({"node_id": node_id, "gone_at": context["at"]})
+    for number in context.get("numbers", ()):
+        node = (data.get("repository") or {}).get(f"n{number}")
+        if _is_gone(node, context, [error for error in errors if _is_about(error, ["repository", f"n{number}"], "")], number=number):
+            found.append({"number": number, "gone_at": context["at"]})
+    return found
+
+
+def _errors(decoded: Mapping[str, Any]) -> list[dict[str, Any]]:
+    errors = decoded.get("errors")
+    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+
+
+def _is_about(error: Mapping[str, Any], path: Sequence[Any], node_id: str) -> bool:
+    return list(error.get("path") or ())[: len(path)] == list(path) or bool(node_id and node_id in str(error.get("message", "")))
+
+
+def _is_gone(node: Any, context: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], *, number: int | None = None) -> bool:
+    """Return whether a record is gone. A null with an error other than NOT_FOUND is lost: the record may still exist."""
+    if node is None:
+        return all(error.get("type") == "NOT_FOUND" for error in errors)
+    repository_id = (node.get("repository") or {}).get("id")
+    is_elsewhere = bool(repository_id and context.get("repository")) and repository_id != context["repository"]
+    return is_elsewhere or (number is not None and node.get("number", number) != number)

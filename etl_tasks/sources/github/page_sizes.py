@@ -1,0 +1,62 @@
+"""How many records each list asks for at once: fewer after a query that GitHub could not finish, more again after successes."""
+
+from collections.abc import Mapping
+
+SUCCESSES_BEFORE_GROWTH, MOST_SUCCESSES_BEFORE_GROWTH = 3, 24
+
+
+class PageSize:
+    """The records in one page of a list. A failure halves the size; several successes double it again.
+
+    `ceiling`: the largest size that is tried now. `known`: the largest size that has worked since a larger one failed
+    (half the failed size at first); None while the largest size works. `asked`: the size of the latest query.
+    """
+
+    def __init__(self, *, start: int, largest: int, known: int | None = None) -> None:
+        self.largest = largest
+        self.known = min(known, largest) if known else None
+        self.ceiling = self.known or largest
+        self.size = self.asked = min(start, self.ceiling)
+        self.successes = self.failed_growths = 0  # failed_growths: how many times in a row a larger size has failed
+
+    @property
+    def successes_needed(self) -> int:
+        """Return how many successes come before the next growth. It doubles from the second failed growth on: a first may be chance."""
+        return min(SUCCESSES_BEFORE_GROWTH * 2 ** max(0, self.failed_growths - 1), MOST_SUCCESSES_BEFORE_GROWTH)
+
+    def succeeded(self) -> None:
+        self.successes += 1
+        if self.known and self.size > self.known:
+            self.known = self.size if self.size < self.largest else None
+            self.failed_growths = 0
+        if self.successes >= self.successes_needed and self.ceiling < self.largest:
+            self.ceiling, self.successes = min(self.ceiling * 2, self.largest), 0
+        self.size = min(self.size * 2, self.ceiling)
+
+    def failed(self) -> None:
+        if self.known and self.size > self.known:
+            self.failed_growths += 1
+        self.size = self.ceiling = self.known = max(1, self.size // 2)
+        self.successes = 0
+
+
+class PageSizes:
+    """The page sizes of a source's lists, by name. `remembered`: the `known` sizes that earlier runs have stored."""
+
+    def __init__(self, remembered: Mapping[str, int]) -> None:
+        self._remembered = dict(remembered)
+        self._sizes: dict[str, PageSize] = {}
+
+    def of(self, name: str, *, largest: int, start: int | None = None) -> PageSize:
+        if name not in self._sizes:
+            self._sizes[name] = PageSize(start=start or largest, largest=largest, known=self._remembered.get(name))
+        return self._sizes[name]
+
+    def learned(self) -> dict[str, int] | None:
+        """Return the sizes to store now; None if nothing has changed since the last call."""
+        known = {name: size.known for name, size in list(self._sizes.items()) if size.known}
+        unused = {name: known for name, known in self._remembered.items() if name not in self._sizes}
+        if (found := unused | known) == self._remembered:
+            return None
+        self._remembered = found
+        return found

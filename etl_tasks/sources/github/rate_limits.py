@@ -1,0 +1,37 @@
+"""What is left of GitHub's rate limits, as each answer says, and the reserve that is kept."""
+
+import time
+from collections.abc import Mapping
+
+from django.conf import settings
+
+from etl_tasks.errors import RetriableError
+
+
+class RateLimits:
+    """The hourly limits of one credential: "graphql" points and "core" (REST) requests."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[int, int, float]] = {}  # by resource: remaining, limit, time of the reset
+
+    def update(self, resource: str, headers: Mapping[str, str]) -> None:
+        """Keep what an answer's headers say."""
+        values = [headers.get(f"X-RateLimit-{name}", "") for name in ("Remaining", "Limit", "Reset")]
+        if all(value.isdecimal() for value in values):
+            remaining, limit, reset = (int(value) for value in values)
+            self._seen[resource] = remaining, limit, float(reset)
+
+    def raise_if_reserve_reached(self, resource: str) -> None:
+        """Raise RetriableError, which postpones the run until the reset, if only the reserve for people is left."""
+        remaining, limit, reset = self._seen.get(resource, (1, 0, 0.0))
+        wait = reset - time.time()
+        if wait > 0 and remaining <= limit * settings.GITHUB_RESERVE_SHARE:
+            raise RetriableError(
+                f"{remaining} of GitHub's {limit} {resource} points of this hour are left, which are kept for people: it goes on after the reset",
+                retry_after=wait + 1,
+                postpone=True,
+            )
+
+    def remaining(self, resource: str) -> int | None:
+        """Return the points or requests left; None before the first answer."""
+        return self._seen[resource][0] if resource in self._seen else None

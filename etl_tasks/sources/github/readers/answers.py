@@ -1,0 +1,79 @@
+"""One answer of GitHub, decoded as far as reading on needs it, and the page that is staged of it."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from etl_tasks.errors import RetriableError
+from etl_tasks.outcomes import UnreadablePage
+from etl_tasks.sources.adapter import Page
+from etl_tasks.sources.github import mapping
+from etl_tasks.sources.github.client import Answer
+from etl_tasks.sources.github.streams import Stream
+
+
+class AnswerContent:
+    """The nodes, the count and the end cursor of an answer; transform decodes the rest. `shape`: see streams.py."""
+
+    def __init__(self, stream: Stream, answer: Answer, *, shape: str = "", **context: Any) -> None:
+        self.stream, self.answer = stream, answer
+        self.context = {**({"shape": shape} if shape else {}), **context}
+        self.fetched_at = answer.fetched_at
+        self.nodes: list[Any] = []
+        self.total: int | None = None
+        self.end_cursor: str | None = None
+        self.is_broken = False
+        path = stream.path_in({"shape": shape})
+        try:
+            self.nodes = mapping.nodes(answer.body, path)
+        except UnreadablePage:
+            self.is_broken = True
+            return
+        self.decoded = json.loads(answer.body)
+        if None in self.nodes and not stream.query:
+            self.context["list"] = {"url": answer.url}  # REST: the address to ask again for records without an id
+        connection: Any = self.decoded
+        for key in path:
+            connection = (connection or {}).get(key)
+        if connection is None and stream.query and not shape:
+            raise RetriableError(f"GitHub left {stream.name} out of its answer")
+        if isinstance(connection, dict):
+            self.total = connection.get("totalCount")
+        elif isinstance(self.decoded, dict):
+            self.total = self.decoded.get("total_count")  # REST
+        info = connection.get("pageInfo") if isinstance(connection, dict) else None
+        if info and info.get("hasNextPage"):
+            self.end_cursor = info.get("endCursor")
+
+    @property
+    def times(self) -> list[datetime]:
+        """Return the times by which the list is sorted, without those that are no aware times."""
+        found = []
+        for node in self.nodes:
+            try:
+                moment = datetime.fromisoformat(node[self.stream.order_key])
+                if moment.tzinfo is None:
+                    continue
+                found.append(min(moment.astimezone(UTC), self.fetched_at))  # a cursor in the future would hide records until then
+            except (KeyError, TypeError, ValueError):
+                continue  # a bad record: transform buries it
+        return found
+
+    @property
+    def oldest(self) -> datetime | None:
+        return min(self.times, default=None)
+
+    def page(self, *, cursor: Mapping[str, Any], resume: Mapping[str, Any], is_done: bool, is_wanted: bool = True) -> Page:
+        """Return the page to stage; without a body if it is not wanted.
+
+        An unreadable answer counts as one record, which becomes one dead letter, and leaves its stream's cursor alone.
+        """
+        body = (self.answer.body or b" ") if is_wanted else b""
+        if self.is_broken:
+            return self._page(body=body, record_count=1, cursor={}, resume={}, context=self.context, is_done=True)
+        count = len(self.nodes) - len(self.context.get("named", ())) if is_wanted else 0
+        return self._page(body=body, record_count=count, cursor=dict(cursor), resume=dict(resume), context=self.context, is_done=is_done)
+
+    def _page(self, **fields: Any) -> Page:
+        return Page(stream=self.stream.name, url=self.answer.url, fetched_at=self.fetched_at, **fields)

@@ -1,0 +1,104 @@
+"""Read a list that is sorted by time: pull requests, issues, deployments, releases. Records by id and next pages of inner lists, too."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from etl_tasks.sources.adapter import Page
+from etl_tasks.sources.github.client import GitHub
+from etl_tasks.sources.github.page_sizes import PageSize
+from etl_tasks.sources.github.query_texts import query_text
+from etl_tasks.sources.github.readers.answers import AnswerContent
+from etl_tasks.sources.github.readers.reading import Reading, empty_page
+from etl_tasks.sources.github.streams import BY_ID, NEXT_PAGES, Stream, ids_query
+
+
+def read_unchanged(reading: Reading) -> Iterator[Page]:
+    """Read nothing of a list without changes: only the time until which it is known moves on."""
+    yield empty_page(reading, cursor=reading.cursor(None), resume={}, is_done=True)
+
+
+def read_list(reading: Reading) -> Iterator[Page]:
+    """Read records by id, then the list, newest first, until it is older than `stop_at`, then the next pages of its records' lists.
+
+    `resume`: "again", the ids left; "after", the list's end cursor; "is_listed", whether the list is read; "rest", the records
+    whose lists go on.
+    """
+    stream, size, size_by_id = reading.stream, reading.page_size(), reading.page_size_of("again")
+    resume = reading.resume(again=list(reading.ids), after=None, is_listed=not reading.reads_list, rest=[])
+    cursor = reading.cursor(None)
+    is_first = not reading.progress
+    while True:
+        is_wanted = True
+        if resume["again"]:
+            repository_id = reading.repository["node_id"]
+            content = _records_by_id(reading.github, stream, resume["again"], reading.stream_variables, repository_id=repository_id, size=size_by_id)
+            resume |= {"again": resume["again"][size_by_id.asked :], "rest": [*resume["rest"], *records_with_next_pages(stream, content)]}
+        elif not resume["is_listed"]:
+            variables = {**reading.repository_variables(), **reading.stream_variables, "after": resume["after"]}
+            content = AnswerContent(stream, reading.github.query(query_text(stream.query), variables, page=size))
+            _find_ids_of_nulls(reading.github, content, variables)
+            if is_first:
+                cursor, is_first = reading.cursor(content), False
+            is_wanted = not (reading.until and content.oldest and content.oldest > reading.until)
+            is_read = not content.end_cursor or bool(reading.stop_at and content.oldest and content.oldest < reading.stop_at)
+            rest = records_with_next_pages(stream, content) if is_wanted else []
+            resume |= {"after": content.end_cursor, "is_listed": is_read, "rest": [*resume["rest"], *rest]}
+        else:
+            content = read_next_pages(reading, resume)
+        is_done = content.is_broken or not (resume["again"] or resume["rest"] or not resume["is_listed"])
+        yield content.page(cursor=cursor, resume=resume, is_done=is_done, is_wanted=is_wanted)
+        if is_done:
+            return
+
+
+def records_with_next_pages(stream: Stream, content: AnswerContent) -> list[dict[str, Any]]:
+    """Return the key of each record whose own lists go on and are read by a metric, with the cursors behind which they go on."""
+    inner = stream.next_pages
+    found = ((node, inner.cursors(node)) for node in content.nodes if isinstance(node, dict) and inner.is_read(node))
+    return [{inner.key: node[inner.key], **cursors} for node, cursors in found if cursors]
+
+
+def read_next_pages(reading: Reading, resume: dict[str, Any]) -> AnswerContent:
+    """Read one more page of the lists inside the first record of `resume["rest"]`. The lists that still go on stay there."""
+    inner, (record, *later) = reading.stream.next_pages, resume["rest"]
+    variables = {**reading.repository_variables(), inner.key: record[inner.key]}
+    for name in inner.lists:
+        variables |= {f"with{name[0].upper()}{name[1:]}": name in record, f"{name}After": record.get(name)}
+    answer = reading.github.query(query_text(inner.query), variables, page=reading.page_size_of("rest"))
+    content = AnswerContent(reading.stream, answer, shape=NEXT_PAGES)
+    cursors = inner.cursors(next((node for node in content.nodes if isinstance(node, dict)), {}))
+    resume |= {"rest": [*([{inner.key: record[inner.key], **cursors}] if cursors else []), *later]}
+    return content
+
+
+def read_lost_record(github: GitHub, stream: Stream, lost: Mapping[str, Any], *, repository_id: str) -> Page:
+    """Ask again for a record that GitHub did not give: by its id, or, if that is unknown, by the page of the list that it was in."""
+    if node_id := lost.get("id"):
+        content = _records_by_id(github, stream, [node_id], {"withFiles": True}, repository_id=repository_id)
+    elif url := lost["list"].get("url"):
+        content = AnswerContent(stream, github.get(url), list=lost["list"])
+    else:
+        content = AnswerContent(stream, github.query(query_text(stream.query), lost["list"]), list=lost["list"])
+    return content.page(cursor={}, resume={}, is_done=True)
+
+
+def _records_by_id(
+    github: GitHub, stream: Stream, ids: Sequence[str], stream_variables: Mapping[str, object], *, repository_id: str, size: PageSize | None = None
+) -> AnswerContent:
+    """Ask for records by global id, as many as `size` says. null_records.py judges the nulls in the answer."""
+    variables = {"ids": ids, **{name: stream_variables[name] for name in ("withFiles",) if name in stream_variables}}
+    answer = github.query(query_text(stream.by_id_query), variables, page=size)
+    asked = list(ids)[: size.asked] if size else list(ids)
+    return AnswerContent(stream, answer, shape=BY_ID, ids=asked, repository=repository_id, at=answer.fetched_at.isoformat())
+
+
+def _find_ids_of_nulls(github: GitHub, content: AnswerContent, variables: Mapping[str, object]) -> None:
+    """Ask for the ids alone of a page with nulls, and keep in its context those of the null records, as far as GitHub tells them."""
+    if None not in content.nodes:
+        return
+    asked = {name: value for name, value in variables.items() if name in ("owner", "name", "after", "since")} | {"first": len(content.nodes)}
+    answer = github.query(ids_query(content.stream), asked, is_tolerant=True)
+    given = {node.get("id") for node in content.nodes if isinstance(node, dict)}
+    listed = AnswerContent(content.stream, answer).nodes
+    named = [node["id"] for node in listed if node and node["id"] not in given]
+    content.context |= {"named": named[: content.nodes.count(None)], "list": {**variables, "first": len(content.nodes)}}

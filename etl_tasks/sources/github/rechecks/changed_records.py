@@ -1,0 +1,36 @@
+"""Ask again for records of a list: those that the survey found changed, and those that GitHub gave null for."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import replace
+
+from etl_tasks.models import DeadLetter
+from etl_tasks.sources.adapter import Job, Page, Progress
+from etl_tasks.sources.github.readers.lists import read_list
+from etl_tasks.sources.github.rechecks.deleted_records import recheck_deleted
+from etl_tasks.sources.github.rechecks.recheck import Recheck
+from etl_tasks.sources.github.streams import Stream
+
+# A lost record is asked for in so many nights. After that its dead letter stays open for a person.
+MOST_TRIES = 5
+
+
+def recheck_records(recheck: Recheck) -> Iterator[Page]:
+    """Finish the records whose own lists go on, then ask for changed and lost records, then look for deleted ones."""
+    reading = recheck.reading
+    if rest := reading.progress and reading.progress.resume.get("rest"):
+        resume = {"again": [], "is_listed": True, "rest": rest}
+        yield from recheck.pages(read_list(replace(reading, progress=Progress(resume, recheck.cursor, is_done=False))))
+    recheck.reading = replace(reading, progress=None)
+    changed = recheck.survey_result["again"].get(recheck.stream.name, ())
+    null_in_lists = [node_id for page in recheck.job.staged(recheck.stream.name) for node_id in page.context.get("named", ())]
+    yield from recheck.records_by_id([*changed, *null_in_lists, *lost_ids(recheck.job, recheck.stream)])
+    yield from recheck_deleted(recheck)
+
+
+def lost_ids(job: Job, stream: Stream) -> list[str]:
+    """Return the ids of records that GitHub did not give in earlier nights, for MOST_TRIES nights."""
+    letters = DeadLetter.objects.filter(
+        source=job.source, stream=stream.name, kind=DeadLetter.Kind.LOST, state=DeadLetter.State.OPEN, attempts__lt=MOST_TRIES
+    )
+    return [node_id for data in letters.order_by("pk").values_list("data", flat=True) if (node_id := json.loads(data).get("id"))]

@@ -1,0 +1,221 @@
+"""Find records that were deleted on GitHub or are back, when GitHub's count of a list differs from what is known.
+
+Three keys of the stream's cursor carry the search into the next nights: "total", GitHub's count at the last run; "unexplained",
+how many known records too many (negative: too few) that leaves; "look", where the search among the stored records goes on.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from dora_metrics.models import Change, Deployment, Issue, Release, WorkflowRun
+from etl_tasks.models import DeadLetter
+from etl_tasks.sources.adapter import Page
+from etl_tasks.sources.github import null_records
+from etl_tasks.sources.github.client import IDS_A_QUERY
+from etl_tasks.sources.github.query_texts import with_fragments
+from etl_tasks.sources.github.readers.lists import read_list
+from etl_tasks.sources.github.readers.reading import empty_page
+from etl_tasks.sources.github.rechecks.recheck import LIST_IS_READ, Recheck
+from etl_tasks.sources.github.staged_records import nodes_of_page
+from etl_tasks.sources.github.streams import EXISTENCE
+
+# Limits of one stream and night: queries for stored records (a hundred each), and further pages of a list. The next night goes on.
+MOST_EXISTENCE_QUERIES, MOST_FURTHER_PAGES = 10, 10
+FIELD = {"pull_requests": "pullRequest", "issues": "issue"}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamTable:
+    """Where the records of a stream are stored. `key`: the natural key's column. `asked_by`: the column that GitHub is asked by."""
+
+    model: Any  # a GithubFact
+    key: str
+    asked_by: str  # node_id or number
+
+    def key_of(self, node: Mapping[str, Any]) -> Any:
+        """Return the natural key of a node of an answer."""
+        return node.get("number") if self.key == "number" else node.get("databaseId", node.get("id"))
+
+
+TABLES = {
+    "pull_requests": StreamTable(Change, "number", "number"),
+    "issues": StreamTable(Issue, "number", "number"),
+    "deployments": StreamTable(Deployment, "external_id", "node_id"),
+    "releases": StreamTable(Release, "external_id", "node_id"),
+    "workflow_runs": StreamTable(WorkflowRun, "external_id", "node_id"),
+}
+
+
+def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
+    """Compare GitHub's count with what is known; if it is lower, look for deleted records, if it is higher, for records not read."""
+    former, total = recheck.job.cursors.get(recheck.stream.name, {}), recheck.cursor.get("total")
+    if total is None or not former or recheck.job.until:
+        return
+    table = TABLES[recheck.stream.name]
+    given = {key for node in recheck.staged() if (key := table.key_of(node)) is not None}
+    if recheck.job.is_full:
+        yield from _find_deleted(recheck, given, wanted=None)
+        return
+    new = given - _known_before(recheck, given)
+    if "total" in former:
+        surplus = former["total"] + len(new) - total
+    else:  # collected by a version that did not count
+        stored = table.model.present.filter(repository=recheck.repository).values(table.key).distinct().count()
+        surplus = stored + len(new) - total if _is_whole(recheck, former) else 0
+    unexplained = recheck.cursor.pop("unexplained", 0) + surplus
+    look = recheck.cursor.pop("look", None)
+    if unexplained > 0 and (surplus or look):
+        has_grown = bool(look and (look["is_grown"] or surplus > 0))
+        yield from _find_deleted(recheck, given, wanted=unexplained, after=look["after"] if look else None, has_grown=has_grown)
+    elif unexplained < 0 and surplus:
+        yield from _find_unread(recheck, given, missing=-unexplained)
+    elif unexplained:
+        recheck.cursor["unexplained"] = unexplained
+
+
+def ask_whether_they_exist(recheck: Recheck, asked: Sequence[Any]) -> tuple[Page, int, list[str]]:
+    """Ask for up to a hundred stored records by node_id or number. Returns the page, how many are gone, and the ids of the others.
+
+    The page is empty if none is gone.
+    """
+    is_by_number = TABLES[recheck.stream.name].asked_by == "number"
+    reading = recheck.reading
+    context: dict[str, Any] = {"shape": EXISTENCE, "repository": reading.repository["node_id"]}
+    if is_by_number:
+        fields = " ".join(f"n{number}: {FIELD[recheck.stream.name]}(number: {number}) {{ id number repository {{ id }} }}" for number in asked)
+        query = (
+            "query CheckExistence($owner: String!, $name: String!) "
+            f"{{ repository(owner: $owner, name: $name) {{ {fields} }} rateLimit {{ ...RateLimitFields }} }}"
+        )
+        answer = reading.github.query(with_fragments(query), reading.repository_variables())
+        context |= {"numbers": asked, "at": answer.fetched_at.isoformat()}
+    else:
+        query = "query CheckExistence($ids: [ID!]!) { nodes(ids: $ids) { id } rateLimit { ...RateLimitFields } }"
+        answer = reading.github.query(with_fragments(query), {"ids": asked})
+        context |= {"ids": asked, "at": answer.fetched_at.isoformat()}
+    gone = null_records.gone_facts(answer.body, context)
+    data = json.loads(answer.body)["data"]
+    nodes = (data.get("repository") or {}).values() if is_by_number else data["nodes"]
+    missing = {fact.get("node_id", fact.get("number")) for fact in gone}
+    existing = [node["id"] for key, node in zip(asked, nodes, strict=True) if node and key not in missing]
+    if not gone:
+        return empty_page(reading, cursor=recheck.cursor, resume=LIST_IS_READ, is_done=False), 0, existing
+    page = Page(
+        stream=recheck.stream.name,
+        url=answer.url,
+        body=answer.body,
+        record_count=len(gone),
+        fetched_at=answer.fetched_at,
+        cursor=recheck.cursor,
+        resume=LIST_IS_READ,
+        context=context,
+    )
+    return page, len(gone), existing
+
+
+def _is_whole(recheck: Recheck, former: Mapping[str, Any]) -> bool:
+    """Return whether the stream was collected from the repository's beginning."""
+    collected_from = datetime.fromisoformat(former["collected_from"])
+    return collected_from <= datetime.fromisoformat(str(recheck.reading.repository["created_at"])).astimezone(UTC)
+
+
+def _known_before(recheck: Recheck, keys: set[Any]) -> set[Any]:
+    """Return the keys, of those given, that were there before this run: stored (gone or not), or in a dead letter."""
+    table, ordered = TABLES[recheck.stream.name], sorted(keys)
+    known: set[Any] = set()
+    for start in range(0, len(ordered), IDS_A_QUERY):
+        rows = table.model.objects.filter(repository=recheck.repository, **{f"{table.key}__in": ordered[start : start + IDS_A_QUERY]})
+        known |= set(rows.values_list(table.key, flat=True))
+    if len(known) < len(keys):
+        letters = DeadLetter.objects.filter(source=recheck.job.source, stream=recheck.stream.name, kind=DeadLetter.Kind.RECORD)
+        known |= {key for data in letters.values_list("data", flat=True) if (key := _key_of_letter(table, data)) in keys}
+    return known
+
+
+def _key_of_letter(table: StreamTable, data: str) -> Any:
+    try:
+        record = json.loads(data)
+    except ValueError:
+        return None
+    return table.key_of(record) if isinstance(record, dict) else None
+
+
+def _find_deleted(recheck: Recheck, given: set[Any], *, wanted: int | None, after: Any = None, has_grown: bool = False) -> Iterator[Page]:
+    """Ask for stored records that this run has not read, until `wanted` of them are found to be gone; None asks for all.
+
+    `after`: the key at which the last night stopped. `has_grown`: more records went away since the search began; it then starts
+    again at the first record once it has reached the last.
+    """
+    found, queries, has_reached_end = 0, 0, False
+    while wanted is None or (found < wanted and queries < MOST_EXISTENCE_QUERIES):
+        rows = _next_rows(recheck, given, after)
+        if not rows:
+            has_reached_end = True
+            break
+        page, gone, _ = ask_whether_they_exist(recheck, [asked for _, asked in rows])
+        yield page
+        found, queries, after = found + gone, queries + 1, rows[-1][0]
+    if wanted is None or found >= wanted:
+        return
+    recheck.cursor["unexplained"] = wanted - found
+    if not has_reached_end:
+        recheck.cursor["look"] = {"after": after, "is_grown": has_grown}
+    elif has_grown:
+        recheck.cursor["look"] = {"after": None, "is_grown": False}
+
+
+def _next_rows(recheck: Recheck, given: set[Any], after: Any) -> list[tuple[Any, Any]]:
+    """Return up to a hundred stored records that this run has not read: the key, and the value that GitHub is asked by.
+
+    The newest come first, except for workflow runs: GitHub itself forgets the oldest.
+    """
+    table = TABLES[recheck.stream.name]
+    is_ascending = table.model is WorkflowRun
+    rows = table.model.present.filter(repository=recheck.repository)
+    if table.asked_by == "node_id":
+        rows = rows.exclude(node_id="")
+    found: list[tuple[Any, Any]] = []
+    while len(found) < IDS_A_QUERY:
+        more = rows.filter(**{f"{table.key}__{'gt' if is_ascending else 'lt'}": after}) if after is not None else rows
+        ordered = more.order_by(table.key if is_ascending else f"-{table.key}")
+        batch = list(ordered.values_list(table.key, table.asked_by).distinct()[:IDS_A_QUERY])
+        if not batch:
+            break
+        found += [row for row in batch if row[0] not in given]
+        after = batch[-1][0]
+    return found[:IDS_A_QUERY]
+
+
+def _find_unread(recheck: Recheck, given: set[Any], *, missing: int) -> Iterator[Page]:
+    """Find records that GitHub counts and that are not known: records that were gone and are back, or releases of old commits."""
+    table = TABLES[recheck.stream.name]
+    gone = table.model.objects.filter(repository=recheck.repository, gone_at__isnull=False).exclude(**{f"{table.key}__in": given})
+    if table.asked_by == "node_id":
+        gone = gone.exclude(node_id="")
+    if asked := list(gone.order_by("-gone_at", table.key).values_list(table.asked_by, flat=True)[:IDS_A_QUERY]):
+        _, _, existing = ask_whether_they_exist(recheck, asked)
+        if existing and recheck.stream.by_id_query:
+            yield from recheck.records_by_id(existing)
+        missing -= len(existing)
+    if missing > 0 and recheck.stream.order_key == "createdAt":
+        yield from _read_further(recheck, given, missing)
+    elif missing > 0:
+        recheck.cursor["unexplained"] = -missing
+
+
+def _read_further(recheck: Recheck, given: set[Any], missing: int) -> Iterator[Page]:
+    """Read the list from its beginning, past where reading would stop, until `missing` new records are found."""
+    table = TABLES[recheck.stream.name]
+    whole = replace(recheck.reading, reads_list=True, stop_at=None, former={}, ids=[])
+    found: set[Any] = set()
+    for number, page in enumerate(recheck.pages(read_list(whole)), start=1):
+        yield page
+        keys = {table.key_of(node) for node in nodes_of_page(recheck.stream, page.body, page.context) if node} - given
+        found |= keys - _known_before(recheck, keys)
+        if len(found) >= missing or number >= MOST_FURTHER_PAGES:
+            break
+    if len(found) < missing:
+        recheck.cursor["unexplained"] = len(found) - missing

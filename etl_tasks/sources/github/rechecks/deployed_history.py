@@ -1,0 +1,84 @@
+"""Ask for the histories of deployed commits that the default branch does not reach."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from dora_metrics.calculators.deployment_sources import is_deploying_workflow, may_be_attempt, sources_that_may_count
+from dora_metrics.calculators.production import is_production
+from etl_tasks.sources.adapter import Page
+from etl_tasks.sources.github.commit_graph import has_unknown, parents_of, reached
+from etl_tasks.sources.github.deployed_commits import Deployed, deployed_shas
+from etl_tasks.sources.github.needed_deployment_sources import is_undecided
+from etl_tasks.sources.github.readers.commit_history import read_history
+from etl_tasks.sources.github.rechecks.recheck import Recheck
+from etl_tasks.sources.github.staged_records import gone_records, is_undecided_once_loaded
+
+# Each history costs a query of one point. More than a few unknown commits occur in a first collection only.
+MOST_HISTORIES = 20
+
+
+def recheck_history(recheck: Recheck) -> Iterator[Page]:
+    """Read what deployed commits reach beside the default branch and is neither stored nor read."""
+    job, repository = recheck.job, recheck.repository
+    recheck.reading = replace(recheck.reading, progress=None)
+    former = job.cursors.get("commits", {})
+    asked_before = former.get("asked", ())
+    staged = {node["oid"]: _parents(node) for node in recheck.staged() if "oid" in node}
+    is_open = is_undecided_once_loaded(job)
+    deployed = deployed_shas(repository, read=_deployed_in_this_run(recheck, is_open=is_open), is_open=is_open)
+    head = recheck.reading.top
+    is_new = head != former.get("top")
+    lost_deployment = any(gone_records(job, name) for name in ("deployments", "releases", "workflow_runs"))
+    recheck.cursor["has_strays"] = is_open != is_undecided(job.source.service) or lost_deployment
+    if not is_new and not staged and not has_unknown(repository, deployed, asked=asked_before):
+        return
+    parents = {**parents_of(repository), **staged}
+    known, missing_of_branch = reached([head] if head else [], parents)
+    reached_beside, missing_beside = reached(deployed, parents, known=known)
+    recheck.cursor["has_strays"] |= len(known) + len(reached_beside) < len(parents)
+    missing = list(dict.fromkeys([*missing_of_branch, *missing_beside]))
+    asked = [sha for sha in asked_before if sha in missing]
+    wanted = [sha for sha in missing if sha not in asked][:MOST_HISTORIES]
+    recheck.cursor["asked"] = [*asked, *wanted]
+    if wanted:
+        reading = replace(recheck.reading, ids=wanted, stored_commits=frozenset(parents), asked_in_vain=asked)
+        yield from recheck.pages(read_history(reading), keeps=("asked",))
+
+
+def _deployed_in_this_run(recheck: Recheck, *, is_open: bool) -> list[Deployed]:
+    """Return the deployed commits that this run has read, as `deployed_shas` takes them."""
+    service = recheck.job.source.service
+    sources = sources_that_may_count(service.deployments_from, has_github_attempt=not is_open)
+    found: list[tuple[bool, Any, Any]] = []
+    if "deployments" in recheck.read_streams:
+        for node in recheck.staged("deployments"):
+            in_production = is_production(str(node.get("environment") or ""), service.production)
+            found.append((in_production, node.get("createdAt"), node.get("commitOid")))
+    if "releases" in sources:
+        published = (node for node in recheck.staged("releases") if not node.get("isDraft"))
+        found += [(True, node.get("createdAt"), (node.get("tagCommit") or {}).get("oid")) for node in published]
+    if "workflows" in sources:
+        repository = recheck.repository
+        current = str(recheck.reading.repository["default_branch"])
+        branches = {current, repository.default_branch, *repository.default_branches, *recheck.former_branches}
+        for run in recheck.staged("workflow_runs"):
+            name, path, event, branch = (str(run.get(key) or "") for key in ("name", "path", "event", "head_branch"))
+            is_deploying = is_deploying_workflow(name=name, path=path, pattern=service.workflow)
+            if is_deploying and may_be_attempt(event=event, branch=branch, default_branches=branches):
+                found.append((True, run.get("created_at"), run.get("head_sha")))
+    return [(in_production, moment, str(sha)) for in_production, time, sha in found if sha and (moment := _moment(time))]
+
+
+def _moment(text: object) -> datetime | None:
+    """Return None for a value that is no aware time: transform buries its record."""
+    try:
+        moment = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else None
+
+
+def _parents(commit: Mapping[str, Any]) -> list[str]:
+    return [parent["oid"] for parent in (commit.get("parents") or {}).get("nodes") or () if parent]

@@ -1,0 +1,69 @@
+"""Which workflow runs and attempts are needed: those that failed deployments name, and the earlier attempts of deploying runs."""
+
+import re
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+from django.db.models import Q
+
+from dora_metrics.calculators.deployment_sources import FAILED_STATES, is_deploying_workflow
+from dora_metrics.models import Deployment, Repository, WorkflowRun
+from etl_tasks.sources.github.needed_deployment_sources import SUCCESSFUL_STATES, may_count
+
+RUN_OF_LOG_URL = re.compile(r"/actions/runs/([0-9]{1,18})\b")
+
+
+def named_by_failures(repository: Repository, *, read: Mapping[int, Sequence[str]] | None = None) -> list[int]:
+    """Return the workflow runs that failed deployments name, the newest first: if such a run was cancelled, the deployment is no attempt.
+
+    `read`: the deployments that this run has read, by id, with their log addresses if they have failed, else ().
+    """
+    if not may_count("github", repository.service):
+        return []
+    read = read or {}
+    # A failed deployment may have become inactive. Almost all inactive ones have succeeded; the database leaves those out.
+    failed = Q(state__in=FAILED_STATES)
+    for state in FAILED_STATES:
+        failed |= Q(statuses__icontains=state)
+    rows = Deployment.present.filter(failed, repository=repository).exclude(state__in=SUCCESSFUL_STATES).order_by("-created_at")
+    stored = {
+        number: [status["log_url"] for status in statuses]
+        for number, statuses in rows.values_list("external_id", "statuses")
+        if number not in read and has_failed(status["state"] for status in statuses)
+    }
+    addresses = (address for log_urls in {**read, **stored}.values() for address in log_urls)
+    return list(dict.fromkeys(int(found[1]) for address in addresses if (found := RUN_OF_LOG_URL.search(address))))
+
+
+def has_failed(states: Iterable[str]) -> bool:
+    """Return whether a deployment with statuses of these states has failed without a success."""
+    found = set(states)
+    return "success" not in found and bool(found & FAILED_STATES)
+
+
+def stored_attempts_of(repository: Repository, numbers: Collection[int]) -> dict[int, set[int]]:
+    """Return the stored attempts of each of these runs."""
+    found: dict[int, set[int]] = {}
+    rows = WorkflowRun.objects.filter(repository=repository, external_id__in=numbers) if numbers else WorkflowRun.objects.none()
+    for number, attempt in rows.values_list("external_id", "attempt"):
+        found.setdefault(number, set()).add(attempt)
+    return found
+
+
+def missing_attempts(repository: Repository, *, named: Collection[int] = ()) -> Callable[[Mapping[str, Any]], list[int]]:
+    """Return a function that gives the earlier attempts of a listed run that have to be asked for. It does not use the database.
+
+    GitHub lists a run's latest attempt only; each earlier attempt of a deploying workflow, and of a run in `named`, may count, too.
+    """
+    pattern = repository.service.workflow
+    ended = WorkflowRun.objects.filter(repository=repository, status="completed")
+    stored = set(ended.values_list("external_id", "attempt"))
+
+    def missing(run: Mapping[str, Any]) -> list[int]:
+        latest = run.get("run_attempt")
+        counts = run.get("id") in named or is_deploying_workflow(name=str(run.get("name")), path=str(run.get("path")), pattern=pattern)
+        if not isinstance(latest, int) or not counts:
+            return []
+        return [attempt for attempt in range(1, latest) if (run.get("id"), attempt) not in stored]
+
+    return missing

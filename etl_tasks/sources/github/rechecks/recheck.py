@@ -1,0 +1,62 @@
+"""One stream of one run after its list is read: what every recheck needs, and the pages of records that are asked for by id."""
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from dora_metrics.models import Repository
+from etl_tasks.sources.adapter import Job, Page
+from etl_tasks.sources.github.readers.lists import read_list
+from etl_tasks.sources.github.readers.reading import Reading
+from etl_tasks.sources.github.staged_records import staged_records
+from etl_tasks.sources.github.streams import Stream
+from etl_tasks.sources.github.survey import SurveyResult
+
+LIST_IS_READ = {"is_read": True}  # the resume of a stream whose list is read and whose recheck is not done
+
+
+@dataclass(slots=True)
+class Recheck:
+    """`cursor`: the stream's cursor, which the recheck changes; {} once a page was unreadable. `read_streams`: the streams whose
+    lists this run reads. `former_branches`: former names of the default branch that this run has found.
+    """
+
+    reading: Reading
+    job: Job
+    survey_result: SurveyResult
+    cursor: dict[str, Any]
+    read_streams: Collection[str]
+    former_branches: Sequence[str]
+
+    @property
+    def stream(self) -> Stream:
+        return self.reading.stream
+
+    @property
+    def repository(self) -> Repository:
+        return self.job.source.ensure_facts_repository()
+
+    def staged(self, stream_name: str = "") -> Iterator[dict[str, Any]]:
+        """Yield the records that this run has staged, of this stream if no other is named."""
+        return staged_records(self.job, stream_name or self.stream.name)
+
+    def pages(self, pages: Iterator[Page], *, keeps: Sequence[str] = ()) -> Iterator[Page]:
+        """Yield the pages with the stream's cursor, into which the keys `keeps` of their own cursors are copied.
+
+        An unreadable page leaves the stream's stored cursor where it was.
+        """
+        for page in pages:
+            if page.body and not page.cursor:
+                self.cursor = {}
+            elif self.cursor:
+                self.cursor |= {name: page.cursor[name] for name in keeps if name in page.cursor}
+            yield replace(page, cursor=dict(self.cursor), resume={**LIST_IS_READ, "rest": page.resume.get("rest", [])}, is_done=False)
+
+    def records_by_id(self, ids: Sequence[str]) -> Iterator[Page]:
+        """Ask for records by global id, except for those that this run has staged or asked for by id."""
+        if not ids:
+            return
+        given = {node.get("id") for node in self.staged()}
+        asked = {node_id for page in self.job.staged(self.stream.name) for node_id in page.context.get("ids", ())}
+        if wanted := [node_id for node_id in dict.fromkeys(ids) if node_id not in given and node_id not in asked]:
+            yield from self.pages(read_list(replace(self.reading, ids=wanted)))

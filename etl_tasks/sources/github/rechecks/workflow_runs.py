@@ -1,0 +1,58 @@
+"""Ask again for workflow runs: those that the survey found changed, and those that failed deployments name."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from etl_tasks.sources.adapter import Page
+from etl_tasks.sources.github.client import IDS_A_QUERY
+from etl_tasks.sources.github.readers.workflow_runs import read_workflow_runs
+from etl_tasks.sources.github.rechecks.deleted_records import ask_whether_they_exist, recheck_deleted
+from etl_tasks.sources.github.rechecks.needed_runs import has_failed, missing_attempts, named_by_failures, stored_attempts_of
+from etl_tasks.sources.github.rechecks.recheck import Recheck
+
+# Runs that failed deployments name cost a request each. The next nights ask for the rest.
+MOST_NAMED_RUNS = 45
+
+
+def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
+    """Ask for changed and named runs, check those that the survey did not find, and look for deleted ones if the list is read."""
+    recheck.reading = replace(recheck.reading, progress=None)
+    changed = recheck.survey_result["again"].get("workflow_runs", ())
+    numbers = [number for number in changed if isinstance(number, int)]
+    given = {node.get("id") for node in recheck.staged()} if numbers else set()
+    named = named_by_failures(recheck.repository, read=_log_urls_of_failures(recheck))
+    if wanted := [number for number in numbers if number not in given] + _missing(recheck, named):
+        # The deployment may belong to any attempt of the run that it names: so every attempt counts.
+        attempts = missing_attempts(recheck.repository, named=frozenset(named))
+        reading = replace(recheck.reading, ids=wanted, former=recheck.cursor, missing_attempts=attempts)
+        yield from recheck.pages(read_workflow_runs(reading), keeps=("gone",))
+    not_found = [node_id for node_id in changed if isinstance(node_id, str)]
+    for start in range(0, len(not_found), IDS_A_QUERY):
+        page, _, _ = ask_whether_they_exist(recheck, not_found[start : start + IDS_A_QUERY])
+        yield page
+    if recheck.stream.name in recheck.read_streams:
+        yield from recheck_deleted(recheck)
+
+
+def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
+    """Return the named runs that are not there, and the attempts that are not there of the others."""
+    attempts = stored_attempts_of(recheck.repository, named)
+    for node in recheck.staged():
+        if node.get("id") in named:
+            attempts.setdefault(node["id"], set()).add(node.get("run_attempt", 1))
+    missing: list[int | str] = []
+    for number in named:
+        known = attempts.get(number, set())
+        missing += [f"{number}/attempts/{attempt}" for attempt in range(1, max(known)) if attempt not in known] if known else [number]
+    gone = set(recheck.cursor.get("gone", ()))
+    return [run for run in missing if str(run) not in gone][:MOST_NAMED_RUNS]
+
+
+def _log_urls_of_failures(recheck: Recheck) -> dict[int, list[str]]:
+    """Return the deployments that this run has read, by id, with their log addresses if they have failed."""
+    found: dict[int, list[str]] = {}
+    for node in recheck.staged("deployments"):
+        statuses = [status for status in (node.get("statuses") or {}).get("nodes") or () if status]
+        is_failure = has_failed(str(status.get("state", "")).lower() for status in statuses)
+        found[node.get("databaseId", 0)] = [str(status.get("logUrl") or "") for status in statuses] if is_failure else []
+    return found

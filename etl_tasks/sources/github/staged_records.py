@@ -1,0 +1,46 @@
+"""What a run has staged so far, decoded as far as the collection needs it."""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from etl_tasks.outcomes import Good, UnreadablePage
+from etl_tasks.sources.adapter import Job
+from etl_tasks.sources.github import mapping, null_records
+from etl_tasks.sources.github.needed_deployment_sources import is_undecided
+from etl_tasks.sources.github.streams import BY_ID, BY_NAME, EXISTENCE, NEXT_PAGES, Stream
+
+
+def staged_records(job: Job, stream_name: str) -> Iterator[dict[str, Any]]:
+    """Yield the records of a stream that the run has staged. The next pages of a record's own lists are left out."""
+    for page in job.staged(stream_name):
+        if page.context.get("shape") not in {NEXT_PAGES, EXISTENCE}:
+            yield from (node for node in nodes_of_page(BY_NAME[stream_name], page.content, page.context) if isinstance(node, dict) and node)
+
+
+def nodes_of_page(stream: Stream, content: bytes, context: Mapping[str, Any]) -> list[Any]:
+    """Return the nodes of a page, nulls included; none of a page that transform will bury as unreadable."""
+    try:
+        return mapping.nodes(content, stream.path_in(context))
+    except UnreadablePage:
+        return []
+
+
+def gone_records(job: Job, stream_name: str) -> list[dict[str, Any]]:
+    """Return the records of a stream that the run has found to be gone from GitHub."""
+    asked = (page for page in job.staged(stream_name) if page.context.get("shape") in {BY_ID, EXISTENCE})
+    return [gone for page in asked for gone in null_records.gone_facts(page.content, page.context)]
+
+
+def is_undecided_once_loaded(job: Job) -> bool:
+    """Return what `is_undecided` will return once this run has loaded."""
+    service = job.source.service
+    if service.deployments_from != service.DeploymentsFrom.AUTO:
+        return False
+    replaced = {gone["node_id"] for gone in gone_records(job, "deployments")}
+    read: dict[int, dict[str, Any]] = {}
+    for outcome in mapping.to_facts("deployment", staged_records(job, "deployments")):
+        if isinstance(outcome, Good):
+            read[outcome.fact["external_id"]] = outcome.fact
+            replaced.add(outcome.fact["node_id"])
+    cancelled = {str(run.get("id")) for run in staged_records(job, "workflow_runs") if run.get("conclusion") == "cancelled"}
+    return is_undecided(service, read=list(read.values()), replaced=replaced, cancelled=cancelled)
