@@ -91,7 +91,7 @@ class GitHubRepository(Adapter):
 
 
 def _learned(sizes: PageSizes) -> Iterator[Learned]:
-    """Yield the page sizes if they have changed. A first page that GitHub cannot finish is not staged, but its size helps the next attempt."""
+    """Yield the page sizes if they have changed. A page that GitHub could not finish is not staged, but its size helps the next attempt."""
     if (learned := sizes.learned()) is not None:
         yield Learned(learned)
 

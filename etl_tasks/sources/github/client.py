@@ -43,7 +43,7 @@ class PassingFault(RetriableError):
 
 
 class PartialAnswer(PassingFault):
-    """An incomplete answer. Another attempt may give the whole answer; that of the last attempt is used as it is."""
+    """An incomplete answer. Another attempt may be complete; the answer of the last attempt is used as it is."""
 
     def __init__(self, message: str, answer: "Answer") -> None:
         super().__init__(message)
@@ -59,7 +59,7 @@ class NotFound(FatalError):
 
 
 class Moved(FatalError):
-    """The address has changed, since something was renamed. `location`: the new address."""
+    """The address has changed because something was renamed. `location`: the new address."""
 
     def __init__(self, message: str, location: str) -> None:
         super().__init__(message)
@@ -88,7 +88,7 @@ class Answer:
 
 
 class _Bearer(requests.auth.AuthBase):
-    """Sets the token. It is an `auth` object because requests would replace a plain header by the entry of a .netrc file."""
+    """Sets the token in the header. It is an `auth` object because requests replaces a plain header if a .netrc file has an entry."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -146,7 +146,7 @@ class GitHub:
         return answer
 
     def get(self, url: str, *, etag: str = "", page: PageSize | None = None) -> Answer:
-        """GET a REST address below GITHUB_API_URL: conditionally with `etag`, and a list in pages of the size of `page`."""
+        """GET a REST address below GITHUB_API_URL. `etag` makes the request conditional; `page` sets the page size of a list."""
         if urlsplit(url)[:2] != urlsplit(settings.GITHUB_API_URL)[:2]:
             raise FatalError(f"GitHub named a next page on another host ({urlsplit(url)[:2]}): the token is not sent there")
 

@@ -48,7 +48,7 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
     former = former_names(github, job, survey_result["repository"], last_seen=job.cursors.get(REPOSITORY, {}))
 
     def recheck(name: str) -> Iterator[Page]:
-        """Recheck a stream whose list is read. If no list of runs is read, the runs that deployments name are still asked for."""
+        """Recheck a stream whose list is read. Workflow runs are rechecked in any case, because failed deployments name some."""
         if name in readings and (name in cursors or (name == "workflow_runs" and name not in collected)):
             cursor = cursors.get(name, {"gone": [], **readings[name].former})
             reading = replace(readings[name], reads_list=False)
@@ -72,7 +72,7 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
 
 
 def _keep_cursors(pages: Iterator[Page], cursors: dict[str, dict[str, Any]]) -> Iterator[Page]:
-    """Put the cursor of each list that is read into `cursors`; its stream is done after its recheck. An unreadable page ends its stream."""
+    """Collect the cursors of the lists that are read, whose streams are done after their rechecks. An unreadable page ends its stream."""
     for page in pages:
         if page.is_done and page.cursor:
             cursors[page.stream] = page.cursor
@@ -94,7 +94,7 @@ def _recheck(recheck: Recheck) -> Iterator[Page]:
 
 
 def _naming_permission(pages: Iterator[Page], stream: Stream) -> Iterator[Page]:
-    """Yield the pages. Raises FatalError with the missing permission if GitHub forbids one."""
+    """Yield the pages. If GitHub forbids one, raise FatalError with the name of the missing permission."""
     try:
         yield from pages
     except Forbidden as exc:
@@ -117,7 +117,7 @@ def _reader(reading: Reading, job: Job) -> Iterator[Page]:
 
 
 def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResult, *, is_newly_needed: bool = False) -> Reading:
-    """Return what the stream's reader needs. `is_newly_needed`: the service needs the stream only since this run's deployments are read."""
+    """Return the input of the stream's reader. `is_newly_needed`: the service needs the stream because of what this run has read."""
     service, repository = job.source.service, job.source.ensure_facts_repository()
     cursor = job.cursors.get(stream.name, {})
     # Pull requests collected before the service had a path filter have no paths, and are read again.
@@ -148,7 +148,7 @@ def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResu
 
 
 def _is_outdated(stream: Stream, job: Job, cursor: Mapping[str, Any]) -> bool:
-    """Return whether a setting hid changes since the last run: the stream was not read, or another workflow was the deploying one."""
+    """Return whether changes may be missing because of a changed setting: the stream was not read, or another workflow deployed."""
     collected = job.cursors.get(REPOSITORY, {}).get("asked")
     if not cursor or not stream.is_asked_for(job.source.service):
         return False
@@ -157,7 +157,7 @@ def _is_outdated(stream: Stream, job: Job, cursor: Mapping[str, Any]) -> bool:
 
 
 def _reading_of_history(reading: Reading, repository: Repository) -> Reading:
-    """Read the default branch if its head is new. Deployed commits beside it are asked for once the lists are read."""
+    """Return a reading of the default branch's history, or of nothing if its head is known. Rechecks read deployed commits beside it."""
     if not reading.top or reading.top == reading.former.get("top"):
         return replace(reading, reads_list=False)
     parents = parents_of(repository)
@@ -174,7 +174,7 @@ def _stop_at(stream: Stream, job: Job, former: Mapping[str, Any]) -> datetime | 
 
 
 def _is_unchanged(reading: Reading) -> bool:
-    """Return whether the list's first record is that of the last read, which was late enough for every change before it to be visible."""
+    """Return whether the list's first record is the same as at the last read, and no older change can have become visible since."""
     former, top = reading.former, reading.top
     if not former or top is None or top != former.get("top"):
         return False

@@ -31,7 +31,7 @@ def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, kno
 
 
 def has_unknown(repository: Repository, shas: Collection[str], *, asked: Iterable[str]) -> bool:
-    """Return whether a commit of `shas` is neither stored nor among those asked for before. It loads no history: most nights need none."""
+    """Return whether a commit of `shas` is neither stored nor in `asked`. It does not load the history, which most nights do not need."""
     stored = Commit.present.filter(repository=repository)
     return any(stored.filter(sha__in=batch).count() < len(batch) for batch in batches(set(shas) - set(asked)))
 

@@ -27,7 +27,8 @@ class Credential:
         given: Any = settings.GITHUB_CREDENTIALS.get(name)
         if given is None:
             raise FatalError(
-                f"the source's credential {name} is not in the environment: set GITHUB_TOKEN_{name}, or GITHUB_APP_ID_{name} and its fellows"
+                f"the source's credential {name} is not in the environment: set GITHUB_TOKEN_{name}, "
+                f"or GITHUB_APP_ID_{name}, GITHUB_APP_PRIVATE_KEY_{name} and GITHUB_APP_INSTALLATION_ID_{name}"
             )
         self._given = given
         self.is_app = bool(given["app_id"] and given["private_key"] and given["installation_id"])

@@ -1,4 +1,4 @@
-"""The commits that the stored facts say were deployed: their histories are collected beside the default branch."""
+"""Find the deployed commits in the stored facts. Their histories are collected in addition to the default branch's."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -15,7 +15,7 @@ Deployed = tuple[bool, datetime, str]
 
 
 def deployed_shas(repository: Repository, *, read: Iterable[Deployed] = (), is_open: bool | None = None) -> list[str]:
-    """Return the commits that were deployed by any source that may count: production's first, the newest first.
+    """Return the commits deployed according to any source that may count: production before other environments, newest first.
 
     `read`: those that this run has read. `is_open`: `is_undecided_once_loaded`; None to ask the stored facts alone.
     """

@@ -51,7 +51,7 @@ def to_facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
     for index, raw in enumerate(raw_records):
         try:
             good = Good(build(msgspec.convert(raw, record_type)))
-            msgspec.json.encode(good.fact)  # raises for half a character: one bad record instead of a failed stage
+            msgspec.json.encode(good.fact)  # raises for an unpaired surrogate, which would fail the stage later
             yield good
         except (msgspec.ValidationError, ValueError) as exc:
             data = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace").decode()
@@ -81,7 +81,7 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
 
 
 def deployment_rest(record: records.DeploymentNextPages) -> dict[str, Any]:
-    """Map the older statuses of a deployment whose first page is a fact of its own."""
+    """Map the next pages of a deployment's statuses, which are older."""
     moments = [record.updated_at, *([record.latest_status.created_at] if record.latest_status else [])]
     return {
         "external_id": record.database_id,
@@ -283,7 +283,7 @@ def _time(moment: datetime) -> str:
 
 
 def _git_time(moment: datetime) -> str:
-    """Return a time that git took from a person's clock. It may be wrong, so it is never refused: it is moved between 1970 and 2100."""
+    """Return a time that git took from a person's clock. Such a clock may be wrong, so a time outside 1970 to 2100 is moved, not refused."""
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return min(max(moment, EARLIEST), LATEST).astimezone(UTC).isoformat()

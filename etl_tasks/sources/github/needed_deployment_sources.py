@@ -1,4 +1,4 @@
-"""Which sources of deployments may count for a service, by the stored facts.
+"""Decide which sources of deployments a service needs, by the stored facts.
 
 The rules are those of dora_metrics/calculators/deployment_sources.py; this module reads the rows that they need.
 """
@@ -21,7 +21,7 @@ LIKELY_DECIDING = 20  # rows
 
 
 def may_count(source: str, service: Service) -> bool:
-    """Return whether a source ("github", "releases", …) counts, or may still turn out to."""
+    """Return whether a source ("github", "releases", …) counts for the service, or may count once more is collected."""
     may_others_count = source != GITHUB and is_undecided(service)  # GITHUB needs no query
     return source in sources_that_may_count(service.deployments_from, has_github_attempt=not may_others_count)
 
@@ -29,7 +29,7 @@ def may_count(source: str, service: Service) -> bool:
 def is_undecided(
     service: Service, *, read: Iterable[Mapping[str, Any]] = (), replaced: Collection[str] = (), cancelled: Collection[str] = ()
 ) -> bool:
-    """Return whether `auto` has no finished production attempt of GitHub's yet: any other source may still turn out to count.
+    """Return whether `auto` has not chosen GitHub's deployments yet, so that any other source may still count.
 
     `read`: deployments that this run has read, as facts. `replaced`: the global ids of stored deployments that are read
     anew or are gone. `cancelled`: the ids of cancelled workflow runs that are not stored yet.

@@ -1,7 +1,7 @@
-"""Judge the nulls in an answer: a null is a record that is gone from GitHub, or a lost one, which GitHub could not give.
+"""Decide what a null in an answer means: the record is gone from GitHub, or it is lost, which means that GitHub could not give it.
 
-A page of records asked for by id has their ids in its context, in the order of its nodes. A page of a list may have the ids
-of its null records in its context ("named"), as a second query told them. A null without an id is a lost record of that page.
+A page of records asked for by id has their ids in its context, in the order of its nodes. The context of a
+list's page may have the ids of its null records ("named"), which a second query found. Every other null is a lost record.
 """
 
 import json

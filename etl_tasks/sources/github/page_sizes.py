@@ -1,4 +1,4 @@
-"""How many records each list asks for at once: fewer after a query that GitHub could not finish, more again after successes."""
+"""Decide how many records a page asks for: fewer after a query that GitHub could not finish, more again after successes."""
 
 from collections.abc import Mapping
 
@@ -17,11 +17,11 @@ class PageSize:
         self.known = min(known, largest) if known else None
         self.ceiling = self.known or largest
         self.size = self.asked = min(start, self.ceiling)
-        self.successes = self.failed_growths = 0  # failed_growths: how many times in a row a larger size has failed
+        self.successes = self.failed_growths = 0  # failed_growths: larger sizes that have failed in a row
 
     @property
     def successes_needed(self) -> int:
-        """Return how many successes come before the next growth. It doubles from the second failed growth on: a first may be chance."""
+        """Return how many successes must come before the size grows. Doubled by each failed growth after the first, which may be chance."""
         return min(SUCCESSES_BEFORE_GROWTH * 2 ** max(0, self.failed_growths - 1), MOST_SUCCESSES_BEFORE_GROWTH)
 
     def succeeded(self) -> None:

@@ -1,8 +1,8 @@
 """Follow a repository that was renamed or transferred: by its id, and by the former names of it and of its default branch.
 
-Old runs keep the branch that they ran on, and old pull requests the repository name that they revert in. A night that finds a
-new name knows the last one. A first collection knows none: it tries the names that the records it has read use, because
-GitHub redirects from former names.
+Old runs name the branch that they ran on, and old reverts the repository. A night that finds a new name knows the last one.
+A first collection knows no former name: it tries the names in the records that it has read, because GitHub redirects
+from former names to the present one.
 """
 
 from collections import Counter
@@ -31,9 +31,10 @@ MOST_REDIRECTS = 5  # from one former name to the next
 
 
 def survey_followed(github: GitHub, job: Job) -> SurveyResult:
-    """Return the survey of the repository that the source has always read, whatever its name is now.
+    """Return the survey result of the repository that the source has always read, even if it was renamed.
 
-    It is found by name; by its id if the name is unknown or belongs to another repository. Raises FatalError if it is gone.
+    The repository is looked up by name, and by id if GitHub does not know the name or gives another repository for it.
+    Raises FatalError if the repository is gone.
     """
     source, result, repository = job.source, job.survey, job.source.ensure_facts_repository()
     refusals: dict[int, Refusal] = {}
@@ -51,7 +52,7 @@ def survey_followed(github: GitHub, job: Job) -> SurveyResult:
 
 
 def _identify(source: Source, seen: Mapping[str, Any]) -> None:
-    """Give the source's repository its id before any fact is stored, or the stored repository that has this id already.
+    """Store the repository's id before its first fact. If a stored repository has this id already, the source uses that one.
 
     Raises FatalError if another source reads that repository for the same service.
     """
@@ -71,7 +72,7 @@ def _identify(source: Source, seen: Mapping[str, Any]) -> None:
 
 
 def update_names(repository: Repository, seen: Mapping[str, Any]) -> None:
-    """Take over what GitHub told of the repository, and add its new and former names to the known ones. It does not save."""
+    """Set the repository's names to those that GitHub gave, and add them to its known names. The caller saves."""
     former = seen.get("former", {})
     repository.name, repository.node_id, repository.default_branch = seen["name"], seen["node_id"], seen["default_branch"]
     repository.names = _with(repository.names, *former.get("names", ()), seen["name"])
@@ -83,7 +84,7 @@ def _with(names: list[str], *more: str) -> list[str]:
 
 
 def former_names(github: GitHub, job: Job, repository: Mapping[str, Any], *, last_seen: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the former names that are found: of the default branch ("branches") and of the repository ("names").
+    """Return the former names of the default branch ("branches") and of the repository ("names") that GitHub confirms.
 
     GitHub is asked only if a name has changed since `last_seen`, or if a stream is read further back than before.
     """

@@ -1,4 +1,4 @@
-"""What a run has staged so far, decoded as far as the collection needs it."""
+"""Read the records that a run has staged so far."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any

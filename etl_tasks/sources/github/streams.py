@@ -23,9 +23,9 @@ DEPLOYED_HISTORY = "deployed"  # the history of a deployed commit
 
 @dataclass(frozen=True, slots=True)
 class NextPages:
-    """How the next pages of the lists inside a record are asked for. They become a part of the record's fact.
+    """How to ask for the next pages of the lists inside a record. Their items are added to the record's fact.
 
-    `key`: the record's field by which the query finds it. `path`: where the record lies in an answer. `lists`: the record's
+    `key`: the record's field by which the query finds it. `path`: where the record is in an answer. `lists`: the record's
     fields that are lists. `is_read`: whether a metric reads more of a record's lists than their first page.
     """
 
@@ -37,7 +37,7 @@ class NextPages:
     is_read: Callable[[Mapping[str, Any]], bool] = lambda record: True
 
     def cursors(self, record: Mapping[str, Any]) -> dict[str, str]:
-        """Return the cursor behind which each list goes on, for the lists that do."""
+        """Return the end cursor of each list that has a next page, by the list's name."""
         infos = {name: (record.get(name) or {}).get("pageInfo") or {} for name in self.lists}
         return {name: info["endCursor"] for name, info in infos.items() if info.get("hasNextPage")}
 
@@ -70,7 +70,7 @@ class Stream:
     is_asked_for: Callable[[Service], bool] = lambda service: True
 
     def path_in(self, context: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return where the records lie in a staged page."""
+        """Return the path to the records in a staged page."""
         paths = {BY_ID: ("data", "nodes"), NEXT_PAGES: self.next_pages.path, SINGLE_RECORD: ()}
         return paths.get(context.get("shape", ""), self.path)
 
@@ -157,7 +157,7 @@ BY_NAME = {stream.name: stream for stream in STREAMS}
 
 @cache
 def ids_query(stream: Stream) -> str:
-    """Return a query for the ids alone of one page of a stream's list: GitHub can name a record that it cannot give."""
+    """Return a query for only the ids in one page of a stream's list. GitHub can often give the id of a record that it returned as null."""
     filters, declared = (", filterBy: { since: $since }", ", $since: DateTime") if stream.name == "issues" else ("", "")
     order = {"updatedAt": "UPDATED_AT", "createdAt": "CREATED_AT"}[stream.order_key]
     listed = f"{stream.path[-1]}(first: $first, after: $after{filters}, orderBy: {{ field: {order}, direction: DESC }}) {{ nodes {{ id }} }}"

@@ -1,4 +1,4 @@
-"""Ask what is new in many repositories with one query. A repository without changes costs a fraction of a point and nothing more."""
+"""Ask with one query what is new in many repositories. One without changes costs a fraction of a point, and no other request."""
 
 import json
 import logging
@@ -17,13 +17,13 @@ from etl_tasks.sources.github.streams import BY_NAME
 
 logger = logging.getLogger(__name__)
 
-# A survey only saves points, so a night does not wait longer for it. It must be less than the time limit of a task.
+# The survey only saves points, so a night does not wait longer for it. The value must be less than the time limit of a task.
 LONGEST_SURVEY_SECONDS = 300
 REPOSITORIES_A_QUERY = 25  # with four lists each: a hundred, which is one point
 BATCHES_A_QUERY = 10  # of IDS_A_QUERY ids each, for a repository with more watched records than that
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
 
-# What reading an answer of an unexpected form raises.
+# The exceptions that an answer of an unexpected form can raise while it is read.
 UNEXPECTED_ANSWER = (KeyError, TypeError, ValueError, AttributeError)
 
 # What a survey says of one repository, as JSON (a run keeps it in its options):

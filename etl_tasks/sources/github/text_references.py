@@ -18,7 +18,7 @@ CAUSED_BY = re.compile(r"\bcaused by #([0-9]{1,9})\b", re.IGNORECASE)
 
 
 def revert_signs(*, title: str, branch: str, body: str) -> dict[str, Any]:
-    """Return what says that a pull request reverts something; {} if nothing does.
+    """Return the signs that a pull request reverts something; {} if there are none.
 
     "pull": {"repository": "owner/name" or "", "number"} · "branch": number · "sha" · "title": true.
     """

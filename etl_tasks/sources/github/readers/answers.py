@@ -1,4 +1,4 @@
-"""One answer of GitHub, decoded as far as reading on needs it, and the page that is staged of it."""
+"""Decode an answer of GitHub as far as a reader needs it, and make the page to stage from it."""
 
 import json
 from collections.abc import Mapping
@@ -48,7 +48,7 @@ class AnswerContent:
 
     @property
     def times(self) -> list[datetime]:
-        """Return the times by which the list is sorted, without those that are no aware times."""
+        """Return the times by which the list is sorted. Values that are not times with a zone are left out."""
         found = []
         for node in self.nodes:
             try:
@@ -65,7 +65,7 @@ class AnswerContent:
         return min(self.times, default=None)
 
     def page(self, *, cursor: Mapping[str, Any], resume: Mapping[str, Any], is_done: bool, is_wanted: bool = True) -> Page:
-        """Return the page to stage; without a body if it is not wanted.
+        """Return the page to stage. Without `is_wanted` it has no body, so nothing is staged.
 
         An unreadable answer counts as one record, which becomes one dead letter, and leaves its stream's cursor alone.
         """

@@ -1,4 +1,4 @@
-"""Read a list that is sorted by time: pull requests, issues, deployments, releases. Records by id and next pages of inner lists, too."""
+"""Read lists that are sorted by time (pull requests, issues, deployments, releases), records by id, and the lists inside records."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
@@ -13,15 +13,15 @@ from etl_tasks.sources.github.streams import BY_ID, NEXT_PAGES, Stream, ids_quer
 
 
 def read_unchanged(reading: Reading) -> Iterator[Page]:
-    """Read nothing of a list without changes: only the time until which it is known moves on."""
+    """Yield one page without records, which moves the time until which the list is collected. For a list without changes."""
     yield empty_page(reading, cursor=reading.cursor(None), resume={}, is_done=True)
 
 
 def read_list(reading: Reading) -> Iterator[Page]:
-    """Read records by id, then the list, newest first, until it is older than `stop_at`, then the next pages of its records' lists.
+    """Read records by id; then the list, newest first, back to `stop_at`; then the next pages of the lists inside the records.
 
     `resume`: "again", the ids left; "after", the list's end cursor; "is_listed", whether the list is read; "rest", the records
-    whose lists go on.
+    whose lists have a next page.
     """
     stream, size, size_by_id = reading.stream, reading.page_size(), reading.page_size_of("again")
     resume = reading.resume(again=list(reading.ids), after=None, is_listed=not reading.reads_list, rest=[])
@@ -52,14 +52,14 @@ def read_list(reading: Reading) -> Iterator[Page]:
 
 
 def records_with_next_pages(stream: Stream, content: AnswerContent) -> list[dict[str, Any]]:
-    """Return the key of each record whose own lists go on and are read by a metric, with the cursors behind which they go on."""
+    """Return the records whose inner lists have a next page that a metric reads: the key of each, and the lists' end cursors."""
     inner = stream.next_pages
     found = ((node, inner.cursors(node)) for node in content.nodes if isinstance(node, dict) and inner.is_read(node))
     return [{inner.key: node[inner.key], **cursors} for node, cursors in found if cursors]
 
 
 def read_next_pages(reading: Reading, resume: dict[str, Any]) -> AnswerContent:
-    """Read one more page of the lists inside the first record of `resume["rest"]`. The lists that still go on stay there."""
+    """Read one more page of the lists inside the first record of `resume["rest"]`. Lists with yet another page stay there."""
     inner, (record, *later) = reading.stream.next_pages, resume["rest"]
     variables = {**reading.repository_variables(), inner.key: record[inner.key]}
     for name in inner.lists:
@@ -72,7 +72,7 @@ def read_next_pages(reading: Reading, resume: dict[str, Any]) -> AnswerContent:
 
 
 def read_lost_record(github: GitHub, stream: Stream, lost: Mapping[str, Any], *, repository_id: str) -> Page:
-    """Ask again for a record that GitHub did not give: by its id, or, if that is unknown, by the page of the list that it was in."""
+    """Ask again for a record that GitHub did not give: by its id if that is known, else by reading its page of the list again."""
     if node_id := lost.get("id"):
         content = _records_by_id(github, stream, [node_id], {"withFiles": True}, repository_id=repository_id)
     elif url := lost["list"].get("url"):
@@ -85,7 +85,7 @@ def read_lost_record(github: GitHub, stream: Stream, lost: Mapping[str, Any], *,
 def _records_by_id(
     github: GitHub, stream: Stream, ids: Sequence[str], stream_variables: Mapping[str, object], *, repository_id: str, size: PageSize | None = None
 ) -> AnswerContent:
-    """Ask for records by global id, as many as `size` says. null_records.py judges the nulls in the answer."""
+    """Ask for the first records of `ids`, as many as `size` allows. null_records.py decides what nulls in the answer mean."""
     variables = {"ids": ids, **{name: stream_variables[name] for name in ("withFiles",) if name in stream_variables}}
     answer = github.query(query_text(stream.by_id_query), variables, page=size)
     asked = list(ids)[: size.asked] if size else list(ids)
@@ -93,7 +93,7 @@ def _records_by_id(
 
 
 def _find_ids_of_nulls(github: GitHub, content: AnswerContent, variables: Mapping[str, object]) -> None:
-    """Ask for the ids alone of a page with nulls, and keep in its context those of the null records, as far as GitHub tells them."""
+    """If a page has nulls, ask for its ids alone, and put the ids of the null records that GitHub gives into the page's context."""
     if None not in content.nodes:
         return
     asked = {name: value for name, value in variables.items() if name in ("owner", "name", "after", "since")} | {"first": len(content.nodes)}

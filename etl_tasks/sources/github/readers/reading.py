@@ -1,4 +1,4 @@
-"""All that a reader needs to know: its stream, how far to read, and what it needs of the stored facts."""
+"""The input of a reader: its stream, how far back to read, and what it needs from the stored facts."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +16,7 @@ from etl_tasks.sources.github.streams import Stream
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """What one reader reads in one run. It is made before the reader's thread starts."""
+    """The input of one reader in one run. It is made before the reader's thread starts, because a reader must not use the database."""
 
     github: GitHub
     stream: Stream
@@ -28,7 +28,8 @@ class Reading:
     stop_at: datetime | None  # how far back to read; None for the whole list
     until: datetime | None = None  # a backfill: newer records are not staged, and the cursor does not move forward
     reads_list: bool = True  # False to ask for `ids` alone
-    ids: Sequence[Any] = ()  # records to ask for before the list: global ids, run numbers, or commits whose history is read after the list
+    # Records to ask for: global ids or run numbers before the list is read; commits, whose histories are read after the branch's.
+    ids: Sequence[Any] = ()
     known_commits: frozenset[str] = frozenset()  # what the default branch's former head reaches
     stored_commits: frozenset[str] = frozenset()
     asked_in_vain: Sequence[str] = ()  # deployed commits that GitHub did not have in earlier runs
@@ -51,7 +52,7 @@ class Reading:
         return self.sizes.of(f"{self.stream.name} {kind}", largest=LARGEST_PAGE)
 
     def resume(self, **beginning: Any) -> dict[str, Any]:
-        """Return where the run stands in the stream: `beginning`, unless it has staged pages before."""
+        """Return the position from which to read on: `beginning`, updated by what the run has stored after its last page."""
         return {**beginning, **(self.progress.resume if self.progress else {})}
 
     def cursor(self, first: AnswerContent | None) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Read workflow runs by REST: GraphQL has no list of them."""
+"""Read workflow runs by REST, because GraphQL has no list of them."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -86,7 +86,7 @@ def _cursor(reading: Reading, first: AnswerContent) -> dict[str, Any]:
 
 
 def _window_behind(reading: Reading, content: AnswerContent, *, has_more: bool) -> list[tuple[str, str]]:
-    """Return one window from the page's oldest run back to where reading stops; none if the page reaches that."""
+    """Return the window of time from the page's oldest run back to where reading stops; none if the page reaches back that far."""
     oldest = content.oldest
     begin = reading.stop_at or utc(str(reading.repository["created_at"]))
     if not has_more or oldest is None or oldest < begin:

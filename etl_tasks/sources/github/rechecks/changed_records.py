@@ -11,12 +11,12 @@ from etl_tasks.sources.github.rechecks.deleted_records import recheck_deleted
 from etl_tasks.sources.github.rechecks.recheck import Recheck
 from etl_tasks.sources.github.streams import Stream
 
-# A lost record is asked for in so many nights. After that its dead letter stays open for a person.
+# A lost record is asked for in this many nights. After that its dead letter stays open for a person.
 MOST_TRIES = 5
 
 
 def recheck_records(recheck: Recheck) -> Iterator[Page]:
-    """Finish the records whose own lists go on, then ask for changed and lost records, then look for deleted ones."""
+    """Read the next pages of the records' own lists, then ask for changed and lost records, then look for deleted ones."""
     reading = recheck.reading
     if rest := reading.progress and reading.progress.resume.get("rest"):
         resume = {"again": [], "is_listed": True, "rest": rest}

@@ -1,7 +1,7 @@
 """Find records that were deleted on GitHub or are back, when GitHub's count of a list differs from what is known.
 
 Three keys of the stream's cursor carry the search into the next nights: "total", GitHub's count at the last run; "unexplained",
-how many known records too many (negative: too few) that leaves; "look", where the search among the stored records goes on.
+how many more records are known than GitHub counts (negative: fewer); "look", the place where the search continues.
 """
 
 import json
@@ -50,7 +50,7 @@ TABLES = {
 
 
 def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
-    """Compare GitHub's count with what is known; if it is lower, look for deleted records, if it is higher, for records not read."""
+    """Compare GitHub's count with the known records. If it is lower, look for deleted records; if it is higher, for unread ones."""
     former, total = recheck.job.cursors.get(recheck.stream.name, {}), recheck.cursor.get("total")
     if total is None or not former or recheck.job.until:
         return
@@ -146,8 +146,8 @@ def _key_of_letter(table: StreamTable, data: str) -> Any:
 def _find_deleted(recheck: Recheck, given: set[Any], *, wanted: int | None, after: Any = None, has_grown: bool = False) -> Iterator[Page]:
     """Ask for stored records that this run has not read, until `wanted` of them are found to be gone; None asks for all.
 
-    `after`: the key at which the last night stopped. `has_grown`: more records went away since the search began; it then starts
-    again at the first record once it has reached the last.
+    `after`: the key at which the last night stopped. `has_grown`: more records went away after the search began, so
+    it starts once more at the first record after it has reached the last.
     """
     found, queries, has_reached_end = 0, 0, False
     while wanted is None or (found < wanted and queries < MOST_EXISTENCE_QUERIES):
@@ -190,7 +190,7 @@ def _next_rows(recheck: Recheck, given: set[Any], after: Any) -> list[tuple[Any,
 
 
 def _find_unread(recheck: Recheck, given: set[Any], *, missing: int) -> Iterator[Page]:
-    """Find records that GitHub counts and that are not known: records that were gone and are back, or releases of old commits."""
+    """Find records that GitHub counts but that are not known: those that were gone and are back, and releases of old commits."""
     table = TABLES[recheck.stream.name]
     gone = table.model.objects.filter(repository=recheck.repository, gone_at__isnull=False).exclude(**{f"{table.key}__in": given})
     if table.asked_by == "node_id":

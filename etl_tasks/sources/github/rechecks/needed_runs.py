@@ -21,7 +21,7 @@ def named_by_failures(repository: Repository, *, read: Mapping[int, Sequence[str
     if not may_count("github", repository.service):
         return []
     read = read or {}
-    # A failed deployment may have become inactive. Almost all inactive ones have succeeded; the database leaves those out.
+    # GitHub may call a failed deployment inactive by now, so its earlier statuses are searched, too.
     failed = Q(state__in=FAILED_STATES)
     for state in FAILED_STATES:
         failed |= Q(statuses__icontains=state)

@@ -1,4 +1,4 @@
-"""One stream of one run after its list is read: what every recheck needs, and the pages of records that are asked for by id."""
+"""What every recheck needs, and how it asks for records by id."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,13 +12,15 @@ from etl_tasks.sources.github.staged_records import staged_records
 from etl_tasks.sources.github.streams import Stream
 from etl_tasks.sources.github.survey import SurveyResult
 
-LIST_IS_READ = {"is_read": True}  # the resume of a stream whose list is read and whose recheck is not done
+LIST_IS_READ = {"is_read": True}  # the `resume` of a stream whose list is read, but whose recheck is not done
 
 
 @dataclass(slots=True)
 class Recheck:
-    """`cursor`: the stream's cursor, which the recheck changes; {} once a page was unreadable. `read_streams`: the streams whose
-    lists this run reads. `former_branches`: former names of the default branch that this run has found.
+    """The state of the recheck of one stream.
+
+    `cursor`: the stream's cursor, which the recheck changes; {} after an unreadable page. `read_streams`: the streams whose
+    lists this run reads. `former_branches`: the former names of the default branch that this run has found.
     """
 
     reading: Reading
@@ -41,7 +43,7 @@ class Recheck:
         return staged_records(self.job, stream_name or self.stream.name)
 
     def pages(self, pages: Iterator[Page], *, keeps: Sequence[str] = ()) -> Iterator[Page]:
-        """Yield the pages with the stream's cursor, into which the keys `keeps` of their own cursors are copied.
+        """Yield a reader's pages with the stream's cursor instead of their own. The keys `keeps` are copied from their own.
 
         An unreadable page leaves the stream's stored cursor where it was.
         """

@@ -22,7 +22,7 @@ def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
     given = {node.get("id") for node in recheck.staged()} if numbers else set()
     named = named_by_failures(recheck.repository, read=_log_urls_of_failures(recheck))
     if wanted := [number for number in numbers if number not in given] + _missing(recheck, named):
-        # The deployment may belong to any attempt of the run that it names: so every attempt counts.
+        # A deployment names a run, not an attempt, so every attempt of the run is needed.
         attempts = missing_attempts(recheck.repository, named=frozenset(named))
         reading = replace(recheck.reading, ids=wanted, former=recheck.cursor, missing_attempts=attempts)
         yield from recheck.pages(read_workflow_runs(reading), keeps=("gone",))
@@ -35,7 +35,7 @@ def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
 
 
 def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
-    """Return the named runs that are not there, and the attempts that are not there of the others."""
+    """Return the named runs that are not stored, and the missing attempts of those that are."""
     attempts = stored_attempts_of(recheck.repository, named)
     for node in recheck.staged():
         if node.get("id") in named:
