@@ -157,13 +157,13 @@ def one_night(name: str) -> None:
     import django
 
     django.setup()
-    from callcentersite.celery import app, spare_the_collector
+    from callcentersite.celery import app, tune_garbage_collection
     from etl_tasks import ledger
     from etl_tasks.inline import run_remaining_stages
     from etl_tasks.models import ETLRun, Source
 
     app.loader.import_default_modules()
-    spare_the_collector()
+    tune_garbage_collection()
     run = ledger.open_run(Source.objects.get(name=name), trigger=ETLRun.Trigger.COMMAND)
     if run is None:
         sys.exit(f"{name} has a run under way")

@@ -1,4 +1,4 @@
-"""The project's own app: registers the settings' checks."""
+"""The app of the project itself. It registers the system checks of checks.py."""
 
 from django.apps import AppConfig
 
@@ -7,4 +7,5 @@ class CallCenterSiteConfig(AppConfig):
     name = "callcentersite"
 
     def ready(self) -> None:
-        from callcentersite import checks  # noqa: F401  importing it registers them
+        # Imported here because checks.py imports models' modules, which need the loaded apps. The import registers the checks.
+        from callcentersite import checks  # noqa: F401

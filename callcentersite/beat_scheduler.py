@@ -1,4 +1,7 @@
-"""Beat's schedule from the database. An entry that cannot be used is left out and logged; the others, the sweep among them, go on."""
+"""Celery beat's scheduler, which reads its entries from the database.
+
+It logs an entry that cannot be used and leaves it out. The other entries, such as the sweep, keep running.
+"""
 
 import logging
 
@@ -7,16 +10,16 @@ from django_celery_beat.schedulers import DatabaseScheduler, ModelEntry
 
 logger = logging.getLogger(__name__)
 
-SECONDS_TO_THE_NEXT_LOOK = 300.0
+RETRY_SECONDS = 300.0
 
 
 class Entry(ModelEntry):
     def is_due(self) -> schedstate:
         try:
             return super().is_due()
-        except Exception:  # an interval of a million years, say: beat would end, and end again after each restart
+        except Exception:  # for example an interval of a million years; the exception would end beat, again after each restart
             logger.exception("entry_unusable", extra={"entry": self.name})
-            return schedstate(is_due=False, next=SECONDS_TO_THE_NEXT_LOOK)
+            return schedstate(is_due=False, next=RETRY_SECONDS)
 
 
 class Scheduler(DatabaseScheduler):
@@ -27,6 +30,6 @@ class Scheduler(DatabaseScheduler):
         for model in self.enabled_models():
             try:
                 entries[model.name] = self.Entry(model, app=self.app)
-            except Exception:  # the stock scheduler foresees ValueError only: the sun without its library ends it
+            except Exception:  # DatabaseScheduler catches ValueError only, but a solar schedule without its library raises another error
                 logger.exception("entry_unusable", extra={"entry": model.name})
         return entries

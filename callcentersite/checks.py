@@ -1,4 +1,4 @@
-"""`manage.py check`: combinations of settings that cannot work, each with an id and what to do."""
+"""The system checks of `manage.py check`: settings that cannot work, each with an id and a hint that says what to do."""
 
 import re
 import ssl
@@ -15,24 +15,27 @@ from kombu import Connection
 
 from callcentersite.environment_variables import Unusable, address, is_host
 from etl_tasks.errors import FatalError
+from etl_tasks.sources.github.credentials import Credential
 from etl_tasks.sources.logs.masking.masker import masker
+from etl_tasks.sources.registry import BUILT_IN
 
-# ANY cannot be read with, and EACH_QUORUM neither.
+# Levels for reads and writes. ANY and EACH_QUORUM are missing because Cassandra does not read with them.
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL", "LOCAL_ONE", "ONE", "TWO", "THREE")
-# Cassandra's limit, and the day more that the sums live.
+# Cassandra's limit of 20 years, less one day, because the counts live a day longer than the events.
 MOST_TTL_DAYS = 20 * 365 - 1
-LONGEST_SOCKET_PATH = 107  # bytes, Linux's sun_path without its final NUL
+LONGEST_SOCKET_PATH = 107  # bytes; the limit of Linux (sun_path without its final NUL)
 
 
 @register()
 def check_github(**_: object) -> list[CheckMessage]:
-    from etl_tasks.sources.github.client import goes_in_clear  # it brings an HTTP client
+    # Imported here so that a process that does not read GitHub does not load the HTTP client.
+    from etl_tasks.sources.github.client import goes_in_clear
 
     found: list[CheckMessage] = []
     for name in ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL"):
         url = getattr(settings, name)
-        if wrong := _web_fault(url) or ("it has a query or a fragment" if set("?#") & set(url) else ""):
-            found.append(Error(f"{name} is no web address: {wrong}", hint="Write https://api.github.com, or https://HOST/api/v3", id="etl.E002"))
+        if reason := _web_address_error(url) or ("it has a query or a fragment" if set("?#") & set(url) else ""):
+            found.append(Error(f"{name} is no web address: {reason}", hint="Write https://api.github.com, or https://HOST/api/v3", id="etl.E002"))
         elif goes_in_clear(url):
             found.append(
                 Error(f"{name} would send the token over plain http", hint="Use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in", id="etl.E003")
@@ -41,22 +44,20 @@ def check_github(**_: object) -> list[CheckMessage]:
 
 
 def _check_credential(name: str) -> list[CheckMessage]:
-    """Nothing set is no error: whoever reads log files alone needs no GitHub."""
-    from etl_tasks.sources.github.credentials import Credential
-
-    given, suffix = settings.GITHUB_CREDENTIALS[name], f"_{name}" if name else ""
-    if re.search(r"[^\x21-\x7e]", given["token"]):
-        return [Error(f"GITHUB_TOKEN{suffix} has signs that no token has", hint="Copy it again, without blanks and line ends", id="etl.E015")]
-    app = [given["app_id"], given["private_key"], given["installation_id"]]
+    """Check one set of GITHUB_ variables. An empty set is no error, because an installation may read log files only."""
+    values, suffix = settings.GITHUB_CREDENTIALS[name], f"_{name}" if name else ""
+    if re.search(r"[^\x21-\x7e]", values["token"]):
+        return [Error(f"GITHUB_TOKEN{suffix} has characters that no token has", hint="Copy it again, without spaces and line ends", id="etl.E015")]
+    app = [values["app_id"], values["private_key"], values["installation_id"]]
     if not any(app):
         return []
-    if not all(app) or not (given["app_id"].isalnum() and given["installation_id"].isdecimal()):
+    if not all(app) or not (values["app_id"].isalnum() and values["installation_id"].isdecimal()):
         names = ", ".join(f"GITHUB_APP_{part}{suffix}" for part in ("ID", "PRIVATE_KEY", "INSTALLATION_ID"))
-        return [Error(f"of {names} one is missing, or an id is none", hint="Set all three, as the App's page shows them", id="etl.E016")]
+        return [Error(f"one of {names} is missing, or an id has the wrong form", hint="Set all three to the values on the App's page", id="etl.E016")]
     try:
         Credential(name).app_token()
     except FatalError as exc:
-        return [Error(str(exc), hint="GitHub lets you make a new key on the App's page", id="etl.E017")]
+        return [Error(str(exc), hint="Create a new key on the App's page", id="etl.E017")]
     return []
 
 
@@ -71,43 +72,45 @@ def check_broker(**_: object) -> list[CheckMessage]:
     try:
         parts = address(url, "redis", "rediss")
         if "#" in url or not re.fullmatch(r"/?\d{0,9}", parts.path):
-            raise Unusable("behind the host and port there is no number of a database")
+            raise Unusable("there is no number of a database after the host and port")
         Connection(url)
     except (ValueError, TypeError, KeyError) as exc:
-        reason = str(exc) if isinstance(exc, Unusable) else "its options are none of Redis"
-        return [Error(f"CELERY_BROKER_URL names no Redis: {reason}", hint="Write redis://:password@host:6379/0, with %40 for @", id="etl.E005")]
+        reason = str(exc) if isinstance(exc, Unusable) else "Redis does not know its options"
+        return [
+            Error(f"CELERY_BROKER_URL is not a Redis address: {reason}", hint="Write redis://:password@host:6379/0, with %40 for @", id="etl.E005")
+        ]
     return []
 
 
 @register()
 def check_cassandra(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    if wrong := [one for one in settings.CASSANDRA_CONTACT_POINTS if not is_host(one)]:
-        hint = "Write hosts with commas between; their port is CASSANDRA_PORT"
-        found.append(Error(f"CASSANDRA_CONTACT_POINTS: {wrong[0]!r} is no host", hint=hint, id="etl.E021"))
+    if invalid := [host for host in settings.CASSANDRA_CONTACT_POINTS if not is_host(host)]:
+        hint = "Write host names or addresses, separated by commas; the port is CASSANDRA_PORT"
+        found.append(Error(f"CASSANDRA_CONTACT_POINTS: {invalid[0]!r} is no host", hint=hint, id="etl.E021"))
     if not re.fullmatch(r"[A-Za-z0-9_]{1,48}", settings.CASSANDRA_KEYSPACE):
         hint = "Use at most 48 letters, digits and underscores"
-        found.append(Error(f"CASSANDRA_KEYSPACE={settings.CASSANDRA_KEYSPACE!r} is no name that Cassandra takes", hint=hint, id="etl.E022"))
+        found.append(Error(f"CASSANDRA_KEYSPACE={settings.CASSANDRA_KEYSPACE!r} is not a valid keyspace name", hint=hint, id="etl.E022"))
     if settings.CASSANDRA_CONSISTENCY not in CONSISTENCIES:
         found.append(
             Error(
-                f"CASSANDRA_CONSISTENCY={settings.CASSANDRA_CONSISTENCY!r} cannot be read and written with",
-                hint=f"Write one of {', '.join(CONSISTENCIES)}",
+                f"CASSANDRA_CONSISTENCY={settings.CASSANDRA_CONSISTENCY!r} cannot be used for reads and writes",
+                hint=f"Use one of {', '.join(CONSISTENCIES)}",
                 id="etl.E009",
             )
         )
     elif settings.CASSANDRA_CONSISTENCY in ("ONE", "LOCAL_ONE") and settings.CASSANDRA_REPLICATION_FACTOR > 1:
         found.append(
             Warning(
-                "with several copies and CASSANDRA_CONSISTENCY at ONE, a read may miss what was just written, and counts with it",
+                "with several replicas and CASSANDRA_CONSISTENCY at ONE, a read may miss what was just written, and counts become wrong",
                 hint="Use LOCAL_QUORUM",
                 id="etl.W002",
             )
         )
     if settings.CASSANDRA_TTL_DAYS > MOST_TTL_DAYS:
-        found.append(Error("CASSANDRA_TTL_DAYS is beyond Cassandra's 20 years", hint=f"Give at most {MOST_TTL_DAYS}", id="etl.E010"))
+        found.append(Error("CASSANDRA_TTL_DAYS is above Cassandra's limit of 20 years", hint=f"Use at most {MOST_TTL_DAYS}", id="etl.E010"))
     if bool(settings.CASSANDRA_USERNAME) != bool(settings.CASSANDRA_PASSWORD):
-        found.append(Error("of CASSANDRA_USERNAME and CASSANDRA_PASSWORD only one is set", hint="Set both, or neither", id="etl.E011"))
+        found.append(Error("only one of CASSANDRA_USERNAME and CASSANDRA_PASSWORD is set", hint="Set both, or neither", id="etl.E011"))
     return found + _check_cassandra_tls()
 
 
@@ -115,21 +118,19 @@ def _check_cassandra_tls() -> list[CheckMessage]:
     authority, certificate, key = settings.CASSANDRA_TLS_CA, settings.CASSANDRA_TLS_CERT, settings.CASSANDRA_TLS_KEY
     if not authority:
         if certificate or key:
-            return [
-                Error("CASSANDRA_TLS_CERT or _KEY is set, but no CASSANDRA_TLS_CA", hint="Name the CA: without it there is no TLS", id="etl.E012")
-            ]
+            return [Error("CASSANDRA_TLS_CERT or _KEY is set without CASSANDRA_TLS_CA", hint="Set CASSANDRA_TLS_CA: it turns TLS on", id="etl.E012")]
         return []
     if bool(certificate) != bool(key):
-        return [Error("of CASSANDRA_TLS_CERT and CASSANDRA_TLS_KEY only one is set", hint="Set both (one PEM may hold both)", id="etl.E013")]
+        return [Error("only one of CASSANDRA_TLS_CERT and CASSANDRA_TLS_KEY is set", hint="Set both; they may name the same PEM file", id="etl.E013")]
     try:
         context = ssl.create_default_context(cafile=authority)
         if certificate:
             context.load_cert_chain(certificate, key)
-    except OSError as exc:  # what ssl raises, too
+    except OSError as exc:  # ssl.SSLError is an OSError, too
         return [
             Error(
                 f"the TLS files for Cassandra cannot be used ({exc})",
-                hint="Name readable PEM files; the key must be the certificate's and have no password",
+                hint="Name readable PEM files; the key must belong to the certificate and have no password",
                 id="etl.E014",
             )
         ]
@@ -139,16 +140,16 @@ def _check_cassandra_tls() -> list[CheckMessage]:
 @register()
 def check_alerts(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = []
-    if settings.ALERT_WEBHOOK_URL and (wrong := _web_fault(settings.ALERT_WEBHOOK_URL)):
-        hint = "Write https://…, as the chat's webhook page gives it"
-        found.append(Error(f"ALERT_WEBHOOK_URL is no web address: {wrong}", hint=hint, id="etl.E007"))
-    for one in settings.ALERT_EMAILS:
+    if settings.ALERT_WEBHOOK_URL and (reason := _web_address_error(settings.ALERT_WEBHOOK_URL)):
+        hint = "Copy the https:// address from the chat's webhook page"
+        found.append(Error(f"ALERT_WEBHOOK_URL is no web address: {reason}", hint=hint, id="etl.E007"))
+    for recipient in settings.ALERT_EMAILS:
         try:
-            validate_email(one)
+            validate_email(recipient)
         except ValidationError:
-            found.append(Error(f"ALERT_EMAILS: {one!r} is no e-mail address", hint="Write them with commas between", id="etl.E008"))
+            found.append(Error(f"ALERT_EMAILS: {recipient!r} is no e-mail address", hint="Separate the addresses by commas", id="etl.E008"))
     try:
-        # As an alert is sent, except for the sending.
+        # Build a message as an alert does, without sending it.
         mail.EmailMessage(subject="", body="", from_email=settings.DEFAULT_FROM_EMAIL, to=["team@example.com"]).message()
         if "@" not in parseaddr(settings.DEFAULT_FROM_EMAIL)[1]:
             raise ValueError
@@ -162,8 +163,8 @@ def check_alerts(**_: object) -> list[CheckMessage]:
     return found
 
 
-def _web_fault(url: str) -> str:
-    """Why no request could be sent there; empty if one could."""
+def _web_address_error(url: str) -> str:
+    """Return why no request can be sent to the address, or an empty string if one can."""
     try:
         if "@" in address(url, "http", "https").netloc:
             return "a name and password before the host are not sent"
@@ -176,12 +177,12 @@ def _web_fault(url: str) -> str:
 def check_backoff(**_: object) -> list[CheckMessage]:
     if settings.ETL_BACKOFF_MAX_SECONDS < settings.ETL_BACKOFF_SECONDS:
         return [
-            Error("ETL_BACKOFF_MAX_SECONDS is below ETL_BACKOFF_SECONDS", hint="The first wait is the shortest: raise the maximum", id="etl.E006")
+            Error("ETL_BACKOFF_MAX_SECONDS is below ETL_BACKOFF_SECONDS", hint="Raise the maximum: the first wait is the shortest", id="etl.E006")
         ]
     if settings.ETL_STAGE_BACKOFF_MAX_SECONDS > settings.ETL_LONGEST_COUNTDOWN_SECONDS:
         return [
             Warning(
-                "ETL_STAGE_BACKOFF_MAX_SECONDS is beyond half the broker's visibility timeout",
+                "ETL_STAGE_BACKOFF_MAX_SECONDS is above half the broker's visibility timeout",
                 hint=f"Keep it at or below {settings.ETL_LONGEST_COUNTDOWN_SECONDS}: a longer countdown is delivered twice",
                 id="etl.W001",
             )
@@ -191,21 +192,19 @@ def check_backoff(**_: object) -> list[CheckMessage]:
 
 @register()
 def check_adapters(**_: object) -> list[CheckMessage]:
-    """Whether each can be found; it is imported where it is needed, since a worker of one kind has no use for the libraries of another."""
-    from etl_tasks.sources.registry import BUILT_IN  # it reads models, which are not there yet where this module is imported
-
+    """Check that each adapter's module can be found, without importing it: an adapter may need libraries that only its workers have."""
     found: list[CheckMessage] = []
     for kind, path in settings.ETL_ADAPTERS.items():
         module = path.rpartition(".")[0]
         try:
-            is_there = find_spec(module) is not None
+            is_found = find_spec(module) is not None
         except (ImportError, ValueError):
-            is_there = False
-        if not is_there:
-            hint = "Install what has it where web, worker and beat run, or put its folder on PYTHONPATH"
+            is_found = False
+        if not is_found:
+            hint = "Install its package where web, worker and beat run, or put its folder on PYTHONPATH"
             found.append(Error(f"ETL_ADAPTERS: there is no module {module} for sources of kind {kind}", hint=hint, id="etl.E021"))
         elif kind in BUILT_IN:
-            found.append(Error(f"ETL_ADAPTERS: {kind} is a kind of the product itself", hint="Give yours another name", id="etl.E022"))
+            found.append(Error(f"ETL_ADAPTERS: {kind} is a kind of the product itself", hint="Give your kind another name", id="etl.E022"))
     return found
 
 
@@ -214,6 +213,6 @@ def check_log_masking(**_: object) -> list[CheckMessage]:
     try:
         masker(tuple(settings.LOG_MASK_RULES), tuple(settings.LOG_MASK_PATTERNS))
     except (ValueError, TypeError) as exc:
-        hint = "LOG_MASK_RULES is a comma-separated list of their names, LOG_MASK_PATTERNS a JSON list of regexes; docs/masking.md has both"
+        hint = "LOG_MASK_RULES is a comma-separated list of rule names, LOG_MASK_PATTERNS a JSON list of regexes; see docs/masking.md"
         return [Error(f"log lines cannot be masked: {exc}", hint=hint, id="etl.E020")]
     return []

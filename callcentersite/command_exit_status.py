@@ -1,4 +1,4 @@
-"""Run a management command so that whatever goes wrong ends in one line and the documented exit status (docs/commands.md)."""
+"""Run a management command so that every failure ends with one line and the exit status of docs/commands.md."""
 
 import logging
 import os
@@ -8,74 +8,77 @@ from difflib import get_close_matches
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility, get_commands
 from django.core.management.base import BaseCommand
+from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 
 from dora_metrics.terminal_escaping import one_line
+from etl_tasks.management.exit_status import EXIT_STATUS_OF_STAGE
 
-# What a command exits with when settings, database or disk keep it from its work: the stage's own number for a stage, else 1.
-STATUS_OF_STAGE = {"etl_extract": 1, "etl_transform": 2, "etl_load": 3}
+# For a failure of settings, database or disk. A stage command exits with its stage's status, every other command with 1.
+FAILURE_STATUS = {f"etl_{stage}": status for stage, status in EXIT_STATUS_OF_STAGE.items()}
 INTERRUPTED = 130
 
 
 class UnknownCommand(Exception):
-    """The message says what may have been meant."""
+    """There is no such command. The message suggests one."""
 
 
 class _CommandLine(ManagementUtility):
     def fetch_command(self, subcommand: str) -> BaseCommand:
-        # Django's own lookup raises the reason if bad settings are why the command is missing.
-        if subcommand not in (known := get_commands()) and known.keys() & STATUS_OF_STAGE.keys():
-            meant = get_close_matches(subcommand, known, n=1)
-            raise UnknownCommand(f"there is no command {subcommand!r}: " + (f"do you mean {meant[0]}?" if meant else "`manage.py help` lists them"))
+        # Without usable settings our commands are not known at all; Django's own lookup then raises the reason.
+        if subcommand not in (known := get_commands()) and known.keys() & FAILURE_STATUS.keys():
+            similar = get_close_matches(subcommand, known, n=1)
+            raise UnknownCommand(
+                f"there is no command {subcommand!r}: " + (f"do you mean {similar[0]}?" if similar else "`manage.py help` lists them")
+            )
         return super().fetch_command(subcommand)
 
 
 def execute(argv: list[str]) -> int:
-    failed = STATUS_OF_STAGE.get(argv[1] if len(argv) > 1 else "", 1)
-    # They are None where the shell has closed them.
+    """Run the command and return its exit status. A command that ends with an error of its own raises SystemExit instead."""
+    failure = FAILURE_STATUS.get(argv[1] if len(argv) > 1 else "", 1)
+    # They are None if the shell has closed them.
     sys.stdout, sys.stderr = sys.stdout or open(os.devnull, "w"), sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         try:
             _CommandLine(argv).execute()
         finally:
             sys.stdout.flush()
-    except BrokenPipeError:  # the reader, `head` say, has what it wanted
+    except BrokenPipeError:  # the reader, for example `head`, has closed the pipe
         _discard_output()
         return 0
     except KeyboardInterrupt:
-        return _ended("interrupted", INTERRUPTED)
+        return _print_error("interrupted", INTERRUPTED)
     except UnknownCommand as exc:
-        return _ended(str(exc), 2)
+        return _print_error(str(exc), 2)
     except ImproperlyConfigured as exc:
-        return _ended(str(exc), failed)
+        return _print_error(str(exc), failure)
     except Exception as exc:
-        from django.db.utils import InterfaceError, OperationalError, ProgrammingError
-
         if "--traceback" in argv:
             raise
         if isinstance(exc, OperationalError | InterfaceError | ProgrammingError):
             logging.getLogger(__name__).debug("database_away", exc_info=exc)
-            return _ended(database_sentence(exc), failed)
-        if isinstance(exc, OSError):  # a full disk, a folder that may not be read
-            return _ended(f"{exc.filename or 'the output'}: {exc.strerror or exc}", failed)
+            return _print_error(_database_message(exc), failure)
+        if isinstance(exc, OSError):  # for example a full disk, or a folder without permission
+            return _print_error(f"{exc.filename or 'the output'}: {exc.strerror or exc}", failure)
         raise
     return 0
 
 
-def _ended(sentence: str, status: int) -> int:
+def _print_error(message: str, status: int) -> int:
     try:
         sys.stdout.flush()
     except OSError:
         _discard_output()
-    print(one_line(f"error: {sentence}"), file=sys.stderr)
+    print(one_line(f"error: {message}"), file=sys.stderr)
     return status
 
 
 def _discard_output() -> None:
-    """Python would complain once more when it flushes at its end."""
+    """Redirect standard output to /dev/null: otherwise Python prints another error when it flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
-def database_sentence(exc: Exception) -> str:
+def _database_message(exc: Exception) -> str:
     reason = str(exc.args[-1] if exc.args else exc)
     if "no such table" in reason or "doesn't exist" in reason or "no such column" in reason:
         return f"the database has no tables of this version ({reason}): run `python manage.py migrate`"

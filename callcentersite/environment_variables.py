@@ -1,6 +1,7 @@
-"""How settings.py reads the environment. Every value is parsed here, once; one that cannot work raises ImproperlyConfigured with what to do.
+"""Functions with which settings.py reads environment variables.
 
-An empty variable counts as one that is not set, and blanks around a value do not matter.
+They raise ImproperlyConfigured, with what to do, for a value that cannot work. An empty variable counts as not set. Spaces
+around a value are ignored.
 """
 
 import json
@@ -27,7 +28,7 @@ A_LEAP_YEAR = 2024
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_NAME}(?:\.{_NAME})*\.?")
 
-# What the query of a mysql:// address may say: those of mysqlclient's options that a text can be and that settings.py leaves alone.
+# Options that the query of a mysql:// address may set: mysqlclient's options with a text value that settings.py does not set itself.
 MYSQL_OPTIONS = frozenset({"unix_socket", "ssl_mode", "read_default_file", "read_default_group", "auth_plugin"})
 MYSQL_SSL_MODES = frozenset({"DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"})
 
@@ -37,23 +38,24 @@ def refused(name: str, raw: str, what_to_do: str) -> ImproperlyConfigured:
 
 
 def given(name: str, default: str = "") -> str:
+    """Return the variable's value, or the default if it is not set."""
     return os.environ.get(name, "").strip() or default
 
 
 def secret(name: str, default: str = "") -> str:
-    """The value of NAME, or the content of the file that NAME_FILE names."""
+    """Return the value of NAME, or the content of the file that NAME_FILE names."""
     if path := given(f"{name}_FILE"):
         try:
             return Path(path).read_text(encoding="utf-8").strip() or default
         except (OSError, ValueError) as exc:
-            reason = exc.strerror if isinstance(exc, OSError) else "it is not a text"
+            reason = exc.strerror if isinstance(exc, OSError) else "it is not UTF-8 text"
             raise ImproperlyConfigured(f"{name}_FILE: {path} cannot be read ({reason}); name a readable file") from exc
     return given(name, default)
 
 
 def number(name: str, default: int, *, minimum: int = 0, maximum: int = 999_999_999) -> int:
     raw = given(name, str(default))
-    # Python refuses to read a number of thousands of digits.
+    # The length is limited because int() raises ValueError for thousands of digits.
     if not re.fullmatch(r"\d{1,12}", raw, re.ASCII) or not minimum <= int(raw) <= maximum:
         raise refused(name, raw, f"give a whole number of at least {minimum} and at most {maximum}")
     return int(raw)
@@ -74,29 +76,30 @@ def one_of(name: str, default: str, choices: Collection[str]) -> str:
 
 
 def listed(name: str, default: str = "") -> list[str]:
-    """What is between commas."""
-    return [one.strip() for one in given(name, default).split(",") if one.strip()]
+    """Return the values of a comma-separated list."""
+    return [value.strip() for value in given(name, default).split(",") if value.strip()]
 
 
 def regexes(name: str) -> list[str]:
+    """Return the texts of a JSON list. Whether they are regexes is checked where they are compiled."""
     raw = given(name, "[]")
     try:
         found = json.loads(raw)
     except (ValueError, RecursionError):
         found = None
-    if not isinstance(found, list) or not all(isinstance(one, str) for one in found):
+    if not isinstance(found, list) or not all(isinstance(regex, str) for regex in found):
         raise refused(name, raw[:200], "write a JSON list of regexes, as in docs/masking.md")
     return found
 
 
 def adapters(name: str) -> dict[str, str]:
-    """kind=module.Class, …"""
+    """Return the class path of each kind, from "kind=module.Class, …"."""
     found = {}
-    for one in listed(name):
-        kind, _, path = (part.strip() for part in one.partition("="))
+    for pair in listed(name):
+        kind, _, path = (part.strip() for part in pair.partition("="))
         if not re.fullmatch(r"[a-z][a-z0-9_-]{0,49}", kind) or not re.fullmatch(r"[^\W\d]\w*(\.[^\W\d]\w*)+", path):
             raise refused(
-                name, one[:200], "write kind=module.Class, as in docs/contributing.md; a kind is small letters, digits, _ and -, at most 50"
+                name, pair[:200], "write kind=module.Class, as in docs/contributing.md; a kind has at most 50 small letters, digits, _ and -"
             )
         found[kind] = path
     return found
@@ -112,7 +115,7 @@ def time_zone(name: str) -> str:
 
 
 def schedule(name: str, default: str) -> str:
-    """Five fields of a crontab line that Celery, which starts the night, and the admin, where people change it, both read."""
+    """Return the five fields of a crontab line. Both Celery, which starts the night, and the admin, which edits it, must accept them."""
     raw = " ".join(given(name, default).split())
     try:
         fields = dict(zip(CRONTAB_FIELDS, raw.split(), strict=True))
@@ -124,50 +127,51 @@ def schedule(name: str, default: str) -> str:
             "for example 0 1 * * *"
         ) from exc
     if not any(day <= monthrange(A_LEAP_YEAR, month)[1] for month in when.month_of_year for day in when.day_of_month):
-        raise refused(name, raw, "no month that it names has such a day")
+        raise refused(name, raw, "none of its months has such a day")
     return raw
 
 
 def folder(name: str, default: Path) -> Path:
-    """A folder that is made where it is missing."""
+    """Return the path of a folder, and create the folder if it does not exist."""
     path = Path(given(name, str(default))).resolve()
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise refused(name, str(path), f"the folder cannot be made ({exc.strerror}); name one that can be written to") from exc
+        raise refused(name, str(path), f"the folder cannot be created ({exc.strerror}); name a folder that can be written to") from exc
     return path
 
 
 def folders(name: str, default: str) -> list[str]:
+    """Return the absolute paths of a comma-separated list."""
     found = listed(name, default)
-    if wrong := [one for one in found if not one.startswith("/")]:
-        raise refused(name, wrong[0], "write whole paths, from / on, with commas between")
+    if relative := [path for path in found if not path.startswith("/")]:
+        raise refused(name, relative[0], "write absolute paths, separated by commas")
     return found
 
 
 def host_names(name: str, default: str) -> list[str]:
-    """Names that a request may ask for, as Django has them: a host, .example.com for all below it, or * for any."""
+    """Return host names as ALLOWED_HOSTS has them: a host, .example.com for it and its subdomains, or * for any."""
     found = listed(name, default)
-    for one in found:
-        if one != "*" and not is_host(one.removeprefix(".")) and not is_host(one.removeprefix("[").removesuffix("]")):
-            raise refused(name, one, "write host names without https:// and without a port, with commas between")
+    for host in found:
+        if host != "*" and not is_host(host.removeprefix(".")) and not is_host(host.removeprefix("[").removesuffix("]")):
+            raise refused(name, host, "write host names without https:// and without a port, separated by commas")
     return found
 
 
 class Unusable(ValueError):
-    """What is wrong with an address. The message quotes nothing of it, for it may hold a password."""
+    """An address cannot be used. The message says why, and never quotes the address, which may contain a password."""
 
 
 def origins(name: str) -> list[str]:
-    """Where forms may be sent from, as a browser names it: scheme, host, and a port that is not the scheme's own. *.example.com for all below it."""
+    """Return origins as CSRF_TRUSTED_ORIGINS has them: scheme, host and a port other than the default; *.example.com for subdomains."""
     found = listed(name)
-    for one in found:
+    for origin in found:
         try:
-            parts = address(one.replace("://*.", "://", 1), "http", "https")
+            parts = address(origin.replace("://*.", "://", 1), "http", "https")
         except Unusable as exc:
-            raise refused(name, one, f"{exc}; write https://dora.example.com, with commas between") from exc
+            raise refused(name, origin, f"{exc}; write https://dora.example.com, separated by commas") from exc
         if parts.path or parts.query or parts.fragment or parts.username is not None:
-            raise refused(name, one, "leave out what stands behind the host and port")
+            raise refused(name, origin, "leave out everything after the host and port")
     return found
 
 
@@ -179,9 +183,9 @@ def is_host(text: str) -> bool:
 
 
 def address(text: str, *schemes: str) -> SplitResult:
-    """The parts of a server's address. Raises Unusable if no client could connect to it."""
+    """Return the parts of a server's address. Raises Unusable if no client could connect to it."""
     if re.search(r"[^\x21-\x7e]", text):
-        raise Unusable("it has a blank, or a letter that must be written with %")
+        raise Unusable("it has a space, or a character that must be written with %")
     try:
         parts = urlsplit(text)
         host, port = parts.hostname, parts.port
@@ -197,7 +201,7 @@ def address(text: str, *schemes: str) -> SplitResult:
 
 
 def database(url: str) -> dict[str, Any]:
-    """Django's settings of a database."""
+    """Return Django's settings for the database of a URL."""
     scheme = url.partition(":")[0]
     if scheme not in {"mysql", "sqlite"}:
         raise ImproperlyConfigured("DATABASE_URL names neither MySQL nor SQLite: write mysql://user:password@host:3306/name or sqlite:///path")
@@ -207,7 +211,7 @@ def database(url: str) -> dict[str, Any]:
         found: dict[str, Any] = Env.db_url_config(url)
         (_check_mysql if scheme == "mysql" else _check_sqlite)(url, found)
     except Exception as exc:
-        reason = str(exc) if isinstance(exc, Unusable) else "it is no address of a database"
+        reason = str(exc) if isinstance(exc, Unusable) else "it is not a database address"
         raise ImproperlyConfigured(
             f"DATABASE_URL cannot be used ({reason}): write mysql://user:password@host:3306/name, with %40 for @ in a password and the like, "
             "or sqlite:///path"
@@ -218,13 +222,13 @@ def database(url: str) -> dict[str, Any]:
 def _check_mysql(url: str, found: dict[str, Any]) -> None:
     options = found.get("OPTIONS", {})
     if "#" in url:
-        raise Unusable("what stands behind a # is lost")
+        raise Unusable("the part after a # would be lost")
     if not found["NAME"] or "/" in found["NAME"]:
         raise Unusable("it names no database")
     if set(options) - MYSQL_OPTIONS or set(found) - {"ENGINE", "NAME", "USER", "PASSWORD", "HOST", "PORT", "OPTIONS"}:
-        raise Unusable(f"it has another option than {', '.join(sorted(MYSQL_OPTIONS))}")
+        raise Unusable(f"it has an option other than {', '.join(sorted(MYSQL_OPTIONS))}")
     if options.get("ssl_mode", "REQUIRED") not in MYSQL_SSL_MODES:
-        raise Unusable(f"ssl_mode is none of {', '.join(sorted(MYSQL_SSL_MODES))}")
+        raise Unusable(f"ssl_mode must be one of {', '.join(sorted(MYSQL_SSL_MODES))}")
 
 
 def _check_sqlite(url: str, found: dict[str, Any]) -> None:
@@ -232,20 +236,20 @@ def _check_sqlite(url: str, found: dict[str, Any]) -> None:
     if parts.netloc or found["NAME"] in {"", ":memory:"}:
         raise Unusable("it names no file, and several processes share the database")
     if parts.query or parts.fragment:
-        raise Unusable("what stands behind a ? or # is lost")
+        raise Unusable("the part after a ? or # would be lost")
     file = Path(found["NAME"])
     if file.is_dir() or not os.access(file if file.exists() else file.parent, os.W_OK):
         raise Unusable(f"{file} cannot be written to, or its folder is missing")
 
 
 def mail_server(url: str) -> dict[str, Any]:
-    """Django's settings of the server that sends e-mail."""
+    """Return Django's settings for the mail server of a URL."""
     try:
         if urlsplit(url).scheme in {"smtp", "smtps", "smtp+tls", "smtp+ssl"}:
             address(url, urlsplit(url).scheme)
         found: dict[str, Any] = Env.email_url_config(url)
     except Exception as exc:
-        reason = str(exc) if isinstance(exc, Unusable) else "it is no address of a mail server"
+        reason = str(exc) if isinstance(exc, Unusable) else "it is not a mail server's address"
         raise ImproperlyConfigured(
             f"EMAIL_URL cannot be read ({reason}): write smtp+tls://user:password@host:587, with %40 for @ in a password and the like"
         ) from exc
@@ -253,14 +257,14 @@ def mail_server(url: str) -> dict[str, Any]:
 
 
 def kept_secret_key(path: Path) -> str:
-    """The one that is kept in a file, made at the first start."""
+    """Return the secret key in the file, and create the file with a random key if it does not exist."""
     try:
         with open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
             file.write(secrets.token_urlsafe(50))
     except FileExistsError:
         pass
     except OSError as exc:
-        raise ImproperlyConfigured(f"{path} cannot be written ({exc.strerror}): set DJANGO_SECRET_KEY, or make the folder writable") from exc
+        raise ImproperlyConfigured(f"{path} cannot be written ({exc.strerror}): set DJANGO_SECRET_KEY, or make its folder writable") from exc
     # Another process may have created the file and not written it yet.
     for _ in range(50):
         if key := path.read_text():

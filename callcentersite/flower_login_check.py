@@ -1,4 +1,7 @@
-"""Flower's options, however they were given: command line, FLOWER_… of the environment, flowerconfig.py."""
+"""Check that Flower needs a login or listens only on this machine.
+
+Flower's options come from the command line, FLOWER_… variables or flowerconfig.py; all of them are checked.
+"""
 
 import socket
 from ipaddress import ip_address
@@ -6,8 +9,8 @@ from ipaddress import ip_address
 from flower.options import options
 
 
-def fault() -> str:
-    """Why Flower must not listen as it is set; empty if it may."""
+def missing_login() -> str:
+    """Return an error message if Flower would listen on the network without a login, else an empty string."""
     if options.unix_socket or _is_loopback(options.address) or options.auth or _has_passwords(options.basic_auth):
         return ""
     return (
@@ -21,7 +24,7 @@ def _is_loopback(address: str) -> bool:
         found = socket.getaddrinfo(address, None) if address else []
     except OSError:
         return False
-    return bool(found) and all(ip_address(str(place[0])).is_loopback for *_, place in found)
+    return bool(found) and all(ip_address(str(sockaddr[0])).is_loopback for *_, sockaddr in found)
 
 
 def _has_passwords(logins: list[str] | None) -> bool:

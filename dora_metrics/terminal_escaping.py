@@ -1,20 +1,21 @@
-"""Text from outside, made safe to show on a terminal."""
+"""Escape control characters in text from outside, so that it cannot control a terminal."""
 
 import re
 
-# What a terminal obeys instead of showing it, what turns or hides text, what ends a line, and what no encoding has; not line feed and tab.
+# Characters that control a terminal, change the direction of text, hide it or end a line, and lone surrogates. Line feed and tab are not among them.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
 
 
 def printable(text: str) -> str:
-    """Lines stay lines; what else could control a terminal is shown as an escape."""
+    """Replace control characters except line feed and tab by escapes such as \\x1b."""
     return CONTROLS.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
 
 
 def one_line(text: str) -> str:
+    """Replace control characters and line feeds by escapes."""
     return printable(text).replace("\n", "\\n")
 
 
 def printable_json(text: str) -> str:
-    """The same value without a letter that could control a terminal, which only its strings can have."""
+    """Replace control characters in JSON by JSON escapes. The value stays the same, because only its strings can contain them."""
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

@@ -113,4 +113,4 @@ def no_options() -> Iterator[None]:
 )
 def test_an_address_needs_a_login_unless_it_is_loopback(no_options: None, values: dict[str, object], may: bool) -> None:
     set_options(values)
-    assert (flower_login_check.fault() == "") is may
+    assert (flower_login_check.missing_login() == "") is may
