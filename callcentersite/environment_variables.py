@@ -137,7 +137,7 @@ def folder(name: str, default: Path) -> Path:
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise refused(name, str(path), f"the folder cannot be created ({exc.strerror}); name a folder that can be written to") from exc
+        raise refused(name, str(path), f"the folder cannot be made ({exc.strerror}); name a folder that can be written to") from exc
     return path
 
 

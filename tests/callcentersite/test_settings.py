@@ -200,7 +200,7 @@ def test_a_secret_that_begins_with_a_dollar_is_itself() -> None:
 
 def test_a_file_of_a_secret_that_is_no_text_is_refused(tmp_path) -> None:
     (tmp_path / "token").write_bytes(b"\xff\xfe\x00")
-    assert "it is not a text" in told(GITHUB_TOKEN_FILE=str(tmp_path / "token"))[0]
+    assert "it is not UTF-8 text" in told(GITHUB_TOKEN_FILE=str(tmp_path / "token"))[0]
     assert "Is a directory" in told(GITHUB_TOKEN_FILE=str(tmp_path))[0]
 
 
