@@ -53,18 +53,21 @@ def addresses(process: "subprocess.Popen[bytes]", port: int) -> set[str]:
     return listens_on(port)
 
 
+@pytest.mark.slow
 def test_as_the_readme_starts_it_it_listens_on_loopback_only(tmp_path: Path) -> None:
     port = free_port()
     with flower(tmp_path, port) as process:
         assert addresses(process, port) == {LOOPBACK}, (tmp_path / "flower.log").read_text()
 
 
+@pytest.mark.slow
 def test_with_a_login_it_may_listen_elsewhere(tmp_path: Path) -> None:
     port = free_port()
     with flower(tmp_path, port, "--address=0.0.0.0", FLOWER_BASIC_AUTH="operator:secret") as process:
         assert addresses(process, port) == {ANY}, (tmp_path / "flower.log").read_text()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("words", "env"),
     [(["--address=0.0.0.0"], {}), (["--conf={folder}/mine.py"], {"FLOWER_BASIC_AUTH": ""})],

@@ -16,7 +16,7 @@ from etl_tasks.models import Source
 from log_store.event import LogEvent, event_id, file_key, to_millisecond
 from log_store.opening import open_log_store
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
 
 
 @pytest.fixture(autouse=True)

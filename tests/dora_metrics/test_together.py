@@ -106,6 +106,7 @@ def test_two_that_write_the_same_new_facts_both_end_well() -> None:
     assert Deployment.objects.count() == 1200
 
 
+@pytest.mark.slow
 @pytest.mark.django_db(transaction=True)
 def test_a_replay_beside_the_load_of_the_same_page_lets_both_end_well(github: StandIn, world: World, settings: Any) -> None:
     settings.GITHUB_PAGE_SIZE = 5

@@ -13,7 +13,7 @@ from etl_tasks import pipeline
 from etl_tasks.models import Source
 from tests.end_to_end.conftest import Stack
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 LINE = '{"time": "2026-11-26T01:00:00Z", "message": "paid"}\n'
 
 

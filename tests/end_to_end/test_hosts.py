@@ -10,7 +10,7 @@ from etl_tasks import host_watch, pipeline
 from etl_tasks.models import ETLRun, Source
 from tests.end_to_end.conftest import Stack
 
-pytestmark = pytest.mark.processes
+pytestmark = pytest.mark.slow
 LINE = '{{"time": "2026-11-26T01:00:{:02}Z", "message": "call {}"}}\n'
 MAY_WAIT_SECONDS = 3
 

@@ -23,7 +23,7 @@ from tests.etl_tasks.test_stages import lines
 from tests.tables import assert_equal_to_truth, facts
 from tests.tcp_proxy import Proxy
 
-pytestmark = [pytest.mark.processes, pytest.mark.django_db(transaction=True)]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def every_second(name: str) -> None:

@@ -24,6 +24,7 @@ from tests.end_to_end.conftest import database_url
 from tests.log_store.secured import write_certificates
 from tests.waiting import wait_until
 
+pytestmark = pytest.mark.slow
 NAME = "dora.example.com"
 NGINX = shutil.which(os.environ.get("NGINX") or "nginx")
 PRODUCTION = {"DJANGO_ALLOWED_HOSTS": NAME, "DJANGO_HTTPS": "1", "DJANGO_SECRET_KEY": "0123456789abcdef" * 4, "DJANGO_DEBUG": "0"}

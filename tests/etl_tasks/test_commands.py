@@ -23,6 +23,7 @@ EMPTY = {
     "ETL_BACKOFF_MAX_SECONDS": "0",
 }
 
+pytestmark = pytest.mark.slow
 NUMBERS = ("dora_report", "dora_export metrics", "dora_explain billing change_lead_time 2026-01", "recompute_metrics")
 
 

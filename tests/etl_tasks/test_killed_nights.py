@@ -15,7 +15,7 @@ from log_store.opening import open_log_store
 from log_store.store import LogQuery
 from tests.conftest import END
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 POINTS = (
     *("extract.before_page_commit", "extract.after_page_commit", "extract.before_publish", "transform.before_batch", "transform.after_batch"),

@@ -237,6 +237,7 @@ def test_a_command_that_is_told_to_wait_again_and_again_postpones(billing: Sourc
     assert billing.runs.get().status == "postponed"
 
 
+@pytest.mark.slow
 def test_cron_finishes_in_the_next_call_what_the_hour_was_too_short_for(world: World, tmp_path: Path) -> None:
     """The wrapper as crontab calls it, each command a process of its own."""
     with StandIn({"acme/billing": world}, clock=END) as github:

@@ -57,6 +57,7 @@ def test_the_second_night_adds_only_what_is_new_and_the_same_again_changes_nothi
     assert facts() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deployments_from", ["auto", "workflows"])
 def test_thirty_nights_are_the_same_as_one(billing: Source, github: StandIn, world: World, deployments_from: str) -> None:
     type(billing.service).objects.update(deployments_from=deployments_from)
@@ -67,6 +68,7 @@ def test_thirty_nights_are_the_same_as_one(billing: Source, github: StandIn, wor
     assert_equal_to_truth(world, END, has_runs=deployments_from == "workflows", has_deployments=deployments_from == "auto")
 
 
+@pytest.mark.slow
 def test_every_second_answer_a_502_loses_nothing(billing: Source, github: StandIn, world: World, settings) -> None:
     settings.GITHUB_LANES = 1  # else it may be every request of one stream
     github.faults = {"every": 2, "status": 502}

@@ -55,6 +55,7 @@ def judgements(facts, chosen):
     )
 
 
+@pytest.mark.slow
 @patient
 @given(services, settings, st.randoms(use_true_random=False))
 def test_the_order_in_which_facts_arrive_does_not_matter(facts, chosen, random):

@@ -28,7 +28,7 @@ with warnings.catch_warnings():
     from log_store.cassandra.connection import connection
 
 # One process's, so that the server is started once.
-pytestmark = pytest.mark.xdist_group("secured")
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("secured")]
 PAGES, LINES = 200, 200
 # Loads page after page as the stage does: what failed is loaded again, what was acknowledged never is. It tells each page.
 LOADING = f"""

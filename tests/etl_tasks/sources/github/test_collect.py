@@ -42,6 +42,7 @@ def test_a_service_by_workflows_has_every_attempt_of_its_deploying_runs(github: 
         assert list(stored) == list(range(1, run["run_attempt"] + 1))
 
 
+@pytest.mark.slow
 def test_a_service_by_releases_has_them_all_and_sees_a_draft_published_later(github: StandIn, world: World) -> None:
     source = source_of("acme/billing", deployments_from="releases")
     for days in range(40, -1, -1):
@@ -53,6 +54,7 @@ def test_a_service_by_releases_has_them_all_and_sees_a_draft_published_later(git
     assert not WorkflowRun.objects.exists()
 
 
+@pytest.mark.slow
 def test_thirty_nights_with_faults_on_a_tenth_of_all_answers_end_as_one_night_without(billing: Source, github: StandIn, world: World) -> None:
     github.faults = {"rate": 0.1, "seed": 11}
     for days in range(30, -1, -1):
@@ -194,6 +196,7 @@ def test_a_stream_that_nobody_asked_for_costs_nothing(github: StandIn) -> None:
     assert not [name for name in counts if "actions/runs" in name]
 
 
+@pytest.mark.slow
 def test_many_quiet_repositories_share_one_query(github: StandIn) -> None:
     names = [f"acme/part-{number}" for number in range(30)]
     for name in names:

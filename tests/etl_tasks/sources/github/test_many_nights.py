@@ -24,7 +24,7 @@ from tests.etl_tasks.sources.github.nights import finish, show, source_of
 from tests.etl_tasks.sources.github.restless import Restless
 from tests.tables import difference_of_services
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 START = datetime(2026, 3, 2, tzinfo=UTC)
 DAYS = 12
 KINDS = ("github", "workflows", "releases", "auto")
