@@ -18,7 +18,7 @@ from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Delivery, Serv
 
 logger = logging.getLogger(__name__)
 
-COLLECTED_WITHIN = timedelta(days=2)  # one night may fail
+COLLECTED_WITHIN = timedelta(days=2)  # two days, because one night may fail
 SIGNALS = {AlertRule.Level.CRITICAL: critical_alert, AlertRule.Level.WARNING: warning_alert}
 
 
@@ -59,7 +59,7 @@ def no_deployment(rule: AlertRule, service: Service, moment: datetime) -> str | 
         return ""
     source = latest.source if latest else service.deployments_from
     streams = [STREAM_OF[source]] if source in STREAM_OF else list(STREAM_OF.values())
-    # Only if collection is up to date, nothing was deployed. Otherwise deployments may be missing.
+    # If collection is not up to date, deployments may be missing, so the rule cannot be evaluated.
     spans = [span for stream, span in coverage_of(service, service.repositories.all()).items() if stream in streams]
     if not any(span.since < limit and span.until >= moment - COLLECTED_WITHIN for span in spans):
         return None

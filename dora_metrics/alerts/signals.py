@@ -16,7 +16,7 @@ warning_alert = Signal()
 
 
 def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object], is_logged: bool = True) -> bool:
-    """Send the alert. Return False if receivers failed and none sent it, so that it is only in the log.
+    """Send the alert. Return False if a receiver failed and no other one sent the alert: then it is only in the log.
 
     A receiver returns True if it sent the alert. `is_logged`: False if a command prints the alert on standard error, where the log goes, too.
     """

@@ -53,7 +53,7 @@ def name_of_token(token: str, *, moment: datetime) -> str | None:
     """Return the name of an enabled token and store the hour in which it was used; None for any other token."""
     token_digest = digest(token)
     row = ApiToken.objects.filter(digest=token_digest, is_enabled=True).first()
-    # To the database, different letters may be equal.
+    # Databases may compare without regard to case.
     if row is None or not constant_time_compare(row.digest, token_digest):
         return None
     if row.last_used_at is None or row.last_used_at <= moment - LAST_USE_PRECISION:

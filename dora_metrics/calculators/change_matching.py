@@ -61,10 +61,10 @@ def _first_known(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, 
 
 
 def _first_reached(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, int], set[str]]:
-    """Return for each commit the position of the first success whose sha it is or which descends from it, and the hidden commits.
+    """Return for each commit the position of the first success that deployed it or a descendant of it, and the hidden commits.
 
-    Hidden is the history of the first success whose commit git knows, except that commit: it was deployed at an unknown time,
-    so no success carries it. Each commit is visited once.
+    The ancestors of the first deployed commit that git knows are hidden: they were deployed at an unknown time, so no success
+    carries them. Each commit is visited once.
     """
     reached: dict[str, int] = {}
     hidden: set[str] = set()
@@ -131,7 +131,7 @@ def _pulls_by_commit(pulls: Sequence[PullRequest]) -> dict[str, list[int]]:
 
 
 def _carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """Return for each commit the position of the first success whose sha it is or which descends from it."""
+    """Return for each commit the position of the first success that deployed it or a descendant of it."""
     reached, hidden = _first_reached(successes, parents)
     first_known = _first_known(successes, parents)
     found = dict(reached)
@@ -143,12 +143,12 @@ def _carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[s
 
 
 def is_missing_from_git(attempt: Attempt, parents: Mapping[str, tuple[str, ...]]) -> bool:
-    """Return whether git's history lacks the deployed commit. Such an attempt carries nothing by descent and hides nothing."""
+    """Return whether git's history lacks the deployed commit. Its ancestors are unknown, so it carries no changes by range and hides no commits."""
     return bool(attempt.sha) and attempt.sha not in parents and attempt.pull_request is None
 
 
 def _match_by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
-    """Match each pull request to the first success at or after its merge, unless that is the first of all. For attempts without shas."""
+    """Match each pull request to the first success at or after its merge, unless that is the first success of all."""
     found = {}
     finishes = [attempt.finished_at for attempt in successes]
     for pull in pulls:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 
-from dora_metrics.calculators.deployments import Attempt, in_environment, ordered
+from dora_metrics.calculators.deployments import Attempt, in_environment, sorted_and_merged
 from dora_metrics.calculators.git_history import FULL_SHA, Shas
 from dora_metrics.calculators.inputs import Facts, GithubDeployment, LogDeployment, Origin, WorkflowRun
 from dora_metrics.calculators.production import PRODUCTION, is_production
@@ -17,13 +17,13 @@ FAILED_CONCLUSIONS = frozenset({"failure", "timed_out"})
 # States that a log line may name, in lower case. A line without a state reports a finished deployment.
 LOGGED_SUCCESS = frozenset({"", "success", "succeeded", "successful"})
 LOGGED_FAILURE = frozenset({"failure", "failed", "error"})
-PULL_REQUEST_EVENTS = frozenset({"pull_request", "pull_request_target"})  # a workflow run that these start is no deployment
+PULL_REQUEST_EVENTS = frozenset({"pull_request", "pull_request_target"})  # workflow runs that these start are not deployments
 
 
 def attempts(facts: Facts, settings: Settings, *, environment: str = PRODUCTION) -> tuple[list[Attempt], str]:
     """Return the environment's finished attempts by finished_at, with retries merged, and the source that they come from."""
     source, found = source_that_counts(facts, settings)
-    return ordered(in_environment(found, settings, environment)), source
+    return sorted_and_merged(in_environment(found, settings, environment)), source
 
 
 def source_that_counts(facts: Facts, settings: Settings) -> tuple[str, list[Attempt]]:
@@ -40,7 +40,7 @@ def source_that_counts(facts: Facts, settings: Settings) -> tuple[str, list[Atte
 
 
 def sources_that_may_count(deployments_from: str, *, has_github_attempt: bool) -> Collection[str]:
-    """Return the sources that count now or may count once more is collected: those whose facts are worth collecting.
+    """Return the sources that count now or may count after the next collection. Only their facts need to be collected.
 
     `has_github_attempt`: what `has_production_attempt` returns.
     """
@@ -155,10 +155,10 @@ def _from_logs(facts: Facts) -> list[Attempt]:
 
 
 def _located(facts: Facts) -> Iterator[tuple[str, LogDeployment]]:
-    """Yield each log line's repository and the line, its sha completed.
+    """Yield each log line with its repository, and with the full sha if it named a shortened one.
 
-    The repository is the first one with the commit in its history, or as the head or merge commit of a pull request; "" if none
-    has it. If the service has only one repository, all lines belong to it. A shortened sha stands for the only commit that begins with it.
+    The repository is the first one that has the commit in its history, or as the head or merge commit of a pull request; "" if none
+    has it. If the service has only one repository, all lines belong to it. A shortened sha is completed if only one commit begins with it.
     """
     of_parts = [(part.repository, Shas(part.parents, _heads_and_merges(part))) for part in facts.parts]
     for line in facts.log_deployments:

@@ -55,8 +55,8 @@ def in_environment(attempts: Iterable[Attempt], settings: Settings, environment:
     return [attempt for attempt in attempts if attempt.environment == environment]
 
 
-def ordered(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """Return the attempts of one environment in their order, impossible start times corrected and retries merged."""
+def sorted_and_merged(attempts: Iterable[Attempt]) -> list[Attempt]:
+    """Sort the attempts of one environment, correct impossible start times, and merge retries."""
     return _merge_retries(sorted((_correct_start(attempt) for attempt in attempts), key=lambda attempt: attempt.order))
 
 
@@ -67,7 +67,7 @@ def _correct_start(attempt: Attempt) -> Attempt:
 
 
 def _merge_retries(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Merge a failed attempt into the next one of its repository and environment if that retries it."""
+    """Merge a failed attempt into the next one of its repository and environment if that one is a retry."""
     kept: list[Attempt] = []
     last_of: dict[tuple[str, str], int] = {}
     for attempt in attempts:

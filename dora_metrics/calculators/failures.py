@@ -25,8 +25,8 @@ REASONS = (STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK)
 class Cause:
     """A rule by which an attempt counts as failed or unplanned, and the fact that met the rule.
 
-    `ended_at`: when that fact, or what it led to, ended the failure, and `ended_by` which fact that was. `ended_at` is None if the
-    failure has not ended that way, or if the cause is one of an unplanned success.
+    `ended_at` and `ended_by`: when the failure ended as far as this cause is concerned, and the fact that ended it. Both are empty while
+    it has not ended, and for an unplanned success.
     """
 
     rule: str
@@ -37,7 +37,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """An attempt with its consequences. It failed if it has `causes`, and was unplanned if it has `unplanned`."""
+    """An attempt, why it counts as failed (`causes`) or unplanned (`unplanned`), and its recovery."""
 
     attempt: Attempt
     causes: tuple[Cause, ...] = ()
@@ -63,9 +63,9 @@ class AttemptOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryChanges:
-    """What one repository's changes say about failures. `closes`: the issues of the service that each pull request closes.
+    """The changes of one repository that show failures.
 
-    `qualifier`: the prefix of the repository's numbers.
+    `closes`: the issues of the service that each pull request closes, by its number. `qualifier`: the prefix of the repository's numbers.
     """
 
     qualifier: str
@@ -102,22 +102,22 @@ def attempt_outcomes(
     for attempt in attempts:
         if not attempt.is_success:
             causes[attempt.key].append(Cause(STATE, "status", *_end(next_success.get(attempt.key))))
-    for former, latter in _rollbacks(attempts, {name: repository.history for name, repository in changes.items()}):
-        causes[former.key].append(Cause(ROLLBACK, _name(latter), *_end(latter)))
-        unplanned[latter.key].append(Cause(ROLLBACK, _name(former)))
+    for rolled_back, rollback in _rollbacks(attempts, {name: repository.history for name, repository in changes.items()}):
+        causes[rolled_back.key].append(Cause(ROLLBACK, _name(rollback), *_end(rollback)))
+        unplanned[rollback.key].append(Cause(ROLLBACK, _name(rolled_back)))
     link_of = {(incident.number, incident.repository): link for incident, link in incidents if incident.number is not None}
     for repository in changes.values():
-        for target, carrier, number in _deployed_reverts(repository):
-            unplanned[carrier.key].append(Cause(REVERT, repository.name_of_pull(number)))
-            if target and carrier.order > target.order:
-                causes[target.key].append(Cause(REVERT, repository.name_of_pull(number), *_end(carrier)))
+        for reverted, deployment, number in _deployed_reverts(repository):
+            unplanned[deployment.key].append(Cause(REVERT, repository.name_of_pull(number)))
+            if reverted and deployment.order > reverted.order:
+                causes[reverted.key].append(Cause(REVERT, repository.name_of_pull(number), *_end(deployment)))
         for pull, link in repository.hotfixes:
             if match := repository.first_deployments.of_pull(pull.number):
                 unplanned[match.deployment.key].append(Cause(HOTFIX, repository.name_of_pull(pull.number)))
                 if link.attempt and match.deployment.order > link.attempt.order:
                     causes[link.attempt.key].append(Cause(HOTFIX, repository.name_of_pull(pull.number), *_end(match.deployment)))
-        for carrier, cause in _deployed_fixes(repository, link_of):
-            unplanned[carrier.key].append(cause)
+        for deployment, cause in _deployed_fixes(repository, link_of):
+            unplanned[deployment.key].append(cause)
     return [
         _outcome(
             attempt,
@@ -181,16 +181,16 @@ def _rollbacks(attempts: Sequence[Attempt], history_of: Mapping[str, History]) -
     for attempt in attempts:
         place, history = (attempt.repository, attempt.environment), history_of.get(attempt.repository)
         if history and attempt.is_success and attempt.pull_request is None:
-            before = {former.key: former for former in (last_attempt.get(place), last_success.get(place)) if former}
-            for former in before.values():
-                if attempt.started_at >= former.finished_at and history.is_true_ancestor(attempt.sha, former.sha):
-                    yield former, attempt
+            candidates = {earlier.key: earlier for earlier in (last_attempt.get(place), last_success.get(place)) if earlier}
+            for earlier in candidates.values():
+                if attempt.started_at >= earlier.finished_at and history.is_true_ancestor(attempt.sha, earlier.sha):
+                    yield earlier, attempt
             last_success[place] = attempt
         last_attempt[place] = attempt
 
 
 def _deployed_reverts(changes: RepositoryChanges) -> Iterable[tuple[Attempt | None, Attempt, int]]:
-    """Yield for each revert that counts: what first carried its target, what first carried the revert, and the revert's number."""
+    """Yield for each revert that counts: the first deployment of the reverted change, the first one of the revert, and the revert's number."""
     first_deployments = changes.first_deployments
     for number, revert in sorted(changes.reverts.items()):
         match = first_deployments.of_pull(number)
@@ -204,7 +204,7 @@ def _deployed_reverts(changes: RepositoryChanges) -> Iterable[tuple[Attempt | No
 
 
 def first_deployment_of_target(revert: Revert, first_deployments: FirstDeployments) -> Attempt | None:
-    """Return what first carried the change that is reverted."""
+    """Return the first deployment of the reverted change."""
     if revert.target_pull is not None:
         match = first_deployments.of_pull(revert.target_pull)
         return match.deployment if match else None

@@ -29,7 +29,7 @@ UNLINKED = Link()
 class ServiceAttempts:
     """The attempts of one environment in all repositories of a service, found by id or by time.
 
-    `attempts`: by finished_at. `links_by_time`: whether time alone may link an incident, which it may only in production.
+    `attempts`: by finished_at. `links_by_time`: whether an incident may be linked by time alone, as in production.
     """
 
     def __init__(self, attempts: Sequence[Attempt], *, settings: Settings, links_by_time: bool) -> None:
@@ -77,7 +77,7 @@ class Linker:
         self._deployed_shas = Shas(sha for _, sha in known)
 
     def link(self, links: Links, moment: datetime, *, second: Callable[[], Link], is_effect: bool = True) -> Link:
-        """Return the first link that these yield: the body (`links`), `second`, the time `moment`.
+        """Return the first link that is found: by the causes that the body names (`links`), by `second`, or by time.
 
         `moment`: when the incident began or the hotfix was created. `is_effect`: the cause must have begun before `moment`; False for
         a hotfix, which may be written before the deployment that it mends.
@@ -102,7 +102,8 @@ class Linker:
     def _stated_attempts(self, links: Links) -> Iterator[Sequence[Attempt]]:
         """Yield the attempts that each statement of the body may mean, in order.
 
-        They are empty if it means a deployment that is no attempt of this environment. Statements that mean nothing known are skipped.
+        The attempts are empty if the statement names a known deployment without an attempt in this environment. A statement that names
+        nothing known is skipped.
         """
         for text in links.deployments:
             names = f"{self._qualifier}{text}", text

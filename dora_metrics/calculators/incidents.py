@@ -12,7 +12,7 @@ DISMISSED = frozenset({"not_planned", "duplicate"})  # reasons for closing an is
 
 @dataclass(frozen=True, slots=True)
 class LogErrors:
-    """What one log contributes to an incident. `url`: the path of the page that shows the lines. `command`: what prints them."""
+    """What one log contributes to an incident. `url`: the path of the page that shows the lines. `command`: the command that prints them."""
 
     source: str
     events: int
@@ -44,7 +44,7 @@ class Incident:
     started_at: datetime
     ended_at: datetime | None  # None while it is open
     number: int | None = None
-    repository: str = ""  # of the issue
+    repository: str = ""  # the issue's repository
     links: Links = NO_LINKS
     title: str = ""
     has_skew: bool = False  # it was closed before it was created: its end was set to its start

@@ -1,4 +1,4 @@
-"""The facts that the calculators take. Every time is aware. service_settings.py has the settings."""
+"""The facts that the calculators take. All datetimes are aware. service_settings.py has the settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

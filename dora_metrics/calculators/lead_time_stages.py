@@ -72,7 +72,7 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
 
 
 def _ready(pull: PullRequest) -> tuple[datetime, bool]:
-    """Return when it was first ready for review, and whether it was a draft until then."""
+    """Return when the pull request was first ready for review, and whether it was a draft until then."""
     ready = min((event.at for event in pull.draft_events if event.kind == "ready_for_review"), default=None)
     drafted = min((event.at for event in pull.draft_events if event.kind == "convert_to_draft"), default=None)
     if ready is None or (drafted is not None and drafted < ready):

@@ -146,7 +146,7 @@ def _flags_of(found: Sequence[Attempt], facts: Facts) -> dict[str, frozenset[str
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One of a service's repositories, and what looks up its numbers and shas. `part`: its facts."""
+    """One of a service's repositories with the look-ups for its numbers and shas. `part`: its facts."""
 
     part: Facts
     qualifier: str
@@ -176,7 +176,7 @@ def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *,
         linker = Linker(
             service_attempts,
             own_attempts,
-            # Log lines of no known repository are stored under "".
+            # Under "" are the log lines whose repository is unknown: they may belong to any.
             known=[*known_of[name], *logged_of.get(name, ()), *(logged_of.get("", ()) if name else ())],
             known_ids=known_ids,
             qualifier=facts.qualifier(part),
@@ -238,9 +238,9 @@ def _incident_links(found: Iterable[Incident], repositories: Mapping[str, Reposi
 
 
 def _link_by_revert(incident: Incident, closed_by: Iterable[IssueKey], repositories: Mapping[str, Repository]) -> Link:
-    """Link to what first carried the change that a closing revert reverts.
+    """Link to the first deployment of the change that was reverted by a pull request that closes the incident.
 
-    Of several such reverts, the lowest number counts whose target was deployed and can be the cause.
+    Of several such reverts, the one with the lowest number counts whose reverted change was deployed and can be the cause.
     """
     is_contradicted = False
     for number, name in sorted(closed_by):

@@ -34,7 +34,7 @@ class _Minute:
 
 
 def log_incidents(hours: Iterable[LogHour], settings: Settings, *, until: datetime | None) -> list[Incident]:
-    """Return the incidents by start. `until`: how far all logs have been read; if it is None, every incident is open."""
+    """Return the incidents by start. `until`: the time up to which all logs have been read; if it is None, every incident is open."""
     if not settings.log_incidents:
         return []
     minutes = _minutes(hours)
@@ -48,10 +48,10 @@ def log_incidents(hours: Iterable[LogHour], settings: Settings, *, until: dateti
 
 
 def without_duplicates(from_logs: Iterable[Incident], from_issues: Sequence[Incident], settings: Settings) -> list[Incident]:
-    """Leave out incidents from the logs that are the same outage as an issue's incident, which counts once, as the issue's.
+    """Leave out the incidents from the logs that are the same outage as an incident from an issue: each outage counts once.
 
-    They are the same if they overlap and the one from the logs begins in the issue's first hours. An issue that stays open for
-    months, or is closed after months, was forgotten: later outages are not the same.
+    They are the same if they overlap and the one from the logs begins in the issue's first hours. Later outages are
+    not the same even if they overlap: an issue that is open for months was forgotten.
     """
     first_hours = settings.log_issue_hours * ONE_HOUR
     return [

@@ -95,7 +95,7 @@ def _values(metric: Metric, linked: LinkedFacts, since: date) -> Iterator[Metric
 
 
 def covered_periods(coverage: Coverage, time_zone: str, *, since: date = date.min) -> Iterator[Period]:
-    """Yield every period with a collected day that ends after `since`."""
+    """Yield every period that ends after `since` and has at least one collected day."""
     first, last = local_date(coverage.since, time_zone), local_date(coverage.until, time_zone)
     for kind in KINDS:
         yield from periods_between(max(first, since), last + ONE_DAY, kind)

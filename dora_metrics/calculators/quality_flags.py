@@ -31,7 +31,7 @@ ENOUGH_VALUES = 10
 
 
 def low_n(values: Sized) -> frozenset[str]:
-    """Return the flag of a median of few values; nothing for none or enough of them."""
+    """Return the flag LOW_N if a median has too few values; otherwise, and if it has none, no flag."""
     return frozenset({LOW_N}) if 0 < len(values) < ENOUGH_VALUES else frozenset()
 
 

@@ -11,7 +11,7 @@ from dora_metrics.patterns import compiled
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """A pull request that reverts something: `target_pull` or `target_sha`, neither if the target is unknown.
+    """A pull request that reverts another one (`target_pull`) or a commit (`target_sha`). Neither is set if the target is unknown.
 
     `put_back_by`: the pull requests that revert this revert.
     """
@@ -23,7 +23,7 @@ class Revert:
 
 
 def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas: Shas) -> dict[int, Revert]:
-    """Return the reverts by number. A revert of a revert is none.
+    """Return the reverts by number. A revert of a revert is not one of them.
 
     `repositories`: the names of the pull requests' repository, in lower case.
     """
@@ -47,7 +47,7 @@ def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas
 
 
 def _target(pull: PullRequest, by_merge: Mapping[str, int], *, repositories: Collection[str], shas: Shas) -> Revert | None:
-    """Return the revert with its target by the first sign that is present; None if the pull request is no revert."""
+    """Return the revert and its target, decided by the first sign that is present; None if the pull request is not a revert."""
     signs = pull.revert_signs
     if signs.pull is not None:
         is_own_repository = not signs.pull_repository or signs.pull_repository.lower() in repositories

@@ -22,7 +22,7 @@ class Settings:
     log_good_minutes: int = 10
     log_issue_hours: int = 24
     bots: frozenset[str] = frozenset()
-    # Where people look up log lines, which only the apps above know: the page's path, and the command that prints lines.
+    # Where log lines can be looked up: the path of the log page, and the command that prints lines. Higher layers provide them.
     log_page_url: str = ""
     log_command: str = ""
 

@@ -1,6 +1,6 @@
-"""From which date on a change of facts affects the metrics: a late incident changes the periods from its deployment on.
+"""Find the first date whose metrics a change of facts affects: a late incident affects the periods from its deployment on.
 
-Metrics are made of attempts, deliveries and incidents. Those are stored, so their differences tell which periods may have changed.
+Metrics are made of attempts, deliveries and incidents. These are stored, so the rows that differ show which periods may have changed.
 """
 
 from collections.abc import Iterable
@@ -18,15 +18,18 @@ from dora_metrics.models import DORAMetric, Service
 
 
 def first_affected_date(differences: Iterable[tuple[Table, Difference]], service: Service, linked: LinkedFacts) -> date:
-    """Return the earliest local date whose periods may have changed or were not over when last measured; `date.min` for all periods."""
+    """Return the first local date whose periods must be measured again: they may have changed, or were not over when last measured.
+
+    `differences`: the changed rows of attempts, deliveries and incidents. `date.min` means all periods.
+    """
     touched = [row[table.moment] for table, difference in differences for row in (difference.before, difference.after) if row]
     return min([_last_measured(service, linked), *([local_date(min(touched), linked.settings.time_zone)] if touched else [])])
 
 
 def _last_measured(service: Service, linked: LinkedFacts) -> date:
-    """Return the last day that was measured, which was not over then.
+    """Return the last day that was measured. It was not over then.
 
-    It is `date.min` if the stored metrics are not comparable: by another definition or time zone, or from another start of collection.
+    It is `date.min` if the stored metrics were computed by another definition or time zone, or from another start of collection.
     """
     stored = DORAMetric.objects.filter(service=service, environment=PRODUCTION)
     zone = linked.settings.time_zone

@@ -40,9 +40,9 @@ REVISED = ("value", "n", "numerator", "denominator", "p50", "p75", "p90", "tier"
 def hold(service: Service) -> Service:
     """Lock the service's row for this transaction. Call it before the transaction writes anything else of the service.
 
-    Without the lock, two sources that finish at the same time would each recompute without the other's facts. It must come first because
-    on MySQL an insert that refers to the service takes a shared lock of its row: two transactions that both hold a shared lock
-    and both want the exclusive one are a deadlock.
+    Without the lock, two sources that finish at the same time would each recompute without the other's facts. The lock must come first:
+    on MySQL an insert that refers to the service takes a shared lock on its row, and two transactions that hold the shared lock and
+    both want the exclusive lock are in a deadlock.
     """
     return Service.objects.select_for_update().get(pk=service.pk)
 

@@ -117,10 +117,10 @@ def counted_repositories(service: Service) -> dict[str, Repository]:
 
 
 def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[str, Coverage]:
-    """Return the span that was collected, by stream: of a log's streams as stored, of the other streams for all repositories together.
+    """Return the collected span of each stream: for a stream of logs as stored, for the others the span that all repositories share.
 
     Repositories that no enabled source collects do not limit the span. If the service has a path filter, a repository whose pull
-    requests were collected without their changed files does not have them: which of them are the service's changes is unknown.
+    requests were collected without their changed files counts as having none: it is unknown which of them are changes of the service.
     """
     of_logs: dict[str, Coverage] = {}
     found: dict[int, dict[str, Coverage]] = defaultdict(dict)
@@ -163,7 +163,7 @@ def _log_deployments(service: Service) -> Iterator[LogDeployment]:
 
 
 def _log_hours(service: Service) -> Iterator[LogHour]:
-    """Yield all parts of the hours that may have a bad minute: a year of lines has hundreds of thousands of parts, most without errors."""
+    """Yield the parts of the hours that may have a bad minute. A year of lines has hundreds of thousands of parts, most without errors."""
     candidates = LogTraffic.objects.filter(service=service, worst_share__gt=0, worst_share__gte=service.log_error_share).values("hour")
     rows = LogTraffic.objects.filter(service=service, hour__in=candidates).values_list("source", "hour", "minutes", "page_id")
     for source, hour, minutes, page_id in rows.iterator(chunk_size=ROWS_PER_READ):
@@ -180,7 +180,7 @@ def _workflow_runs(service: Service, branch_names: BranchNames) -> Iterator[tupl
 
 
 def _current_branch_names(repositories: Iterable[Repository]) -> BranchNames:
-    """Return the current name of the default branch by repository id and former name: facts under a former name are facts of that branch."""
+    """Return the current name of the default branch by repository id and former name. Facts under a former name belong to that branch."""
     return {(repository.pk, name): repository.default_branch for repository in repositories for name in repository.default_branches}
 
 
@@ -243,7 +243,7 @@ def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tupl
 
 
 def _parents(service: Service) -> Mapping[int, dict[str, tuple[str, ...]]]:
-    """Return each repository's history by repository id. Equal shas share one string, since each appears for itself, its children and in forks."""
+    """Return each repository's history by repository id. Equal shas share one string, because a sha recurs as a parent and in forks."""
     known: dict[str, str] = {}
     found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
     for repository_id, sha, parents in _rows(Commit, service, "repository_id", "sha", "parents"):

@@ -45,7 +45,7 @@ class AlertEpisode(models.Model):
 
     rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="episodes")
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="alert_episodes")
-    # True while it is open, then NULL. So the constraint allows one open episode per rule and service; MySQL has no partial index.
+    # True while it is open, then NULL, so that the constraint allows one open episode per rule and service (MySQL has no partial index).
     is_open = models.BooleanField(null=True, default=True)
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

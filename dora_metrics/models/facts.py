@@ -254,7 +254,7 @@ class Coverage(models.Model):
     repository = models.ForeignKey(
         Repository, null=True, on_delete=models.CASCADE, related_name="coverage", db_index=False, help_text="empty for the streams of logs"
     )
-    # True without a repository, otherwise NULL. So the constraint allows one such row per service and stream; MySQL has no partial index.
+    # True without a repository, otherwise NULL, so that the constraint allows one such row per service and stream (MySQL has no partial index).
     is_of_logs = models.BooleanField(null=True)
     stream = models.CharField(max_length=30)
     since = models.DateTimeField()

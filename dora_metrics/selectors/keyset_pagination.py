@@ -43,7 +43,7 @@ class Keyset(Generic[M]):
         """Return at most `limit` rows and the position after which the next page begins; None after the last page."""
         rows = self.rows
         if after:
-            # The range on the column uses the index. The OR tells apart the rows with the same value.
+            # The range uses the index. The OR leaves out the rows with the same value that earlier pages had.
             beyond = Q(**{f"{self.by}__gt": after.value}) | Q(pk__gt=after.pk)
             rows = rows.filter(beyond, **{f"{self.by}__gte": after.value})
         found = list(rows.order_by(self.by, "pk")[: limit + 1])

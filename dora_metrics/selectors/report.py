@@ -60,7 +60,7 @@ UNKNOWN: Mapping[str, dict[str, Any]] = {
 
 
 class UnknownEnvironment(ValueError):
-    """The message names the environments that are known."""
+    """The service was never deployed to this environment. The message lists the known environments."""
 
 
 def check_environment(service: Service, environment: str) -> None:

@@ -9,7 +9,7 @@ MOST_LISTED = 10
 
 
 class UnknownService(LookupError):
-    """The message names the services that are known."""
+    """There is no service of this name. The message lists the known services."""
 
 
 def services(name: str | None = None) -> list[Service]:
