@@ -1,7 +1,7 @@
-"""One log event: the same shape whatever its format was, and an id that says where it was written.
+"""A log event, the same for all formats, and its id.
 
-An id is the key of its file and the offset of its first byte there, so reading a line again makes the same id, two events
-of one file compare as they follow each other, and all that begins in one mebibyte of a file (a segment) shares a prefix.
+An id consists of the file's key and the offset of the event's first byte. So reading a line again gives the same id, events of one
+file sort by their place in it, and all events that begin in the same mebibyte of a file (a segment) share a prefix.
 """
 
 import hashlib
@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 import msgspec
 
 KEY_LENGTH = 16
-OFFSET_DIGITS = 12  # hexadecimal: files of up to 256 TiB
+OFFSET_DIGITS = 12  # hexadecimal, for files of up to 256 TiB
 SEGMENT_DIGITS = 5
 SEGMENT_BYTES = 16**SEGMENT_DIGITS
 FOREIGN, FOREIGN_SEGMENTS = "old-", 16
@@ -21,12 +21,12 @@ DAY_MS = 86_400_000
 
 
 class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """`time` is aware UTC cut to the millisecond, which is what every log store keeps.
+    """`time`: aware UTC, cut to the millisecond, the precision of both log stores.
 
-    `level`: debug, info, warning, error, critical or unknown. Text without a value is empty; no text contains NUL.
-    `service`: as the line itself says; empty for the service of its source. `extra`: the rest of the line, and marks:
-    "unparsed" (why it is no event of its format), "time_is" ("inferred", "ambiguous", "impossible" or "future"),
-    "cut" (how many bytes of it were left out), and "deploy.sha", "deploy.environment", "deploy.state" of a deployment.
+    `level`: debug, info, warning, error, critical or unknown. A missing text is empty; no text contains NUL.
+    `service`: as written in the line; empty for the service of the source. `extra`: the other values of the line, and marks:
+    "unparsed" (why it is not in its format), "time_is" ("inferred", "ambiguous", "impossible" or "future"), "cut" (how many
+    bytes were left out), and "deploy.sha", "deploy.environment", "deploy.state" of a deployment.
     """
 
     event_id: str
@@ -46,7 +46,7 @@ class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 def file_key(source_id: int, identity: str) -> str:
-    """Two sources may follow the same file, and two machines may have the same inode: the source is part of it."""
+    """Return the key of a source's file. It includes the source: two sources may follow one file, and inodes repeat on other machines."""
     return hashlib.blake2b(f"{source_id}:{identity}".encode(), digest_size=KEY_LENGTH // 2).hexdigest()
 
 
@@ -55,9 +55,9 @@ def event_id(key: str, offset: int) -> str:
 
 
 def segment_of(event_id: str) -> str:
-    """The mebibyte of the file that the event begins in.
+    """Return the segment of an event: the mebibyte of the file that it begins in.
 
-    An id of another shape, as older releases made them, tells no offset: such events are spread over a few segments.
+    Ids of another form, which older releases made, contain no offset. Such events are distributed over a few segments.
     """
     if len(event_id) == KEY_LENGTH + OFFSET_DIGITS:
         return event_id[:-SEGMENT_DIGITS]
@@ -65,17 +65,17 @@ def segment_of(event_id: str) -> str:
 
 
 def has_offset(segment: str) -> bool:
-    """Whether the ids of its events begin with it."""
+    """Return whether the ids of the segment's events begin with the segment."""
     return not segment.startswith(FOREIGN)
 
 
 def to_millisecond(time: datetime) -> datetime:
-    """`time` without its microseconds: Cassandra's timestamp has none, and what is read must equal what was written."""
+    """Cut a time to the millisecond, the precision of Cassandra's timestamps. So an event reads as it was written."""
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def milliseconds(time: datetime) -> int:
-    """Since the epoch, downwards; by whole numbers, for a float is not exact in every year."""
+    """Return the whole milliseconds since the epoch, rounded down. Computed with integers, because floats are not exact in every year."""
     since = time - EPOCH
     return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
 

@@ -1,10 +1,10 @@
-"""Log events in the SQL database, which is where they are kept if no Cassandra is configured."""
+"""The tables of the SQL log store, used if no Cassandra is configured."""
 
 from django.db import models
 
 
 class LogEventRow(models.Model):
-    """A log event where no Cassandra is configured. What a line may say at any length is text, so that no line is refused."""
+    """A log event. Values that a line may have in any length are text columns, so that no line is refused."""
 
     event_id = models.CharField(max_length=64, unique=True)
     source = models.CharField(max_length=100)
@@ -22,7 +22,7 @@ class LogEventRow(models.Model):
     extra = models.JSONField(default=dict)
 
     class Meta:
-        # With the id, so that a page goes on by key and events of one time have an order.
+        # They include the id, so that events of one time have an order, and pages continue by key.
         indexes = [
             models.Index(fields=["source", "time", "event_id"], name="event_in_order"),
             models.Index(fields=["source", "level", "time", "event_id"], name="event_of_level"),
@@ -34,7 +34,7 @@ class LogEventRow(models.Model):
 
 
 class LogSumRow(models.Model):
-    """How many events the table of log events has of one segment of a file in one hour, by level."""
+    """How many log events of one segment of a file are stored for one hour, by level."""
 
     source = models.CharField(max_length=100)
     hour = models.DateTimeField()

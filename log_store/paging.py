@@ -9,7 +9,7 @@ from log_store.store import LogQuery, of_position
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Between two places, both excluded; a place is a time in milliseconds and an id, and every id lies behind the empty one."""
+    """Two places in the order of events, both exclusive. A place is a time in milliseconds and an id; the empty id sorts before all others."""
 
     low: tuple[int, str]
     high: tuple[int, str]
@@ -25,5 +25,5 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 def ceiling(time: datetime) -> int:
-    """The first millisecond not before `time`: what a bound with microseconds means for times that have none."""
+    """Return the first whole millisecond at or after `time`. Stored times have no microseconds, bounds may have them."""
     return -((EPOCH - time) // timedelta(milliseconds=1))

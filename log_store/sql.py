@@ -1,4 +1,4 @@
-"""Log events in a table of the ETL's own database, for where no Cassandra is configured."""
+"""The log store in the ETL's own SQL database, used if no Cassandra is configured."""
 
 import heapq
 from collections import Counter
@@ -16,7 +16,7 @@ from log_store.counts import HOUR, HOUR_MS, hour_of, tally
 from log_store.event import LogEvent, has_offset, milliseconds, of_milliseconds, segment_of
 from log_store.models import LogEventRow, LogSumRow
 from log_store.paging import Bounds
-from log_store.store import BEHIND_ID, LogPage, LogQuery, LogStoreUnavailable, Tally, filled
+from log_store.store import AFTER_ID, LogPage, LogQuery, LogStoreUnavailable, Tally, filled
 from log_store.write_parts import Part, parts_of
 
 PAGE_ROWS = 1000
@@ -27,20 +27,20 @@ EVENT_ID, TIME = FIELDS.index("event_id"), FIELDS.index("time")
 
 class SqlLogStore:
     def ensure_schema(self) -> None:
-        """The migrations make the tables."""
+        """Does nothing: migrations create the tables."""
 
     def write(self, events: Sequence[LogEvent]) -> list[Tally]:
-        """Events and sums in one transaction; the rows of the sums come first and hold back other writers of the same segments."""
+        """Write events and counts in one transaction. The rows of the counts are locked first, so writers of the same part take turns."""
         if not events:
             return []
         parts = sorted(parts_of(events), key=lambda part: (part.source, part.hour, part.segment))
         with _answering(), transaction.atomic():
-            sums = [_claimed(part) for part in parts]
+            count_rows = [_locked_counts(part) for part in parts]
             _insert_new(parts)
-            tallies = [part.tally() if not row.levels and _is_all_there_is(part) else _counted(part) for part, row in zip(parts, sums, strict=True)]
-            for row, one in zip(sums, tallies, strict=True):
-                if row.levels != one.levels:
-                    LogSumRow.objects.filter(pk=row.pk).update(levels=one.levels)
+            tallies = [part.tally() if not row.levels and _holds_only(part) else _counted(part) for part, row in zip(parts, count_rows, strict=True)]
+            for row, counted in zip(count_rows, tallies, strict=True):
+                if row.levels != counted.levels:
+                    LogSumRow.objects.filter(pk=row.pk).update(levels=counted.levels)
         return tallies
 
     def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
@@ -49,14 +49,14 @@ class SqlLogStore:
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
         bounds = Bounds.of(query, after, oldest_first=oldest_first)
         rows_at_once = PAGE_ROWS if query.contains else min(PAGE_ROWS, limit + 1)
-        # A level at a time: the index has the events of one level in order, and not those of several.
-        of_levels = [{"source": query.source, "level": level} for level in sorted(query.levels)] or [{"source": query.source}]
-        streams = [_in_order(LogEventRow.objects.filter(**one), bounds, rows_at_once, oldest_first=oldest_first) for one in of_levels]
+        # Read each level on its own and merge: the index has the events of one level in order.
+        filters = [{"source": query.source, "level": level} for level in sorted(query.levels)] or [{"source": query.source}]
+        streams = [_in_order(LogEventRow.objects.filter(**columns), bounds, rows_at_once, oldest_first=oldest_first) for columns in filters]
         with _answering():
             return filled(heapq.merge(*streams, key=lambda event: (event.time, event.event_id), reverse=not oldest_first), query, limit=limit)
 
     def count(self, source: str, start: datetime, end: datetime) -> int:
-        """The whole hours by their sums, the rest of the period by its events."""
+        """Count whole hours from the table of counts, and the rest of the period from its events."""
         first, last = hour_of(start + HOUR - datetime.resolution), hour_of(end)
         with _answering():
             if first >= last:
@@ -90,8 +90,8 @@ class SqlLogStore:
 # --- writing --------------------------------------------------------------------------------------------------------
 
 
-def _claimed(part: Part) -> LogSumRow:
-    """Its row of the sums, held until the transaction ends; without levels if nothing was ever written to this part."""
+def _locked_counts(part: Part) -> LogSumRow:
+    """Return the row of the part's counts, locked until the transaction ends. Its levels are empty if the part is new."""
     names = "source", "hour", "segment", "levels"
     with connection.cursor() as cursor:
         cursor.execute(_insert_once(LogSumRow, names, "segment"), (part.source, part.hour.strftime("%Y-%m-%d %H:00:00"), part.segment, "{}"))
@@ -99,7 +99,7 @@ def _claimed(part: Part) -> LogSumRow:
 
 
 def _insert_new(parts: Iterable[Part]) -> None:
-    """Without models, which cost more than the insert. In the order of the ids, so that two writers do not deadlock."""
+    """Insert without models, which cost more than the insert itself. Rows are in the order of their ids, so that writers do not deadlock."""
     rows = sorted((row for part in parts for row in _rows(part)), key=itemgetter(0))
     with connection.cursor() as cursor:
         for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -107,20 +107,20 @@ def _insert_new(parts: Iterable[Part]) -> None:
 
 
 def _insert_once(model: type[Model], names: Sequence[str], key: str) -> str:
-    """Not MySQL's INSERT IGNORE: it would also cut what is too long and drop what is wrong, in silence."""
-    once = f"ON DUPLICATE KEY UPDATE {key} = {key}" if connection.vendor == "mysql" else "ON CONFLICT DO NOTHING"
-    return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))}) {once}"  # noqa: S608 (our own names)
+    """Return an INSERT that keeps an existing row. MySQL's INSERT IGNORE would also silently cut long values and drop invalid ones."""
+    keep_existing = f"ON DUPLICATE KEY UPDATE {key} = {key}" if connection.vendor == "mysql" else "ON CONFLICT DO NOTHING"
+    return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))}) {keep_existing}"  # noqa: S608 (our own names)
 
 
 def _rows(part: Part) -> Iterator[tuple[Any, ...]]:
-    """In the order of FIELDS, as the database's driver wants them."""
+    """Return rows in the order of FIELDS, in the types of the database's driver."""
     hour = part.hour.strftime("%Y-%m-%d %H")
     for (time, event_id), event in part.events.items():
         second, thousandth = divmod(time % HOUR_MS, 1000)
         yield (
             event_id,
             event.source,
-            # As Django writes it: SQLite compares times as texts.
+            # In the format that Django writes, because SQLite compares times as texts.
             f"{hour}:{second // 60:02}:{second % 60:02}.{thousandth:03}000" if thousandth else f"{hour}:{second // 60:02}:{second % 60:02}",
             event.level,
             event.service,
@@ -136,24 +136,24 @@ def _rows(part: Part) -> Iterator[tuple[Any, ...]]:
         )
 
 
-def _is_all_there_is(part: Part) -> bool:
-    """Of a part without sums: whether all that was written is there now, and no event of it kept its place in another hour."""
+def _holds_only(part: Part) -> bool:
+    """Return whether the table holds exactly the events of a new part. An event that was stored with another hour stays there."""
     return has_offset(part.segment) and _of_segment(part).count() == len(part.events)
 
 
 def _counted(part: Part) -> Tally:
-    """Event by event, from what the table holds."""
+    """Count the stored events of a part."""
     rows = _of_segment(part).values_list("event_id", "time", "level", "status").iterator(PAGE_ROWS)
     lines = ((milliseconds(time), level, status) for event_id, time, level, status in rows if segment_of(event_id) == part.segment)
     return tally(part.source, part.segment, part.hour, lines)
 
 
 def _of_segment(part: Part) -> QuerySet[LogEventRow]:
-    """By the range of their ids, where the segment is the beginning of the id; else all of the hour."""
+    """Return the rows of the part's segment and hour, by the range of their ids; all rows of the hour if ids do not begin with the segment."""
     rows = _between(part.source, part.hour, part.hour + HOUR)
     if not has_offset(part.segment):
         return rows
-    return rows.filter(event_id__gte=part.segment, event_id__lt=part.segment + BEHIND_ID)
+    return rows.filter(event_id__gte=part.segment, event_id__lt=part.segment + AFTER_ID)
 
 
 # --- reading --------------------------------------------------------------------------------------------------------
@@ -164,10 +164,10 @@ def _between(source: str, start: datetime, end: datetime) -> QuerySet[LogEventRo
 
 
 def page_of(rows: QuerySet[LogEventRow], bounds: Bounds, *, oldest_first: bool) -> QuerySet[LogEventRow]:
-    """Those between the bounds, in order."""
+    """Return the rows between the bounds, in order."""
     (low, low_id), (high, high_id) = bounds.low, bounds.high
     first, last = of_milliseconds(low), of_milliseconds(high)
-    # The outer conditions on the time are what the index is entered by.
+    # The plain conditions on `time` let the database use the index.
     return rows.filter(
         Q(time__gt=first) | Q(time=first, event_id__gt=low_id),
         Q(time__lt=last) | Q(time=last, event_id__lt=high_id),
@@ -177,7 +177,7 @@ def page_of(rows: QuerySet[LogEventRow], bounds: Bounds, *, oldest_first: bool) 
 
 
 def _in_order(rows: QuerySet[LogEventRow], bounds: Bounds, rows_at_once: int, *, oldest_first: bool) -> Iterator[LogEvent]:
-    """A page after the other, each from where the one before it ended."""
+    """Yield events page by page; each page starts where the one before it ended."""
     while True:
         found = list(page_of(rows, bounds, oldest_first=oldest_first).values_list(*FIELDS)[:rows_at_once])
         for row in found:

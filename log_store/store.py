@@ -1,4 +1,4 @@
-"""Where log events are kept: one small interface, Cassandra where it is configured, a SQL table else."""
+"""The interface of the log store, and what both of its implementations share: queries, pages, positions."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -8,23 +8,23 @@ import msgspec
 
 from log_store.event import LogEvent, milliseconds, of_milliseconds
 
-# From the least to the worst; an event whose level nobody knows comes only where every level is asked for, or "unknown" itself.
+# From least to most severe. Events of level "unknown" are returned only for a query of all levels, or of "unknown" itself.
 LEVELS = ("debug", "info", "warning", "error", "critical")
 SERVER_ERROR = 500
-# One search reads at most so many events, a second or so; the next one goes on from there.
+# The most events that one read examines, which takes about a second. The next read continues from there.
 MOST_SCANNED = 100_000
-# Put behind an id, it makes what comes after that id in every store's order, and before those of other lines: digits are hexadecimal.
-BEHIND_ID = "g"
+# Appended to an id, it sorts after that id and before all others in both stores, because ids are hexadecimal digits.
+AFTER_ID = "g"
 
 
 class LogStoreUnavailable(Exception):
-    """The log store did not answer, or not well: what was asked may or may not be done, so it is done again."""
+    """The log store did not answer, or with an error. The operation may have been done or not, so it is repeated."""
 
 
 class LogQuery(msgspec.Struct, frozen=True):
-    """Which events: from `start`, included, to `end`, excluded; aware times, kept to the millisecond.
+    """Events from `start` (inclusive) to `end` (exclusive), aware times with a precision of a millisecond.
 
-    `levels`: any of them, every one if empty. `contains`: a text in the message, the path or the trace id, whatever its case.
+    `levels`: any of these, or all if empty. `contains`: a text in the message, the path or the trace id; case is ignored.
     """
 
     source: str
@@ -35,9 +35,9 @@ class LogQuery(msgspec.Struct, frozen=True):
 
 
 class LogPage(msgspec.Struct, frozen=True):
-    """Some events in order, and where to go on: `following` is empty when there are no more.
+    """Events in order. `following`: the position to continue after; empty if there are no more events.
 
-    A search may end before it has filled its page, so that one request never reads without bound; it goes on from `following`.
+    A page may have fewer events than the limit and still have a `following`: a search examines at most MOST_SCANNED events.
     """
 
     events: Sequence[LogEvent]
@@ -45,9 +45,9 @@ class LogPage(msgspec.Struct, frozen=True):
 
 
 class Tally(msgspec.Struct, frozen=True):
-    """What the log store holds of one segment of a file within one hour, after a write to it.
+    """The counts of all stored events of one segment of a file within one hour, after a write.
 
-    `minutes`: minute of the hour to its events and, of these, the errors (level error or worse, or HTTP 5xx).
+    `minutes`: by minute of the hour, the number of events and of errors among them (level error or worse, or HTTP 5xx).
     """
 
     source: str
@@ -61,32 +61,32 @@ class LogStore(Protocol):
     """Every method raises LogStoreUnavailable when the store cannot be reached."""
 
     def ensure_schema(self) -> None:
-        """Create what is missing and bring what is old up to date; nothing happens when all is as it should be."""
+        """Create or upgrade the schema. Does nothing if it is up to date."""
 
     def write(self, events: Sequence[LogEvent]) -> list[Tally]:
-        """Keep the events; one that is already kept is not kept twice. After an error some of them may be kept.
+        """Store the events; an event that is already stored is not stored twice. After an error, some of them may be stored.
 
-        Answers what each segment and hour written to now holds in all, whatever was there before.
+        Returns the new totals per segment and hour.
         """
 
     def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
-        """As `write`, page by page and in their order; the next one may have begun before one is done.
+        """Write page after page, and yield the totals of each in order. Pages may be written at the same time.
 
-        The pages are taken in the caller's thread, a few ahead of what has been answered.
+        The pages are consumed in the caller's thread, a few ahead of the totals.
         """
 
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
-        """The newest first; events of one millisecond by their id, downwards too. `after`: go on behind this `position`."""
+        """Return events by time and id, newest first. `after`: the position of the event to continue after."""
 
     def count(self, source: str, start: datetime, end: datetime) -> int: ...
 
     def counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
-        """Events by hour (its beginning) and level, of every hour that begins in the period: read from a table of sums."""
+        """Return the number of events by hour (its start) and level, for every hour that starts in the period. Reads a table of counts."""
 
     def forget(self, source: str) -> Iterator[int]:
-        """Delete all events of a source, in bounded batches: each item is how many events, or parts of files, have gone.
+        """Delete all events of a source in batches, and yield the number of deleted events, or parts of files, of each.
 
-        Whoever stops in between, or is killed, goes on by calling it again.
+        After an interruption, call it again to delete the rest.
         """
 
     def ping(self) -> None:
@@ -94,25 +94,25 @@ class LogStore(Protocol):
 
 
 def level_or_worse(level: str) -> frozenset[str]:
-    """Raises ValueError for a level that there is not."""
+    """Return this level and the more severe ones. Raises ValueError for an unknown level."""
     return frozenset({level}) if level == "unknown" else frozenset(LEVELS[LEVELS.index(level) :])
 
 
 def position(event: LogEvent) -> str:
-    """Where an event stands among those of its source: what `read` goes on after."""
+    """Return the place of an event in the order of its source, as `read` takes it in `after`."""
     return f"{milliseconds(event.time)}-{event.event_id}"
 
 
 def of_position(position: str) -> tuple[datetime, str]:
-    """The time and the id in it. Raises ValueError for a text that is none."""
+    """Return the time and the id of a position. Raises ValueError for any other text."""
     time, _, event_id = position.partition("-")
     if not event_id or not time.isdecimal() or len(time) > 14:
         raise ValueError(f"{position!r} is no position in a log")
     return of_milliseconds(int(time)), event_id
 
 
-def is_wanted(event: LogEvent, query: LogQuery) -> bool:
-    """Whether its level and text are asked for; in one place, so that every store means the same by a text."""
+def matches(event: LogEvent, query: LogQuery) -> bool:
+    """Return whether an event matches the query's levels and text. Both stores use it, so that they match texts equally."""
     if query.levels and event.level not in query.levels:
         return False
     text = query.contains.casefold()
@@ -120,10 +120,10 @@ def is_wanted(event: LogEvent, query: LogQuery) -> bool:
 
 
 def filled(events: Iterable[LogEvent], query: LogQuery, *, limit: int) -> LogPage:
-    """The first page of those wanted among a source's events of the period, which come in order; for both stores."""
+    """Return the first page of events that match the query. `events`: all of the period, in order."""
     found: list[LogEvent] = []
     for number, event in enumerate(events, start=1):
-        if is_wanted(event, query):
+        if matches(event, query):
             if len(found) >= limit:
                 return LogPage(found, position(found[-1]) if found else "")
             found.append(event)
@@ -133,15 +133,15 @@ def filled(events: Iterable[LogEvent], query: LogQuery, *, limit: int) -> LogPag
 
 
 def is_bad(level: str, status: int | None) -> bool:
-    """Whether an event of that level and HTTP status is an error, as docs/metrics.md counts them, "Incidents from logs"."""
+    """Return whether an event of that level and HTTP status counts as an error. Source: docs/metrics.md, "Incidents from logs"."""
     return level in ("error", "critical") or (status is not None and status >= SERVER_ERROR)
 
 
-def event_at(store: LogStore, source: str, place: str) -> LogEvent | None:
-    """The event at a position, if the store still has it."""
-    time, event_id = of_position(place)
-    # From just behind it: of a log without times, all events may be of one millisecond.
-    following = place + BEHIND_ID
+def event_at(store: LogStore, source: str, event_position: str) -> LogEvent | None:
+    """Return the event at a position, if the store still has it. Raises ValueError for a text that is no position."""
+    time, event_id = of_position(event_position)
+    # Start just after it, newest first: in a log without times, all events may be in one millisecond.
+    following = event_position + AFTER_ID
     while True:
         page = store.read(LogQuery(source, time, time + timedelta(milliseconds=1)), after=following, limit=100)
         found = next((event for event in page.events if event.event_id == event_id), None)
@@ -151,7 +151,7 @@ def event_at(store: LogStore, source: str, place: str) -> LogEvent | None:
 
 
 def around(store: LogStore, event: LogEvent, *, before: int = 20, after: int = 20, within: timedelta = timedelta(days=1)) -> list[LogEvent]:
-    """The events about it in its source, the oldest first, itself among them."""
+    """Return the event with its neighbours in the same source, oldest first."""
     older = store.read(LogQuery(event.source, event.time - within, event.time + timedelta(milliseconds=1)), after=position(event), limit=before)
     newer = store.read(LogQuery(event.source, event.time, event.time + within), after=position(event), limit=after, oldest_first=True)
     return [*reversed(older.events), event, *newer.events]

@@ -1,4 +1,4 @@
-"""What both log stores divide, bound and count by: parts of a write, places in the order of events, sums."""
+"""Divide the events of a write into parts: one for each segment and hour, by which both log stores count."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,7 +9,7 @@ from log_store.store import Tally
 
 
 class Part:
-    """The events of a write that lie in one segment and hour; each once, by its time in milliseconds and its id."""
+    """The events of a write in one segment and hour. `events`: by time in milliseconds and id, so that each is contained once."""
 
     __slots__ = ("events", "hour", "segment", "source")
 
@@ -19,11 +19,11 @@ class Part:
 
     @property
     def span(self) -> tuple[int, int]:
-        """Its first and its last time."""
+        """The first and the last time, in milliseconds."""
         return min(self.events)[0], max(self.events)[0]
 
     def tally(self) -> Tally:
-        """What the part itself holds."""
+        """Return the counts of the events in this write."""
         lines = ((time, event.level, event.status) for (time, _), event in self.events.items())
         return tally(self.source, self.segment, self.hour, lines)
 
@@ -34,14 +34,14 @@ def parts_of(events: Iterable[LogEvent]) -> list[Part]:
     part: Part | None = None
     for event in events:
         time, event_id = milliseconds(event.time), event.event_id
-        # Most events lie in the part of the one before.
+        # Most events are in the same part as the event before them.
         if part is None or time // HOUR_MS != hour or event_id[:-SEGMENT_DIGITS] != prefix or event.source != source:
             source, hour, prefix = key = event.source, time // HOUR_MS, segment_of(event_id)
             found = parts.get(key)
             if found is None:
                 found = parts[key] = Part(source, EPOCH + hour * HOUR, prefix)
             found.events[time, event_id] = event
-            # Of a segment that no id begins with, each event is asked for its own.
+            # If ids do not begin with the segment, look up the part of each event.
             part = found if has_offset(prefix) else None
         else:
             part.events[time, event_id] = event

@@ -1,4 +1,4 @@
-"""Which folders log sources may read from. Whoever may add a source must not be able to read every file that a worker can."""
+"""Which folders log sources may read from (LOG_ROOTS). Without this limit, a user who may add a source could read any file of the worker."""
 
 import errno
 import glob
@@ -7,22 +7,22 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
-# Linux opens a folder that may be passed through but not listed, as logs' folders often are, for its path alone.
+# On Linux, O_PATH opens a folder that may be traversed but not listed, as folders of logs often are.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-# A pipe that has taken the name must not keep us waiting.
+# O_NONBLOCK: opening a pipe that has replaced the file must not block.
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class OutsideRoots(OSError):
-    """A link leads out of the folders."""
+    """A link leads outside the allowed folders."""
 
 
 class Swapped(OSError):
-    """A link has taken a place of the path since its links were resolved."""
+    """A part of the path was replaced by a link after its links were resolved."""
 
 
 class Roots:
-    """Some folders, with all that is below them once links are resolved."""
+    """Folders, with everything below them after links are resolved."""
 
     def __init__(self, folders: Iterable[str]) -> None:
         self._folders = tuple(folders)
@@ -32,9 +32,9 @@ class Roots:
         return self._root_of(os.path.realpath(path)) is not None
 
     def refusal(self, pattern: str) -> str:
-        """Why a source may not have this pattern; empty if it may. Its files may be missing yet, and be links that lead elsewhere later."""
+        """Return why a source may not have this pattern; empty if it may. Files may be missing now, or become links later: `open` checks again."""
         if not pattern.startswith("/"):
-            return f"{pattern!r} is not a whole path: write it from / on, for a worker runs in another folder"
+            return f"{pattern!r} is not an absolute path: begin it with /, because a worker runs in another folder"
         fixed = self._fixed_part(pattern)
         if self.hold(fixed):
             return ""
@@ -45,9 +45,9 @@ class Roots:
         )
 
     def open(self, real: str) -> int:
-        """A descriptor of a file whose path has no links. Raises OSError: OutsideRoots, Swapped, or what the system says.
+        """Open a file by a path without links, and return its descriptor. Raises OSError: OutsideRoots, Swapped, or the system's own.
 
-        It goes from the root down, folder by folder, and follows no link: so nobody can exchange one between the check and the opening.
+        It opens one folder after the other and follows no link. So a link put there between the check and the opening has no effect.
         """
         root = self._root_of(real)
         if root is None:
@@ -72,7 +72,7 @@ class Roots:
 
     @staticmethod
     def _fixed_part(pattern: str) -> str:
-        """The pattern up to its first wildcard."""
+        """Return the pattern up to its first wildcard."""
         fixed: list[str] = []
         for part in pattern.split("/"):
             if glob.has_magic(part):

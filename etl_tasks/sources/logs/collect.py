@@ -1,4 +1,4 @@
-"""Read a log source's files from where the last run left them, and their lines as events."""
+"""The adapter of log sources: read files from where the last run ended, and turn their lines into events."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -27,7 +27,7 @@ STREAM = "files"
 
 
 class LogFiles(Adapter):
-    """The adapter of a log source. Each file followed is a stream of its own."""
+    """The adapter of a log source. Each followed file is a stream."""
 
     label = "log files"
     needed = ("path", "log_format")
@@ -40,14 +40,14 @@ class LogFiles(Adapter):
 
     def validate_change(self, source: Source, *, former: Source) -> None:
         if former.name != source.name:
-            raise ValueError(f"{former.name} has been collected: its events are kept under this name, and would be found under no other")
+            raise ValueError(f"{former.name} has been collected: its events are stored under this name, and a new name would not find them")
 
     def pages(self, job: Job) -> Iterator[Page | Unreadable]:
         roots = log_roots()
         if refusal := roots.refusal(job.source.path):
             raise FatalError(refusal)
         positions = follow.from_the_beginning(_begun_by_failed_runs(job.source))
-        # Where in a file a day begins is not known; what is read again keeps its ids, and is stored once.
+        # It is unknown where in a file a day begins, so files are read again from the start. Events keep their ids and are stored once.
         positions |= follow.from_the_beginning(job.cursors) if job.is_full or job.since else job.cursors
         positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
         lines = _format(job.source)
@@ -107,10 +107,10 @@ class LogFiles(Adapter):
 
 
 def _begun_by_failed_runs(source: Source) -> dict[str, dict[str, Any]]:
-    """What runs that never moved a cursor knew of the files they read.
+    """Return the positions of files that failed or cancelled runs read.
 
-    Some of their events may be stored. So a file that is still the same keeps its identity, and another in its place takes a new one:
-    else its events would have the ids of those, and would not be stored.
+    Some of their events may be stored. So an unchanged file must keep its identity, and another file in its place must get a new one.
+    Otherwise the ids of different events would be equal, and the new events would not be stored.
     """
     failed = StreamProgress.objects.filter(run__source=source, run__status__in=(ETLRun.Status.FAILED, ETLRun.Status.CANCELLED))
     return dict(failed.filter(stream__startswith=STREAM_PREFIX).order_by("run_id").values_list("stream", "cursor"))
@@ -143,7 +143,7 @@ def _page(chunk: follow.Chunk, lines: Format) -> Page:
 
 
 def _time_before(source: Source, stream: str, start: int) -> datetime | None:
-    """The time of the last event before an offset of a file, from what was read of it last."""
+    """Return the time of the last event before an offset of a file, from the batches read earlier."""
     pages = CleanBatch.objects.filter(page__run__source=source, page__stream=stream, record_count__gt=0).order_by("-page_id")
     for batch_id, context in pages.values_list("pk", "page__context").iterator(chunk_size=20):
         if context["start"] < start:

@@ -1,4 +1,4 @@
-"""Apache's and nginx's access logs, common and combined, also with a virtual host or the proxies beside the client's address."""
+"""Access logs of Apache and nginx: common and combined, also with a virtual host or the addresses of proxies."""
 
 import re
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from etl_tasks.sources.logs.formats.time_notations import ImpossibleTime
 from log_store.event import LogEvent
 
 _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-# The time's shape is fixed so that a search through a long user name stays linear. The last quote of the user agent
-# may be missing: some servers cut long lines there.
+# The shape of the time is fixed, so that the search after a long user name takes linear time. The last quote of the user
+# agent may be missing: some servers cut long lines there.
 _LINE = re.compile(
     r"(\S+) (\S+) (.+?) \[(\d{1,2}/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     + _QUOTED
@@ -34,28 +34,28 @@ class Combined(LineFormat):
     continuation: ClassVar[Continuation] = Continuation.NEVER
 
     def parse(self, line: str) -> tuple[Any, ...]:
-        """Host, ident, user, time and the rest. The ident is "-", or what stands in its place: its name and itself."""
+        """Return host, ident, user, time and the rest. Ident is "-", or the key and value for `extra` of what is in its place."""
         match = _LINE(line)
         if match is None:
             raise BadLine('The line is not in the common or combined log format: host ident user [time] "request" status size.')
         found = match.groups("")
-        # "host - user" is what almost every line has.
+        # Almost every line begins with "host - user".
         if found[1] == "-" and " " not in found[2]:
             return found
-        return (*_who(found[0], found[1], found[2].split(" ")), *found[3:])
+        return (*_client_and_user(found[0], found[1], found[2].split(" ")), *found[3:])
 
     def times(self, line: str) -> Iterable[str]:
         return (self.parse(line)[3],)
 
     def event(self, event_id: str, source: str, record: tuple[Any, ...], rest: str, clock: EventClock) -> LogEvent:
-        host, beside, user, written, request, status, size, referrer, user_agent, more = record
+        host, beside_host, user, written, request, status, size, referrer, user_agent, more = record
         try:
             time = clock.at(written)
         except ImpossibleTime:
             time = clock.inferred("impossible")
-        method, path = _asked_for(request)
-        # Only a line longer than this can have a value that is.
-        fit = truncated if len(request) + len(referrer) + len(user_agent) + len(user) + len(more) > VALUE_LENGTH else _as_it_is
+        method, path = _method_and_path(request)
+        # Only a line longer than VALUE_LENGTH can have a value longer than that.
+        fit = truncated if len(request) + len(referrer) + len(user_agent) + len(user) + len(more) > VALUE_LENGTH else _unchanged
         extra = {}
         if size != "-":
             extra["size"] = size
@@ -65,8 +65,8 @@ class Combined(LineFormat):
             extra["user_agent"] = fit(user_agent, VALUE_LENGTH)
         if user != "-" and user != '""':
             extra["user"] = fit(user, VALUE_LENGTH)
-        if beside != "-":
-            extra[beside[0]] = truncated(beside[1], VALUE_LENGTH)
+        if beside_host != "-":
+            extra[beside_host[0]] = truncated(beside_host[1], VALUE_LENGTH)
         if host == "-":
             host = ""
         if more and (more := more.strip()):
@@ -89,19 +89,19 @@ class Combined(LineFormat):
         )
 
 
-def _who(host: str, ident: str, words: list[str]) -> tuple[str, tuple[str, str] | str, str]:
-    """Host, name and value of what is beside it, and user, of a line whose user has several words, or that has no - for its ident.
+def _client_and_user(host: str, ident: str, words: list[str]) -> tuple[str, tuple[str, str] | str, str]:
+    """Return host, (key, value) of what is beside the host, and user, for a line that does not begin with "host - user".
 
-    Raises BadLine if its first words are none of these.
+    Raises BadLine if the first words have another meaning.
     """
     if host.endswith(","):
-        # All that X-Forwarded-For said: the client, then each proxy.
+        # All addresses of X-Forwarded-For: the client, then each proxy.
         hosts = [host, ident]
         while hosts[-1].endswith(",") and words:
             hosts.append(words.pop(0))
         host, beside, words = host.rstrip(","), ("forwarded_for", " ".join(hosts)), _without_ident(words)
     elif _is_address(ident) or (len(words) > 1 and words[0] == "-" and _is_name(ident)):
-        # A virtual host before the client, as %v:%p or $host write it; or behind its address.
+        # A virtual host before the client, as %v:%p or $host write it, or after the client's address.
         host, virtual = (host, ident) if _is_address(host) and not _is_address(ident) else (ident, host)
         beside, words = ("vhost", virtual), _without_ident(words)
         if not (_is_name(virtual) or _is_address(virtual)):
@@ -109,7 +109,7 @@ def _who(host: str, ident: str, words: list[str]) -> tuple[str, tuple[str, str] 
     else:
         beside = ("ident", ident)
     if not words or not host or (len(words) > 1 and ("-" in words or "" in words)):
-        raise BadLine("Before the time stand other words than host, ident and user: leave out what was put before the lines, or write a regex.")
+        raise BadLine("The words before the time are not host, ident and user: leave out what was put before the lines, or write a regex.")
     return host, "-" if beside[1] == "-" else beside, " ".join(words)
 
 
@@ -117,14 +117,14 @@ def _without_ident(words: list[str]) -> list[str]:
     return words[1:] if len(words) > 1 and words[0] == "-" else words
 
 
-def _asked_for(request: str) -> tuple[str, str]:
-    """Method and path; neither where the request is none."""
+def _method_and_path(request: str) -> tuple[str, str]:
+    """Return method and path; both empty if it is no HTTP request."""
     words = request.split(" ")
     if len(words) == 3 and words[0] in _METHODS and words[1] and words[2] in _PROTOCOLS:
         return words[0], words[1]
-    asked = _REQUEST(request)
-    return (asked[1], asked[2]) if asked else ("", "")
+    match = _REQUEST(request)
+    return (match[1], match[2]) if match else ("", "")
 
 
-def _as_it_is(text: str, length: int) -> str:
+def _unchanged(text: str, length: int) -> str:
     return text

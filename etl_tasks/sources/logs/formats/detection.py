@@ -1,4 +1,4 @@
-"""Which format lines are in, and how sure that is."""
+"""Detect the format of lines, and how certain it is (--format auto)."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -13,13 +13,13 @@ from etl_tasks.sources.logs.formats.logfmt import Logfmt
 from log_store.event import LogEvent
 
 SURE = 0.8
-MUCH_DETAIL = 100  # of formats that are not made of a layout's values
-# Where lines lack a year, any will do to tell formats apart.
-SOME_PLACE = BodyOrigin(source="", key="", start=0, written_at=datetime(2500, 1, 1, tzinfo=UTC), previous=lambda: None)
+MUCH_DETAIL = 100  # for formats without layouts; a layout's detail is its number of values
+# Lines without a year get one from `written_at`. Any year will do here.
+ANY_ORIGIN = BodyOrigin(source="", key="", start=0, written_at=datetime(2500, 1, 1, tzinfo=UTC), previous=lambda: None)
 
 
 class Guess(msgspec.Struct, frozen=True):
-    """`read` of `total` lines are of the format; `runner_up` reads `runner_up_read` of them, and otherwise. `is_tie`: as well as the guess."""
+    """The format reads `read` of `total` lines. The `runner_up` reads `runner_up_read` of them, with other results. `is_tie`: both are equal."""
 
     log_format: str
     pattern: str
@@ -46,19 +46,18 @@ class _Candidate(msgspec.Struct):
 
 
 def detect(lines: Sequence[bytes]) -> Guess:
-    """The format that reads the most of the lines; among equals the one that tells more values apart.
+    """Return the format that reads the most lines; among equals, the one that finds more values.
 
-    Of one format's layouts that read as many, it is the first, as it would be without a pattern.
+    Among equal layouts of one format it is the first, as it would be without a pattern.
     """
     body = b"\n".join(lines)
     best_of_format: dict[str, _Candidate] = {}
-    for one in (_tried(reading, body) for reading in _readings()):
-        name = one.reading.log_format
-        if name not in best_of_format or one.read > best_of_format[name].read:
-            best_of_format[name] = one
-    found = sorted(best_of_format.values(), key=lambda one: (-one.read, -one.detail))
-    best = found[0]
-    other = next((one for one in found[1:] if one.events != best.events), None)
+    for candidate in (_tried(reading, body) for reading in _readings()):
+        name = candidate.reading.log_format
+        if name not in best_of_format or candidate.read > best_of_format[name].read:
+            best_of_format[name] = candidate
+    best, *others = sorted(best_of_format.values(), key=lambda candidate: (-candidate.read, -candidate.detail))
+    other = next((candidate for candidate in others if candidate.events != best.events), None)
     return Guess(
         log_format=best.reading.log_format,
         pattern=best.reading.pattern,
@@ -80,18 +79,18 @@ def _readings() -> Iterator[Reading]:
 
 def _tried(reading: Reading, body: bytes) -> _Candidate:
     form = format_of(reading)
-    found = [one for one in form.read(body, SOME_PLACE) if isinstance(one, Good)]
-    events = [one.fact for one in found if not one.is_unparsed]
-    # An event goes up to where the next thing begins, of which its id is made. Its message need not have all its lines.
-    begins = [int(one.fact.event_id, 16) for one in found]
+    outcomes = [outcome for outcome in form.read(body, ANY_ORIGIN) if isinstance(outcome, Good)]
+    events = [outcome.fact for outcome in outcomes if not outcome.is_unparsed]
+    # An event's id is its offset here, and it ends where the next one begins. Its message may not have all its lines.
+    begins = [int(outcome.fact.event_id, 16) for outcome in outcomes]
     ends = dict(zip(begins, [*begins[1:], len(body)], strict=False))
     detail = MUCH_DETAIL
     if isinstance(form, Layouts):
         detail = form.detail
-        # Almost any sentence is of some layout, with a word for its level, or a bar between fields for its logger.
+        # Almost any sentence matches some layout, with a word as its level or punctuation as its logger. Do not count those.
         events = [event for event in events if "level" not in event.extra and _is_like_a_logger(event.logger)]
     elif isinstance(form, Logfmt):
-        # And one with = in it looks like logfmt.
+        # Almost any sentence with = looks like logfmt. Count only events with a time.
         events = [event for event in events if event.extra.get("time_is") != "inferred"]
     return _Candidate(
         reading=reading,
@@ -106,6 +105,6 @@ def _is_like_a_logger(text: str) -> bool:
 
 
 def _lines_of_a_trace(event: bytes) -> int:
-    """How many lines go on as those of a stack trace do, some of them indented; foreign lines also go on, but speak for no format."""
+    """Return the number of continuation lines if some are indented, as in a stack trace. Others may be lines of another format."""
     written = [line for line in event.split(b"\n")[1:] if line.strip(b"\0 \t\r")]
     return len(written) if any(line.startswith((b" ", b"\t")) for line in written) else 0

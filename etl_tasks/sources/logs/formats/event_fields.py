@@ -1,7 +1,7 @@
-"""Lines that are values with names: which name is which field of an event, for all the programs that we know.
+"""Formats whose lines are named values: which name is which field of an event.
 
-One table stands for what ECS, bunyan, pino, structlog, journald's export, docker's json-file and many others write; a name with a
-point is a key as it stands, or one inside the object of an outer key. What no field takes is kept in `extra`.
+One table covers ECS, bunyan, pino, structlog, journald's export, Docker's json-file and many others. A name with a dot is a key
+with a dot, or a key inside the object of an outer key. All other values go into `extra`.
 """
 
 import math
@@ -35,7 +35,7 @@ from log_store.event import LogEvent
 Values = dict[str, Any]
 Path = str | tuple[str, ...]  # a key, or the keys of objects in objects
 
-# The first of them that has a value is the field; the others are kept as they are.
+# The first key that has a value is the field. The others go into `extra`.
 KEYS: Mapping[str, tuple[str, ...]] = {
     "time": (
         *("timestamp", "time", "ts", "@timestamp", "date", "datetime", "asctime", "created"),
@@ -65,14 +65,14 @@ TEXT_LENGTHS = {
     "path": VALUE_LENGTH,
     "trace_id": TRACE_ID_LENGTH,
 }
-MAX_SHAPES = 1000
+MAX_KEPT_PATHS = 1000
 CEE = "@cee:"  # before JSON in a syslog message, as rsyslog and liblognorm expect it
 _decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
 class FieldPaths:
-    """Where the fields of records with the same keys are. `texts`: by place among TEXT_LENGTHS, with the length."""
+    """Where the fields are in records with the same keys. `texts`: index in TEXT_LENGTHS, maximum length, path."""
 
     times: tuple[Path, ...]
     levels: tuple[Path, ...]
@@ -82,9 +82,9 @@ class FieldPaths:
 
 
 class RecordFormat(LineFormat):
-    """`parse` makes a dictionary of a line, which `event` empties."""
+    """A format whose `parse` returns a dictionary. `event` removes the fields from it; the rest becomes `extra`."""
 
-    has_times = True  # else a record without a time is as it should be
+    has_times = True  # if False, a record without a time is valid
 
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
@@ -94,11 +94,11 @@ class RecordFormat(LineFormat):
         for name, key in reading.fields:
             own[name] = (*own.get(name, ()), key)
         self._keys = {name: (*own.get(name, ()), *keys) for name, keys in KEYS.items()}
-        self._plans: dict[tuple[str, ...], FieldPaths] = {}
+        self._paths_by_keys: dict[tuple[str, ...], FieldPaths] = {}
 
     @abstractmethod
     def parse(self, line: str) -> Values:
-        """The values by their names. Raises BadLine."""
+        """Return the values by their names. Raises BadLine."""
 
     def times(self, line: str) -> Iterable[str]:
         return self._times_of(self.parse(line))
@@ -111,9 +111,9 @@ class RecordFormat(LineFormat):
         return record if any(is_time(text, self.notations) for text in self._times_of(record)) else None
 
     def unwrapped(self, record: Values, key: str) -> Values:
-        """The record with the values of the JSON line that the text under `key` is, if it says a level, a time or a message.
+        """Return the record merged with the JSON line in the text of `key`, if that has a level, a time or a message.
 
-        They stand before what the program that wrapped the line says of the same fields; that is kept as `outer.<key>`.
+        Values of the inner line take precedence. The outer values of the same fields are kept as `outer.<key>`.
         """
         text = record[key]
         if type(text) is not str or "{" not in text[: len(CEE) + 2]:
@@ -124,25 +124,27 @@ class RecordFormat(LineFormat):
             return record
         if type(inner) is not dict or not any(self._paths(name, inner) for name in ("level", "time", "message")):
             return record
-        said = {name for name in FIELDS if self._says(inner, name)}
-        if "time" not in said:
+        inner_fields = {name for name in FIELDS if self._has_field(inner, name)}
+        if "time" not in inner_fields:
             inner = {f"inner.{name}" if name in record and name in self._keys["time"] else name: value for name, value in inner.items()}
-        hidden = {path if isinstance(path, str) else path[0] for name in said for path in self._paths(name, record)} | (record.keys() & inner.keys())
+        hidden = {path if isinstance(path, str) else path[0] for name in inner_fields for path in self._paths(name, record)} | (
+            record.keys() & inner.keys()
+        )
         return {f"outer.{name}" if name in hidden else name: value for name, value in record.items() if name != key} | inner
 
-    def _says(self, record: Values, field: str) -> bool:
+    def _has_field(self, record: Values, field: str) -> bool:
         values = [value for path in self._paths(field, record) if (value := _get(record, path)) not in (None, "")]
         return any(not isinstance(value, str) or is_time(value, self.notations) for value in values) if field == "time" else bool(values)
 
     def _times_of(self, record: Values) -> list[str]:
-        return [value for path in self.plan(record).times if isinstance(value := _get(record, path), str)]
+        return [value for path in self.paths_of(record).times if isinstance(value := _get(record, path), str)]
 
     def event(self, event_id: str, source: str, record: Values, rest: str, clock: EventClock) -> LogEvent:
-        plan = self._plans.get(tuple(record)) or self.plan(record)
-        time = self._time(record, plan, clock)
-        level = _level(record, plan)
+        paths = self._paths_by_keys.get(tuple(record)) or self.paths_of(record)
+        time = self._time(record, paths, clock)
+        level = _level(record, paths)
         texts = ["", "", "", "", "", "", ""]
-        for index, length, path in plan.texts:
+        for index, length, path in paths.texts:
             if texts[index]:
                 continue
             value = _take(record, path) if isinstance(path, tuple) else record.pop(path, None)
@@ -150,28 +152,28 @@ class RecordFormat(LineFormat):
                 texts[index] = value
             elif value is not None and value != "":
                 texts[index] = truncated(_text_of_bytes(value) if path == "MESSAGE" else value, length)
-        message, logger, host, service, method, path_asked_for, trace_id = texts
-        if message[-1:] == "\n":  # as docker keeps it, or a program that logs a whole line
+        message, logger, host, service, method, request_path, trace_id = texts
+        if message[-1:] == "\n":  # Docker keeps it, and so do programs that log whole lines
             message = message.rstrip("\n")
         if rest:
             message = truncated(message + rest if message else rest.removeprefix("\n"), MESSAGE_LENGTH)
-        status = _status(record, plan) if plan.statuses else None
-        if status is not None and not plan.levels:
+        status = _status(record, paths) if paths.statuses else None
+        if status is not None and not paths.levels:
             level = level_of_status(status)
-        duration_ms = _duration_ms(record, plan) if plan.durations else None
+        duration_ms = _duration_ms(record, paths) if paths.durations else None
         extra = extra_of(record) if record else {}
-        return LogEvent(event_id, source, time, level, service, host, logger, message, method, path_asked_for, status, duration_ms, trace_id, extra)
+        return LogEvent(event_id, source, time, level, service, host, logger, message, method, request_path, status, duration_ms, trace_id, extra)
 
-    def _time(self, record: Values, plan: FieldPaths, clock: EventClock) -> datetime:
+    def _time(self, record: Values, paths: FieldPaths, clock: EventClock) -> datetime:
         mark = "inferred"
-        for path in plan.times:
+        for path in paths.times:
             value = _get(record, path) if isinstance(path, tuple) else record[path]
             if value is None or value == "":
                 continue
             try:
                 time = clock.at(value)
             except NotATime:
-                # Another name may hold the real one, as beside a "time" that is a duration.
+                # The real time may be under another key: "time" may be a duration.
                 mark = "impossible"
             else:
                 _take(record, path)
@@ -180,21 +182,21 @@ class RecordFormat(LineFormat):
             raise BadLine("The line has no time: none of " + ", ".join(self._keys["time"]) + ".")
         return clock.inferred(mark)
 
-    def plan(self, record: Values) -> FieldPaths:
-        plan = FieldPaths(
+    def paths_of(self, record: Values) -> FieldPaths:
+        paths = FieldPaths(
             times=self._paths("time", record),
             levels=self._paths("level", record),
             texts=tuple((index, length, path) for index, (name, length) in enumerate(TEXT_LENGTHS.items()) for path in self._paths(name, record)),
             statuses=self._paths("status", record),
             durations=self._paths("duration_ms", record),
         )
-        if len(self._plans) >= MAX_SHAPES:
-            self._plans.clear()
-        self._plans[tuple(record)] = plan
-        return plan
+        if len(self._paths_by_keys) >= MAX_KEPT_PATHS:
+            self._paths_by_keys.clear()
+        self._paths_by_keys[tuple(record)] = paths
+        return paths
 
     def _paths(self, name: str, record: Values) -> tuple[Path, ...]:
-        """Where the field may be in records with these keys, in order of precedence."""
+        """Return where the field may be in records with these keys, in order of precedence."""
         found: list[Path] = []
         for key in self._keys[name]:
             if key in record:
@@ -216,7 +218,7 @@ def _get(record: Values, path: Path) -> Any:
 
 
 def _take(record: Values, path: Path) -> Any:
-    """The value out of the record, and with it the objects that are empty without it; None if there is none."""
+    """Remove a value from the record, and objects that become empty. Returns the value, or None."""
     if not isinstance(path, tuple):
         return record.pop(path)
     first, rest = path[0], path[1:]
@@ -231,8 +233,8 @@ def _take(record: Values, path: Path) -> Any:
     return value
 
 
-def _level(record: Values, plan: FieldPaths) -> str:
-    for path in plan.levels:
+def _level(record: Values, paths: FieldPaths) -> str:
+    for path in paths.levels:
         value = _get(record, path)
         if value is None or value == "":
             continue
@@ -244,8 +246,8 @@ def _level(record: Values, plan: FieldPaths) -> str:
     return "unknown"
 
 
-def _status(record: Values, plan: FieldPaths) -> int | None:
-    for path in plan.statuses:
+def _status(record: Values, paths: FieldPaths) -> int | None:
+    for path in paths.statuses:
         number = _number(_get(record, path))
         if number is not None and 100 <= number <= 999 and number == int(number):
             _take(record, path)
@@ -253,8 +255,8 @@ def _status(record: Values, plan: FieldPaths) -> int | None:
     return None
 
 
-def _duration_ms(record: Values, plan: FieldPaths) -> float | None:
-    for path in plan.durations:
+def _duration_ms(record: Values, paths: FieldPaths) -> float | None:
+    for path in paths.durations:
         number = _number(_get(record, path))
         if number is not None:
             _take(record, path)
@@ -277,7 +279,7 @@ def extra_of(record: Values) -> dict[str, str]:
 
 
 def _text_of_bytes(value: object) -> object:
-    """journald's export writes a message that is not UTF-8, or has control characters, as a list of its bytes."""
+    """Return the text of a list of bytes. journald's export writes messages so that have control characters or are not UTF-8."""
     if isinstance(value, list):
         try:
             return bytes(value).decode("utf-8", "backslashreplace")

@@ -1,6 +1,6 @@
-"""JSON lines with the same keys, which is most lines of most programs, read into one type instead of a dictionary each.
+"""Decode JSON lines with the same keys into a typed struct instead of a dictionary. Most programs write such lines.
 
-It halves the time of reading a line. A shape only takes what it can say exactly as `Records` would; every other line is left to it.
+It halves the time of reading a line. It reads only lines for which the result equals RecordFormat's; all others are left to that.
 """
 
 import re
@@ -16,8 +16,8 @@ from etl_tasks.sources.logs.formats.time_notations import NotATime
 from log_store.event import LogEvent
 
 NUL = "\\u0000"  # as JSON writes it
-# What msgspec refuses in the name of a field, with a ValueError.
-_NO_NAME = re.compile(r'["\\\x00-\x1f]')
+# msgspec raises ValueError for a field name with these characters.
+_INVALID_NAME = re.compile(r'["\\\x00-\x1f]')
 _TYPES: dict[str, Any] = {
     "time": str | int | float,
     "level": str | int,
@@ -25,19 +25,19 @@ _TYPES: dict[str, Any] = {
     "duration_ms": float,
     **{name: Annotated[str, msgspec.Meta(max_length=length)] for name, length in TEXT_LENGTHS.items()},
 }
-# What an event says of a field that no key of the shape is for.
+# The values of an event's fields without a key.
 _ABSENT: dict[str, Any] = {**dict.fromkeys(TEXT_LENGTHS, ""), "status": None, "duration_ms": None}
 
 
 class LineType:
-    """`decode`: a line to an instance, whose attributes are named as the fields; raises msgspec.DecodeError for another shape."""
+    """`decode`: turns a line into a struct whose attributes are an event's fields. Raises msgspec.DecodeError for a line of another type."""
 
     def __init__(self, keys: tuple[str, ...], field_of: dict[str, str]) -> None:
-        """`field_of`: which field of an event a key is for."""
+        """`field_of`: the field of an event by its key."""
         names = [field_of.get(key, f"extra_{number}") for number, key in enumerate(keys)]
         self._extra = tuple((key, name) for key, name in zip(keys, names, strict=True) if key not in field_of)
         self._level_key = next(key for key, field in field_of.items() if field == "level")
-        self._may_wrap = "MESSAGE" in field_of or "log" in field_of  # a line of another program
+        self._may_wrap = "MESSAGE" in field_of or "log" in field_of  # it may contain a wrapped line of another program
         instance = msgspec.defstruct(
             "Line",
             [(name, _TYPES.get(name, Any)) for name in names],
@@ -49,7 +49,7 @@ class LineType:
         self.decode: Callable[[str], Any] = msgspec.json.Decoder(instance).decode
 
     def event(self, event_id: str, source: str, line: Any, clock: EventClock) -> LogEvent | None:
-        """None if there is more to this line than its shape tells."""
+        """Return the event of a decoded line; None if the line must be read by RecordFormat."""
         level = LEVELS.get(line.level) or level_of(line.level, self._level_key)
         if level is None or line.time == "":
             return None
@@ -81,12 +81,17 @@ class LineType:
         )
 
 
-def line_type_of(keys: tuple[str, ...], plan: FieldPaths) -> LineType | None:
-    """None if which key is for which field is not said by the keys alone, or msgspec has no name for one."""
-    if any(map(_NO_NAME.search, keys)):
+def line_type_of(keys: tuple[str, ...], field_paths: FieldPaths) -> LineType | None:
+    """Return the type of lines with these keys. None if the keys alone do not determine the fields, or msgspec refuses a name."""
+    if any(map(_INVALID_NAME.search, keys)):
         return None
-    paths: dict[str, tuple[Any, ...]] = {"time": plan.times, "level": plan.levels, "status": plan.statuses, "duration_ms": plan.durations}
-    for index, _, path in plan.texts:
+    paths: dict[str, tuple[Any, ...]] = {
+        "time": field_paths.times,
+        "level": field_paths.levels,
+        "status": field_paths.statuses,
+        "duration_ms": field_paths.durations,
+    }
+    for index, _, path in field_paths.texts:
         name = tuple(TEXT_LENGTHS)[index]
         paths[name] = (*paths.get(name, ()), path)
     field_of: dict[str, str] = {}
@@ -97,6 +102,6 @@ def line_type_of(keys: tuple[str, ...], plan: FieldPaths) -> LineType | None:
         if len(own) > 1 or any(path in field_of or path in IN_NANOSECONDS for path in own):
             return None
         field_of.update(dict.fromkeys(own, field))
-    # A key that is for a field is a text or a number, and no object with another one.
-    is_said = inner <= field_of.keys() and {"time", "level"} <= set(field_of.values())
-    return LineType(keys, field_of) if is_said else None
+    # A key of a field must hold a text or a number, not an object that contains another field.
+    is_determined = inner <= field_of.keys() and {"time", "level"} <= set(field_of.values())
+    return LineType(keys, field_of) if is_determined else None

@@ -1,4 +1,4 @@
-"""JSON lines."""
+"""The format json: one JSON object a line."""
 
 from typing import ClassVar
 
@@ -13,28 +13,28 @@ from log_store.event import LogEvent
 
 _decode = msgspec.json.Decoder().decode
 DOCKER_KEYS = frozenset(("log", "stream", "time", "attrs"))
-# A line that is not of the shape expected is read twice, so one is expected only after so many lines of it.
+# A line of another type than expected is decoded twice. So a type is expected only after this many equal lines in a row.
 LINES_ALIKE = 8
-# To make one takes as long as reading some twenty lines, and they come again.
-MAX_KEPT_SHAPES = 100
+# Making a line type takes as long as reading twenty lines. Types recur, so they are kept.
+MAX_KEPT_TYPES = 100
 
 
 class JsonLines(RecordFormat):
     continuation: ClassVar[Continuation] = Continuation.NEVER
-    backslash: ClassVar[str] = "\\\\"  # JSON reads two as one
+    backslash: ClassVar[str] = "\\\\"  # JSON decodes two backslashes as one
 
     def __init__(self, reading: Reading) -> None:
         super().__init__(reading)
         self._expected: LineType | None = None
         self._keys_before: tuple[str, ...] = ()
         self._alike = 0
-        self._shapes: dict[tuple[str, ...], LineType | None] = {}
+        self._line_types: dict[tuple[str, ...], LineType | None] = {}
 
     def event_of(self, event_id: str, source: str, line: str, rest: str, clock: EventClock) -> LogEvent:
-        shape = self._expected
-        if shape is not None and NUL not in line:
+        line_type = self._expected
+        if line_type is not None and NUL not in line:
             try:
-                event = shape.event(event_id, source, shape.decode(line), clock)
+                event = line_type.event(event_id, source, line_type.decode(line), clock)
             except (msgspec.DecodeError, RecursionError):
                 self._expected, self._alike = None, 0
             else:
@@ -60,7 +60,7 @@ class JsonLines(RecordFormat):
         return self.unwrapped(record, "MESSAGE") if "MESSAGE" in record else record
 
     def _of_docker(self, record: Values, log: str) -> Values:
-        """Docker's json-file cuts lines at 16 KiB: a part that is not the last has no newline. What passes them on may drop it from all."""
+        """Unwrap a line of Docker's json-file, which cuts lines at 16 KiB. All parts but the last lack a newline; a shipper may remove them all."""
         if log[-1:] != "\n" and record.keys() <= DOCKER_KEYS:
             return {**record, "partial": "true"}
         return self.unwrapped(record, "log")
@@ -69,8 +69,8 @@ class JsonLines(RecordFormat):
         self._alike = self._alike + 1 if keys == self._keys_before else 1
         self._keys_before = keys
         if self._alike == LINES_ALIKE:
-            if keys not in self._shapes:
-                if len(self._shapes) >= MAX_KEPT_SHAPES:
-                    self._shapes.clear()
-                self._shapes[keys] = line_type_of(keys, self.plan(record))
-            self._expected = self._shapes[keys]
+            if keys not in self._line_types:
+                if len(self._line_types) >= MAX_KEPT_TYPES:
+                    self._line_types.clear()
+                self._line_types[keys] = line_type_of(keys, self.paths_of(record))
+            self._expected = self._line_types[keys]

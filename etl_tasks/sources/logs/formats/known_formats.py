@@ -1,4 +1,4 @@
-"""The formats there are."""
+"""All formats by name, and the format for the options of a source."""
 
 from functools import lru_cache
 
@@ -30,7 +30,7 @@ WITH_FIELDS = ("json", "logfmt")
 
 @lru_cache(maxsize=256)
 def format_of(reading: Reading) -> Format:
-    """Raises ValueError, with a sentence that says what to do, if lines cannot be read so."""
+    """Return the format for these options. Raises ValueError, with a hint, if they do not fit together."""
     name = reading.log_format
     if name not in FORMATS:
         raise ValueError(f"{name!r} is no format of log lines: name one of {', '.join(FORMATS)}")

@@ -22,7 +22,7 @@ class Layouts(RecordFormat):
         declared = DECLARED[reading.log_format]
         layouts = [read(reading.pattern)] if reading.pattern else [read(pattern, is_declared=True) for pattern in declared]
         self._layouts = [(layout.names, layout.match) for layout in layouts]
-        self._problem = f"The line does not begin as {'the layout does' if reading.pattern else 'one of the usual layouts'}."
+        self._mismatch = f"The line does not begin as {'the layout does' if reading.pattern else 'one of the usual layouts'}."
         self.notations = tuple(dict.fromkeys(notation for layout in layouts for notation in layout.notations))
         if beginnings := [layout.beginning.match for layout in layouts if layout.beginning]:
             self.is_dated = lambda line: is_dated(line) or any(begins(line) for begins in beginnings)
@@ -37,7 +37,7 @@ class Layouts(RecordFormat):
                 # Without a message, any two words could be a time and a level. So the level must be a known one.
                 if "message" in record or "level" not in record or level_of(record["level"]) is not None:
                     return record
-        raise BadLine(self._problem)
+        raise BadLine(self._mismatch)
 
 
 DECLARED = {"python": PYTHON_LAYOUTS, "log4j": LOG4J_LAYOUTS}

@@ -18,7 +18,7 @@ class Logfmt(RecordFormat):
     def parse(self, line: str) -> Values:
         values: Values = {}
         end = 0
-        # Pair by pair from where the last one ended: a search would begin again at every byte of a line that is none.
+        # Match pair after pair. A search would start again at every byte of a line that is not logfmt.
         while pair := _pair(line, end):
             key, quoted, bare = pair.groups()
             values[key] = bare if quoted is None else _unquoted(quoted) if "\\" in quoted else quoted
@@ -31,5 +31,5 @@ class Logfmt(RecordFormat):
 def _unquoted(text: str) -> str:
     try:
         return _decode(f'"{text}"')
-    except msgspec.DecodeError:  # \xff and the like, which stay as they are
+    except msgspec.DecodeError:  # escapes such as \xff, which JSON does not have, stay unchanged
         return text.replace('\\"', '"')
