@@ -13,8 +13,7 @@ from django.utils.timezone import now
 from dora_metrics.alerts import critical_alert, notify
 from etl_tasks import ledger
 from etl_tasks.models import DeadLetter, ETLRun, StagedPage
-from etl_tasks.outcomes import WHOLE_PAGE, Bad
-from etl_tasks.sources.adapter import Unreadable
+from etl_tasks.outcomes import WHOLE_PAGE, Bad, Unreadable
 
 logger = logging.getLogger(__name__)
 

@@ -1,5 +1,6 @@
-"""What cleaning a staged page gives: good records, bad records, or a page that cannot be decoded at all."""
+"""What reading a source gives: good records, bad records, pages that cannot be decoded, and parts that cannot be read."""
 
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -29,3 +30,12 @@ class Bad(msgspec.Struct, frozen=True, gc=False):
 
 class UnreadablePage(ValueError):
     """The page as a whole is not in a form that the source is known to answer in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """A part of a source that could not be read, such as one file. It becomes a dead letter, and the run continues."""
+
+    stream: str
+    name: str
+    reason: str

@@ -21,8 +21,8 @@ from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.metrics import updating_metrics
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
-from etl_tasks.outcomes import Bad, Good, UnreadablePage
-from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Learned, Page, Progress, Unreadable
+from etl_tasks.outcomes import Bad, Good, Unreadable, UnreadablePage
+from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Learned, Page, Progress
 from etl_tasks.sources.registry import adapter_of
 from log_store.event import LogEvent
 from log_store.opening import open_log_store

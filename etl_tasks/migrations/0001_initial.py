@@ -1,4 +1,4 @@
-"""The tables of the pipeline, and beat's two entries, created once: people may change them in the admin afterwards."""
+"""Create the tables of the pipeline and beat's two entries. People may change the entries in the admin."""
 
 from django.conf import settings
 import django.core.validators
@@ -22,7 +22,7 @@ def seed_schedule(apps, schema_editor):
     interval, _ = apps.get_model("django_celery_beat", "IntervalSchedule").objects.get_or_create(every=settings.ETL_SWEEP_SECONDS, period="seconds")
     entries = apps.get_model("django_celery_beat", "PeriodicTask").objects
     entries.get_or_create(name=NIGHTLY, defaults={"task": "etl.nightly", "crontab": crontab, "description": "One chain for each enabled source."})
-    # A sweep that waited longer than this is made up for by the next one.
+    # A sweep that has waited longer than this is dropped: the next one does its work.
     entries.get_or_create(
         name=SWEEP,
         defaults={

@@ -8,7 +8,7 @@ from typing import Any
 
 from etl_tasks.errors import FatalError
 from etl_tasks.models import Source, StagedPage
-from etl_tasks.outcomes import Bad, Good
+from etl_tasks.outcomes import Bad, Good, Unreadable
 
 LOG_EVENT = "log_event"  # the kind of records that go to the log store instead of SQL tables of facts
 
@@ -58,15 +58,6 @@ class Page:
     resume: dict[str, Any] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
     is_done: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Unreadable:
-    """A part of a source that could not be read, such as one file. It becomes a dead letter, and the run continues."""
-
-    stream: str
-    name: str
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)

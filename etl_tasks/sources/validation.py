@@ -14,7 +14,7 @@ from etl_tasks.sources.registry import adapter_of_kind
 
 @receiver(source_validation, dispatch_uid="etl_tasks.validate_source")
 def validate(source: Source, **_: Any) -> None:
-    """Raise ValidationError if the source lacks what its kind needs, has settings that cannot work, or has been collected as another."""
+    """Raise ValidationError if the source lacks what its kind needs, cannot work as it is set, or would mix what it has collected."""
     former = Source.objects.filter(pk=source.pk).first() if source.pk else None
     collected = former if former is not None and former.cursors.exists() else None
     _refuse_deletion_under_way(source, former)

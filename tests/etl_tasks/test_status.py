@@ -15,7 +15,7 @@ from django_celery_beat.models import PeriodicTask
 from dora_metrics.models import Service
 from etl_tasks import dead_letters, ledger, night_schedule
 from etl_tasks.models import ETLRun, Fault, Source
-from etl_tasks.sources.adapter import Unreadable
+from etl_tasks.outcomes import Unreadable
 
 pytestmark = pytest.mark.django_db
 NIGHT = datetime(2026, 11, 26, 1, tzinfo=UTC)

@@ -12,8 +12,8 @@ from django.utils.timezone import now
 from etl_tasks.errors import FatalError
 from etl_tasks.log_coverage import READ_STREAM, update_log_coverage
 from etl_tasks.models import CleanBatch, ETLRun, Source, StreamProgress
-from etl_tasks.outcomes import Bad, Good
-from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Check, Job, Page, Unreadable
+from etl_tasks.outcomes import Bad, Good, Unreadable
+from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Check, Job, Page
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
 from etl_tasks.sources.logs.following.position import STREAM_PREFIX

@@ -1,4 +1,4 @@
-"""How a log source's lines are to be read, from its row."""
+"""Make a log source's Reading from its row."""
 
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.formats.interface import Reading
