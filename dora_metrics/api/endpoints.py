@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.contrib.admin.views.decorators import staff_member_required
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
+from django.utils import timezone
 from ninja import NinjaAPI, Query, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.docs import Swagger
@@ -174,7 +175,7 @@ def metrics(request: HttpRequest, query: Query[MetricsQuery]) -> Answer:
     A period has `quality_flags`. `flags`, next to the reports, says what each of them means.
     """
     _refuse_unknown(request, query)
-    service, now = _service(query), selectors.utc_now()
+    service, now = _service(query), timezone.now()
     today = now.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
     start, end = report_range(query.start, query.end, by=query.by, today=today)
     _check_order(start, end)

@@ -26,7 +26,7 @@ class Reason(TypedDict):
     fact: Annotated[
         str, Field(description="the fact that met the rule: `issue 12`, `logs 2026-02-28T09:15Z`, `pull request 7`, `deployment 55`, `status`")
     ]
-    ended_at: Annotated[Time | None, Field(description="when the failure ended by it; null: it did not")]
+    ended_at: Annotated[Time | None, Field(description="when it ended the failure; null: it has not")]
 
 
 class Mended(TypedDict):
@@ -35,27 +35,27 @@ class Mended(TypedDict):
 
 
 class Deployment(TypedDict):
-    """A finished attempt to put a commit into production that counts (docs/metrics.md, "Deployment")."""
+    """A finished attempt to put a commit into production (docs/metrics.md, "Deployment")."""
 
     service: ServiceName
     repository: RepositoryName
     external_id: Annotated[
         str, Field(description="its id in the source that counts: 12, 34.2 for the second attempt of a workflow run, an event's id")
     ]
-    ids: Annotated[list[str], Field(description="with those of the failed attempts that it retried")]
+    ids: Annotated[list[str], Field(description="its id and those of the failed attempts that it retried")]
     source: Annotated[str, Field(description="github, logs, releases, workflows or pulls")]
     environment: str
     sha: Annotated[str | None, Field(description="the deployed commit")]
     started_at: Time
     finished_at: Time
     succeeded: Annotated[bool, Field(description="whether the attempt itself succeeded")]
-    failed: Annotated[bool | None, Field(description="whether it counts as failed; null where issues or changes were not collected")]
+    failed: Annotated[bool | None, Field(description="whether it counts as failed; null if issues or changes were not collected")]
     reasons: Annotated[list[Reason], Field(description="why it counts as failed")]
-    unplanned: Annotated[bool | None, Field(description="whether it was rework; null as for `failed`")]
+    unplanned: Annotated[bool | None, Field(description="whether it was rework; null in the same cases as `failed`")]
     unplanned_reasons: Annotated[list[Mended], Field(description="why it was unplanned")]
     recovered_at: Annotated[Time | None, Field(description="null if it did not fail or has not recovered")]
     recovered_by: Annotated[str | None, Field(description="the fact that ended the failure")]
-    recovery_seconds: Annotated[Seconds, Field(description="from its finish to its recovery")]
+    recovery_seconds: Annotated[Seconds, Field(description="seconds from its finish to its recovery")]
     quality_flags: QualityFlags
     url: Url
     staged_page: StagedPage
@@ -76,7 +76,7 @@ class Change(TypedDict):
 
     service: ServiceName
     repository: RepositoryName
-    external_id: Annotated[str | None, Field(description="GitHub's database id; null where GitHub gave none")]
+    external_id: Annotated[str | None, Field(description="GitHub's database id; null if GitHub gave none")]
     number: int
     title: str
     author: Annotated[str | None, Field(description="null: the user was deleted")]

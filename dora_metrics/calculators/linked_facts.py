@@ -254,15 +254,11 @@ def _link_by_revert(incident: Incident, closed_by: Iterable[IssueKey], repositor
 
 def _hotfix_links(repository: Repository, settings: Settings, link_of: Mapping[IssueKey, Link]) -> list[tuple[PullRequest, Link]]:
     """Return the repository's hotfixes, each with its link."""
-    return [
-        (
-            pull,
-            repository.linker.link(
-                pull.links, pull.created_at, second=partial(_link_by_incident, repository.closes.get(pull.number, ()), link_of), is_effect=False
-            ),
-        )
-        for pull in hotfixes(repository.part.pull_requests, pattern=settings.hotfix, reverts=repository.reverts)
-    ]
+    found = []
+    for pull in hotfixes(repository.part.pull_requests, pattern=settings.hotfix, reverts=repository.reverts):
+        second = partial(_link_by_incident, repository.closes.get(pull.number, ()), link_of)
+        found.append((pull, repository.linker.link(pull.links, pull.created_at, second=second, is_effect=False)))
+    return found
 
 
 def _link_by_incident(closed: Iterable[IssueKey], link_of: Mapping[IssueKey, Link]) -> Link:

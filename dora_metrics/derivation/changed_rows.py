@@ -10,7 +10,7 @@ from dora_metrics.bulk_upsert import upsert
 from dora_metrics.derivation.derived_rows import Row
 from dora_metrics.models import Attempt, Delivery, DORAMetric, Incident, Service
 
-ROWS_PER_QUERY, ROWS_PER_READ = 500, 2000
+ROWS_PER_DELETE, ROWS_PER_READ = 500, 2000
 ALL_ROWS = models.Q()
 METRIC_KEY = ("environment", "metric", "period", "period_start")
 
@@ -63,8 +63,8 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
             del found[key]
             continue
         found[key] = Difference(dict(zip(columns, values, strict=True)), after)
-    for start in range(0, len(gone), ROWS_PER_QUERY):
-        manager.filter(pk__in=gone[start : start + ROWS_PER_QUERY]).delete()
+    for start in range(0, len(gone), ROWS_PER_DELETE):
+        manager.filter(pk__in=gone[start : start + ROWS_PER_DELETE]).delete()
     differences = [found[key] for key in sorted(found)]
     changed = [{"service_id": service.pk, **origin, **difference.after} for difference in differences if difference.after]
     upsert(table.model, changed, unique=table.unique, kept=("service_id", *table.key))

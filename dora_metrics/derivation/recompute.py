@@ -17,23 +17,14 @@ from dora_metrics.calculators.linked_facts import LinkedFacts
 from dora_metrics.calculators.metric_values import values_of
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.derivation.affected_periods import first_affected_date
-from dora_metrics.derivation.changed_rows import (
-    ATTEMPTS,
-    DELIVERIES,
-    INCIDENTS,
-    METRIC_KEY,
-    METRICS,
-    ROWS_PER_QUERY,
-    Difference,
-    Table,
-    write_changed_rows,
-)
+from dora_metrics.derivation.changed_rows import ATTEMPTS, DELIVERIES, INCIDENTS, METRIC_KEY, METRICS, Difference, Table, write_changed_rows
 from dora_metrics.derivation.derived_rows import Row, attempt_row, delivery_row, incident_row, metric_row
 from dora_metrics.derivation.stored_facts import counted_repositories, linked_facts_of
 from dora_metrics.models import Change, MetricRevision, Service
 
 logger = logging.getLogger(__name__)
 
+REVISIONS_PER_QUERY = 500
 REVISED = ("value", "n", "numerator", "denominator", "p50", "p75", "p90", "tier", "quality_flags", "details")
 
 
@@ -113,7 +104,7 @@ def _recompute_metrics(service: Service, linked: LinkedFacts, *, start: date, en
         and (before := {name: difference.before[name] for name in REVISED})
         != (after := {name: difference.after[name] for name in REVISED} if difference.after else {})
     ]
-    MetricRevision.objects.bulk_create(revisions, batch_size=ROWS_PER_QUERY)
+    MetricRevision.objects.bulk_create(revisions, batch_size=REVISIONS_PER_QUERY)
     changed = {"service": service.name, "since": start.isoformat(), "changed": len(differences), "revised": len(revisions)}
     logger.info("metrics_recomputed", extra=changed)
     return len(differences)

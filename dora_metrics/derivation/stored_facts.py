@@ -10,35 +10,12 @@ from django.conf import settings
 from django.db.models import Exists, OuterRef
 from django.utils.timezone import now
 
-from dora_metrics.calculators.inputs import (
-    NO_LINKS,
-    NO_SIGNS,
-    Coverage,
-    DraftEvent,
-    Facts,
-    GithubDeployment,
-    Issue,
-    Links,
-    LogDeployment,
-    LogHour,
-    Origin,
-    PullRequest,
-    Release,
-    RevertSigns,
-    Review,
-    Status,
-    WorkflowRun,
-)
+from dora_metrics.calculators import inputs
 from dora_metrics.calculators.linked_facts import LinkedFacts, link_facts
 from dora_metrics.calculators.path_filter import path_filter
 from dora_metrics.calculators.periods import joined
 from dora_metrics.calculators.service_settings import Settings
-from dora_metrics.models import Change, Commit, Deployment, LogTraffic, Repository, Service
-from dora_metrics.models import Coverage as CoverageRow
-from dora_metrics.models import Issue as IssueRow
-from dora_metrics.models import LogDeployment as LogDeploymentRow
-from dora_metrics.models import Release as ReleaseRow
-from dora_metrics.models import WorkflowRun as WorkflowRunRow
+from dora_metrics.models import Change, Commit, Coverage, Deployment, Issue, LogDeployment, LogTraffic, Release, Repository, Service, WorkflowRun
 
 ROWS_PER_READ = 2000
 T = TypeVar("T")
@@ -72,7 +49,7 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
     )
 
 
-def facts_of(service: Service) -> Facts:
+def facts_of(service: Service) -> inputs.Facts:
     """Return all facts of the service, read by ten queries. All are needed, because matching a change needs the whole history.
 
     Left out are pull requests that the path filter excludes, and hours of the logs without a minute that could be bad.
@@ -83,7 +60,7 @@ def facts_of(service: Service) -> Facts:
     runs, pulls = _by_repository(_workflow_runs(service, branch_names)), _by_repository(_pull_requests(service, branch_names))
     parents = _parents(service)
     first, *others = [
-        Facts(
+        inputs.Facts(
             repository=name,
             repositories=frozenset(repository.names),
             default_branch=repository.default_branch,
@@ -95,7 +72,7 @@ def facts_of(service: Service) -> Facts:
             parents=parents[repository.pk],
         )
         for name, repository in repositories.items()
-    ] or [Facts()]
+    ] or [inputs.Facts()]
     return replace(
         first,
         log_deployments=tuple(_log_deployments(service)),
@@ -110,22 +87,22 @@ def counted_repositories(service: Service) -> dict[str, Repository]:
 
     Two may have the same stored name if one was renamed to the name that the other had when it was last read.
     """
-    known = list(service.repositories.annotate(was_read=Exists(CoverageRow.objects.filter(repository=OuterRef("pk")))))
+    known = list(service.repositories.annotate(was_read=Exists(Coverage.objects.filter(repository=OuterRef("pk")))))
     counted = [repository for repository in known if repository.is_collected or repository.was_read] or known
     names = Counter(repository.name for repository in counted)
     return {repository.name if names[repository.name] == 1 else f"{repository.name} ({repository.pk})": repository for repository in counted}
 
 
-def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[str, Coverage]:
+def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[str, inputs.Coverage]:
     """Return the collected span of each stream: for a stream of logs as stored, for the others the span that all repositories share.
 
     Repositories that no enabled source collects do not limit the span. If the service has a path filter, a repository whose pull
     requests were collected without their changed files counts as having none: it is unknown which of them are changes of the service.
     """
-    of_logs: dict[str, Coverage] = {}
-    found: dict[int, dict[str, Coverage]] = defaultdict(dict)
-    for row in CoverageRow.objects.filter(service=service):
-        (of_logs if row.repository_id is None else found[row.repository_id])[row.stream] = Coverage(row.since, row.until)
+    of_logs: dict[str, inputs.Coverage] = {}
+    found: dict[int, dict[str, inputs.Coverage]] = defaultdict(dict)
+    for row in Coverage.objects.filter(service=service):
+        (of_logs if row.repository_id is None else found[row.repository_id])[row.stream] = inputs.Coverage(row.since, row.until)
     collected = [repository for repository in repositories if repository.is_collected] or list(repositories)
     for repository in collected:
         if service.path and not repository.has_paths:
@@ -142,41 +119,41 @@ def _by_repository(facts: Iterable[tuple[int, T]]) -> Mapping[int, tuple[T, ...]
     return defaultdict(tuple, {repository_id: tuple(of_one) for repository_id, of_one in found.items()})
 
 
-def _deployments(service: Service) -> Iterator[tuple[int, GithubDeployment]]:
+def _deployments(service: Service) -> Iterator[tuple[int, inputs.GithubDeployment]]:
     columns = "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
     for repository_id, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, service, "repository_id", *columns):
-        deployment = GithubDeployment(
+        deployment = inputs.GithubDeployment(
             id=str(number),
             environment=environment,
             sha=sha,
             created_at=created_at,
-            statuses=tuple(Status(status["state"], _time(status["created_at"]), status["log_url"]) for status in statuses),
-            origin=Origin(*origin),
+            statuses=tuple(inputs.Status(status["state"], _time(status["created_at"]), status["log_url"]) for status in statuses),
+            origin=inputs.Origin(*origin),
         )
         yield repository_id, deployment
 
 
-def _log_deployments(service: Service) -> Iterator[LogDeployment]:
+def _log_deployments(service: Service) -> Iterator[inputs.LogDeployment]:
     columns = "time", "sha", "environment", "state"
-    for event_id, url, page_id, *values in _rows(LogDeploymentRow, service, "event_id", "url", "page_id", *columns):
-        yield LogDeployment(id=event_id, origin=Origin(url, page_id), **dict(zip(columns, values, strict=True)))
+    for event_id, url, page_id, *values in _rows(LogDeployment, service, "event_id", "url", "page_id", *columns):
+        yield inputs.LogDeployment(id=event_id, origin=inputs.Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
-def _log_hours(service: Service) -> Iterator[LogHour]:
+def _log_hours(service: Service) -> Iterator[inputs.LogHour]:
     """Yield the parts of the hours that may have a bad minute. A year of lines has hundreds of thousands of parts, most without errors."""
     candidates = LogTraffic.objects.filter(service=service, worst_share__gt=0, worst_share__gte=service.log_error_share).values("hour")
     rows = LogTraffic.objects.filter(service=service, hour__in=candidates).values_list("source", "hour", "minutes", "page_id")
     for source, hour, minutes, page_id in rows.iterator(chunk_size=ROWS_PER_READ):
-        yield LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
+        yield inputs.LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
 
 
-def _workflow_runs(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, WorkflowRun]]:
+def _workflow_runs(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, inputs.WorkflowRun]]:
     columns = "attempt", "name", "path", "event", "sha", "conclusion", "started_at"
     special = "repository_id", "branch", "external_id", "version_at", "url", "page_id"
-    for repository_id, branch, number, updated_at, url, page_id, *values in _rows(WorkflowRunRow, service, *special, *columns):
+    for repository_id, branch, number, updated_at, url, page_id, *values in _rows(WorkflowRun, service, *special, *columns):
         named = dict(zip(columns, values, strict=True))
         branch = branch_names.get((repository_id, branch), branch)
-        yield repository_id, WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=Origin(url, page_id), **named)
+        yield repository_id, inputs.WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=inputs.Origin(url, page_id), **named)
 
 
 def _current_branch_names(repositories: Iterable[Repository]) -> BranchNames:
@@ -184,16 +161,16 @@ def _current_branch_names(repositories: Iterable[Repository]) -> BranchNames:
     return {(repository.pk, name): repository.default_branch for repository in repositories for name in repository.default_branches}
 
 
-def _releases(service: Service) -> Iterator[tuple[int, Release]]:
+def _releases(service: Service) -> Iterator[tuple[int, inputs.Release]]:
     columns = "sha", "is_draft", "is_prerelease", "published_at"
-    for repository_id, number, url, page_id, *values in _rows(ReleaseRow, service, "repository_id", "external_id", "url", "page_id", *columns):
-        yield repository_id, Release(id=str(number), origin=Origin(url, page_id), **dict(zip(columns, values, strict=True)))
+    for repository_id, number, url, page_id, *values in _rows(Release, service, "repository_id", "external_id", "url", "page_id", *columns):
+        yield repository_id, inputs.Release(id=str(number), origin=inputs.Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
-def _issues(service: Service) -> Iterator[tuple[int, Issue]]:
+def _issues(service: Service) -> Iterator[tuple[int, inputs.Issue]]:
     columns = "repository_id", "number", "created_at", "closed_at", "state_reason", "labels", "links", "title", "url", "page_id"
-    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(IssueRow, service, *columns):
-        issue = Issue(
+    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(Issue, service, *columns):
+        issue = inputs.Issue(
             number=number,
             created_at=created_at,
             closed_at=closed_at,
@@ -201,43 +178,32 @@ def _issues(service: Service) -> Iterator[tuple[int, Issue]]:
             labels=tuple(labels),
             links=_links(links),
             title=title,
-            origin=Origin(*origin),
+            origin=inputs.Origin(*origin),
         )
         yield repository_id, issue
 
 
-def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, PullRequest]]:
+def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, inputs.PullRequest]]:
     is_on_path = path_filter(service.path)
-    plain = (
-        "number",
-        "author",
-        "author_is_bot",
-        "head_sha",
-        "merge_sha",
-        "created_at",
-        "merged_at",
-        "closed_at",
-        "head_branch",
-        "title",
-    )
+    plain = "number", "author", "author_is_bot", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "head_branch", "title"
     lists = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
     others = "url", "page_id", "base_branch"
     for repository_id, *row in _rows(Change, service, "repository_id", *plain, *lists, *others, merged_at__isnull=False):
         values = dict(zip((*plain, *lists, *others), row, strict=True))
         if not is_on_path(values["paths"]):
             continue
-        pull = PullRequest(
+        pull = inputs.PullRequest(
             **{name: values[name] for name in plain},
             base_branch=branch_names.get((repository_id, values["base_branch"]), values["base_branch"]),
             labels=tuple(values["labels"]),
             authored_at=tuple(_time(commit["authored_at"]) for commit in values["commits"]),
             commit_shas=tuple(commit["sha"] for commit in values["commits"]),
-            reviews=tuple(Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in values["reviews"]),
-            draft_events=tuple(DraftEvent(event["kind"], _time(event["at"])) for event in values["draft_events"]),
+            reviews=tuple(inputs.Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in values["reviews"]),
+            draft_events=tuple(inputs.DraftEvent(event["kind"], _time(event["at"])) for event in values["draft_events"]),
             closes=tuple((issue["repository"], issue["number"]) for issue in values["closes"]),
             revert_signs=_signs(values["revert_signs"]),
             links=_links(values["links"]),
-            origin=Origin(values["url"], values["page_id"]),
+            origin=inputs.Origin(values["url"], values["page_id"]),
         )
         yield repository_id, pull
 
@@ -251,11 +217,11 @@ def _parents(service: Service) -> Mapping[int, dict[str, tuple[str, ...]]]:
     return found
 
 
-def _signs(signs: Mapping[str, Any]) -> RevertSigns:
+def _signs(signs: Mapping[str, Any]) -> inputs.RevertSigns:
     if not signs:
-        return NO_SIGNS
+        return inputs.NO_SIGNS
     pull = signs.get("pull") or {}
-    return RevertSigns(
+    return inputs.RevertSigns(
         pull=pull.get("number"),
         pull_repository=pull.get("repository", ""),
         branch=signs.get("branch"),
@@ -264,8 +230,8 @@ def _signs(signs: Mapping[str, Any]) -> RevertSigns:
     )
 
 
-def _links(links: Mapping[str, Any]) -> Links:
-    return Links(*(tuple(links.get(name, ())) for name in ("deployments", "root_causes", "caused_by"))) if links else NO_LINKS
+def _links(links: Mapping[str, Any]) -> inputs.Links:
+    return inputs.Links(*(tuple(links.get(name, ())) for name in ("deployments", "root_causes", "caused_by"))) if links else inputs.NO_LINKS
 
 
 def _rows(model: Any, service: Service, *columns: str, **filters: Any) -> Any:

@@ -9,7 +9,6 @@ from dora_metrics.selectors.report import (
     check_environment,
     report,
     reports,
-    utc_now,
 )
 from dora_metrics.selectors.services import UnknownService, services, services_by_name, services_with_coverage
 
@@ -30,5 +29,4 @@ __all__ = [
     "services",
     "services_by_name",
     "services_with_coverage",
-    "utc_now",
 ]

@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -166,7 +166,3 @@ def _shown(metric: str, row: DORAMetric | None) -> dict[str, Any]:
         return dict(unknown)
     columns = {"value": row.value, "p50": row.p50, "p75": row.p75, "p90": row.p90, "unit": row.unit, "n": row.n, "tier": row.tier or None}
     return {name: row.details[name] if name in row.details else columns[name] for name in unknown}
-
-
-def utc_now() -> datetime:
-    return datetime.now(UTC)

@@ -5,6 +5,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
+from django.utils import timezone
 
 from dora_metrics import selectors
 from dora_metrics.api import serializers
@@ -64,7 +65,7 @@ class Command(BaseCommand):
             self.write_json(row, indent=None)
 
     def _metrics(self, service: Service | None, options: dict[str, Any]) -> Iterator[serializers.Row]:
-        now = selectors.utc_now()
+        now = timezone.now()
         today = local_date(now, settings.ETL_TIME_ZONE)
         by, environment = options["by"] or "month", PRODUCTION if options["environment"] is None else options["environment"]
         start, end = report_range(options["start"], options["end"], by=by, today=today)

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.management.base import CommandParser
+from django.utils import timezone
 
 from dora_metrics import selectors
 from dora_metrics.api import serializers
@@ -33,7 +34,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         services = self.services_deployed_to(options["environment"], options["service"])
-        now = selectors.utc_now()
+        now = timezone.now()
         today = local_date(now, settings.ETL_TIME_ZONE)
         start, end = report_range(options["start"], options["end"], by=options["by"], today=today)
         check_order(start, end)

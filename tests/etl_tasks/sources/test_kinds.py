@@ -16,6 +16,7 @@ from django.conf import settings as project
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.urls import reverse
+from django.utils import timezone
 
 from dora_metrics import selectors
 from dora_metrics.models import Deployment, Service
@@ -94,7 +95,7 @@ def test_its_deployments_become_a_metric_and_its_bad_record_a_dead_letter(path):
     assert DeadLetter.objects.get().error.startswith("Invalid isoformat string")
     service = Service.objects.get(name="shop")
     month = {"start": datetime(2026, 2, 1).date(), "end": datetime(2026, 3, 1).date(), "by": "month", "environment": "production"}
-    [february] = selectors.report(service, **month, time_zone="UTC", now=selectors.utc_now())["periods"]
+    [february] = selectors.report(service, **month, time_zone="UTC", now=timezone.now())["periods"]
     assert february["deployment_frequency"]["deployments"] == 2
 
 
