@@ -1,3 +1,5 @@
+"""The pages outside the admin. Only callcentersite/urls.py imports this app."""
+
 from django.apps import AppConfig
 
 

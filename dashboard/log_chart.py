@@ -1,17 +1,20 @@
-"""Events an hour, or a day, as bars: geometry only, the template draws it."""
+"""The geometry of the chart of events per hour or day. The template logs.html draws it as SVG."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 HEIGHT, WIDTH = 80, 1000
-MOST_HOURS = 24 * 8
-ERRORS = ("error", "critical")
+MOST_HOURS = 24 * 8  # of a chart by hour; a longer period is shown by day
+ERROR_LEVELS = ("error", "critical")
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """`y` and `height` of all its events; of them the errors, and the warnings above these, from the bottom."""
+    """A bar of the chart. `y` and `height` are of all its events.
+
+    From the bottom it shows the errors, then the warnings, then the rest. `link` is the search for its period.
+    """
 
     x: float
     width: float
@@ -27,6 +30,8 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
+    """`most`: events of the highest bar. `step`: "hour" or "day"."""
+
     bars: list[Bar]
     most: int
     events: int
@@ -36,27 +41,30 @@ class Chart:
 def chart(
     counts: Mapping[tuple[datetime, str], int], start: datetime, end: datetime, *, link: Callable[[datetime, datetime], str], zone: tzinfo
 ) -> Chart:
-    """`counts`: events by hour (UTC) and level. Bars are hours, or local days where hours would be too many."""
+    """Return the chart of the period. Its bars are hours or, for more than MOST_HOURS, days of the time zone.
+
+    `counts`: number of events by hour (UTC) and level. `link`: returns the link of a bar from its start and end.
+    """
     edges = _edges(start, end, zone)
     sums = [dict.fromkeys(("all", "warning", "error"), 0) for _ in edges[:-1]]
-    place = 0
+    index = 0
     for (hour, level), events in sorted(counts.items()):
-        while place < len(sums) - 1 and hour >= edges[place + 1]:
-            place += 1
-        sums[place]["all"] += events
-        if level in ERRORS:
-            sums[place]["error"] += events
+        while index < len(sums) - 1 and hour >= edges[index + 1]:
+            index += 1
+        sums[index]["all"] += events
+        if level in ERROR_LEVELS:
+            sums[index]["error"] += events
         elif level == "warning":
-            sums[place]["warning"] += events
-    most = max((one["all"] for one in sums), default=0)
+            sums[index]["warning"] += events
+    most = max((totals["all"] for totals in sums), default=0)
     width = WIDTH / max(1, len(sums))
     bars = []
-    for place, one in enumerate(sums):
-        heights = {name: HEIGHT * value / most if most else 0.0 for name, value in one.items()}
-        at = edges[place].astimezone(zone)
+    for index, totals in enumerate(sums):
+        heights = {name: HEIGHT * value / most if most else 0.0 for name, value in totals.items()}
+        local_start = edges[index].astimezone(zone)
         bars.append(
             Bar(
-                x=place * width,
+                x=index * width,
                 width=max(1.0, width - 1),
                 y=HEIGHT - heights["all"],
                 height=heights["all"],
@@ -64,15 +72,15 @@ def chart(
                 warning_height=heights["warning"],
                 error_y=HEIGHT - heights["error"],
                 error_height=heights["error"],
-                title=f"{at:%Y-%m-%d %H:%M}: {one['all']} events, {one['warning']} warnings, {one['error']} errors",
-                link=link(edges[place], edges[place + 1]),
+                title=f"{local_start:%Y-%m-%d %H:%M}: {totals['all']} events, {totals['warning']} warnings, {totals['error']} errors",
+                link=link(edges[index], edges[index + 1]),
             )
         )
-    return Chart(bars=bars, most=most, events=sum(one["all"] for one in sums), step="day" if _is_by_day(start, end) else "hour")
+    return Chart(bars=bars, most=most, events=sum(totals["all"] for totals in sums), step="day" if _is_by_day(start, end) else "hour")
 
 
-def span(start: datetime, end: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
-    """From the beginning of the first bar to the end of the last: each is drawn whole, wherever the period begins and ends."""
+def chart_span(start: datetime, end: datetime, zone: tzinfo) -> tuple[datetime, datetime]:
+    """Return the start of the first bar and the end of the last one. Both bars are whole even if the period begins or ends inside them."""
     edges = _edges(start, end, zone)
     return edges[0], edges[-1]
 
@@ -82,7 +90,7 @@ def _is_by_day(start: datetime, end: datetime) -> bool:
 
 
 def _edges(start: datetime, end: datetime, zone: tzinfo) -> list[datetime]:
-    """Beginnings of the bars, and the end of the last, in UTC; a local day may have 23 or 25 hours."""
+    """Return the start of each bar and the end of the last one, in UTC. A local day may have 23 or 25 hours."""
     if not _is_by_day(start, end):
         first = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
         steps = -((first - end) // timedelta(hours=1))

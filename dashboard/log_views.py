@@ -1,4 +1,4 @@
-"""The log page: search, live tail, one event among its neighbours. Reads the log store, holds no logic of its own."""
+"""The views of the log page: search, live tail, and one event with its neighbours."""
 
 from collections.abc import Callable
 from datetime import datetime, timedelta
@@ -17,7 +17,7 @@ from django.template.loader import render_to_string
 from django.utils.timezone import now
 from django.views.decorators.http import require_GET
 
-from dashboard.log_chart import Chart, chart, span
+from dashboard.log_chart import Chart, chart, chart_span
 from etl_tasks.models import Source
 from etl_tasks.sources.registry import log_sources
 from log_store.event import LogEvent
@@ -25,15 +25,18 @@ from log_store.opening import open_log_store
 from log_store.search import LEVEL_CHOICES, query_of
 from log_store.store import LogQuery, LogStoreUnavailable, around, event_at, of_position, position
 
-EVENTS_A_PAGE = 100
-EVENTS_A_POLL = 200
-# How far back the live tail begins where nothing is shown yet: lines take a while from a program to the store.
+EVENTS_PER_PAGE = 100
+EVENTS_PER_POLL = 200
+# Where the live tail begins if no event is shown yet. It looks back because a line reaches the store some time after it was written.
 FIRST_POLL_SPAN = timedelta(hours=1)
-LONGEST_CHART = timedelta(days=92)
+LONGEST_CHART = timedelta(days=92)  # a longer period has no chart
 
 
 def _for_staff(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
-    """Log lines tell of people: whoever reads them logs in, and may."""
+    """Require a staff login and the permission to view log events, because log lines contain personal data.
+
+    If the log store does not answer, the view returns status 503 and the page with the reason.
+    """
 
     @require_GET
     @staff_member_required
@@ -43,88 +46,96 @@ def _for_staff(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseB
         try:
             return view(request, *args, **kwargs)
         except LogStoreUnavailable as exc:
-            return render(request, "dashboard/logs.html", {**_frame(request), "problem": str(exc)}, status=503)
+            return render(request, "dashboard/logs.html", {**_page_context(request), "problem": str(exc)}, status=503)
 
     return guarded
 
 
 @_for_staff
 def logs(request: HttpRequest) -> HttpResponse:
-    """A page of events, the newest first, under a chart of its period. A question that cannot be is answered with a sentence."""
-    context = _frame(request)
+    """Return the search form with a page of events, newest first, below a chart of their period.
+
+    An invalid query returns status 400 with an explanation.
+    """
+    context = _page_context(request)
     if not context["source"]:
         return render(request, "dashboard/logs.html", context)
     try:
-        query = _asked(request)
+        query = _query(request)
         after = request.GET.get("after", "")
         if after:
             of_position(after)
     except ValueError as exc:
         return render(request, "dashboard/logs.html", {**context, "problem": str(exc)}, status=400)
     store = open_log_store()
-    page = store.read(query, after=after, limit=EVENTS_A_PAGE)
+    page = store.read(query, after=after, limit=EVENTS_PER_PAGE)
     context |= {
         "rows": [_row(event) for event in page.events],
         "older": _link(request, after=page.following) if page.following else "",
         "newest": position(page.events[0]) if page.events else "",
-        "tails": not request.GET.get("to") and not after,
+        "has_live_tail": not request.GET.get("to") and not after,
         "chart": _chart(request, query),
-        "is_answered": True,
+        "has_results": True,
     }
     return render(request, "dashboard/logs.html", context)
 
 
 @_for_staff
 def new_events(request: HttpRequest) -> HttpResponse:
-    """What has come behind a position, for the page to put on top: {"html": …, "newest": …}, which is the next position to ask behind."""
+    """Return the events after the position `after`, for the live tail, as {"html": table rows, "newest": the next `after`}.
+
+    An invalid query returns status 400 with {"problem": an explanation}.
+    """
     try:
-        query = _asked(request)
+        query = _query(request)
         newest = request.GET.get("after", "")
         since = of_position(newest)[0] if newest else max(query.start, now() - FIRST_POLL_SPAN)
     except ValueError as exc:
         return JsonResponse({"problem": str(exc)}, status=400)
-    coming = LogQuery(query.source, since, now() + timedelta(days=1), query.levels, query.contains)
-    page = open_log_store().read(coming, after=newest, limit=EVENTS_A_POLL, oldest_first=True)
+    new = LogQuery(query.source, since, now() + timedelta(days=1), query.levels, query.contains)
+    page = open_log_store().read(new, after=newest, limit=EVENTS_PER_POLL, oldest_first=True)
     html = render_to_string("dashboard/log_rows.html", {"rows": [_row(event) for event in reversed(page.events)]})
     return JsonResponse({"html": html, "newest": page.following or (position(page.events[-1]) if page.events else newest)})
 
 
 @_for_staff
-def log_event(request: HttpRequest, source: str, place: str) -> HttpResponse:
-    """One event with all it says, and its neighbours; its address stays right as long as the store has it."""
+def log_event(request: HttpRequest, source: str, event_position: str) -> HttpResponse:
+    """Return one event with all its fields, and its neighbours. The URL stays valid as long as the store has the event."""
     store = open_log_store()
     try:
-        event = event_at(store, source, place)
+        event = event_at(store, source, event_position)
     except ValueError:
         event = None
     if event is None:
-        problem = f"{source} has no event at {place}: it may have reached the end of its life"
-        return render(request, "dashboard/logs.html", {**_frame(request), "problem": problem}, status=404)
+        problem = f"{source} has no event at {event_position}: it may have reached the end of its life"
+        return render(request, "dashboard/logs.html", {**_page_context(request), "problem": problem}, status=404)
     context = {
-        **_frame(request),
+        **_page_context(request),
         "title": "A log event",
         "event": _row(event),
         "service": event.service or _service_of(source),
-        "rows": [_row(one) for one in around(store, event)],
+        "rows": [_row(neighbour) for neighbour in around(store, event)],
     }
     return render(request, "dashboard/log_event.html", context)
 
 
-def _frame(request: HttpRequest) -> dict[str, Any]:
-    asked = {name: request.GET.get(name, "") for name in ("source", "from", "to", "level", "text")}
+def _page_context(request: HttpRequest) -> dict[str, Any]:
+    """Return what every log page shows: the admin's frame, and the search form as the user filled it in."""
+    form = {name: request.GET.get(name, "") for name in ("source", "from", "to", "level", "text")}
     return {
         **admin.site.each_context(request),
         "title": "Logs",
-        "is_nav_sidebar_enabled": False,  # lines are long
+        "is_nav_sidebar_enabled": False,  # leaves more width for long lines
         "sources": log_sources(),
         "levels": LEVEL_CHOICES,
         "zone": settings.ETL_TIME_ZONE,
-        "asked": asked,
-        "source": asked["source"],
+        "form": form,
+        "source": form["source"],
     }
 
 
-def _asked(request: HttpRequest) -> LogQuery:
+def _query(request: HttpRequest) -> LogQuery:
+    """Return the query of the search form. Raises ValueError with an explanation."""
     given = request.GET
     return query_of(
         given.get("source", ""),
@@ -141,7 +152,7 @@ def _chart(request: HttpRequest, query: LogQuery) -> Chart | None:
     if query.end - query.start > LONGEST_CHART:
         return None
     zone = ZoneInfo(settings.ETL_TIME_ZONE)
-    counts = open_log_store().counts(query.source, *span(query.start, query.end, zone))
+    counts = open_log_store().counts(query.source, *chart_span(query.start, query.end, zone))
 
     def link(start: datetime, end: datetime) -> str:
         return _link(request, **{"from": start.isoformat(), "to": end.isoformat(), "after": ""})
@@ -150,16 +161,18 @@ def _chart(request: HttpRequest, query: LogQuery) -> Chart | None:
 
 
 def _link(request: HttpRequest, **changed: str) -> str:
+    """Return a link to the same search with some parameters changed; an empty value removes one."""
     given = {**dict(request.GET.items()), **changed}
     return "?" + urlencode({name: value for name, value in given.items() if value})
 
 
 def _row(event: LogEvent) -> dict[str, Any]:
+    """Return an event as the templates show it."""
     first, _, rest = event.message.partition("\n")
     return {
         "event": event,
         "position": position(event),
-        # As text: a template would show it in Django's zone, and has no milliseconds.
+        # Formatted here because a template would use Django's time zone and cannot show milliseconds.
         "time": event.time.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3],
         "first_line": first,
         "rest": rest,

@@ -6,5 +6,5 @@ app_name = "dashboard"
 urlpatterns = [
     path("", log_views.logs, name="logs"),
     path("new/", log_views.new_events, name="new_events"),
-    path("event/<str:source>/<str:place>/", log_views.log_event, name="log_event"),
+    path("event/<str:source>/<str:event_position>/", log_views.log_event, name="log_event"),
 ]

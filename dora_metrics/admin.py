@@ -1,4 +1,4 @@
-"""Services can be edited; facts and metrics are read-only."""
+"""Admin pages for services, facts, metrics, alert rules and API tokens. Facts and metrics are read-only."""
 
 from typing import Any
 
@@ -30,7 +30,7 @@ from dora_metrics.models import (
 
 
 class ReadOnly(admin.ModelAdmin):
-    """What only the pipeline writes."""
+    """An admin page of rows that only the pipeline writes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -158,7 +158,7 @@ class AlertRuleAdmin(admin.ModelAdmin):
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         if not has_receiver():
-            messages.warning(request, "Nobody is told yet: the rules are off until ALERT_EMAILS or ALERT_WEBHOOK_URL is set.")
+            messages.warning(request, "The rules are off until ALERT_EMAILS or ALERT_WEBHOOK_URL is set.")
         return super().changelist_view(request, extra_context)
 
 
@@ -180,7 +180,7 @@ class DORAMetricAdmin(ReadOnly):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):
-    """Tokens are made by the command alone, which shows them to the one who asked; here they are switched off and on."""
+    """Tokens can be switched on and off here. Only the command api_token creates them, because it can print them."""
 
     list_display = ("name", "is_enabled", "created_at", "last_used_at")
     list_filter = ("is_enabled",)
@@ -191,5 +191,5 @@ class ApiTokenAdmin(admin.ModelAdmin):
         return False
 
     def changelist_view(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        hint = "A new token is made, and shown once, by: manage.py api_token create NAME"
+        hint = "To create a token, run: manage.py api_token create NAME. It is shown only once."
         return super().changelist_view(request, {"subtitle": hint, **(extra_context or {})})

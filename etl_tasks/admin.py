@@ -1,4 +1,7 @@
-"""The operator's pages: sources, runs and dead letters. Ledger rows are read-only; replay and discard go by POST."""
+"""Admin pages for operators: sources, runs and dead letters.
+
+Rows of the ledger are read-only. Operators replay and discard dead letters by actions.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -28,17 +31,17 @@ from etl_tasks.sources.registry import kinds_with_log_events, labels
 from log_store.store import LogStoreUnavailable
 
 
-class Removable(admin.ModelAdmin):
-    """Its deletion asks, says what goes along, and is a worker's work: there may be millions of rows and events."""
+class DeletedByWorker(admin.ModelAdmin):
+    """An admin page whose objects a worker deletes, because millions of rows and log events may belong to one."""
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """One at a time, each with its own page of what goes."""
+        """Leave out the deletion of several objects: each one has a page that shows what will be deleted."""
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
     def get_deleted_objects(
         self, objs: Sequence[Target] | QuerySet[Any], request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """The counts, not the rows. The permission to delete it is all that is asked for: what goes along belongs to it."""
+        """Return the number of rows of each kind instead of the rows. Only the permission to delete the object itself is required."""
         shown: list[Any] = []
         totals: Counter[str] = Counter()
         protected: list[str] = []
@@ -61,10 +64,12 @@ class Removable(admin.ModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Target) -> None:
         deletion.begin(obj)
-        transaction.on_commit(pipeline.send_deletion, robust=True)  # else the sweeper sends it
+        transaction.on_commit(pipeline.send_deletion, robust=True)  # if sending fails, the sweeper sends it later
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
-        messages.info(request, f"{self.opts.verbose_name} {obj_display} is being deleted by a worker; it is gone when this list no longer shows it.")
+        messages.info(
+            request, f"{self.opts.verbose_name} {obj_display} is being deleted by a worker; it is deleted when this list no longer shows it."
+        )
         return HttpResponseRedirect(reverse(f"admin:{self.opts.app_label}_{self.opts.model_name}_changelist"))
 
 
@@ -72,15 +77,15 @@ admin.site.unregister((Service, User))
 
 
 @admin.register(Service)
-class RemovableServiceAdmin(Removable, ServiceAdmin):
-    """The page of dora_metrics, which does not know what else there is of a service."""
+class ServiceDeletionAdmin(DeletedByWorker, ServiceAdmin):
+    """The service page of dora_metrics with a deletion that includes sources, runs and log events, which dora_metrics does not know."""
 
     list_display = (*ServiceAdmin.list_display, "deletion_began_at")
 
 
 @admin.register(User)
 class AuditedUserAdmin(UserAdmin):
-    """Whoever has done something stays, since Django would delete the audit rows along with the account."""
+    """An account with entries in the audit log cannot be deleted, because Django would delete the entries, too."""
 
     def get_deleted_objects(self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest) -> tuple[list[Any], dict[Any, int], set[Any], list[Any]]:
         shown, counts, needed, protected = super().get_deleted_objects(objs, request)
@@ -89,7 +94,7 @@ class AuditedUserAdmin(UserAdmin):
 
 
 @admin.register(Source)
-class SourceAdmin(Removable):
+class SourceAdmin(DeletedByWorker):
     list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_archived", "is_enabled", "deletion_began_at", "events")
     readonly_fields = ("is_archived", "is_private")
     list_filter = ("kind", "is_enabled")
@@ -98,7 +103,7 @@ class SourceAdmin(Removable):
     actions = ("run_now", "test_connection")
 
     def formfield_for_dbfield(self, db_field: "DbField[Any, Any]", request: HttpRequest, **kwargs: Any) -> Field | None:
-        """Kinds are no choices of the model: a new one needs no migration."""
+        """Offer the kinds of the adapters. The model has no choices, so that a new kind needs no migration."""
         if db_field.name == "kind":
             return ChoiceField(choices=[("", "---------"), *((kind, f"{kind}: {label}") for kind, label in labels().items())])
         return super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -112,9 +117,9 @@ class SourceAdmin(Removable):
     @admin.action(description="Test connection", permissions=["change"])
     def test_connection(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
         sources = list(queryset)
-        for source, found in zip(sources, pipeline.check_sources(sources), strict=True):
-            say = messages.success if found.can_be_read else messages.error
-            say(request, f"{source}: {' '.join(found.sentences)}")
+        for source, result in zip(sources, pipeline.check_sources(sources), strict=True):
+            add_message = messages.success if result.can_be_read else messages.error
+            add_message(request, f"{source}: {' '.join(result.sentences)}")
 
     @admin.action(description="Run now", permissions=["change"])
     def run_now(self, request: HttpRequest, queryset: QuerySet[Source]) -> None:
@@ -173,7 +178,7 @@ class DeadLetterAdmin(ReadOnly):
         for letter in queryset.select_related("source__service", "run", "page"):
             try:
                 if letter.kind == DeadLetter.Kind.STAGE:
-                    self.send_again(request, letter)
+                    self.resend_stage(request, letter)
                     continue
                 replay.replay_letter(letter, by=f"admin:{request.user}")
             except dead_letters.NotOpen as exc:
@@ -184,12 +189,14 @@ class DeadLetterAdmin(ReadOnly):
                 self.log_change(request, letter, "replayed")
                 messages.success(request, f"letter {letter.pk}: replayed")
 
-    def send_again(self, request: HttpRequest, letter: DeadLetter) -> None:
-        """Stages are a worker's work: it has the credentials, the log files and the time. Raises ReplayFailed, NotOpen."""
+    def resend_stage(self, request: HttpRequest, letter: DeadLetter) -> None:
+        """Send the failed stage to a worker, which has the credentials and the log files. Raises ReplayFailed, NotOpen."""
         replay.reopen_run(letter)
         transaction.on_commit(partial(pipeline.send_all, [letter.run]))
         self.log_change(request, letter, "sent to a worker again")
-        messages.success(request, f"letter {letter.pk}: run {letter.run_id} is queued from {letter.run.stage} on; its good end closes the letter")
+        messages.success(
+            request, f"letter {letter.pk}: run {letter.run_id} is queued from {letter.run.stage} on; the letter is closed when the run succeeds"
+        )
 
     @admin.action(description="Discard", permissions=["replay"])
     def discard(self, request: HttpRequest, queryset: QuerySet[DeadLetter]) -> None:

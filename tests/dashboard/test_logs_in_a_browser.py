@@ -75,7 +75,7 @@ def test_the_live_tail_puts_new_events_on_top_and_stops_when_it_is_switched_off(
     store("before")
     browser.get(f"{live_server.url}/logs/?source=calls")
     browser.find_element(By.ID, "tail").click()
-    WebDriverWait(browser, 5).until(lambda _: browser.find_element(By.ID, "tail-says").text.startswith("asked at"))
+    WebDriverWait(browser, 5).until(lambda _: browser.find_element(By.ID, "tail-says").text.startswith("checked at"))
     store("first after", "second after")
     assert_shown(browser, "second after", "first after", "before")
     browser.find_element(By.ID, "tail").click()
