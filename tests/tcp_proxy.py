@@ -1,4 +1,4 @@
-"""A port in front of a server, to be cut and opened again."""
+"""A port in front of a server that can be cut, opened again, or frozen."""
 
 import contextlib
 import socket
@@ -7,7 +7,10 @@ from typing import Self
 
 
 class Proxy:
-    """`with Proxy(9042) as proxy: … proxy.port`; `cut()` resets every connection and refuses new ones until `open()`."""
+    """`with Proxy(9042) as proxy: … proxy.port`; `cut()` resets every connection and refuses new ones until `open()`.
+
+    `freeze()` keeps the connections and forwards nothing any more, as a server that hangs.
+    """
 
     def __init__(self, target_port: int, *, host: str = "127.0.0.1") -> None:
         self.target_port = target_port
@@ -15,6 +18,7 @@ class Proxy:
         self.port = 0
         self._listener: socket.socket | None = None
         self._pairs: list[socket.socket] = []
+        self._is_frozen = False
 
     def __enter__(self) -> Self:
         self.open()
@@ -39,6 +43,9 @@ class Proxy:
             one.close()
         self._pairs.clear()
 
+    def freeze(self) -> None:
+        self._is_frozen = True
+
     def _accept(self, listener: socket.socket) -> None:
         while True:
             try:
@@ -48,13 +55,13 @@ class Proxy:
                 return
             self._pairs += [client, server]
             for source, target in ((client, server), (server, client)):
-                threading.Thread(target=_pump, args=(source, target), daemon=True).start()
+                threading.Thread(target=self._pump, args=(source, target), daemon=True).start()
 
-
-def _pump(source: socket.socket, target: socket.socket) -> None:
-    with contextlib.suppress(OSError):
-        while chunk := source.recv(65536):
-            target.sendall(chunk)
-    for one in (source, target):
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
         with contextlib.suppress(OSError):
-            one.shutdown(socket.SHUT_RDWR)
+            while chunk := source.recv(65536):
+                if not self._is_frozen:
+                    target.sendall(chunk)
+        for one in (source, target):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)

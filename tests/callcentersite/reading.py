@@ -31,6 +31,7 @@ class Recording(dict[str, str]):
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[Recording]:
     recording = Recording({**NEEDED, **values})
+    # The environment of this process: settings.py must run here, so that the names of the variables it reads can be recorded.
     with mock.patch.object(os, "environ", recording):
         yield recording
 

@@ -11,7 +11,6 @@ from django.core import mail
 
 from callcentersite.checks import check_alerts
 from dora_metrics.alerts import critical_alert, notify, warning_alert
-from dora_metrics.alerts.receivers import _post
 
 CONTEXT = {"stage": "load", "error": "Cassandra is away", "run": 7}
 
@@ -44,8 +43,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def hook(settings, monkeypatch) -> Iterator[Hook]:
-    monkeypatch.setattr(_post.retry, "wait", lambda state: 0)  # type: ignore[attr-defined]
+def hook(settings, retries_at_once) -> Iterator[Hook]:
     server = Hook()
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
@@ -101,8 +99,7 @@ def test_a_webhook_that_is_down_is_logged_without_its_address_and_mail_still_goe
     assert len(mail.outbox) == 1
 
 
-def test_nothing_listens_there(settings, monkeypatch, caplog):
-    monkeypatch.setattr(_post.retry, "wait", lambda state: 0)  # type: ignore[attr-defined]
+def test_nothing_listens_there(settings, retries_at_once, caplog):
     settings.ALERT_WEBHOOK_URL = "http://127.0.0.1:9/secret"
     with caplog.at_level(logging.ERROR):
         notify(warning_alert, sender=None, message="m", context=CONTEXT)
@@ -118,8 +115,7 @@ def test_a_redirect_is_a_failure_since_the_alert_would_be_lost_on_the_way(hook: 
 
 
 @pytest.mark.parametrize("url", ["https://hooks.example/T0/SECRET KEY", "https://h:abc/SECRET", "http://[::1/SECRET"])
-def test_an_address_that_cannot_be_one_is_refused_by_check_and_never_logged(settings, monkeypatch, caplog, url):
-    monkeypatch.setattr(_post.retry, "wait", lambda state: 0)  # type: ignore[attr-defined]
+def test_an_address_that_cannot_be_one_is_refused_by_check_and_never_logged(settings, retries_at_once, caplog, url):
     settings.ALERT_WEBHOOK_URL = url
     assert [error.id for error in check_alerts()] == ["etl.E007"]
     with caplog.at_level(logging.ERROR):

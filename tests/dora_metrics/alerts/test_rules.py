@@ -8,7 +8,6 @@ from django.core import mail
 from django.core.exceptions import ValidationError
 
 from dora_metrics.alerts import critical_alert, rules, warning_alert
-from dora_metrics.alerts.receivers import _post
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Coverage, Delivery, Service
 from tests.dora_metrics.rows import cover, repository_of
 
@@ -166,8 +165,7 @@ def test_nothing_collected_lately_is_not_nothing_deployed(service, heard, evalua
     assert heard == []
 
 
-def test_who_could_not_be_told_is_told_the_next_time(service, heard, evaluate, settings, monkeypatch):
-    monkeypatch.setattr(_post.retry, "wait", lambda state: 0)
+def test_who_could_not_be_told_is_told_the_next_time(service, heard, evaluate, settings, retries_at_once):
     settings.ALERT_EMAILS, settings.ALERT_WEBHOOK_URL = [], "http://127.0.0.1:9/"
     attempt(service, 1, NOW - 15 * DAY)
     evaluate()

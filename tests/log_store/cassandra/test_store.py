@@ -4,7 +4,7 @@ import os
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
@@ -18,13 +18,13 @@ from log_store.event import SEGMENT_BYTES, LogEvent
 from log_store.store import LogStore, LogStoreUnavailable
 from tests.log_store.conftest import CONTACT_POINTS
 from tests.log_store.eventful import HOUR, START, counted, events, everything, in_order, read_all, tallied
+from tests.tcp_proxy import Proxy
 
 if not CONTACT_POINTS:
     pytest.skip("CASSANDRA_CONTACT_POINTS is unset: the Cassandra store is NOT TESTED here", allow_module_level=True)
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
-    from cassandra import OperationTimedOut
 
     from log_store.cassandra import writing
     from log_store.cassandra.connection import connection
@@ -197,14 +197,14 @@ def marks_of(source: str, keyspace: str) -> int:
     return len(row.spans)
 
 
-def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, source: str) -> None:
     """An hour of sixty segments, one after the other, and a second hour with the only errors."""
     written = events(source, 60, step=timedelta(minutes=1), line_bytes=SEGMENT_BYTES)
     errors = [msgspec.structs.replace(event, time=event.time - HOUR, level="error") for event in events(source, 5, file="b")]
     cassandra.write(written + errors)
     session = connection.session()
     asked: list[str] = []
-    monkeypatch.setattr(session, "execute", _noting(session.execute, asked))
+    session.add_request_init_listener(lambda request: asked.append(request.query.prepared_statement.query_string))
 
     assert cassandra.read(everything(source), limit=1).events == [written[-1]]
     assert sum(".log " in query for query in asked) == 2
@@ -214,19 +214,13 @@ def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, sou
     asked.clear()
     assert sum(cassandra.counts(source, START - HOUR, START + HOUR).values()) == 65
     assert sum(".log " in query for query in asked) == 0
-
-
-def _noting(execute: Callable[..., Any], asked: list[str]) -> Callable[..., Any]:
-    def noting(question: Any, *args: Any, **kwargs: Any) -> Any:
-        asked.append(question.prepared_statement.query_string)
-        return execute(question, *args, **kwargs)
-
-    return noting
+    connection.drop()  # with its listener
 
 
 # --- the size of a partition ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("line_bytes", "lines", "at_most"),
     [
@@ -294,20 +288,25 @@ def test_a_session_that_was_shut_down_is_made_anew(cassandra: LogStore) -> None:
     assert not connection.session().is_shutdown
 
 
-def test_a_failed_request_drops_the_session(cassandra: LogStore, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.filterwarnings("ignore")
+def test_a_failed_request_drops_the_session(cassandra: LogStore, source: str, settings: Settings) -> None:
     cassandra.write(events(source, 1))
-    session = connection.session()
-    monkeypatch.setattr(session, "execute", _time_out)
+    connection.drop()
+    port = settings.CASSANDRA_PORT
+    with Proxy(port) as proxy:
+        settings.CASSANDRA_PORT = proxy.port
+        assert cassandra.count(source, START, START + HOUR) == 1
+        session = connection.session()
+        for profile in session.cluster.profile_manager.profiles.values():
+            profile.request_timeout = 0.5
+        proxy.freeze()
 
-    with pytest.raises(LogStoreUnavailable, match="OperationTimedOut"):
-        cassandra.count(source, START, START + HOUR)
+        with pytest.raises(LogStoreUnavailable, match="OperationTimedOut"):
+            cassandra.count(source, START, START + HOUR)
 
-    assert session.is_shutdown
-    assert cassandra.count(source, START, START + HOUR) == 1
-
-
-def _time_out(*args: object, **kwargs: object) -> None:
-    raise OperationTimedOut
+        settings.CASSANDRA_PORT = port
+        assert session.is_shutdown
+        assert cassandra.count(source, START, START + HOUR) == 1
 
 
 @pytest.mark.timeout(60)
