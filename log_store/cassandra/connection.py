@@ -25,7 +25,6 @@ from cassandra.policies import (
 from cassandra.query import BatchStatement, PreparedStatement, tuple_factory
 from django.conf import settings
 
-from log_store.cassandra.rows import RowsHandler
 from log_store.store import LogStoreUnavailable
 
 logger = logging.getLogger(__name__)
@@ -130,9 +129,7 @@ def _connect() -> Session:
         control_connection_timeout=CONNECT_TIMEOUT_S,
     )
     try:
-        session = cluster.connect()
-        session.client_protocol_handler = RowsHandler
-        return session
+        return cluster.connect()
     except BaseException:
         cluster.shutdown()
         raise
