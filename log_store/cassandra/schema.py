@@ -1,95 +1,103 @@
-"""The tables, their versions, and the way from one version to the next.
-
-Version 1 had log_events and log_buckets, a partition for each source and hour; version 2 had events, where each field of an event
-was a column. `upgrade` moves their rows.
-"""
+"""The keyspace, its tables, and the steps that bring it from one version of the schema to the next."""
 
 import logging
-from collections.abc import Iterator
 
 from cassandra.cluster import Session
 from cassandra.metadata import protect_name
 from django.conf import settings
 
+from log_store.store import LogStoreUnavailable
+
 logger = logging.getLogger(__name__)
 
-VERSION = 3
 TIMEOUT_S = 60.0
 DAY_S = 86_400
-# Time-window compaction works best with some thirty windows over the time to live.
+# Time-window compaction works best with about thirty windows over the time to live.
 COMPACTION_WINDOWS = 30
-
-# Since a partition lies in the files of the few flushes that its write met, merging those early would win a reader nothing.
+# A partition lies in the one or two files that were flushed while it was written, so merging files early gains a reader nothing.
 MERGED_AT_ONCE = 16
 
-# An event is written once and as a whole. As one value it costs the servers half of what it costs as a dozen columns.
+# An event is written once and as a whole. As one value it costs the servers half of what a dozen columns cost.
 EVENT = """CREATE TYPE IF NOT EXISTS {keyspace}.event (
     level text, message text, extra frozen<map<text, text>>, service text, host text, logger text, method text, path text, status int,
     duration_ms double, trace_id text
 )"""
-TABLES = {
-    # A segment is a mebibyte of a file, with at most half a million lines: a partition stays far under 100 MB at any rate.
-    "log": """CREATE TABLE IF NOT EXISTS {keyspace}.log (
-        source text, hour timestamp, segment text, time timestamp, event_id text, event frozen<event>,
-        PRIMARY KEY ((source, hour, segment), time, event_id)
-    ) WITH CLUSTERING ORDER BY (time DESC, event_id DESC)
-      AND compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS',
-                        'compaction_window_size': {window_days}, 'min_threshold': {merged_at_once}}}
-      AND default_time_to_live = {ttl_s}""",
-    # What the partitions of log hold. spans: first and last time of each write to it, by the write's mark; counted: the
-    # writes that are in the sums; levels: the sums.
-    "parts": """CREATE TABLE IF NOT EXISTS {keyspace}.parts (
-        source text, day timestamp, hour timestamp, segment text,
-        spans map<blob, frozen<tuple<timestamp, timestamp>>>, counted set<blob>, levels frozen<map<text, int>>,
-        PRIMARY KEY ((source, day), hour, segment)
-    ) WITH CLUSTERING ORDER BY (hour DESC, segment DESC)""",
-    # So that a period of years asks for the days that have events, and no others.
-    "days": """CREATE TABLE IF NOT EXISTS {keyspace}.days (
-        source text, day timestamp, PRIMARY KEY (source, day)
-    ) WITH CLUSTERING ORDER BY (day DESC)""",
-    "schema_version": "CREATE TABLE IF NOT EXISTS {keyspace}.schema_version (name text PRIMARY KEY, version int)",
-}
+# A segment is one mebibyte of a file and has at most half a million lines, so a partition stays below 100 MB whatever the rate of the log.
+LOG = """CREATE TABLE IF NOT EXISTS {keyspace}.log (
+    source text, hour timestamp, segment text, time timestamp, event_id text, event frozen<event>,
+    PRIMARY KEY ((source, hour, segment), time, event_id)
+) WITH CLUSTERING ORDER BY (time DESC, event_id DESC)
+  AND compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS',
+                    'compaction_window_size': {window_days}, 'min_threshold': {merged_at_once}}}
+  AND default_time_to_live = {ttl_s}"""
+# What each partition of log holds. spans: the first and last time of each write, by the write's mark. counted: the marks of the writes
+# that are included in levels. levels: the number of events by level.
+PARTS = """CREATE TABLE IF NOT EXISTS {keyspace}.parts (
+    source text, day timestamp, hour timestamp, segment text,
+    spans map<blob, frozen<tuple<timestamp, timestamp>>>, counted set<blob>, levels frozen<map<text, int>>,
+    PRIMARY KEY ((source, day), hour, segment)
+) WITH CLUSTERING ORDER BY (hour DESC, segment DESC)"""
+# The days that have events, so that a query over years reads no others.
+DAYS = """CREATE TABLE IF NOT EXISTS {keyspace}.days (
+    source text, day timestamp, PRIMARY KEY (source, day)
+) WITH CLUSTERING ORDER BY (day DESC)"""
+SCHEMA_VERSION = "CREATE TABLE IF NOT EXISTS {keyspace}.schema_version (name text PRIMARY KEY, version int)"
+
+# The statements that lead to version 1, to version 2, and so on: append a tuple to add a version. A step that was killed is run again from its
+# first statement, and old workers may still be writing, so each statement must be repeatable (IF NOT EXISTS) and leave their tables usable.
+STEPS: tuple[tuple[str, ...], ...] = ((EVENT, LOG, PARTS, DAYS, SCHEMA_VERSION),)
 
 
 def keyspace() -> str:
+    """Return the name of the keyspace, quoted for CQL."""
     return protect_name(settings.CASSANDRA_KEYSPACE)
 
 
-def create(session: Session) -> None:
-    """What is missing. The driver waits until all nodes agree after each statement."""
-    if version(session) >= VERSION:
-        return
-    for statement in _statements(session):
-        session.execute(statement, timeout=TIMEOUT_S)
-    logger.info("log_store_schema_created", extra={"version": VERSION})
+def upgrade(session: Session) -> None:
+    """Create the keyspace if it does not exist, and run the steps that it lacks. Raises LogStoreUnavailable if it is newer than this code.
 
-
-def tables(session: Session) -> set[str]:
-    found = session.execute("SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s", (settings.CASSANDRA_KEYSPACE,))
-    return {row.table_name for row in found}
+    After each statement the driver waits until all nodes have the same schema. The version is stored after each step.
+    """
+    found = version(session)
+    if found > len(STEPS):
+        raise LogStoreUnavailable(
+            f"The keyspace {settings.CASSANDRA_KEYSPACE} has version {found} of the log store's schema, but this release only knows versions up to "
+            f"{len(STEPS)}: update this installation, or choose another keyspace by CASSANDRA_KEYSPACE."
+        )
+    if found == 0:
+        _create_keyspace(session)
+    for number, statements in enumerate(STEPS[found:], start=found + 1):
+        for statement in statements:
+            session.execute(_filled_in(statement), timeout=TIMEOUT_S)
+        session.execute(
+            f"INSERT INTO {keyspace()}.schema_version (name, version) VALUES ('log_store', {number})",  # noqa: S608 (our own names)
+            timeout=TIMEOUT_S,
+        )
+        logger.info("log_store_schema_created", extra={"version": number})
 
 
 def version(session: Session) -> int:
-    if "schema_version" not in tables(session):
+    """Return the version that the keyspace has, 0 if it has no tables yet."""
+    query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'schema_version'"
+    if session.execute(query, (settings.CASSANDRA_KEYSPACE,)).one() is None:
         return 0
     row = session.execute(f"SELECT version FROM {keyspace()}.schema_version WHERE name = 'log_store'").one()  # noqa: S608 (our own name)
     return row.version if row is not None else 0
 
 
-def _statements(session: Session) -> Iterator[str]:
-    existing = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
-    # Where an operator has made the keyspace, our account may not be allowed to.
-    if session.execute(existing, (settings.CASSANDRA_KEYSPACE,)).one() is None:
+def _create_keyspace(session: Session) -> None:
+    query = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
+    # If an operator has created the keyspace, this account may lack the permission to do so.
+    if session.execute(query, (settings.CASSANDRA_KEYSPACE,)).one() is None:
         datacenter = settings.CASSANDRA_LOCAL_DC.replace("'", "''")
-        yield (
-            f"CREATE KEYSPACE IF NOT EXISTS {keyspace()} WITH replication = "
-            f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {settings.CASSANDRA_REPLICATION_FACTOR}}}"
-        )
-    window_days = max(1, settings.CASSANDRA_TTL_DAYS // COMPACTION_WINDOWS)
-    yield EVENT.format(keyspace=keyspace())
-    known = tables(session)
-    for name, statement in TABLES.items():
-        if name not in known:
-            ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S
-            yield statement.format(keyspace=keyspace(), ttl_s=ttl_s, window_days=window_days, merged_at_once=MERGED_AT_ONCE)
-    yield f"INSERT INTO {keyspace()}.schema_version (name, version) VALUES ('log_store', {VERSION})"  # noqa: S608 (our own name)
+        replication = f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {settings.CASSANDRA_REPLICATION_FACTOR}}}"
+        session.execute(f"CREATE KEYSPACE IF NOT EXISTS {keyspace()} WITH replication = {replication}", timeout=TIMEOUT_S)
+
+
+def _filled_in(statement: str) -> str:
+    return statement.format(
+        keyspace=keyspace(),
+        ttl_s=settings.CASSANDRA_TTL_DAYS * DAY_S,
+        window_days=max(1, settings.CASSANDRA_TTL_DAYS // COMPACTION_WINDOWS),
+        merged_at_once=MERGED_AT_ONCE,
+    )

@@ -8,7 +8,7 @@ from datetime import datetime
 from cassandra import ConsistencyLevel
 from cassandra.query import SimpleStatement
 
-from log_store.cassandra import reading, schema, upgrade, writing
+from log_store.cassandra import reading, schema, writing
 from log_store.cassandra.connection import answering
 from log_store.event import LogEvent
 from log_store.paging import Bounds
@@ -19,10 +19,8 @@ PAGES_AT_ONCE = 2
 
 class CassandraLogStore:
     def ensure_schema(self) -> None:
-        """Also moves what older versions of the schema hold; again after the last old worker has gone, for what it wrote since."""
         with answering() as session:
-            schema.create(session)
-            upgrade.move(session)
+            schema.upgrade(session)
 
     def write(self, events: Sequence[LogEvent]) -> list[Tally]:
         if not events:

@@ -41,7 +41,7 @@ def test_the_schema_is_made_once_with_its_compaction_and_time_to_live(cassandra:
     cassandra.ensure_schema()
 
     session = connection.session()
-    assert session.execute(f"SELECT version FROM {keyspace}.schema_version WHERE name = 'log_store'").one().version == 3
+    assert session.execute(f"SELECT version FROM {keyspace}.schema_version WHERE name = 'log_store'").one().version == 1
     row = session.execute(
         "SELECT compaction, default_time_to_live FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'log'", (keyspace,)
     ).one()
