@@ -96,7 +96,7 @@ def sole_owner(folder: Path, *, what: str) -> Iterator[None]:
 
 
 def left_behind(folder: Path) -> dict[int, str]:
-    """Return the processes, pid to name, that an earlier start in the folder or below it has left running."""
+    """Return the processes, pid to name, that were started in the folder or below it and still run."""
     found = {}
     for path in sorted(folder.rglob("*.running")):
         with open(path) as lock:
