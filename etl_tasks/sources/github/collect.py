@@ -48,7 +48,7 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
     former = former_names(github, job, survey_result["repository"], last_seen=job.cursors.get(REPOSITORY, {}))
 
     def recheck(name: str) -> Iterator[Page]:
-        """Recheck a stream whose list is read. Workflow runs are rechecked in any case, because failed deployments name some."""
+        """Recheck a stream whose list is read. Workflow runs need no list: failed deployments name some in any case."""
         if name in readings and (name in cursors or (name == "workflow_runs" and name not in collected)):
             cursor = cursors.get(name, {"gone": [], **readings[name].former})
             reading = replace(readings[name], reads_list=False)

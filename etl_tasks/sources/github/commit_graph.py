@@ -1,4 +1,4 @@
-"""The stored commits of a repository as a graph: what a commit reaches, and which commits are missing."""
+"""The stored commits of a repository as a graph: which commits a commit reaches, and which of those are missing."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 

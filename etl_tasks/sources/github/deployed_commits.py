@@ -1,6 +1,6 @@
 """Find the deployed commits in the stored facts. Their histories are collected in addition to the default branch's."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 
 from dora_metrics.calculators.deployment_sources import is_deploying_workflow, may_be_attempt, sources_that_may_count
@@ -14,15 +14,14 @@ from etl_tasks.sources.github.needed_deployment_sources import is_undecided
 Deployed = tuple[bool, datetime, str]
 
 
-def deployed_shas(repository: Repository, *, read: Iterable[Deployed] = (), is_open: bool | None = None) -> list[str]:
-    """Return the commits deployed according to any source that may count: production before other environments, newest first.
+def deployed_shas(repository: Repository, *, read: Iterable[Deployed] = (), sources: Collection[str] | None = None) -> list[str]:
+    """Return the commits deployed according to `sources`: production before other environments, the newest first.
 
-    `read`: those that this run has read. `is_open`: `is_undecided_once_loaded`; None to ask the stored facts alone.
+    `read`: those that this run has read. `sources`: None for the sources that may count by the stored facts.
     """
     service = repository.service
-    if is_open is None:
-        is_open = is_undecided(service)
-    sources = sources_that_may_count(service.deployments_from, has_github_attempt=not is_open)
+    if sources is None:
+        sources = sources_that_may_count(service.deployments_from, has_github_attempt=not is_undecided(service))
     found: list[Deployed] = list(read)
     if "github" in sources:
         rows = Deployment.present.filter(repository=repository).values_list("environment", "created_at", "sha")

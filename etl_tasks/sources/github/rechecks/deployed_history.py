@@ -1,6 +1,6 @@
 """Ask for the histories of deployed commits that the default branch does not reach."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -20,18 +20,23 @@ MOST_HISTORIES = 20
 
 
 def recheck_history(recheck: Recheck) -> Iterator[Page]:
-    """Read what deployed commits reach beside the default branch and is neither stored nor read."""
+    """Read the commits that only deployed commits reach, not the default branch, and that are neither stored nor staged.
+
+    It sets two keys of the cursor. "asked": the commits whose histories were asked for. "has_strays": whether stored commits may
+    exist that neither the branch nor a deployment reaches any more.
+    """
     job, repository = recheck.job, recheck.repository
     recheck.reading = replace(recheck.reading, progress=None)
     former = job.cursors.get("commits", {})
     asked_before = former.get("asked", ())
     staged = {node["oid"]: _parents(node) for node in recheck.staged() if "oid" in node}
-    is_open = is_undecided_once_loaded(job)
-    deployed = deployed_shas(repository, read=_deployed_in_this_run(recheck, is_open=is_open), is_open=is_open)
+    is_undecided_now = is_undecided_once_loaded(job)
+    sources = sources_that_may_count(job.source.service.deployments_from, has_github_attempt=not is_undecided_now)
+    deployed = deployed_shas(repository, read=_deployed_in_this_run(recheck, sources), sources=sources)
     head = recheck.reading.top
     is_new = head != former.get("top")
     lost_deployment = any(gone_records(job, name) for name in ("deployments", "releases", "workflow_runs"))
-    recheck.cursor["has_strays"] = is_open != is_undecided(job.source.service) or lost_deployment
+    recheck.cursor["has_strays"] = is_undecided_now != is_undecided(job.source.service) or lost_deployment
     if not is_new and not staged and not has_unknown(repository, deployed, asked=asked_before):
         return
     parents = {**parents_of(repository), **staged}
@@ -47,10 +52,9 @@ def recheck_history(recheck: Recheck) -> Iterator[Page]:
         yield from recheck.pages(read_history(reading), keeps=("asked",))
 
 
-def _deployed_in_this_run(recheck: Recheck, *, is_open: bool) -> list[Deployed]:
+def _deployed_in_this_run(recheck: Recheck, sources: Collection[str]) -> list[Deployed]:
     """Return the deployed commits that this run has read, as `deployed_shas` takes them."""
     service = recheck.job.source.service
-    sources = sources_that_may_count(service.deployments_from, has_github_attempt=not is_open)
     found: list[tuple[bool, Any, Any]] = []
     if "deployments" in recheck.read_streams:
         for node in recheck.staged("deployments"):
