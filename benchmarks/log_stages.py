@@ -180,7 +180,7 @@ def write_rows(work: Path, environment: Mapping[str, str], lines: Path, log_form
 
     django.setup()
     from etl_tasks.sources.logs.following import follow
-    from etl_tasks.sources.logs.formats.interface import BodyOrigin, Reading
+    from etl_tasks.sources.logs.formats.interface import BodyOrigin, FormatOptions
     from etl_tasks.sources.logs.formats.known_formats import format_of
     from log_store.cassandra.connection import connection
     from log_store.cassandra.reading import FIELDS
@@ -188,7 +188,7 @@ def write_rows(work: Path, environment: Mapping[str, str], lines: Path, log_form
 
     connection.session().execute(PLAIN_TABLE.format(keyspace=environment["CASSANDRA_KEYSPACE"]), timeout=60)
     connection.drop()
-    read = format_of(Reading(log_format)).read
+    read = format_of(FormatOptions(log_format)).read
     paths = {table: work / f"{log_format}-{table}.csv" for table in RIVALS}
     with paths["plain"].open("w", newline="") as plain, paths["log"].open("w", newline="") as log:
         key = ("source", "hour", "segment", "time", "event_id")

@@ -14,10 +14,10 @@ from etl_tasks.models import Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
+from etl_tasks.sources.logs.format_options import format_options
 from etl_tasks.sources.logs.formats.interface import BodyOrigin, Format
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from etl_tasks.sources.logs.masking.masker import mask
-from etl_tasks.sources.logs.reading import reading_of
 from log_store.event import LogEvent, file_key
 
 EVENTS_SHOWN = 20
@@ -61,7 +61,7 @@ class Command(BaseCommand):
             raise CommandError(str(exc), returncode=1) from exc
         log_format_options.apply_format_options(options, source)
         try:
-            log_format = format_of(reading_of(source))
+            log_format = format_of(format_options(source))
         except ValueError as exc:
             raise UsageError(str(exc)) from exc
         self._show(path, source, log_format)

@@ -17,10 +17,10 @@ from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Check, Job, Page
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
 from etl_tasks.sources.logs.following.position import STREAM_PREFIX
+from etl_tasks.sources.logs.format_options import format_options
 from etl_tasks.sources.logs.formats.interface import BodyOrigin, Format
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from etl_tasks.sources.logs.masking.masker import mask
-from etl_tasks.sources.logs.reading import reading_of
 from log_store.event import LogEvent, file_key
 
 STREAM = "files"
@@ -36,7 +36,7 @@ class LogFiles(Adapter):
     def validate(self, source: Source) -> None:
         if refusal := log_roots().refusal(source.path):
             raise ValidationError({"path": refusal})
-        format_of(reading_of(source))
+        format_of(format_options(source))
 
     def validate_change(self, source: Source, *, former: Source) -> None:
         if former.name != source.name:
@@ -118,7 +118,7 @@ def _begun_by_failed_runs(source: Source) -> dict[str, dict[str, Any]]:
 
 def _format(source: Source) -> Format:
     try:
-        return format_of(reading_of(source))
+        return format_of(format_options(source))
     except ValueError as exc:
         raise FatalError(f"{source.name} cannot be read as it is set: {exc}") from exc
 

@@ -14,7 +14,7 @@ from log_store.event import SEGMENT_BYTES
 
 # At most a segment, so that only a line that crosses the end of a segment can be longer.
 MAX_LINE_BYTES = SEGMENT_BYTES
-# The most continuation lines of an event that are read beyond its segment. Further ones go into the next page.
+# The most bytes of continuation lines that are read beyond the segment of their event. Further lines go into the next page.
 MAX_CONTINUATION_BYTES = SEGMENT_BYTES
 # Read this much beyond the end of a segment: it usually holds the rest of the last line.
 LOOKAHEAD_BYTES = 16 << 10

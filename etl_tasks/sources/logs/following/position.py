@@ -73,7 +73,10 @@ class KnownPositions:
         return sorted(found, key=lambda position: (position.generation, position.offset), reverse=True)
 
     def with_head(self, head: bytes) -> list[Position]:
-        """Return the positions of files that begin with `head`. A head shorter than TAIL_BYTES is a whole file, which may be the start of any."""
+        """Return the positions of files that begin with `head`, the first TAIL_BYTES of a file.
+
+        If `head` is shorter, it is a whole file, which may be the beginning of any known file with a longer fingerprint.
+        """
         found: set[str] = set()
         for length, by_fingerprint in self._by_fingerprint.items():
             if length <= len(head):

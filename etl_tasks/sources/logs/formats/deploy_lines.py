@@ -18,7 +18,7 @@ class DeployPattern:
                 raise ValueError(f"the deploy pattern {pattern!r} has a group {name!r}: its groups are {', '.join(GROUPS)}")
         self._search = regex.search
         self._groups = [name for name in GROUPS if name in regex.groupindex]
-        # One search shows that a body has no deployment. For this, ^ and $ must match at lines, as events begin and end with lines.
+        # One search over a whole body can rule out deployments. Then ^ and $ must match at every line: an event may begin or end at any.
         self._search_body = None if any(anchor in pattern for anchor in _TEXT_ANCHORS) else patterns.compiled(f"(?m:{pattern})").search
 
     def may_match(self, text: str) -> bool:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from etl_tasks.outcomes import Good
-from etl_tasks.sources.logs.formats.interface import BodyOrigin, Reading
+from etl_tasks.sources.logs.formats.interface import BodyOrigin, FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import DECLARED, FORMATS, format_of
 from etl_tasks.sources.logs.formats.layouts import Layouts
 from etl_tasks.sources.logs.formats.logfmt import Logfmt
@@ -39,7 +39,7 @@ class Guess(msgspec.Struct, frozen=True):
 
 
 class _Candidate(msgspec.Struct):
-    reading: Reading
+    options: FormatOptions
     read: int
     detail: int
     events: list[LogEvent]
@@ -52,33 +52,33 @@ def detect(lines: Sequence[bytes]) -> Guess:
     """
     body = b"\n".join(lines)
     best_of_format: dict[str, _Candidate] = {}
-    for candidate in (_tried(reading, body) for reading in _readings()):
-        name = candidate.reading.log_format
+    for candidate in (_tried(options, body) for options in _all_options()):
+        name = candidate.options.log_format
         if name not in best_of_format or candidate.read > best_of_format[name].read:
             best_of_format[name] = candidate
     best, *others = sorted(best_of_format.values(), key=lambda candidate: (-candidate.read, -candidate.detail))
     other = next((candidate for candidate in others if candidate.events != best.events), None)
     return Guess(
-        log_format=best.reading.log_format,
-        pattern=best.reading.pattern,
+        log_format=best.options.log_format,
+        pattern=best.options.pattern,
         read=best.read,
         total=sum(1 for line in lines if line.strip(b"\0 \t\r\n")),
-        runner_up=other.reading.log_format if other and other.read else "",
+        runner_up=other.options.log_format if other and other.read else "",
         runner_up_read=other.read if other else 0,
         is_tie=other is not None and (other.read, other.detail) == (best.read, best.detail),
     )
 
 
-def _readings() -> Iterator[Reading]:
+def _all_options() -> Iterator[FormatOptions]:
     for name in FORMATS:
         if name in DECLARED:
-            yield from (Reading(log_format=name, pattern=layout) for layout in DECLARED[name])
+            yield from (FormatOptions(log_format=name, pattern=layout) for layout in DECLARED[name])
         elif name != "regex":
-            yield Reading(log_format=name)
+            yield FormatOptions(log_format=name)
 
 
-def _tried(reading: Reading, body: bytes) -> _Candidate:
-    form = format_of(reading)
+def _tried(options: FormatOptions, body: bytes) -> _Candidate:
+    form = format_of(options)
     outcomes = [outcome for outcome in form.read(body, ANY_ORIGIN) if isinstance(outcome, Good)]
     events = [outcome.fact for outcome in outcomes if not outcome.is_unparsed]
     # An event's id is its offset here, and it ends where the next one begins. Its message may not have all its lines.
@@ -93,7 +93,7 @@ def _tried(reading: Reading, body: bytes) -> _Candidate:
         # Almost any sentence with = looks like logfmt. Count only events with a time.
         events = [event for event in events if event.extra.get("time_is") != "inferred"]
     return _Candidate(
-        reading=reading,
+        options=options,
         read=sum(1 + _lines_of_a_trace(body[(begin := int(event.event_id, 16)) : ends[begin]]) for event in events),
         detail=detail,
         events=events,

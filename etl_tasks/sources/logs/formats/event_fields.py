@@ -25,7 +25,7 @@ from etl_tasks.sources.logs.formats.field_lengths import (
     extra_name,
     truncated,
 )
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.levels import LEVELS, level_of, level_of_status
 from etl_tasks.sources.logs.formats.line_format import LineFormat
 from etl_tasks.sources.logs.formats.multiline import BadLine
@@ -86,12 +86,12 @@ class RecordFormat(LineFormat):
 
     has_times = True  # if False, a record without a time is valid
 
-    def __init__(self, reading: Reading) -> None:
-        super().__init__(reading)
-        if unknown := [name for name, _ in reading.fields if name not in FIELDS]:
+    def __init__(self, options: FormatOptions) -> None:
+        super().__init__(options)
+        if unknown := [name for name, _ in options.fields if name not in FIELDS]:
             raise ValueError(f"an event has no field {', '.join(map(repr, unknown))}: name one of {', '.join(FIELDS)}")
         own: dict[str, tuple[str, ...]] = {}
-        for name, key in reading.fields:
+        for name, key in options.fields:
             own[name] = (*own.get(name, ()), key)
         self._keys = {name: (*own.get(name, ()), *keys) for name, keys in KEYS.items()}
         self._paths_by_keys: dict[tuple[str, ...], FieldPaths] = {}

@@ -125,7 +125,7 @@ class EventClock:
             raise ImpossibleTime("there is no such day in its year") from exc
 
     def _first_year(self) -> int:
-        """Return the year of the body's first line: the latest one with which its last line is not after the file was written."""
+        """Return the year of the body's first line: the latest one with which its last line is at most a day after the last write."""
         changes, last = 0, None
         days: set[tuple[int, int, int]] = set()
         for text in self._ahead():

@@ -9,7 +9,7 @@ import msgspec
 from etl_tasks.outcomes import Bad, Good
 
 
-class Reading(msgspec.Struct, frozen=True):
+class FormatOptions(msgspec.Struct, frozen=True):
     """How the lines of a source are read.
 
     `pattern`: a regex with named groups, a format string of Python's logging, or a log4j layout, depending on `log_format`.

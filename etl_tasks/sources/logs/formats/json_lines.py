@@ -6,7 +6,7 @@ import msgspec
 
 from etl_tasks.sources.logs.formats.event_fields import RecordFormat, Values
 from etl_tasks.sources.logs.formats.event_times import EventClock
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.json_fast_path import NUL, LineType, line_type_of
 from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
 from log_store.event import LogEvent
@@ -23,8 +23,8 @@ class JsonLines(RecordFormat):
     continuation: ClassVar[Continuation] = Continuation.NEVER
     backslash: ClassVar[str] = "\\\\"  # JSON decodes two backslashes as one
 
-    def __init__(self, reading: Reading) -> None:
-        super().__init__(reading)
+    def __init__(self, options: FormatOptions) -> None:
+        super().__init__(options)
         self._expected: LineType | None = None
         self._keys_before: tuple[str, ...] = ()
         self._alike = 0

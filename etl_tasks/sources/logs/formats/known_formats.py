@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from etl_tasks.sources.logs.formats.apache_error import ApacheError
 from etl_tasks.sources.logs.formats.combined import Combined
-from etl_tasks.sources.logs.formats.interface import Format, Reading
+from etl_tasks.sources.logs.formats.interface import Format, FormatOptions
 from etl_tasks.sources.logs.formats.json_lines import JsonLines
 from etl_tasks.sources.logs.formats.layouts import DECLARED, Layouts
 from etl_tasks.sources.logs.formats.line_format import LineFormat
@@ -29,13 +29,13 @@ WITH_FIELDS = ("json", "logfmt")
 
 
 @lru_cache(maxsize=256)
-def format_of(reading: Reading) -> Format:
+def format_of(options: FormatOptions) -> Format:
     """Return the format for these options. Raises ValueError, with a hint, if they do not fit together."""
-    name = reading.log_format
+    name = options.log_format
     if name not in FORMATS:
         raise ValueError(f"{name!r} is no format of log lines: name one of {', '.join(FORMATS)}")
-    if reading.pattern and name not in WITH_A_PATTERN:
+    if options.pattern and name not in WITH_A_PATTERN:
         raise ValueError(f"the format {name} has no pattern: leave it empty, or choose one of {', '.join(WITH_A_PATTERN)}")
-    if reading.fields and name not in WITH_FIELDS:
-        raise ValueError(f"the format {name} has no keys to name fields by: only {' and '.join(WITH_FIELDS)} have")
-    return FORMATS[name](reading)
+    if options.fields and name not in WITH_FIELDS:
+        raise ValueError(f"the format {name} has no named fields: leave the fields empty, or choose one of {', '.join(WITH_FIELDS)}")
+    return FORMATS[name](options)

@@ -3,7 +3,7 @@
 from typing import ClassVar
 
 from etl_tasks.sources.logs.formats.event_fields import RecordFormat, Values
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.levels import level_of
 from etl_tasks.sources.logs.formats.log4j import LOG4J_LAYOUTS, log4j_layout
 from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
@@ -16,13 +16,13 @@ class Layouts(RecordFormat):
 
     continuation: ClassVar[Continuation] = Continuation.NOT_AN_EVENT
 
-    def __init__(self, reading: Reading) -> None:
-        super().__init__(reading)
-        read = python_layout if reading.log_format == "python" else log4j_layout
-        declared = DECLARED[reading.log_format]
-        layouts = [read(reading.pattern)] if reading.pattern else [read(pattern, is_declared=True) for pattern in declared]
+    def __init__(self, options: FormatOptions) -> None:
+        super().__init__(options)
+        read = python_layout if options.log_format == "python" else log4j_layout
+        declared = DECLARED[options.log_format]
+        layouts = [read(options.pattern)] if options.pattern else [read(pattern, is_declared=True) for pattern in declared]
         self._layouts = [(layout.names, layout.match) for layout in layouts]
-        self._mismatch = f"The line does not begin as {'the layout does' if reading.pattern else 'one of the usual layouts'}."
+        self._mismatch = f"The line does not begin as {'the layout does' if options.pattern else 'one of the usual layouts'}."
         self.notations = tuple(dict.fromkeys(notation for layout in layouts for notation in layout.notations))
         if beginnings := [layout.beginning.match for layout in layouts if layout.beginning]:
             self.is_dated = lambda line: is_dated(line) or any(begins(line) for begins in beginnings)

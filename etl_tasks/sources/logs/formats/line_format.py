@@ -11,7 +11,7 @@ from etl_tasks.sources.logs.formats.decoding import lines_with_offsets
 from etl_tasks.sources.logs.formats.deploy_lines import DeployPattern
 from etl_tasks.sources.logs.formats.event_times import EventClock
 from etl_tasks.sources.logs.formats.field_lengths import MESSAGE_LENGTH, truncated
-from etl_tasks.sources.logs.formats.interface import BodyOrigin, Reading
+from etl_tasks.sources.logs.formats.interface import BodyOrigin, FormatOptions
 from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation, LineGrouping, Record
 from etl_tasks.sources.logs.formats.time_notations import Notation
 from etl_tasks.sources.logs.formats.time_zones import zone_named
@@ -21,13 +21,13 @@ from log_store.event import LogEvent, to_millisecond
 class LineFormat(LineGrouping):
     """A Format that parses the first line of each event and keeps the continuation lines unchanged."""
 
-    def __init__(self, reading: Reading) -> None:
+    def __init__(self, options: FormatOptions) -> None:
         """Raises ValueError, with an explanation, if the options do not fit the format."""
         super().__init__()
         self.notations: Sequence[Notation] = ()
-        self.is_strict = reading.is_strict
-        self._zone = zone_named(reading.time_zone)
-        self._deploy_pattern = DeployPattern(reading.deploy_pattern) if reading.deploy_pattern else None
+        self.is_strict = options.is_strict
+        self._zone = zone_named(options.time_zone)
+        self._deploy_pattern = DeployPattern(options.deploy_pattern) if options.deploy_pattern else None
 
     @abstractmethod
     def event(self, event_id: str, source: str, record: Record, rest: str, clock: EventClock) -> LogEvent:
@@ -80,7 +80,7 @@ class LineFormat(LineGrouping):
             yield Good(event, is_unparsed)
 
     def _text(self, body: bytes) -> str:
-        """Return the body with white space stripped from its lines as it is in events."""
+        """Return the body as text, with white space stripped from its lines as in events."""
         lines = (text for _, text in lines_with_offsets(body, backslash=self.backslash))
         return "\n".join(line.strip() if self.continuation is Continuation.NEVER else line.rstrip() for line in lines)
 

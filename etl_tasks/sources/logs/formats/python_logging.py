@@ -5,7 +5,7 @@ import re
 from etl_tasks.sources.logs.formats import time_notations
 from etl_tasks.sources.logs.formats.layout_regexes import ANY_TEXT, LEVEL, NUMBER, Layout, Part, Value, layout_of, split_pattern
 
-# Without a pattern, the first of these that matches a line is used. The shapes of its values must distinguish it from those after it.
+# Without a pattern, the first of these that matches a line is used. So a layout must not match lines of the layouts after it.
 PYTHON_LAYOUTS = (
     "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",  # gunicorn
     "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s",  # Celery

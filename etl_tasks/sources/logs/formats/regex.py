@@ -4,7 +4,7 @@ import re
 from typing import ClassVar
 
 from etl_tasks.sources.logs.formats.event_fields import KEYS, RecordFormat, Values
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
 from etl_tasks.sources.logs.formats.user_patterns import compiled, line_matcher
 
@@ -17,15 +17,15 @@ class RegexFormat(RecordFormat):
 
     continuation: ClassVar[Continuation] = Continuation.NOT_AN_EVENT
 
-    def __init__(self, reading: Reading) -> None:
-        super().__init__(reading)
-        if not reading.pattern:
+    def __init__(self, options: FormatOptions) -> None:
+        super().__init__(options)
+        if not options.pattern:
             raise ValueError("the format regex needs a pattern: a regular expression with named groups, as (?P<time>…) (?P<level>…) (?P<message>…)")
-        names = compiled(reading.pattern, "pattern").groupindex
+        names = compiled(options.pattern, "pattern").groupindex
         if not any(name in names for name in self._keys["time"]):
-            raise ValueError(f"the pattern {reading.pattern!r} has no group named time: write (?P<time>…) around the time")
+            raise ValueError(f"the pattern {options.pattern!r} has no group named time: write (?P<time>…) around the time")
         self._names = tuple(names)
-        self._match = line_matcher(reading.pattern, tuple(names.values()))
+        self._match = line_matcher(options.pattern, tuple(names.values()))
         self._has_message = any(name in names for name in KEYS["message"])
         time_names = [name for name in names if name in self._keys["time"]]
         self._only_time = time_names[0] if len(time_names) == 1 else ""

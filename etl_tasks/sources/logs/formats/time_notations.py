@@ -87,7 +87,7 @@ def notation(pattern: str) -> Notation:
     try:
         return Notation(pattern=pattern, regex=re.compile(regex, re.ASCII), unnamed=_NAME.sub("?:", regex))
     except re.error as exc:
-        raise ValueError(f"the date pattern {pattern!r} cannot be read: every part of a time may be there once, and brackets in pairs") from exc
+        raise ValueError(f"the date pattern {pattern!r} cannot be read: each part of a time may occur once, and brackets must be in pairs") from exc
 
 
 # ISO 8601 is missing here because datetime.fromisoformat reads it, many times as fast.

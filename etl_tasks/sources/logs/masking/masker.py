@@ -45,7 +45,7 @@ def mask(body: bytes) -> bytes:
 def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[bytes], bytes]:
     """Return a function that masks a body. `names`: of RULES; `patterns`: additional regexes of the user. Raises ValueError, with a hint."""
     if unknown := [name for name in names if name not in RULES]:
-        raise ValueError(f"there is no rule {unknown[0]!r} for masking log lines; there are {', '.join(RULES)}")
+        raise ValueError(f"there is no rule {unknown[0]!r} for masking log lines; the rules are {', '.join(RULES)}")
     rules = [*(RULES[name] for name in names), *(Rule(pattern if _compiled(pattern).groups else f"({pattern})") for pattern in patterns)]
     if not rules:
         return bytes

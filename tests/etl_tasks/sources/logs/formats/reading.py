@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from etl_tasks.outcomes import Bad, Good
-from etl_tasks.sources.logs.formats.interface import BodyOrigin, Reading
+from etl_tasks.sources.logs.formats.interface import BodyOrigin, FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from log_store.event import LogEvent
 
@@ -21,7 +21,7 @@ def origin(
     return BodyOrigin(source="shop", key=KEY, start=start, written_at=written_at, previous=previous, cut_bytes=cut_bytes)
 
 
-def results(reading: Reading, body: bytes, **where: Any) -> list[Good | Bad]:
+def results(reading: FormatOptions, body: bytes, **where: Any) -> list[Good | Bad]:
     found = list(format_of(reading).read(body, origin(**where)))
     assert format_of(reading).count(body) == len(found)
     return found
@@ -29,7 +29,7 @@ def results(reading: Reading, body: bytes, **where: Any) -> list[Good | Bad]:
 
 def events(log_format: str, body: bytes | str, *, where: dict[str, Any] | None = None, **how: Any) -> list[LogEvent]:
     body = body if isinstance(body, bytes) else body.encode()
-    found = results(Reading(log_format=log_format, **how), body, **(where or {}))
+    found = results(FormatOptions(log_format=log_format, **how), body, **(where or {}))
     assert [one for one in found if isinstance(one, Bad)] == []
     return [one.fact for one in found]
 

@@ -6,7 +6,7 @@ import pytest
 
 from etl_tasks.outcomes import Bad
 from etl_tasks.sources.logs.formats.field_lengths import CUT, HOST_LENGTH, VALUE_LENGTH
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, previous_is, results
 
@@ -88,7 +88,7 @@ def test_it_cuts_what_does_not_fit_the_store() -> None:
     ],
 )
 def test_a_line_that_is_none_is_bad_with_a_reason_to_a_strict_source(line: bytes) -> None:
-    (found,) = results(Reading("combined", is_strict=True), line)
+    (found,) = results(FormatOptions("combined", is_strict=True), line)
 
     assert isinstance(found, Bad)
     assert "not in the common or combined" in found.error
@@ -104,6 +104,6 @@ def test_an_impossible_time_is_flagged(right: bytes, wrong: bytes) -> None:
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("piece", [b" [", b'"', b"\\", b' "a" ', b" - ", b" - [17/May/2015:10:05:03 +0000] "])
 def test_a_hostile_line_costs_no_more_than_its_length(piece: bytes) -> None:
-    (found,) = results(Reading("combined"), b"a - " + piece * 300_000)
+    (found,) = results(FormatOptions("combined"), b"a - " + piece * 300_000)
 
     assert found.is_unparsed

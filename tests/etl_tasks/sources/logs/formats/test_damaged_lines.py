@@ -10,7 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from etl_tasks.sources.logs.formats.detection import detect
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.log4j import LOG4J_LAYOUTS
 from etl_tasks.sources.logs.formats.python_logging import PYTHON_LAYOUTS
 from log_store.event import LogEvent
@@ -37,55 +37,55 @@ def of_log4j(layout: str) -> list[str]:
 
 
 # Three lines of each: the second is the one that is changed, MESSAGE is its message.
-LINES: dict[str, tuple[Reading, list[str]]] = {
+LINES: dict[str, tuple[FormatOptions, list[str]]] = {
     "json": (
-        Reading("json"),
+        FormatOptions("json"),
         [
             f'{{"time": "2026-03-01T12:00:0{n}Z", "level": "{level}", "msg": "{text}"}}'
             for n, level, text in [(0, "INFO", "first"), (1, "ERROR", "MESSAGE"), (2, "INFO", "third")]
         ],
     ),
     "combined": (
-        Reading("combined"),
+        FormatOptions("combined"),
         [f'10.0.0.{n} - - [01/Mar/2026:12:00:0{n} +0000] "GET / HTTP/1.1" {500 if n == 1 else 200} 5 "-" "curl"' for n in range(3)],
     ),
     "apache_error": (
-        Reading("apache_error"),
+        FormatOptions("apache_error"),
         [
             f"[Sun Mar 01 12:00:0{n} 2026] [core:{level}] {text}"
             for n, level, text in [(0, "info", "first"), (1, "error", "MESSAGE"), (2, "info", "third")]
         ],
     ),
     "syslog": (
-        Reading("syslog"),
+        FormatOptions("syslog"),
         [f"<{pri}>Mar  1 12:00:0{n} web-1 app[1]: {text}" for n, pri, text in [(0, 14, "first"), (1, 11, "MESSAGE"), (2, 14, "third")]],
     ),
     "syslog with a whole time": (
-        Reading("syslog"),
+        FormatOptions("syslog"),
         [f"<{pri}>2026-03-01T12:00:0{n}+00:00 web-1 app[1]: {text}" for n, pri, text in [(0, 14, "first"), (1, 11, "MESSAGE"), (2, 14, "third")]],
     ),
     "syslog 5424": (
-        Reading("syslog"),
+        FormatOptions("syslog"),
         [f"<{pri}>1 2026-03-01T12:00:0{n}Z web-1 app 1 - - {text}" for n, pri, text in [(0, 14, "first"), (1, 11, "MESSAGE"), (2, 14, "third")]],
     ),
     "logfmt": (
-        Reading("logfmt"),
+        FormatOptions("logfmt"),
         [
             f'ts=2026-03-01T12:00:0{n}Z level={level} msg="{text}"'
             for n, level, text in [(0, "INFO", "first"), (1, "ERROR", "MESSAGE"), (2, "INFO", "third")]
         ],
     ),
     "regex": (
-        Reading("regex", pattern=r"(?P<time>\S+ \S+) (?P<level>\w+) (?P<message>.*)"),
+        FormatOptions("regex", pattern=r"(?P<time>\S+ \S+) (?P<level>\w+) (?P<message>.*)"),
         [f"{time} {level} {text}" for time, level, text in zip(TIMES, ("INFO", "ERROR", "INFO"), ("first", "MESSAGE", "third"), strict=True)],
     ),
     # A layout without a date tells no beginning from a line that goes on, but by its capitals.
-    **{f"python {layout}": (Reading("python"), of_python(layout)) for layout in PYTHON_LAYOUTS if "asctime" in layout},
-    **{f"python set to {layout}": (Reading("python", pattern=layout), of_python(layout)) for layout in PYTHON_LAYOUTS if "asctime" in layout},
-    **{f"log4j {layout}": (Reading("log4j"), of_log4j(layout)) for layout in LOG4J_LAYOUTS if "%d" in layout},
-    **{f"log4j set to {layout}": (Reading("log4j", pattern=layout), of_log4j(layout)) for layout in LOG4J_LAYOUTS if "%d" in layout},
+    **{f"python {layout}": (FormatOptions("python"), of_python(layout)) for layout in PYTHON_LAYOUTS if "asctime" in layout},
+    **{f"python set to {layout}": (FormatOptions("python", pattern=layout), of_python(layout)) for layout in PYTHON_LAYOUTS if "asctime" in layout},
+    **{f"log4j {layout}": (FormatOptions("log4j"), of_log4j(layout)) for layout in LOG4J_LAYOUTS if "%d" in layout},
+    **{f"log4j set to {layout}": (FormatOptions("log4j", pattern=layout), of_log4j(layout)) for layout in LOG4J_LAYOUTS if "%d" in layout},
     "log4j with more behind its message": (
-        Reading("log4j", pattern="%d %p %c - %m %X{user}%n"),
+        FormatOptions("log4j", pattern="%d %p %c - %m %X{user}%n"),
         [
             f"{time} {level} a.Cart - {text} ana"
             for time, level, text in zip(TIMES, ("INFO", "ERROR", "INFO"), ("first", "MESSAGE", "third"), strict=True)
@@ -243,9 +243,9 @@ def test_lines_of_a_trace_that_look_a_little_like_an_event_go_on() -> None:
         )
     )
     for name, reading in {
-        "python": Reading("python"),
-        "log4j": Reading("log4j"),
-        "set": Reading("python", pattern="%(asctime)s %(levelname)s %(message)s"),
+        "python": FormatOptions("python"),
+        "log4j": FormatOptions("log4j"),
+        "set": FormatOptions("python", pattern="%(asctime)s %(levelname)s %(message)s"),
     }.items():
         found = events(reading.log_format, f"2026-03-01 12:00:00,123 ERROR a.b: failed\n{trace}\n", pattern=reading.pattern)
         assert len(found) == 1, name
@@ -272,7 +272,7 @@ def test_levels_in_small_letters_between_brackets_are_read(line: str, level: str
 
 def test_a_byte_order_mark_counts_for_the_offsets_of_events_only() -> None:
     body = "\ufeff{}\n\ufeff{}\n\ufeff\n".format(*(f'{{"time":"2026-03-01T12:00:00Z","level":"error","msg":"{n}é"}}' for n in range(2)))
-    first, second = results(Reading("json"), body.encode())
+    first, second = results(FormatOptions("json"), body.encode())
 
     assert (first.fact.message, second.fact.message, first.fact.level) == ("0é", "1é", "error")
     assert int(first.fact.event_id[16:], 16) == 0

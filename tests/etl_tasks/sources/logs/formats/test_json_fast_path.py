@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.formats import json_lines
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.json_fast_path import LineType, line_type_of
 from etl_tasks.sources.logs.formats.json_lines import LINES_ALIKE, JsonLines
 from tests.etl_tasks.sources.logs.formats.reading import origin
@@ -45,7 +45,7 @@ def read(body: bytes, *, alike: int, **how: Any) -> tuple[list[Good | Bad], bool
     """Also whether a shape was expected at the end."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(json_lines, "LINES_ALIKE", alike)  # a number of lines, made small or out of reach
-        lines = JsonLines(Reading("json", **how))
+        lines = JsonLines(FormatOptions("json", **how))
         found = list(lines.read(body, origin()))
         return found, lines._expected is not None
 

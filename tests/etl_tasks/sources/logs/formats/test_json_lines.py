@@ -8,7 +8,7 @@ import pytest
 
 from etl_tasks.outcomes import Bad
 from etl_tasks.sources.logs.formats.field_lengths import CUT, HOST_LENGTH, MESSAGE_LENGTH
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, events, previous_is, results
 
@@ -331,7 +331,7 @@ def test_a_record_without_a_time_has_that_of_the_event_before_it() -> None:
     ],
 )
 def test_a_json_line_that_is_none_is_bad_with_a_reason_to_a_strict_source(line: bytes, reason: str) -> None:
-    (found,) = results(Reading("json", is_strict=True), line)
+    (found,) = results(FormatOptions("json", is_strict=True), line)
 
     assert isinstance(found, Bad)
     assert reason in found.error

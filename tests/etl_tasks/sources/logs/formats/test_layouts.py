@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from etl_tasks.sources.logs.formats.log4j import LOG4J_LAYOUTS
 from etl_tasks.sources.logs.formats.python_logging import PYTHON_LAYOUTS
@@ -182,7 +182,7 @@ def test_a_time_of_day_is_of_the_day_that_the_file_tells() -> None:
 )
 def test_a_layout_that_cannot_work_is_refused_with_a_sentence(log_format: str, pattern: str, sentence: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011 (the sentence is compared below)
-        format_of(Reading(log_format, pattern=pattern))
+        format_of(FormatOptions(log_format, pattern=pattern))
     assert sentence in str(refused.value)
 
 
@@ -199,6 +199,6 @@ def test_a_layout_that_cannot_work_is_refused_with_a_sentence(log_format: str, p
 @pytest.mark.parametrize("piece", [" ", "a ", ": ", "|", " - ", "INFO"])
 def test_a_hostile_line_costs_a_layout_no_more_than_its_length(log_format: str, pattern: str, piece: str) -> None:
     began = time.process_time()
-    results(Reading(log_format, pattern=pattern), ("2026-03-01 12:00:00 " + piece * (400_000 // len(piece)) + "\x01").encode())
+    results(FormatOptions(log_format, pattern=pattern), ("2026-03-01 12:00:00 " + piece * (400_000 // len(piece)) + "\x01").encode())
 
     assert time.process_time() - began < 3

@@ -5,7 +5,7 @@ from datetime import timedelta
 import pytest
 
 from etl_tasks.outcomes import Bad, Good
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import FORMATS, format_of
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, WRITTEN_AT, event, events, origin, previous_is, results
 
@@ -16,8 +16,8 @@ DEPLOY = r"Deployed (?P<sha>[0-9a-f]{7,40}) to (?P<environment>\w+)(?:: (?P<stat
 @pytest.mark.parametrize("log_format", [name for name in FORMATS if name != "regex"])
 @pytest.mark.parametrize("body", [b"", b"\n", b" \r\n\t\n", b"\0\0\0\n"])
 def test_what_is_blank_is_no_event(log_format: str, body: bytes) -> None:
-    assert results(Reading(log_format), body) == []
-    assert not format_of(Reading(log_format)).begins(body)
+    assert results(FormatOptions(log_format), body) == []
+    assert not format_of(FormatOptions(log_format)).begins(body)
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_what_is_blank_is_no_event(log_format: str, body: bytes) -> None:
     ],
 )
 def test_a_format_knows_where_its_events_begin(log_format: str, beginning: str, going_on: str) -> None:
-    form = format_of(Reading(log_format))
+    form = format_of(FormatOptions(log_format))
 
     assert form.begins(beginning.encode())
     assert form.begins(b"\0\0" + beginning.encode() + b"\r")
@@ -40,7 +40,7 @@ def test_a_format_knows_where_its_events_begin(log_format: str, beginning: str, 
 
 @pytest.mark.parametrize("log_format", ["json", "combined"])
 def test_every_line_of_json_and_of_an_access_log_is_an_event(log_format: str) -> None:
-    assert format_of(Reading(log_format)).begins(b"  anything")
+    assert format_of(FormatOptions(log_format)).begins(b"  anything")
 
 
 def test_ids_are_the_places_of_first_bytes() -> None:
@@ -53,7 +53,7 @@ def test_ids_are_the_places_of_first_bytes() -> None:
 
 
 def test_before_the_first_beginning_every_line_is_an_event_that_was_not_read_with_the_indented_ones_behind_it() -> None:
-    found = results(Reading("python"), f'  File "x.py"\nValueError: x\n\n  more\n{LINE}\n  more\nmore\n'.encode())
+    found = results(FormatOptions("python"), f'  File "x.py"\nValueError: x\n\n  more\n{LINE}\n  more\nmore\n'.encode())
 
     assert [isinstance(one, Good) and one.is_unparsed for one in found] == [True, True, False]
     assert [one.fact.message for one in found[:2] if isinstance(one, Good)] == ['  File "x.py"', "ValueError: x\n\n  more"]
@@ -64,7 +64,7 @@ def test_before_the_first_beginning_every_line_is_an_event_that_was_not_read_wit
 
 
 def test_to_a_strict_source_they_are_bad() -> None:
-    first, second, third = results(Reading("syslog", is_strict=True), b"Mar  1 12:00:00 h a: b\nnone\n more\nMar  1 12:00:00 h a: c\n")
+    first, second, third = results(FormatOptions("syslog", is_strict=True), b"Mar  1 12:00:00 h a: b\nnone\n more\nMar  1 12:00:00 h a: c\n")
 
     assert (first.fact.message, third.fact.message) == ("b", "c")
     assert second == Bad(index=1, key=f"{KEY}{len('Mar  1 12:00:00 h a: b') + 1:012x}", data="none\n more", error=second.error)
@@ -72,8 +72,8 @@ def test_to_a_strict_source_they_are_bad() -> None:
 
 
 def test_a_record_without_a_time_is_bad_only_where_its_format_has_times() -> None:
-    assert isinstance(results(Reading("logfmt", is_strict=True), b"level=info msg=x")[0], Bad)
-    for reading, line in ((Reading("python", is_strict=True), b"INFO:a:b"), (Reading("syslog", is_strict=True), b"<34>1 - a b c - - d")):
+    assert isinstance(results(FormatOptions("logfmt", is_strict=True), b"level=info msg=x")[0], Bad)
+    for reading, line in ((FormatOptions("python", is_strict=True), b"INFO:a:b"), (FormatOptions("syslog", is_strict=True), b"<34>1 - a b c - - d")):
         (found,) = results(reading, line)
         assert found.fact.extra["time_is"] == "inferred"
 
@@ -131,11 +131,11 @@ def test_a_deployment_is_found_in_a_line_that_was_not_read() -> None:
 
 
 def test_what_is_read_is_kept_for_the_next_time() -> None:
-    assert format_of(Reading("json")) is format_of(Reading("json"))
+    assert format_of(FormatOptions("json")) is format_of(FormatOptions("json"))
 
 
 def test_a_format_can_be_read_by_two_at_once() -> None:
-    form = format_of(Reading("python"))
+    form = format_of(FormatOptions("python"))
     one, other = (form.read(f"{LINE}\nnone\n{LINE}\n".encode(), origin(**previous_is(NOON))) for _ in range(2))
 
     assert list(zip(one, other, strict=True)) == [(found, found) for found in form.read(f"{LINE}\nnone\n{LINE}\n".encode(), origin())]

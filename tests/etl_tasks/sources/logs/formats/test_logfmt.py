@@ -2,7 +2,7 @@
 
 import pytest
 
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, results
 
@@ -34,6 +34,6 @@ def test_bytes_that_are_not_utf8_are_kept_beside_an_escape() -> None:
 
 @pytest.mark.parametrize("line", ["plain words", "a=b words", 'a="b', "=b", 'a=b"c', "a==b=c d"])
 def test_what_has_a_word_without_a_key_is_none(line: str) -> None:
-    (found,) = results(Reading("logfmt"), line.encode())
+    (found,) = results(FormatOptions("logfmt"), line.encode())
 
     assert found.is_unparsed

@@ -12,22 +12,22 @@ from hypothesis import strategies as st
 
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.formats.detection import detect
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, WRITTEN_AT, origin
 
 READINGS = {
-    "json": Reading("json"),
-    "combined": Reading("combined"),
-    "apache_error": Reading("apache_error"),
-    "syslog": Reading("syslog", time_zone="Europe/Madrid"),
-    "python": Reading("python", time_zone="America/New_York"),
-    "python layout": Reading("python", pattern="{asctime} {levelname:<8} {name}: {message}"),
-    "logfmt": Reading("logfmt", deploy_pattern="deployed (?P<sha>[0-9a-f]+)"),
-    "log4j": Reading("log4j"),
-    "log4j layout": Reading("log4j", pattern="%d{dd.MM.yyyy HH:mm:ss,SSS} [%t] %-5p %c - %m (%F:%L)%n"),
-    "regex": Reading("regex", pattern=r"(?P<time>\S+) (?P<level>\w+) (?P<message>.*)"),
+    "json": FormatOptions("json"),
+    "combined": FormatOptions("combined"),
+    "apache_error": FormatOptions("apache_error"),
+    "syslog": FormatOptions("syslog", time_zone="Europe/Madrid"),
+    "python": FormatOptions("python", time_zone="America/New_York"),
+    "python layout": FormatOptions("python", pattern="{asctime} {levelname:<8} {name}: {message}"),
+    "logfmt": FormatOptions("logfmt", deploy_pattern="deployed (?P<sha>[0-9a-f]+)"),
+    "log4j": FormatOptions("log4j"),
+    "log4j layout": FormatOptions("log4j", pattern="%d{dd.MM.yyyy HH:mm:ss,SSS} [%t] %-5p %c - %m (%F:%L)%n"),
+    "regex": FormatOptions("regex", pattern=r"(?P<time>\S+) (?P<level>\w+) (?P<message>.*)"),
 }
 EXAMPLES = settings(max_examples=60, deadline=None)
 
@@ -61,7 +61,7 @@ BODIES = st.lists(st.one_of(PIECES, st.binary(max_size=8)), max_size=40).map(b""
 @given(body=BODIES, is_strict=st.booleans(), cut_bytes=st.integers(0, 1))
 def test_no_bytes_make_a_format_raise_and_it_counts_what_it_reads(name: str, body: bytes, is_strict: bool, cut_bytes: int) -> None:
     reading = READINGS[name]
-    form = format_of(Reading(**{key: getattr(reading, key) for key in Reading.__struct_fields__} | {"is_strict": is_strict}))
+    form = format_of(FormatOptions(**{key: getattr(reading, key) for key in FormatOptions.__struct_fields__} | {"is_strict": is_strict}))
     for line in body.split(b"\n"):
         form.begins(line)
     found = list(form.read(body, origin(cut_bytes=cut_bytes)))
@@ -179,9 +179,9 @@ COMBINED = st.builds(
 )  # fmt: skip
 SAFE = TEXTS.filter(lambda text: not text.startswith(("[", " ")))
 
-RENDERED: dict[str, tuple[Reading, st.SearchStrategy[LogEvent], Rendered]] = {
+RENDERED: dict[str, tuple[FormatOptions, st.SearchStrategy[LogEvent], Rendered]] = {
     "json": (
-        Reading("json"),
+        FormatOptions("json"),
         of(
             time=TIMES, level=LEVELS, service=NAMES, host=NAMES, logger=NAMES, message=TEXTS, method=st.just("GET"), path=PATHS,
             status=st.integers(100, 999), duration_ms=st.floats(0, 1e6), trace_id=NAMES,
@@ -190,18 +190,18 @@ RENDERED: dict[str, tuple[Reading, st.SearchStrategy[LogEvent], Rendered]] = {
         as_json,
     ),
     "logfmt": (
-        Reading("logfmt"),
+        FormatOptions("logfmt"),
         of(time=TIMES, level=LEVELS, logger=NAMES, host=NAMES, message=TEXTS, extra=st.dictionaries(st.sampled_from(["user", "cart.id"]), TEXTS)),
         as_logfmt,
     ),
-    "combined": (Reading("combined"), COMBINED, as_combined),
+    "combined": (FormatOptions("combined"), COMBINED, as_combined),
     "syslog 3164": (
-        Reading("syslog"),
+        FormatOptions("syslog"),
         of(time=SECONDS, level=LEVELS, host=NAMES, logger=NAMES, message=TEXTS, extra=st.builds(lambda pid: {"pid": pid, "facility": "user"}, PIDS)),
         as_syslog,
     ),
     "syslog 5424": (
-        Reading("syslog"),
+        FormatOptions("syslog"),
         of(
             time=TIMES, level=LEVELS, host=NAMES, logger=NAMES, message=TEXTS,
             extra=st.builds(lambda pid, value: {"pid": pid, "facility": "user", "ex@1.a": value}, PIDS, TEXTS),
@@ -209,11 +209,11 @@ RENDERED: dict[str, tuple[Reading, st.SearchStrategy[LogEvent], Rendered]] = {
         as_new_syslog,
     ),
     "apache_error": (
-        Reading("apache_error"),
+        FormatOptions("apache_error"),
         of(time=TIMES, level=LEVELS, logger=st.just("core"), message=SAFE, extra=st.builds(lambda pid: {"pid": pid}, PIDS)),
         as_apache,
     ),
-    "python": (Reading("python"), of(time=TIMES, level=LEVELS, logger=NAMES, message=TEXTS), as_python),
+    "python": (FormatOptions("python"), of(time=TIMES, level=LEVELS, logger=NAMES, message=TEXTS), as_python),
     "log4j": (
         READINGS["log4j layout"],
         of(
@@ -265,7 +265,7 @@ def test_a_body_cut_where_an_event_begins_reads_as_one(name: str, data: st.DataO
 )
 def test_two_hours_of_one_name_are_told_apart_over_a_cut(start: datetime, steps: list[int], at: int) -> None:
     """Steps of half an hour at the most: an hour without a line is beyond telling."""
-    form = format_of(Reading("python", time_zone="Europe/Madrid"))
+    form = format_of(FormatOptions("python", time_zone="Europe/Madrid"))
     moments = [datetime(2026, 10, 24, 21, 59, 59, tzinfo=UTC), start.replace(microsecond=0, tzinfo=UTC)]
     for step in steps:
         moments.append(moments[-1] + timedelta(seconds=step))

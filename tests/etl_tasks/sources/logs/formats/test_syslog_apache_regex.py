@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from log_store.event import LogEvent
 from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, events, results
@@ -129,26 +129,26 @@ def test_a_regex_without_a_message_keeps_the_line_as_it_is() -> None:
 @pytest.mark.parametrize(
     ("reading", "sentence"),
     [
-        (Reading("regex"), "needs a pattern"),
-        (Reading("regex", pattern="(?P<message>.*)"), "no group named time"),
-        (Reading("regex", pattern="(?P<time>.*"), "no regular expression that RE2 reads"),
-        (Reading("regex", pattern=r"(?P<time>.)(?=x)\1"), "no look-around and no back-references"),
-        (Reading("regex", pattern="(?P<time>a{1001}{1000})"), "no regular expression that RE2 reads"),
-        (Reading("json", pattern="x"), "has no pattern"),
-        (Reading("syslog", fields=(("message", "m"),)), "no keys to name fields by"),
-        (Reading("json", fields=(("colour", "c"),)), "no field 'colour'"),
-        (Reading("json", time_zone="Mars/Olympus"), "no IANA time zone"),
-        (Reading("json", time_zone="../../etc/passwd"), "no IANA time zone"),
-        (Reading("json", time_zone=""), "no IANA time zone"),
-        (Reading("json", deploy_pattern="("), "the deploy pattern '(' is no regular expression"),
+        (FormatOptions("regex"), "needs a pattern"),
+        (FormatOptions("regex", pattern="(?P<message>.*)"), "no group named time"),
+        (FormatOptions("regex", pattern="(?P<time>.*"), "no regular expression that RE2 reads"),
+        (FormatOptions("regex", pattern=r"(?P<time>.)(?=x)\1"), "no look-around and no back-references"),
+        (FormatOptions("regex", pattern="(?P<time>a{1001}{1000})"), "no regular expression that RE2 reads"),
+        (FormatOptions("json", pattern="x"), "has no pattern"),
+        (FormatOptions("syslog", fields=(("message", "m"),)), "has no named fields"),
+        (FormatOptions("json", fields=(("colour", "c"),)), "no field 'colour'"),
+        (FormatOptions("json", time_zone="Mars/Olympus"), "no IANA time zone"),
+        (FormatOptions("json", time_zone="../../etc/passwd"), "no IANA time zone"),
+        (FormatOptions("json", time_zone=""), "no IANA time zone"),
+        (FormatOptions("json", deploy_pattern="("), "the deploy pattern '(' is no regular expression"),
         (
-            Reading("json", deploy_pattern="to (?P<env>x)"),
+            FormatOptions("json", deploy_pattern="to (?P<env>x)"),
             "the deploy pattern 'to (?P<env>x)' has a group 'env': its groups are sha, environment, state",
         ),
-        (Reading("xml"), "'xml' is no format of log lines"),
+        (FormatOptions("xml"), "'xml' is no format of log lines"),
     ],
 )
-def test_what_cannot_work_is_refused_with_a_sentence(reading: Reading, sentence: str) -> None:
+def test_what_cannot_work_is_refused_with_a_sentence(reading: FormatOptions, sentence: str) -> None:
     with pytest.raises(ValueError) as refused:  # noqa: PT011 (the sentence is compared below)
         format_of(reading)
     assert sentence in str(refused.value)
@@ -161,7 +161,7 @@ def test_a_catastrophic_pattern_is_linear(pattern: str, piece: str) -> None:
     spent = []
     for length in (50_000, 200_000):
         began = time.process_time()
-        results(Reading("regex", pattern=pattern), (piece * length + "!").encode())
+        results(FormatOptions("regex", pattern=pattern), (piece * length + "!").encode())
         spent.append(time.process_time() - began)
 
     # Four times the text; twenty times the time would be a square.
@@ -184,7 +184,7 @@ def test_a_catastrophic_pattern_is_linear(pattern: str, piece: str) -> None:
 @pytest.mark.parametrize("piece", [" ", "[", ']"', "a=", '[a b="c"]', "[a", ": ", " - ", '\\"', "[x] ", "-- 1.1[1]:"])
 def test_a_hostile_line_costs_no_more_than_its_length(log_format: str, beginning: str, piece: str) -> None:
     began = time.process_time()
-    results(Reading(log_format), (beginning + piece * (400_000 // len(piece)) + "\x01").encode())
+    results(FormatOptions(log_format), (beginning + piece * (400_000 // len(piece)) + "\x01").encode())
 
     assert time.process_time() - began < 3
 
@@ -200,7 +200,9 @@ def test_a_year_of_two_digits_and_a_year_alone_are_read() -> None:
 
 
 def test_whole_lines_are_matched() -> None:
-    first, *others = results(Reading("regex", pattern=WHOLE), b"2026-03-01 12:00:00 INFO a b\nnot the beginning\n2026-03-01 12:00:00 INFO a c\n")
+    first, *others = results(
+        FormatOptions("regex", pattern=WHOLE), b"2026-03-01 12:00:00 INFO a b\nnot the beginning\n2026-03-01 12:00:00 INFO a c\n"
+    )
 
     assert [found.fact.message for found in (first, *others)] == ["b\nnot the beginning", "c"]
 

@@ -6,7 +6,7 @@ import pytest
 
 from etl_tasks.outcomes import Bad
 from etl_tasks.sources.logs.formats.detection import detect
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 from tests.etl_tasks.sources.logs.formats.reading import NOON, SECOND, event, events, results
 
 REST = ' [01/Mar/2026:12:00:00 +0000] "GET /v HTTP/1.1" 502 1 "-" "curl"'
@@ -58,7 +58,7 @@ def test_the_words_before_a_request_s_time_are_told_apart(words: str, host: str,
     ],
 )
 def test_an_access_line_behind_other_words_is_not_read_and_says_so(words: str) -> None:
-    (found,) = results(Reading("combined", is_strict=True), (words + REST).encode())
+    (found,) = results(FormatOptions("combined", is_strict=True), (words + REST).encode())
 
     assert isinstance(found, Bad)
     assert detect([(words + REST).encode()] * 5).log_format != "combined"

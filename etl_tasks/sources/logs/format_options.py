@@ -1,15 +1,15 @@
-"""Make a log source's Reading from its row."""
+"""The format options of a log source."""
 
 from etl_tasks.models import Source
-from etl_tasks.sources.logs.formats.interface import Reading
+from etl_tasks.sources.logs.formats.interface import FormatOptions
 
 
-def reading_of(source: Source) -> Reading:
-    """Return the Reading of a log source. Raises ValueError if `log_fields` does not map names to keys."""
+def format_options(source: Source) -> FormatOptions:
+    """Return the options by which the lines of a log source are read. Raises ValueError if `log_fields` does not map names to keys."""
     fields = source.log_fields or {}
     if not isinstance(fields, dict) or not all(isinstance(key, str) and key for key in fields.values()):
         raise ValueError('the fields must map names to keys, as {"message": "text"}')
-    return Reading(
+    return FormatOptions(
         log_format=source.log_format,
         pattern=source.log_pattern,
         time_zone=source.log_time_zone,
