@@ -159,7 +159,7 @@ def test_a_log_source_that_was_collected_keeps_its_name_for_its_events_have_it(t
     source.name = "shop"
     source.full_clean()
     source.cursors.create(stream="read", position={})
-    with pytest.raises(ValidationError, match="shop-logs has been collected: its events are kept under this name"):
+    with pytest.raises(ValidationError, match="shop-logs has been collected: its events are stored under this name"):
         source.full_clean()
 
 

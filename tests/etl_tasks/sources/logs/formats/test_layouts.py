@@ -176,7 +176,7 @@ def test_a_time_of_day_is_of_the_day_that_the_file_tells() -> None:
         ("python", "%(message)s %(message)s", "has a value twice"),
         ("log4j", "%d %p %highlight{%m}", "has %highlight, which is not read here"),
         ("log4j", "%d{yyyy-MM-dd QQ} %m", "which is not read here: use y, M, d"),
-        ("log4j", "%d{yyyy yyyy} %m", "every part of a time may be there once"),
+        ("log4j", "%d{yyyy yyyy} %m", "each part of a time may occur once"),
         ("log4j", "%d{ISO8601}{UTC} %m", "set it with --time-zone"),
     ],
 )
