@@ -6,7 +6,7 @@ from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 
 from dora_metrics.models import Deployment
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
-from etl_tasks.sources.github.rechecks.watched_records import LONGEST_WAIT_FOR_AN_END, given_up
+from etl_tasks.sources.github.watched_records import LONGEST_WAIT_FOR_AN_END, given_up
 
 __all__ = ["LONGEST_WAIT_FOR_AN_END", "cursors_by_source", "deployments_given_up", "sources_with_runs"]
 

@@ -17,7 +17,7 @@ from dora_metrics.models import (
     WorkflowRun,
 )
 from etl_tasks.sources.github.needed_deployment_sources import is_undecided
-from etl_tasks.sources.github.rechecks.needed_runs import named_by_failures
+from etl_tasks.sources.github.needed_workflow_runs import named_by_failures
 from github_stand_in.worlds.world import World
 
 MOST_SHOWN = 8

@@ -4,13 +4,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import models
+from django.db import connection, models
 
 from dora_metrics.bulk_upsert import upsert
 from dora_metrics.derivation.derived_rows import Row
 from dora_metrics.models import Attempt, Delivery, DORAMetric, Incident, Service
 
-ROWS_PER_DELETE, ROWS_PER_READ = 500, 2000
+ROWS_PER_DELETE, ROWS_PER_READ, METRICS_PER_QUERY = 500, 2000, 500
 ALL_ROWS = models.Q()
 METRIC_KEY = ("environment", "metric", "period", "period_start")
 
@@ -67,8 +67,24 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
         manager.filter(pk__in=gone[start : start + ROWS_PER_DELETE]).delete()
     differences = [found[key] for key in sorted(found)]
     changed = [{"service_id": service.pk, **origin, **difference.after} for difference in differences if difference.after]
-    upsert(table.model, changed, unique=table.unique, kept=("service_id", *table.key))
+    if table is METRICS:
+        _save_metrics(changed)
+    else:
+        upsert(table.model, changed, unique=table.unique, kept=("service_id", *table.key))
     return differences
+
+
+def _save_metrics(rows: list[Row]) -> None:
+    """Insert or update metrics with Django's bulk_create: they are few, and other code may rely on the model's manager."""
+    unique = METRICS.unique
+    DORAMetric.objects.bulk_create(
+        [DORAMetric(**row) for row in rows],
+        batch_size=METRICS_PER_QUERY,
+        update_conflicts=True,
+        update_fields=[field.name for field in DORAMetric._meta.concrete_fields if not field.primary_key and field.name not in unique],
+        # MySQL determines the conflicting key itself and refuses this argument; SQLite requires it.
+        unique_fields=None if connection.vendor == "mysql" else unique,
+    )
 
 
 def _key(row: Mapping[str, Any], key: tuple[str, ...]) -> tuple[Any, ...]:

@@ -12,6 +12,7 @@ from etl_tasks.errors import FatalError
 from etl_tasks.sources.adapter import Job, Page
 from etl_tasks.sources.github.client import Forbidden, GitHub
 from etl_tasks.sources.github.commit_graph import parents_of, reached
+from etl_tasks.sources.github.needed_workflow_runs import missing_attempts
 from etl_tasks.sources.github.page_sizes import PageSizes
 from etl_tasks.sources.github.readers.commit_history import read_history
 from etl_tasks.sources.github.readers.lists import read_list, read_unchanged
@@ -20,7 +21,6 @@ from etl_tasks.sources.github.readers.threads import read_concurrently
 from etl_tasks.sources.github.readers.workflow_runs import read_workflow_runs
 from etl_tasks.sources.github.rechecks.changed_records import recheck_records
 from etl_tasks.sources.github.rechecks.deployed_history import recheck_history
-from etl_tasks.sources.github.rechecks.needed_runs import missing_attempts
 from etl_tasks.sources.github.rechecks.recheck import LIST_IS_READ, Recheck
 from etl_tasks.sources.github.rechecks.workflow_runs import recheck_workflow_runs
 from etl_tasks.sources.github.renames import former_names

@@ -12,8 +12,8 @@ from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
 from etl_tasks.sources.github.client import IDS_A_QUERY, GitHub
 from etl_tasks.sources.github.query_texts import with_fragments
-from etl_tasks.sources.github.rechecks.watched_records import Watched, not_stored, watched
 from etl_tasks.sources.github.streams import BY_NAME
+from etl_tasks.sources.github.watched_records import Watched, not_stored, watched
 
 logger = logging.getLogger(__name__)
 

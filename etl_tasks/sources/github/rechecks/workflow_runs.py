@@ -5,9 +5,9 @@ from dataclasses import replace
 
 from etl_tasks.sources.adapter import Page
 from etl_tasks.sources.github.client import IDS_A_QUERY
+from etl_tasks.sources.github.needed_workflow_runs import has_failed, missing_attempts, named_by_failures, stored_attempts_of
 from etl_tasks.sources.github.readers.workflow_runs import read_workflow_runs
 from etl_tasks.sources.github.rechecks.deleted_records import ask_whether_they_exist, recheck_deleted
-from etl_tasks.sources.github.rechecks.needed_runs import has_failed, missing_attempts, named_by_failures, stored_attempts_of
 from etl_tasks.sources.github.rechecks.recheck import Recheck
 
 # Runs that failed deployments name cost a request each. The next nights ask for the rest.

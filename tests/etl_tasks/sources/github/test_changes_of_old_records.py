@@ -8,7 +8,7 @@ from django.core.management import call_command
 from dora_metrics.models import Attempt, Change, Deployment, Incident, Issue, Release, WorkflowRun
 from etl_tasks.models import Cursor, Source
 from etl_tasks.sources.github.rechecks import deleted_records
-from etl_tasks.sources.github.rechecks.watched_records import LONGEST_WAIT_FOR_AN_END, watched
+from etl_tasks.sources.github.watched_records import LONGEST_WAIT_FOR_AN_END, watched
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.exact_size import exact_world
 from github_stand_in.worlds.facts import Deployment as Deployed

@@ -9,7 +9,7 @@ from django.db.models import Max, QuerySet
 from dora_metrics.calculators.deployment_sources import FAILED_STATES, is_deploying_workflow
 from dora_metrics.models import Deployment, Release, Repository, WorkflowRun
 from etl_tasks.sources.github.needed_deployment_sources import SUCCESSFUL_STATES
-from etl_tasks.sources.github.rechecks.needed_runs import named_by_failures
+from etl_tasks.sources.github.needed_workflow_runs import named_by_failures
 
 # A record that never ends is not asked for without limit; GitHub lets a run be run again for 30 days.
 # The time is counted back from the newest record, so that the latest record is always watched.
