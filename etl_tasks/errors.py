@@ -20,3 +20,9 @@ class RetriableError(Exception):
 
 class FatalError(Exception):
     """The stage fails now: trying again cannot succeed until a person changes something."""
+
+
+def describe_error(exc: BaseException) -> str:
+    """Return the message of one of our errors, and of any other error also its type."""
+    is_ours = type(exc).__module__.startswith(("etl_tasks", "log_store"))
+    return str(exc) if is_ours else f"{type(exc).__name__}: {exc}"

@@ -8,6 +8,7 @@ from typing import Any
 from django.db import Error as DatabaseError
 
 from dora_metrics.alerts import critical_alert, notify, warning_alert
+from etl_tasks.errors import describe_error
 from etl_tasks.models import Fault
 
 logger = logging.getLogger(__name__)
@@ -30,7 +31,7 @@ def for_each(items: Iterable[Any], action: Callable[[Any], None], *, stop_at: tu
             raise
         except Exception as exc:  # any error must fail only this item
             logger.exception("item_failed", extra={"item": str(item)})
-            failures.append(f"{item}: {_describe(exc)}")
+            failures.append(f"{item}: {describe_error(exc)}")
     if failures:
         raise SomeFailed("; ".join(failures))
 
@@ -45,7 +46,7 @@ def isolated(name: str) -> Iterator[None]:
         yield
     except Exception as exc:  # the code after the block does not depend on it
         logger.exception("contained", extra={"fault": name})
-        _try_to_record(_begin, name, _describe(exc))
+        _try_to_record(_begin, name, describe_error(exc))
     else:
         _try_to_record(_end, name)
 
@@ -71,8 +72,3 @@ def _end(name: str) -> None:
 
 def _send_alert(signal: Any, message: str, error: str, episode: str) -> bool:
     return notify(signal, sender=Fault, message=message, context={"stage": "schedule", "error": error, "episode": episode})
-
-
-def _describe(exc: Exception) -> str:
-    is_ours = type(exc).__module__.startswith(("etl_tasks", "log_store"))
-    return str(exc) if is_ours else f"{type(exc).__name__}: {exc}"

@@ -17,7 +17,7 @@ from django.db import InterfaceError, OperationalError
 from django.utils.timezone import now
 
 from etl_tasks import dead_letters, deletion, ledger, stages
-from etl_tasks.errors import RetriableError
+from etl_tasks.errors import RetriableError, describe_error
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources import registry
 from log_store.store import LogStoreUnavailable
@@ -107,7 +107,7 @@ def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args
         if isinstance(exception, TimeLimitExceeded) and ledger.release_if_progressed(args[0], owner=task_id):
             return  # the soft limit did not interrupt it (inside a long query, for example), but it has committed something
         stage = sender.name.rpartition(".")[2]
-        dead_letters.bury_stage(args[0], stage, _reason(exception), owner=task_id)
+        dead_letters.bury_stage(args[0], stage, describe_error(exception), owner=task_id)
 
 
 @task_retry.connect(weak=False, dispatch_uid="etl_tasks.keep_lease")
@@ -119,8 +119,3 @@ def extend_lease_over_countdown(sender: Task, request: Any, reason: Any, **_: ob
 def _countdown(reason: Any) -> float:
     when = getattr(reason, "when", None)
     return float(when) if isinstance(when, int | float) else settings.ETL_LONGEST_COUNTDOWN_SECONDS
-
-
-def _reason(exception: BaseException) -> str:
-    text = str(exception)
-    return text if type(exception).__module__.startswith(("etl_tasks", "log_store")) else f"{type(exception).__name__}: {text}"
