@@ -98,6 +98,7 @@ def numbers(shown):
     return [shown] if isinstance(shown, int | float) else []
 
 
+@pytest.mark.slow
 @patient
 @given(services, settings)
 def test_no_number_is_negative_or_infinite_and_no_share_above_1(facts, chosen):
@@ -112,6 +113,7 @@ def test_no_number_is_negative_or_infinite_and_no_share_above_1(facts, chosen):
         assert list(one.quality_flags) == sorted(set(one.quality_flags))
 
 
+@pytest.mark.slow
 @patient
 @given(services, settings)
 def test_every_period_s_reasons_are_at_least_its_failures(facts, chosen):
@@ -121,6 +123,7 @@ def test_every_period_s_reasons_are_at_least_its_failures(facts, chosen):
             assert all(count <= one.details["failed"] for count in one.details["reasons"].values())
 
 
+@pytest.mark.slow
 @patient
 @given(services, settings)
 def test_every_attempt_recovers_after_it_finished_and_only_if_it_failed(facts, chosen):

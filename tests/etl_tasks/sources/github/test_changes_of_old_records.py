@@ -21,7 +21,7 @@ from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 DEPLOY, CI = ("Deploy", ".github/workflows/deploy.yml"), ("CI", ".github/workflows/ci.yml")
 

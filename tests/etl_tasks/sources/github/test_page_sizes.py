@@ -21,7 +21,7 @@ from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 from tests.etl_tasks.sources.github.trains import Train
 from tests.tables import assert_equal_to_truth
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 DAY = timedelta(days=1)
 
 
@@ -128,7 +128,6 @@ def test_what_lies_beyond_a_page_and_what_is_asked_for_again_come_in_smaller_pag
     assert DORAMetric.objects.get(metric="deployment_frequency", period="month", period_start="2026-03-01").numerator == 32
 
 
-@pytest.mark.slow
 def test_pages_grow_back_once_github_can_finish_them(billing: Source, github: StandIn, settings: Settings) -> None:
     settings.GITHUB_PAGE_SIZE = 40
     github.faults = {"unfinished_above": 5}

@@ -14,7 +14,7 @@ from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
 from tests.etl_tasks.sources.github.trains import Train, month
 from tests.tables import facts
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 DAY = timedelta(days=1)
 RENAMED_AT = END - 5 * DAY
 

@@ -26,7 +26,7 @@ from tests.dora_metrics.rows import derived
 from tests.etl_tasks.sources.github.nights import night, show, spent
 from tests.tables import facts
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture
