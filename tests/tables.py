@@ -1,4 +1,4 @@
-"""What the tables hold, to be compared with the stand-in's truth or with another run's tables."""
+"""Read the tables, to compare them with what the stand-in serves or with the tables of another run."""
 
 from datetime import datetime
 from typing import Any

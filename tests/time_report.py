@@ -27,6 +27,8 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
                 # Without its set-up: that of the first test makes the database.
                 if report.when == "call" and report.duration > UNMARKED_MOST_S and "slow" not in report.keywords:
                     unmarked.add(report.nodeid)
+    if not seconds:
+        return
     slowest = seconds.most_common(SHOWN)
     minutes, rest = divmod(round(time.time() - STARTED_AT), 60)
     terminal.write_sep("=", "time")

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from django.conf import settings
 
-from tests.callcentersite.reading import variables
+from tests.callcentersite.read_settings import variables
 
 OURS = ("migrate", "web", "worker-extract", "worker", "beat", "flower")
 # Compose makes these itself: the image sets the folder, and addresses of its own servers and the key have no file.

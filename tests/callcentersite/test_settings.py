@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callcentersite.environment_variables import CRONTAB_FIELDS
-from tests.callcentersite.reading import read, told, variables
+from tests.callcentersite.read_settings import read, told, variables
 
 CASES = settings.BASE_DIR.parent / "shared" / "cases"
 NUMBERS = (

@@ -15,8 +15,8 @@ from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.models import Change, Coverage, Deployment, DORAMetric, Issue, Service
 from dora_metrics.period_input import parse_period
 from tests.dora_metrics.calculators.examples import at
-from tests.dora_metrics.eventful import NOW, a_service
-from tests.dora_metrics.rows import repository_of
+from tests.dora_metrics.example_service import NOW, a_service
+from tests.dora_metrics.stored_rows import repository_of
 
 pytestmark = pytest.mark.django_db
 # Of each metric, which of the report's numbers its members add up to.

@@ -17,7 +17,7 @@ from django.test.utils import CaptureQueriesContext
 from dora_metrics import selectors
 from dora_metrics.models import Attempt, Change, Deployment, Incident, Service
 from tests.conftest import END
-from tests.dora_metrics.rows import repository_of
+from tests.dora_metrics.stored_rows import repository_of
 
 pytestmark = pytest.mark.django_db
 LISTS = ("deployments", "changes", "incidents")

@@ -20,10 +20,10 @@ from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Attempt, DORAMetric, Incident, LogDeployment, LogTraffic, MetricRevision, Service
 from dora_metrics.models import Coverage as CoverageRow
 from dora_metrics.period_input import parse_period
-from tests.dora_metrics.api.asking import get
+from tests.dora_metrics.api.requests_to_api import get
 from tests.dora_metrics.calculators.examples import at, covering, deployment, issue, line, log_hours, logged
-from tests.dora_metrics.eventful import NOW
-from tests.dora_metrics.rows import derived, store
+from tests.dora_metrics.example_service import NOW
+from tests.dora_metrics.stored_rows import derived, store
 
 pytestmark = pytest.mark.django_db
 MINUTE = timedelta(minutes=1)

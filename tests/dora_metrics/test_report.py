@@ -12,7 +12,7 @@ from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Coverage, Deployment, Service
 from dora_metrics.selectors import UNKNOWN, UnknownEnvironment, report
 from tests.dora_metrics.calculators.examples import at, change, covering, facts, issue, one_a_day
-from tests.dora_metrics.rows import repository_of, store
+from tests.dora_metrics.stored_rows import repository_of, store
 
 pytestmark = pytest.mark.django_db
 

@@ -17,7 +17,7 @@ from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.dora_metrics.calculators.examples import at
-from tests.dora_metrics.rows import cover, repository_of
+from tests.dora_metrics.stored_rows import cover, repository_of
 from tests.tables import assert_equal_to_truth
 
 ROUNDS = 8

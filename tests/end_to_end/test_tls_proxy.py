@@ -21,7 +21,7 @@ from django.contrib.auth.models import User
 
 from callcentersite.local_processes import processes
 from tests.end_to_end.conftest import database_url
-from tests.log_store.secured import write_certificates
+from tests.log_store.secured_cassandra import write_certificates
 from tests.waiting import wait_until
 
 pytestmark = pytest.mark.slow

@@ -17,22 +17,22 @@ from etl_tasks.sources.github.adapter import GitHubRepository
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.facts import SECOND
 from tests.etl_tasks.sources.github.nights import night, show, source_of
-from tests.etl_tasks.sources.github.trains import MENDED_AT, REPORTED_AT, Train
+from tests.etl_tasks.sources.github.small_repository import MENDED_AT, REPORTED_AT, SmallRepository
 from tests.tables import facts
 
 pytestmark = pytest.mark.django_db
 
 
 @pytest.fixture
-def train(github: StandIn) -> Train:
+def small(github: StandIn) -> SmallRepository:
     """Its oldest work, its last status and its label lie beyond the first hundred."""
-    train = Train(commits=150)
-    train.pull.commits[140].authored = train.world.start
-    train.pull.closes = [("acme/elsewhere", number) for number in range(149)] + [("", 1)]
-    train.mended.statuses = [(MENDED_AT, "SUCCESS"), *((MENDED_AT + SECOND * number, "IN_PROGRESS") for number in range(130))]
-    train.incident.labelled = [(f"area {number}", REPORTED_AT, None) for number in range(119)] + [("incident", REPORTED_AT, None)]
-    show(github, train.ready())
-    return train
+    small = SmallRepository(commits=150)
+    small.pull.commits[140].authored = small.world.start
+    small.pull.closes = [("acme/elsewhere", number) for number in range(149)] + [("", 1)]
+    small.mended.statuses = [(MENDED_AT, "SUCCESS"), *((MENDED_AT + SECOND * number, "IN_PROGRESS") for number in range(130))]
+    small.incident.labelled = [(f"area {number}", REPORTED_AT, None) for number in range(119)] + [("incident", REPORTED_AT, None)]
+    show(github, small.ready())
+    return small
 
 
 class OutdatedReader(GitHubRepository):
@@ -59,7 +59,7 @@ def unreadable(*kinds: str) -> Iterator[None]:
 
 @pytest.mark.parametrize("is_backwards", [False, True])
 def test_a_replayed_record_has_all_its_parts_and_the_numbers_are_those_of_a_night_without_a_letter(
-    github: StandIn, train: Train, is_backwards: bool
+    github: StandIn, small: SmallRepository, is_backwards: bool
 ) -> None:
     with unreadable("change", "deployment", "issue"):
         run = night(source_of("acme/train"))
@@ -72,7 +72,7 @@ def test_a_replayed_record_has_all_its_parts_and_the_numbers_are_those_of_a_nigh
         replay.replay_letter(letter, by="test")
     replayed = facts()
     assert len(Change.objects.get().commits) == 150
-    assert len(Deployment.objects.get(sha=train.mended.oid).statuses) == 131
+    assert len(Deployment.objects.get(sha=small.mended.oid).statuses) == 131
     assert len(Issue.objects.get().labels) == 120
 
     Service.objects.all().delete()
@@ -80,7 +80,7 @@ def test_a_replayed_record_has_all_its_parts_and_the_numbers_are_those_of_a_nigh
     assert facts() == replayed
 
 
-def test_a_letter_that_is_replayed_late_does_not_cut_what_a_later_night_has_read(github: StandIn, train: Train) -> None:
+def test_a_letter_that_is_replayed_late_does_not_cut_what_a_later_night_has_read(github: StandIn, small: SmallRepository) -> None:
     source = source_of("acme/train")
     with unreadable("change"):
         night(source)
@@ -91,14 +91,14 @@ def test_a_letter_that_is_replayed_late_does_not_cut_what_a_later_night_has_read
     assert facts() == before
 
 
-def test_a_letter_of_an_older_version_adds_nothing_to_a_newer_one(github: StandIn, train: Train) -> None:
+def test_a_letter_of_an_older_version_adds_nothing_to_a_newer_one(github: StandIn, small: SmallRepository) -> None:
     """The branch was pushed anew: commits of its former shape do not come back."""
     source = source_of("acme/train")
     with unreadable("change"):
         night(source)
-    train.pull.commits = train.pull.commits[:20]
-    train.pull.reviews.append((github.clock, "ben", "COMMENTED"))
-    train.ready()
+    small.pull.commits = small.pull.commits[:20]
+    small.pull.reviews.append((github.clock, "ben", "COMMENTED"))
+    small.ready()
     night(source)
     assert len(Change.objects.get().commits) == 20
     replay.replay_letter(DeadLetter.objects.get(), by="test")
@@ -106,7 +106,7 @@ def test_a_letter_of_an_older_version_adds_nothing_to_a_newer_one(github: StandI
     assert len(Change.objects.get().commits) == 20
 
 
-def test_a_part_that_could_not_be_read_is_added_by_its_own_letter_or_by_its_records(github: StandIn, train: Train) -> None:
+def test_a_part_that_could_not_be_read_is_added_by_its_own_letter_or_by_its_records(github: StandIn, small: SmallRepository) -> None:
     source = source_of("acme/train")
     with unreadable("change", "change_rest"):
         run = night(source)

@@ -23,7 +23,7 @@ from etl_tasks.sources.adapter import Check
 from etl_tasks.sources.github.adapter import GitHubRepository
 from log_store.event import LogEvent, event_id, file_key
 from log_store.opening import open_log_store
-from tests.dora_metrics.eventful import a_service
+from tests.dora_metrics.example_service import a_service
 
 EVIL = "a\x1b[2J\x07\x08\x9b1A\x7f\r\u202egnp\u2066\u2028\u2029\x85\u200b\x1b]0;title\x07z"
 TIME = datetime(2026, 1, 10, 12, tzinfo=UTC)

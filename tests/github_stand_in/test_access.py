@@ -11,8 +11,8 @@ import requests
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
-from tests.github_stand_in.asking import LISTS, ask, get, post, runs, survey_text
 from tests.github_stand_in.conftest import END
+from tests.github_stand_in.requests_to_stand_in import LISTS, ask, get, post, runs, survey_text
 from tests.waiting import wait_until
 
 needs_jwt = pytest.mark.skipif(

@@ -8,8 +8,8 @@ from github_stand_in import schema
 from github_stand_in.cost import price
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
-from tests.github_stand_in.asking import NOTHING_MORE, TOKEN, answer, ask, get, post, query_text, runs, survey_text
 from tests.github_stand_in.conftest import END
+from tests.github_stand_in.requests_to_stand_in import NOTHING_MORE, TOKEN, answer, ask, get, post, query_text, runs, survey_text
 
 # GitHub's own two examples: https://docs.github.com/en/graphql/overview/rate-limits-and-node-limits-for-the-graphql-api
 REPOSITORIES = "query { viewer { login repositories(first: 100) { edges { node { id issues(first: 50) { edges { node { id labels(first: 60) { edges { node { id name } } } } } } } } } } }"  # fmt: skip # noqa: E501

@@ -13,8 +13,8 @@ import requests
 from github_stand_in.faults import RANDOM
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
-from tests.github_stand_in.asking import LISTS, NOTHING_MORE, ask, page_of, runs
 from tests.github_stand_in.conftest import EARLIER, END
+from tests.github_stand_in.requests_to_stand_in import LISTS, NOTHING_MORE, ask, page_of, runs
 
 OPERATIONS = {"pull_requests": "PullRequests", "deployments": "Deployments", "issues": "Issues", "releases": "Releases", "commits": "Commits"}
 

@@ -13,8 +13,8 @@ from github_stand_in.resolvers import Asking, Worlds
 from github_stand_in.resolvers import schema as resolving_schema
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
-from tests.github_stand_in.asking import NAMES, NOTHING_MORE, post, query_text, survey_text
 from tests.github_stand_in.conftest import END
+from tests.github_stand_in.requests_to_stand_in import NAMES, NOTHING_MORE, post, query_text, survey_text
 
 TINY = '''"""
 A query.

@@ -20,8 +20,21 @@ from github_stand_in.worlds.exact_size import exact_world
 from github_stand_in.worlds.facts import iso
 from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
-from tests.github_stand_in.asking import LISTS, NOTHING_MORE, TOKEN, answer, ask, everything, get, page_of, post, query_text, runs, survey_text
 from tests.github_stand_in.conftest import EARLIER, END
+from tests.github_stand_in.requests_to_stand_in import (
+    LISTS,
+    NOTHING_MORE,
+    TOKEN,
+    answer,
+    ask,
+    everything,
+    get,
+    page_of,
+    post,
+    query_text,
+    runs,
+    survey_text,
+)
 
 PROJECT = Path(__file__).parents[2]
 VIEWS = {"pull_requests": World.pull_requests, "issues": World.issues, "deployments": World.deployments, "releases": World.releases}

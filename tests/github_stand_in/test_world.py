@@ -16,8 +16,8 @@ from github_stand_in.worlds.facts import FACTS_A_REPOSITORY, Release, global_id,
 from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
 from tests.dora_metrics.calculators.examples import log_hours
-from tests.github_stand_in.asking import post
 from tests.github_stand_in.conftest import END
+from tests.github_stand_in.requests_to_stand_in import post
 
 NOON = END - timedelta(days=1)
 LISTS = (World.pull_requests, World.issues, World.deployments, World.releases, World.workflow_runs)
@@ -373,29 +373,29 @@ def test_a_sized_worlds_day_brings_exactly_what_was_ordered() -> None:
 
 
 @pytest.fixture
-def restless() -> World:
+def changing_world() -> World:
     return ordinary_world("acme/restless", seed=3, days=30, end=END)
 
 
-def test_what_was_deleted_is_in_no_list_and_nowhere_by_its_id(restless: World) -> None:
+def test_what_was_deleted_is_in_no_list_and_nowhere_by_its_id(changing_world: World) -> None:
     when = END - timedelta(days=1, hours=5)
-    lost = [next(iter(facts.values())) for facts in (restless.issue_of, restless.deploys, restless.published, restless.runs)]
+    lost = [next(iter(facts.values())) for facts in (changing_world.issue_of, changing_world.deploys, changing_world.published, changing_world.runs)]
     for fact in lost:
         fact.gone = when
     views = (World.issues, World.deployments, World.releases, World.workflow_runs)
-    counts = [(len(view(restless, when - timedelta(seconds=1))), len(view(restless, when))) for view in views]
+    counts = [(len(view(changing_world, when - timedelta(seconds=1))), len(view(changing_world, when))) for view in views]
 
     assert [(before - after) for before, after in counts] == [1, 1, 1, 1]
-    assert [restless.row(fact.KIND, fact.number, when) for fact in lost] == [None] * 4
-    assert restless.workflow_run_attempt(lost[3].number, 1, when) is None
+    assert [changing_world.row(fact.KIND, fact.number, when) for fact in lost] == [None] * 4
+    assert changing_world.workflow_run_attempt(lost[3].number, 1, when) is None
 
 
-def test_a_transferred_issue_is_found_by_its_id_in_another_repository(restless: World) -> None:
-    issue = next(iter(restless.issue_of.values()))
+def test_a_transferred_issue_is_found_by_its_id_in_another_repository(changing_world: World) -> None:
+    issue = next(iter(changing_world.issue_of.values()))
     issue.gone, issue.moved = END, ("acme/elsewhere", 77)
-    known = global_id("I", restless.number, issue.number)
+    known = global_id("I", changing_world.number, issue.number)
     query = "query Q($id: ID!) { node(id: $id) { id ... on Issue { number repository { nameWithOwner } } } }"
-    with StandIn({"acme/restless": restless}, clock=END - timedelta(seconds=1)) as stand_in:
+    with StandIn({"acme/restless": changing_world}, clock=END - timedelta(seconds=1)) as stand_in:
         before = post(stand_in, query, {"id": known}).json()["data"]["node"]
         stand_in.clock = END
         after = post(stand_in, query, {"id": known}).json()["data"]["node"]
@@ -404,24 +404,24 @@ def test_a_transferred_issue_is_found_by_its_id_in_another_repository(restless: 
     assert (after["number"], after["repository"], after["id"] == known) == (77, {"nameWithOwner": "acme/elsewhere"}, False)
 
 
-def test_a_release_of_an_old_commit_appears_deep_in_the_list(restless: World) -> None:
+def test_a_release_of_an_old_commit_appears_deep_in_the_list(changing_world: World) -> None:
     when = END - timedelta(days=1)
-    number = len(restless.published) + 1
-    late = restless.published[number] = Release(number, END - timedelta(days=20), "v99", restless.main[0][1], when)
+    number = len(changing_world.published) + 1
+    late = changing_world.published[number] = Release(number, END - timedelta(days=20), "v99", changing_world.main[0][1], when)
     late.shown = when
-    restless.changed()
-    before, after = ([one["tagName"] for one in restless.releases(clock)] for clock in (when - timedelta(seconds=1), when))
+    changing_world.changed()
+    before, after = ([one["tagName"] for one in changing_world.releases(clock)] for clock in (when - timedelta(seconds=1), when))
 
     assert "v99" not in before
     assert after.index("v99") > 0
-    assert restless.row("RE", number, when)["updatedAt"] == iso(when)  # type: ignore[index]
+    assert changing_world.row("RE", number, when)["updatedAt"] == iso(when)  # type: ignore[index]
 
 
-def test_a_reference_to_an_issue_that_is_gone_is_dropped_without_an_update(restless: World) -> None:
-    pull = next(iter(restless.pulls.values()))
+def test_a_reference_to_an_issue_that_is_gone_is_dropped_without_an_update(changing_world: World) -> None:
+    pull = next(iter(changing_world.pulls.values()))
     pull.closes, pull.dropped = [("", 3), ("", 5)], {("", 3): END}
     pull.changed()
-    before, after = (restless.row("PR", pull.number, clock) for clock in (END - timedelta(seconds=1), END))
+    before, after = (changing_world.row("PR", pull.number, clock) for clock in (END - timedelta(seconds=1), END))
 
     assert before
     assert after
@@ -429,12 +429,12 @@ def test_a_reference_to_an_issue_that_is_gone_is_dropped_without_an_update(restl
     assert before["updatedAt"] == after["updatedAt"]
 
 
-def test_a_pull_request_that_was_pushed_to_by_force_has_other_commits(restless: World) -> None:
-    pull = next(iter(restless.pulls.values()))
-    commit = restless.commit((restless.main[0][1],), END, END, "ana")
+def test_a_pull_request_that_was_pushed_to_by_force_has_other_commits(changing_world: World) -> None:
+    pull = next(iter(changing_world.pulls.values()))
+    commit = changing_world.commit((changing_world.main[0][1],), END, END, "ana")
     pull.forced.append((END, [commit]))
     pull.changed()
-    row = restless.row("PR", pull.number, END)
+    row = changing_world.row("PR", pull.number, END)
 
     assert row
     assert [node["commit"]["oid"] for node in row["commits"]["nodes"]] == [row["headRefOid"]] == [commit.oid]

@@ -12,7 +12,7 @@ from log_store.models import LogEventRow, LogSumRow
 from log_store.paging import Bounds
 from log_store.sql import page_of
 from log_store.store import LogStore, event_at, position
-from tests.log_store.eventful import HOUR, START, counted, events, everything, read_all
+from tests.log_store.log_events import HOUR, START, counted, events, everything, read_all
 
 
 @pytest.mark.django_db

@@ -10,7 +10,7 @@ import pytest
 
 from log_store.event import SEGMENT_BYTES, LogEvent, event_id, file_key
 from log_store.store import LogQuery, LogStore, around, event_at, position
-from tests.log_store.eventful import HOUR, SECOND, START, counted, events, everything, in_order, read_all, tallied
+from tests.log_store.log_events import HOUR, SECOND, START, counted, events, everything, in_order, read_all, tallied
 
 # The store is the same for all examples, and each example has a source of its own.
 PATIENT = hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])

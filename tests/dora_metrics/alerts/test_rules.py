@@ -9,7 +9,7 @@ from django.core.exceptions import ValidationError
 
 from dora_metrics.alerts import critical_alert, rules, warning_alert
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Coverage, Delivery, Service
-from tests.dora_metrics.rows import cover, repository_of
+from tests.dora_metrics.stored_rows import cover, repository_of
 
 pytestmark = pytest.mark.django_db
 NOW = datetime(2026, 3, 20, 1, tzinfo=UTC)

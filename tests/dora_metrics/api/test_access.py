@@ -15,7 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from dora_metrics.models import ApiToken, Service
 from tests.conftest import END
 from tests.database_faults import failing_statements
-from tests.dora_metrics.api.asking import ENDPOINTS, get
+from tests.dora_metrics.api.requests_to_api import ENDPOINTS, get
 
 pytestmark = pytest.mark.django_db
 

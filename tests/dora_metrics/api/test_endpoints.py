@@ -13,7 +13,7 @@ from django.test import Client
 from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.models import Attempt, Change, Delivery, Deployment, Incident, Service
 from tests.conftest import END
-from tests.dora_metrics.api.asking import ENDPOINTS, LISTS, attempt, get, merged, pages, table
+from tests.dora_metrics.api.requests_to_api import ENDPOINTS, LISTS, attempt, get, merged, pages, table
 
 pytestmark = pytest.mark.django_db
 

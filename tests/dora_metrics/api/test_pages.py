@@ -13,7 +13,7 @@ from django.test.utils import CaptureQueriesContext
 
 from dora_metrics.models import Incident, Service
 from tests.conftest import END
-from tests.dora_metrics.api.asking import ENDPOINTS, LISTS, STORED, TIME, attempt, get, merged, pages, table
+from tests.dora_metrics.api.requests_to_api import ENDPOINTS, LISTS, STORED, TIME, attempt, get, merged, pages, table
 
 pytestmark = pytest.mark.django_db
 

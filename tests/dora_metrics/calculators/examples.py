@@ -1,4 +1,4 @@
-"""Short ways to write facts down, and to ask what follows from them."""
+"""Make facts in one line each, and compute metrics from them."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta

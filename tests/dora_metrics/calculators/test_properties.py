@@ -11,7 +11,7 @@ from dora_metrics.calculators.inputs import Status
 from dora_metrics.calculators.linked_facts import link_facts
 from dora_metrics.calculators.metric_values import metric_values
 from tests.dora_metrics.calculators.examples import assessed, at, deployment, issue, line, one_a_day, pull, value_of
-from tests.dora_metrics.calculators.worlds import now, patient, services, settings
+from tests.dora_metrics.calculators.random_facts import now, patient, services, settings
 
 # A failure is made small for up to five minutes.
 pytestmark = pytest.mark.timeout(600)

@@ -22,7 +22,7 @@ from tests.dora_metrics.calculators.examples import (
     revert,
     value_of,
 )
-from tests.dora_metrics.calculators.worlds import now, patient, services, settings
+from tests.dora_metrics.calculators.random_facts import now, patient, services, settings
 
 MONTH = period_of_date(JANUARY, "month")
 TOLD = {

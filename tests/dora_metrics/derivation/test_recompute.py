@@ -16,8 +16,8 @@ from dora_metrics.derivation.recompute import REVISED, recompute, recompute_peri
 from dora_metrics.models import Attempt, Change, Coverage, Delivery, DORAMetric, Incident, MetricRevision, Service
 from dora_metrics.models import Issue as IssueRow
 from tests.dora_metrics.calculators.examples import at, covering, deployment, facts, issue, line, pull, revert
-from tests.dora_metrics.eventful import EVENTFUL, NOW, a_service
-from tests.dora_metrics.rows import ORDER, derived, store
+from tests.dora_metrics.example_service import EVENTFUL, NOW, a_service
+from tests.dora_metrics.stored_rows import ORDER, derived, store
 
 pytestmark = pytest.mark.django_db
 

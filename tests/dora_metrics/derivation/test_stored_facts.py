@@ -8,7 +8,7 @@ from dora_metrics.calculators.inputs import DraftEvent, Facts, Links, LogHour, R
 from dora_metrics.derivation.stored_facts import facts_of, settings_of
 from dora_metrics.models import Change, Service
 from tests.dora_metrics.calculators.examples import at, change, covering, deployment, issue, line, links, logged, release, run
-from tests.dora_metrics.rows import store
+from tests.dora_metrics.stored_rows import store
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from pytest_django import Settings
 from log_store.opening import open_log_store
 from log_store.store import LogStoreUnavailable
 from tests.log_store.conftest import CONTACT_POINTS
-from tests.log_store.eventful import events, everything
+from tests.log_store.log_events import events, everything
 
 if not CONTACT_POINTS:
     pytest.skip("CASSANDRA_CONTACT_POINTS is unset: the Cassandra store is NOT TESTED here", allow_module_level=True)

@@ -15,8 +15,8 @@ from pytest_django import Settings
 from log_store.opening import open_log_store
 from log_store.store import LogStore, LogStoreUnavailable
 from tests.log_store.conftest import CONTACT_POINTS
-from tests.log_store.eventful import counted, events, everything, in_order, read_all
-from tests.log_store.secured import Server
+from tests.log_store.log_events import counted, events, everything, in_order, read_all
+from tests.log_store.secured_cassandra import Server
 from tests.tcp_proxy import Proxy
 from tests.waiting import wait_until
 
@@ -36,7 +36,7 @@ import sys, time, django
 django.setup()
 from log_store.opening import open_log_store
 from log_store.store import LogStoreUnavailable
-from tests.log_store.eventful import events
+from tests.log_store.log_events import events
 written = events(sys.argv[1], {PAGES * LINES})
 store = open_log_store()
 for page in range({PAGES}):

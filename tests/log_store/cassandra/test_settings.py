@@ -6,7 +6,7 @@ import pytest
 from pytest_django import Settings
 
 from callcentersite.checks import check_cassandra
-from tests.log_store.secured import write_certificates
+from tests.log_store.secured_cassandra import write_certificates
 
 
 def told(settings: Settings, **values: object) -> list[str | None]:

@@ -17,7 +17,7 @@ from pytest_django import Settings
 from log_store.event import SEGMENT_BYTES, LogEvent
 from log_store.store import LogStore, LogStoreUnavailable
 from tests.log_store.conftest import CONTACT_POINTS
-from tests.log_store.eventful import HOUR, START, counted, events, everything, in_order, read_all, tallied
+from tests.log_store.log_events import HOUR, START, counted, events, everything, in_order, read_all, tallied
 from tests.tcp_proxy import Proxy
 
 if not CONTACT_POINTS:

@@ -1,4 +1,4 @@
-"""Nights of a GitHub source as plain function calls, and what the stand-in counted meanwhile."""
+"""Run nights of a GitHub source as function calls, and read what the stand-in counted."""
 
 import pytest
 

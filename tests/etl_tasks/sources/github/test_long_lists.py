@@ -15,11 +15,11 @@ from etl_tasks.sources.github.streams import STREAMS
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.facts import BOT, MINUTE, SECOND
 from tests.etl_tasks.sources.github.nights import night, show, source_of
-from tests.etl_tasks.sources.github.trains import MERGED_AT, OPENED_AT, REPORTED_AT, Train, month
+from tests.etl_tasks.sources.github.small_repository import MERGED_AT, OPENED_AT, REPORTED_AT, SmallRepository, month
 
 
-def collected(github: StandIn, train: Train, **settings_of_service: object) -> ETLRun:
-    show(github, train.ready())
+def collected(github: StandIn, small: SmallRepository, **settings_of_service: object) -> ETLRun:
+    show(github, small.ready())
     run = night(source_of("acme/train", **settings_of_service))
     assert (run.status, run.extracted) == ("success", run.loaded + run.skipped)
     return run
@@ -29,35 +29,35 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_release_that_closes_25_issues_counts_as_rework_for_the_incident_among_the_last(github: StandIn) -> None:
-    train = Train()
-    train.pull.closes = [("acme/elsewhere", number) for number in range(24)] + [("", 1)]
-    collected(github, train)
+    small = SmallRepository()
+    small.pull.closes = [("acme/elsewhere", number) for number in range(24)] + [("", 1)]
+    collected(github, small)
 
     assert month("deployment_rework_rate").numerator == 1
 
 
 def test_a_release_that_closes_250_issues_counts_as_rework_for_the_incident_among_the_last(github: StandIn) -> None:
-    train = Train()
-    train.pull.closes = [("acme/elsewhere", number) for number in range(249)] + [("", 1)]
-    collected(github, train)
+    small = SmallRepository()
+    small.pull.closes = [("acme/elsewhere", number) for number in range(249)] + [("", 1)]
+    collected(github, small)
 
     assert month("deployment_rework_rate").numerator == 1
     assert len(Change.objects.get().closes) == 250
 
 
 def test_a_hotfix_is_known_by_the_last_of_120_labels(github: StandIn) -> None:
-    train = Train()
-    train.pull.labels = [f"area {number}" for number in range(119)] + ["hotfix"]
-    collected(github, train)
+    small = SmallRepository()
+    small.pull.labels = [f"area {number}" for number in range(119)] + ["hotfix"]
+    collected(github, small)
 
     assert month("deployment_rework_rate").numerator == 1
 
 
 def test_an_incident_is_known_by_the_last_of_120_labels(github: StandIn) -> None:
-    train = Train()
-    train.incident.labelled = [(f"area {number}", REPORTED_AT, None) for number in range(119)] + [("incident", REPORTED_AT, None)]
-    train.incident.events = [(REPORTED_AT + MINUTE * n, "ReopenedEvent" if n % 2 else "ClosedEvent", "COMPLETED") for n in range(121)]
-    collected(github, train)
+    small = SmallRepository()
+    small.incident.labelled = [(f"area {number}", REPORTED_AT, None) for number in range(119)] + [("incident", REPORTED_AT, None)]
+    small.incident.events = [(REPORTED_AT + MINUTE * n, "ReopenedEvent" if n % 2 else "ClosedEvent", "COMPLETED") for n in range(121)]
+    collected(github, small)
 
     assert month("change_fail_rate").numerator == 1
     assert len(Issue.objects.get().events) == 121
@@ -65,9 +65,9 @@ def test_an_incident_is_known_by_the_last_of_120_labels(github: StandIn) -> None
 
 def test_a_deployment_succeeded_at_its_first_success_whatever_its_tool_said_130_times_since(github: StandIn) -> None:
     """GitHub lists the newest status first."""
-    train = Train()
-    train.mended.statuses += [(train.mended.statuses[0][0] + SECOND * (number + 1), "IN_PROGRESS") for number in range(130)]
-    collected(github, train)
+    small = SmallRepository()
+    small.mended.statuses += [(small.mended.statuses[0][0] + SECOND * (number + 1), "IN_PROGRESS") for number in range(130)]
+    collected(github, small)
 
     assert month("deployment_frequency").numerator == 2
     [mended] = [one for one in Deployment.objects.all() if len(one.statuses) > 1]
@@ -76,29 +76,29 @@ def test_a_deployment_succeeded_at_its_first_success_whatever_its_tool_said_130_
 
 
 def test_statuses_beyond_the_first_hundred_are_read_of_a_deployment_that_is_asked_for_again(github: StandIn) -> None:
-    train = Train()
-    end = train.mended.statuses.pop()
-    train.mended.statuses = [(end[0] + SECOND * number, "IN_PROGRESS") for number in range(120)]
-    show(github, train.ready())
+    small = SmallRepository()
+    end = small.mended.statuses.pop()
+    small.mended.statuses = [(end[0] + SECOND * number, "IN_PROGRESS") for number in range(120)]
+    show(github, small.ready())
     source = source_of("acme/train")
     github.clock = end[0] + timedelta(hours=1)
     night(source)
     assert month("deployment_frequency").numerator == 1
 
     github.clock += timedelta(hours=1)
-    train.mended.statuses.insert(0, end)
-    train.mended.statuses.append((github.clock - MINUTE, "IN_PROGRESS"))
-    train.ready()
+    small.mended.statuses.insert(0, end)
+    small.mended.statuses.append((github.clock - MINUTE, "IN_PROGRESS"))
+    small.ready()
     night(source)
 
-    assert len(Deployment.objects.get(sha=train.mended.oid).statuses) == 122
+    assert len(Deployment.objects.get(sha=small.mended.oid).statuses) == 122
     assert month("deployment_frequency").numerator == 2
 
 
 def test_a_cause_that_is_named_by_its_commit_is_found_among_130_of_a_bots_release(github: StandIn) -> None:
-    train = Train(author=BOT, commits=130)
-    train.incident.body = f"root cause: {train.pull.commits[-2].oid}"
-    collected(github, train)
+    small = SmallRepository(author=BOT, commits=130)
+    small.incident.body = f"root cause: {small.pull.commits[-2].oid}"
+    collected(github, small)
 
     assert len(Change.objects.get().commits) == 130
     assert month("change_fail_rate").details["reasons"] == {"incident": 1}
@@ -107,18 +107,18 @@ def test_a_cause_that_is_named_by_its_commit_is_found_among_130_of_a_bots_releas
 
 
 def test_a_bots_change_belongs_to_a_path_by_the_last_of_its_150_files(github: StandIn) -> None:
-    train = Train(author=BOT)
-    train.pull.paths = [f"generated/part_{number:03}.py" for number in range(149)] + ["web/last.py"]
-    collected(github, train, path="web/**")
+    small = SmallRepository(author=BOT)
+    small.pull.paths = [f"generated/part_{number:03}.py" for number in range(149)] + ["web/last.py"]
+    collected(github, small, path="web/**")
 
     assert month("change_lead_time").details["n_bots"] == 1
 
 
 def test_the_first_review_by_a_person_is_found_behind_200_of_a_bot_that_is_only_configured(github: StandIn) -> None:
-    train = Train()
+    small = SmallRepository()
     noise = [(OPENED_AT + SECOND * number, "noisy", "COMMENTED") for number in range(200)]
-    train.pull.reviews = [*noise, (OPENED_AT + timedelta(hours=2), "ben", "APPROVED")]
-    collected(github, train)
+    small.pull.reviews = [*noise, (OPENED_AT + timedelta(hours=2), "ben", "APPROVED")]
+    collected(github, small)
     assert month("change_lead_time").details["stages"]["pickup"]["p50"] == 0
 
     service = Change.objects.get().service
@@ -129,13 +129,13 @@ def test_the_first_review_by_a_person_is_found_behind_200_of_a_bot_that_is_only_
 
 
 def test_a_merge_of_120_branches_has_all_its_parents(github: StandIn) -> None:
-    train = Train()
-    world = train.world
+    small = SmallRepository()
+    world = small.world
     head = world.commits[world.main[-1][1]]
     sides = [world.commit((), MERGED_AT - MINUTE, MERGED_AT - MINUTE, "ana").oid for _ in range(119)]
     octopus = world.commit((head.oid, *sides), MERGED_AT + MINUTE, MERGED_AT + MINUTE, "ana")
     world.push(octopus.oid, MERGED_AT + MINUTE)
-    collected(github, train)
+    collected(github, small)
 
     assert Commit.objects.get(sha=octopus.oid).parents == [head.oid, *sides]
     assert Commit.objects.filter(sha__in=sides).count() == 119

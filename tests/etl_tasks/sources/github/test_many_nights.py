@@ -20,8 +20,8 @@ from etl_tasks.models import Source
 from etl_tasks.sources.github import client
 from github_stand_in.budget import Budget
 from github_stand_in.server import StandIn
+from tests.etl_tasks.sources.github.changing_repository import ChangingRepository
 from tests.etl_tasks.sources.github.nights import finish, show, source_of
-from tests.etl_tasks.sources.github.restless import Restless
 from tests.tables import difference_of_services
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -39,7 +39,7 @@ def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: i
     """
     github.budget = Budget(limit=5000, reset_seconds=3600)  # of another hour than the world before
     client._rate_limits.clear()
-    show(github, Restless(dice, start=START, days=days).world)
+    show(github, ChangingRepository(dice, start=START, days=days).world)
     ours = source_of("acme/restless", deployments_from=deployments_from)
     clock = START
     for day in range(1, days + 1):

@@ -18,7 +18,7 @@ from github_stand_in.worlds.facts import MINUTE, SECOND
 from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
-from tests.etl_tasks.sources.github.trains import Train
+from tests.etl_tasks.sources.github.small_repository import SmallRepository
 from tests.tables import assert_equal_to_truth
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -102,19 +102,19 @@ def test_pages_shrink_down_to_a_single_record(github: StandIn) -> None:
 
 
 def test_what_lies_beyond_a_page_and_what_is_asked_for_again_come_in_smaller_pages_too(github: StandIn) -> None:
-    train = Train(commits=150)
-    train.mended.statuses = [(train.mended.statuses[0][0] + SECOND * number, "IN_PROGRESS") for number in range(180)]
-    waiting = [train.deploy_later(number) for number in range(30)]
-    show(github, train.ready())
+    small = SmallRepository(commits=150)
+    small.mended.statuses = [(small.mended.statuses[0][0] + SECOND * number, "IN_PROGRESS") for number in range(180)]
+    waiting = [small.deploy_later(number) for number in range(30)]
+    show(github, small.ready())
     source = source_of("acme/train")
     github.clock = END - DAY
     night(source)
     assert not DORAMetric.objects.filter(metric="deployment_frequency", period="month", numerator=32)
 
-    for deployment in [*waiting, train.mended]:
+    for deployment in [*waiting, small.mended]:
         deployment.statuses.append((END - MINUTE, "SUCCESS"))
-    train.pull.reviews.append((END - DAY + MINUTE, "ben", "COMMENTED"))
-    train.ready()
+    small.pull.reviews.append((END - DAY + MINUTE, "ben", "COMMENTED"))
+    small.ready()
     github.clock = END
     github.faults = {"unfinished_above": 10}
     run = ledger.open_run(source, trigger="shell")

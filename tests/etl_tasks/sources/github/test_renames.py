@@ -11,7 +11,7 @@ from github_stand_in.worlds.facts import HOUR, MINUTE, PullRequest, WorkflowRun
 from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, show, source_of, spent
-from tests.etl_tasks.sources.github.trains import Train, month
+from tests.etl_tasks.sources.github.small_repository import SmallRepository, month
 from tests.tables import facts
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -138,19 +138,19 @@ def test_a_few_names_are_tried_at_first_and_none_later(github: StandIn, deployer
 @pytest.mark.parametrize("is_seen_by_nights", [True, False])
 def test_a_revert_that_names_the_repository_by_a_former_name_counts(github: StandIn, is_seen_by_nights: bool) -> None:
     """GitHub's button writes the name of that day into the body."""
-    train = Train()
-    train.incident.labelled = []
-    former = train.world.pulls[3] = PullRequest(
-        3, train.pull.created, 'Back out "Release 7"', "back-out", "ana", train.pull.commits, body="Reverts acme/train#2"
+    small = SmallRepository()
+    small.incident.labelled = []
+    former = small.world.pulls[3] = PullRequest(
+        3, small.pull.created, 'Back out "Release 7"', "back-out", "ana", small.pull.commits, body="Reverts acme/train#2"
     )
     merged_at = END - 7 * DAY
-    merge = train.world.commit((train.pull.merge_oid or "",), merged_at, merged_at, "ana")
+    merge = small.world.commit((small.pull.merge_oid or "",), merged_at, merged_at, "ana")
     former.merged = former.closed = merged_at
     former.merge_oid = merge.oid
-    train.world.push(merge.oid, merged_at)
-    train.deploy(3, merged_at + HOUR, merge.oid)
-    train.world.renamed = [(RENAMED_AT, "acme/rail"), (END - 3 * DAY, "acme/metro")]
-    show(github, train.ready())
+    small.world.push(merge.oid, merged_at)
+    small.deploy(3, merged_at + HOUR, merge.oid)
+    small.world.renamed = [(RENAMED_AT, "acme/rail"), (END - 3 * DAY, "acme/metro")]
+    show(github, small.ready())
     if is_seen_by_nights:
         seen_by_nights(github, "acme/train")
     else:
@@ -161,11 +161,11 @@ def test_a_revert_that_names_the_repository_by_a_former_name_counts(github: Stan
 
 
 def test_a_revert_in_another_repository_is_none_even_if_that_was_renamed(github: StandIn) -> None:
-    train = Train()
-    train.incident.labelled = []
-    train.pull.body = "Reverts acme/billing#1"
+    small = SmallRepository()
+    small.incident.labelled = []
+    small.pull.body = "Reverts acme/billing#1"
     github.worlds.by_name["acme/billing"].renamed = []
-    show(github, train.ready())
+    show(github, small.ready())
     seen_at_once(github, "acme/train")
 
     assert month("deployment_rework_rate").numerator == 0

@@ -22,7 +22,7 @@ from github_stand_in.server import StandIn
 from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
 from tests.conftest import END
-from tests.dora_metrics.rows import derived
+from tests.dora_metrics.stored_rows import derived
 from tests.etl_tasks.sources.github.nights import night, show, spent
 from tests.tables import facts
 

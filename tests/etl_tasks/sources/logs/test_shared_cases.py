@@ -6,7 +6,7 @@ import pytest
 from django.conf import settings
 
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import events
+from tests.etl_tasks.sources.logs.formats.parsed import events
 
 CASES = Path(settings.BASE_DIR).parent / "shared" / "cases"
 pytestmark = pytest.mark.skipif(not CASES.exists(), reason="the shared cases are not here")

@@ -8,7 +8,7 @@ from etl_tasks.outcomes import Bad
 from etl_tasks.sources.logs.formats.field_lengths import CUT, HOST_LENGTH, VALUE_LENGTH
 from etl_tasks.sources.logs.formats.interface import FormatOptions
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, previous_is, results
+from tests.etl_tasks.sources.logs.formats.parsed import KEY, NOON, event, previous_is, results
 
 LINE = (
     b'83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET /presentations/kibana-search.png HTTP/1.1" 200 203023 '

@@ -14,7 +14,7 @@ from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.log4j import LOG4J_LAYOUTS
 from etl_tasks.sources.logs.formats.python_logging import PYTHON_LAYOUTS
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import NOON, SECOND, event, events, results
+from tests.etl_tasks.sources.logs.formats.parsed import NOON, SECOND, event, events, results
 
 TIMES = ("2026-03-01 12:00:00,000", "2026-03-01 12:00:01,000", "2026-03-01 12:00:02,000")
 

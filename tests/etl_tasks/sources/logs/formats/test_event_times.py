@@ -8,7 +8,7 @@ import pytest
 
 from etl_tasks.sources.logs.formats import time_zones
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import NOON, event, events, previous_is
+from tests.etl_tasks.sources.logs.formats.parsed import NOON, event, events, previous_is
 
 MADRID, NEW_YORK, MEXICO = "Europe/Madrid", "America/New_York", "America/Mexico_City"
 

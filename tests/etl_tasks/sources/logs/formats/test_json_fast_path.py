@@ -17,7 +17,7 @@ from etl_tasks.sources.logs.formats import json_lines
 from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.json_fast_path import LineType, line_type_of
 from etl_tasks.sources.logs.formats.json_lines import LINES_ALIKE, JsonLines
-from tests.etl_tasks.sources.logs.formats.reading import origin
+from tests.etl_tasks.sources.logs.formats.parsed import origin
 
 USUAL = {"time": "2026-03-01T12:00:00Z", "level": "info", "msg": "a call", "host": "pbx-1", "status": 200, "duration_ms": 1.5, "queue": "sales"}
 KEYS = (

@@ -10,7 +10,7 @@ from etl_tasks.outcomes import Bad
 from etl_tasks.sources.logs.formats.field_lengths import CUT, HOST_LENGTH, MESSAGE_LENGTH
 from etl_tasks.sources.logs.formats.interface import FormatOptions
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, events, previous_is, results
+from tests.etl_tasks.sources.logs.formats.parsed import KEY, NOON, event, events, previous_is, results
 
 
 def read(**record: object) -> LogEvent:

@@ -10,7 +10,7 @@ from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from etl_tasks.sources.logs.formats.log4j import LOG4J_LAYOUTS
 from etl_tasks.sources.logs.formats.python_logging import PYTHON_LAYOUTS
-from tests.etl_tasks.sources.logs.formats.reading import NOON, event, events, previous_is, results
+from tests.etl_tasks.sources.logs.formats.parsed import NOON, event, events, previous_is, results
 
 MILLISECOND = NOON.replace(microsecond=123000)
 

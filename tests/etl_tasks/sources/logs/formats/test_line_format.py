@@ -7,7 +7,7 @@ import pytest
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import FORMATS, format_of
-from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, WRITTEN_AT, event, events, origin, previous_is, results
+from tests.etl_tasks.sources.logs.formats.parsed import KEY, NOON, WRITTEN_AT, event, events, origin, previous_is, results
 
 LINE = "2026-03-01 12:00:00,000 INFO shop: hello"
 DEPLOY = r"Deployed (?P<sha>[0-9a-f]{7,40}) to (?P<environment>\w+)(?:: (?P<state>\w+))?"

@@ -4,7 +4,7 @@ import pytest
 
 from etl_tasks.sources.logs.formats.interface import FormatOptions
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, results
+from tests.etl_tasks.sources.logs.formats.parsed import KEY, NOON, event, results
 
 
 def test_it_reads_a_line_of_pairs() -> None:

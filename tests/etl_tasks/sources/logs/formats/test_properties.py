@@ -15,7 +15,7 @@ from etl_tasks.sources.logs.formats.detection import detect
 from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import KEY, WRITTEN_AT, origin
+from tests.etl_tasks.sources.logs.formats.parsed import KEY, WRITTEN_AT, origin
 
 READINGS = {
     "json": FormatOptions("json"),

@@ -10,7 +10,7 @@ import pytest
 from django.conf import settings
 
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import events
+from tests.etl_tasks.sources.logs.formats.parsed import events
 
 RECORDED = Path(settings.BASE_DIR).parent / "shared" / "data" / "logs"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded logs are not here")

@@ -8,7 +8,7 @@ import pytest
 from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.known_formats import format_of
 from log_store.event import LogEvent
-from tests.etl_tasks.sources.logs.formats.reading import KEY, NOON, event, events, results
+from tests.etl_tasks.sources.logs.formats.parsed import KEY, NOON, event, events, results
 
 ID = f"{KEY}000000000000"
 WHOLE = "(?P<time>[^ ]+ [^ ]+) (?P<level>[A-Z]+) (?P<logger>[^ ]+) (?P<message>.*)"

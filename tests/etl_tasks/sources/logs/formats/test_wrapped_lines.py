@@ -7,7 +7,7 @@ import pytest
 from etl_tasks.outcomes import Bad
 from etl_tasks.sources.logs.formats.detection import detect
 from etl_tasks.sources.logs.formats.interface import FormatOptions
-from tests.etl_tasks.sources.logs.formats.reading import NOON, SECOND, event, events, results
+from tests.etl_tasks.sources.logs.formats.parsed import NOON, SECOND, event, events, results
 
 REST = ' [01/Mar/2026:12:00:00 +0000] "GET /v HTTP/1.1" 502 1 "-" "curl"'
 

@@ -1,4 +1,4 @@
-"""Lines read as a source would have them read."""
+"""Parse log lines with the options of a source."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

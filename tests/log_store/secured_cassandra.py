@@ -1,4 +1,4 @@
-"""A Cassandra of a test's own, which loses nothing when killed and wants a password and a client's certificate."""
+"""A Cassandra server for one test. It keeps its data when killed, and requires a password and a client certificate."""
 
 import os
 import shlex

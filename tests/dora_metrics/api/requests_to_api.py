@@ -1,4 +1,4 @@
-"""Asking the API, and rows to ask for."""
+"""Send requests to the API, and store rows for it to return."""
 
 import csv
 import io
@@ -9,7 +9,7 @@ from typing import Any
 from django.test import Client
 
 from dora_metrics.models import Attempt, Change, Incident, Service
-from tests.dora_metrics.rows import repository_of
+from tests.dora_metrics.stored_rows import repository_of
 
 LISTS = ("deployments", "changes", "incidents")
 ENDPOINTS = ("services", "metrics", *LISTS)

@@ -1,4 +1,4 @@
-"""Log events for the stores, and what they should answer, computed from the list alone."""
+"""Make log events for the stores, and compute from the list of events what the stores should return."""
 
 from collections import Counter
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Asking the stand-in as the collector does: a query's file with those shared fragments that it names."""
+"""Send the collector's queries to the stand-in."""
 
 import re
 from pathlib import Path

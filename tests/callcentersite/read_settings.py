@@ -1,4 +1,4 @@
-"""The settings as an environment makes them, read in this process."""
+"""Read settings.py in this process with a given environment."""
 
 import os
 import runpy

@@ -1,4 +1,4 @@
-"""A small repository with one incident and the release that mends it, of which any list may be made long."""
+"""A small repository with one incident and the release that fixes it. A test may make any of its lists long."""
 
 from datetime import datetime, timedelta
 
@@ -13,7 +13,7 @@ BROKEN_AT, REPORTED_AT, OPENED_AT = END - 14 * DAY, END - 13 * DAY, END - 12 * D
 MERGED_AT, MENDED_AT = END - 11 * DAY, END - 10 * DAY
 
 
-class Train:
+class SmallRepository:
     """Deployed at `BROKEN_AT`; incident #1 at `REPORTED_AT`; pull request #2 merged and deployed afterwards. Change it, then `ready`."""
 
     def __init__(self, *, author: str = "ana", commits: int = 1) -> None:

@@ -1,10 +1,10 @@
-"""A small service to which everything happens."""
+"""Store a small service that has every kind of fact."""
 
 from dora_metrics.calculators.inputs import Facts
 from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Service
 from tests.dora_metrics.calculators.examples import at, change, covering, deployment, facts, hotfix, issue, line, links, revert
-from tests.dora_metrics.rows import store
+from tests.dora_metrics.stored_rows import store
 
 # January, and a running February: fail, recover, revert, mend by hotfix, roll back; shares of thirds and sevenths.
 EVENTFUL = facts(

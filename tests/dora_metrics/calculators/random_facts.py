@@ -1,4 +1,4 @@
-"""Small services with everything that can happen in one, in any combination, for hypothesis."""
+"""Strategies for hypothesis: the facts of small services, in any combination."""
 
 from dataclasses import replace
 from datetime import timedelta

@@ -1,6 +1,6 @@
-"""A repository in which anything that GitHub allows happens at any time: what was read once changes, appears late, or goes away.
+"""A repository that changes at random in every way that GitHub allows: facts change, appear late, or are deleted.
 
-Everything has its time, so that a clock decides what has happened. `dice` is a random.Random, or hypothesis' own.
+Each change has a time, so that the stand-in's clock decides which have happened. `dice` is a random.Random, or hypothesis' own.
 """
 
 import random
@@ -32,7 +32,7 @@ DEPLOY, CI = ("Deploy", ".github/workflows/deploy.yml"), ("CI", ".github/workflo
 RERUN_WITHIN = 29 * DAY
 
 
-class Restless:
+class ChangingRepository:
     """`world`, generated day by day; each action happens at its time, to what is there by then.
 
     `most_ci_runs`: of a night's CI, after which an older run does not stand on the list's first page any more.

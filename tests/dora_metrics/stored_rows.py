@@ -1,4 +1,4 @@
-"""Facts as rows of the tables: the reverse of dora_metrics.derivation.stored_facts, by hand."""
+"""Store the calculators' facts as rows: the reverse of dora_metrics.derivation.stored_facts, written out by hand."""
 
 from dataclasses import asdict
 from datetime import datetime
