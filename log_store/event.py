@@ -5,16 +5,13 @@ file sort by their place in it, and all events that begin in the same mebibyte o
 """
 
 import hashlib
-import zlib
 from datetime import UTC, datetime, timedelta
 
 import msgspec
 
 KEY_LENGTH = 16
-OFFSET_DIGITS = 12  # hexadecimal, for files of up to 256 TiB
 SEGMENT_DIGITS = 5
 SEGMENT_BYTES = 16**SEGMENT_DIGITS
-FOREIGN, FOREIGN_SEGMENTS = "old-", 16
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 DAY_MS = 86_400_000
@@ -51,22 +48,13 @@ def file_key(source_id: int, identity: str) -> str:
 
 
 def event_id(key: str, offset: int) -> str:
+    """Return the id of the event that begins at `offset`. Twelve hexadecimal digits are enough for files of up to 256 TiB."""
     return f"{key}{offset:012x}"
 
 
 def segment_of(event_id: str) -> str:
-    """Return the segment of an event: the mebibyte of the file that it begins in.
-
-    Ids of another form, which older releases made, contain no offset. Such events are distributed over a few segments.
-    """
-    if len(event_id) == KEY_LENGTH + OFFSET_DIGITS:
-        return event_id[:-SEGMENT_DIGITS]
-    return f"{FOREIGN}{zlib.crc32(event_id.encode()) % FOREIGN_SEGMENTS:x}"
-
-
-def has_offset(segment: str) -> bool:
-    """Return whether the ids of the segment's events begin with the segment."""
-    return not segment.startswith(FOREIGN)
+    """Return the segment of an event: the mebibyte of the file that it begins in."""
+    return event_id[:-SEGMENT_DIGITS]
 
 
 def to_millisecond(time: datetime) -> datetime:

@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Model, Q, QuerySet
 
 from log_store.counts import HOUR, HOUR_MS, hour_of, tally
-from log_store.event import LogEvent, has_offset, milliseconds, of_milliseconds, segment_of
+from log_store.event import LogEvent, milliseconds, of_milliseconds
 from log_store.models import LogEventRow, LogSumRow
 from log_store.paging import Bounds
 from log_store.store import AFTER_ID, LogPage, LogQuery, LogStoreUnavailable, Tally, filled
@@ -138,21 +138,19 @@ def _rows(part: Part) -> Iterator[tuple[Any, ...]]:
 
 def _holds_only(part: Part) -> bool:
     """Return whether the table holds exactly the events of a new part. An event that was stored with another hour stays there."""
-    return has_offset(part.segment) and _of_segment(part).count() == len(part.events)
+    return _of_segment(part).count() == len(part.events)
 
 
 def _counted(part: Part) -> Tally:
     """Count the stored events of a part."""
-    rows = _of_segment(part).values_list("event_id", "time", "level", "status").iterator(PAGE_ROWS)
-    lines = ((milliseconds(time), level, status) for event_id, time, level, status in rows if segment_of(event_id) == part.segment)
+    rows = _of_segment(part).values_list("time", "level", "status").iterator(PAGE_ROWS)
+    lines = ((milliseconds(time), level, status) for time, level, status in rows)
     return tally(part.source, part.segment, part.hour, lines)
 
 
 def _of_segment(part: Part) -> QuerySet[LogEventRow]:
-    """Return the rows of the part's segment and hour, by the range of their ids; all rows of the hour if ids do not begin with the segment."""
+    """Return the rows of the part's segment and hour, by the range of their ids."""
     rows = _between(part.source, part.hour, part.hour + HOUR)
-    if not has_offset(part.segment):
-        return rows
     return rows.filter(event_id__gte=part.segment, event_id__lt=part.segment + AFTER_ID)
 
 

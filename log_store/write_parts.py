@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from log_store.counts import HOUR, HOUR_MS, tally
-from log_store.event import EPOCH, SEGMENT_DIGITS, LogEvent, has_offset, milliseconds, segment_of
+from log_store.event import EPOCH, SEGMENT_DIGITS, LogEvent, milliseconds, segment_of
 from log_store.store import Tally
 
 
@@ -37,12 +37,8 @@ def parts_of(events: Iterable[LogEvent]) -> list[Part]:
         # Most events are in the same part as the event before them.
         if part is None or time // HOUR_MS != hour or event_id[:-SEGMENT_DIGITS] != prefix or event.source != source:
             source, hour, prefix = key = event.source, time // HOUR_MS, segment_of(event_id)
-            found = parts.get(key)
-            if found is None:
-                found = parts[key] = Part(source, EPOCH + hour * HOUR, prefix)
-            found.events[time, event_id] = event
-            # If ids do not begin with the segment, look up the part of each event.
-            part = found if has_offset(prefix) else None
-        else:
-            part.events[time, event_id] = event
+            part = parts.get(key)
+            if part is None:
+                part = parts[key] = Part(source, EPOCH + hour * HOUR, prefix)
+        part.events[time, event_id] = event
     return list(parts.values())
