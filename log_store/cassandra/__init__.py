@@ -1,4 +1,4 @@
-"""Log events in Cassandra. docs/log-store.md says how they lie there, and why counts stay exact."""
+"""The log store in Cassandra. docs/log-store.md describes its tables and why its counts are exact."""
 
 from log_store.cassandra.store import CassandraLogStore
 

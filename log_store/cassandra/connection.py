@@ -1,4 +1,4 @@
-"""The one session of a process, its policies, and what becomes of the driver's errors."""
+"""The Cassandra session of a process, its policies, and the conversion of the driver's errors."""
 
 import logging
 import os
@@ -31,20 +31,20 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
-# Of each of the pages that are written at once (store.py): most pages have fewer.
+# For each page that is being written (store.py). Most pages need fewer requests.
 REQUESTS_IN_FLIGHT = 8
 BUSY_PAUSE_S = 0.02
-# A read that a replica has not answered by then is also asked of another one.
+# If a replica has not answered a read after this time, the read is also sent to another replica.
 SPECULATIVE_DELAY_S = 0.5
 READING = "reading"
 DRIVER_ERRORS = (DriverException, NoHostAvailable, ConnectionException, OSError)
 
 
-class OnceMore(RetryPolicy):
-    """A timeout among the replicas is tried once more: whatever is sent here is idempotent.
+class RetryOnce(RetryPolicy):
+    """Retry a request once if the replicas timed out. This is safe because every request is idempotent.
 
-    By the same coordinator, for it asks all replicas anyway, and a single node has no other. One that is overloaded, starting,
-    gone, or sees too few replicas is left for the next host, as the driver does by itself. After that the stage is retried.
+    The same coordinator retries: it asks all replicas anyway, and a cluster of one node has no other. If a coordinator is overloaded,
+    starting, gone or sees too few replicas, the driver tries the next host, which is its default. After that the stage is retried.
     """
 
     def on_read_timeout(
@@ -59,25 +59,26 @@ class OnceMore(RetryPolicy):
 
 
 class Connection:
-    """One session for this process, made when first wanted. A session made before a fork hangs for ever in the child."""
+    """Holds the session of this process, created at its first use. A session created before a fork would block forever in the child."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process_id = 0
         self._session: Session | None = None
         self._prepared: dict[str, PreparedStatement] = {}
-        # A parent's session is neither used nor closed here: its threads did not come along, and its sockets are the parent's.
-        self._of_parents: list[Session] = []
+        # Sessions of parent processes. They are not used, because their threads do not exist here, and not closed, because the parent uses
+        # their sockets. They are kept so that garbage collection does not close them.
+        self._sessions_of_parents: list[Session] = []
 
-    def forked(self) -> None:
-        """Leave a lock behind that another thread of the parent may have held."""
+    def replace_lock(self) -> None:
+        """Create a new lock after a fork, because another thread of the parent may have held the old one."""
         self._lock = threading.Lock()
 
     def session(self) -> Session:
         with self._lock:
             if self._process_id != os.getpid():
                 if self._session is not None:
-                    self._of_parents.append(self._session)
+                    self._sessions_of_parents.append(self._session)
                 self._process_id, self._session = os.getpid(), None
             if self._session is None or self._session.is_shutdown:
                 self._prepared = {}
@@ -85,7 +86,7 @@ class Connection:
             return self._session
 
     def prepare(self, query: str) -> PreparedStatement:
-        """Every statement of ours may be sent again."""
+        """Return the prepared statement, marked as idempotent: every statement of the log store may be sent again."""
         session = self.session()
         prepared = self._prepared.get(query)
         if prepared is None:
@@ -94,7 +95,7 @@ class Connection:
         return prepared
 
     def drop(self) -> None:
-        """Close the session, so that the next call makes a new one."""
+        """Close the session. The next use creates a new one."""
         with self._lock:
             if self._process_id != os.getpid() or self._session is None:
                 return
@@ -105,11 +106,11 @@ class Connection:
 def _connect() -> Session:
     policies: dict[str, Any] = {
         "load_balancing_policy": TokenAwarePolicy(DCAwareRoundRobinPolicy(local_dc=settings.CASSANDRA_LOCAL_DC)),
-        "retry_policy": OnceMore(),
+        "retry_policy": RetryOnce(),
         "consistency_level": ConsistencyLevel.name_to_value[settings.CASSANDRA_CONSISTENCY],
         "request_timeout": REQUEST_TIMEOUT_S,
     }
-    # Reads only: somebody waits for them. A write that is slow because the servers are busy would make them busier.
+    # Only for reads, because somebody waits for them. Sending a slow write again would make busy servers busier.
     speculation = ConstantSpeculativeExecutionPolicy(SPECULATIVE_DELAY_S, 1)
     reading = ExecutionProfile(**policies, row_factory=tuple_factory, speculative_execution_policy=speculation)
     authentication = None
@@ -121,9 +122,9 @@ def _connect() -> Session:
         auth_provider=authentication,
         ssl_context=_tls(),
         execution_profiles={EXEC_PROFILE_DEFAULT: ExecutionProfile(**policies), READING: reading},
-        # Without it a request of more than 4 KiB waits 44 ms for an acknowledgement.
+        # Without TCP_NODELAY a request of more than 4 KiB waits 44 ms for an acknowledgement.
         sockopts=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
-        # The driver's own policy doubles its pause up to ten minutes.
+        # The driver's default policy doubles the delay up to ten minutes.
         reconnection_policy=ConstantReconnectionPolicy(2.0, max_attempts=None),
         connect_timeout=CONNECT_TIMEOUT_S,
         control_connection_timeout=CONNECT_TIMEOUT_S,
@@ -146,12 +147,12 @@ def _tls() -> ssl.SSLContext | None:
 
 
 connection = Connection()
-os.register_at_fork(after_in_child=connection.forked)
+os.register_at_fork(after_in_child=connection.replace_lock)
 
 
 @contextmanager
-def answering() -> Iterator[Session]:
-    """The session; whatever the driver raises inside becomes a LogStoreUnavailable."""
+def open_session() -> Iterator[Session]:
+    """Yield the session. An error that the driver raises meanwhile becomes LogStoreUnavailable."""
     try:
         session = connection.session()
     except DRIVER_ERRORS as exc:
@@ -161,44 +162,45 @@ def answering() -> Iterator[Session]:
     try:
         yield session
     except InvalidRequest as exc:
-        # The server is well and does not know what was asked: mostly tables that ensure_schema has yet to create.
+        # The server works but does not know the table or keyspace, usually because ensure_schema has not run yet.
         raise LogStoreUnavailable("Cassandra refused the request; if its tables are missing, create them with manage.py init_log_store.") from exc
     except DRIVER_ERRORS as exc:
-        # The driver mends single connections itself; when no host is left or a host is frozen, a new start is sooner.
+        # The driver repairs single connections itself. If no host is left or a host does not respond, a new session recovers faster.
         connection.drop()
         logger.warning("cassandra_session_dropped", extra={"error": type(exc).__name__})
         raise LogStoreUnavailable(f"Cassandra did not answer as it should ({type(exc).__name__}).") from exc
 
 
 def in_flight(session: Session, statements: Iterable[Any], *, profile: Any = EXEC_PROFILE_DEFAULT) -> Iterator[Any]:
-    """The answers in order, with a few requests under way at once."""
-    under_way: deque[tuple[Any, Any]] = deque()
+    """Send the statements, up to REQUESTS_IN_FLIGHT at a time, and yield their results in order."""
+    pending: deque[tuple[Any, Any]] = deque()
     for statement in statements:
-        if len(under_way) == REQUESTS_IN_FLIGHT:
-            yield _answer(session, *under_way.popleft(), profile)
-        under_way.append((statement, session.execute_async(statement, execution_profile=profile)))
-    while under_way:
-        yield _answer(session, *under_way.popleft(), profile)
+        if len(pending) == REQUESTS_IN_FLIGHT:
+            yield _result(session, *pending.popleft(), profile)
+        pending.append((statement, session.execute_async(statement, execution_profile=profile)))
+    while pending:
+        yield _result(session, *pending.popleft(), profile)
 
 
-def _answer(session: Session, statement: Any, future: Any, profile: Any) -> Any:
-    """The driver refuses to send while the socket is full, and calls that an overloaded connection: the request waits, then, and goes again."""
+def _result(session: Session, statement: Any, future: Any, profile: Any) -> Any:
+    """Wait for a result. While a socket is full the driver raises ConnectionBusy instead of sending; then the request is sent again after a pause."""
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
     while True:
         try:
-            answer = future.result()
+            result = future.result()
         except NoHostAvailable as exc:
             is_busy = bool(exc.errors) and all(isinstance(error, ConnectionBusy) for error in exc.errors.values())
             if not is_busy or time.monotonic() > deadline:
                 raise
         else:
             if isinstance(statement, BatchStatement):
-                # The driver's future and its timer know each other, and would keep the rows until the collector comes.
+                # The driver's future and its timer refer to each other, and would keep the rows in memory until garbage collection.
                 statement.clear()
-            return answer
+            return result
         time.sleep(BUSY_PAUSE_S)
         future = session.execute_async(statement, execution_profile=profile)
 
 
-def finish(answers: Iterator[Any]) -> None:
-    deque(answers, maxlen=0)
+def finish(results: Iterator[Any]) -> None:
+    """Wait for all results."""
+    deque(results, maxlen=0)

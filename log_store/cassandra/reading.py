@@ -1,4 +1,4 @@
-"""Reading events in order over the partitions of a period, and the sums of their table."""
+"""Read events in order from the partitions of a period, and their counts from the table `parts`."""
 
 import heapq
 from collections import Counter
@@ -19,17 +19,17 @@ from log_store.paging import Bounds
 from log_store.store import LogQuery, Tally
 
 PAGE_ROWS = 1000
-COUNTED_AT_ONCE = 10_000
+COUNTING_PAGE_ROWS = 10_000
 FIELDS = ("level", "service", "host", "logger", "message", "method", "path", "status", "duration_ms", "trace_id", "extra")
 SELECTED = ", ".join(("time", "event_id", *(f"event.{name}" for name in FIELDS)))
 INDEX = "SELECT hour, segment, spans, counted, levels, writetime(levels) FROM {keyspace}.parts WHERE source = ? AND day = ?"
-# The statements are put together from our own names and the keyspace's: hence their noqa.
+# S608 is ignored where statements are built from these: they contain no user input.
 OF_PARTITION = "FROM {keyspace}.log WHERE source = ? AND hour = ? AND segment = ?"
 BETWEEN = "AND (time, event_id) > (?, ?) AND (time, event_id) < (?, ?)"
 
 
 class IndexRow(msgspec.Struct, frozen=True):
-    """What is known of one partition of events. `first`, `last`: times in milliseconds; `settled_us`: when its sums were written, 0 for never."""
+    """A row of `parts`, which describes one partition of `log`. `first`, `last`: the range of times of its writes, in milliseconds."""
 
     source: str
     hour: datetime
@@ -38,36 +38,37 @@ class IndexRow(msgspec.Struct, frozen=True):
     first: int
     last: int
     levels: dict[str, int] | None
-    """The sums, if every write that was announced is in them."""
-    settled_us: int
+    """The number of events by level; None if a registered write is not counted yet."""
+    counted_us: int
+    """The timestamp of `levels` in microseconds; 0 if they were never written."""
 
 
 def scan(session: Session, query: LogQuery, bounds: Bounds, *, oldest_first: bool, page_rows: int) -> Iterator[LogEvent]:
-    """The events in order, lazily, but for those in partitions that are known to have none of the levels."""
+    """Yield the events between the bounds in order, reading pages as they are needed. Skips partitions whose counts lack the query's levels."""
     first, last = of_milliseconds(bounds.low[0]), of_milliseconds(bounds.high[0])
     for day in sorted(_days(session, query.source, first, last), reverse=not oldest_first):
         rows = [row for row in index_rows(session, query.source, day, hour_of(first), last) if _may_have(row, query, bounds)]
         rows.sort(key=attrgetter("hour"), reverse=not oldest_first)
-        for _, of_hour in groupby(rows, key=attrgetter("hour")):
-            yield from _merged(session, list(of_hour), bounds, oldest_first=oldest_first, page_rows=page_rows)
+        for _, rows_of_hour in groupby(rows, key=attrgetter("hour")):
+            yield from _merged(session, list(rows_of_hour), bounds, oldest_first=oldest_first, page_rows=page_rows)
 
 
 def count(session: Session, source: str, bounds: Bounds) -> int:
-    """By the sums where a partition lies in the period as a whole, by the server's counting else."""
+    """Return the number of events: from the counts of the partitions that lie completely within the bounds, and by counting in the others."""
     query = connection.prepare(f"SELECT count(*) {OF_PARTITION.format(keyspace=keyspace())} {BETWEEN}")
     first, last = of_milliseconds(bounds.low[0]), of_milliseconds(bounds.high[0])
-    known, asked = 0, []
+    counted, queries = 0, []
     for day in _days(session, source, first, last):
         for row in index_rows(session, source, day, hour_of(first), last):
             if row.levels is not None and bounds.low <= (row.first, "") and (row.last + 1, "") <= bounds.high:
-                known += sum(row.levels.values())
+                counted += sum(row.levels.values())
             elif _overlaps(row, bounds):
-                asked.append(query.bind(_values(row, bounds)))
-    return known + sum(answer.one()[0] for answer in in_flight(session, asked, profile=READING))
+                queries.append(query.bind(_values(row, bounds)))
+    return counted + sum(result.one()[0] for result in in_flight(session, queries, profile=READING))
 
 
 def counts(session: Session, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
-    """Of the hours that begin in the period."""
+    """Return the number of events by hour and level, for the hours that start in the period."""
     found: Counter[tuple[datetime, str]] = Counter()
     for day in _days(session, source, start, end):
         for row in index_rows(session, source, day, start, end):
@@ -78,15 +79,15 @@ def counts(session: Session, source: str, start: datetime, end: datetime) -> dic
 
 
 def tally_of(session: Session, source: str, hour: datetime, segment: str) -> Tally:
-    """Counted, event by event, from what the partition holds."""
+    """Count the events of a partition by reading them."""
     query = connection.prepare(f"SELECT time, event.level, event.status {OF_PARTITION.format(keyspace=keyspace())}")
-    query.fetch_size = COUNTED_AT_ONCE
+    query.fetch_size = COUNTING_PAGE_ROWS
     rows = session.execute(query.bind((source, hour, segment)), execution_profile=READING)
     return tally(source, segment, hour, ((milliseconds(_aware(time)), level, status) for time, level, status in rows))
 
 
 def index_row(source: str, row: tuple[Any, ...]) -> IndexRow:
-    hour, segment, spans, counted, levels, settled_us = row
+    hour, segment, spans, counted, levels, counted_us = row
     spans = spans or {}
     return IndexRow(
         source=source,
@@ -96,25 +97,25 @@ def index_row(source: str, row: tuple[Any, ...]) -> IndexRow:
         first=min((milliseconds(_aware(first)) for first, _ in spans.values()), default=0),
         last=max((milliseconds(_aware(last)) for _, last in spans.values()), default=-1),
         levels=dict(levels or {}) if counted and set(spans) <= set(counted) else None,
-        settled_us=settled_us or 0,
+        counted_us=counted_us or 0,
     )
 
 
 def index_rows(session: Session, source: str, day: datetime, first: datetime, last: datetime) -> list[IndexRow]:
-    """The partitions of that day whose hour begins between the two, both included."""
+    """Return the partitions of a day whose hour starts from `first` to `last` (both inclusive)."""
     query = connection.prepare(f"{INDEX.format(keyspace=keyspace())} AND hour >= ? AND hour <= ?")
     return [index_row(source, row) for row in session.execute(query.bind((source, day, first, last)), execution_profile=READING)]
 
 
 def all_days(session: Session, source: str) -> list[datetime]:
-    """The days that have events, the oldest first."""
-    query = connection.prepare(f"SELECT day FROM {keyspace()}.days WHERE source = ? ORDER BY day ASC")  # noqa: S608 (our own words)
+    """Return the days that have events, oldest first."""
+    query = connection.prepare(f"SELECT day FROM {keyspace()}.days WHERE source = ? ORDER BY day ASC")  # noqa: S608 (no user input)
     return [_aware(day) for (day,) in session.execute(query.bind((source,)), execution_profile=READING)]
 
 
 def _days(session: Session, source: str, first: datetime, last: datetime) -> list[datetime]:
-    """The days between the two that have events."""
-    query = connection.prepare(f"SELECT day FROM {keyspace()}.days WHERE source = ? AND day >= ? AND day <= ?")  # noqa: S608 (our own words)
+    """Return the days from `first` to `last` that have events."""
+    query = connection.prepare(f"SELECT day FROM {keyspace()}.days WHERE source = ? AND day >= ? AND day <= ?")  # noqa: S608 (no user input)
     return [_aware(day) for (day,) in session.execute(query.bind((source, day_of(first), last)), execution_profile=READING)]
 
 
@@ -127,7 +128,7 @@ def _may_have(row: IndexRow, query: LogQuery, bounds: Bounds) -> bool:
 
 
 class _Head:
-    """The next event of one partition, and those behind it."""
+    """The next event of a partition, and an iterator over the events after it."""
 
     __slots__ = ("event", "is_later_first", "place", "rest")
 
@@ -140,8 +141,8 @@ class _Head:
 
 
 def _merged(session: Session, rows: list[IndexRow], bounds: Bounds, *, oldest_first: bool, page_rows: int) -> Iterator[LogEvent]:
-    """The events of partitions side by side; one is opened when no event of those open comes for sure before all of its own."""
-    rows.sort(key=(lambda row: -row.first) if oldest_first else attrgetter("last"))  # the next one is at the end
+    """Merge the events of several partitions in order. A partition is read only when one of its events may be the next."""
+    rows.sort(key=(lambda row: -row.first) if oldest_first else attrgetter("last"))  # the next partition is the last item
     heads: list[_Head] = []
     while heads or rows:
         while rows and (not heads or (rows[-1].first <= heads[0].place[0] if oldest_first else rows[-1].last >= heads[0].place[0])):
@@ -161,10 +162,10 @@ def _push(heads: list[_Head], rest: Iterator[LogEvent], *, is_later_first: bool)
 def _events(session: Session, row: IndexRow, bounds: Bounds, *, oldest_first: bool, page_rows: int) -> Iterator[LogEvent]:
     order = "ORDER BY time ASC, event_id ASC" if oldest_first else ""
     query = connection.prepare(f"SELECT {SELECTED} {OF_PARTITION.format(keyspace=keyspace())} {BETWEEN} {order}")
-    question = query.bind(_values(row, bounds))
-    question.fetch_size = page_rows
-    # The driver asks for a page when the one before it is used up.
-    return (event(row.source, found) for found in session.execute(question, execution_profile=READING))
+    statement = query.bind(_values(row, bounds))
+    statement.fetch_size = page_rows
+    # The driver requests each page when the previous one has been read.
+    return (_event(row.source, columns) for columns in session.execute(statement, execution_profile=READING))
 
 
 def _values(row: IndexRow, bounds: Bounds) -> tuple[Any, ...]:
@@ -172,8 +173,8 @@ def _values(row: IndexRow, bounds: Bounds) -> tuple[Any, ...]:
     return row.source, row.hour, row.segment, of_milliseconds(low), low_id, of_milliseconds(high), high_id
 
 
-def event(source: str, row: tuple[Any, ...]) -> LogEvent:
-    """`row`: time, id and the fields, in the order of FIELDS."""
+def _event(source: str, row: tuple[Any, ...]) -> LogEvent:
+    """Return a row as an event. `row`: the columns SELECTED."""
     time, event_id, level, service, host, logger, message, method, path, status, duration_ms, trace_id, extra = row
     return LogEvent(
         event_id=event_id,

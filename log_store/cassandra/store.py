@@ -1,4 +1,4 @@
-"""The log store's interface over Cassandra."""
+"""The log store in Cassandra, as the interface of log_store/store.py."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,7 +9,7 @@ from cassandra import ConsistencyLevel
 from cassandra.query import SimpleStatement
 
 from log_store.cassandra import reading, schema, writing
-from log_store.cassandra.connection import answering
+from log_store.cassandra.connection import open_session
 from log_store.event import LogEvent
 from log_store.paging import Bounds
 from log_store.store import LogPage, LogQuery, Tally, filled
@@ -19,51 +19,51 @@ PAGES_AT_ONCE = 2
 
 class CassandraLogStore:
     def ensure_schema(self) -> None:
-        with answering() as session:
+        with open_session() as session:
             schema.upgrade(session)
 
     def write(self, events: Sequence[LogEvent]) -> list[Tally]:
         if not events:
             return []
-        with answering() as session:
+        with open_session() as session:
             return writing.write(session, events)
 
     def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
-        """While the servers work on one page, the next one is made ready: each in a thread of its own, which only the session's share."""
-        under_way: deque[Future[list[Tally]]] = deque()
+        """Write each page in a thread of its own, so that the next page is prepared while the servers work on the one before."""
+        pending: deque[Future[list[Tally]]] = deque()
         with ThreadPoolExecutor(PAGES_AT_ONCE) as threads:
             for events in pages:
-                under_way.append(threads.submit(self.write, events))
-                if len(under_way) == PAGES_AT_ONCE:
-                    yield under_way.popleft().result()
-            while under_way:
-                yield under_way.popleft().result()
+                pending.append(threads.submit(self.write, events))
+                if len(pending) == PAGES_AT_ONCE:
+                    yield pending.popleft().result()
+            while pending:
+                yield pending.popleft().result()
 
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
         bounds = Bounds.of(query, after, oldest_first=oldest_first)
         page_rows = reading.PAGE_ROWS if query.levels or query.contains else min(reading.PAGE_ROWS, limit + 1)
-        with answering() as session:
+        with open_session() as session:
             return filled(reading.scan(session, query, bounds, oldest_first=oldest_first, page_rows=page_rows), query, limit=limit)
 
     def count(self, source: str, start: datetime, end: datetime) -> int:
-        with answering() as session:
+        with open_session() as session:
             return reading.count(session, source, Bounds.of(LogQuery(source, start, end), "", oldest_first=True))
 
     def counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
-        with answering() as session:
+        with open_session() as session:
             return reading.counts(session, source, start, end)
 
     def forget(self, source: str) -> Iterator[int]:
         for day in self._days_of(source):
-            with answering() as session:
+            with open_session() as session:
                 parts = writing.forget_day(session, source, day)
             yield parts
 
     def _days_of(self, source: str) -> list[datetime]:
-        with answering() as session:
+        with open_session() as session:
             return reading.all_days(session, source)
 
     def ping(self) -> None:
-        with answering() as session:
-            # At ONE: what is asked is whether a node answers.
+        with open_session() as session:
+            # Consistency ONE, because the question is whether any node answers.
             session.execute(SimpleStatement("SELECT release_version FROM system.local", consistency_level=ConsistencyLevel.ONE))

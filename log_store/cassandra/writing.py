@@ -1,12 +1,14 @@
-"""Writing events so that the sums of a partition are what the partition holds, whatever was written or killed before.
+"""Write events, and keep the counts of each partition equal to what it holds, even if writes are killed, repeated or meet.
 
-1. Each write announces itself in the rows of `parts` it is about to fill: its mark, and the times it spans there.
-2. It writes the events.
-3. It reads the marks there. Only its own: nobody else has written there before its events were in, so what it wrote is all
-   there is. Others': it reads the partition and counts.
-4. It writes the sums with a time taken before step 3 and after that of the sums there, and adds its mark to those counted: of two
-   that count at once, the one that read later stays. Marks that were announced and never counted make readers count for themselves.
-A mark is made of the keys that are written, so the same write again, after a kill, is the same write.
+1. The write registers in each row of `parts` that it will fill: its mark, and the range of its times.
+2. It inserts the events.
+3. It reads the marks of these rows. If a row has only its own mark, no other write had registered before all its events were inserted, so the
+   partition holds exactly these events. Otherwise it counts the events of the partition.
+4. It stores the counts, and adds its mark to those that are counted. The timestamp of the counts is taken before step 3 and is later than that of
+   the counts found there: if two writes count at once, the counts of the one that read later remain.
+
+A mark that is registered and not counted belongs to a write that was killed. Readers then count the events themselves. A mark is a digest of the
+keys that are written, so a write that is repeated has the same mark.
 """
 
 import hashlib
@@ -42,28 +44,29 @@ MARK_BYTES = 8
 
 
 def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
+    """Store the events, and return the new totals per segment and hour."""
     parts = parts_of(events)
     marks = [_mark(part) for part in parts]
-    announce(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
+    register(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
     insert(session, parts, settings.CASSANDRA_TTL_DAYS * DAY_S)
-    began_us = session.cluster.timestamp_generator()  # the clock of the events just written, which never goes back
+    began_us = session.cluster.timestamp_generator()  # the clock of the inserts above, which never runs backwards
     rows = {(row.source, row.hour, row.segment): row for row in _index_rows(session, parts)}
-    sums = []
+    totals = []
     for part, mark in zip(parts, marks, strict=True):
         row = rows.get((part.source, part.hour, part.segment))
-        is_alone = row is not None and row.marks == {mark}
-        told = part.tally() if is_alone else reading.tally_of(session, part.source, part.hour, part.segment)
-        # Later than the sums that were read, even if another worker's clock goes before ours.
-        sums.append((told, mark, max(began_us, row.settled_us + 1 if row else 0)))
-    settle(session, sums)
-    return [told for told, _, _ in sums]
+        is_only_write = row is not None and row.marks == {mark}
+        total = part.tally() if is_only_write else reading.tally_of(session, part.source, part.hour, part.segment)
+        # Later than the counts that were read, even if the clock of the worker that wrote them is ahead.
+        totals.append((total, mark, max(began_us, row.counted_us + 1 if row else 0)))
+    store_counts(session, totals)
+    return [total for total, _, _ in totals]
 
 
-def announce(session: Session, writes: Iterable[tuple[str, datetime, str, bytes, tuple[int, int]]]) -> None:
-    """`writes`: source, hour, segment, mark and span of each."""
-    # A day more than the events, so that a partition is known as long as one of its events lives.
+def register(session: Session, writes: Iterable[tuple[str, datetime, str, bytes, tuple[int, int]]]) -> None:
+    """Register writes in `parts` before their events are inserted. `writes`: source, hour, segment, mark, and first and last time in milliseconds."""
+    # One day longer than the events, so that no event outlives the rows that lead to its partition.
     ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S + DAY_S
-    add_day = connection.prepare(f"INSERT INTO {keyspace()}.days (source, day) VALUES (?, ?) USING TTL {ttl_s}")  # noqa: S608 (our own words)
+    add_day = connection.prepare(f"INSERT INTO {keyspace()}.days (source, day) VALUES (?, ?) USING TTL {ttl_s}")  # noqa: S608 (no user input)
     add_span = connection.prepare(
         f"UPDATE {keyspace()}.parts USING TTL {ttl_s} SET spans = spans + ? WHERE source = ? AND day = ? AND hour = ? AND segment = ?"  # noqa: S608
     )
@@ -76,59 +79,63 @@ def announce(session: Session, writes: Iterable[tuple[str, datetime, str, bytes,
     finish(in_flight(session, statements))
 
 
-def settle(session: Session, sums: Iterable[tuple[Tally, bytes, int]]) -> None:
-    """Keep what each partition holds, and that the write of this mark is part of it; with the time, in microseconds, before it was read."""
+def store_counts(session: Session, totals: Iterable[tuple[Tally, bytes, int]]) -> None:
+    """Store the counts of partitions. `totals`: the counts, the mark of the write that they include, and their timestamp in microseconds."""
     ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S + DAY_S
     update = connection.prepare(
-        f"UPDATE {keyspace()}.parts USING TTL {ttl_s} AND TIMESTAMP ? SET levels = ?, counted = counted + ? "  # noqa: S608 (our own words)
+        f"UPDATE {keyspace()}.parts USING TTL {ttl_s} AND TIMESTAMP ? SET levels = ?, counted = counted + ? "  # noqa: S608 (no user input)
         "WHERE source = ? AND day = ? AND hour = ? AND segment = ?"
     )
     by_day = defaultdict(list)
-    for one, mark, at_us in sums:
-        day = day_of(one.hour)
-        by_day[one.source, day].append(update.bind((at_us, one.levels, {mark}, one.source, day, one.hour, one.segment)))
+    for total, mark, at_us in totals:
+        day = day_of(total.hour)
+        by_day[total.source, day].append(update.bind((at_us, total.levels, {mark}, total.source, day, total.hour, total.segment)))
     finish(in_flight(session, (batch for updates in by_day.values() for batch in _batches(updates))))
 
 
 def forget_day(session: Session, source: str, day: datetime) -> int:
-    """Delete a day's events, then what names them, the day last: a deletion that is killed finds the rest again. Returns how many parts.
+    """Delete a source's events of a day, and return the number of parts deleted.
 
-    With a time behind that of the sums, which their writer took after its events: so they go even if its clock goes before ours.
+    The row of the day is deleted last, so that a deletion that was killed finds the rest again. The timestamp of the deletes is later than that
+    of the counts, which was taken after the events were inserted. So the deletes take effect even if the clock of the worker that wrote them is
+    ahead.
     """
     parts = reading.index_rows(session, source, day, day, day + DAY)
-    at_us = max([session.cluster.timestamp_generator(), *(part.settled_us + 1 for part in parts)])
-    of_events = connection.prepare(f"DELETE FROM {keyspace()}.log USING TIMESTAMP ? WHERE source = ? AND hour = ? AND segment = ?")  # noqa: S608
-    finish(in_flight(session, (of_events.bind((at_us, source, part.hour, part.segment)) for part in parts)))
+    at_us = max([session.cluster.timestamp_generator(), *(part.counted_us + 1 for part in parts)])
+    delete_events = connection.prepare(f"DELETE FROM {keyspace()}.log USING TIMESTAMP ? WHERE source = ? AND hour = ? AND segment = ?")  # noqa: S608
+    finish(in_flight(session, (delete_events.bind((at_us, source, part.hour, part.segment)) for part in parts)))
     for table in ("parts", "days"):
-        of_day = connection.prepare(f"DELETE FROM {keyspace()}.{table} USING TIMESTAMP ? WHERE source = ? AND day = ?")  # noqa: S608
-        session.execute(of_day.bind((at_us, source, day)))
+        delete_day = connection.prepare(f"DELETE FROM {keyspace()}.{table} USING TIMESTAMP ? WHERE source = ? AND day = ?")  # noqa: S608
+        session.execute(delete_day.bind((at_us, source, day)))
     return len(parts)
 
 
 def insert(session: Session, parts: Iterable[Part], ttl_s: int) -> None:
-    """The events alone."""
+    """Insert the events, without registering the write or storing counts."""
     finish(in_flight(session, event_batches(parts, ttl_s)))
 
 
 def _index_rows(session: Session, parts: Iterable[Part]) -> Iterator[reading.IndexRow]:
+    """Yield the rows of `parts` for the parts of a write."""
     query = connection.prepare(f"{reading.INDEX.format(keyspace=keyspace())} AND (hour, segment) IN ?")
     keys = defaultdict(list)
     for part in parts:
         keys[part.source, day_of(part.hour)].append((part.hour, part.segment))
-    questions = [
-        (source, query.bind((source, day, of_day[start : start + KEYS_AT_ONCE])))
-        for (source, day), of_day in keys.items()
-        for start in range(0, len(of_day), KEYS_AT_ONCE)
+    statements = [
+        (source, query.bind((source, day, keys_of_day[start : start + KEYS_AT_ONCE])))
+        for (source, day), keys_of_day in keys.items()
+        for start in range(0, len(keys_of_day), KEYS_AT_ONCE)
     ]
-    answers = in_flight(session, (question for _, question in questions), profile=READING)
-    for (source, _), rows in zip(questions, answers, strict=True):
+    results = in_flight(session, (statement for _, statement in statements), profile=READING)
+    for (source, _), rows in zip(statements, results, strict=True):
         yield from (reading.index_row(source, row) for row in rows)
 
 
 def event_batches(parts: Iterable[Part], ttl_s: int) -> Iterator[BatchStatement]:
-    # With its own time to live, for the table keeps the one of the day it was created.
+    """Yield the parts' events as batches to insert, each for one partition."""
+    # With an explicit time to live, because the table's default is the setting of the day on which it was created.
     statement = connection.prepare(
-        f"INSERT INTO {keyspace()}.log (source, hour, segment, time, event_id, event) VALUES (?, ?, ?, ?, ?, ?) USING TTL {ttl_s}"  # noqa: S608 (our own words)
+        f"INSERT INTO {keyspace()}.log (source, hour, segment, time, event_id, event) VALUES (?, ?, ?, ?, ?, ?) USING TTL {ttl_s}"  # noqa: S608 (no user input)
     )
     return chain.from_iterable(_batches_of_part(statement, part) for part in parts)
 
@@ -173,6 +180,7 @@ def _fields(event: LogEvent) -> tuple[Any, ...]:
 
 
 def _batches(statements: Sequence[BoundStatement]) -> Iterator[BatchStatement]:
+    """Yield statements for one partition in unlogged batches."""
     for start in range(0, len(statements), KEYS_AT_ONCE):
         batch = _unlogged_batch()
         for statement in statements[start : start + KEYS_AT_ONCE]:
@@ -188,5 +196,5 @@ def _unlogged_batch() -> BatchStatement:
 
 
 def _mark(part: Part) -> bytes:
-    """Equal for equal keys, times included, in whatever order."""
+    """Return a digest of the keys (time and id) of a part's events, whatever their order."""
     return hashlib.blake2b(msgspec.json.encode(sorted(part.events)), digest_size=MARK_BYTES).digest()

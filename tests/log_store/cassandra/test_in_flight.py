@@ -1,4 +1,4 @@
-"""Requests under way: what the driver does not even send goes again, in order; what a server refused does not."""
+"""Concurrent requests: one that the driver could not send is sent again, and results stay in order; one that a server refused is not sent again."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from log_store.cassandra.connection import REQUESTS_IN_FLIGHT, in_flight
 
 
 class Session:
-    """Answers each statement with itself, after as many refusals as it was told."""
+    """Returns each statement as its own result, after the given refusals."""
 
     def __init__(self, refusals: dict[int, list[Exception]]) -> None:
         self.refusals = refusals

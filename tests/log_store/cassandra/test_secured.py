@@ -27,10 +27,10 @@ with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
     from log_store.cassandra.connection import connection
 
-# One process's, so that the server is started once.
+# All tests of this module run in one process, so that the server is started once.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("secured")]
 PAGES, LINES = 200, 200
-# Loads page after page as the stage does: what failed is loaded again, what was acknowledged never is. It tells each page.
+# Writes page after page, as the load stage does: a page that failed is written again, an acknowledged one is not. It prints each written page.
 LOADING = f"""
 import sys, time, django
 django.setup()
@@ -61,7 +61,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def secured(server: Server, settings: Settings) -> Iterator[LogStore]:
-    """Its clients' settings, and no session from before."""
+    """Set the settings of the server's clients, and close any earlier session."""
     connection.drop()
     told = dict(server.settings())
     settings.CASSANDRA_CONTACT_POINTS = [told.pop("CASSANDRA_CONTACT_POINTS")]
@@ -74,7 +74,7 @@ def secured(server: Server, settings: Settings) -> Iterator[LogStore]:
 
 
 def ensured(store: LogStore) -> None:
-    """Make the schema once the server has its first account, which it creates soon after its port answers."""
+    """Create the schema when the server has created its first account, which is soon after its port answers."""
 
     def is_made() -> bool:
         try:
@@ -112,16 +112,16 @@ def test_nothing_is_lost_or_kept_twice_when_the_server_is_killed_while_a_process
         loaded += [int(line) for line in loader.stdout]
 
     assert loaded == list(range(PAGES))
-    connection.drop()  # ours is one to the server before it was killed
+    connection.drop()  # this session is to the server before the kill
     assert read_all(secured, everything(source), limit=10_000) == in_order(written)
     assert secured.counts(source, written[0].time, written[-1].time) == counted(written)
-    # What Cassandra warns of: a batch that is too large, and one over several partitions.
+    # Cassandra would warn of a batch that is too large or over several partitions.
     assert not re.search("exceeding specified threshold|Unlogged batch covering", server.log())
 
 
 @contextmanager
 def killed(process: subprocess.Popen[str]) -> Iterator[None]:
-    """So that a test that fails does not wait for it."""
+    """End the loading process, so that a failing test does not wait for it."""
     try:
         yield
     finally:

@@ -1,4 +1,4 @@
-"""Settings of Cassandra that cannot work are told by `manage.py check`, each with what to do."""
+"""`manage.py check` reports each Cassandra setting that cannot work, and says what to do."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What only Cassandra has: its schema, its session, writers that meet or die, and partitions whose size is bounded."""
+"""Behaviour of the Cassandra store alone: its tables, writes that meet or are killed, the size of partitions, and its session."""
 
 import os
 import time
@@ -89,15 +89,15 @@ def test_a_value_of_extra_is_found_by_its_name_whatever_order_the_line_had(cassa
     assert tuple(row.one()) == ("1", "sales", "2")
 
 
-# --- writers that meet or die ---------------------------------------------------------------------------------------
+# --- writes that meet or are killed ---------------------------------------------------------------------------------
 
 
-def announced_by_another(written: list[LogEvent]) -> list[bytes]:
-    """The first step of a write that never comes further; it answers its marks."""
+def registered_by_another(written: list[LogEvent]) -> list[bytes]:
+    """Do only the first step of another write, and return its marks."""
     parts = parts_of(written)
     marks = [uuid.uuid4().bytes[:8] for _ in parts]
     session = connection.session()
-    writing.announce(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
+    writing.register(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
     return marks
 
 
@@ -111,7 +111,7 @@ def test_sums_are_exact_between_the_steps_of_a_write_that_is_killed(cassandra: L
     written = events(source, 400, step=timedelta(seconds=30), level="error")
     cassandra.write(written[:100])
 
-    announced_by_another(written[100:300])
+    registered_by_another(written[100:300])
     assert_exact(cassandra, source, written[:100])
 
     writing.insert(connection.session(), parts_of(written[100:200]), DAY_S)
@@ -125,14 +125,14 @@ def test_sums_are_exact_between_the_steps_of_a_write_that_is_killed(cassandra: L
     assert_exact(cassandra, source, written)
 
 
-STEPS_DONE = st.sampled_from(["announced", "half inserted", "inserted", "written"])
+STEPS_DONE = st.sampled_from(["registered", "half inserted", "inserted", "written"])
 SLICE = st.tuples(st.integers(0, 100), st.integers(1, 60))
 
 
 @hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(st.lists(st.tuples(STEPS_DONE, SLICE), min_size=1, max_size=6))
 def test_sums_are_exact_whatever_writes_were_killed_wherever(cassandra: LogStore, writes: list[tuple[str, tuple[int, int]]]) -> None:
-    """Slices of 120 lines, over three hours and two segments, are written as far as a kill lets them."""
+    """Each write is a slice of 120 lines, which cover three hours and two segments, and is killed after the given step."""
     source = f"source-{uuid.uuid4().hex[:8]}"
     lines = events(source, 120, step=timedelta(minutes=1), line_bytes=16_000)
     held: set[int] = set()
@@ -144,8 +144,8 @@ def test_sums_are_exact_whatever_writes_were_killed_wherever(cassandra: LogStore
             truth = tallied(lines[number] for number in held)
             assert all((one.levels, one.minutes) == truth[one.segment, one.hour] for one in told)
             continue
-        announced_by_another([lines[number] for number in chosen])
-        done = chosen[: {"announced": 0, "half inserted": length // 2, "inserted": length}[steps]]
+        registered_by_another([lines[number] for number in chosen])
+        done = chosen[: {"registered": 0, "half inserted": length // 2, "inserted": length}[steps]]
         writing.insert(connection.session(), parts_of(lines[number] for number in done), DAY_S)
         held |= set(done)
 
@@ -153,10 +153,10 @@ def test_sums_are_exact_whatever_writes_were_killed_wherever(cassandra: LogStore
 
 
 def test_of_two_that_write_into_one_partition_at_once_both_are_counted(cassandra: LogStore, source: str) -> None:
-    """The other one announces itself, writes a part before and a part after we do, and counts last."""
+    """The other write registers first, inserts events before and after ours, and counts last."""
     written = events(source, 90)
     session = connection.session()
-    marks = announced_by_another(written[:60])
+    marks = registered_by_another(written[:60])
     writing.insert(session, parts_of(written[:30]), DAY_S)
 
     cassandra.write(written[60:])
@@ -164,7 +164,7 @@ def test_of_two_that_write_into_one_partition_at_once_both_are_counted(cassandra
     assert_exact(cassandra, source, written)
 
     [told] = cassandra.write(written[60:])
-    writing.settle(session, [(told, mark, time.time_ns() // 1000) for mark in marks])
+    writing.store_counts(session, [(told, mark, time.time_ns() // 1000) for mark in marks])
     assert told.levels == {"info": 90}
     assert_exact(cassandra, source, written)
 
@@ -172,9 +172,9 @@ def test_of_two_that_write_into_one_partition_at_once_both_are_counted(cassandra
 def test_sums_of_a_worker_whose_clock_goes_before_ours_are_replaced(cassandra: LogStore, source: str) -> None:
     written = events(source, 20)
     [told] = cassandra.write(written[:10])
-    [mark] = announced_by_another(written[:10])
+    [mark] = registered_by_another(written[:10])
     an_hour_on_us = time.time_ns() // 1000 + 3_600_000_000
-    writing.settle(connection.session(), [(told, mark, an_hour_on_us)])
+    writing.store_counts(connection.session(), [(told, mark, an_hour_on_us)])
 
     cassandra.write(written[10:])
 
@@ -198,7 +198,7 @@ def marks_of(source: str, keyspace: str) -> int:
 
 
 def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, source: str) -> None:
-    """An hour of sixty segments, one after the other, and a second hour with the only errors."""
+    """One hour has sixty segments that follow each other in time; another hour has the only errors."""
     written = events(source, 60, step=timedelta(minutes=1), line_bytes=SEGMENT_BYTES)
     errors = [msgspec.structs.replace(event, time=event.time - HOUR, level="error") for event in events(source, 5, file="b")]
     cassandra.write(written + errors)
@@ -225,7 +225,7 @@ def test_a_batch_ends_at_so_many_rows_or_bytes(cassandra: LogStore, source: str,
     batches = list(writing.event_batches(parts_of(events(source, lines, step=timedelta(0), message=message)), DAY_S))
 
     assert [len(batch) for batch in batches] == sizes
-    assert len({batch.routing_key for batch in batches}) == 1  # the partition's key, by which the driver finds a host
+    assert len({batch.routing_key for batch in batches}) == 1  # the driver chooses the host by this key
 
 
 @pytest.mark.slow
@@ -237,7 +237,7 @@ def test_a_batch_ends_at_so_many_rows_or_bytes(cassandra: LogStore, source: str,
     ],
 )
 def test_a_partition_stays_small_at_any_rate(own_keyspace: str, line_bytes: int, lines: int, at_most: int) -> None:
-    """A whole segment within one hour, and nothing else, by the server's own measure of what the table takes on disk uncompressed."""
+    """The table holds one whole segment within one hour. The server itself measures its uncompressed size on disk."""
     said: dict[str, Any] = {"message": "x" * (line_bytes - 1)}
     if line_bytes == 2:
         said |= {"level": "unknown", "extra": {"unparsed": "no line of this format, as far as can be seen", "time_is": "inferred"}}
@@ -260,7 +260,7 @@ def own_keyspace(settings: Settings, cassandra: LogStore) -> Iterator[str]:
 
 
 def on_disk(keyspace: str) -> int:
-    """Bytes, once the server has written out what it had in memory, which it is told to do every second."""
+    """Return the size of `log` in bytes, after the server has flushed it to disk (here every second)."""
     session = connection.session()
     session.execute(f"ALTER TABLE {keyspace}.log WITH memtable_flush_period_in_ms = 1000", timeout=60)
     query = "SELECT mebibytes FROM system_views.disk_usage WHERE keyspace_name = %s AND table_name = 'log'"
