@@ -7,7 +7,7 @@ import sys
 
 def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcentersite.settings")
-    from callcentersite.command_exit_status import execute
+    from callcentersite.command_errors import execute
 
     sys.exit(execute(sys.argv))
 

@@ -6,7 +6,7 @@ from django.contrib import admin, messages
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 
-from dora_metrics.alerts.receivers import has_receiver
+from dora_metrics.alerts.email_and_webhook import has_receiver
 from dora_metrics.alerts.rules import end_silently
 from dora_metrics.models import (
     AlertEpisode,

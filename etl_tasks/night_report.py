@@ -8,7 +8,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.db.models import Count, Q
 
-from etl_tasks import host_watch, night_schedule, overdue
+from etl_tasks import host_watch, night_schedule, overdue_sources
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
 SWEEPER_HAS_TIME = timedelta(minutes=10)  # the sweeper starts missing runs and resends lost ones within a few minutes
@@ -133,7 +133,7 @@ def _needs(outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -
         stands = f"run {run.pk} has stood at {run.stage} since {_short(run.lease_until)}"
         needs.append(f"{run.source}: {stands}: check that beat and a worker run, or call etl_{run.stage}")
         named.add(run.source_id)
-    for source, _, hours in overdue.overdue_sources(moment):
+    for source, _, hours in overdue_sources.overdue_sources(moment):
         if source.pk not in named:
             needs.append(f"{source}: no successful run for {hours:g} hours")
     silent = Source.objects.filter(is_enabled=True, host_silent_since__lt=moment - timedelta(seconds=settings.ETL_GRACE_SECONDS))

@@ -15,7 +15,7 @@ from django.db.models import F, Sum
 from django.utils.dateparse import parse_datetime
 
 from dora_metrics.models import Coverage
-from etl_tasks import dead_letters, ledger, overdue
+from etl_tasks import dead_letters, ledger, overdue_sources
 from etl_tasks.crash_points import crash_point
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
@@ -304,4 +304,4 @@ def _end_run(run: ETLRun) -> None:
     dead_letters.close_stage_letters(run, *ledger.STAGES)
     dead_letters.close_unreadable_letters(run)
     ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
-    overdue.end_episode(run)
+    overdue_sources.end_episode(run)

@@ -14,7 +14,7 @@ from etl_tasks import dead_letters, deletion, host_watch, ledger, pipeline
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun
 from etl_tasks.night_schedule import night_due_at
-from etl_tasks.overdue import alert_overdue
+from etl_tasks.overdue_sources import alert_overdue
 
 logger = logging.getLogger(__name__)
 

@@ -11,8 +11,8 @@ from django.utils.timezone import now
 from dora_metrics.management.arguments import id_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import inline, ledger
-from etl_tasks.management.exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.management.run_output import run_line
+from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.models import ETLRun, Source
 
 

@@ -11,7 +11,7 @@ from django.utils.timezone import now
 
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule
-from etl_tasks import inline, ledger, overdue, sweeper
+from etl_tasks import inline, ledger, overdue_sources, sweeper
 from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.stages import _move_cursors
@@ -63,8 +63,8 @@ def test_a_run_that_was_lost_too_often_is_buried_and_told(
 
 def test_a_source_without_a_good_run_is_told_of_once_an_episode(billing: Source, alerts: list[str], settings) -> None:
     Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
-    overdue.alert_overdue()
-    overdue.alert_overdue()
+    overdue_sources.alert_overdue()
+    overdue_sources.alert_overdue()
 
     assert alerts == [f"billing: no successful run for {settings.ETL_OVERDUE_HOURS} hours"]
 
@@ -73,7 +73,7 @@ def test_many_sources_without_a_good_run_are_one_alert(billing: Source, alerts: 
     for number in range(25):
         Source.objects.create(name=f"logs-{number:02}", service=billing.service, kind="logs", path="/x", log_format="json")
     Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
-    overdue.alert_overdue()
+    overdue_sources.alert_overdue()
 
     [alert] = alerts
     assert alert.startswith("billing, logs-00, ")
@@ -83,16 +83,16 @@ def test_many_sources_without_a_good_run_are_one_alert(billing: Source, alerts: 
 def test_a_rule_in_the_admin_says_after_how_long_a_silent_source_is_told_of(billing: Source, alerts: list[str], settings) -> None:
     rule = AlertRule.objects.create(name="silent", kind="no_success", level="critical", threshold=6)
     Source.objects.update(created_at=now() - timedelta(hours=7))
-    overdue.alert_overdue()
+    overdue_sources.alert_overdue()
     assert alerts == ["billing: no successful run for 6 hours"]
 
     Source.objects.update(overdue_alerted_at=None)
     AlertRule.objects.create(name="but not billing", kind="no_success", level="critical", threshold=48, service=billing.service)
-    overdue.alert_overdue()
+    overdue_sources.alert_overdue()
     assert len(alerts) == 1
     # One that is switched off is as if it were not there.
     AlertRule.objects.exclude(pk=rule.pk).update(threshold=1, is_enabled=False)
-    overdue.alert_overdue()
+    overdue_sources.alert_overdue()
     assert alerts[1:] == ["billing: no successful run for 6 hours"]
 
 
@@ -117,7 +117,7 @@ def test_a_good_run_lately_is_no_alert(billing: Source, alerts: list[str], setti
     Source.objects.update(created_at=now() - timedelta(hours=settings.ETL_OVERDUE_HOURS + 1))
     run = lapsed(billing)
     ledger.close(run.pk, ETLRun.Status.SUCCESS)
-    overdue.alert_overdue()
+    overdue_sources.alert_overdue()
 
     assert alerts == []
 

@@ -11,9 +11,9 @@ from dora_metrics.calculators.periods import start_of
 from dora_metrics.management.arguments import check_order, date_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import pipeline
-from etl_tasks.management.exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.management.run_output import run_line, run_row
 from etl_tasks.management.source_arguments import check_source_names
+from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.models import ETLRun, Source
 
 POLL_SECONDS = 0.3

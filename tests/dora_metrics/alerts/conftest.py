@@ -3,7 +3,7 @@
 import pytest
 from tenacity import wait_none
 
-from dora_metrics.alerts.receivers import _post
+from dora_metrics.alerts.email_and_webhook import _post
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from django.core.management.base import BaseCommand
 from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 
 from dora_metrics.terminal_escaping import one_line
-from etl_tasks.management.exit_status import EXIT_STATUS_OF_STAGE
+from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 
 # For a failure of settings, database or disk. A stage command exits with its stage's status, every other command with 1.
 FAILURE_STATUS = {f"etl_{stage}": status for stage, status in EXIT_STATUS_OF_STAGE.items()}
