@@ -1,4 +1,4 @@
-"""Two nights on the embedded defaults, in front of your eyes: `scripts/demo`."""
+"""The demo (`scripts/demo`): collect two nights with the embedded defaults and print each step."""
 
 import argparse
 import json
@@ -34,11 +34,11 @@ OUTPUT_KEPT = 3000
 
 
 class DemoFailed(Exception):
-    """The message says what failed."""
+    """The demo cannot go on. The message says what failed."""
 
 
 class Demo:
-    """The demo's folder, environment and steps. It begins anew each time: what it makes is its own."""
+    """The demo's folder, environment and steps. Each demo starts from an empty folder and uses its own database and broker."""
 
     def __init__(self, folder: Path, repository: str | None) -> None:
         self.folder, self.repository = folder, repository or REPOSITORY
@@ -52,7 +52,7 @@ class Demo:
             "CELERY_BROKER_URL": f"redis+socket://{self.socket}",
             "LOG_ROOTS": f"/var/log,{folder}",
             "ETL_LOG_LEVEL": "INFO",
-            # A demo does not wait half an hour for GitHub to come back.
+            # Retry at once: a demo should not wait half an hour for GitHub to recover.
             "ETL_BACKOFF_SECONDS": "0",
             "ETL_BACKOFF_MAX_SECONDS": "0",
             "ETL_STAGE_RETRIES": "1",
@@ -192,7 +192,7 @@ def main() -> int:
         return 2
     folder = Path(os.environ.get("CALLCENTERSITE_VAR") or PROJECT / "var") / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    for number in STOP_SIGNALS:  # whatever ends it, what it has started is stopped
+    for number in STOP_SIGNALS:  # stop the started processes, whichever signal ends the demo
         signal.signal(number, signal.default_int_handler)
     try:
         with sole_owner(folder, what="a demo"):
@@ -208,7 +208,7 @@ def main() -> int:
 
 
 def clear(folder: Path) -> None:
-    """The last demo's files."""
+    """Delete the files of the previous demo."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path != folder / "owner.lock":
             path.rmdir() if path.is_dir() else path.unlink()

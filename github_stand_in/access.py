@@ -19,7 +19,7 @@ INSTALLATION_PREFIX = "ghs_"
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """`repositories`: those it may read, None for all. `forbidden`: fields of a repository that it may not read; "actions" for REST."""
+    """Who reads. `repositories`: those that may be read, None for all. `forbidden`: fields of a repository that may not; "actions" for REST."""
 
     name: str
     repositories: Collection[str] | None = None
@@ -51,7 +51,7 @@ class Access:
         self._given: dict[str, tuple[str, float]] = {}  # token to (installation, expiry)
 
     def reader(self, authorization: str) -> Reader | None:
-        """Return whoever the token belongs to, or None if it is unknown or has expired."""
+        """Return the reader that the token belongs to, or None if the token is unknown or has expired."""
         token = authorization.partition(" ")[2]
         if token in BAD_TOKENS:
             return None

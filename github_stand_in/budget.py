@@ -27,7 +27,7 @@ class Left:
 
 
 class Budget:
-    """The points and requests that are left; full again every `reset_seconds` of real time."""
+    """The points and requests that are left. They are refilled every `reset_seconds` of real time."""
 
     def __init__(self, *, limit: int, reset_seconds: float) -> None:
         self.limit, self.reset_seconds = limit, reset_seconds

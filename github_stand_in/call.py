@@ -58,7 +58,7 @@ class Call:
 
     @cached_property
     def operation(self) -> str:
-        """The name of the GraphQL query; for REST a name of REST_NAMES, or the path."""
+        """Return the name of the GraphQL query; for REST, a name from REST_NAMES or else the path."""
         if self.is_query:
             found = OPERATION.search(str(self.payload.get("query", "")))
             return found[1] if found else ""

@@ -58,7 +58,7 @@ class _Count:
                     self.requests += parents
                     below = parents * size
                     self.nodes += below
-                elif argument.name.value == "ids":  # Query.nodes is no connection, but it multiplies the parents
+                elif argument.name.value == "ids":  # Query.nodes is not a connection, but it multiplies the parents
                     below = parents * len(self._value(argument.value))
             self.add([field.selection_set for field in fields if field.selection_set], parents=below)
 

@@ -1,7 +1,7 @@
 """A faster executor for graphql-core.
 
-A page of 100 pull requests has 10,000 fields. What is the same in every row of a list (a field's definition, type,
-arguments and selected subfields) is computed once per query instead of once per row.
+A page of 100 pull requests has 10,000 fields. A field's definition, type, arguments and selected subfields are the
+same in every row of a list, so they are computed once per query instead of once per row.
 """
 
 from dataclasses import dataclass, field

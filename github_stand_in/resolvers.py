@@ -23,7 +23,7 @@ FIELD_OF_KIND = {"PR": "pullRequests", "I": "issues", "DE": "deployments", "RE":
 
 
 class Worlds:
-    """The generated repositories, by every name that they have had and by number."""
+    """The generated repositories, by number and by every name that they have had."""
 
     def __init__(self, worlds: Mapping[str, World]) -> None:
         self.by_name = dict(worlds)
@@ -31,7 +31,7 @@ class Worlds:
         self.by_number = {world.number: world for world in worlds.values()}
 
     def find(self, name: str, clock: datetime, reader: Reader) -> World | None:
-        """Return the world, or None if it was deleted or the reader may not see it. GitHub answers the same in both cases."""
+        """Return the world, or None if it was deleted or the reader may not see it. GitHub does not distinguish the two cases."""
         world = self._names.get(name.lower()) or next(
             (one for one in self.by_name.values() if one.renamed and name.lower() in (known.lower() for known in one.names_by(clock))), None
         )

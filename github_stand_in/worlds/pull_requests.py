@@ -182,7 +182,7 @@ class Changes:
                 self.tracker.close_by_merge(number, merged)
 
     def _rebased(self, pull: PullRequest, head: str, merged: datetime) -> Commit:
-        """Copy the commits onto main; the reviewed ones do not become part of it."""
+        """Copy the commits onto main. The original commits, which were reviewed, do not become part of main."""
         parent = head
         for step, commit in enumerate(pull.commits):
             copy = self.world.commit((parent,), commit.authored, merged + step * SECOND, commit.login, has_author=commit.has_author)

@@ -1,4 +1,4 @@
-"""One repository: its facts have times, so GitHub's view can be computed for any moment."""
+"""One repository. Its facts have times, so that GitHub's view of them can be computed for any moment."""
 
 import hashlib
 import heapq
@@ -79,7 +79,7 @@ class World:
         self._histories: dict[str, list[Commit]] = {}
         self._commit_rows: dict[str, Row] = {}
 
-    # --- what GitHub shows at a moment--------------------------------------------------------------------------
+    # --- what GitHub shows at a moment --------------------------------------------------------------------------------
 
     def pull_requests(self, clock: datetime) -> list[Row]:
         """Most recently updated first."""
@@ -102,7 +102,7 @@ class World:
         return list(self.listed("WFR", clock))
 
     def listed(self, kind: str, clock: datetime) -> Listed:
-        """Return a list in its order. `kind`: as in a global id."""
+        """Return the list of one kind in GitHub's order. `kind`: as in a global id."""
         place = kind, clock, self.name_at(clock)
         if (found := self._lists.get(place)) is None:
             if len(self._lists) >= LISTS_KEPT:
@@ -159,7 +159,7 @@ class World:
         return row
 
     def rename_default_branch(self, when: datetime, name: str) -> None:
-        """Rename it like GitHub: open pull requests and everything later get the new name, everything else keeps the old one."""
+        """Rename the branch as GitHub does: open pull requests and everything later get the new name, everything else keeps the old one."""
         former = self.default_branch(when)
         self.default_branches.append((when, name))
         for pull in self.pulls.values():
@@ -178,7 +178,7 @@ class World:
         return next((name for when, name in reversed(self.renamed) if when <= clock), self.repository)
 
     def names_by(self, clock: datetime) -> list[str]:
-        """Return every name until then; GitHub redirects from the old ones."""
+        """Return every name that the repository has had by then. GitHub redirects from the old ones."""
         return [self.repository, *(name for when, name in self.renamed if when <= clock)]
 
     def default_branch(self, clock: datetime) -> str:
@@ -211,6 +211,6 @@ class World:
         self.main.append((when, oid))
 
     def changed(self) -> None:
-        """Forget cached rows. Call it after every change."""
+        """Clear the cached rows. Call this after every change."""
         self._lists.clear()
         self._commit_rows.clear()

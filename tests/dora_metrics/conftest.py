@@ -1,4 +1,4 @@
-"""A service with a night behind it: its facts came from the stand-in, through the stages."""
+"""A service whose facts were collected from the stand-in in one night, by all stages of the pipeline."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from tests.conftest import END
 
 @pytest.fixture(scope="module")
 def stored(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, world: World) -> Iterator[Service]:
-    """Once a module, because a night takes seconds; tests read it, and what they add is rolled back."""
+    """Collect once per module, because a night takes seconds. Tests read the service; what they add is rolled back."""
     with (
         django_db_blocker.unblock(),
         StandIn({"acme/billing": world}, clock=END) as github,
@@ -38,7 +38,7 @@ def service(stored: Service, db: None) -> Service:
 
 @pytest.fixture
 def nothing(db: None) -> None:
-    """No service, whatever the module's others share."""
+    """Delete all services, including the one that the module's tests share."""
     Service.objects.all().delete()
 
 

@@ -35,7 +35,7 @@ OF_A_RUN = {"run_id": 1, "page_id": 0}
 
 
 def store(service: Service, facts: Facts) -> None:
-    """Beside those that are there."""
+    """Store the facts in addition to those that are already stored."""
     repository = repository_of(service)
     repository.name, repository.names, repository.default_branch = facts.repository, sorted(facts.repositories), facts.default_branch
     repository.save()
@@ -149,7 +149,7 @@ def _lists(links: dict[str, tuple[Any, ...]]) -> dict[str, list[Any]]:
 
 
 def derived(*services: Service, without: tuple[str, ...] = ()) -> dict[str, list[tuple[Any, ...]]]:
-    """Every column of what follows from the facts, as the database holds it: JSON as its text."""
+    """Return the rows that are computed from facts, with every column as the database stores it (JSON as text)."""
     found: dict[str, list[tuple[Any, ...]]] = {}
     for model, order in ORDER.items():
         columns = [field.column for field in model._meta.concrete_fields if field.column not in without]

@@ -1,4 +1,4 @@
-"""Tokens of the API: shown once, kept as a digest, switched off by name."""
+"""API tokens: shown once, stored as a digest, disabled by name."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""Any value can be opened: its members, the rule that placed each, where each came from; the sums are the report's own numbers."""
+"""Explanations: each value has its members, with their rule and their source. Their sums equal the numbers of the report."""
 
 import json
 import re
@@ -19,7 +19,7 @@ from tests.dora_metrics.example_service import NOW, a_service
 from tests.dora_metrics.stored_rows import repository_of
 
 pytestmark = pytest.mark.django_db
-# Of each metric, which of the report's numbers its members add up to.
+# For each metric, the numbers of the report that its members add up to.
 SUMS = {
     "deployment_frequency": ("deployments",),
     "change_lead_time": ("n_bots",),

@@ -1,4 +1,4 @@
-"""dora_export: the API's rows on standard output, whole and one at a time."""
+"""dora_export writes the same rows as the API to standard output: all of them, one at a time."""
 
 import csv
 import io
@@ -107,7 +107,7 @@ def test_many_facts_are_read_a_page_at_a_time(nothing: None) -> None:
     Attempt.objects.bulk_create(rows)
     with CaptureQueriesContext(connection) as queries:
         assert [row["external_id"] for row in exported("deployments")] == [str(number) for number in range(2500)]
-    assert len(queries) == 3 * 2  # a page, and the services of its rows
+    assert len(queries) == 3 * 2  # per page: one for its rows, one for their services
 
 
 def test_memory_does_not_grow_with_the_facts(nothing: None) -> None:
@@ -133,7 +133,7 @@ def test_memory_does_not_grow_with_the_facts(nothing: None) -> None:
         tracemalloc.stop()
         return size
 
-    peak(1)  # what is made once
+    peak(1)  # allocates what is allocated only once
     assert peak(15) < 1.5 * peak(3)
 
 

@@ -1,4 +1,4 @@
-"""Deployments and incidents that logs tell of, from the facts to every place that shows them."""
+"""Deployments and incidents from logs, from the facts to every place that shows them."""
 
 import csv
 import io
@@ -30,7 +30,7 @@ MINUTE = timedelta(minutes=1)
 NOON = at(3, hours=12)
 KEY = "logs 2026-01-04T12:00Z"
 LINES = "/logs/?source=web&from=2026-01-04T12:00:00Z&to=2026-01-04T12:08:00Z&level=error"
-# Deployed every day, on day 5 in vain; at noon of day 3 eight minutes are bad.
+# One deployment a day, of which the one on day 5 failed. At noon of day 3 eight minutes are bad.
 LOGGED = Facts(
     log_deployments=tuple(logged(day, at(day), sha=sha, state="failed" if day == 5 else "") for day, sha in enumerate("abcdef")),
     log_hours=log_hours(NOON, *[(100, 30)] * 8, *[(100, 0)] * 15),
@@ -154,7 +154,7 @@ def test_every_number_of_it_is_an_option_of_add_service_that_stays_until_it_is_g
     assert (service.log_incidents, service.deployments_from) == (False, "logs")
 
 
-# --- where they are shown ---------------------------------------------------------------------------------------------
+# --- where deployments and incidents are shown ------------------------------------------------------------------------
 
 
 def explained(service: Service, metric: str, environment: str = "production") -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a report says of periods: every one that has begun, and null for what is not known."""
+"""A report lists every period that has begun. Unknown values are null."""
 
 from datetime import date
 from io import StringIO
@@ -34,7 +34,7 @@ def periods(service: Service, start: date, end: date, by: str = "month") -> list
 
 
 def numbers(shown: dict) -> set:
-    """Every number of a metric, however deep; not its unit."""
+    """Return every value of a metric at any depth, without its unit and tier."""
     return {
         number for name, value in shown.items() if name not in ("unit", "tier") for number in (numbers(value) if isinstance(value, dict) else {value})
     }

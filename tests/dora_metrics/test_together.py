@@ -1,4 +1,4 @@
-"""Two writers of one service at the same time: neither fails, and the rows are those of all facts."""
+"""Two processes write one service at the same time: neither fails, and the rows reflect all facts."""
 
 import threading
 from collections.abc import Callable
@@ -54,7 +54,7 @@ def test_two_that_finish_together_wait_for_each_other() -> None:
                         facts.upsert("deployment", [written(number)], repository=repository, run_id=number, page_id=0)
                         cover(repository, f"s{number}", since=at(0), until=at(60))
                         recompute(service, run_id=number, moment=at(60))
-            except Exception as exc:  # noqa: BLE001  to be shown by the test's own thread
+            except Exception as exc:  # noqa: BLE001  reported by the test's own thread
                 failures.append(exc)
                 start.abort()
             finally:
@@ -72,13 +72,13 @@ def test_two_that_finish_together_wait_for_each_other() -> None:
 
 
 def side_by_side(*works: Callable[[], None]) -> list[Exception]:
-    """What was raised in them."""
+    """Run the functions in parallel threads. Return the exceptions that they raised."""
     failures: list[Exception] = []
 
     def run(work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as exc:  # noqa: BLE001  to be shown by the test's own thread
+        except Exception as exc:  # noqa: BLE001  reported by the test's own thread
             failures.append(exc)
         finally:
             connection.close()

@@ -1,4 +1,4 @@
-"""Retries without a wait."""
+"""Retry webhooks without waiting."""
 
 import pytest
 from tenacity import wait_none
@@ -8,5 +8,5 @@ from dora_metrics.alerts.email_and_webhook import _post
 
 @pytest.fixture
 def retries_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Send a failed webhook again at once: the wait between attempts is a number, made small as tenacity's documentation shows."""
+    """Set the wait between two attempts to send a webhook to zero, as tenacity's documentation recommends for tests."""
     monkeypatch.setattr(_post.retry, "wait", wait_none())  # type: ignore[attr-defined]

@@ -1,4 +1,4 @@
-"""Where alerts go: e-mail and a webhook in Slack's shape; one that fails keeps nothing from going on."""
+"""Alert receivers: e-mail, and a webhook in Slack's format. A receiver that fails does not stop anything else."""
 
 import json
 import logging
@@ -16,7 +16,7 @@ CONTEXT = {"stage": "load", "error": "Cassandra is away", "run": 7}
 
 
 class Hook(HTTPServer):
-    """A chat's webhook that keeps what it gets and answers with `statuses` in turn, then 200."""
+    """A chat webhook that records its requests. It answers with `statuses` in turn, then with 200."""
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
@@ -39,7 +39,7 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Quiet."""
+        """Log nothing."""
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Rules about metrics: told of once when an episode begins and once when it ends, and not before somebody can be told."""
+"""Alert rules: one alert when an episode begins and one when it ends, and none before an alert can be sent."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -26,7 +26,7 @@ def service(settings) -> Service:
 
 @pytest.fixture
 def heard() -> Iterator[list[tuple[str, str]]]:
-    """Level and message of every alert."""
+    """Record the level and message of every alert."""
     found: list[tuple[str, str]] = []
 
     def hear_critical(sender: object, message: str, **_: object) -> None:
@@ -104,7 +104,7 @@ def test_no_production_deployment_is_told_once_and_its_end_once(service, heard, 
 
     Coverage.objects.update(until=NOW + 30 * DAY)
     evaluate(NOW + 30 * DAY)
-    assert len(heard) == 3  # a second episode is told of anew
+    assert len(heard) == 3  # a second episode sends a new alert
     assert AlertEpisode.objects.count() == 2
 
 
@@ -134,7 +134,7 @@ def test_a_fail_rate_above_the_limit_is_a_warning(service, heard, evaluate):
     for number in range(20):
         attempt(service, number, NOW - number * timedelta(hours=1), is_failed=number < 3)
     evaluate()
-    assert heard == []  # 15 % is not above 15 %
+    assert heard == []  # exactly 15 %, which is not above the limit
     Attempt.objects.filter(key="3").update(is_failed=True)
     evaluate()
     assert heard == [("warning", "billing: 20.0 % of the latest 20 deployments failed: more than 15 %")]

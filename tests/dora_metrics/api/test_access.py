@@ -1,4 +1,4 @@
-"""Who may read the API, and how it is described."""
+"""Access to the API, and its OpenAPI description."""
 
 import logging
 from datetime import datetime, timedelta
@@ -20,7 +20,7 @@ from tests.dora_metrics.api.requests_to_api import ENDPOINTS, get
 pytestmark = pytest.mark.django_db
 
 
-# --- who may -----------------------------------------------------------------------------------------------------------
+# --- access -----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("what", ENDPOINTS)
@@ -114,7 +114,7 @@ def test_the_token_is_in_no_page_of_a_crash(db: None, token: str, settings: Any,
     assert token not in response.content.decode() + caplog.text + str([vars(record) for record in caplog.records])
 
 
-# --- how it is described -----------------------------------------------------------------------------------------------
+# --- the description --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The JSON API: what it says is what is stored."""
+"""The JSON API returns what is stored."""
 
 import io
 import json
@@ -18,7 +18,7 @@ from tests.dora_metrics.api.requests_to_api import ENDPOINTS, LISTS, attempt, ge
 pytestmark = pytest.mark.django_db
 
 
-# --- what is said ------------------------------------------------------------------------------------------------------
+# --- the content of a row ---------------------------------------------------------------------------------------------
 
 
 def test_a_deployment_says_whether_it_failed_and_why(service: Service, reader: Client) -> None:
@@ -150,7 +150,7 @@ def test_flags_of_facts_are_told_in_words(service: Service, reader: Client) -> N
     assert get(reader, "deployments", **{"from": "2026-03-20"})["flags"]["unknown_sha"] == MEANING["unknown_sha"]
 
 
-# --- which ones --------------------------------------------------------------------------------------------------------
+# --- filters ----------------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("what", ENDPOINTS)

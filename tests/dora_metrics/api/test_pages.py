@@ -1,4 +1,4 @@
-"""The lists of the API, page by page and as CSV: every row once."""
+"""The lists of the API, page by page and as CSV, contain every row once."""
 
 import csv
 import io
@@ -82,8 +82,8 @@ def test_a_page_costs_the_same_queries_however_long_it_is(service: Service, read
         attempt(other, "1", END + timedelta(hours=number))
         merged(other, 1, END + timedelta(hours=number))
         Incident.objects.create(service=other, key="1", started_at=END, page_id=1)
-    get(reader, what)  # notes that the token was used
-    # The token; the page; the services or coverage of its rows, or their metrics.
+    get(reader, what)  # the first request stores when the token was used
+    # Queries for the token, for the page, and for the services, coverage or metrics of its rows.
     for asked in ({"limit": 2}, {"limit": 1000}, {"limit": 2, "service": "billing"}):
         with CaptureQueriesContext(
             connection,
@@ -96,13 +96,13 @@ def test_a_page_costs_the_same_queries_however_long_it_is(service: Service, read
 @pytest.mark.parametrize("what", LISTS)
 @pytest.mark.parametrize("asked", [{}, {"service": "billing"}, {"service": "billing", "from": "2026-01-01", "to": "2026-04-01"}])
 def test_a_page_is_read_along_an_index(service: Service, reader: Client, what: str, asked: dict[str, str]) -> None:
-    """Nothing is sorted, and no table is read to its end."""
+    """The database neither sorts nor reads a whole table."""
     first = get(reader, what, limit=1, **asked)
     with CaptureQueriesContext(connection) as queries:
         get(reader, first["next"])
     [page] = [query["sql"] for query in queries if "ORDER BY" in query["sql"] and TIME[what] in query["sql"]]
     with connection.cursor() as cursor:
-        if connection.vendor == "mysql":  # which reads a small table whole, but says which indexes would do
+        if connection.vendor == "mysql":  # reads a small table whole, but names the indexes that it could use
             cursor.execute(f"EXPLAIN {page}")
             names = [column[0] for column in cursor.description]
             indexes = [str(dict(zip(names, row, strict=True))["possible_keys"]) for row in cursor.fetchall()]

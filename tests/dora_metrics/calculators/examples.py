@@ -47,13 +47,13 @@ def success(number: int, sha: str, finished_at: datetime, *, environment: str = 
 
 
 def deployment(number: int, sha: str, created_at: datetime, *states: str, environment: str = "production") -> GithubDeployment:
-    """Its statuses a minute apart."""
+    """Return a deployment whose statuses are one minute apart."""
     statuses = tuple(Status(state, created_at + timedelta(minutes=minute)) for minute, state in enumerate(states or ("success",)))
     return GithubDeployment(str(number), environment, sha, created_at, statuses)
 
 
 def pull(number: int, **changed: Any) -> PullRequest:
-    """Opened a day before START, merged at START as commit m<number> of head h<number>."""
+    """Return a pull request that is opened one day before START and merged at START as commit m<number> of head h<number>."""
     usual: dict[str, Any] = {
         "author": "ada",
         "author_is_bot": False,
@@ -68,7 +68,7 @@ def pull(number: int, **changed: Any) -> PullRequest:
 
 
 def change(number: int, **changed: Any) -> PullRequest:
-    """A pull request that is opened 18 and merged 12 hours before day <number>: the day of the deployment with that number."""
+    """Return a pull request that is opened 18 and merged 12 hours before day <number>, the day of the deployment with that number."""
     return pull(number, **({"created_at": at(number - 0.75), "merged_at": at(number - 0.5)} | changed))
 
 
@@ -81,12 +81,12 @@ def hotfix(number: int, **changed: Any) -> PullRequest:
 
 
 def issue(number: int, created_at: datetime, closed_at: datetime | None = None, **changed: Any) -> Issue:
-    """An incident, by its label."""
+    """Return an issue that is an incident because of its label."""
     return Issue(number, created_at, closed_at, **({"labels": ("incident",)} | changed))
 
 
 def links(*, deployment: str = "", root_cause: str = "", caused_by: int | None = None) -> Links:
-    """What a body with one line of each kind names."""
+    """Return the references of a body that has at most one line of each kind."""
     return Links(*(() if one in ("", None) else (one,) for one in (deployment, root_cause, caused_by)))
 
 
@@ -110,7 +110,7 @@ def release(number: int, sha: str, published_at: datetime | None, **changed: Any
 
 
 def line(*shas: str) -> dict[str, tuple[str, ...]]:
-    """A straight history, the oldest commit first."""
+    """Return a linear history. `shas`: the oldest commit first."""
     return {sha: (shas[index - 1],) if index else () for index, sha in enumerate(shas)}
 
 
@@ -119,7 +119,7 @@ def facts(**changed: Any) -> Facts:
 
 
 def one_a_day(*shas: str, **changed: Any) -> dict[str, Any]:
-    """Deployment 0 on day 0, deployment 1 on day 1 and so on, of a straight history in which each sha follows those before it."""
+    """Return a linear history of `shas`, with deployment 0 of the first on day 0, deployment 1 of the second on day 1 and so on."""
     deployments = tuple(deployment(day, sha, at(day)) for day, sha in enumerate(shas))
     return {"deployments": deployments, "parents": line(*dict.fromkeys(shas)), "repositories": frozenset({"acme/billing"})} | changed
 
@@ -129,17 +129,17 @@ def assessed(*, settings: Settings = GITHUB, now: datetime = LATER, environment:
 
 
 def failed(**changed: Any) -> dict[str, set[str]]:
-    """Why each failed attempt did."""
+    """Return the reasons of each failed attempt, by its key."""
     return {one.attempt.key: {cause.rule for cause in one.causes} for one in assessed(**changed).attempts if one.is_failed}
 
 
 def unplanned(**changed: Any) -> dict[str, set[str]]:
-    """Why each success that was rework is."""
+    """Return the reasons of each success that was rework, by its key."""
     return {one.attempt.key: {cause.rule for cause in one.unplanned} for one in assessed(**changed).attempts if one.unplanned}
 
 
 def linked(**changed: Any) -> dict[int | None, tuple[str, str] | None]:
-    """By incident, the attempt that it is linked to and how; None for no link."""
+    """Map each incident's number to the attempt that it is linked to and how; None for no link."""
     return {one.incident.number: (one.link.attempt.key, one.link.how) if one.link.attempt else None for one in assessed(**changed).incidents}
 
 
@@ -152,7 +152,7 @@ def value_of(metric: str, kind: str = "month", start: date = JANUARY, **changed:
 
 
 def days_with(metric: str, name: str, **changed: Any) -> dict[int, Any]:
-    """By day after START, what the report shows under `name`, where that is neither 0 nor null nor empty."""
+    """Map days after START to the detail `name`, without the days on which it is 0, None or empty."""
     found = {(v.period_start - JANUARY).days: v.details[name] for v in of_days(metric, **changed)}
     return {day: shown for day, shown in found.items() if shown}
 
@@ -162,12 +162,12 @@ def of_days(metric: str, **changed: Any) -> Iterator[MetricValue]:
 
 
 def logged(number: int, time: datetime, **changed: Any) -> LogDeployment:
-    """A line that tells of a deployment that is done."""
+    """Return a log line that reports a successful deployment."""
     return LogDeployment(str(number), time, **({"state": "success"} | changed))
 
 
 def log_hours(begin: datetime, *minutes: tuple[int, int], source: str = "web") -> tuple[LogHour, ...]:
-    """Events and errors of one minute after the other."""
+    """Return the hours of a log from the (events, errors) of consecutive minutes."""
     found: dict[datetime, dict[int, tuple[int, int]]] = {}
     for number, counts in enumerate(minutes):
         minute = begin + timedelta(minutes=number)

@@ -1,4 +1,4 @@
-"""Strategies for hypothesis: the facts of small services, in any combination."""
+"""Hypothesis strategies for the facts of small services, in any combination."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -125,7 +125,7 @@ releases = st.builds(
 
 @st.composite
 def histories(draw):
-    """Each commit descends from up to two of those before it; some parents were not collected."""
+    """Draw a history in which a commit has up to two earlier commits as parents. Some parents were not collected."""
     return {
         sha: tuple(sorted(draw(st.sets(st.sampled_from([*SHAS[:number], "gone1234"]), max_size=2))) if number else ())
         for number, sha in enumerate(SHAS)
@@ -133,7 +133,7 @@ def histories(draw):
 
 
 def of_a_repository(name, *, first_id=1):
-    """GitHub's ids are each there once; numbers and commits may be those of another repository."""
+    """Return strategies for one repository. GitHub's ids are unique; numbers and commits may also occur in the other repository."""
     ids = st.integers(first_id, first_id + 11).map(str)
     return {
         "deployments": st.lists(with_ids(deployments, ids), max_size=8, unique_by=lambda one: one.id).map(tuple),

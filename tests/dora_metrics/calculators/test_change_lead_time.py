@@ -54,7 +54,7 @@ def drafted(moment):
 
 
 def history(*pulls, deploy_at=NEXT_DAY, **changed):
-    """Deployed together, after a first deployment that carries none of them."""
+    """Return facts in which one deployment carries all of `pulls`, after a first deployment that carries none of them."""
     shas = ["a", *(one.merge_sha for one in pulls)]
     return {"deployments": (deployment(1, "a", at(0)), deployment(2, shas[-1], deploy_at)), "pull_requests": pulls, "parents": line(*shas)} | changed
 

@@ -9,7 +9,7 @@ from tests.dora_metrics.calculators.examples import at, line, pull, success
 
 
 def carried(pulls, successes, parents, **more):
-    """By pull request: the deployment's id and how."""
+    """Map each pull request's number to the id of the deployment that carries it and how it was matched."""
     return {number: (match.deployment.ids[0], match.how) for number, match in match_changes(pulls, successes, parents, **more).items()}
 
 

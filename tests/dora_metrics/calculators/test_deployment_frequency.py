@@ -87,14 +87,14 @@ def test_a_running_week_has_no_deploy_days_a_week():
 
 
 def test_a_deploy_day_in_the_31_days_to_the_period_s_end_is_medium_at_least():
-    week = date(2026, 2, 23)  # its last day is 1 March, its 31 days begin on 30 January
+    week = date(2026, 2, 23)  # ends on 1 March, so the 31 days begin on 30 January
     span = covering(at(0), at(90))
     assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 30, tzinfo=UTC)),), coverage=span).tier == "medium"
     assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 29, 23, tzinfo=UTC)),), coverage=span).tier == "low"
 
 
 def test_of_a_running_month_the_31_days_end_today():
-    # Today is 21 January: the 31 days begin on 22 December. The last deploy day is no day of a week whose Sunday is in January.
+    # Today is 21 January, so the 31 days begin on 22 December. The last deploy day is in a week whose Sunday is not in January.
     changed = {"coverage": covering(at(-40), at(20, hours=9))}
     assert frequency("month", date(2026, 1, 1), deployments=on(-10), **changed).tier == "medium"
     assert frequency("month", date(2026, 1, 1), deployments=on(-11), **changed).tier == "low"

@@ -1,4 +1,4 @@
-"""docs/metrics.md, "Deployment rework rate"; reverts, hotfixes and rollbacks have a module each."""
+"""docs/metrics.md, "Deployment rework rate". Reverts, hotfixes and rollbacks are tested in their own modules."""
 
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -130,6 +130,6 @@ def test_one_that_is_not_deployed_is_no_rework():
 
 
 def test_a_fix_is_no_reason_for_what_it_mends_to_have_failed():
-    """The incident is."""
+    """The only reason is the incident."""
     changed = one_a_day("a", "b", "c", "m3", pull_requests=(FIX,), issues=(issue(100, at(1.5)),))
     assert value_of("change_fail_rate", **changed).details["reasons"] == {"incident": 1}

@@ -32,7 +32,7 @@ on_days = partial(days_with, "failed_deployment_recovery_time")
 
 
 def recovered(**changed):
-    """By failed attempt, when it had recovered and by what; None where it has not."""
+    """Map each failed attempt's key to when and by what it recovered; None if it has not."""
     return {one.attempt.key: (one.recovered_at, one.recovered_by) if one.recovered_at else None for one in assessed(**changed).attempts if one.causes}
 
 
@@ -40,7 +40,7 @@ def fallen(number, sha="x", days=1.0, **more):
     return deployment(number, sha, at(days), "failure", **more)
 
 
-# --- when it had recovered --------------------------------------------------------------------------------------------
+# --- the time of recovery ---------------------------------------------------------------------------------------------
 
 
 def test_a_failed_attempt_recovers_with_the_next_success():

@@ -1,4 +1,4 @@
-"""Which commit a shortened sha names, and which commit descends from which."""
+"""Find the commit of a shortened sha, and whether one commit descends from another."""
 
 import pytest
 from hypothesis import given
@@ -16,9 +16,9 @@ FIRST, SECOND = "ab12345" + 33 * "0", "ab12345f" + 32 * "0"
         (FIRST, FIRST),
         (FIRST[:8], FIRST),
         (SECOND[:8], SECOND),
-        (FIRST[:7], ""),  # both begin so
+        (FIRST[:7], ""),  # the beginning of both
         ("cd67890", "cd67890a"),
-        ("cd6789", ""),  # six digits
+        ("cd6789", ""),  # only six digits
         ("0" * 40, ""),
         ("", ""),
         (FIRST + "0", ""),

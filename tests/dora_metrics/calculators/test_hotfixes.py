@@ -25,13 +25,13 @@ FOUR_DAYS = ("a", "m1", "m2", "m3", "m4")
 
 
 def counted(*pulls, deployed=FOUR_DAYS, **changed):
-    """Why each deployment failed, and why each was not planned."""
+    """Return the reasons of failed deployments, and the reasons of unplanned ones."""
     changed = one_a_day(*deployed, pull_requests=pulls, **changed)
     return failed(**changed), unplanned(**changed)
 
 
 def blamed(one, *pulls, **changed):
-    """The deployments that failed by a hotfix."""
+    """Return the keys of the deployments that failed because of a hotfix."""
     return [key for key, rules in counted(one, *pulls, **changed)[0].items() if "hotfix" in rules]
 
 
@@ -72,7 +72,7 @@ def test_a_bot_s_hotfix_counts():
     assert counted(hotfix(2, author_is_bot=True)) == ({"1": {"hotfix"}}, {"2": {"hotfix"}})
 
 
-# --- what it is linked to ---------------------------------------------------------------------------------------------
+# --- the deployment that a hotfix is linked to ------------------------------------------------------------------------
 
 
 def test_by_time_the_latest_success_before_its_creation_failed():
@@ -136,7 +136,7 @@ def test_a_known_deployment_of_another_environment_in_its_body_means_no_link_at_
     assert counted(hotfix(2, links=links(deployment="9")), deployments=(*three, elsewhere)) == ({}, {"2": {"hotfix"}})
 
 
-# --- when it counts ---------------------------------------------------------------------------------------------------
+# --- when a hotfix counts ---------------------------------------------------------------------------------------------
 
 
 def test_it_counts_once_deployed():

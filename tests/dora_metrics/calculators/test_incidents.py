@@ -32,7 +32,7 @@ HERE = "acme/billing"
 
 
 def found(*issues, settings=GITHUB):
-    """By number, from when to when each lasted."""
+    """Map each incident's number to its start and end."""
     return {one.incident.number: (one.incident.started_at, one.incident.ended_at) for one in assessed(issues=issues, settings=settings).incidents}
 
 
@@ -41,7 +41,7 @@ def link_of(one, **changed):
 
 
 def on_day_3(**said):
-    """It begins at noon of day 3; its body says so."""
+    """Return an incident that begins at noon of day 3. `said`: the references in its body."""
     return issue(100, at(3.5), links=links(**said))
 
 
@@ -102,7 +102,7 @@ def test_incidents_are_in_the_order_of_their_start_and_then_of_their_number():
     assert list(found(issue(3, at(1)), issue(2, at(1)), issue(4, at(0)))) == [4, 2, 3]
 
 
-# --- (1) what its body says -------------------------------------------------------------------------------------------
+# --- (1) references in the body ---------------------------------------------------------------------------------------
 
 
 def test_a_deployment_s_id_links_it_even_to_a_failed_one():
@@ -311,7 +311,7 @@ def test_the_first_kind_of_link_that_yields_a_deployment_counts(said, is_reverte
     assert link_of(one, **one_a_day("a", *(f"m{number}" for number in range(1, 7)), pull_requests=pulls)) == expected
 
 
-# --- (2) a revert that closes it --------------------------------------------------------------------------------------
+# --- (2) a revert that closes the incident ----------------------------------------------------------------------------
 
 
 def reverting(*pulls):
@@ -357,7 +357,7 @@ def test_the_repository_goes_by_any_of_its_names_in_capital_or_small_letters(nam
     assert link_of(on_day_3(), **changed) == ("1", "revert")
 
 
-# --- (3) the time -----------------------------------------------------------------------------------------------------
+# --- (3) by time ------------------------------------------------------------------------------------------------------
 
 
 def test_the_latest_success_before_it_is_linked_and_no_failed_attempt():

@@ -1,4 +1,4 @@
-"""docs/metrics.md, "Incidents from logs": which minutes are bad, and from when to when they are an incident."""
+"""docs/metrics.md, "Incidents from logs": which minutes are bad, and when an incident begins and ends."""
 
 from dataclasses import replace
 from datetime import timedelta
@@ -30,7 +30,7 @@ MINUTE = timedelta(minutes=1)
 
 
 def lasted(*minutes, settings=GITHUB, until=at(4)):
-    """From which minute after noon to which each incident lasted."""
+    """Return the start and end of each incident, in minutes after noon."""
     found = log_incidents(log_hours(NOON, *minutes), settings, until=until)
     return [((one.started_at - NOON) // MINUTE, (one.ended_at - NOON) // MINUTE if one.ended_at else None) for one in found]
 
@@ -175,7 +175,7 @@ def test_it_is_no_other_environment_s():
         (at(3.4), at(3.5, minutes=1), True),
         (at(3.4), None, True),
         (at(3.5, minutes=20), None, True),
-        (at(3.5, minutes=20), at(3.5, minutes=10), True),  # closed before it was created: a moment of the outage
+        (at(3.5, minutes=20), at(3.5, minutes=10), True),  # closed before it was created: lasts one moment, during the outage
         (at(3.4), at(3.5), False),
         (at(3.5, minutes=60), None, False),
     ],
@@ -191,15 +191,15 @@ def test_an_outage_of_which_people_have_written_an_issue_is_the_issue_s(created_
     [
         (at(2.5), None, 24, True),
         (at(2.5) - timedelta(minutes=1), None, 24, False),
-        (at(0), None, 24, False),  # forgotten, and open still
-        (at(0), at(30), 24, False),  # closed when somebody tidied up
+        (at(0), None, 24, False),  # forgotten and still open
+        (at(0), at(30), 24, False),  # forgotten and closed much later
         (at(0), at(30), 24 * 7, True),
         (at(3.4), None, 0, False),
         (at(3.5), None, 0, True),
     ],
 )
 def test_an_issue_stands_for_the_outages_near_its_start_only(created_at, closed_at, hours, is_the_same):
-    """Issue: one forgotten open incident hid every later incident of the logs."""
+    """Regression: one forgotten open incident hid every later incident from logs."""
     settings = replace(GITHUB, log_issue_hours=hours)
     found = assessed(**DEPLOYED, log_hours=OUTAGE, issues=(issue(7, created_at, closed_at),), settings=settings).incidents
     assert ("logs 2026-01-04T12:00Z" not in [one.incident.key for one in found]) is is_the_same

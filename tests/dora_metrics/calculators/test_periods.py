@@ -62,8 +62,8 @@ def test_a_day_of_a_daylight_saving_change_has_23_or_25_hours(day, hours):
     [
         (at(-10), at(40), 31),
         (at(0), at(31), 31),
-        (at(14, hours=12), at(40), 17),  # the day on which collection began counts whole
-        (at(-10), at(9, hours=1), 10),  # today counts whole
+        (at(14, hours=12), at(40), 17),  # the day on which collection began counts as a whole day
+        (at(-10), at(9, hours=1), 10),  # today counts as a whole day
         (at(40), at(50), 0),
         (at(-10), at(-5), 0),
     ],

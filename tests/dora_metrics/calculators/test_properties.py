@@ -1,4 +1,4 @@
-"""What holds for any facts."""
+"""Properties that hold for any facts."""
 
 from dataclasses import replace
 from math import isfinite
@@ -13,7 +13,7 @@ from dora_metrics.calculators.metric_values import metric_values
 from tests.dora_metrics.calculators.examples import assessed, at, deployment, issue, line, one_a_day, pull, value_of
 from tests.dora_metrics.calculators.random_facts import now, patient, services, settings
 
-# A failure is made small for up to five minutes.
+# Hypothesis takes up to five minutes to reduce a failing example.
 pytestmark = pytest.mark.timeout(600)
 SHARES = ("change_fail_rate", "deployment_rework_rate")
 
@@ -23,7 +23,7 @@ def shuffled(items, random):
 
 
 def arrived_otherwise(facts, random):
-    """The same facts, and the lists inside them, in another order."""
+    """Return the same facts in another order, including the lists inside them."""
     pulls = (
         replace(
             one,
@@ -47,7 +47,7 @@ def arrived_otherwise(facts, random):
 
 
 def judgements(facts, chosen):
-    """Of every attempt, and every link of an incident."""
+    """Return the result for every attempt and the link of every incident."""
     found = link_facts(facts, chosen, now=now)
     return (
         [(one.attempt.ids, one.causes, one.unplanned, one.recovered_at, one.recovered_by, one.flags) for one in found.attempts],
@@ -65,7 +65,7 @@ def test_the_order_in_which_facts_arrive_does_not_matter(facts, chosen, random):
 
 
 def counts(value):
-    """The numbers that add up when a period is split."""
+    """Return the numbers whose sum over the parts of a period equals that of the period."""
     details = value.details
     reasons = {f"reasons.{name}": count for name, count in details.get("reasons", {}).items()}
     plain = {name: details[name] for name in ("deployments", "failed", "unlinked_incidents", "unplanned", "n_open", "n_bots") if name in details}
@@ -92,7 +92,7 @@ def test_the_counts_of_days_weeks_and_months_add_up(facts, chosen):
 
 
 def numbers(shown):
-    """Every number in a value, however deep."""
+    """Return every number in a value, at any depth."""
     if isinstance(shown, dict):
         return [number for each in shown.values() for number in numbers(each)]
     return [shown] if isinstance(shown, int | float) else []
@@ -134,7 +134,7 @@ def test_every_attempt_recovers_after_it_finished_and_only_if_it_failed(facts, c
         assert not one.unplanned or one.attempt.is_success
 
 
-# --- facts that contradict themselves are kept, moved to what is possible, and flagged --------------------------------
+# --- contradictory facts are kept, corrected to what is possible, and flagged -----------------------------------------
 
 seconds = st.integers(1, 10**6)
 

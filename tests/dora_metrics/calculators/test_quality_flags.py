@@ -1,4 +1,4 @@
-"""docs/metrics.md, "Flags": every flag has words, is set where it should be, and nowhere else."""
+"""docs/metrics.md, "Flags": every flag has a description, is set where it should be, and nowhere else."""
 
 import re
 from dataclasses import replace
@@ -35,7 +35,7 @@ FREQUENCY, LEAD_TIME, FAIL_RATE, RECOVERY, REWORK = (
 
 
 def flagged(flag, **changed):
-    """The values of days that have it: metric and day after START."""
+    """Return the daily values that have the flag, as metric and day after START."""
     return {(v.metric, (v.period_start - at(0).date()).days) for v in values(**changed) if v.period_kind == "day" and flag in v.quality_flags}
 
 
@@ -52,7 +52,7 @@ def test_plain_facts_have_no_flag():
 
 
 def skewed(number, sha, days, *states):
-    """It finished an hour before it started."""
+    """Return a deployment that finished one hour before it started."""
     moments = tuple(Status(state, at(days)) for state in states)
     return replace(deployment(number, sha, at(days, hours=1)), statuses=moments)
 

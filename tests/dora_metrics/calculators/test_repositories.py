@@ -1,4 +1,4 @@
-"""A service made of several repositories: docs/metrics.md, "Several repositories"."""
+"""docs/metrics.md, "Several repositories": a service that has more than one."""
 
 from dataclasses import replace
 from typing import Any
@@ -34,7 +34,7 @@ API, WEB = "acme/api", "acme/web"
 
 
 def part(name: str, *shas: str, first: int = 0, **changed: Any) -> Facts:
-    """One repository: its deployment `first` on day 0, the next one on day 1 and so on, of a straight history."""
+    """Return one repository with a linear history. Deployment `first` is on day 0, the next one on day 1 and so on."""
     deployments = tuple(deployment(first + day, sha, at(day)) for day, sha in enumerate(shas))
     usual = {"deployments": deployments, "parents": line(*dict.fromkeys(shas)), "repositories": frozenset({name}), "default_branch": "main"}
     return Facts(repository=name, **(usual | changed))
@@ -70,7 +70,7 @@ def month(metric: str, known: Facts, settings: Settings = GITHUB) -> Any:
 
 
 def test_the_numbers_of_a_service_join_its_repositories():
-    """Worked out by hand: three deployments of one repository and two of the other, four changes, one failure, one incident."""
+    """Calculated by hand: three deployments of one repository and two of the other, four changes, one failure, one incident."""
     api = part(API, "a", "m1", "m2", pull_requests=(change(1), change(2)))
     web = part(
         WEB,
@@ -101,7 +101,7 @@ def test_the_numbers_of_a_service_join_its_repositories():
 
 
 def test_a_change_is_carried_by_the_deployments_of_its_own_repository_alone():
-    """The same numbers and, as in forks, the same commits."""
+    """Both repositories have the same numbers and, like forks, the same commits."""
     api, web = part(API, "a", "m1", "m2", pull_requests=(change(2),)), part(WEB, "a", "m1", first=10, pull_requests=(change(1), change(2)))
     assert delivered(both(api, web)) == {"pull request acme/web#1": "11", "pull request acme/api#2": "2"}
 
@@ -141,13 +141,13 @@ def test_a_hotfix_is_of_its_own_repository_s_cause():
 @pytest.mark.parametrize(
     ("named", "expected"),
     [
-        ({"caused_by": 1}, ("11", "explicit")),  # pull request 1 of its own repository
-        ({"root_cause": "abcdef1"}, ("11", "explicit")),  # a commit of both
-        ({"root_cause": "fedcba9"}, ("2", "time")),  # a commit of the other
+        ({"caused_by": 1}, ("11", "explicit")),  # pull request 1 of the incident's own repository
+        ({"root_cause": "abcdef1"}, ("11", "explicit")),  # a commit that both repositories have
+        ({"root_cause": "fedcba9"}, ("2", "time")),  # a commit that only the other repository has
         ({"deployment": "abcdef1"}, ("11", "explicit")),
         ({"deployment": "fedcba9"}, ("2", "time")),
         ({"deployment": "11"}, ("11", "explicit")),
-        ({"deployment": "1"}, ("1", "explicit")),  # GitHub's ids are each there once
+        ({"deployment": "1"}, ("1", "explicit")),  # GitHub's ids are unique across repositories
         ({}, ("2", "time")),  # the latest success of any repository
     ],
 )
@@ -209,7 +209,7 @@ SHA = "abcdef1" + "0" * 33
 
 
 def told(*lines: Any) -> Facts:
-    """The first repository has a; the second has it, too, and `SHA`, which descends from it."""
+    """Return a service whose log deployments are `lines`. Its first repository has commit a, its second has a and its child `SHA`."""
     second = part(WEB, parents=line("a", SHA), pull_requests=(change(3, merge_sha=SHA),))
     return replace(both(part(API, parents=line("a"), pull_requests=(change(1, merge_sha="x"),)), second), log_deployments=lines)
 

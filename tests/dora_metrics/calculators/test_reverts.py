@@ -1,4 +1,4 @@
-"""docs/metrics.md, "Revert": which pull requests are reverts, of what, and when they count."""
+"""docs/metrics.md, "Revert": which pull requests are reverts, what they revert, and when they count."""
 
 import pytest
 
@@ -12,7 +12,7 @@ UNKNOWN = None
 
 
 def targets(*pulls):
-    """By revert, the pull request or the commit that it reverts."""
+    """Map each revert's number to the pull request or commit that it reverts."""
     shas = Shas({one.merge_sha for one in pulls}, {sha for one in pulls for sha in one.commit_shas})
     found = reverts(pulls, repositories=frozenset({"acme/billing", "acme/invoices"}), shas=shas)
     return {number: one.target_pull or one.target_sha or UNKNOWN for number, one in found.items()}
@@ -23,7 +23,7 @@ def signed(number, **signs):
 
 
 def counted(*pulls, deployed=("a", "m1", "m2", "m3", "m4"), **changed):
-    """Why each deployment failed, and why each was not planned."""
+    """Return the reasons of failed deployments, and the reasons of unplanned ones."""
     changed = one_a_day(*deployed, pull_requests=pulls, **changed)
     return failed(**changed), unplanned(**changed)
 
@@ -31,7 +31,7 @@ def counted(*pulls, deployed=("a", "m1", "m2", "m3", "m4"), **changed):
 NOTHING = ({}, {})
 
 
-# --- the signs --------------------------------------------------------------------------------------------------------
+# --- signs of a revert ------------------------------------------------------------------------------------------------
 
 
 def test_an_ordinary_pull_request_is_no_revert():
@@ -65,7 +65,7 @@ def test_a_merge_commit_stands_for_its_pull_request():
 
 
 def test_a_merge_commit_of_two_pull_requests_stands_for_the_same_one_in_whichever_order_they_came():
-    """GitHub names one merge commit for both where the second was merged with the first."""
+    """GitHub reports the same merge commit for both if merging the first also merged the second."""
     parents = {"a": (), "h1": ("a",), "m": ("a", "h1"), "m3": ("m",)}
     both = change(1, merge_sha="m"), change(2, merge_sha="m")
     one = signed(3, sha="m")
@@ -111,7 +111,7 @@ def test_a_revert_of_a_revert_of_another_repository_is_a_revert():
     assert targets(elsewhere, revert(2, 1)) == {2: 1}
 
 
-# --- when it counts ---------------------------------------------------------------------------------------------------
+# --- when a revert counts ---------------------------------------------------------------------------------------------
 
 
 def test_what_carried_the_reverted_change_failed_and_what_carries_the_revert_was_not_planned():
@@ -148,7 +148,7 @@ def test_a_target_that_was_deployed_before_anybody_looked_fails_nothing():
 
 
 def test_a_target_that_was_not_deployed_yet_fails_nothing():
-    """The revert came to production by another branch."""
+    """The revert reached production through another branch."""
     assert counted(change(1), revert(2, 1), deployed=("a", "m2"), parents=line("a", "m2")) == ({}, {"1": {"revert"}})
 
 

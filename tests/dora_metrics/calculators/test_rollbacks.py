@@ -6,7 +6,7 @@ from tests.dora_metrics.calculators.examples import PULLS, RELEASES, at, deploym
 
 
 def rolled_back(*shas, **changed):
-    """What was rolled back, and by what."""
+    """Return the keys of the deployments that were rolled back, and of those that rolled back."""
     changed = one_a_day(*shas, **changed)
     return (
         [key for key, rules in failed(**changed).items() if "rollback" in rules],
@@ -96,6 +96,6 @@ def test_a_release_of_an_older_commit_is_a_rollback_as_well():
 
 
 def test_a_merge_rolls_nothing_back_where_merges_stand_for_deployments():
-    """A stack that was pushed at once: both were merged in the same second, the lower number with the younger commit."""
+    """Stacked pull requests that were pushed together: both were merged in the same second, and the lower number has the younger commit."""
     both = pull(10, merge_sha="b"), pull(11, merge_sha="a")
     assert rolled_back(settings=PULLS, pull_requests=both, parents=line("a", "b")) == NOTHING

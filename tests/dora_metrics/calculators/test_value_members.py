@@ -1,4 +1,4 @@
-"""What opens a number: the deployments, changes and incidents behind it add up to what it says."""
+"""The members of a value: the deployments, changes and incidents that it counts add up to it."""
 
 import pytest
 from hypothesis import given
@@ -37,12 +37,12 @@ TOLD = {
     "failed_deployment_recovery_time": {"n", "n_open", "mean_time_to_restore.n"},
     "deployment_rework_rate": {"deployments", "unplanned"},
 }
-# Flags that a value may have though none of its members has.
+# Flags that a value may have although none of its members has them.
 OF_THE_PERIOD = {"low_n", "unknown_sha", "clock_skew", "impossible_cause"}
 
 
 def flat(details, before=""):
-    """Numbers by their dotted names."""
+    """Flatten nested numbers. Their keys become dotted names."""
     found = {}
     for name, value in details.items():
         found |= flat(value, f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
@@ -75,7 +75,7 @@ def test_the_members_of_every_metric_add_up_to_what_it_says_in_every_period(fact
                 assert_they_add_up(metric, period, collected_part(period, metric.coverage, chosen.time_zone))
 
 
-# --- one month by hand ------------------------------------------------------------------------------------------------
+# --- one month, calculated by hand ------------------------------------------------------------------------------------
 
 EVENTFUL = one_a_day(
     "a",
@@ -92,7 +92,7 @@ EVENTFUL["deployments"] = (*EVENTFUL["deployments"], deployment(9, "x", at(6), "
 
 
 def members_of(name, **changed):
-    """By key, what each adds to which number."""
+    """Return the key of each member and what it adds to each number."""
     metric = next(metric for metric in metrics_of(assessed(**(EVENTFUL | changed))) if metric.name == name)
     return [(member.key, member.counts) for member in metric.members(MONTH)]
 

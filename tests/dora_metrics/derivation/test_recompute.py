@@ -1,4 +1,4 @@
-"""Facts in; the same rows out, however often and in whichever way they came."""
+"""Recomputing stores the same rows for the same facts, in whatever order and number of loads they arrived."""
 
 from dataclasses import replace
 from datetime import date
@@ -51,7 +51,7 @@ def delete_derived() -> None:
         model.objects.all().delete()
 
 
-# --- what has changed, and nothing else -------------------------------------------------------------------------------
+# --- only what has changed is computed again --------------------------------------------------------------------------
 
 
 def test_where_nothing_has_changed_a_period_that_was_over_is_not_measured_again(billing):
@@ -104,7 +104,7 @@ def all_at_once(service: Service, moment) -> list:
     return derived(service, without=("id", "run_id"))["DORAMetric"]
 
 
-# --- the same facts ---------------------------------------------------------------------------------------------------
+# --- the same facts give the same rows --------------------------------------------------------------------------------
 
 
 def test_the_second_time_nothing_is_written(billing):
@@ -154,7 +154,7 @@ def test_the_rows_say_what_the_facts_amount_to(billing):
         "1": (True, False),  # reverted by 3
         "2": (True, False),  # issue 100
         "3": (False, True),
-        "4": (True, True),  # it closes issue 100, and was rolled back by 5
+        "4": (True, True),  # closes issue 100, and was rolled back by 5
         "5": (True, True),  # the hotfix of 6 is linked to it
         "6": (False, True),
         "9": (True, False),
@@ -218,7 +218,7 @@ def test_a_late_incident_changes_last_month_s_fail_rate_and_is_listed(billing):
     assert (before["value"], after["value"]) == (5 / 8, 6 / 8)
     assert told("change_fail_rate") == (before, after)
     day, week = date(2026, 1, 7), date(2026, 1, 5)
-    metrics = ("change_fail_rate", "failed_deployment_recovery_time")  # one more failed, and one more has not recovered
+    metrics = ("change_fail_rate", "failed_deployment_recovery_time")  # one more failure, and one more that has not recovered
     assert revised() == {(metric, *period) for metric in metrics for period in (("day", day), ("week", week), ("month", JANUARY))}
 
 
@@ -235,7 +235,7 @@ def test_a_revert_of_last_month_s_change_changes_last_month_and_is_listed(billin
 
 
 def test_every_change_of_a_period_that_was_over_is_listed(billing):
-    """The slowest of the month's four changes was begun still earlier: its p75 and p90 move, and nothing else does."""
+    """The slowest of the month's four changes began even earlier, so only p75 and p90 change."""
     early = [{"sha": "c7", "authored_at": at(-1).isoformat()}]
     Change.objects.filter(number=7).update(commits=early)
     assert late(billing) == 3

@@ -1,4 +1,4 @@
-"""Rows in, the calculators' facts out."""
+"""Reading the stored rows returns the facts that the calculators expect."""
 
 from dataclasses import replace
 

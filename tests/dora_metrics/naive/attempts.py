@@ -1,4 +1,4 @@
-"""Deployments, read a second time from docs/metrics.md ("Deployment"): slow and plain."""
+"""A second, slow and simple implementation of docs/metrics.md, "Deployment"."""
 
 import re
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ PRODUCTION = "production"
 
 
 def order(attempt: Attempt) -> tuple[object, list[int], str]:
-    """Earlier, later, next, latest: by finish, then by id, compared as numbers, then by repository."""
+    """Return the sort key of an attempt: its finish, then its id compared as numbers, then its repository."""
     return attempt.finished_at, [int(part) for part in attempt.ids[-1].split("#")[-1].split(".")], attempt.repository
 
 
@@ -23,7 +23,7 @@ def is_later(one: Attempt, other: Attempt) -> bool:
 
 
 def source_of(facts: Facts, settings: Settings) -> str:
-    """The source that counts; empty if `auto` finds none."""
+    """Return the source whose deployments count, or an empty string if `auto` finds none."""
     if settings.deployments_from != "auto":
         return settings.deployments_from
     for source in SOURCES:
@@ -33,7 +33,7 @@ def source_of(facts: Facts, settings: Settings) -> str:
 
 
 def attempts_in(facts: Facts, settings: Settings, source: str, environment: str, *, merges: bool = True) -> list[Attempt]:
-    """The attempts of `environment`, by finish; retries are merged unless each is asked for by itself."""
+    """Return the attempts of `environment`, sorted by finish. `merges`: whether retries are merged into one attempt."""
     if source in ("github", "logs"):
         found = []
         of_github = [_github(one, part) for part in facts.parts for one in part.deployments]
@@ -47,7 +47,7 @@ def attempts_in(facts: Facts, settings: Settings, source: str, environment: str,
             if is_here:
                 found.append(attempt)
     elif environment != PRODUCTION:
-        found = []  # what has no environment counts as production
+        found = []  # these sources have no environments: all their deployments count as production
     elif source == "releases":
         found = [attempt for part in facts.parts for attempt in _releases(part, settings)]
     elif source == "workflows":
@@ -67,7 +67,7 @@ def _unskewed(attempt: Attempt) -> Attempt:
 
 
 def _github(deployment: GithubDeployment, facts: Facts) -> Attempt | None:
-    """None: not finished, or cancelled."""
+    """Return the attempt of a GitHub deployment; None if it has not finished or was cancelled."""
     successes = [status.created_at for status in deployment.statuses if status.state == "success"]
     if successes:
         is_success, finished_at = True, min(successes)
@@ -90,7 +90,7 @@ def _github(deployment: GithubDeployment, facts: Facts) -> Attempt | None:
 
 
 def logged(line: LogDeployment, facts: Facts) -> Attempt | None:
-    """None: it tells of no end."""
+    """Return the attempt of a log line; None if the line does not report the end of a deployment."""
     state = line.state.lower()
     if state not in ("success", "succeeded", "successful", "failure", "failed", "error", ""):
         return None
@@ -100,7 +100,7 @@ def logged(line: LogDeployment, facts: Facts) -> Attempt | None:
 
 
 def place_of(line: LogDeployment, facts: Facts) -> tuple[str, str]:
-    """The first repository that has the line's commit, and the whole commit; '' for none, unless there is only one."""
+    """Return the first repository that has the line's commit, and its full sha. If none has it: the only repository, or an empty string."""
     for part in facts.parts:
         known = set(part.parents)
         for pull in part.pull_requests:
@@ -112,7 +112,7 @@ def place_of(line: LogDeployment, facts: Facts) -> tuple[str, str]:
 
 
 def full_sha(sha: str, facts: Facts) -> str:
-    """The only commit of git's history or of a pull request's ends that begins like that; else as it is."""
+    """Return the only known commit that begins with `sha` (of git's history, or a merge or head commit); `sha` itself if there is not exactly one."""
     known = set(facts.parents)
     for pull in facts.pull_requests:
         known |= {pull.merge_sha, pull.head_sha}
@@ -154,15 +154,15 @@ def _pull(pull: PullRequest, part: Facts, facts: Facts) -> Attempt:
 
 
 def name_of_pull(number: int, part: Facts, facts: Facts) -> str:
-    """Its number; among several repositories with the name of its own."""
+    """Return the number, with the repository's name before it if the service has several."""
     return f"{part.repository}#{number}" if facts.others else str(number)
 
 
 def merge_retries(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Without each failed attempt whose next one in the very same environment and repository repeats its commit within the hour."""
+    """Merge each failed attempt into the next one of its environment and repository, if that has the same commit and ends within an hour."""
     in_order = sorted(attempts, key=order)
     merged: list[Attempt] = []
-    waiting: dict[tuple[str, str], tuple[str, ...]] = {}  # ids of the failed ones before, by repository and environment
+    waiting: dict[tuple[str, str], tuple[str, ...]] = {}  # ids of the failed attempts before, by repository and environment
     for index, attempt in enumerate(in_order):
         ids = waiting.pop(place(attempt), ()) + attempt.ids
         later = [other for other in in_order[index + 1 :] if place(other) == place(attempt)]
@@ -178,7 +178,7 @@ def place(attempt: Attempt) -> tuple[str, str]:
 
 
 def _is_retry(failed: Attempt, following: Attempt) -> bool:
-    """An unknown commit is not the same as another unknown one."""
+    """Whether `following` retries `failed`. Two unknown commits are not the same commit."""
     if not failed.sha or failed.sha != following.sha:
         return False
     return following.finished_at - failed.finished_at <= timedelta(minutes=60)

@@ -1,4 +1,4 @@
-"""What carries what, what was reverted, which deployment an incident came from: a second time from docs/metrics.md, slow and plain."""
+"""A second, slow and simple implementation of docs/metrics.md: what carries a change, what a revert reverts, what caused an incident."""
 
 import re
 from dataclasses import dataclass, field
@@ -10,12 +10,12 @@ from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.naive.attempts import PRODUCTION, attempts_in, is_later, name_of_pull, order, place, place_of, source_of
 from tests.dora_metrics.naive.logs import Spell, spells
 
-Key = tuple[str, int]  # repository, and number there
+Key = tuple[str, int]  # repository, and the number of a pull request or issue in it
 
 
 @dataclass(frozen=True)
 class Incident:
-    """`kind` is explicit, revert, time or, without a deployment, empty; one from logs has no number and is of no repository."""
+    """`kind`: explicit, revert, time, or empty if there is no deployment. An incident from logs has neither number nor repository."""
 
     repository: str
     number: int | None
@@ -29,9 +29,9 @@ class Incident:
 
 @dataclass
 class World:
-    """One service in one environment. The later lists are filled by `world_of`, each from those above it.
+    """One service in one environment.
 
-    Pull requests go by repository and number.
+    `world_of` fills the fields from `carriers` on, each from the ones above it. Their keys name pull requests.
     """
 
     facts: Facts
@@ -39,11 +39,11 @@ class World:
     environment: str
     source: str
     attempts: list[Attempt]
-    carriers: dict[Key, Attempt | None] = field(default_factory=dict)  # of pull requests
+    carriers: dict[Key, Attempt | None] = field(default_factory=dict)  # the deployment that carries each pull request
     incidents: list[Incident] = field(default_factory=list)
-    counting: dict[Key, Attempt | None] = field(default_factory=dict)  # reverts that count: what carried what they revert
-    hotfixes: dict[Key, Attempt | None] = field(default_factory=dict)  # what they are linked to
-    rollbacks: list[tuple[Attempt, list[Attempt]]] = field(default_factory=list)  # a success and what it rolled back
+    counting: dict[Key, Attempt | None] = field(default_factory=dict)  # reverts that count, with the deployment that carried what they revert
+    hotfixes: dict[Key, Attempt | None] = field(default_factory=dict)  # hotfixes, with the deployment that they are linked to
+    rollbacks: list[tuple[Attempt, list[Attempt]]] = field(default_factory=list)  # each rollback, with the attempts that it rolled back
 
     @property
     def successes(self) -> list[Attempt]:
@@ -55,15 +55,15 @@ class World:
 
     @property
     def pulls(self) -> list[tuple[Facts, PullRequest]]:
-        """All of them, each with its repository's facts."""
+        """Return all pull requests, each with the facts of its repository."""
         return [(part, pull) for part in self.facts.parts for pull in part.pull_requests]
 
     def history(self, part: Facts) -> dict[str, tuple[str, ...]]:
-        """What carries by descent: nothing where merged pull requests carry themselves, with commits collected or not."""
+        """Return the history by which deployments carry changes; empty if merged pull requests are the deployments, whatever was collected."""
         return {} if self.source == "pulls" else dict(part.parents)
 
     def attempts_of(self, part: Facts) -> list[Attempt]:
-        """Those of the repository, and those of which nobody knows of which they are."""
+        """Return the attempts of the repository, and those whose repository is unknown."""
         return [attempt for attempt in self.attempts if attempt.repository in (part.repository, "")]
 
     def successes_of(self, part: Facts) -> list[Attempt]:
@@ -90,11 +90,11 @@ def world_of(facts: Facts, settings: Settings, environment: str, now: datetime) 
     return world
 
 
-# Carried
+# Carriers of changes
 
 
 def descends(history: dict[str, tuple[str, ...]], young: str, old: str) -> bool:
-    """Whether `young` is `old` or has it among its ancestors; not where git lacks one of them."""
+    """Whether `young` is `old` or descends from it. False if the history lacks one of them."""
     if young not in history or old not in history:
         return False
     seen, left = set(), [young]
@@ -129,7 +129,10 @@ def _carrier_by_time(world: World, part: Facts, pull: PullRequest) -> Attempt | 
 
 
 def _carrier(world: World, part: Facts, shas: set[str], anchor: str) -> Attempt | None:
-    """The first success that has one of `shas` or descends from `anchor`; none, once that was part of the first known one's history."""
+    """Return the first success that has one of `shas` or descends from `anchor`.
+
+    None if the very first success whose commit is in the history already descends from it: the change is older.
+    """
     history = world.history(part)
     is_first_known = True
     for success in world.successes_of(part):
@@ -143,11 +146,11 @@ def _carrier(world: World, part: Facts, shas: set[str], anchor: str) -> Attempt 
     return None
 
 
-# Shas
+# Commits by sha
 
 
 def _commit_named(world: World, part: Facts, prefix: str) -> str:
-    """The one commit that the start of a sha fits; empty if it fits several or none, or is shorter than 7 digits."""
+    """Return the only commit that begins with `prefix`; empty if none or several do, or if `prefix` is shorter than 7 digits."""
     known = set(part.parents) | {attempt.sha for attempt in world.attempts_of(part)}
     for pull in part.pull_requests:
         known |= {pull.merge_sha, pull.head_sha, *pull.commit_shas}
@@ -156,13 +159,13 @@ def _commit_named(world: World, part: Facts, prefix: str) -> str:
 
 def _only_one(shas: set[str], prefix: str) -> str:
     if prefix in shas:
-        return prefix  # a shortened sha of a log that stands for itself
+        return prefix  # a shortened sha from a log, whose full sha is unknown
     fitting = [sha for sha in shas if sha.startswith(prefix)]
     return fitting[0] if len(prefix) >= 7 and len(fitting) == 1 else ""
 
 
 def _carrier_of_commit(world: World, part: Facts, sha: str) -> Attempt | None:
-    """What first carried it; pull requests stand for a commit that nothing carries itself."""
+    """Return the first deployment that carries the commit or, if there is none, a pull request that contains it."""
     itself = _carrier(world, part, {sha}, sha)
     if itself is not None:
         return itself
@@ -179,14 +182,14 @@ def _carrier_of_commit(world: World, part: Facts, sha: str) -> Attempt | None:
 
 @dataclass(frozen=True)
 class Target:
-    """What a pull request says that it reverts; neither of them: unknown."""
+    """The pull request or commit that a pull request says it reverts. If both are empty, the target is unknown."""
 
     pull: int | None = None
     commit: str = ""
 
 
 def target_of(world: World, part: Facts, pull: PullRequest) -> Target | None:
-    """None: it has no sign of a revert, or it is another repository's."""
+    """Return the target of a revert; None if there is no sign of a revert, or if the target is in another repository."""
     signs = pull.revert_signs
     if signs.pull is not None:
         if signs.pull_repository and not is_own(part, signs.pull_repository):
@@ -208,7 +211,7 @@ def is_own(part: Facts, repository: str) -> bool:
 
 
 def _merged_earlier(part: Facts, numbers: list[int], revert: PullRequest) -> Target:
-    """Of several the first; unknown where all were merged after the revert."""
+    """Return the first of several pull requests as the target; an unknown target if all were merged after the revert."""
     for pull in sorted(part.pull_requests, key=lambda pull: (pull.merged_at, pull.number)):
         if pull.number in numbers and (pull.merged_at, pull.number) < (revert.merged_at, revert.number):
             return Target(pull=pull.number)
@@ -216,7 +219,7 @@ def _merged_earlier(part: Facts, numbers: list[int], revert: PullRequest) -> Tar
 
 
 def puts_back(world: World, part: Facts, pull: PullRequest) -> PullRequest | None:
-    """The revert that this one reverts."""
+    """Return the revert that `pull` reverts, if any."""
     target = target_of(world, part, pull)
     if target is None or target.pull is None:
         return None
@@ -264,7 +267,7 @@ def _incident(world: World, part: Facts, issue: Issue) -> Incident:
 
 
 def _is_same_outage(world: World, spell: Spell, incident: Incident) -> bool:
-    """Both went on at one time, and when the spell began the issue was hours old, or not written yet."""
+    """Whether spell and issue overlap, and the issue was at most `log_issue_hours` old, or not yet created, when the spell began."""
     if (spell.start - incident.start).total_seconds() > 3600 * world.settings.log_issue_hours:
         return False
     begins = max(spell.start, incident.start)
@@ -275,7 +278,7 @@ def _is_same_outage(world: World, spell: Spell, incident: Incident) -> bool:
 
 
 def _link(world: World, part: Facts, issue: Issue) -> tuple[str, Attempt | None, bool]:
-    """How, to what, and whether something was named before that which cannot be the cause."""
+    """Return the kind of link, its deployment, and whether the issue also names one that cannot be the cause."""
     is_settled, attempt, is_impossible = explicit_link(world, part, issue.links, issue.created_at)
     if is_settled:
         return "explicit" if attempt else "", attempt, is_impossible
@@ -291,13 +294,13 @@ def _link(world: World, part: Facts, issue: Issue) -> tuple[str, Attempt | None,
 
 
 def had_begun(world: World, attempt: Attempt, moment: datetime) -> bool:
-    """Whether it, or one of those that it retried, had started by then."""
+    """Whether the attempt, or one that it retried, had started by then."""
     alone = attempts_in(world.facts, world.settings, world.source, world.environment, merges=False)
     return any(one.started_at <= moment for one in alone if one.ids[0] in attempt.ids)
 
 
 def closed_by(world: World, pull: PullRequest) -> list[Key]:
-    """The service's own issues. A name that one repository had and another has is the other's."""
+    """Return the service's issues that the pull request closes. A former name of a repository counts only if no other one has it now."""
     found = []
     for name, number in pull.closes:
         called_so = [part for part in world.facts.parts if part.repository.lower() == name.lower()]
@@ -307,9 +310,9 @@ def closed_by(world: World, pull: PullRequest) -> list[Key]:
 
 
 def explicit_link(world: World, part: Facts, links: Links, start: datetime, *, is_hotfix: bool = False) -> tuple[bool, Attempt | None, bool]:
-    """Whether the body settles it, the deployment, if it is one of these, and whether it named one that began too late.
+    """Return whether the body decides the link, the deployment if it is one of these, and whether the body names one that began too late.
 
-    A hotfix may come before what it mends: nothing is too late for it.
+    For a hotfix no deployment is too late, because a hotfix may be created before the deployment that it fixes.
     """
     is_impossible = False
     for name in links.deployments:
@@ -336,7 +339,7 @@ def explicit_link(world: World, part: Facts, links: Links, start: datetime, *, i
 
 
 def _meant_to_be_deployed(world: World, part: Facts) -> set[tuple[str, str]]:
-    """Id and sha of the repository's GitHub deployments and of all that the source tells of it, whether they are attempts or not."""
+    """Return id and sha of the repository's GitHub deployments and of everything from the source, whether it is an attempt or not."""
     pattern = world.settings.workflow
     told: set[tuple[str, str]] = {(deployment.id, deployment.sha) for deployment in part.deployments}
     if world.source == "logs":
@@ -352,9 +355,9 @@ def _meant_to_be_deployed(world: World, part: Facts) -> set[tuple[str, str]]:
 
 
 def _named_deployments(world: World, part: Facts, text: str) -> tuple[bool, list[Attempt]]:
-    """Whether a deployment is known by that id or sha, and the attempts of this environment that are.
+    """Return whether a deployment has that id or sha, and the attempts of this environment that have it.
 
-    A number is a pull request's of this very repository; an id is known in the whole service, a sha in this repository alone.
+    A pull request's number and a sha are looked up in this repository only, an id in the whole service.
     """
     ids = {number for one in world.facts.parts for number, _ in _meant_to_be_deployed(world, one)}
     for name in (f"{part.repository}#{text}", text):
@@ -389,11 +392,11 @@ def hotfix_link(world: World, part: Facts, pull: PullRequest) -> Attempt | None:
     return time_link(world, pull.created_at)
 
 
-# Failed, recovered, reworked
+# Failures, recoveries and rework
 
 
 def rolled_back_by(world: World, success: Attempt) -> list[Attempt]:
-    """The attempts that `success` is a rollback of; a merge rolls nothing back."""
+    """Return the attempts that `success` rolled back. If merges are the deployments, there are no rollbacks."""
     if world.source == "pulls":
         return []
     before = [other for other in world.attempts if place(other) == place(success) and is_later(success, other)]
@@ -408,11 +411,11 @@ def rolled_back_by(world: World, success: Attempt) -> list[Attempt]:
 
 
 def reasons_of(world: World, attempt: Attempt) -> dict[str, list[datetime]]:
-    """Why it failed, each reason with the moments at which that alone may have ended it."""
+    """Map each reason of the failure to the times at which the attempt may have recovered from it."""
     reasons: dict[str, list[datetime]] = {}
     if not attempt.is_success:
         following = [other for other in world.successes if place(other) == place(attempt) and is_later(other, attempt)]
-        if not attempt.repository:  # whichever comes next
+        if not attempt.repository:  # its repository is unknown: the next success of any repository counts
             following = [other for other in world.successes if other.environment == attempt.environment and is_later(other, attempt)]
         reasons["state"] = [following[0].finished_at] if following else []
     incidents = [incident for incident in world.incidents if incident.attempt == attempt]
@@ -433,7 +436,7 @@ def reasons_of(world: World, attempt: Attempt) -> dict[str, list[datetime]]:
 
 
 def is_recovered_early(attempt: Attempt, reasons: dict[str, list[datetime]]) -> bool:
-    """Over before it had finished."""
+    """Whether it recovered before it had finished."""
     return any(end < attempt.finished_at for moments in reasons.values() for end in moments)
 
 

@@ -1,4 +1,4 @@
-"""Small random histories of one repository or two, rich in what is awkward; the same seed gives the same one."""
+"""Small random histories of one or two repositories with many unusual cases. The same seed gives the same history."""
 
 import random
 from collections.abc import Sequence
@@ -27,18 +27,18 @@ HOUR, DAY, MINUTE = timedelta(hours=1), timedelta(days=1), timedelta(minutes=1)
 OWN, FORMER, FOREIGN = "acme/shop", "acme/old-shop", "other/shop"
 FORK, FORMER_FORK = "acme/till", "acme/old-till"
 STREAMS = ("deployments", "log_deployments", "log_events", "workflow_runs", "releases", "pull_requests", "commits", "issues")
-# A few weeks before a change of the clocks in Madrid or Los Angeles, a turn of the year, and a quiet month.
+# A few weeks before daylight saving time begins, before it ends, before a new year, and a month without any of these.
 STARTS = (datetime(2026, 3, 1, tzinfo=UTC), datetime(2025, 10, 6, tzinfo=UTC), datetime(2025, 12, 8, tzinfo=UTC), datetime(2026, 6, 3, tzinfo=UTC))
 ZONES = ("UTC", "Asia/Kolkata", "America/Los_Angeles", "Europe/Madrid")
 
 
 def history(seed: int) -> tuple[Facts, Settings, datetime]:
-    """Facts, settings and the time at which they are looked at."""
+    """Return facts, settings, and the time at which the metrics are computed."""
     return with_logs(*_History(random.Random(seed)).write(), random.Random(f"logs of {seed}"))
 
 
 def history_of_two(seed: int) -> tuple[Facts, Settings, datetime]:
-    """A service with two repositories: the second is a fork of the first, has its numbers, and deploys its commits now and then."""
+    """Return a service with two repositories. The second is a fork of the first, with the same numbers; it sometimes deploys the first's commits."""
     rng = random.Random(f"two of {seed}")
     elder = _History(rng)
     facts, settings, now = elder.write()
@@ -51,7 +51,7 @@ def history_of_two(seed: int) -> tuple[Facts, Settings, datetime]:
 
 @dataclass
 class _Attempt:
-    """One try to deploy, before a source tells of it."""
+    """One attempt to deploy, before it is written as facts of a source."""
 
     sha: str
     environment: str
@@ -67,10 +67,10 @@ class _History:
     rng: random.Random
     own: str = OWN
     former: str = FORMER
-    elder: "_History | None" = None  # what it is a fork of
+    elder: "_History | None" = None  # the history that this one is a fork of
     parents: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    heads: list[tuple[datetime, str]] = field(default_factory=list)  # of the default branch, by time
-    pulls: list[dict[str, Any]] = field(default_factory=list)  # fields of the merged ones, by merge
+    heads: list[tuple[datetime, str]] = field(default_factory=list)  # of the default branch, sorted by time
+    pulls: list[dict[str, Any]] = field(default_factory=list)  # fields of the merged pull requests, in order of their merge
     attempts: list[_Attempt] = field(default_factory=list)
     deployments: list[GithubDeployment] = field(default_factory=list)
     runs: list[WorkflowRun] = field(default_factory=list)
@@ -82,7 +82,7 @@ class _History:
         self.start = self.elder.start if self.elder else rng.choice(STARTS) + rng.randint(0, 20 * 24) * HOUR
         self.length = rng.randint(30, 60)
         self.end = self.start + self.length * DAY
-        self.grain = rng.choice((1, 1, 1, 60, 3600, 6 * 3600))  # seconds; the coarse ones make ties
+        self.grain = rng.choice((1, 1, 1, 60, 3600, 6 * 3600))  # seconds; a large value causes ties
         self.source = rng.choices(("github", "workflows", "releases", "pulls"), (60, 18, 10, 12))[0]
         if self.elder and self._chance(0.9):
             self.source = self.elder.source
@@ -125,7 +125,7 @@ class _History:
         return self._snap(moment + mean * self.rng.expovariate(1))
 
     def _sha(self) -> str:
-        """Now and then one of digits alone at first, or one that begins as another does."""
+        """Return a random sha. Some begin with ten decimal digits, and some with the first digits of another sha."""
         sha = f"{self.rng.getrandbits(160):040x}"
         if self._chance(0.05):
             sha = f"{self.rng.randint(10**9, 10**10 - 1)}{sha[10:]}"
@@ -157,10 +157,10 @@ class _History:
             coverage[stream] = Coverage(min(own_since, own_until), own_until)
         return coverage
 
-    # Pull requests and the branch that they are merged into
+    # Pull requests and their base branch
 
     def _number(self) -> None:
-        """Numbers go by creation, those of issues and pull requests together."""
+        """Number issues and pull requests together, in order of creation."""
         kinds = ["pull"] * self.rng.randint(10, 25) + ["issue"] * self.rng.randint(2, 8)
         created = sorted((self._when() - (10 * DAY if self._chance(0.1) else 0 * DAY), kind) for kind in kinds)
         first = self.elder.numbered[0][0] if self.elder else self.rng.choice((1, 5, 95))
@@ -186,7 +186,7 @@ class _History:
             self._merge(number, created_at, merged_at)
 
     def _fork(self, elder: "_History") -> None:
-        """All that one of the elder's heads reaches is in both."""
+        """Copy one head of the elder's and all its ancestors."""
         head = self.rng.choice(elder.heads)[1]
         waiting = [head]
         while waiting:
@@ -197,14 +197,14 @@ class _History:
         self.heads.append((self.start - 30 * DAY, head))
 
     def closing_across(self, pull: PullRequest, fork: "_History") -> PullRequest:
-        """Some pull requests close an issue of the fork as well."""
+        """Return the pull request; sometimes it also closes an issue of the fork."""
         if not fork.issues or not self._chance(0.15):
             return pull
         name = self.rng.choice((fork.own, fork.own, fork.former, fork.own.upper()))
         return replace(pull, closes=(*pull.closes, (name, self.rng.choice(fork.issues).number)))
 
     def _push(self, moment: datetime) -> str:
-        """A commit without a pull request."""
+        """Add a commit without a pull request to the default branch."""
         sha = self._sha()
         self.parents[sha] = (self.heads[-1][1],)
         self.heads.append((moment, sha))
@@ -218,7 +218,7 @@ class _History:
         begun_at = [sha for at, sha in self.heads if at <= created_at]
         branched_from = tip if way == "forward" or not begun_at else begun_at[-1]
         commits = tuple(self._sha() for _ in range(rng.randint(1, 4)))
-        if way in ("forward", "merge") or self._chance(0.2):  # else nothing reaches them once the branch is deleted
+        if way in ("forward", "merge") or self._chance(0.2):  # otherwise git loses them with the deleted branch
             for index, sha in enumerate(commits):
                 self.parents[sha] = (commits[index - 1] if index else branched_from,)
         if way == "squash":
@@ -251,7 +251,7 @@ class _History:
             "created_at": created_at,
             "merged_at": merged_at,
             "closed_at": merged_at if self._chance(0.97) else None,
-            "commit_shas": (*self.pulls[-1]["commit_shas"], *commits) if self.pulls and self._chance(0.05) else commits,  # stacked
+            "commit_shas": (*self.pulls[-1]["commit_shas"], *commits) if self.pulls and self._chance(0.05) else commits,  # a stacked branch
             "authored_at": tuple(self._authored_at(created_at, merged_at) for _ in commits) if self._chance(0.95) else (),
             "reviews": tuple(self._review(author, created_at, merged_at) for _ in range(rng.choice((0, 1, 1, 2, 4)))),
             "draft_events": self._draft_events(created_at, merged_at) if self._chance(0.25) else (),
@@ -288,7 +288,7 @@ class _History:
         return self._shuffled([DraftEvent(kind, created_at + step * (index + 1) + index * MINUTE) for index, kind in enumerate(kinds)])
 
     def _revert(self, number: int) -> dict[str, Any]:
-        """The signs of a revert; often of one of the last, and of a revert where there is one."""
+        """Return the signs of a revert. Its target is often a recent pull request and, if there is one, often a revert."""
         rng = self.rng
         reverts = [pull for pull in self.pulls if pull.get("revert_signs")]
         target = rng.choice(reverts[-3:] if reverts and self._chance(0.5) else self.pulls[-4:])
@@ -318,7 +318,7 @@ class _History:
     def _deploy(self) -> None:
         rng = self.rng
         moments = sorted(self._when() for _ in range(rng.randint(8, 20)))
-        if self._chance(0.5):  # soon after a merge, so that reverts and what they revert come apart
+        if self._chance(0.5):  # soon after a merge, so that a revert and its target are in different deployments
             moments = sorted([*moments[:4], *(self._later(pull["merged_at"], 2 * HOUR) for pull in self.pulls if self._chance(0.6))])[:20]
         for moment in moments:
             environment = rng.choices(("production", "prod-eu", "Production / west", "staging", "preview"), (62, 14, 4, 17, 3))[0]
@@ -327,7 +327,7 @@ class _History:
             if self._chance(0.08):
                 started_at = self._snap(moment - rng.choice((3 * HOUR, 2 * DAY)))
             elif self._chance(0.03):
-                started_at = moment + HOUR  # a finish before the start
+                started_at = moment + HOUR  # finishes before it starts
             else:
                 started_at = self._snap(moment - rng.randint(1, 30) * MINUTE)
             outcome = rng.choices(("success", "failure", "cancelled", "running", "resumed"), (72, 17, 4, 3, 4))[0]
@@ -337,7 +337,7 @@ class _History:
                 outcome = rng.choice(("success", "success", "failure"))
                 self.attempts.append(_Attempt(sha, environment, moment - 2 * MINUTE, moment, outcome, is_rerun=True))
         for number, attempt in enumerate(self.attempts):
-            attempt.id = str(90 + number + (len(self.elder.attempts) if self.elder else 0))  # from two digits to three
+            attempt.id = str(90 + number + (len(self.elder.attempts) if self.elder else 0))  # some have two digits, some three
 
     def _deployed_sha(self, moment: datetime) -> str:
         rng = self.rng
@@ -359,7 +359,7 @@ class _History:
         return merged[-1]
 
     def _tell(self) -> None:
-        """What the source, and now and then another one, tells of the attempts."""
+        """Write the attempts as facts of the source and sometimes of another one."""
         others = [source for source in ("github", "workflows", "releases") if self._chance(0.12)]
         for source in {self.source: 0} | dict.fromkeys(others, 0):
             if source == "github":
@@ -422,9 +422,9 @@ class _History:
                 continue
             created_at = at
             near = rng.choice(self.attempts)
-            if self._chance(0.6):  # after a deployment, or with it
+            if self._chance(0.6):  # at the finish of a deployment or after it
                 created_at = rng.choice((near.finished_at, self._later(near.finished_at, 5 * HOUR), near.finished_at + 168 * HOUR))
-            is_during = self._chance(0.15)  # while it runs
+            is_during = self._chance(0.15)  # while the deployment runs
             if is_during:
                 created_at = near.started_at + (near.finished_at - near.started_at) / 2
             labels = rng.choices(
@@ -471,7 +471,7 @@ class _History:
         return Links(tuple(deployments), tuple(root_causes), tuple(caused_by))
 
     def _close_issues(self) -> None:
-        """By reverts and hotfixes more often than by ordinary changes."""
+        """Let pull requests close issues: reverts and hotfixes more often than ordinary changes."""
         for index, pull in enumerate(self.pulls):
             is_special = pull.get("revert_signs") or "hotfix" in str(pull.get("labels", "")) + pull["head_branch"]
             if self._chance(0.6 if is_special else 0.12):

@@ -1,4 +1,4 @@
-"""What logs tell of a random history: its attempts, maybe in their own words, and hours in which much goes wrong."""
+"""Logs of a random history: lines about its deployments, and hours with many errors."""
 
 import random
 from dataclasses import replace
@@ -12,7 +12,7 @@ STATES = {"success": ("success", "Succeeded", ""), "failure": ("failure", "FAILE
 
 
 def with_logs(facts: Facts, settings: Settings, now: datetime, rng: random.Random) -> tuple[Facts, Settings, datetime]:
-    """The same history, now and then with logs beside it, and sometimes with nothing but logs to tell of deployments."""
+    """Return the same history. Half of the time it also has logs, and sometimes logs are its only source of deployments."""
     share = rng.random()
     if share < 0.5:
         return facts, settings, now
@@ -36,7 +36,7 @@ def log_settings(rng: random.Random) -> dict[str, float]:
 
 
 def log_deployments(facts: Facts, rng: random.Random) -> tuple[LogDeployment, ...]:
-    """What GitHub's deployments and runs are about, told by a log: with a shortened sha here and there, and in other states."""
+    """Return log lines for GitHub's deployments, runs and some merges. Some shas are shortened, and the outcomes are drawn anew."""
     told: list[tuple[str, str, datetime]] = []
     for part in facts.parts:
         ours = [(one.environment, one.sha, one.created_at) for one in part.deployments]
@@ -59,7 +59,7 @@ def log_deployments(facts: Facts, rng: random.Random) -> tuple[LogDeployment, ..
 
 
 def log_hours(facts: Facts, rng: random.Random) -> tuple[LogHour, ...]:
-    """Hours near deployments and issues, some of them in parts or of two logs; in each the errors come and go."""
+    """Return hours near deployments, issues and merges. Some are in several parts or from two logs; the errors of each vary by minute."""
     moments = [one.created_at for part in facts.parts for one in (*part.deployments, *part.issues)]
     moments += [one.merged_at for part in facts.parts for one in part.pull_requests]
     found: list[LogHour] = []
@@ -71,7 +71,7 @@ def log_hours(facts: Facts, rng: random.Random) -> tuple[LogHour, ...]:
 
 
 def minutes(rng: random.Random) -> dict[int, tuple[int, int]]:
-    """Spells of bad and good minutes of random lengths; quiet minutes among them."""
+    """Return the (events, errors) of one hour's minutes: runs of bad and of good minutes of random length, and minutes without events."""
     found: dict[int, tuple[int, int]] = {}
     number = 0
     while number < 60:

@@ -1,4 +1,4 @@
-"""Incidents from logs, read a second time from docs/metrics.md: one minute after the other, slow and plain."""
+"""A second, slow and simple implementation of docs/metrics.md, "Incidents from logs": it visits every minute."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,14 +11,14 @@ MINUTE = timedelta(minutes=1)
 
 @dataclass(frozen=True)
 class Spell:
-    """`end`: the first of the minutes that ended it; None while it is open."""
+    """An incident from logs. `end`: the first of the good minutes that ended it; None while it is open."""
 
     start: datetime
     end: datetime | None
 
 
 def spells(facts: Facts, settings: Settings, now: datetime) -> list[Spell]:
-    """Walk through every minute of the hours that were logged, and after each as many as end anything: then nothing is left to end."""
+    """Visit every minute of each logged hour, and after it as many minutes as end an incident."""
     if not settings.log_incidents:
         return []
     walk = {part.hour + number * MINUTE for part in facts.log_hours for number in range(60 + settings.log_good_minutes)}
@@ -41,7 +41,7 @@ def spells(facts: Facts, settings: Settings, now: datetime) -> list[Spell]:
 
 
 def sums(facts: Facts) -> dict[datetime, tuple[int, int]]:
-    """Events and errors of each minute, of all logs together."""
+    """Return the events and errors of each minute, summed over all logs."""
     found: dict[datetime, tuple[int, int]] = {}
     for part in facts.log_hours:
         for number, (events, errors) in part.minutes.items():

@@ -1,4 +1,4 @@
-"""The five metrics a second time, from docs/metrics.md alone: straight loops, to compare the calculators with."""
+"""A second implementation of the five metrics, from docs/metrics.md alone, with simple loops. The calculators are compared with it."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -19,7 +19,7 @@ HOUR_S, DAY_S = 3600, 86400
 
 
 def naive_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> Values:
-    """Every value by metric, period kind and first day of the period; durations are in seconds."""
+    """Return all values by metric, period kind and first day of the period. Durations are in seconds."""
     world = world_of(facts, settings, environment, now)
     attempts = [_Told(attempt, reasons_of(world, attempt)) for attempt in world.attempts]
     values: Values = {}
@@ -59,7 +59,7 @@ def _collected(world: World, streams: Sequence[str], now: datetime) -> tuple[dat
 
 
 class _Told:
-    """An attempt, why it failed, and when it recovered."""
+    """An attempt, the reasons of its failure, and when it recovered."""
 
     def __init__(self, attempt: Attempt, reasons: dict[str, list[datetime]]) -> None:
         self.attempt, self.reasons = attempt, reasons
@@ -170,7 +170,7 @@ def is_impossible(pull: PullRequest, authored_at: datetime) -> bool:
 
 
 def stages(world: World, pull: PullRequest, deployed_at: datetime) -> dict[str, float | None]:
-    """Seconds; None where an end is missing."""
+    """Return the seconds of each stage; None if its start or end is missing."""
     readies = [event.at for event in pull.draft_events if event.kind == "ready_for_review"]
     converted = [event.at for event in pull.draft_events if event.kind == "convert_to_draft"]
     was_draft = bool(readies) and not any(at < min(readies) for at in converted)
@@ -237,7 +237,7 @@ def _change_lead_time(world: World, _: list[_Told], part: Part) -> dict[str, Any
     }
 
 
-# Change fail rate, recovery, rework
+# Change fail rate, recovery time and rework rate
 
 
 def _change_fail_rate(world: World, attempts: list[_Told], part: Part) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Periods and percentiles, a second time from docs/metrics.md."""
+"""A second implementation of periods and percentiles, from docs/metrics.md."""
 
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
@@ -10,7 +10,7 @@ def local_date(moment: datetime, zone: ZoneInfo) -> date:
 
 
 def periods(first: date, last: date) -> list[tuple[str, date, date]]:
-    """Kind, first day and the day after the last, of all that have one of the days from `first` to `last`."""
+    """Return kind, first day and the day after the last day, for each period that overlaps the days from `first` to `last`."""
     found = []
     day = first
     while day <= last:
@@ -40,7 +40,7 @@ class Part:
         return self.until < self._midnight(end) or self.since > self._midnight(start)
 
     def _midnight(self, day: date) -> datetime:
-        # In UTC: Python compares two times of the same zone by their clocks, wrongly across a change of the clocks.
+        # In UTC: Python compares two times of one zone by their local time, which is wrong across a change of daylight saving time.
         return datetime(day.year, day.month, day.day, tzinfo=self.zone).astimezone(UTC)
 
     @property
@@ -63,7 +63,7 @@ class Part:
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """SQL's PERCENTILE_CONT."""
+    """Return the percentile as SQL's PERCENTILE_CONT does."""
     if not values:
         return None
     in_order = sorted(values)

@@ -1,4 +1,4 @@
-"""The calculators and the naive reading of docs/metrics.md give the same values on a thousand random histories."""
+"""The calculators and the naive implementation give the same values for a thousand random histories."""
 
 from collections import Counter
 from datetime import datetime
@@ -16,10 +16,10 @@ from tests.dora_metrics.naive.logs import spells
 from tests.dora_metrics.naive.metrics import METRICS, Values, naive_values
 
 CHUNK, CHUNKS = 100, 10
-FEWER = 50  # of two repositories: each takes more than twice the time
-RICH = 300  # histories: fewer than all, for the time that it takes
+FEWER = 50  # histories of two repositories, because each takes more than twice as long
+RICH = 300  # histories that are searched for traits: fewer than all, to save time
 A_HANDFUL = 5
-# The first of each is part of every run; the others take more than a minute together.
+# The first chunk is part of every run. The others are marked slow, because together they take more than a minute.
 EACH_CHUNK = [0, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(1, CHUNKS))]
 TIMES = ("deployment_frequency", "change_lead_time", "failed_deployment_recovery_time")
 
@@ -45,7 +45,7 @@ def test_it_agrees_on_a_service_with_two_repositories(chunk: int) -> None:
 
 
 def differences(facts: Facts, settings: Settings, now: datetime, environment: str) -> list[str]:
-    """A line for each field that the calculators and the naive reading see differently."""
+    """Return one line for each field in which the calculators and the naive implementation differ."""
     ours = naive_values(facts, settings, now=now, environment=environment)
     values = metric_values(facts, settings, now=now, environment=environment)
     theirs = {(value.metric, value.period_kind, value.period_start): value for value in values}
@@ -64,7 +64,7 @@ def differences(facts: Facts, settings: Settings, now: datetime, environment: st
 
 
 def is_same(their: Any, our: Any) -> bool:
-    """Percentiles, means and shares may differ in their last digits."""
+    """Whether two values are equal. Percentiles, means and shares may differ in their last digits."""
     if isinstance(their, dict) and isinstance(our, dict):
         return their.keys() == our.keys() and all(is_same(their[key], our[key]) for key in our)
     if isinstance(their, float) and isinstance(our, int | float):
@@ -72,12 +72,12 @@ def is_same(their: Any, our: Any) -> bool:
     return their == our
 
 
-# The histories are rich
+# The histories contain every unusual case
 
 
 @pytest.fixture(scope="module")
 def traits() -> Counter[str]:
-    """How often each awkward thing occurs in the histories."""
+    """Count how often each unusual case occurs in the histories."""
     found: Counter[str] = Counter()
     for seed in range(RICH):
         facts, settings, now = history(seed)
@@ -156,7 +156,7 @@ def traits_of_issue(world: causes.World, part: Facts, issue: Issue) -> list[str]
 
 
 def traits_of_logs(world: causes.World, now: datetime) -> list[str]:
-    """Where logs count, each line by whether it succeeded; None: it ended nothing."""
+    """Return the traits that come from logs. "line None" is a log line that does not report the end of a deployment."""
     ours = [incident for incident in world.incidents if incident.number is None]
     found = [f"from logs, linked {incident.attempt is not None}, open {incident.end is None}" for incident in ours]
     found += ["from logs, an issue's"] * (len(spells(world.facts, world.settings, now)) - len(ours))
@@ -212,7 +212,7 @@ def test_the_histories_have_it(traits: Counter[str], trait: str) -> None:
 
 @pytest.fixture(scope="module")
 def shared() -> Counter[str]:
-    """How often something of two repositories could be mistaken for the other's, or is about both."""
+    """Count how often two repositories have the same number or commit, and how often a link crosses from one to the other."""
     found: Counter[str] = Counter()
     for seed in range(RICH):
         facts, settings, now = history_of_two(seed)

@@ -1,4 +1,4 @@
-"""The calculator and the walk through every minute see the same incidents in a thousand random logs; the walk is checked by hand."""
+"""The calculator and the naive implementation find the same incidents in a thousand random logs. The latter is also checked by hand."""
 
 import random
 from datetime import datetime, timedelta
@@ -18,7 +18,7 @@ BAD, GOOD = (20, 2), (20, 1)
 
 
 def a_log(seed: int) -> tuple[Facts, Settings, datetime]:
-    """A few hours of up to three logs, in parts and in any order; read to their end, or not quite."""
+    """Return a few hours of up to three logs in parts and in any order. Some logs have not been read to their end."""
     rng = random.Random(seed)
     parts = [
         LogHour(source, at(0) + number * HOUR, minutes(rng))
@@ -52,7 +52,7 @@ def test_the_logs_have_incidents_of_every_sort() -> None:
     assert sum(spell.end is not None and spell.end.hour != spell.start.hour for spell in found) > 20
 
 
-# The walk itself
+# The naive implementation
 
 
 def walked(*counts: tuple[int, int], read: int = 300) -> list[Spell]:

@@ -1,4 +1,4 @@
-"""The naive reading itself, checked by hand, so that agreeing with it means something."""
+"""The naive implementation is checked against values calculated by hand, so that a comparison with it is meaningful."""
 
 from dataclasses import replace
 from datetime import date, datetime
@@ -105,7 +105,7 @@ def test_ties_go_by_number() -> None:
 def test_frequency_counts_days_and_complete_weeks() -> None:
     value = january("deployment_frequency", facts(deployments=tuple(deployment(n, A, at(n)) for n in (0, 4, 5, 5.5, 6, 11))))
     assert (value["numerator"], value["denominator"], value["value"]) == (6, 31, 6 / 31)
-    # The week of 29 December is partial; then three days, one day and none: their median.
+    # The week of 29 December is incomplete. The next weeks have three, one and no deploy days; the median is one.
     assert value["details"] == {"deployments": 6, "deploy_days": 5, "deploy_days_per_week": 1}
     assert value["tier"] == "high"
     assert not value["is_partial"]
@@ -151,7 +151,7 @@ def test_the_slow_deployment_of_an_older_commit_is_no_rollback() -> None:
 
 
 def reverting(**changed: Any) -> Facts:
-    """Number 1 is deployed on the 2nd, 2 reverts it on the 3rd, 3 reverts that on the 4th."""
+    """Pull request 1 is deployed on the 2nd. Number 2 reverts it on the 3rd, and number 3 reverts number 2 on the 4th."""
     pulls = (
         change(1, B, merged_at=at(0)),
         change(2, C, merged_at=at(0.1), revert_signs=RevertSigns(pull=1)),
@@ -180,11 +180,11 @@ def test_another_repositorys_revert_is_none() -> None:
 @pytest.mark.parametrize(
     ("links", "expected"),
     [
-        (Links(), {5: {"incident": 1}}),  # the latest before it
+        (Links(), {5: {"incident": 1}}),  # the latest success before the incident
         (Links(deployments=("2",)), {3: {"incident": 1}}),
         (Links(deployments=(B[:7],)), {3: {"incident": 1}}),
-        (Links(deployments=("8", "2")), {3: {"incident": 1}}),  # 8 is nothing
-        (Links(deployments=("7", "2")), {}),  # 7 is another environment's
+        (Links(deployments=("8", "2")), {3: {"incident": 1}}),  # 8 does not exist
+        (Links(deployments=("7", "2")), {}),  # 7 is in another environment
         (Links(deployments=("6",)), {}),  # 6 is not finished
         (Links(root_causes=(C,)), {4: {"incident": 1}}),
         (Links(root_causes=("e" * 9,)), {3: {"incident": 1}}),  # a commit inside a squashed pull request
@@ -209,7 +209,7 @@ def test_an_id_is_that_of_the_source_that_counts(source: str) -> None:
         releases=(Release("1", A, False, False, at(1)), Release("2", A, False, True, at(2))),
     )
     settings = replace(GITHUB, deployments_from=source)
-    # GitHub's deployment 7 was meant to be deployed, and is none here.
+    # GitHub's deployment 7 exists, but is not an attempt of this source.
     assert reasons_by_day(replace(told, issues=(incident(50, at(5), links=Links(deployments=("7",))),)), settings) == {}
     assert reasons_by_day(replace(told, issues=(incident(50, at(5), links=Links(deployments=("1",))),)), settings) == {2: {"incident": 1}}
     assert reasons_by_day(replace(told, issues=(incident(50, at(5), links=Links(deployments=("2",))),)), settings) == {}
