@@ -1,4 +1,4 @@
-"""A broker in memory: what is sent to workers is a real message, and no server is needed."""
+"""Fixtures that send Celery messages to an in-memory broker, so that tests need no server."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -15,7 +15,7 @@ NOTHING_LISTENS = "redis://127.0.0.1:9/0"
 
 def use_broker(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Send messages to the broker at `url` for the rest of the test."""
-    monkeypatch.setenv("CELERY_BROKER_URL", url)  # Celery reads the variable itself, and prefers it to any setting
+    monkeypatch.setenv("CELERY_BROKER_URL", url)  # Celery reads this variable itself and prefers it to any setting
     _forget_connections()
 
 
@@ -25,8 +25,8 @@ def _forget_connections() -> None:
 
 @pytest.fixture
 def sent_messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[tuple[str, list[Any]]]]]:
-    """Send to a broker in memory, and return a function: the task and the arguments of each message since its last call."""
-    former, app.conf.broker_transport_options = app.conf.broker_transport_options, {}  # Redis's options
+    """Use an in-memory broker. Return a function that returns the task and arguments of each message sent since its last call."""
+    former, app.conf.broker_transport_options = app.conf.broker_transport_options, {}  # the options are for Redis
     use_broker(IN_MEMORY, monkeypatch)
 
     def take_all() -> list[tuple[str, list[Any]]]:
@@ -48,7 +48,7 @@ def sent_messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list
 
 @pytest.fixture
 def sent_runs(sent_messages: Callable[[], list[tuple[str, list[Any]]]]) -> Callable[[], list[int]]:
-    """Return a function: the ids of the runs whose chain was sent since its last call."""
+    """Return a function that returns the ids of the runs whose task chain was sent since its last call."""
     stages = {f"etl.{stage}" for stage in ledger.STAGES}
     return lambda: [arguments[0] for task, arguments in sent_messages() if task in stages]
 

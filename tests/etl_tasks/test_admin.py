@@ -1,4 +1,4 @@
-"""The operator's pages: every list and every row opens; replay and discard go by POST and leave an audit row."""
+"""The admin: every list and detail page opens. Replay and discard need POST and write an audit row."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""What a run reads of a record on further pages waits with it in the dead letters, and comes back with it."""
+"""A dead letter keeps the parts of its record that were read on further pages. A replay loads them with the record."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,7 +25,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def small(github: StandIn) -> SmallRepository:
-    """Its oldest work, its last status and its label lie beyond the first hundred."""
+    """The oldest commit, the last linked issue, the success status and the incident label are not among the first 100 of their lists."""
     small = SmallRepository(commits=150)
     small.pull.commits[140].authored = small.world.start
     small.pull.closes = [("acme/elsewhere", number) for number in range(149)] + [("", 1)]
@@ -36,7 +36,7 @@ def small(github: StandIn) -> SmallRepository:
 
 
 class OutdatedReader(GitHubRepository):
-    """The adapter as it is until somebody adapts it to a change of GitHub: it cannot read facts of `refused` kinds."""
+    """The adapter before it is updated to a change of GitHub's API: it rejects facts of the `refused` kinds."""
 
     refused: tuple[str, ...] = ()
 
@@ -92,7 +92,7 @@ def test_a_letter_that_is_replayed_late_does_not_cut_what_a_later_night_has_read
 
 
 def test_a_letter_of_an_older_version_adds_nothing_to_a_newer_one(github: StandIn, small: SmallRepository) -> None:
-    """The branch was pushed anew: commits of its former shape do not come back."""
+    """The branch was force-pushed. A replay must not restore its former commits."""
     source = source_of("acme/train")
     with unreadable("change"):
         night(source)

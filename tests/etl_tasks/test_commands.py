@@ -1,4 +1,4 @@
-"""Whatever goes wrong in a command is one line and the exit status of docs/commands.md, without a traceback."""
+"""A command that fails prints one line without a traceback and exits with the status that docs/commands.md lists."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def pipeline(var: Path, *words: str, **env: str) -> subprocess.CompletedProcess[
     return subprocess.run(command, env=environment_of(var, **env), capture_output=True, text=True, check=False)
 
 
-# One process for all of them, for most of a command's time is its start.
+# Run all commands in one process, because most of a command's time is start-up.
 MANY = """
 import contextlib, io, json, shlex, sys
 sys.argv = ["manage.py"]
@@ -309,7 +309,7 @@ def test_the_pipeline_script_refuses_arguments_that_it_would_ignore(var: Path) -
 
 
 def heed_ctrl_c() -> None:
-    """Shells start background jobs, as this run of the tests may be one, with SIGINT ignored, and children inherit that."""
+    """Restore SIGINT's default action. A shell starts background jobs, perhaps this test run, with SIGINT ignored, and children inherit this."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -326,13 +326,13 @@ def test_a_command_that_is_interrupted_says_so_and_exits_with_130(var: Path) -> 
 
 
 def is_ready(group: int) -> bool:
-    """Return whether the script's filter of error lines, which ignores SIGINT, has begun."""
+    """Return whether the script's awk filter for error lines is running in this process group. The filter ignores SIGINT."""
     fields = [stat.read_text().partition("(")[2].rpartition(")") for stat in Path("/proc").glob("[0-9]*/stat")]
     return any("awk" in name and int(rest.split()[2]) == group for name, _, rest in fields)
 
 
 def test_the_pipeline_script_ends_when_it_is_interrupted(var: Path, tmp_path: Path) -> None:
-    """A terminal sends Ctrl-C to the script and to what it runs."""
+    """A terminal sends SIGINT to the script and its children on Ctrl-C."""
     python = tmp_path / "python"
     python.write_text(
         f"#!{sys.executable}\nimport sys, time\ntry:\n    open({str(tmp_path / 'begun')!r}, 'a').write(sys.argv[2])\n"

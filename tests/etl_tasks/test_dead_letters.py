@@ -1,4 +1,4 @@
-"""When a dead letter closes, counts again, or refuses to be replayed or discarded."""
+"""When a dead letter closes, counts another failure, or cannot be replayed or discarded."""
 
 from collections.abc import Callable
 from io import StringIO

@@ -1,4 +1,4 @@
-"""A source, or a service, can be deleted with all that was collected of it: it asks, says what goes, and leaves nothing behind."""
+"""Delete a source or service with everything collected for it. The command asks first, lists what will be deleted, and leaves no rows."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent_messages")]
 
 @pytest.fixture(autouse=True)
 def log_store(db: None) -> None:
-    """Cassandra keeps what former tests have written."""
+    """Delete the events of earlier tests, which Cassandra keeps."""
     store = open_log_store()
     store.ensure_schema()
     for name in ("shop-logs", "shop-logs-2"):
@@ -45,7 +45,7 @@ def night(source: Source) -> ETLRun:
 
 @pytest.fixture
 def shop(db: None, github: StandIn, log_folder: Callable[[Service, str], Source]) -> Service:
-    """A service with a GitHub source and a log source, both collected."""
+    """A service with a GitHub source and a log source. Both have been collected once."""
     service = Service.objects.create(name="shop")
     night(Source.objects.create(name="shop", service=service, kind="github", repository="acme/billing"))
     night(log_folder(service, "shop-logs"))
@@ -54,7 +54,7 @@ def shop(db: None, github: StandIn, log_folder: Callable[[Service, str], Source]
 
 @pytest.fixture
 def other(shop: Service, log_folder: Callable[[Service, str], Source]) -> Service:
-    """A neighbour whose log has a name that begins alike."""
+    """Another service. The name of its log source begins with the name of the shop's log source."""
     service = Service.objects.create(name="other")
     night(log_folder(service, "shop-logs-2"))
     return service
@@ -75,7 +75,7 @@ def log_folder(tmp_path, settings) -> Callable[[Service, str], Source]:
 
 
 def rows_with(target: Any) -> dict[str, int]:
-    """Rows of every table of ours that hang on a service."""
+    """Return the number of rows that belong to `target`, by model. Empty models are left out."""
     found = {}
     for model in [*apps.get_app_config("dora_metrics").get_models(), *apps.get_app_config("etl_tasks").get_models()]:
         names = {field.name for field in model._meta.fields}
@@ -140,7 +140,7 @@ def test_a_source_goes_alone_and_the_service_s_metrics_are_those_of_what_is_left
 
 @pytest.mark.parametrize("batches", [1, 2, 7, 20])
 def test_a_deletion_that_is_killed_goes_on_where_it_stood(shop, other, monkeypatch, batches):
-    # The sizes of batches, made small here and below: the shop has few rows.
+    # Small batches, because the shop has few rows.
     monkeypatch.setattr(deletion, "ROWS_AT_ONCE", 40)
     monkeypatch.setattr(deletion, "PAGES_AT_ONCE", 2)
     before = rows_with(other)

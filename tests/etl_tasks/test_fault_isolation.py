@@ -1,4 +1,4 @@
-"""One source, one answer, one step that fails in a way that nobody thought of: its neighbours go on, and people are told once."""
+"""An unexpected error in one source, answer or step does not stop the others. It is reported once."""
 
 import importlib
 from collections.abc import Callable, Iterator
@@ -58,12 +58,12 @@ def logs(billing: Source, tmp_path: Path) -> Source:
 
 @pytest.fixture
 def committed(django_capture_on_commit_callbacks: Any) -> Callable[[], Any]:
-    """What a block does on commit is done at its end, although a test is one transaction."""
+    """Return a context manager that runs on_commit callbacks when its block ends. A test is one transaction, so they never run otherwise."""
     return partial(django_capture_on_commit_callbacks, execute=True)
 
 
 def run_all_here() -> dict[str, str]:
-    """What became of the runs that stand."""
+    """Run all active runs in this process. Return the status of every run by the kind of its source."""
     for run in ETLRun.objects.filter(status__in=ETLRun.ACTIVE).order_by("pk"):
         try:
             inline.run_remaining_stages(run.pk)
@@ -125,7 +125,7 @@ def test_a_survey_follows_what_has_another_id_by_now(billing: Source, github: St
 
 
 def test_a_pattern_that_does_not_compile_fails_the_runs_of_its_service_alone(billing: Source, github: StandIn, world: World, told: list[str]) -> None:
-    """As after an UPDATE by hand: the forms refuse it."""
+    """The forms reject such a pattern, so only a manual UPDATE can store it."""
     shop = Service.objects.create(name="shop", workflow="(")
     Source.objects.create(name="shop", service=shop, kind="github", repository="acme/billing")
     pipeline.open_night(NIGHT)
@@ -161,7 +161,7 @@ def test_one_run_that_cannot_be_sent_again_keeps_no_other_from_it(billing: Sourc
     odd, fine = (ledger.open_run(source, trigger="shell") for source in (billing, logs))
     assert odd
     assert fine
-    ETLRun.objects.filter(pk=odd.pk).update(stage="compress")  # as a later version of this program may call one
+    ETLRun.objects.filter(pk=odd.pk).update(stage="compress")  # as if a later version had added this stage
     with time_machine.travel(now() + ledger.grace_period() + timedelta(seconds=1)):
         sweeper.sweep()
     assert sent_runs() == [fine.pk]
@@ -172,7 +172,7 @@ def crontab(**fields: Any) -> dict[str, Any]:
     return {"crontab": CrontabSchedule.objects.create(**{"minute": "0", "hour": "1", **fields})}
 
 
-# Every kind of schedule that the admin's forms accept, and when it says that the night of NOON's day was due.
+# Every kind of schedule that the admin's forms accept, with the result of night_due_at(NOON). "unusable" stands for UnusableSchedule.
 SCHEDULES: dict[str, tuple[Callable[[], dict[str, Any]], str | None]] = {
     "every night": (crontab, "2026-03-20T01:00:00+00:00"),
     "every minute": (lambda: crontab(minute="*", hour="*"), "2026-03-20T00:00:00+00:00"),
@@ -201,7 +201,7 @@ def entries(db: None) -> None:
 
 
 def store(schedule: Callable[[], dict[str, Any]], **fields: Any) -> PeriodicTask:
-    """As the admin's form does."""
+    """Validate and save a nightly schedule as the admin's form does."""
     PeriodicTask.objects.filter(task="etl.nightly").delete()
     entry = PeriodicTask(name="etl nightly", task="etl.nightly", **{**schedule(), **fields})
     for kind in ("crontab", "interval", "solar", "clocked"):
@@ -298,7 +298,7 @@ def test_a_reason_that_no_database_can_store_is_stored_all_the_same(billing: Sou
 
 
 def test_beat_tells_once_that_it_could_not_start_the_night(billing: Source, logs: Source, github: StandIn, sent_runs: Any, told: list[str]) -> None:
-    """One source that cannot be opened; the others are."""
+    """No run can be opened for one of the sources. The runs of the others are opened."""
     Source.objects.filter(pk=billing.pk).update(name="b" * 100)
     with time_machine.travel(datetime(2026, 3, 20, 1, tzinfo=UTC)):
         beat_tasks.nightly()

@@ -1,4 +1,4 @@
-"""Log files of one host: who names it, and what commands on another host do."""
+"""A log source belongs to one host: how it is set, and what commands on another host do."""
 
 import io
 from datetime import timedelta

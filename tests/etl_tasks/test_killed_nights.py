@@ -1,4 +1,4 @@
-"""Nights that are killed or fail anywhere, while the logs are written and rotated, and failed ones replayed after later ones."""
+"""Runs are killed or fail at random points while logs are written and rotated. Failed runs are replayed after later runs."""
 
 import gzip
 import os
@@ -24,11 +24,11 @@ POINTS = (
 
 
 class Killed(BaseException):
-    """As SIGKILL: nobody catches it."""
+    """Stands for SIGKILL. The code under test does not catch it."""
 
 
 class Logs:
-    """A log of numbered lines, long enough that a page has about a thousand."""
+    """A log of numbered lines. They are so long that a page holds about 1,000."""
 
     def __init__(self, path: Path, chance: random.Random) -> None:
         self._path = path
@@ -61,7 +61,7 @@ class Logs:
 
 
 def dying_once(chance: random.Random) -> Callable[[str], None]:
-    """What happens at a crash point: at one of them, sooner or later, the worker is killed or fails."""
+    """Return a replacement for `crash_point` that raises once: `Killed` or RuntimeError, at the first or second pass of a random point."""
     point, left, how = chance.choice(POINTS), chance.randint(1, 2), chance.choice((Killed, RuntimeError))
 
     def at(name: str) -> None:
@@ -85,8 +85,8 @@ def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
     failed: list[ETLRun] = []
 
     def go_on(run: ETLRun, *, may_die: bool) -> None:
-        """From where the run stands to its end, rotating whenever it is killed."""
-        # Made for tests, and it can only kill the process, which would take hours over all these nights: here it raises.
+        """Run the remaining stages. If the run is killed, rotate the logs and continue."""
+        # The real crash_point kills the process. Restarting it would take hours over all these nights, so this one raises.
         monkeypatch.setattr(stages, "crash_point", dying_once(chance) if may_die else lambda name: None)
         try:
             inline.run_remaining_stages(run.pk)
@@ -94,7 +94,7 @@ def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
             failed.append(run)
         except Killed:
             logs.rotate()
-            ETLRun.objects.filter(pk=run.pk).update(owner="")  # as when its lease has run out
+            ETLRun.objects.filter(pk=run.pk).update(owner="")  # as if its lease had expired
             go_on(run, may_die=chance.random() < 0.5)
 
     def night(*, may_die: bool) -> None:

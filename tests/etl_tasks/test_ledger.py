@@ -1,4 +1,4 @@
-"""Who may work on a run."""
+"""Which worker may claim a run."""
 
 from datetime import timedelta
 

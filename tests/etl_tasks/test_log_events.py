@@ -1,4 +1,4 @@
-"""log_events: what it prints, and what it says to wrong input."""
+"""The log_events command: its output, and its errors for invalid input."""
 
 import json
 from datetime import UTC, datetime, timedelta
@@ -124,7 +124,7 @@ def test_wrong_input_is_refused_with_status_2(arguments: tuple[str, ...], senten
 
 
 def test_a_store_that_does_not_answer_is_status_1(settings: Any) -> None:
-    cassandra.drop()  # of an earlier test
+    cassandra.drop()  # close the session of an earlier test
     settings.CASSANDRA_CONTACT_POINTS, settings.CASSANDRA_PORT = ["127.0.0.1"], 9
     with pytest.raises(CommandError, match="Cassandra cannot be reached") as refused:
         printed(*DAY)

@@ -1,4 +1,4 @@
-"""Stages that need longer than their time, or than GitHub's hour: whatever has moved goes on, and is not begun again."""
+"""Stages that exceed their time limit or GitHub's hourly budget. A stage that made progress continues later and does not restart."""
 
 import re
 import sqlite3
@@ -45,7 +45,7 @@ def nothing_known_of_the_budget() -> Iterator[None]:
 
 @pytest.fixture
 def logs(billing: Source, tmp_path: Path) -> Source:
-    """A source of two pages."""
+    """A log source with two pages."""
     open_log_store().ensure_schema()
     file = tmp_path / "app.log"
     file.write_text(lines(0, 30).replace("line", "x" * 50_000))
@@ -53,19 +53,19 @@ def logs(billing: Source, tmp_path: Path) -> Source:
 
 
 def turn(run: ETLRun, *, retries: int = 0) -> str:
-    """One stage as a worker runs it: the state of its task."""
+    """Run the next stage as a worker does. Return the state of its task."""
     run.refresh_from_db()
     return str(STAGES[run.stage].apply([run.pk], retries=retries).state)
 
 
 def interrupting(point: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """The error at each passage of a point, as the soft limit strikes anywhere, until it is told to stop."""
+    """Raise `error` at each pass of a crash point, as the soft time limit can. Return a function that stops this."""
 
     def at(name: str) -> None:
         if name == point:
             raise error
 
-    # Made for tests, and it can only kill the process: here it raises.
+    # The real crash_point kills the process, so this one raises.
     monkeypatch.setattr(stages, "crash_point", at)
     return lambda: monkeypatch.setattr(stages, "crash_point", lambda name: None)
 
@@ -95,13 +95,13 @@ def test_a_stage_that_moved_before_it_was_stopped_goes_on(
     point: str,
     error: Exception,
 ) -> None:
-    """Only pages and clean pages were counted, so that a load could not go on."""
+    """Formerly only staged and clean pages counted as progress, so a load could not continue."""
     settings.GITHUB_PAGE_SIZE = 25
     run = ledger.open_run(billing if point == "load.after_sql" else logs, trigger="shell")
     assert run
     bring_to(run, point.partition(".")[0])
     stop = interrupting(point, error, monkeypatch)
-    # As the last of the retries that an error has; the soft limit has none.
+    # Retriable errors are on their last retry. The soft time limit is never retried.
     assert turn(run, retries=tasks.load.max_retries) == "IGNORED"
     run.refresh_from_db()
     assert (run.status, run.owner, run.error) == ("postponed", "", "")
@@ -129,7 +129,7 @@ def test_a_stage_that_has_not_moved_fails(logs: Source, monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(("steps", "status"), [(1, "postponed"), (0, "failed")])
 def test_a_child_that_the_hard_limit_kills_goes_on_if_it_had_moved(logs: Source, steps: int, status: str) -> None:
-    """Told twice, as Celery does."""
+    """Celery reports the failure twice."""
     opened = ledger.open_run(logs, trigger="shell")
     assert opened
     run = ledger.claim(opened.pk, "extract", "the task")
@@ -144,7 +144,7 @@ def test_a_child_that_the_hard_limit_kills_goes_on_if_it_had_moved(logs: Source,
 
 
 def test_a_wait_that_no_limit_has_is_a_day_at_most(billing: Source, github: StandIn) -> None:
-    """As where a reset is named in milliseconds."""
+    """A server may, for example, give the reset time in milliseconds."""
     github.faults = {"status": 429, "retry_after": 10**30}
     run = ledger.open_run(billing, trigger="shell")
     assert run
@@ -159,7 +159,7 @@ def test_a_wait_that_no_limit_has_is_a_day_at_most(billing: Source, github: Stan
 
 @pytest.fixture
 def spent_hour(github: StandIn, settings: Any) -> StandIn:
-    """Of GitHub's budget, a part of a first collection is left."""
+    """The rest of GitHub's hourly budget is too small for a first collection."""
     settings.GITHUB_PAGE_SIZE = 10
     github.budget = Budget(limit=30, reset_seconds=3600)
     return github
@@ -168,7 +168,7 @@ def spent_hour(github: StandIn, settings: Any) -> StandIn:
 def test_etl_extract_postpones_a_collection_that_is_larger_than_the_hour_and_goes_on_in_the_next(
     billing: Source, logs: Source, spent_hour: StandIn, world: World, capsys: Any
 ) -> None:
-    """It was buried as failed, and each night began again."""
+    """Formerly such a run became a dead letter, and each night started again."""
     call_command("etl_extract")
     said = capsys.readouterr().out
     until, reason, rest = (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", r"\(.*points of this hour are left.*\)", "the next etl_extract after that goes on")
@@ -239,7 +239,7 @@ def test_a_command_that_is_told_to_wait_again_and_again_postpones(billing: Sourc
 
 @pytest.mark.slow
 def test_cron_finishes_in_the_next_call_what_the_hour_was_too_short_for(world: World, tmp_path: Path) -> None:
-    """The wrapper as crontab calls it, each command a process of its own."""
+    """Run scripts/run_etl_pipeline.sh as cron does: each command is a separate process."""
     with StandIn({"acme/billing": world}, clock=END) as github:
         env = {"GITHUB_API_URL": github.url, "GITHUB_PAGE_SIZE": "10", "GITHUB_TOKEN": "a-token"}
         for words in (["migrate", "--verbosity", "0"], ["add_service", "billing", "--repository", "acme/billing"]):

@@ -1,4 +1,4 @@
-"""One rule for the names of services and sources, in form and command alike."""
+"""The admin's forms and the commands apply the same rules to names of services, sources and tokens."""
 
 from io import StringIO
 
@@ -68,7 +68,7 @@ def test_a_source_that_was_collected_under_an_older_name_can_still_be_changed():
 def test_the_admin_refuses_a_token_s_name_that_the_command_refuses(admin_client, name):
     token, _ = ApiToken.create("grafana")
     address = reverse("admin:dora_metrics_apitoken_change", args=[token.pk])
-    if name != " blank":  # both strip it
+    if name != " blank":  # form and command both strip blanks
         assert admin_client.post(address, {"name": name, "is_enabled": "on"}).status_code == 200
         with pytest.raises(CommandError, match="cannot be a token's name"):
             call_command("api_token", "create", name, stdout=StringIO())

@@ -1,4 +1,4 @@
-"""A night as plain functions: what is loaded is what the stand-in and the log files hold."""
+"""Call the stages as plain functions. They load exactly what the stand-in and the log files contain."""
 
 import json
 import os
@@ -50,7 +50,7 @@ def test_the_second_night_adds_only_what_is_new_and_the_same_again_changes_nothi
     github.clock = END
     second = night(billing)
     assert 0 < second.loaded < 40
-    assert_equal_to_truth(world, END, has_runs=False)  # `auto` has found deployments, and asks for no runs any more
+    assert_equal_to_truth(world, END, has_runs=False)  # `auto` found deployments, so workflow runs are no longer requested
     before = facts()
     third = night(billing)
     assert third.loaded == 0
@@ -70,7 +70,7 @@ def test_thirty_nights_are_the_same_as_one(billing: Source, github: StandIn, wor
 
 @pytest.mark.slow
 def test_every_second_answer_a_502_loses_nothing(billing: Source, github: StandIn, world: World, settings) -> None:
-    settings.GITHUB_LANES = 1  # else it may be every request of one stream
+    settings.GITHUB_LANES = 1  # with more lanes, all failed answers may belong to one stream
     github.faults = {"every": 2, "status": 502}
     assert night(billing).status == "success"
     assert_equal_to_truth(world, END)
@@ -241,10 +241,10 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
     Source.objects.filter(pk=logs.pk).update(path=f"{log_file}*")
     logs.refresh_from_db()
     log_file.write_text(lines(0, 50))
-    # After the events are stored, and before the run is finished.
+    # Fail after the events are stored and before the run is finished.
     with failing_statements("dora_metrics_dorametric", OperationalError("the database is away")), pytest.raises(inline.StageFailed):
         night(logs)
-    assert len(stored(logs)) == 50  # and the cursors have not moved
+    assert len(stored(logs)) == 50  # the cursors have not moved
     shutil.copy(log_file, f"{log_file}.1")
     log_file.write_text(lines(50, 110))
     assert night(logs).extracted == 110

@@ -1,4 +1,4 @@
-"""etl_status answers whether last night worked, and its exit status whether somebody must act."""
+"""etl_status reports whether last night's runs succeeded. Its exit status says whether an operator must act."""
 
 import importlib
 import json
@@ -25,7 +25,7 @@ ALL_WELL = "last night (26 Nov, 01:00): 3 of 3 sources succeeded"
 
 @pytest.fixture
 def three(entries: None) -> dict[str, Source]:
-    """Three sources that have been collected every night."""
+    """Three sources, created ten days ago, with a successful run on the night before NIGHT."""
     service = Service.objects.create(name="shop")
     found = {
         name: Source.objects.create(name=name, service=service, kind="github", repository=f"acme/{name}") for name in ("billing", "calls", "web")

@@ -1,4 +1,4 @@
-"""What is missing, lost or overdue, and what the sweeper does about it."""
+"""The sweeper handles missing nights, lost runs and overdue sources."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -90,7 +90,7 @@ def test_a_rule_in_the_admin_says_after_how_long_a_silent_source_is_told_of(bill
     AlertRule.objects.create(name="but not billing", kind="no_success", level="critical", threshold=48, service=billing.service)
     overdue_sources.alert_overdue()
     assert len(alerts) == 1
-    # One that is switched off is as if it were not there.
+    # A disabled rule has no effect.
     AlertRule.objects.exclude(pk=rule.pk).update(threshold=1, is_enabled=False)
     overdue_sources.alert_overdue()
     assert alerts[1:] == ["billing: no successful run for 6 hours"]

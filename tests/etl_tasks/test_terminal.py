@@ -1,4 +1,4 @@
-"""What others have written cannot control the terminal that a command prints it to, as a value or as a key, in output or error."""
+"""Text from other systems cannot control the terminal. This covers values and keys, in output and in errors."""
 
 import csv
 import io
@@ -37,9 +37,9 @@ class EvilGitHub(GitHubRepository):
 
 @pytest.fixture
 def world(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Everything that another system or person has a say in says something evil."""
+    """Store the `EVIL` text in every field that another system or person can set."""
     settings.CASSANDRA_CONTACT_POINTS = []
-    # A command that ends closes the connection, which would undo what the test has stored in its transaction.
+    # A command closes the connection when it ends. This would roll back the rows of the test's transaction.
     monkeypatch.setattr(connections, "close_all", lambda: None)
     service = a_service("billing")
     Change.objects.update(title=EVIL, author=EVIL, url=EVIL)

@@ -1,4 +1,4 @@
-"""Log events in; deployments, errors by the minute and coverage out, the same however often."""
+"""Derive deployments, errors per minute and coverage from log events. Loading the same events again changes nothing."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -34,7 +34,7 @@ def tally(segment: str = "s1", hour: datetime = NOON, **minutes: tuple[int, int]
 
 
 def keep(service: Service, *, events: Any = (), tallies: Any = (), page_id: int = 7) -> int:
-    """How many queries it took."""
+    """Load the events and tallies. Return the number of queries."""
     with CaptureQueriesContext(connection) as queries:
         log_facts.upsert(service, source="web", run_id=1, page_id=page_id, events=events, tallies=tallies)
     return len(queries)
@@ -86,7 +86,7 @@ def test_a_service_s_deployments_are_its_own(service: Service) -> None:
     assert LogDeployment.objects.count() == 2
 
 
-# --- errors by the minute ---------------------------------------------------------------------------------------------
+# --- errors per minute ------------------------------------------------------------------------------------------------
 
 
 def test_a_tally_is_kept_with_its_worst_minute(service: Service) -> None:

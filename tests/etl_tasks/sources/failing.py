@@ -1,4 +1,4 @@
-"""A source without records that fails in the stages that a test names."""
+"""A source adapter without records. It fails in the stages that the test names."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -43,7 +43,7 @@ class FailingSource(Adapter):
 
 @contextmanager
 def failing(*stages: str) -> Iterator[None]:
-    """Read GitHub sources by `FailingSource`, which fails in `stages`."""
+    """Read GitHub sources with `FailingSource`, which fails in `stages`."""
     FailingSource.fails_in = frozenset(stages)
     with override_settings(ETL_ADAPTERS={"github": f"{__name__}.{FailingSource.__name__}"}):
         yield

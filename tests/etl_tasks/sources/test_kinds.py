@@ -1,4 +1,4 @@
-"""A kind of source is an adapter and its name in ETL_ADAPTERS. The adapter and the file are those of docs/contributing.md."""
+"""Add a kind of source with an adapter and an entry in ETL_ADAPTERS. The adapter and its input file are those of docs/contributing.md."""
 
 import os
 import re
@@ -32,7 +32,7 @@ SINCE = "since=2026-02-01T00:00:00+00:00"
 
 
 def fenced(language: str) -> str:
-    """Return the only block of this language in docs/contributing.md."""
+    """Return the only code block in this language in docs/contributing.md."""
     [block] = re.findall(rf"^```{language}\n(.*?)^```$", PAGE, re.DOTALL | re.MULTILINE)
     return block
 

@@ -1,6 +1,6 @@
-"""A repository that changes at random in every way that GitHub allows: facts change, appear late, or are deleted.
+"""A repository that changes at random in every way that GitHub allows: records change, appear late or are deleted.
 
-Each change has a time, so that the stand-in's clock decides which have happened. `dice` is a random.Random, or hypothesis' own.
+Each change has a time. The stand-in's clock decides which changes are visible. `dice` is a random.Random or hypothesis' replacement for it.
 """
 
 import random
@@ -28,14 +28,14 @@ ENVIRONMENTS = ("production", "production", "production", "staging")
 ENDS = ("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE", "ERROR", "INACTIVE", "WAITING", "IN_PROGRESS", "QUEUED", "")
 CONCLUSIONS = ("success", "success", "success", "failure", "timed_out", "cancelled", "skipped")
 DEPLOY, CI = ("Deploy", ".github/workflows/deploy.yml"), ("CI", ".github/workflows/ci.yml")
-# GitHub lets a run be run again for so long.
+# GitHub allows a re-run of a workflow run for about this long.
 RERUN_WITHIN = 29 * DAY
 
 
 class ChangingRepository:
-    """`world`, generated day by day; each action happens at its time, to what is there by then.
+    """Generate `world` day by day. Each action changes the records that exist at its time.
 
-    `most_ci_runs`: of a night's CI, after which an older run does not stand on the list's first page any more.
+    `most_ci_runs`: the most CI runs per day. Enough of them move older runs off the first page of the list.
     """
 
     def __init__(self, dice: random.Random, *, start: datetime, days: int, actions: tuple[int, int] = (3, 9), most_ci_runs: int = 12) -> None:
@@ -83,7 +83,7 @@ class ChangingRepository:
         self.world.push(self._commit(self.head, when).oid, when)
 
     def push_by_force(self, when: datetime) -> None:
-        """The last commits of the branch are replaced by another one."""
+        """Replace the last one to three commits of the branch by a new one."""
         line = self.world.history(self.head)
         self.world.push(self._commit(line[min(self.dice.randint(1, 3), len(line) - 1)].oid, when).oid, when)
 
@@ -164,7 +164,7 @@ class ChangingRepository:
             issue.labelled.append(("incident", when, None))
 
     def receive_issue(self, when: datetime) -> None:
-        """It comes from another repository, where it was opened long ago."""
+        """Add an issue that was transferred from another repository, where it was opened up to 400 hours ago."""
         self.open_issue(when - self.dice.randint(1, 400) * HOUR, shown=when)
 
     def touch_issue(self, when: datetime) -> None:
@@ -218,13 +218,13 @@ class ChangingRepository:
             self._report(one, self.free(when + self.dice.randint(1, 50) * MINUTE), end)
 
     def deploy_branch(self, when: datetime) -> None:
-        """A commit beside the branch, which it never takes up."""
+        """Deploy a commit that never becomes part of the default branch."""
         line = self.world.history(self.head)
         side = self._commit(line[min(self.dice.randint(0, 3), len(line) - 1)].oid, when - HOUR)
         self.deploy(when, oid=side.oid, end="SUCCESS")
 
     def take_up(self, when: datetime) -> None:
-        """One that failed, waits or was superseded before it ended goes on, and may end otherwise."""
+        """Continue a deployment that has not succeeded so far, perhaps to another outcome."""
         if not (found := [one for one in self._deployments(when) if one.statuses[-1][0] < when and "SUCCESS" not in dict(one.statuses).values()]):
             return
         one = self.dice.choice(found)
@@ -240,7 +240,7 @@ class ChangingRepository:
         return [one for one in self.world.deploys.values() if one.is_there(when)]
 
     def _report(self, one: Deployment, when: datetime, state: str) -> None:
-        """GitHub marks a success inactive when the environment's next one succeeds."""
+        """Add a status. When a deployment succeeds, GitHub marks the environment's previous success as inactive."""
         one.statuses.append((when, state))
         one.statuses.sort(key=lambda status: status[0])
         if state != "SUCCESS":
@@ -265,7 +265,7 @@ class ChangingRepository:
             self.run(when + number * SECOND, of=CI)
 
     def run_again(self, when: datetime) -> None:
-        """Successful ones as well: that is how many people roll back."""
+        """Re-run a workflow run. Includes successful runs, because many people roll back by re-running one."""
         found = [run for run in self._runs(when) if run.attempts[-1][1] < when and when - run.created < RERUN_WITHIN]
         if not (found := [run for run in found if run.name == DEPLOY[0] or self.dice.random() < 0.2]):
             return
@@ -276,7 +276,7 @@ class ChangingRepository:
             self.deploy(when, oid=run.oid, run=run.number, end="SUCCESS" if run.attempts[-1][2] == "success" else "FAILURE")
 
     def deploy_by_run(self, when: datetime) -> None:
-        """GitHub calls the deployment of a cancelled run a failure."""
+        """Add a run and its deployment. GitHub reports the deployment of a cancelled run as a failure."""
         run = self.run(when, of=self.dice.choice((DEPLOY, CI)))
         self.deploy(when, oid=run.oid, run=run.number, end="SUCCESS" if run.attempts[0][2] == "success" else "FAILURE")
 
@@ -290,7 +290,7 @@ class ChangingRepository:
     # --- releases -------------------------------------------------------------------------------------------------------
 
     def release(self, when: datetime) -> None:
-        """GitHub dates a release by its commit, which may be an old one."""
+        """Add a release. GitHub dates a release by its commit, which may be old."""
         number = len(self.world.published) + 1
         line = self.world.history(self.head)
         commit = line[min(self.dice.choice((0, 0, 1, 5, 20)), len(line) - 1)]
@@ -317,7 +317,7 @@ class ChangingRepository:
     # --- time -----------------------------------------------------------------------------------------------------------
 
     def free(self, when: datetime) -> datetime:
-        """A second in which nothing else has happened: GitHub counts in whole ones."""
+        """Return the first free second from `when` on, in steps of 7: GitHub's times have whole seconds, and no two events may share one."""
         while when in self.taken:
             when += timedelta(seconds=7)
         self.taken.add(when)

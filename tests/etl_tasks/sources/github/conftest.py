@@ -1,4 +1,4 @@
-"""Forget before each test what the process knows of the rate limits and of an App's token."""
+"""Clear the process's rate limits and App tokens before each test."""
 
 from collections.abc import Iterator
 

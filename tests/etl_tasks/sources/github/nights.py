@@ -1,4 +1,4 @@
-"""Run nights of a GitHub source as function calls, and read what the stand-in counted."""
+"""Run the nightly collection of a GitHub source in this process, and read the stand-in's counters."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def night(source: Source, **options: object) -> ETLRun:
 
 
 def finish(run: ETLRun) -> None:
-    """As a worker would: a stage that failed for the moment is tried again."""
+    """Run the remaining stages as a worker does: retry a stage that failed, at most 20 times."""
     for _ in range(20):
         run.refresh_from_db()
         if run.status in (ETLRun.Status.SUCCESS, ETLRun.Status.PARTIAL):
@@ -45,6 +45,6 @@ def show(github: StandIn, world: World) -> None:
 
 
 def spent(github: StandIn) -> dict[str, int]:
-    """What was counted since the last time this was asked."""
+    """Return the stand-in's counters and reset them."""
     found, github.counts = dict(github.counts), type(github.counts)()
     return found

@@ -1,4 +1,4 @@
-"""A small repository with one incident and the release that fixes it. A test may make any of its lists long."""
+"""A small repository with one incident and the release that fixes it. A test may extend any of its lists."""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +14,7 @@ MERGED_AT, MENDED_AT = END - 11 * DAY, END - 10 * DAY
 
 
 class SmallRepository:
-    """Deployed at `BROKEN_AT`; incident #1 at `REPORTED_AT`; pull request #2 merged and deployed afterwards. Change it, then `ready`."""
+    """A deployment at `BROKEN_AT`, incident #1 at `REPORTED_AT`, then pull request #2, merged and deployed. Call `ready` after changes."""
 
     def __init__(self, *, author: str = "ana", commits: int = 1) -> None:
         self.world = World("acme/train", end=END, days=30)
@@ -33,7 +33,7 @@ class SmallRepository:
         self.mended = self.world.deploys[2] = _deployed(2, MENDED_AT, merge.oid)
 
     def deploy_later(self, number: int) -> Deployment:
-        """One more that begins after the last of them and has no end yet."""
+        """Add an unfinished deployment that begins `number` + 1 hours after the fix was deployed."""
         when = MENDED_AT + (number + 1) * HOUR
         found = self.world.deploys[3 + number] = Deployment(3 + number, when, self.mended.oid, "production", [(when, "QUEUED")], "release", DEPLOYER)
         return found
@@ -61,5 +61,5 @@ def _deployed(number: int, when: datetime, oid: str) -> Deployment:
 
 
 def month(metric: str) -> DORAMetric:
-    """The month in which everything happens."""
+    """Return the metric for the month of `END`, in which all events happen."""
     return DORAMetric.objects.get(metric=metric, period="month", period_start=END.date().replace(day=1), environment="production")

@@ -1,4 +1,4 @@
-"""What was read once and has changed since, appeared late or gone away: the facts become what GitHub shows now, for a bounded price."""
+"""Records that change, appear late or are deleted after they were read. The stored facts follow GitHub, with a limited number of requests."""
 
 from datetime import datetime, timedelta
 
@@ -28,7 +28,7 @@ DEPLOY, CI = ("Deploy", ".github/workflows/deploy.yml"), ("CI", ".github/workflo
 
 @pytest.fixture
 def quiet() -> World:
-    """A repository of a few commits in which nothing else happens."""
+    """A repository with six commits and no other records."""
     world = World("acme/quiet", end=END, days=60)
     commit = world.commit((), world.start, world.start, "ana")
     world.push(commit.oid, world.start)
@@ -196,7 +196,7 @@ def test_a_run_of_a_workflow_that_a_setting_calls_deploying_only_now_is_read_aga
 
 
 def test_the_attempts_of_a_run_that_was_cancelled_and_run_again_are_all_read(github: StandIn, quiet: World) -> None:
-    """GitHub calls the deployment of a cancelled job a failure; the run's last attempt does not say so any more."""
+    """GitHub reports the deployment of a cancelled job as a failure. The run's last attempt no longer shows the cancellation."""
     cancelled = run(quiet, END - 5 * DAY, of=CI, conclusion="cancelled")
     cancelled.attempts.append((END - 4 * DAY, END - 4 * DAY + MINUTE, "success"))
     deploy(quiet, END - 5 * DAY, (END - 5 * DAY + MINUTE, "FAILURE"))
@@ -209,7 +209,7 @@ def test_the_attempts_of_a_run_that_was_cancelled_and_run_again_are_all_read(git
     assert not Attempt.objects.exists()
 
 
-# --- what is gone ---------------------------------------------------------------------------------------------------------
+# --- deleted records ------------------------------------------------------------------------------------------------------
 
 
 def test_the_attempts_of_a_listed_run_that_a_deployment_names_are_all_read(github: StandIn, quiet: World) -> None:
@@ -300,7 +300,7 @@ def test_reading_everything_again_finds_what_is_gone_even_if_the_counts_agree(gi
 
 
 def test_what_was_gone_and_is_back_counts_again(github: StandIn, quiet: World) -> None:
-    """As issues of a user are whom GitHub hides and shows again: no update tells of it."""
+    """GitHub can hide all issues of a user and show them again later. Their update times do not change."""
     issue = open_issue(quiet, END - 9 * DAY)
     open_issue(quiet, END - 8 * DAY)
     show(github, quiet)
@@ -318,7 +318,7 @@ def test_what_was_gone_and_is_back_counts_again(github: StandIn, quiet: World) -
 
 
 def test_a_large_repository_is_looked_through_over_several_nights(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deleted_records, "MOST_EXISTENCE_QUERIES", 2)  # a limit made small, as a repository of its usual size takes minutes
+    monkeypatch.setattr(deleted_records, "MOST_EXISTENCE_QUERIES", 2)  # the real limit needs a repository that takes minutes to read
     large = exact_world("acme/large", end=END, pull_requests=1, deployments=0, issues=700, releases=0, runs=0, commits=2)
     lost = [list(large.issue_of.values())[place] for place in (20, 400)]
     show(github, large)
@@ -335,7 +335,7 @@ def test_a_large_repository_is_looked_through_over_several_nights(github: StandI
     assert set(Issue.objects.exclude(gone_at=None).values_list("number", flat=True)) == {issue.number for issue in lost}
 
 
-# --- releases, which are dated by their commits ---------------------------------------------------------------------------
+# --- releases (dated by their commits) ------------------------------------------------------------------------------------
 
 
 def test_a_release_of_an_old_commit_and_an_old_draft_that_is_published_are_seen(github: StandIn, quiet: World) -> None:
@@ -390,7 +390,7 @@ def test_releases_count_in_the_very_night_in_which_no_deployment_in_production_d
     assert Attempt.objects.get().key == str(quiet.number * 100_000 + late.number)
 
 
-# --- a stream that was left out for a while -------------------------------------------------------------------------------
+# --- a stream that was switched off for a while ---------------------------------------------------------------------------
 
 
 def test_a_stream_that_a_setting_left_out_for_a_while_is_read_anew(github: StandIn, quiet: World) -> None:

@@ -1,4 +1,4 @@
-"""What a night collects of a repository is what GitHub holds: each fact once, with all its fields, at a known price."""
+"""A nightly run stores every record of the repository once, with all fields, for a known number of requests."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
-# --- everything, once -----------------------------------------------------------------------------------------------
+# --- a first collection----------------------------------------------------------------------------------------------
 
 
 def test_a_service_by_workflows_has_every_attempt_of_its_deploying_runs(github: StandIn, world: World) -> None:
@@ -104,7 +104,7 @@ def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(g
 
 
 def test_what_is_left_out_is_told_by_the_counts_of_the_fact(github: StandIn) -> None:
-    """Of a pull request that is not merged: no metric reads it."""
+    """Only the first page of these lists is read, because no metric uses a pull request that is not merged."""
     large = ordinary_world("acme/large", end=END, days=40, large=True)
     for pull in large.pulls.values():
         if len(pull.commits) == 130 or len(pull.reviews) > 100:
@@ -133,7 +133,7 @@ def test_a_path_filter_that_is_set_later_has_the_pull_requests_read_again(billin
     assert set(DORAMetric.objects.filter(metric="change_lead_time").values_list("period", "period_start", "value")) == before
     spent(github)
     night(Source.objects.get(pk=billing.pk))
-    assert spent(github)["points"] <= 2  # and that only once
+    assert spent(github)["points"] <= 2  # the pull requests were read again only once
 
 
 def test_paths_are_read_where_the_service_has_a_filter(github: StandIn, world: World) -> None:
@@ -172,7 +172,7 @@ def test_a_backfill_reads_old_facts_again_and_leaves_the_cursors_alone(billing: 
     assert set(before) == set(Cursor.objects.exclude(stream="repository").values_list("stream", flat=True))
 
 
-# --- and what it costs ------------------------------------------------------------------------------------------------
+# --- number of requests -----------------------------------------------------------------------------------------------
 
 
 def test_a_quiet_night_costs_two_requests_and_changes_nothing(billing: Source, github: StandIn) -> None:
@@ -244,7 +244,7 @@ def test_a_run_is_postponed_when_the_hour_is_spent_and_goes_on_where_it_stood(
     assert_equal_to_truth(world, END)
 
 
-# --- what is wrong with a repository, in the middle of good ones ---------------------------------------------------------
+# --- one bad repository among good ones ----------------------------------------------------------------------------------
 
 
 def test_a_renamed_repository_is_followed_under_its_new_name(billing: Source, github: StandIn, world: World) -> None:
@@ -332,7 +332,7 @@ def test_a_source_may_have_a_credential_of_its_own(github: StandIn, settings: Se
         night(source)
 
 
-# --- strange answers ----------------------------------------------------------------------------------------------------
+# --- unusual answers ----------------------------------------------------------------------------------------------------
 
 
 def test_null_nodes_are_asked_for_again_in_the_list_and_by_their_ids(billing: Source, github: StandIn, world: World) -> None:

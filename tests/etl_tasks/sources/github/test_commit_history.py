@@ -1,4 +1,4 @@
-"""Git's history beyond the default branch: what deployed commits reach, each asked for once and never for ever."""
+"""Read the history of deployed commits outside the default branch. Each commit is requested once, even one that is gone."""
 
 from datetime import datetime, timedelta
 
@@ -32,12 +32,12 @@ GONE = "f" * 40
 
 @pytest.fixture
 def released() -> World:
-    """A month of ordinary life, and no pull request merged into anything but main."""
+    """A repository with a month of typical activity. All pull requests are merged into main."""
     return ordinary_world("acme/released", end=END, days=30)
 
 
 def branch(world: World, count: int, *, start: datetime = END - 10 * DAY) -> list[Made]:
-    """`count` commits that leave main at `start` and never come back; the last one is the head."""
+    """Add a branch of `count` commits that leaves main at `start` and is never merged. The last commit is its head."""
     commits: list[Made] = []
     for number in range(count):
         parent = commits[-1].oid if commits else world.head(start)
@@ -63,7 +63,7 @@ def reached(world: World, *oids: str | None) -> set[str]:
 
 
 def unknown(service: Service) -> set[str]:
-    """The deployed commits that the report would flag."""
+    """Return the deployed commits that the report flags as missing from Git."""
     facts = facts_of(service)
     found, _ = attempts(facts, settings_of(service, time_zone="UTC"))
     return {attempt.sha for attempt in found if attempt.is_success and is_missing_from_git(attempt, facts.parents)}
@@ -176,7 +176,7 @@ def test_a_handful_a_night_production_first_and_the_newest_first(github: StandIn
 
 
 def test_deployments_of_one_branch_share_their_history(github: StandIn, released: World) -> None:
-    """A branch that has nothing of main, as gh-pages has: whatever the newest one reaches is not asked for again."""
+    """The branch shares no commit with main, like gh-pages. What the newest deployment reaches is not requested again for older ones."""
     root = released.commit((), END - 20 * DAY, END - 20 * DAY, "ana")
     pages = [root]
     for number in range(1, 130):
@@ -216,7 +216,7 @@ def test_releases_and_workflow_runs_are_followed_where_they_are_the_deployments(
     if kind == "releases":
         number = len(released.published) + 1
         released.published[number] = Published(number, DEPLOYED_AT, "v99", head, DEPLOYED_AT)
-    else:  # of a main that was pushed over since
+    else:  # a run on a commit that a force push removed from main
         number = len(released.runs) + 1
         attempt = (DEPLOYED_AT, DEPLOYED_AT + HOUR, "success")
         released.runs[number] = Ran(number, DEPLOYED_AT, "Deploy", ".github/workflows/deploy.yml", "main", head, "push", [attempt])
@@ -256,7 +256,7 @@ def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: S
         deploy(released, one[-1].oid)
     show(github, released)
     spent(github)
-    github.faults = {"after": 5, "retry_after": 0}  # the survey, the deployments and three pages; a limit makes no page smaller
+    github.faults = {"after": 5, "retry_after": 0}  # the survey, the deployments and three pages; a rate limit does not reduce the page size
     run = ledger.open_run(source, trigger="shell")
     assert run
     with pytest.raises(inline.Postponed):
@@ -272,7 +272,7 @@ def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: S
 
 
 def test_a_hole_that_a_run_left_is_filled(github: StandIn, released: World) -> None:
-    """A run that was given up while it loaded has stored the newest page and not those behind it."""
+    """A run that was abandoned while it loaded has stored the newest page and not the older ones."""
     commits = branch(released, 5)
     deploy(released, commits[-1].oid)
     show(github, released)

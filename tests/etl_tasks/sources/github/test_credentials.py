@@ -1,4 +1,4 @@
-"""Who asks GitHub: an App whose token is renewed before its end, and conditional requests of one credential or another."""
+"""Credentials: an App's token is renewed before it expires, and conditional requests work with several credentials."""
 
 import time
 from collections.abc import Iterator
@@ -46,7 +46,7 @@ def app_credential(key: rsa.RSAPrivateKey) -> dict[str, Any]:
 
 @pytest.fixture
 def app(world: World, key: rsa.RSAPrivateKey, settings: Settings) -> Iterator[StandIn]:
-    """The stand-in for an App whose tokens live an hour, as GitHub's do."""
+    """The stand-in with a GitHub App. Its tokens are valid for an hour, like GitHub's."""
     with StandIn({"acme/billing": world}, clock=END, app_public_key=public(key), installations={"42": None}) as stand_in:
         settings.GITHUB_API_URL = stand_in.url
         settings.GITHUB_GRAPHQL_URL = f"{stand_in.url}/graphql"
@@ -71,7 +71,7 @@ def test_its_token_is_renewed_before_the_end_and_not_sooner(app: StandIn) -> Non
 
 
 def test_a_night_that_is_longer_than_its_token_goes_on(billing: Source, app: StandIn, world: World) -> None:
-    app.access.app_token_seconds = RENEW_BEFORE_END_SECONDS - 1  # each is about to end when it is given
+    app.access.app_token_seconds = RENEW_BEFORE_END_SECONDS - 1  # each token needs renewal as soon as it is issued
     assert night(billing).status == "success"
 
     assert_equal_to_truth(world, END)

@@ -1,4 +1,4 @@
-"""A record's own lists are longer than a page of them: whatever a metric reads is read to its end."""
+"""Lists inside a record that are longer than one page. A list that a metric uses is read completely."""
 
 from datetime import timedelta
 from typing import Any
@@ -145,7 +145,7 @@ def test_a_merge_of_120_branches_has_all_its_parents(github: StandIn) -> None:
 
 
 def inner_lists() -> set[tuple[str, str]]:
-    """Type or query, and field, of each connection inside a record, in all queries."""
+    """Return the (type or query, field) pairs of all connections inside a record, over all GraphQL queries."""
     found: set[tuple[str, str]] = set()
 
     class Connections(Visitor):

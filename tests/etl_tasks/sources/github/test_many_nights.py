@@ -1,6 +1,6 @@
-"""After any number of nights the facts and numbers equal those of a fresh first collection, whatever happens in the repository.
+"""After many nightly runs over a changing repository, facts and metrics equal those of a first collection at the end.
 
-NIGHTS_SEEDS=100:400 tries these seeds instead of the usual few.
+NIGHTS_SEEDS=100:400 runs seeds 100 to 399 instead of the usual few.
 """
 
 import os
@@ -32,19 +32,19 @@ FIRST, LAST = map(int, os.environ.get("NIGHTS_SEEDS", "0:2").split(":"))
 
 
 def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: int = DAYS, faults: float = 0) -> list[str]:
-    """Nights of one source, then the first night of another one at the same clock; where the two differ.
+    """Run many nights of one source, then the first night of a second source at the same time. Return their differences.
 
-    `faults`: the share of the nights' answers that are none, so that stages end in the middle and go on; the last night has
-    none, and reads what a page that was no JSON three times left out.
+    `faults`: the share of failed answers, which interrupt stages. The last night has no faults, so it reads what a page left out
+    that was invalid JSON three times.
     """
-    github.budget = Budget(limit=5000, reset_seconds=3600)  # of another hour than the world before
+    github.budget = Budget(limit=5000, reset_seconds=3600)  # a new hour, so no budget of the previous world is used up
     client._rate_limits.clear()
     show(github, ChangingRepository(dice, start=START, days=days).world)
     ours = source_of("acme/restless", deployments_from=deployments_from)
     clock = START
     for day in range(1, days + 1):
         clock = START + timedelta(days=day, hours=1)
-        if day == days or dice.random() < 0.8:  # a night may be missed
+        if day == days or dice.random() < 0.8:  # skip some nights
             github.faults = {"rate": faults, "seed": day} if day < days else {}
             collect(github, ours, clock)
     fresh = source_of("acme/restless", name="fresh", deployments_from=deployments_from)
@@ -63,7 +63,7 @@ def collect(github: StandIn, source: Source, clock: datetime) -> None:
 
 @pytest.fixture(autouse=True)
 def small_pages(settings: Settings) -> None:
-    """So that a list is longer than what a night reads of it."""
+    """Make lists longer than the part that one night reads."""
     settings.GITHUB_PAGE_SIZE = 5
 
 

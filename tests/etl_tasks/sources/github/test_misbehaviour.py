@@ -1,4 +1,4 @@
-"""GitHub misbehaving in each of the ways that RELIABILITY names: the night loads everything all the same, or says why not."""
+"""Faulty answers of GitHub. The run still loads everything or reports what it did not load."""
 
 import time
 from http.server import BaseHTTPRequestHandler, HTTPServer
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.django_db
 
 
 def refused(source: Source) -> RetriableError:
-    """What the first stage says to whoever has to retry it."""
+    """Run the extract stage. Return the RetriableError that it raises."""
     run = ledger.open_run(source, trigger="shell")
     assert run
     with pytest.raises(RetriableError) as told:
@@ -102,11 +102,11 @@ def test_what_stays_no_json_is_one_letter_with_what_came_and_its_neighbours_go_o
 
     github.faults = {}
     assert night(billing).status == "success"
-    assert_equal_to_truth(world, END, has_runs=False)  # deployments were found: nobody asks for runs any more
+    assert_equal_to_truth(world, END, has_runs=False)  # `auto` found deployments, so workflow runs are no longer requested
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """Another host, which must never be asked."""
+    """Another host, which must receive no request."""
 
     asked: list[dict[str, str]] = []
 
@@ -118,7 +118,7 @@ class Elsewhere(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815  the name that http.server calls
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -149,13 +149,13 @@ def test_a_next_page_on_another_host_gets_no_token(github: StandIn, elsewhere: s
 
 @pytest.fixture
 def impatient(settings: Settings) -> None:
-    """A second for each piece of an answer, and so two for the whole."""
+    """Allow one second per read. The whole answer then has two seconds."""
     settings.GITHUB_TIMEOUT_SECONDS = 1
 
 
 @pytest.mark.parametrize("operation", ["PullRequests", "WorkflowRuns"])
 def test_a_slow_drip_is_broken_off_and_asked_for_again(impatient: None, github: StandIn, world: World, operation: str) -> None:
-    """Each piece comes in time, so that no read ever times out; only the whole would never end."""
+    """Each piece arrives before the read timeout, so only a limit on the whole answer ends it."""
     source = source_of("acme/billing")
     github.faults = {"drip": operation, "drip_seconds": 20, "times": 1}
     began = time.monotonic()
@@ -198,7 +198,7 @@ def test_a_state_and_a_field_that_nobody_has_seen_are_loaded(github: StandIn, wo
 
 
 def test_a_state_that_no_column_can_hold_is_a_letter_with_the_raw_record(billing: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    # A constant of the stand-in, made longer.
+    # Make the stand-in's unknown state longer than the column.
     monkeypatch.setattr("github_stand_in.faults.NEW_STATE", "SOMETHING_" + "VERY_" * 10 + "NEW")
     github.faults = {"new_enum": "Deployments", "times": 1}
     assert night(billing).status == "partial"

@@ -1,4 +1,4 @@
-"""Records that GitHub gives null for: deleted ones are gone, the others are asked for again by their ids, and each has its letter."""
+"""GitHub returns null for some records. Deleted ones are marked as gone. The others are requested again by id or become dead letters."""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -31,7 +31,7 @@ def lively(github: StandIn) -> World:
 
 
 def lose(world: World, facts: Sequence[Fact]) -> None:
-    """Let GitHub return null for these wherever more than their id is requested: a row without the time of its creation is not valid."""
+    """Make the stand-in return null for these facts if more than their id is requested: `createdAt` cannot be null in the schema."""
 
     def build_without_creation(build: Callable[..., Row], *arguments: Any) -> Row:
         return {**build(*arguments), "createdAt": None}
@@ -59,7 +59,7 @@ def test_a_deployment_that_is_deleted_between_survey_and_read_is_gone_and_the_ru
     night(source)
     waiting = Deployment.objects.filter(state__in=["failure", "error", "active"]).first()
     assert waiting
-    Deployment.objects.filter(pk=waiting.pk).update(version_at=END - 300 * DAY)  # it seems to have changed
+    Deployment.objects.filter(pk=waiting.pk).update(version_at=END - 300 * DAY)  # so the next survey sees a change
     fact = lively.deploys[waiting.external_id - lively.number * 100_000]
     github.clock = END - 2 * DAY
     run = ledger.open_run(source, trigger="shell")

@@ -1,4 +1,4 @@
-"""How many records a page may have where GitHub cannot finish whole ones: learned once, kept by the source, and grown back."""
+"""Page sizes for repositories whose full pages GitHub cannot answer. The source stores the size that works and raises it again later."""
 
 from datetime import timedelta
 
@@ -26,7 +26,7 @@ DAY = timedelta(days=1)
 
 
 def attempt(run: ETLRun) -> bool:
-    """One attempt of the first stage, as a worker makes it; whether it came to its end."""
+    """Try the extract stage once, as a worker does. Return whether it finished."""
     claimed = ledger.claim(run.pk, "extract", "test")
     try:
         stages.extract(claimed)
@@ -37,7 +37,7 @@ def attempt(run: ETLRun) -> bool:
 
 
 def test_the_next_attempt_of_a_stage_goes_on_with_the_page_that_the_last_one_came_down_to(billing: Source, github: StandIn, world: World) -> None:
-    """100, 50 and 25 fail; then 12 works."""
+    """Pages of 100, 50 and 25 records fail. Pages of 12 work."""
     github.faults = {"unfinished_above": 20}
     run = ledger.open_run(billing, trigger="shell")
     assert run
@@ -51,7 +51,7 @@ def test_the_next_attempt_of_a_stage_goes_on_with_the_page_that_the_last_one_cam
 
 
 def test_a_night_that_failed_leaves_its_page_to_the_next_one(github: StandIn) -> None:
-    """Without a worker each night has one attempt."""
+    """Without a worker, each night has only one attempt."""
     small = exact_world("acme/small", end=END, pull_requests=30, deployments=0, issues=0, releases=0, runs=0, commits=40)
     show(github, small)
     source = source_of("acme/small", deployments_from="pulls", incident_label="")
@@ -165,7 +165,7 @@ def test_what_worked_is_remembered_and_a_whole_page_is_not() -> None:
     assert sizes.learned() == {"issues": 6, "pull_requests": 50}
     for _ in range(3):
         pulls.succeeded()
-    assert sizes.learned() is None  # it may be 100, which nobody has tried yet
+    assert sizes.learned() is None  # the size may be 100 again, which has not been tried yet
     pulls.succeeded()
     assert sizes.learned() == {"issues": 6}
     assert sizes.of("issues", largest=settings.GITHUB_PAGE_SIZE, start=25).size == 6

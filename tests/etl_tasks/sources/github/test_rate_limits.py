@@ -1,4 +1,4 @@
-"""The reserve that is kept of GitHub's rate limits."""
+"""Stop before a rate limit of GitHub is used up, so that people keep a reserve."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Real answers and logs, recorded elsewhere, through the same code; where they are at hand."""
+"""Process real GitHub answers and logs that were recorded elsewhere. Skipped where the recordings are missing."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -108,7 +108,7 @@ def deployment_nodes() -> list[dict[str, Any]]:
             "createdAt": one["CreatedAt"],
             "updatedAt": one["UpdatedAt"],
             "ref": {"name": one["Ref"]["Name"]} if one["Ref"] else None,
-            # Five of the seven were recorded without their statuses.
+            # Five of the seven deployments were recorded without statuses.
             "statuses": {
                 "totalCount": len(statuses := one.get("Statuses", {}).get("nodes", [])),
                 "nodes": [{"state": status["state"], "createdAt": status["updatedAt"]} for status in statuses],
@@ -125,11 +125,11 @@ def test_graphql_deployments_load_with_their_statuses_in_order(billing: Source) 
         assert [status["created_at"] for status in row.statuses] == sorted(status["created_at"] for status in row.statuses)
 
 
-# --- numbers that can be worked out by hand from the recorded answers ----------------------------------------------------
+# --- numbers calculated by hand from the recorded answers ----------------------------------------------------------------
 
 
 def month(source: Source, first: date, *, environment: str = "production", **settings: Any) -> dict[str, Any]:
-    """The report of that month, everything but issues collected from 2018 to March 2026."""
+    """Return the report of the month. All streams but issues count as collected from 2018 to March 2026."""
     service = source.service
     for name, value in settings.items():
         setattr(service, name, value)
@@ -145,7 +145,7 @@ def month(source: Source, first: date, *, environment: str = "production", **set
 
 
 def test_merged_pull_requests_as_deployments_have_the_lead_times_of_their_pages(billing: Source) -> None:
-    """In September 2021: #184 took 36:51:00, #185 9:50:37 and #186 10:45:16 from opening to merge."""
+    """In September 2021, the times from opening to merge were 36:51:00 (#184), 9:50:37 (#185) and 10:45:16 (#186)."""
     load("change", pull_nodes(), billing)
     found = month(billing, date(2021, 9, 1), deployments_from="pulls")
     assert (found["deployment_frequency"]["deployments"], found["deployment_frequency"]["value"]) == (3, 3 / 30)
@@ -163,7 +163,7 @@ def test_a_month_without_a_merge_has_a_frequency_of_0_and_no_lead_time(billing: 
 
 
 def test_runs_on_the_default_branch_that_ended_are_deployments_and_no_others(billing: Source) -> None:
-    """Of 35 runs one is a Lint of a push to master, and it failed; those of pull requests and of other workflows do not count."""
+    """One of the 35 runs is a Lint run of a push to master, and it failed. Runs of pull requests and other workflows do not count."""
     runs = recorded("runs.ndjson")
     load("workflow_run", runs, billing)
     [lint] = [run for run in runs if run["name"] == "Lint" and run["event"] == "push"]
@@ -175,7 +175,7 @@ def test_runs_on_the_default_branch_that_ended_are_deployments_and_no_others(bil
 
 
 def test_a_deployment_that_was_superseded_succeeded_all_the_same(billing: Source) -> None:
-    """To github-pages: on 14 February (inactive since the 20th) and on the 20th; five more were recorded without statuses."""
+    """github-pages was deployed on 14 February (inactive since the 20th) and on the 20th. Five more have no recorded statuses."""
     load("deployment", deployment_nodes(), billing)
     found = month(billing, date(2026, 2, 1), environment="github-pages", deployments_from="github")["deployment_frequency"]
     assert (found["deployments"], found["value"], found["deploy_days"]) == (2, 2 / 28, 2)

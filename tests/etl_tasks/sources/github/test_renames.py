@@ -1,4 +1,4 @@
-"""What happened under a name counts as it did, whatever the branch or the repository is called now."""
+"""Renames of the default branch or the repository do not change which earlier runs, merges and reverts count."""
 
 from datetime import datetime, timedelta
 
@@ -27,7 +27,7 @@ class Deployer:
         self.world.push(self.world.commit((), self.world.start, self.world.start, "ana").oid, self.world.start)
 
     def merge(self, when: datetime, *, branch: str = "main") -> str:
-        """A pull request of one commit, merged by a merge commit and deployed from `branch`."""
+        """Add a pull request with one commit, merge it with a merge commit and deploy it from `branch`. Return the commit's SHA."""
         world, number = self.world, len(self.world.pulls) + 1
         head = world.head(when)
         assert head
@@ -55,7 +55,7 @@ def deployer() -> Deployer:
 
 
 def seen_by_nights(github: StandIn, repository: str, **settings_of_service: object) -> Source:
-    """Three nights before the rename and two after it."""
+    """Collect on three nights before the rename and two after it."""
     source = source_of(repository, **settings_of_service)
     for days in (8, 7, 6, 1, 0):
         github.clock = END - days * DAY
@@ -103,7 +103,7 @@ def test_many_nights_around_two_renames_end_as_one_night_after_them(github: Stan
 
 
 def test_runs_on_other_branches_and_tags_are_no_deployments_though_the_default_branch_has_their_commits(github: StandIn, deployer: Deployer) -> None:
-    """A branch that was merged by a merge commit, a branch that main caught up with, a tag."""
+    """Covers a branch merged with a merge commit, a branch whose head is also on main, and a tag."""
     when = END - 8 * DAY
     merged = deployer.merge(when)
     for number in range(9):
@@ -137,7 +137,7 @@ def test_a_few_names_are_tried_at_first_and_none_later(github: StandIn, deployer
 
 @pytest.mark.parametrize("is_seen_by_nights", [True, False])
 def test_a_revert_that_names_the_repository_by_a_former_name_counts(github: StandIn, is_seen_by_nights: bool) -> None:
-    """GitHub's button writes the name of that day into the body."""
+    """GitHub's revert button writes the name that the repository has at that time into the body."""
     small = SmallRepository()
     small.incident.labelled = []
     former = small.world.pulls[3] = PullRequest(

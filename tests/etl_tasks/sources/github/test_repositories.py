@@ -1,4 +1,4 @@
-"""Several repositories of one service: each keeps its facts, and no source writes over another's."""
+"""Several repositories of one service. Each keeps its own facts, and no source overwrites those of another."""
 
 import io
 from datetime import date, timedelta
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 @pytest.fixture
 def other(github: StandIn) -> World:
-    """Its pull requests and issues have the numbers of the other repository's, and are different ones."""
+    """A second repository. Its pull requests and issues differ from those of the first but have the same numbers."""
     world = ordinary_world("acme/invoices", end=END, days=40, seed=7)
     show(github, world)
     return world
@@ -182,7 +182,7 @@ def months(service: Service) -> dict[str, dict[str, Any]]:
 
 
 def test_the_metrics_of_a_service_join_its_repositories(billing: Source, invoices: Source, github: StandIn) -> None:
-    """Each repository by itself as a service of its own, and both as one: what can be added up is the sum."""
+    """Compare one service with both repositories to two services with one each. Counts must be the sum."""
     for source in (billing, invoices):
         night(source)
     alone = [Service.objects.create(name=name) for name in ("one", "two")]
@@ -196,7 +196,7 @@ def test_the_metrics_of_a_service_join_its_repositories(billing: Source, invoice
     for metric, name in (("deployment_frequency", "deployments"), ("change_lead_time", "n"), ("change_fail_rate", "deployments")):
         joined, *parts = [found["2026-03-01"][metric][name] for found in (together, one, two)]
         assert joined == sum(parts) > 0, (metric, name)
-    # The second one began in February: of the days before it nobody knows what it did.
+    # The second repository was created in February, so its activity before that is unknown.
     assert together["2026-02-01"]["partial"]
     assert not one["2026-02-01"]["partial"]
 

@@ -1,4 +1,4 @@
-"""Before the first night: what the credentials may read, in words, by the command and by the admin's button."""
+"""Check what the credentials can read before the first run, with the command and the admin's button."""
 
 from io import StringIO
 

@@ -1,4 +1,4 @@
-"""Reverts and causes, as people write them."""
+"""Find references to reverts and causes in texts that people write."""
 
 import pytest
 

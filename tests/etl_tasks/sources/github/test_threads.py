@@ -1,4 +1,4 @@
-"""Readers in threads, pages in the caller's: nothing is lost or mixed up, and an error ends all."""
+"""Readers run in threads and the caller receives their pages. No page is lost or out of order, and an error ends all readers."""
 
 import threading
 from collections.abc import Iterator

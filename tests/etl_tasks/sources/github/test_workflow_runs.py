@@ -1,4 +1,4 @@
-"""Workflow runs by REST: a filter never gives more than a thousand, so what is older is asked for by windows of time."""
+"""Read workflow runs by REST. GitHub returns at most 1,000 runs per filter, so older runs are requested by time window."""
 
 from datetime import timedelta
 
@@ -32,17 +32,17 @@ def test_more_than_a_thousand_runs_come_by_halved_windows(github: StandIn) -> No
 
     assert run.status == "success"
     assert stored() == numbers(busy)
-    # The first page; two windows that are too large, of 2,200 and (in halves of 1,100) 2; four of 550 in 6 pages each.
+    # The first page; three windows that are too large (2,200 runs and two halves of 1,100); four windows of 550 runs with 6 pages each.
     assert spent(github)["WorkflowRuns"] == 1 + 3 + 4 * 6
 
 
 def test_a_burst_within_minutes_is_halved_down_to_seconds(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    # GitHub's limit of a thousand, made small on both sides: a burst that reaches it takes minutes to serve.
+    # Lower the limit of 1,000 in the reader and the stand-in, because serving more than 1,000 runs takes minutes.
     for module in (workflow_runs, rest):
         name = "MOST_RUNS_OF_A_FILTER" if module is workflow_runs else "MOST_FOUND"
         monkeypatch.setattr(module, name, 20)
     burst = exact_world("acme/burst", end=END, pull_requests=1, deployments=0, issues=0, releases=0, runs=30, commits=2)
-    add_day(burst, END + DAY, runs=250)  # one a second
+    add_day(burst, END + DAY, runs=250)  # one per second
     github.clock = END + DAY
     show(github, burst)
     source = source_of("acme/burst", deployments_from="workflows")
