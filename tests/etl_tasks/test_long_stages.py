@@ -154,7 +154,7 @@ def test_a_wait_that_no_limit_has_is_a_day_at_most(billing: Source, github: Stan
     assert run.lease_until < now() + timedelta(seconds=LONGEST_WAIT_SECONDS + 1)
 
 
-# --- without a broker -----------------------------------------------------------------------------------------------
+# --- without a broker -------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ RERUN_WITHIN = 29 * DAY
 class ChangingRepository:
     """Generate `world` day by day. Each action changes the records that exist at its time.
 
-    `most_ci_runs`: the most CI runs per day. Enough of them move older runs off the first page of the list.
+    `most_ci_runs`: the most CI runs that one action adds. Many new runs move older ones off the first page of the list.
     """
 
     def __init__(self, dice: random.Random, *, start: datetime, days: int, actions: tuple[int, int] = (3, 9), most_ci_runs: int = 12) -> None:
@@ -77,7 +77,7 @@ class ChangingRepository:
                 dice.choice(deeds)(self.free(start + day * DAY + 90 * MINUTE + minute * MINUTE))
         self.world.changed()
 
-    # --- git ------------------------------------------------------------------------------------------------------------
+    # --- git ----------------------------------------------------------------------------------------------------------
 
     def push(self, when: datetime) -> None:
         self.world.push(self._commit(self.head, when).oid, when)
@@ -98,7 +98,7 @@ class ChangingRepository:
         self.world._histories.clear()
         return self.world.commit((parent, *others), when - HOUR, when, self.dice.choice(PEOPLE))
 
-    # --- pull requests --------------------------------------------------------------------------------------------------
+    # --- pull requests ------------------------------------------------------------------------------------------------
 
     def open_pull(self, when: datetime) -> PullRequest:
         number = self.world.next_number()
@@ -154,7 +154,7 @@ class ChangingRepository:
         pull.title, pull.branch = f'Revert "{target.title}"', f"revert-{target.number}-{target.branch}"
         pull.body = f"Reverts {self.world.repository}#{target.number}"
 
-    # --- issues ---------------------------------------------------------------------------------------------------------
+    # --- issues -------------------------------------------------------------------------------------------------------
 
     def open_issue(self, when: datetime, *, shown: datetime | None = None) -> None:
         number = self.world.next_number()
@@ -205,7 +205,7 @@ class ChangingRepository:
             causes.append(f"caused by #{self.dice.choice(pulls).number}")
         return self.dice.choice(causes)
 
-    # --- deployments ----------------------------------------------------------------------------------------------------
+    # --- deployments --------------------------------------------------------------------------------------------------
 
     def deploy(self, when: datetime, *, oid: str = "", run: int = 0, end: str | None = None) -> None:
         number = len(self.world.deploys) + 1
@@ -250,7 +250,7 @@ class ChangingRepository:
             if is_active and other is not one and other.is_there(when):
                 other.statuses.append((when + SECOND, "INACTIVE"))
 
-    # --- workflow runs --------------------------------------------------------------------------------------------------
+    # --- workflow runs ------------------------------------------------------------------------------------------------
 
     def run(self, when: datetime, *, of: tuple[str, str] = DEPLOY, conclusion: str = "") -> WorkflowRun:
         number = len(self.world.runs) + 1
@@ -287,7 +287,7 @@ class ChangingRepository:
     def _runs(self, when: datetime) -> list[WorkflowRun]:
         return [run for run in self.world.runs.values() if run.is_there(when) and run.created < when]
 
-    # --- releases -------------------------------------------------------------------------------------------------------
+    # --- releases -----------------------------------------------------------------------------------------------------
 
     def release(self, when: datetime) -> None:
         """Add a release. GitHub dates a release by its commit, which may be old."""
@@ -314,7 +314,7 @@ class ChangingRepository:
     def _releases(self, when: datetime) -> list[Release]:
         return [one for one in self.world.published.values() if one.is_there(when)]
 
-    # --- time -----------------------------------------------------------------------------------------------------------
+    # --- time ---------------------------------------------------------------------------------------------------------
 
     def free(self, when: datetime) -> datetime:
         """Return the first free second from `when` on, in steps of 7: GitHub's times have whole seconds, and no two events may share one."""

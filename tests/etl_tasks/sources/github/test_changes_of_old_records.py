@@ -75,7 +75,7 @@ def nights(github: StandIn, source: Source, *clocks: datetime) -> None:
         assert night(source).status == "success"
 
 
-# --- deployments ----------------------------------------------------------------------------------------------------------
+# --- deployments ------------------------------------------------------------------------------------------------------
 
 
 def test_a_deployment_that_failed_and_is_taken_up_again_becomes_a_success(github: StandIn, quiet: World) -> None:
@@ -153,7 +153,7 @@ def test_a_deployment_that_never_ends_is_given_up_and_said_so(github: StandIn, q
     assert f"without an outcome for 30 days, not asked for any more: {key} (production, {begun:%F})" in capsys.readouterr().out
 
 
-# --- runs -----------------------------------------------------------------------------------------------------------------
+# --- runs -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_rollback_by_running_an_old_successful_run_again_is_seen_behind_130_newer_runs(github: StandIn, quiet: World) -> None:
@@ -209,7 +209,7 @@ def test_the_attempts_of_a_run_that_was_cancelled_and_run_again_are_all_read(git
     assert not Attempt.objects.exists()
 
 
-# --- deleted records ------------------------------------------------------------------------------------------------------
+# --- deleted records --------------------------------------------------------------------------------------------------
 
 
 def test_the_attempts_of_a_listed_run_that_a_deployment_names_are_all_read(github: StandIn, quiet: World) -> None:
@@ -335,7 +335,7 @@ def test_a_large_repository_is_looked_through_over_several_nights(github: StandI
     assert set(Issue.objects.exclude(gone_at=None).values_list("number", flat=True)) == {issue.number for issue in lost}
 
 
-# --- releases (dated by their commits) ------------------------------------------------------------------------------------
+# --- releases (dated by their commits) --------------------------------------------------------------------------------
 
 
 def test_a_release_of_an_old_commit_and_an_old_draft_that_is_published_are_seen(github: StandIn, quiet: World) -> None:
@@ -368,7 +368,7 @@ def test_a_release_of_an_old_commit_is_found_behind_a_hundred_newer_ones(github:
     assert Release.objects.filter(external_id=quiet.number * 100_000 + late.number).exists()
 
 
-# --- which deployments count ----------------------------------------------------------------------------------------------
+# --- which deployments count ------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("state", ["deleted", "inactive"])
@@ -390,7 +390,7 @@ def test_releases_count_in_the_very_night_in_which_no_deployment_in_production_d
     assert Attempt.objects.get().key == str(quiet.number * 100_000 + late.number)
 
 
-# --- a stream that was switched off for a while ---------------------------------------------------------------------------
+# --- a stream that was switched off for a while -----------------------------------------------------------------------
 
 
 def test_a_stream_that_a_setting_left_out_for_a_while_is_read_anew(github: StandIn, quiet: World) -> None:

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 DAY = timedelta(days=1)
 
 
-# --- a first collection----------------------------------------------------------------------------------------------
+# --- a first collection -----------------------------------------------------------------------------------------------
 
 
 def test_a_service_by_workflows_has_every_attempt_of_its_deploying_runs(github: StandIn, world: World) -> None:
@@ -244,7 +244,7 @@ def test_a_run_is_postponed_when_the_hour_is_spent_and_goes_on_where_it_stood(
     assert_equal_to_truth(world, END)
 
 
-# --- one bad repository among good ones ----------------------------------------------------------------------------------
+# --- one bad repository among good ones -------------------------------------------------------------------------------
 
 
 def test_a_renamed_repository_is_followed_under_its_new_name(billing: Source, github: StandIn, world: World) -> None:
@@ -332,7 +332,7 @@ def test_a_source_may_have_a_credential_of_its_own(github: StandIn, settings: Se
         night(source)
 
 
-# --- unusual answers ----------------------------------------------------------------------------------------------------
+# --- unusual answers --------------------------------------------------------------------------------------------------
 
 
 def test_null_nodes_are_asked_for_again_in_the_list_and_by_their_ids(billing: Source, github: StandIn, world: World) -> None:

@@ -141,7 +141,7 @@ def test_a_merge_of_120_branches_has_all_its_parents(github: StandIn) -> None:
     assert Commit.objects.filter(sha__in=sides).count() == 119
 
 
-# --- no list is forgotten ------------------------------------------------------------------------------------------------
+# --- no list is forgotten ---------------------------------------------------------------------------------------------
 
 
 def inner_lists() -> set[tuple[str, str]]:

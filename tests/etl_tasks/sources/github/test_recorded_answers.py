@@ -125,7 +125,7 @@ def test_graphql_deployments_load_with_their_statuses_in_order(billing: Source) 
         assert [status["created_at"] for status in row.statuses] == sorted(status["created_at"] for status in row.statuses)
 
 
-# --- numbers calculated by hand from the recorded answers ----------------------------------------------------------------
+# --- numbers calculated by hand from the recorded answers -------------------------------------------------------------
 
 
 def month(source: Source, first: date, *, environment: str = "production", **settings: Any) -> dict[str, Any]:

@@ -133,7 +133,7 @@ def test_a_logged_commit_of_one_repository_is_not_asked_of_another(billing: Sour
     assert spent(github)["Commits"] == 1
 
 
-# --- add_service -----------------------------------------------------------------------------------------------------
+# --- add_service ------------------------------------------------------------------------------------------------------
 
 
 def add(*repositories: str, name: str = "billing", **options: str) -> dict[str, str]:
@@ -173,7 +173,7 @@ def test_a_repository_for_which_no_name_is_left_is_refused(db: None) -> None:
         add("acme/billing", "acme/invoices")
 
 
-# --- metrics ---------------------------------------------------------------------------------------------------------
+# --- metrics ----------------------------------------------------------------------------------------------------------
 
 
 def months(service: Service) -> dict[str, dict[str, Any]]:

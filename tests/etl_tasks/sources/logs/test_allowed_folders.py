@@ -1,4 +1,4 @@
-"""A log source reads below LOG_ROOTS only: told by form and command, and held when a file is opened."""
+"""A log source reads only files below LOG_ROOTS. Forms and commands check this, and so does opening a file."""
 
 import gzip
 import io
@@ -48,11 +48,11 @@ def found(pattern: object, roots: Roots) -> tuple[bytes, list[Unreadable]]:
 
 
 def source_of(service: Service, path: object) -> Source:
-    """As one that was stored before there were roots."""
+    """Store a source without validation, as if it were older than LOG_ROOTS."""
     return Source.objects.create(name="app", service=service, kind="logs", path=str(path), log_format="json")
 
 
-# --- which patterns -----------------------------------------------------------------------------------------------------
+# --- accepted patterns ------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("pattern", ["app.log", "*.log", "**/*.log", "missing/*.log", "", "x/../app.log"])
@@ -82,7 +82,7 @@ def test_a_root_may_be_a_link_itself(root: Path) -> None:
         assert found(path, roots) == (LINE.encode(), [])
 
 
-# --- what is read ---------------------------------------------------------------------------------------------------------
+# --- reading ----------------------------------------------------------------------------------------------------------
 
 
 def test_a_link_inside_to_a_file_outside_is_unreadable_and_the_others_go_on(root: Path) -> None:
@@ -129,7 +129,7 @@ def test_a_link_that_takes_the_files_place_after_the_look_is_not_followed(root: 
 def test_a_link_that_takes_a_folders_place_after_the_look_is_not_followed(root: Path) -> None:
     roots, inner = Roots([str(root)]), root / "inner"
     inner.mkdir()
-    # The same file under both paths, so that nothing but the link gives it away.
+    # Both paths name the same file, so only the link can reveal the change.
     os.link(root.parent / "etc" / "passwd", inner / "passwd")
     seen = inspect_file(str(inner / "passwd"), roots)
     inner.rename(root / "was")
@@ -155,7 +155,7 @@ def test_without_roots_nothing_is_read(root: Path) -> None:
     assert found(root / "app.log", Roots([]))[0] == b""
 
 
-# --- who is told ----------------------------------------------------------------------------------------------------------
+# --- errors for users -------------------------------------------------------------------------------------------------
 
 
 def test_a_source_that_was_stored_before_fails_with_what_to_do(root: Path, service: Service) -> None:

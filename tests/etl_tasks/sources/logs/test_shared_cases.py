@@ -1,4 +1,4 @@
-"""The shared inputs that were once read wrongly, where they are at hand; the project's own samples are in formats/."""
+"""Shared inputs that were read wrongly in the past. Skipped where they are missing. The project's own samples are in formats/."""
 
 from pathlib import Path
 

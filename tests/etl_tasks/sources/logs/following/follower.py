@@ -1,4 +1,4 @@
-"""Follow files in a test as the pipeline does."""
+"""Read new lines of log files as the pipeline does."""
 
 import json
 import os
@@ -11,7 +11,7 @@ from log_store.event import KEY_LENGTH, event_id, segment_of
 
 
 class Follower:
-    """Its positions are kept as JSON between two looks at the files; `ids` are where lines were, of which ids of events are made."""
+    """Reads a pattern of files again and again. Positions pass through JSON between two reads. `ids` has the (identity, offset) of each line read."""
 
     def __init__(self, pattern: Path, begins: Callable[[bytes], bool] | None = None) -> None:
         self.pattern = str(pattern)
@@ -21,7 +21,7 @@ class Follower:
         self.unreadable: list[Unreadable] = []
 
     def new_lines(self, meanwhile: Callable[[], object] | None = None) -> list[str]:
-        """`meanwhile` happens once, between the first thing that is found and the next."""
+        """Return the lines that were not returned before. `meanwhile` is called once, after the first chunk."""
         found: list[str] = []
         for item in chunks(self.pattern, json.loads(json.dumps(self.positions)), begins=self.begins):
             if isinstance(item, Unreadable):
@@ -55,6 +55,6 @@ def append(path: Path, text: str) -> None:
 
 
 def settle(*paths: Path, seconds: float = 60) -> None:
-    """As if the files had been written some time ago."""
+    """Set the files' modification times `seconds` back."""
     for path in paths:
         os.utime(path, (time.time() - seconds,) * 2)

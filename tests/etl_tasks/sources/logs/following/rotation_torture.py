@@ -1,10 +1,10 @@
-"""A writer at full speed, a rotator that does what logrotate does, and a reader that is killed at random: does every line arrive once?
+"""Check that every line arrives once while a writer writes at full speed, a rotator rotates like logrotate, and readers are killed at random.
 
     python -m tests.etl_tasks.sources.logs.following.rotation_torture --seconds 300 --seed 1
 
-plays rounds until the time is over and prints what they came to. Each process is a fork, so that a reader starts within a
-millisecond and is killed at any point of its work, not mostly in its imports. The processes sleep for random times, so that each
-of them gets ahead of the others at some point.
+runs rounds until the time is over and prints their totals. Processes are forked, so a reader starts within a millisecond and can be
+killed at any point of its work. A new interpreter would mostly be killed during its imports. The processes sleep for random times, so
+each of them is sometimes ahead of the others.
 """
 
 import argparse
@@ -52,17 +52,17 @@ def forked(work: Callable[[], object]) -> int:
 
 
 def has_ended(child: int) -> bool:
-    """Raises AssertionError if it failed."""
+    """Return whether the process has ended. Raises AssertionError if it failed."""
     ended, status = os.waitpid(child, os.WNOHANG)
     assert status == 0, f"process {child} failed"
     return bool(ended)
 
 
-# --- the writer -----------------------------------------------------------------------------------------------------
+# --- the writer -------------------------------------------------------------------------------------------------------
 
 
 def write(log: Path, *, events: int, is_multiline: bool, seed: int) -> None:
-    """One write an event, as a logging handler does; opens its file again when that has been renamed."""
+    """Write each event with one system call, as a logging handler does. Reopen the file after it was renamed."""
     chance = random.Random(seed)
     paddings = [b"x" * chance.choice((5, 40, 60, 100, 200)) for _ in range(1000)]
     descriptor, inode = -1, -1
@@ -83,13 +83,13 @@ def inode_of(path: Path) -> int:
         return 0
 
 
-# --- the reader -----------------------------------------------------------------------------------------------------
+# --- the reader -------------------------------------------------------------------------------------------------------
 
 
 def ledger(folder: Path) -> sqlite3.Connection:
     connection = sqlite3.connect(folder / "ledger.sqlite", timeout=60, isolation_level=None)
     connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = OFF")  # processes are killed here, machines are not
+    connection.execute("PRAGMA synchronous = OFF")  # the database must survive killed processes, but no power failure
     connection.execute("CREATE TABLE IF NOT EXISTS position (stream TEXT PRIMARY KEY, position TEXT)")
     connection.execute("CREATE TABLE IF NOT EXISTS arrived (first INTEGER, last INTEGER, stream TEXT, start INTEGER)")
     connection.execute("CREATE TABLE IF NOT EXISTS odd (what TEXT, last INTEGER)")
@@ -97,11 +97,11 @@ def ledger(folder: Path) -> sqlite3.Connection:
 
 
 def read(folder: Path, *, is_multiline: bool) -> int:
-    """One run over the files, each chunk kept with its position in one transaction. How many chunks it had."""
+    """Read all files once. Store each chunk and its position in one transaction. Return the number of chunks."""
     found = 0
     with closing(ledger(folder)) as connection:
         positions = {stream: json.loads(position) for stream, position in connection.execute("SELECT * FROM position")}
-        with suppress(FileNotFoundError):  # renamed, and the writer has not come back yet
+        with suppress(FileNotFoundError):  # the file was renamed and the writer has not created the new one yet
             for chunk in chunks(str(folder / "app.log*"), positions, begins=is_first_line if is_multiline else None):
                 found += 1
                 _keep(connection, chunk, is_multiline=is_multiline)
@@ -131,17 +131,17 @@ def runs_of(numbers: list[int]) -> Iterator[tuple[int, int]]:
         yield run[0], run[-1]
 
 
-# --- the rotator ----------------------------------------------------------------------------------------------------
+# --- the rotator ------------------------------------------------------------------------------------------------------
 
 
 class Rotator:
-    """Renames, copies and truncates, compresses and deletes, one after the other as logrotate does, until the writer ends."""
+    """Rotates like logrotate until the writer ends: renames, copies and truncates, compresses and deletes, one at a time."""
 
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self.log = folder / "app.log"
         self.chance = random.Random(seed)
-        self.gaps: list[tuple[int, int]] = []  # numbers that a truncation may have taken with it, both ends included
+        self.gaps: list[tuple[int, int]] = []  # numbers of the events that a truncation may have deleted, both ends included
         self.counts = dict.fromkeys(("rename", "copytruncate", "compress", "delete"), 0)
 
     def work(self, is_writer_done: Callable[[], bool]) -> None:
@@ -157,7 +157,7 @@ class Rotator:
             return False
         self._shift()
         self.log.rename(self.folder / "app.log.1")
-        # Only when the program has opened its new file may the old one be compressed.
+        # The old file may be compressed only after the writer has opened the new one.
         while not self.log.exists() and not is_writer_done():
             time.sleep(0.0005)
         return True
@@ -171,7 +171,7 @@ class Rotator:
             while block := source.read(self.chance.choice((1000, 8192, 65536))):
                 target.write(block)
                 time.sleep(self.chance.choice((0, 0, 0, 0.001)))
-        time.sleep(self.chance.choice((0, 0, 0.02)))  # in which the reader may get further than the copy
+        time.sleep(self.chance.choice((0, 0, 0.02)))  # in this time the reader may read further than the copy
         os.truncate(self.log, 0)
         while not self.log.stat().st_size and not is_writer_done():
             time.sleep(0.0005)
@@ -181,7 +181,7 @@ class Rotator:
         return True
 
     def compress(self, _: Callable[[], bool]) -> bool:
-        """Under a temporary name, or under its last one while it grows."""
+        """Compress a rotated file, under a temporary or under its final name."""
         plain = [path for path in self._rotated() if path.suffix[1:] not in OPENERS]
         if not plain:
             return False
@@ -198,7 +198,7 @@ class Rotator:
         return True
 
     def delete(self, _: Callable[[], bool]) -> bool:
-        """The oldest, once it has been read."""
+        """Delete the oldest rotated file if all its events have been read."""
         rotated = self._rotated()
         if len(rotated) < 3:
             return False
@@ -232,11 +232,11 @@ def unpacked(path: Path) -> bytes:
         return file.read()
 
 
-# --- a round --------------------------------------------------------------------------------------------------------
+# --- a round ----------------------------------------------------------------------------------------------------------
 
 
 def play(folder: Path, *, seed: int, events: int) -> dict[str, int]:
-    """One round; what happened in it. Raises AssertionError with what went wrong."""
+    """Run one round and return its counts. Raises AssertionError with the reason if an event is missing, repeated or damaged."""
     chance = random.Random(seed)
     is_multiline = chance.random() < 0.5
     ledger(folder).close()
@@ -267,7 +267,10 @@ def play(folder: Path, *, seed: int, events: int) -> dict[str, int]:
 
 
 def account(folder: Path, events: int, gaps: list[tuple[int, int]]) -> tuple[int, int]:
-    """How many events truncations took with them, and how many of those in danger had been read. All others must have come once."""
+    """Return (lost, kept): how many events truncations deleted unread, and how many they deleted after they were read.
+
+    Raises AssertionError if any other event did not arrive exactly once.
+    """
     times = bytearray(events)
     with closing(ledger(folder)) as connection:
         odd = connection.execute("SELECT what, last FROM odd").fetchall()
@@ -280,7 +283,7 @@ def account(folder: Path, events: int, gaps: list[tuple[int, int]]) -> tuple[int
             in_danger[number] = 1
     twice = [number for number, count in enumerate(times) if count > 1]
     missing = [number for number, count in enumerate(times) if not count and not in_danger[number]]
-    torn = {first - 1 for first, _ in gaps}  # the copy may have ended between two lines of this event
+    torn = {first - 1 for first, _ in gaps}  # the copy may have ended within this event, between two lines
     strange = [what for what, last in odd if last not in torn]
     assert not twice, f"{len(twice)} came more than once: {list(runs_of(twice))[:10]}"
     assert not missing, f"{len(missing)} did not come: {list(runs_of(missing))[:10]}, in danger were {gaps}"

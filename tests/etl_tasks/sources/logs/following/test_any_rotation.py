@@ -1,4 +1,4 @@
-"""Whatever happens to files between two looks at them, and while they are looked at: every line once, each file's in order."""
+"""Every line is read once, and in order per file, whatever happens to the files between and during reads."""
 
 import gzip
 import lzma
@@ -19,9 +19,9 @@ PACKERS = {"gz": gzip.compress, "xz": lzma.compress, "zst": zstandard.compress}
 
 
 class Server:
-    """Writes numbered lines and rotates its logs. What takes time is done in steps, between which others happen.
+    """Writes numbered lines and rotates its logs. Slow operations run in steps, so other operations can happen in between.
 
-    A line is longer than the distance of two marks: docs/logs.md says what may become of shorter ones behind a banner.
+    Each line is longer than the interval between two marks. docs/logs.md describes what may happen to shorter lines after a banner.
     """
 
     def __init__(self, folder: Path, banner: str) -> None:
@@ -62,7 +62,7 @@ class Server:
             self._underway = self._packing(plain[-1], kind)
 
     def cross_to_another_device(self) -> None:
-        """As `mv` does: copied, then removed."""
+        """Copy the file, then remove the original, as `mv` does."""
         self.finish()
         for path in self._rotated()[:1]:
             shutil.copy(path, path.with_name("moving"))
@@ -119,11 +119,11 @@ def test_every_line_arrives_once_and_in_its_order(steps, banner):
     with tempfile.TemporaryDirectory() as folder:
         server, follower, found = Server(Path(folder), banner), Follower(Path(folder) / "app.log*"), []
         server.write(1)
-        server.log.with_name("app.log-empty").touch()  # a pattern that names no file at all is an error
+        server.log.with_name("app.log-empty").touch()  # a pattern without any file is an error
         for name, *how in steps:
             if name in ("delete_oldest", "truncate"):
                 server.finish()
-                found += follower.new_lines()  # what nobody has read before it is gone, nobody can read
+                found += follower.new_lines()  # lines that are deleted before they are read cannot be expected
             if name == "read":
                 found += follower.new_lines()
             else:

@@ -1,4 +1,4 @@
-"""Compressed logs: known by their first bytes, read as far as they are whole, and never trusted with memory."""
+"""Compressed logs are recognised by their first bytes, read as far as they are complete, and decompressed in limited memory."""
 
 import bz2
 import gzip
@@ -74,7 +74,7 @@ def test_one_that_is_still_being_written_is_read_as_far_as_it_is_whole_and_then_
 
 
 def test_a_zst_that_is_being_written_holds_back_no_block(packed):
-    """Else a copy in progress would seem to be another file than its original, at the end of every block."""
+    """Otherwise an unfinished compressed copy would differ from its original at the end of every block."""
     content = random_lines(8_000)
     with packed.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
         for start in range(0, len(content), 50_000):
@@ -131,7 +131,7 @@ def test_a_broken_one_keeps_no_other_from_being_read(packed, pack, place):
     follower = Follower(packed.parent / "*")
 
     assert "other" in follower.new_lines()
-    # zstandard sees what is flipped only where a frame has a checksum, which its own does not.
+    # zstandard detects the flipped bits only in frames with a checksum, and zstandard.compress writes none.
     assert [item.reason for item in follower.unreadable] in ([UNFINISHED], [] if pack is zstandard.compress else [UNFINISHED])
 
 
@@ -145,7 +145,7 @@ def test_an_empty_one_and_the_beginning_of_one_say_nothing(packed, pack):
 
 
 def bomb(kind: str, path: Path) -> None:
-    """200 MiB of nothing in a file of a fifth of a megabyte, or far less."""
+    """Write a compressed file of at most about 0.2 MB that holds 200 MiB of zero bytes."""
     piece = b"\0" * (1 << 20)
     compressor = {
         "gz": lambda: zlib.compressobj(9, wbits=31),

@@ -1,4 +1,4 @@
-"""Marks: how far a position can tell two contents apart."""
+"""Marks: the offsets at which a position stores hashes, so that it can tell two contents apart."""
 
 from itertools import pairwise
 

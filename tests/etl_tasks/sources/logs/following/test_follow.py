@@ -1,4 +1,4 @@
-"""Files as they are written, rotated, truncated and compressed while they are followed."""
+"""Follow files while they are written, rotated, truncated and compressed."""
 
 import gzip
 import os
@@ -105,7 +105,7 @@ def test_a_compressed_rotation_goes_on_where_the_file_was(log, follower):
 def test_an_inode_used_again_is_another_file(log, follower):
     append(log, "one\n")
     follower.new_lines()
-    # The same device and inode, as a file system gives them to the next file that is made.
+    # Same device and inode: file systems reuse the inode of a deleted file for the next one.
     with log.open("r+") as file:
         file.truncate(0)
         file.write("fresh\n")
@@ -133,7 +133,7 @@ def test_a_broken_file_keeps_no_other_from_being_read(log, follower):
 
 @pytest.fixture
 def nobody(tmp_path):
-    """For a while somebody else than root, who may read everything."""
+    """Run the test as an unprivileged user if it was started by root, because root may read every file."""
     if os.geteuid():
         yield
         return

@@ -1,4 +1,4 @@
-"""Patterns name what `glob` names, and links in circles end."""
+"""Patterns match the same files as `glob`, and circular links do not cause endless searches."""
 
 import glob
 import os

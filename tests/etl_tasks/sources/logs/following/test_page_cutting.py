@@ -1,4 +1,4 @@
-"""Where chunks end: at a segment's end, behind whole events, and before what may not be written yet."""
+"""Chunks end at the end of a segment, after complete events, and before events that may still be incomplete."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A copy holds what was read of another file: it is left alone, or goes on where that file was."""
+"""A copy of a file that has been read is skipped, or is read from that file's position on."""
 
 import gzip
 import lzma
@@ -85,7 +85,7 @@ def test_a_copy_that_missed_the_last_lines_before_the_truncation_is_not_read_aga
 
 
 def test_a_compressed_copy_that_has_got_the_inode_of_its_original_is_still_its_copy(log, follower):
-    """The same inode and shorter content, but not truncated. File systems give the inode of a file that is gone to the next one."""
+    """The copy has the same inode and is shorter, but it is no truncated file. File systems reuse the inode of a deleted file."""
     append(log, lines(0, 100))
     copied = gzip.compress(log.read_bytes())
     append(log, lines(100, 103))
@@ -237,7 +237,7 @@ def test_no_content_is_kept_in_a_position(log, follower):
     assert len(str(follower.positions)) < 1500
 
 
-# --- while it is being read -------------------------------------------------------------------------------------------
+# --- changes while a file is read -------------------------------------------------------------------------------------
 
 
 def test_a_truncation_during_the_reading_mixes_nothing(log, follower):

@@ -1,6 +1,6 @@
-"""Every line arrives once, whatever is rotated and whoever is killed; what only a truncation can take is measured.
+"""Every line arrives once while files are rotated and readers are killed. Events that a truncation deletes are only counted.
 
-ROTATION_TORTURE_S plays rounds that long, ROTATION_TORTURE_SEED says with which seed they begin.
+ROTATION_TORTURE_S sets how many seconds rounds are run, ROTATION_TORTURE_SEED the first seed.
 """
 
 import json
@@ -18,7 +18,7 @@ SECONDS = float(os.environ.get("ROTATION_TORTURE_S", "5"))
 @pytest.mark.timeout(SECONDS + 120)
 def test_every_line_arrives_once():
     seed = os.environ.get("ROTATION_TORTURE_SEED", str(random.randrange(1 << 30)))
-    # A process of its own: it forks, which the threads of a test runner would not survive.
+    # Run it in a separate process: it forks, which is unsafe in a test runner with threads.
     command = [sys.executable, "-m", "tests.etl_tasks.sources.logs.following.rotation_torture", "--seed", seed, "--seconds", str(SECONDS)]
 
     played = subprocess.run(command, capture_output=True, text=True, check=False)

@@ -1,4 +1,4 @@
-"""Parse log lines with the options of a source."""
+"""Helpers that parse log lines with given format options."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

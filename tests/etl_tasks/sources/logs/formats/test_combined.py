@@ -1,4 +1,4 @@
-"""Access lines as servers really write them."""
+"""Access log lines as real web servers write them."""
 
 from datetime import UTC, datetime
 

@@ -1,7 +1,7 @@
-"""How a line is cut into words: first bytes, blanks at its ends, letter case and missing parts, in every format.
+"""Lines with changed first bytes, blanks, letter case or missing parts, in every format.
 
-A line that some editor, logger or shipper has changed is an event with the right fields, or says why it is none. It never becomes
-a part of the event before it.
+A line that an editor, logger or shipper has changed is still read as an event with the right fields, or is stored as an event
+that says why it was not parsed. It never becomes part of the previous event.
 """
 
 import re
@@ -36,7 +36,7 @@ def of_log4j(layout: str) -> list[str]:
     return lines
 
 
-# Three lines of each: the second is the one that is changed, MESSAGE is its message.
+# Three lines per format. The tests change the second one, whose message is MESSAGE.
 LINES: dict[str, tuple[FormatOptions, list[str]]] = {
     "json": (
         FormatOptions("json"),
@@ -79,7 +79,7 @@ LINES: dict[str, tuple[FormatOptions, list[str]]] = {
         FormatOptions("regex", pattern=r"(?P<time>\S+ \S+) (?P<level>\w+) (?P<message>.*)"),
         [f"{time} {level} {text}" for time, level, text in zip(TIMES, ("INFO", "ERROR", "INFO"), ("first", "MESSAGE", "third"), strict=True)],
     ),
-    # A layout without a date tells no beginning from a line that goes on, but by its capitals.
+    # Layouts without a date are left out: only the capitals of the level show where an event begins.
     **{f"python {layout}": (FormatOptions("python"), of_python(layout)) for layout in PYTHON_LAYOUTS if "asctime" in layout},
     **{f"python set to {layout}": (FormatOptions("python", pattern=layout), of_python(layout)) for layout in PYTHON_LAYOUTS if "asctime" in layout},
     **{f"log4j {layout}": (FormatOptions("log4j"), of_log4j(layout)) for layout in LOG4J_LAYOUTS if "%d" in layout},
@@ -94,7 +94,7 @@ LINES: dict[str, tuple[FormatOptions, list[str]]] = {
 }
 
 Change = Callable[[str], str]
-# What must be read as if nothing had been changed.
+# Changes that must not change the event.
 HARMLESS: dict[str, Change] = {
     "a byte order mark before it": lambda line: f"\ufeff{line}",
     "two byte order marks": lambda line: f"\ufeff\ufeff{line}",
@@ -109,7 +109,7 @@ HARMLESS: dict[str, Change] = {
     "a day without its blank": lambda line: line.replace("Mar  1", "Mar 1"),
     "a time in small letters": lambda line: re.sub(r"(?<=\d)[TZ](?!\w)|(?<=\d)T(?=\d)", lambda found: found[0].lower(), line),
 }
-# After which it must be read, or say why not.
+# Changes after which the line is either read or stored with the reason why not.
 HARMFUL: dict[str, Change] = {
     "its level in small letters": lambda line: line.replace("ERROR", "error"),
     "its level as a title": lambda line: line.replace("ERROR", "Error").replace("error", "Error"),
@@ -151,7 +151,7 @@ def test_a_harmless_change_changes_nothing(name: str, change: str) -> None:
 
 @pytest.mark.parametrize(
     ("name", "change"),
-    # Hadoop's date and time are no more than digits, which need their blanks.
+    # Hadoop's date and time have digits only, so they cannot be recognised without blanks.
     [(name, change) for name in LINES for change in HARMFUL if not ("yyMMdd" in name and change == "no blank at all")],
 )
 def test_a_changed_line_is_read_or_says_why_not_and_never_goes_on_with_the_one_before(name: str, change: str) -> None:
@@ -176,7 +176,7 @@ EMPTY: dict[str, Change] = {
 @pytest.mark.parametrize("change", EMPTY)
 @pytest.mark.parametrize("name", [name for name in LINES if name not in ("combined", "log4j with more behind its message")])
 def test_an_event_without_a_message_is_an_event(name: str, change: str) -> None:
-    """Issue: an error with an empty message, and its trace, became a part of the event before."""
+    """Formerly an error with an empty message, and its stack trace, became part of the previous event."""
     first, second, third = read(name, EMPTY[change])
 
     assert (first.message, second.message, third.message) == ("first", "", "third")

@@ -1,4 +1,4 @@
-"""Which format some lines are in, and how sure that is."""
+"""Detect the format of lines, and how many of them it reads."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_it_knows_the_usual_layouts_of_python(layout: str) -> None:
 
 @pytest.mark.parametrize(
     ("layout", "line"),
-    # What Hadoop writes, any Python program may have written as well, and it reads the same.
+    # A Python program may write this layout too. Both formats give the same events.
     [(layout, line) for layout, line in LOG4J_LINES.items() if layout != "%d %-5p %c: %m%n"],
 )
 def test_it_knows_the_usual_layouts_of_log4j(layout: str, line: str) -> None:

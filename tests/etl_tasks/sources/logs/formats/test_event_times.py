@@ -1,4 +1,4 @@
-"""Times that lines write badly: without a zone, without a year, twice, never, or not yet."""
+"""Ambiguous times in lines: without a time zone or year, repeated or skipped by a clock change, or in the future."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
@@ -52,7 +52,7 @@ def test_an_offset_in_the_line_wins_over_the_zone_that_is_set(zone: str, written
 
 @pytest.mark.parametrize(
     ("zone", "day", "first_hour_twice"),
-    # The last hour before the change and the first after it, in UTC.
+    # The first of the two hours that have the same local time, in UTC.
     [(MADRID, "2026-10-25", "2026-10-25 00:30"), (NEW_YORK, "2026-11-01", "2026-11-01 05:30"), (MEXICO, "2022-10-30", "2022-10-30 06:30")],
 )
 def test_the_hour_that_comes_twice_in_autumn_is_told_by_the_order_of_the_lines(zone: str, day: str, first_hour_twice: str) -> None:
@@ -114,7 +114,7 @@ def test_a_second_goes_by_over_the_change_of_spring(zone: str, before: str, afte
 
 
 def test_a_local_zone_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(time_zones, "LOCAL_ZONE", str(tmp_path / "none"))  # the path of a file of the operating system
+    monkeypatch.setattr(time_zones, "LOCAL_ZONE", str(tmp_path / "none"))  # normally the path of an operating system file
     assert time_zones.zone_named("local") is UTC
     assert time_zones.zone_named("UTC") is UTC
 
@@ -135,7 +135,7 @@ def test_a_time_that_cannot_be_is_that_of_the_event_before_and_flagged(written: 
     assert marks(found) == ["", "impossible"]
 
 
-# --- syslog, which has no years ---------------------------------------------------------------------------------------
+# --- syslog, whose times have no year ---------------------------------------------------------------------------------
 
 
 def syslog(*times: str, written_at: str, **where: object) -> list[datetime]:

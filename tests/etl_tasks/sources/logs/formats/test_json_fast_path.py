@@ -1,4 +1,4 @@
-"""JSON lines of one shape, read past the dictionary: whatever comes among them, the events are those that the dictionaries give."""
+"""The fast path for JSON lines with the same keys. It returns the same events as the path through dictionaries, for any mixture of lines."""
 
 import json
 import sys
@@ -42,9 +42,9 @@ CHANGES = st.dictionaries(st.sampled_from([*USUAL, "trace_id"]), VALUES, max_siz
 
 
 def read(body: bytes, *, alike: int, **how: Any) -> tuple[list[Good | Bad], bool]:
-    """Also whether a shape was expected at the end."""
+    """Return the events and whether the fast path was active at the end."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(json_lines, "LINES_ALIKE", alike)  # a number of lines, made small or out of reach
+        patch.setattr(json_lines, "LINES_ALIKE", alike)  # 1 switches the fast path on at once, a very large number never
         lines = JsonLines(FormatOptions("json", **how))
         found = list(lines.read(body, origin()))
         return found, lines._expected is not None
@@ -126,7 +126,7 @@ def test_lines_of_the_shape_are_read_by_it() -> None:
 
 @contextmanager
 def calls_of(function: Callable[..., Any]) -> Iterator[list[FrameType]]:
-    """Collect the calls of a Python function in this thread."""
+    """Collect the frames of calls to a Python function in this thread."""
     calls: list[FrameType] = []
 
     def collect(frame: FrameType, event: str, _: object) -> None:

@@ -1,4 +1,4 @@
-"""JSON lines as real programs write them, and as they should not be."""
+"""JSON lines as real programs write them, and invalid ones."""
 
 import json
 from datetime import UTC

@@ -1,4 +1,4 @@
-"""What Python's logging and log4j wrote is read back by the layouts that they wrote it with."""
+"""Lines that Python's logging and log4j wrote with a layout are read back with the same layout."""
 
 import logging
 import sys
@@ -16,7 +16,7 @@ MILLISECOND = NOON.replace(microsecond=123000)
 
 
 def written(pattern: str, style: str = "%", datefmt: str | None = None, level: int = logging.WARNING) -> str:
-    """A line as Python's logging writes it, at noon of March 1, 2026, UTC."""
+    """Return a line as Python's logging writes it at noon UTC on 1 March 2026."""
     formatter = logging.Formatter(pattern, datefmt, style)  # type: ignore[arg-type]
     formatter.converter = time.gmtime
     record = logging.LogRecord("shop.cart", level, "/srv/shop/cart.py", 42, "the cart: %s - [slow]", ("x",), None, "add_item")

@@ -1,4 +1,4 @@
-"""What every format has in common: events of many lines, lines that are none, what was cut, and deployments."""
+"""Behaviour that all formats share: multi-line events, lines that cannot be parsed, truncated lines, and deployments."""
 
 from datetime import timedelta
 

@@ -1,4 +1,4 @@
-"""logfmt, as Go's programs write it."""
+"""logfmt lines as Go programs write them."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""What holds for all events and all bytes, in every format."""
+"""Property tests over random events and bytes, in every format."""
 
 import json
 from collections.abc import Callable
@@ -31,7 +31,7 @@ READINGS = {
 }
 EXAMPLES = settings(max_examples=60, deadline=None)
 
-# Bytes that look like lines, for random ones hardly ever do.
+# Pieces of real lines, because random bytes hardly ever look like one.
 PIECES = st.sampled_from(
     [
         *(b"\n", b" ", b"\t", b"\r\n", b"\0", b"\xff", b"\xc3", b'"', b"[", b"]", b"{", b"}", b"\\", b"=", b": ", b" - ", b"<34>1 ", b"<34>"),
@@ -236,7 +236,7 @@ def test_what_is_written_is_read_back(name: str, data: st.DataObject) -> None:
     assert list(format_of(reading).read(render(event).encode(), origin())) == [Good(event)]
 
 
-# --- a body in two parts ------------------------------------------------------------------------------------------------
+# --- a page in two parts ----------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("name", RENDERED)
@@ -264,7 +264,7 @@ def test_a_body_cut_where_an_event_begins_reads_as_one(name: str, data: st.DataO
     at=st.integers(1, 12),
 )
 def test_two_hours_of_one_name_are_told_apart_over_a_cut(start: datetime, steps: list[int], at: int) -> None:
-    """Steps of half an hour at the most: an hour without a line is beyond telling."""
+    """Steps are at most half an hour. After an hour without a line, the two hours cannot be distinguished."""
     form = format_of(FormatOptions("python", time_zone="Europe/Madrid"))
     moments = [datetime(2026, 10, 24, 21, 59, 59, tzinfo=UTC), start.replace(microsecond=0, tzinfo=UTC)]
     for step in steps:

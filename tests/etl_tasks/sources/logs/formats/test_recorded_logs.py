@@ -1,4 +1,4 @@
-"""Every line of real logs against what others say is in it, where they are at hand."""
+"""Compare each line of real logs with the fields that their publishers list. Skipped where the logs are missing."""
 
 import csv
 import gzip
@@ -15,7 +15,7 @@ from tests.etl_tasks.sources.logs.formats.parsed import events
 RECORDED = Path(settings.BASE_DIR).parent / "shared" / "data" / "logs"
 pytestmark = pytest.mark.skipif(not RECORDED.exists(), reason="the recorded logs are not here")
 
-# Neither log has years. Linux_2k goes from June 14 to July 27, of 2005 as its kernel's lines say; OpenSSH_2k is of one December day.
+# Neither log has years. Linux_2k covers 14 June to 27 July; its kernel lines name 2005. OpenSSH_2k covers one day in December.
 LINUX_WRITTEN_AT = datetime(2005, 7, 27, 15, tzinfo=UTC)
 SSH_WRITTEN_AT = datetime(2017, 12, 11, tzinfo=UTC)
 
@@ -30,7 +30,7 @@ def body(name: str) -> bytes:
 
 
 def differing(read: list[LogEvent], said: list[dict[str, str]], fields: dict[str, tuple[str, str]]) -> dict[int, dict[str, tuple[str, str]]]:
-    """By line number, what was read and what the truth says, where they differ."""
+    """Return the differing fields by line number, each as (value read, expected value)."""
     assert len(read) == len(said)
     return {
         number: wrong
@@ -60,7 +60,7 @@ def test_a_server_s_syslog() -> None:
         "time": ("Time", "{event.time:%H:%M:%S}"),
         "month": ("Month", "{event.time:%b}"),
         "day": ("Date", "{event.time.day}"),
-        # The truth calls the host a level.
+        # The published file has the host in its column "Level".
         "host": ("Level", "{event.host}"),
         "logger": ("Component", "{event.logger}"),
         "pid": ("PID", ""),
@@ -77,7 +77,7 @@ def test_an_ssh_server_s_syslog() -> None:
         "time": ("Time", "{event.time:%H:%M:%S}"),
         "month": ("Date", "{event.time:%b}"),
         "day": ("Day", "{event.time.day}"),
-        # The truth calls the host a component; the component, sshd, is in none of its columns.
+        # The published file has the host in its column "Component", and no column for the component (sshd).
         "host": ("Component", "{event.host}"),
         "pid": ("Pid", ""),
         "message": ("Content", "{event.message}"),

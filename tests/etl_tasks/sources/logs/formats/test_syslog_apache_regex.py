@@ -1,4 +1,4 @@
-"""Apache's error log, syslog, and regexes of the users' own."""
+"""Apache's error log, syslog, and custom regexes."""
 
 import time
 from datetime import UTC, datetime
@@ -164,7 +164,7 @@ def test_a_catastrophic_pattern_is_linear(pattern: str, piece: str) -> None:
         results(FormatOptions("regex", pattern=pattern), (piece * length + "!").encode())
         spent.append(time.process_time() - began)
 
-    # Four times the text; twenty times the time would be a square.
+    # The second text is four times as long. Quadratic matching would take 16 times as long.
     assert spent[1] < 10 * spent[0] + 0.5
 
 

@@ -1,4 +1,4 @@
-"""Lines that another program has wrapped or added to: each value is read as what it is, or the line says why it is not read."""
+"""Lines that another program has wrapped or extended. Each value gets its own field, or the event says why the line was not parsed."""
 
 import json
 
@@ -35,7 +35,7 @@ REST = ' [01/Mar/2026:12:00:00 +0000] "GET /v HTTP/1.1" 502 1 "-" "curl"'
     ],
 )
 def test_the_words_before_a_request_s_time_are_told_apart(words: str, host: str, user: str | None, beside: dict[str, str]) -> None:
-    """Issue: the virtual host was read as the host, and the client with two hyphens as the user."""
+    """Formerly the virtual host was read as the host, and the client with two hyphens as the user."""
     found = event("combined", words + REST)
 
     assert (found.time, found.host, found.status, found.extra.get("user")) == (NOON, host, 502, user)
@@ -137,7 +137,7 @@ def test_a_part_of_a_line_that_docker_has_cut_says_so() -> None:
     first, second = events("json", "\n".join((docker('{"level": "error", "msg": "a long'), docker(' one"}\n'))))
 
     assert (first.message, first.extra["partial"], "partial" in second.extra) == ('{"level": "error", "msg": "a long', "true", False)
-    # A collector that passes lines on may have taken all newlines away.
+    # A collector may remove all newlines, so a missing one does not mean a cut line.
     assert "partial" not in event("json", docker("whole", kubernetes={"pod": "a"})).extra
 
 

@@ -1,4 +1,4 @@
-"""Secrets that command lines in a log give to programs: masked, with their lengths; what only looks like one stays."""
+"""Mask secrets in command lines in logs. The length stays the same, and text that only looks like a secret is kept."""
 
 import json
 import time
@@ -92,7 +92,7 @@ from etl_tasks.sources.logs.masking.masker import mask
     ],
 )
 def test_a_secret_given_to_a_program_is_hidden(line: str, secret: str) -> None:
-    """Issue: `--password hunter2` and `curl -u a:hunter2` were stored as they were written."""
+    """Formerly `--password hunter2` and `curl -u a:hunter2` were stored unmasked."""
     assert mask(line.encode()).decode() == line.replace(secret, "*" * len(secret))
 
 
@@ -176,5 +176,5 @@ def test_a_hostile_line_costs_no_more_than_its_length(piece: bytes) -> None:
     began = time.process_time()
     masked = mask(line)
 
-    assert time.process_time() - began < 10  # a cost that grows with the square of the length takes minutes
+    assert time.process_time() - began < 10  # quadratic time would take minutes
     assert len(masked) == len(line)

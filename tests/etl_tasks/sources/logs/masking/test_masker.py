@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 from etl_tasks.sources.logs.masking.masker import RULES, mask, masker
 
-CARD = "4111" + "1111" * 3  # the number that every payment sandbox documents
+CARD = "4111" + "1111" * 3  # a test number that payment sandboxes document
 JWT = "eyJ" + "hbGciOiJIUzI1NiJ9." + "eyJzdWIiOiIxMjM0In0" + ".c2lnbmF0dXJl"
 
 
@@ -70,7 +70,7 @@ def test_a_secret_is_hidden_and_the_rest_of_its_line_stands(line: str, secret: s
         "081111 101804 26494 INFO dfs.DataNode: Receiving block blk_-4111111111111111 src: /10.250.9.207:53270",
         '83.149.9.216 - - [17/May/2015:10:05:03 +0000] "GET / HTTP/1.1" 200 2030 "-" "Mozilla/5.0 (X11; rv:109.0)"',
         '{"time":1764118923123,"level":"info","tokens":812,"msg":"answered in 0.25 s","duration_ms":4200.5}',
-        "2026-11-25T01:02:03.123456+01:00 INFO run 4012888888881882 ended",  # 16 digits, but no card's sum
+        "2026-11-25T01:02:03.123456+01:00 INFO run 4012888888881882 ended",  # 16 digits, but the card checksum is wrong
         "version 1.2.3-4567, took 2026-11-25 to 2026-11-26, offset -4111111111111111",
         "the bearer of this letter",
         "http://example.org:8080/path?x=1@2",
@@ -78,8 +78,8 @@ def test_a_secret_is_hidden_and_the_rest_of_its_line_stands(line: str, secret: s
         "cookies are enabled",
         "calling 192.168.10.100:8080, caller=10.0.12.115",
         "last called: 2026-11-26 07:20:42, mobile 26.11.2026 up",
-        "20261126072042018 INFO run 20261126072028 ended",  # both pass the sum
-        '{"trace_id":"2583201234567890106","span":2983201234567807}',  # as well, but no card is so long, or begins so
+        "20261126072042018 INFO run 20261126072028 ended",  # both have a valid card checksum
+        '{"trace_id":"2583201234567890106","span":2983201234567807}',  # valid checksums, but no card has this length or this beginning
     ],
 )
 def test_what_is_no_secret_stays(line: str) -> None:
