@@ -1,7 +1,7 @@
-"""What all tests share, and the real servers that they need.
+"""Fixtures for all tests, and the real servers that some of them need.
 
-`scripts/test` starts MariaDB, Redis and Cassandra and exports their addresses. Run by itself, pytest uses SQLite, and
-what needs a server that is not there is skipped, with one loud line at the end; with CI=true that is a failure.
+`scripts/test` starts MariaDB, Redis and Cassandra and exports their addresses. Without it, pytest uses SQLite and skips
+the tests that need a missing server. A line at the end of the run reports this; with CI=true it is a failure.
 """
 
 import os
@@ -22,7 +22,7 @@ from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
 
 pytest.register_assert_rewrite("tests.tables")
-# A slow machine is no failure.
+# A test does not fail because the machine is slow.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 SERVERS = {"DATABASE_URL": "MariaDB or MySQL", "CELERY_BROKER_URL": "Redis", "CASSANDRA_CONTACT_POINTS": "Cassandra"}
@@ -34,7 +34,7 @@ if not shutil.which(os.environ.get("NGINX") or "nginx"):
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)
 
 
-@pytest.hookimpl(trylast=True)  # below the durations: the last lines are the ones that are read
+@pytest.hookimpl(trylast=True)  # print it below the durations, because the last lines are the ones that people read
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     if missing:
         terminalreporter.write_line(f"NOT TESTED AGAINST {', '.join(missing).upper()}: start them with scripts/test", red=True, bold=True)
@@ -47,7 +47,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def log_store_schema() -> None:
-    """Whichever test of this process is the first to write events."""
+    """Create Cassandra's schema before any test writes events."""
     if settings.CASSANDRA_CONTACT_POINTS:
         open_log_store().ensure_schema()
 

@@ -1,6 +1,6 @@
-"""The environment of the tests; a plugin, because Django's settings are read before any conftest.
+"""Set the environment of the tests. This is a plugin, because Django's settings are read before any conftest.py.
 
-Each test process has its own folder, Redis database and Cassandra keyspace, so that processes do not meet.
+Each test process has its own folder, Redis database and Cassandra keyspace, so that processes do not affect each other.
 """
 
 import os

@@ -25,7 +25,7 @@ BOOKKEEPING = ("id", "run_id", "page_id", "service_id", "repository_id", "moved_
 
 
 def rows(model: Any, *keys: str) -> list[dict[str, Any]]:
-    """Of facts those that are still there."""
+    """Return all rows of a model, without its facts that GitHub no longer has."""
     there = getattr(model, "present", model.objects)
     return [{name: value for name, value in row.items() if name not in BOOKKEEPING} for row in there.order_by(*keys).values()]
 
@@ -43,7 +43,7 @@ def facts() -> dict[str, list[dict[str, Any]]]:
 
 
 def assert_equal_to_truth(world: World, clock: datetime, *, has_runs: bool = True, has_deployments: bool = True) -> None:
-    """Ids and fields, each once."""
+    """Check that the world's changes, issues, deployments, commits and runs are stored once each, with the same fields."""
     stored = facts()
     assert different(stored["changes"], [change(row) for row in by(world.pull_requests(clock), "number")]) == []
     assert different(stored["issues"], [issue(row) for row in by(world.issues(clock), "number")]) == []
@@ -55,7 +55,7 @@ def assert_equal_to_truth(world: World, clock: datetime, *, has_runs: bool = Tru
         (commit.oid, list(commit.parents), commit.authored.replace(microsecond=0)) for commit in sorted(history, key=lambda commit: commit.oid)
     ]
     if has_runs:
-        # Sorted by attempt: the last one stands. The earlier ones of deploying workflows are compared below.
+        # The rows are sorted by attempt, so the last attempt of each run remains. Earlier ones of deploying workflows are compared below.
         latest = {row["external_id"]: row for row in stored["workflow_runs"]}
         assert different(list(latest.values()), [workflow_run(row) for row in by(world.workflow_runs(clock), "id")]) == []
         earlier = [
@@ -71,7 +71,7 @@ def assert_equal_to_truth(world: World, clock: datetime, *, has_runs: bool = Tru
 
 
 def different(stored: list[dict[str, Any]], truth: list[dict[str, Any]]) -> list[Any]:
-    """The first few differences, each small enough to be read; [] for equal lists."""
+    """Return the first few differences, only with the fields that differ; [] if the lists are equal."""
     if len(stored) != len(truth):
         return [f"{len(stored)} are stored, {len(truth)} are there"]
     pairs = [(ours, theirs) for ours, theirs in zip(stored, truth, strict=True) if ours != theirs]
@@ -82,7 +82,7 @@ def releases_of(world: World, clock: datetime) -> list[dict[str, Any]]:
     return [release(row) for row in by(world.releases(clock), "databaseId")]
 
 
-# --- a row of the stand-in as the fact that it has to become; written by hand, not by the pipeline's own transform ----
+# --- the expected fact of each row, written by hand and not with the pipeline's own transform -------------------------
 
 
 def by(found: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
@@ -143,7 +143,7 @@ def change(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def signs(row: dict[str, Any]) -> dict[str, Any]:
-    """Straight from what the world writes into bodies, branches and titles."""
+    """Find the signs of a revert in the simple bodies, branches and titles that the world writes."""
     found: dict[str, Any] = {}
     words = row["body"].split()
     if words[:1] == ["Reverts"]:
@@ -189,7 +189,7 @@ def issue(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def links(body: str) -> dict[str, list[Any]]:
-    """Straight from what the world writes: one cause in a body, or a word that is none."""
+    """Find the cause in a body as the world writes it: at most one, or "unknown"."""
     for start, name, kind in (("deployment: ", "deployments", str), ("root cause: ", "root_causes", str), ("caused by #", "caused_by", int)):
         named = body.partition(start)[2].split(".")[0].strip()
         if named and named != "unknown":
@@ -253,11 +253,11 @@ def workflow_run(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-# --- two services that have collected the same repository ---------------------------------------------------------------------
+# --- comparison of two services with the same repository --------------------------------------------------------------
 
 
 def difference_of_services(ours: Service, fresh: Service) -> list[str]:
-    """Where the facts and numbers of two services differ that have collected the same repository; the first few."""
+    """Return the first few differences in facts and metrics between two services that collected the same repository."""
     found: list[str] = []
     for model, keys in TABLES.items():
         one, other = _rows_of(model, keys, ours), _rows_of(model, keys, fresh)
@@ -268,7 +268,7 @@ def difference_of_services(ours: Service, fresh: Service) -> list[str]:
 
 
 def _is_compared(model: Any, row: dict[str, Any], service: Service, named: set[int]) -> bool:
-    """What no metric reads as the service is set is not watched: it may be older, or be there although nobody asks for it any more."""
+    """Whether the service's metrics read the row. The others are not kept up to date: they may be outdated or no longer needed."""
     if model is Release:
         return service.deployments_from == "releases" or is_undecided(service)
     if model is WorkflowRun:

@@ -1,4 +1,4 @@
-"""A port in front of a server that can be cut, opened again, or frozen."""
+"""A TCP proxy whose connections can be cut, allowed again, or frozen."""
 
 import contextlib
 import socket
@@ -9,7 +9,7 @@ from typing import Self
 class Proxy:
     """`with Proxy(9042) as proxy: … proxy.port`; `cut()` resets every connection and refuses new ones until `open()`.
 
-    `freeze()` keeps the connections and forwards nothing any more, as a server that hangs.
+    `freeze()` keeps the connections but forwards nothing, like a server that hangs.
     """
 
     def __init__(self, target_port: int, *, host: str = "127.0.0.1") -> None:

@@ -1,4 +1,4 @@
-"""What the documentation names exists: files and folders, functions, sections of other pages, headings that the code refers to."""
+"""Names in the documentation exist: files, folders, functions and sections of other pages. So do the headings that the code refers to."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Report at the very end how long the run took and which tests were the slowest; a plugin, loaded by pyproject.toml."""
+"""Report how long the run took and which tests were the slowest. A plugin, loaded by pyproject.toml."""
 
 import os
 import time
@@ -9,7 +9,7 @@ import pytest
 
 SHOWN = 10
 UNMARKED_MOST_S = 10  # a test that takes longer should be marked slow; generous, because a busy machine takes several times as long
-STARTED_AT = float(os.environ.get("TESTS_STARTED_AT") or time.time())  # scripts/test sets it before it sets anything up
+STARTED_AT = float(os.environ.get("TESTS_STARTED_AT") or time.time())  # set by scripts/test before any set-up
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -24,7 +24,7 @@ def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
         for report in reports:
             if isinstance(report, pytest.TestReport):
                 seconds[report.nodeid] += report.duration
-                # Without its set-up: that of the first test makes the database.
+                # The set-up does not count, because that of the first test creates the database.
                 if report.when == "call" and report.duration > UNMARKED_MOST_S and "slow" not in report.keywords:
                     unmarked.add(report.nodeid)
     if not seconds:

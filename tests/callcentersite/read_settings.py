@@ -17,7 +17,7 @@ NEEDED = {"CALLCENTERSITE_VAR": str(settings.VAR), "DJANGO_SECRET_KEY": "only-fo
 
 
 class Recording(dict[str, str]):
-    """An environment that knows which variables were looked at."""
+    """An environment that records which variables are read."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
         super().__init__(values)
@@ -31,27 +31,27 @@ class Recording(dict[str, str]):
 @contextmanager
 def environment(values: Mapping[str, str]) -> Iterator[Recording]:
     recording = Recording({**NEEDED, **values})
-    # The environment of this process: settings.py must run here, so that the names of the variables it reads can be recorded.
+    # settings.py must run in this process, so that the names of the variables that it reads can be recorded.
     with mock.patch.object(os, "environ", recording):
         yield recording
 
 
 def read(values: Mapping[str, str]) -> dict[str, Any]:
-    """The settings by name. Raises ImproperlyConfigured."""
+    """Return the settings by name. Raises ImproperlyConfigured."""
     with environment(values):
         found = runpy.run_path(str(settings.BASE_DIR / "callcentersite/settings.py"))
     return {name: value for name, value in found.items() if name.isupper()}
 
 
 def variables() -> set[str]:
-    """Every variable that settings.py looks at."""
+    """Return every variable that settings.py reads."""
     with environment({}) as recorded:
         runpy.run_path(str(settings.BASE_DIR / "callcentersite/settings.py"))
     return recorded.asked
 
 
 def told(**values: str) -> list[str]:
-    """What `manage.py check` would say of such an environment."""
+    """Return the messages of `manage.py check` in an environment with these variables."""
     try:
         found = read(values)
     except ImproperlyConfigured as exc:

@@ -1,4 +1,4 @@
-"""Docker Compose passes every setting on; one that it drops has no effect, and nobody is told."""
+"""Docker Compose passes every setting to the containers. A setting that it drops would have no effect, without any warning."""
 
 import re
 from typing import Any
@@ -10,12 +10,12 @@ from django.conf import settings
 from tests.callcentersite.read_settings import variables
 
 OURS = ("migrate", "web", "worker-extract", "worker", "beat", "flower")
-# Compose makes these itself: the image sets the folder, and addresses of its own servers and the key have no file.
+# These need not be passed: the image sets the folder, and Compose gives the key and its servers' addresses directly, not as files.
 FIXED = {"CALLCENTERSITE_VAR", "DJANGO_SECRET_KEY_FILE", "DATABASE_URL_FILE", "CELERY_BROKER_URL_FILE"}
-# Those who do not ask GitHub get no credentials.
+# Only the containers that query GitHub get these.
 CREDENTIALS = {"GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_INSTALLATION_ID"}
 CREDENTIALS |= {"GITHUB_TOKEN_FILE", "GITHUB_APP_PRIVATE_KEY_FILE"}
-# Addresses of Compose's own servers, which nobody sets in .env.
+# Addresses of Compose's own servers, which are not set in .env.
 OF_COMPOSE = {"DATABASE_URL", "CELERY_BROKER_URL"}
 
 

@@ -1,4 +1,4 @@
-"""Whoever reaches Flower may stop workers: it listens on loopback, and elsewhere only with a login."""
+"""Flower listens on loopback, and on other addresses only with a login, because its users can stop workers."""
 
 import os
 import re
@@ -16,7 +16,7 @@ from flower.options import options
 from callcentersite import flower_login_check
 from tests.waiting import wait_until
 
-LISTENING = "0A"  # of /proc/net/tcp, whose addresses are hexadecimal
+LISTENING = "0A"  # the state in /proc/net/tcp; its addresses are hexadecimal
 LOOPBACK, ANY = "0100007F", "00000000"
 
 
@@ -29,7 +29,7 @@ def free_port() -> int:
 def flower(folder: Path, port: int, *words: str, **env: str) -> Iterator["subprocess.Popen[bytes]"]:
     [documented] = re.findall(r"Flower: `celery ([^`]+)`", (settings.BASE_DIR / "README.md").read_text())
     command = [sys.executable, "-m", "celery", *documented.split(), f"--port={port}", *words]
-    # Nothing listens at the broker's address, which Flower does not need for this.
+    # There is no broker at this address. Flower does not need one here.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
     environment |= {"CALLCENTERSITE_VAR": str(folder), "CELERY_BROKER_URL": "redis://127.0.0.1:9/0", **env}
     with (
@@ -48,7 +48,7 @@ def listens_on(port: int) -> set[str]:
 
 
 def addresses(process: "subprocess.Popen[bytes]", port: int) -> set[str]:
-    """Return the addresses that it listens on, once it does; none if it has ended."""
+    """Wait until the process listens or has ended, and return the addresses that it listens on."""
     wait_until(lambda: listens_on(port) or process.poll() is not None, timeout_s=90)
     return listens_on(port)
 
@@ -89,7 +89,7 @@ def set_options(values: dict[str, object]) -> None:
 
 @pytest.fixture
 def no_options() -> Iterator[None]:
-    """Flower's own options, as if none was given; they are restored afterwards."""
+    """Reset Flower's options to those of a start without arguments, and restore them afterwards."""
     none: dict[str, object] = {"address": "", "basic_auth": [], "auth": "", "unix_socket": ""}
     former = {name: getattr(options, name) for name in none}
     set_options(none)

@@ -1,4 +1,4 @@
-"""What the production image contains: .dockerignore names the folders, requirements.txt the packages."""
+"""The content of the production image: .dockerignore names the folders, requirements.txt the packages."""
 
 from django.apps import apps
 from django.conf import settings

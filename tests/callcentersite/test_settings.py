@@ -1,4 +1,4 @@
-"""Every setting is parsed once: `manage.py check` refuses with a sentence what would not work later."""
+"""Every setting is parsed once, and `manage.py check` reports each value that would not work later."""
 
 import subprocess
 from datetime import UTC, datetime
@@ -20,7 +20,7 @@ NUMBERS = (
     *("GITHUB_RESERVE_PERCENT", "GITHUB_TIMEOUT_SECONDS", "CASSANDRA_PORT", "CASSANDRA_TTL_DAYS", "CASSANDRA_REPLICATION_FACTOR"),
 )
 FLAGS = ("DJANGO_DEBUG", "DJANGO_HTTPS", "DJANGO_SECURE_COOKIES", "GITHUB_ALLOW_HTTP", "CASSANDRA_TLS_CHECK_HOSTNAME")
-# Where a value names a file or folder, trying anything would make folders everywhere.
+# These name a file or folder: random values would create folders anywhere.
 PATHS = {"CALLCENTERSITE_VAR"}
 
 

@@ -1,4 +1,4 @@
-"""A real browser on the real pages, logged in by its session cookie."""
+"""Open the pages in a real browser, logged in with a session cookie."""
 
 import shutil
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ def chromium() -> Iterator[Chrome]:
 
 @pytest.fixture
 def browser(chromium: Chrome, live_server: Any, transactional_db: None) -> Iterator[Chrome]:
-    """Logged in; a script that failed, or a file that was not found, fails the test."""
+    """Return a browser that is logged in. Script errors and missing files fail the test."""
     client = Client()
     client.force_login(User.objects.create_superuser("lead", password="only-for-tests"))
     chromium.get(f"{live_server.url}/healthz")

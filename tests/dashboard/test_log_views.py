@@ -22,7 +22,7 @@ DAY = {"source": "calls", "from": "2026-03-01", "to": "2026-03-02"}
 
 @pytest.fixture(autouse=True)
 def _sql_store(settings: Any) -> None:
-    settings.CASSANDRA_CONTACT_POINTS = []  # the page asks the interface; both stores are held to it elsewhere
+    settings.CASSANDRA_CONTACT_POINTS = []  # the view uses only the store's interface, for which both stores are tested in tests/log_store
 
 
 @pytest.fixture
@@ -177,7 +177,7 @@ def test_the_live_tail_brings_each_new_event_once(reader: Client, calls: Source)
 
 
 def test_the_live_tail_of_a_rare_text_goes_on_where_its_last_search_ended(reader: Client, calls: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("log_store.store.MOST_SCANNED", 20)  # a limit made small
+    monkeypatch.setattr("log_store.store.MOST_SCANNED", 20)  # a small limit
     store(*(event(number) for number in range(30)), event(30, message="timeout"))
     newest, found = position(event(0)), ""
     for _ in range(2):
@@ -221,7 +221,7 @@ def test_an_event_that_is_not_there_is_not_found(reader: Client, calls: Source, 
 
 
 def test_a_store_that_does_not_answer_is_said_so(reader: Client, calls: Source, settings: Any) -> None:
-    cassandra.drop()  # of an earlier test
+    cassandra.drop()  # close the session of an earlier test
     settings.CASSANDRA_CONTACT_POINTS, settings.CASSANDRA_PORT = ["127.0.0.1"], 9
     answer = reader.get(reverse("dashboard:logs"), DAY)
     assert answer.status_code == 503

@@ -1,4 +1,4 @@
-"""The log page as a person uses it."""
+"""The log page, used through a real browser."""
 
 from datetime import timedelta
 from typing import Any
@@ -46,7 +46,7 @@ def messages(browser: Chrome) -> list[str]:
 
 
 def assert_shown(browser: Chrome, *expected: str) -> None:
-    """Once the page that a click asked for is there."""
+    """Wait for the page that a click has requested, and compare its messages."""
     waiting = WebDriverWait(browser, 10, ignored_exceptions=[StaleElementReferenceException])
     waiting.until(lambda _: messages(browser) == list(expected), f"not {expected}")
 

@@ -1,4 +1,4 @@
-"""The demo begins anew, alone in its folder, and says what is in its way."""
+"""The demo starts from an empty folder, is the only one in it, and reports what keeps it from starting."""
 
 import os
 import signal
@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 # A process that runs until it is stopped.
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-# Another demo: it says that it stands, and sleeps until it is stopped.
+# Another demo: it prints a line when it has started, and sleeps until it is stopped.
 OTHER = """
 import sys, time
 from pathlib import Path
@@ -32,7 +32,7 @@ with sole_owner(folder, what="a demo"), processes(sleeper, folder=folder, env={}
 
 
 def another(folder: Path) -> "subprocess.Popen[bytes]":
-    # A shell's background job, as this run of the tests may be one, ignores SIGINT, and its children inherit that.
+    # The tests may run as a background job of a shell. Such a job ignores SIGINT, and its child processes inherit that.
     heed_ctrl_c = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
     process = subprocess.Popen([sys.executable, "-c", OTHER, str(folder)], stdout=subprocess.PIPE, preexec_fn=heed_ctrl_c)
     assert process.stdout

@@ -1,4 +1,4 @@
-"""Real worker and beat processes on the servers of this run, over the test database."""
+"""Start real worker and beat processes that use the servers of this run and the test database."""
 
 import importlib
 import os
@@ -30,7 +30,7 @@ PATIENCE_SECONDS = 90
 
 
 class Stack:
-    """One service with its stand-in, its log file and the processes of a test."""
+    """One service with its stand-in for GitHub, its log file and the processes of a test."""
 
     def __init__(self, folder: Path, github: StandIn, logs: Path) -> None:
         self.folder, self.github, self.logs = folder, github, logs
@@ -48,7 +48,7 @@ class Stack:
         chosen = {name: commands[name] for name in names or ("worker", "beat")}
         with processes(chosen, folder=self.folder, env={**self.env(), **env}, cwd=settings.BASE_DIR) as started:
             yield started
-        self.wait(lambda: not left_behind(self.folder), "the last child is gone")  # of a killed worker it may outlive its parent for a moment
+        self.wait(lambda: not left_behind(self.folder), "the last child is gone")  # the child of a killed worker may outlive its parent for a moment
 
     def env(self) -> dict[str, str]:
         return {
@@ -67,7 +67,7 @@ class Stack:
         wait_until(is_done, timeout_s=PATIENCE_SECONDS, explain=explain)
 
     def wait_for(self, run: ETLRun) -> None:
-        """Until this run has ended; the sweeper may start the night of the other source meanwhile."""
+        """Wait until this run has ended. Meanwhile the sweeper may start a run of the other source."""
         self.wait(lambda: ETLRun.objects.exclude(status__in=ETLRun.ACTIVE).filter(pk=run.pk).exists(), f"run {run.pk} ended")
         run.refresh_from_db()
 
@@ -84,7 +84,7 @@ def database_url() -> str:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[None]:
-    """Redis of scripts/services, else the embedded broker."""
+    """Use Redis from scripts/services if there is one, otherwise start the embedded broker."""
     if not settings.BROKER_IS_EMBEDDED:
         yield
         return

@@ -1,4 +1,4 @@
-""" "Test connection" of a log source is asked where the files are: the web process does not see them."""
+"""A worker runs "Test connection" of a log source, because the web process cannot see the files."""
 
 import os
 
@@ -19,7 +19,7 @@ LINE = '{"time": "2026-11-26T01:00:00Z", "message": "paid"}\n'
 
 @pytest.fixture
 def logs(stack: Stack, settings: Settings) -> Source:
-    """Readable for the worker, and outside of what this process may see."""
+    """Return a log source whose file the worker may read and this process may not."""
     stack.logs.write_text(LINE)
     settings.LOG_ROOTS = ["/nowhere"]
     return Source.objects.get(kind="logs")
@@ -49,7 +49,7 @@ def test_the_worker_of_the_sources_host_is_asked(stack: Stack, logs: Source, cap
 
 
 def test_where_no_worker_answers_it_says_so(stack: Stack, logs: Source, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pipeline, "CHECK_SECONDS", 1)  # how long it waits, made short
+    monkeypatch.setattr(pipeline, "CHECK_SECONDS", 1)  # a short wait for the worker's answer
     assert "No worker that takes the queue extract has answered within 1 seconds" in ask(admin_client, logs)
     Source.objects.filter(pk=logs.pk).update(host="web2")
     with pytest.raises(CommandError, match="cannot be read as it is set"):

@@ -1,4 +1,4 @@
-"""Log files of one host are read by the worker there; a host without one is told about, once."""
+"""Log files of a host are read by the worker on that host. There is one alert when a host has no worker, and one when it has one again."""
 
 import time
 
@@ -26,7 +26,7 @@ def test_its_files_wait_for_the_worker_of_their_host_and_the_rest_runs_anywhere(
     with stack.running("worker"):
         waiting, other = pipeline.run_source(calls.name), pipeline.run_source("billing")
         stack.wait_for(other)
-        time.sleep(MAY_WAIT_SECONDS)  # nothing may happen in this time, so there is no condition to wait for
+        time.sleep(MAY_WAIT_SECONDS)  # a fixed wait: the test is that nothing happens, so there is no condition to wait for
         assert (ETLRun.objects.get(pk=waiting.pk).attempt, other.status) == (0, "success")
         assert pipeline.served_queues() == {"extract", "transform", "load", "sweep"}
     with stack.running("worker-of-web2"):

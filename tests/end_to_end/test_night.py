@@ -1,4 +1,4 @@
-"""The whole road with real processes: beat fires, the worker works, and whatever is killed, the tables come out equal."""
+"""Nightly runs with real beat and worker processes. Whatever process is killed, the tables end up equal to GitHub's data."""
 
 import os
 import signal
@@ -27,7 +27,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
 
 def every_second(name: str) -> None:
-    """As somebody would in the admin."""
+    """Schedule the periodic task every second, as a user can in the admin."""
     second, _ = IntervalSchedule.objects.get_or_create(every=1, period="seconds")
     entry = PeriodicTask.objects.get(name=name)
     entry.crontab, entry.interval = None, second
@@ -108,7 +108,7 @@ def test_a_worker_killed_at_any_point_ends_in_success_with_equal_tables(stack: S
 
 
 def test_a_worker_killed_between_two_pages_goes_on_behind_the_last_one(stack: Stack, world: World) -> None:
-    """SIGKILL from outside, in the middle of several lists; no page that was staged is asked for again."""
+    """The worker gets SIGKILL in the middle of several lists. The next one does not request any staged page again."""
     stack.logs.write_text(lines(0, 10))
     stack.github.latency_seconds = 0.1
     run = pipeline.run_source("billing")
@@ -155,7 +155,7 @@ def test_githubs_waiting_time_is_obeyed(stack: Stack, world: World) -> None:
 def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World) -> None:
     from etl_tasks import ledger
 
-    run = ledger.open_run(Source.objects.get(name="billing"), trigger="shell")  # and no message at all
+    run = ledger.open_run(Source.objects.get(name="billing"), trigger="shell")  # a run without its message
     assert run
     with stack.running("worker", "beat"):
         stack.wait_for(run)
@@ -164,7 +164,7 @@ def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World)
 
 
 def test_a_load_beyond_its_time_goes_on_turn_by_turn_until_it_is_done(stack: Stack) -> None:
-    """A large first backlog of logs; each turn may take two seconds."""
+    """The first load of a large log, in which each turn may take two seconds."""
     padding = "x" * 1000
     with stack.logs.open("w") as file:
         for first in range(0, 60_000, 1000):

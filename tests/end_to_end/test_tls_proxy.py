@@ -1,4 +1,4 @@
-"""The admin behind nginx with the lines of docs/deploy.md: the login works, and forwarded headers from elsewhere change nothing."""
+"""The admin behind nginx, configured as in docs/deploy.md: the login works, and only the proxy's forwarded headers have an effect."""
 
 import http.client
 import os
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 NAME = "dora.example.com"
 NGINX = shutil.which(os.environ.get("NGINX") or "nginx")
 PRODUCTION = {"DJANGO_ALLOWED_HOSTS": NAME, "DJANGO_HTTPS": "1", "DJANGO_SECRET_KEY": "0123456789abcdef" * 4, "DJANGO_DEBUG": "0"}
-# What an installation has beside the lines of the documentation; one process that needs no rights.
+# The rest of nginx's configuration, for a single process that needs no privileges.
 AROUND = """
 daemon off;
 master_process off;
@@ -64,14 +64,14 @@ class Site:
     trusted: ssl.SSLContext
 
     def ask(self, path: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """Through the proxy, as a browser does: the port is not https's own, so it belongs to the name."""
+        """Send a request through the proxy, as a browser does. The Host header has the port, because it is not 443."""
         connection = http.client.HTTPSConnection("127.0.0.1", self.https, context=self.trusted, timeout=30)
         own = {"Host": f"{NAME}:{self.https}", "Origin": f"https://{NAME}:{self.https}"} if form else {"Host": f"{NAME}:{self.https}"}
         kind = {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"https://{NAME}:{self.https}{path}"}
         return answered(connection, path, form=form, headers={**own, **kind, **(headers or {})})
 
     def ask_inside(self, path: str, *, source: str, headers: Mapping[str, str]) -> Answer:
-        """Past the proxy, from one of this machine's addresses."""
+        """Send a request directly to the application, from `source`, an address of this machine."""
         connection = http.client.HTTPConnection("127.0.0.1", self.inside, timeout=30, source_address=(source, 0))
         return answered(connection, path, headers={"Host": NAME, **headers})
 
@@ -89,7 +89,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def documented(changes: Mapping[str, str]) -> str:
-    """The lines of docs/deploy.md, with the ports and files of this test."""
+    """Return nginx's configuration from docs/deploy.md, with the ports and files of this test."""
     [lines] = re.findall(r"```nginx\n(.*?)```", (settings.BASE_DIR / "docs/deploy.md").read_text(), re.S)
     for there, here in changes.items():
         assert lines.count(there) == 1, there
@@ -139,7 +139,7 @@ def is_listening(port: int) -> bool:
 
 @needs_nginx
 def test_the_login_works_behind_the_documented_proxy_and_nobody_else_is_believed(site: Site) -> None:
-    # --- the login, with cookies that go over https only
+    # The login sets cookies that are sent over HTTPS only.
     page = site.ask("/admin/login/")
     assert page.status == 200
     assert page.headers["Strict-Transport-Security"] == "max-age=2592000"
@@ -152,22 +152,22 @@ def test_the_login_works_behind_the_documented_proxy_and_nobody_else_is_believed
     assert session["sessionid"]["secure"]
     assert site.ask("/admin/", headers={"Cookie": f"sessionid={session['sessionid'].value}"}).status == 200
 
-    # --- a form of another site
+    # A form of another site is refused.
     forged = site.ask("/admin/login/", form=form, headers={"Cookie": f"csrftoken={form['csrfmiddlewaretoken']}", "Origin": "https://evil.example"})
     assert forged.status == 403
 
-    # --- what a browser claims about itself changes nothing
+    # Forwarded headers that a browser sends have no effect.
     for claim in ({"X-Forwarded-Host": "evil.example"}, {"X-Forwarded-Proto": "http"}, {"X-Forwarded-For": "127.0.0.1"}):
         assert site.ask("/admin/login/", headers=claim).status == 200
     assert site.ask("/admin/login/", headers={"Host": "evil.example"}).status == 400
 
-    # --- http goes to https, at the proxy and past it
+    # HTTP is redirected to HTTPS, by the proxy and by the application.
     connection = http.client.HTTPConnection("127.0.0.1", site.http, timeout=30)
     moved = answered(connection, "/admin/", headers={"Host": NAME})
     assert (moved.status, moved.headers["Location"]) == (301, f"https://{NAME}/admin/")
     assert site.ask_inside("/admin/login/", source="127.0.0.1", headers={}).status == 301
 
-    # --- the header is the proxy's: from its address it counts, from another it does not
+    # X-Forwarded-Proto is accepted from the proxy's address only.
     claim = {"X-Forwarded-Proto": "https"}
     assert site.ask_inside("/admin/login/", source="127.0.0.1", headers=claim).status == 200
     assert site.ask_inside("/admin/login/", source="127.0.0.2", headers=claim).status == 301

@@ -13,7 +13,7 @@ EARLIER = END - timedelta(days=1)
 
 @pytest.fixture(scope="session")
 def service() -> World:
-    """Read by all tests and changed by none."""
+    """Return a world that all tests share and none may change."""
     return ordinary_world("acme/billing", seed=7, days=120, end=END)
 
 

@@ -1,4 +1,4 @@
-"""Who may read what."""
+"""Access: which repositories and fields a token may read."""
 
 import importlib.util
 import time
@@ -51,7 +51,7 @@ def test_a_token_reads_its_own_repositories_and_finds_no_others(service: World, 
 
 @pytest.mark.parametrize("query", LISTS)
 def test_a_field_without_permission_takes_its_repository_with_it(service: World, query: str) -> None:
-    """The lists are not nullable in the schema, so that what is null is the repository; `object` is nullable."""
+    """The lists are not nullable in the schema, so GitHub makes the repository null instead; `object` is nullable."""
     with StandIn({"acme/billing": service}, forbidden={"t": {LISTS[query]}}) as stand_in:
         found = ask(stand_in, query, withFiles=False, revision="HEAD").json()
         allowed = ask(stand_in, query, withFiles=False, revision="HEAD", token="other").json()
@@ -86,7 +86,7 @@ def test_rest_without_permission_is_403(service: World) -> None:
 
 @pytest.fixture(scope="module")
 def keys() -> tuple[str, str]:
-    """A private key and its public one."""
+    """Return a private key and its public key."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 

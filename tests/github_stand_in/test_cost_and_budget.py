@@ -128,7 +128,7 @@ def test_a_spent_budget_refuses_until_its_reset(service: World) -> None:
             runs(stand_in)
         refused, rest = ask(stand_in, "deployments"), runs(stand_in)
         other = ask(stand_in, "deployments", token="other").json()
-        time.sleep(0.7)  # until the reset: a request before it would count as one more that is refused
+        time.sleep(0.7)  # wait for the reset; an earlier request would be counted as refused, too
         again = ask(stand_in, "deployments").json(), runs(stand_in).status_code
 
     assert refused.status_code == 200

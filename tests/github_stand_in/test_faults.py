@@ -1,4 +1,4 @@
-"""How the stand-in misbehaves."""
+"""The faults that the stand-in can be set to produce."""
 
 import json
 import re
@@ -160,7 +160,7 @@ def test_a_field_that_nobody_has_seen(stand_in: StandIn) -> None:
 
 
 def outcome(stand_in: StandIn) -> str:
-    """As a caller would tell the faults apart."""
+    """Send a request and return which fault it met, as a caller can tell, or "well"."""
     try:
         answer = ask(stand_in, "deployments", first=5)
     except requests.exceptions.RequestException:

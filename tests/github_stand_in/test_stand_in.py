@@ -1,4 +1,4 @@
-"""What the stand-in answers when all is well."""
+"""The stand-in's answers without faults."""
 
 import gzip
 import http.client
@@ -41,7 +41,7 @@ VIEWS = {"pull_requests": World.pull_requests, "issues": World.issues, "deployme
 
 
 def outline(rows: list[dict[str, Any]], names: set[str]) -> list[dict[str, Any]]:
-    """Fields that lie in a row as they are asked for; a big number is a string on the wire."""
+    """Return the scalar fields of the rows as text, because the stand-in sends large numbers as strings."""
     plain = {name for name in names if not isinstance(rows[0][name], dict | list)} - {"stateReason"}
     return [{name: str(row[name]) for name in plain} for row in rows]
 
@@ -357,7 +357,7 @@ def test_an_unchanged_list_is_304(stand_in: StandIn) -> None:
     assert another.status_code == 200, "a tag is of one credential"
 
 
-# --- the wire -----------------------------------------------------------------------------------------------------------
+# --- HTTP -------------------------------------------------------------------------------------------------------------
 
 
 def test_one_connection_serves_many_requests_and_answers_are_packed_when_asked(stand_in: StandIn) -> None:

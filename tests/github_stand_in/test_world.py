@@ -369,7 +369,7 @@ def test_a_sized_worlds_day_brings_exactly_what_was_ordered() -> None:
         add_day(world, tomorrow)
 
 
-# --- what goes away, appears late or changes without a word ---------------------------------------------------------------
+# --- facts that disappear, appear late or change without an update ----------------------------------------------------
 
 
 @pytest.fixture
@@ -441,7 +441,7 @@ def test_a_pull_request_that_was_pushed_to_by_force_has_other_commits(changing_w
 
 
 def test_its_forgotten_incidents_do_not_hide_an_outage_in_its_logs(service: World) -> None:
-    """Issue: three open ones hid ten minutes with a quarter of errors."""
+    """Regression: three open incidents hid an outage of ten minutes in which a quarter of the events were errors."""
     issues = tuple(
         Issue(row["number"], datetime.fromisoformat(row["createdAt"]), None, labels=tuple(labels(row)))
         for row in service.issues(END)

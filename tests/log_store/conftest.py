@@ -1,4 +1,4 @@
-"""The log stores: SQL always, Cassandra where its server is, in a keyspace of this run that is dropped afterwards."""
+"""Open the log stores: SQL always, and Cassandra if there is a server, in a keyspace of this run that is dropped afterwards."""
 
 import os
 import uuid

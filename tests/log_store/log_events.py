@@ -14,7 +14,7 @@ HOUR = timedelta(hours=1)
 
 
 def events(source: str, count: int, *, step: timedelta = SECOND, file: str = "a", line_bytes: int = 200, **fields: Any) -> list[LogEvent]:
-    """The lines of one file, each a step after the one before it."""
+    """Return the events of one file's lines. Each event is one `step` later than the one before."""
     key = file_key(1, f"{source}:{file}")
     return [
         LogEvent(event_id=event_id(key, number * line_bytes), source=source, time=START + number * step, **{"level": "info", **fields})
@@ -31,7 +31,7 @@ def in_order(wanted: Iterable[LogEvent], *, oldest_first: bool = False) -> list[
 
 
 def read_all(store: LogStore, query: LogQuery, *, limit: int = 1000, oldest_first: bool = False) -> list[LogEvent]:
-    """Page by page; each page but the last one full, unless something is searched for."""
+    """Read page by page. Check that each page except the last one is full, unless the query filters by text or level."""
     found: list[LogEvent] = []
     following = ""
     while True:
@@ -51,7 +51,7 @@ def counted(held: Iterable[LogEvent]) -> dict[tuple[datetime, str], int]:
 
 
 def tallied(held: Iterable[LogEvent]) -> dict[tuple[str, datetime], tuple[dict[str, int], dict[int, tuple[int, int]]]]:
-    """Segment and hour to levels and minutes, the long way."""
+    """Count the events one by one: map each segment and hour to its levels and its (events, errors) per minute."""
     found: dict[tuple[str, datetime], tuple[dict[str, int], dict[int, tuple[int, int]]]] = {}
     for event in held:
         levels, minutes = found.setdefault((segment_of(event.event_id), event.time.replace(minute=0, second=0, microsecond=0)), ({}, {}))

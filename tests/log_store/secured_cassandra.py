@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 from django.conf import settings
 
-# Cassandra's own first account.
+# The account that Cassandra creates at its first start.
 USERNAME = PASSWORD = "cassandra"
 YAML = """
 authenticator: PasswordAuthenticator
@@ -30,7 +30,7 @@ client_encryption_options:
 
 
 class Server:
-    """`folder`: of its data, its log and the certificates."""
+    """The server. `folder`: for its data, its log and the certificates."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -45,7 +45,7 @@ class Server:
         return done.stdout
 
     def settings(self) -> Mapping[str, str]:
-        """What the environment of a client has to have."""
+        """Return the environment variables that a client needs."""
         told = dict(line.removeprefix("export ").split("=", 1) for line in shlex.split(self.tell("env"), posix=True) if "=" in line)
         return {name: value for name, value in told.items() if name.startswith("CASSANDRA_")} | {
             "CASSANDRA_USERNAME": USERNAME,
@@ -60,7 +60,7 @@ class Server:
 
 
 def write_certificates(folder: Path) -> None:
-    """A CA; a server's for 127.0.0.1 and for no other name; a client's; and a CA that signed none of them."""
+    """Write the certificates of a CA, of a server for 127.0.0.1 only and of a client, and of another CA that has signed neither."""
     authority, authority_key = _certificate("CA of the tests", None)
     (folder / "ca.pem").write_bytes(_pem(authority))
     (folder / "other-ca.pem").write_bytes(_pem(_certificate("another CA", None)[0]))

@@ -1,4 +1,4 @@
-"""What only the SQL store has: its indexes, and writers that meet in transactions."""
+"""Behaviour of the SQL store alone: its indexes, and concurrent transactions."""
 
 import threading
 from datetime import timedelta
@@ -17,7 +17,7 @@ from tests.log_store.log_events import HOUR, START, counted, events, everything,
 
 @pytest.mark.django_db
 def test_an_event_that_is_kept_in_another_hour_stays_there(sql: LogStore, source: str) -> None:
-    """Its line was read again with another time zone: the id is the same, the time is not."""
+    """The line was read again with another time zone, so its event has the same id and another time."""
     written = events(source, 3)
     sql.write(written)
 
@@ -43,7 +43,7 @@ def test_a_page_is_read_in_the_order_of_an_index(sql: LogStore, source: str, fil
 
 @pytest.mark.django_db
 def test_an_event_is_found_at_once_among_thousands_of_its_millisecond(sql: LogStore, source: str, django_assert_num_queries: Any) -> None:
-    """As lines without a time of their own have it, which are all of one."""
+    """Lines without a time get the same time, so many events can share one millisecond."""
     written = events(source, 3000, step=timedelta(0))
     sql.write(written)
 
@@ -60,7 +60,7 @@ def test_writers_of_the_same_events_wait_for_each_other(sql: LogStore, source: s
         try:
             for start in range(0, 1900, 300):
                 sql.write(written[start : start + 500][::order])
-        except Exception as exc:  # noqa: BLE001 (told by the test itself)
+        except Exception as exc:  # noqa: BLE001 (reported by the test itself)
             failed.append(exc)
         finally:
             connection.close()

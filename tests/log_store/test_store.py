@@ -1,4 +1,4 @@
-"""What both log stores promise, each test against the SQL store and against Cassandra."""
+"""Behaviour of both log stores: each test runs with the SQL store and with Cassandra."""
 
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
@@ -12,7 +12,7 @@ from log_store.event import SEGMENT_BYTES, LogEvent, event_id, file_key
 from log_store.store import LogQuery, LogStore, around, event_at, position
 from tests.log_store.log_events import HOUR, SECOND, START, counted, events, everything, in_order, read_all, tallied
 
-# The store is the same for all examples, and each example has a source of its own.
+# All examples may share the store, because each has a source of its own.
 PATIENT = hypothesis.settings(max_examples=25, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 
 
@@ -168,7 +168,7 @@ def test_a_text_is_found_whatever_its_case_in_message_path_and_trace(store: LogS
 
 
 def test_a_search_ends_after_so_many_events_and_goes_on(store: LogStore, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("log_store.store.MOST_SCANNED", 50)  # a limit made small
+    monkeypatch.setattr("log_store.store.MOST_SCANNED", 50)  # a small limit
     written = events(source, 120)
     written[3] = msgspec.structs.replace(written[3], message="the needle")
     store.write(written)
@@ -194,7 +194,7 @@ def test_an_event_has_a_lasting_place_and_neighbours(store: LogStore, source: st
 lines = st.lists(
     st.tuples(
         st.integers(0, 3),  # the file's segment
-        st.integers(0, 40),  # the line in it
+        st.integers(0, 40),  # the line in the segment
         st.integers(-90, 90),  # minutes
         st.sampled_from([0, 1, 59_999]),  # milliseconds
     ),
@@ -242,7 +242,7 @@ def test_a_source_is_forgotten_in_bounded_batches_and_its_neighbour_is_not(store
 
     gone = list(store.forget(source))
 
-    assert len(gone) >= 3  # days, or batches of rows
+    assert len(gone) >= 3  # one number per day (Cassandra) or per batch of rows (SQL)
     assert max(gone) <= 1000
     assert store.read(everything(source)).events == []
     assert (store.count(source, START, START + 60 * HOUR), store.counts(source, START, START + 60 * HOUR)) == (0, {})

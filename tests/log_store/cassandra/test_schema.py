@@ -29,7 +29,7 @@ FIRST, SECOND = (f"CREATE TABLE IF NOT EXISTS {{keyspace}}.{name} (name text PRI
 
 
 class Killed(BaseException):
-    """Stands for the end of the process."""
+    """Simulates that the process is killed."""
 
 
 class RecordingSession:
@@ -49,7 +49,7 @@ class RecordingSession:
 
 @pytest.fixture
 def new_keyspace(settings: Settings) -> Iterator[str]:
-    """The name of a keyspace that does not exist yet, in the settings."""
+    """Set the name of a keyspace that does not exist yet, and return it."""
     settings.CASSANDRA_CONTACT_POINTS = CONTACT_POINTS.split(",")
     name = settings.CASSANDRA_KEYSPACE = f"test_{uuid.uuid4().hex[:12]}"
     yield name
@@ -147,5 +147,5 @@ def _make_and_exit() -> None:
     try:
         open_log_store().ensure_schema()
         os._exit(0)
-    except BaseException:  # noqa: BLE001 (the child ends here whatever happens)
+    except BaseException:  # noqa: BLE001 (the child process must end here in any case)
         os._exit(1)

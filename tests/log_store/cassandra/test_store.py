@@ -214,7 +214,7 @@ def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, sou
     asked.clear()
     assert sum(cassandra.counts(source, START - HOUR, START + HOUR).values()) == 65
     assert sum(".log " in query for query in asked) == 0
-    connection.drop()  # with its listener
+    connection.drop()  # the session has a listener, so no later test may use it
 
 
 # --- the size of a batch and of a partition -------------------------------------------------------------------------
@@ -327,7 +327,7 @@ def test_a_child_of_a_process_with_a_session_makes_its_own(cassandra: LogStore, 
         try:
             cassandra.write(events(source, 5))
             os._exit(0 if cassandra.count(source, START, START + HOUR) == 5 else 1)
-        except BaseException:  # noqa: BLE001 (the child ends here whatever happens)
+        except BaseException:  # noqa: BLE001 (the child process must end here in any case)
             os._exit(2)
 
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
