@@ -75,7 +75,7 @@ def log_folder(tmp_path, settings) -> Callable[[Service, str], Source]:
 
 
 def rows_with(target: Any) -> dict[str, int]:
-    """Return the number of rows that belong to `target`, by model. Empty models are left out."""
+    """Return the number of rows that belong to `target`, by model. Models without such rows are left out."""
     found = {}
     for model in [*apps.get_app_config("dora_metrics").get_models(), *apps.get_app_config("etl_tasks").get_models()]:
         names = {field.name for field in model._meta.fields}

@@ -317,7 +317,7 @@ class ChangingRepository:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def free(self, when: datetime) -> datetime:
-        """Return the first free second from `when` on, in steps of 7: GitHub's times have whole seconds, and no two events may share one."""
+        """Return the first unused second from `when` on, in steps of 7. GitHub's times have whole seconds, and two events must not share one."""
         while when in self.taken:
             when += timedelta(seconds=7)
         self.taken.add(when)

@@ -269,7 +269,7 @@ def test_a_release_and_a_run_that_are_gone_count_no_more(github: StandIn, quiet:
     for kind in ("releases", "workflows"):
         kept, lost = (publish(quiet, END - days * DAY) for days in (9, 8))
         if kind == "workflows":
-            kept, lost = (run(quiet, END - days * DAY) for days in (59, 58))  # too old to be watched
+            kept, lost = (run(quiet, END - days * DAY) for days in (59, 58))  # too old to be watched for changes
         show(github, quiet)
         source = source_of("acme/quiet", deployments_from=kind)
         nights(github, source, END - DAY)

@@ -104,7 +104,7 @@ def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(g
 
 
 def test_what_is_left_out_is_told_by_the_counts_of_the_fact(github: StandIn) -> None:
-    """Only the first page of these lists is read, because no metric uses a pull request that is not merged."""
+    """Only the first page of commits and reviews is read, because no metric uses a pull request that is not merged."""
     large = ordinary_world("acme/large", end=END, days=40, large=True)
     for pull in large.pulls.values():
         if len(pull.commits) == 130 or len(pull.reviews) > 100:

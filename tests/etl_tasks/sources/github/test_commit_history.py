@@ -256,7 +256,7 @@ def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: S
         deploy(released, one[-1].oid)
     show(github, released)
     spent(github)
-    github.faults = {"after": 5, "retry_after": 0}  # the survey, the deployments and three pages; a rate limit does not reduce the page size
+    github.faults = {"after": 5, "retry_after": 0}  # the Survey query, the deployments and three pages; rate limits do not shrink pages
     run = ledger.open_run(source, trigger="shell")
     assert run
     with pytest.raises(inline.Postponed):

@@ -34,8 +34,8 @@ FIRST, LAST = map(int, os.environ.get("NIGHTS_SEEDS", "0:2").split(":"))
 def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: int = DAYS, faults: float = 0) -> list[str]:
     """Run many nights of one source, then the first night of a second source at the same time. Return their differences.
 
-    `faults`: the share of failed answers, which interrupt stages. The last night has no faults, so it reads what a page left out
-    that was invalid JSON three times.
+    `faults`: the share of failed answers, which interrupt stages. The last night has no faults, so it reads
+    the pages that were skipped after three answers with invalid JSON.
     """
     github.budget = Budget(limit=5000, reset_seconds=3600)  # a new hour, so no budget of the previous world is used up
     client._rate_limits.clear()
@@ -44,7 +44,7 @@ def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: i
     clock = START
     for day in range(1, days + 1):
         clock = START + timedelta(days=day, hours=1)
-        if day == days or dice.random() < 0.8:  # skip some nights
+        if day == days or dice.random() < 0.8:  # about one night in five is missed
             github.faults = {"rate": faults, "seed": day} if day < days else {}
             collect(github, ours, clock)
     fresh = source_of("acme/restless", name="fresh", deployments_from=deployments_from)

@@ -59,7 +59,7 @@ def test_a_deployment_that_is_deleted_between_survey_and_read_is_gone_and_the_ru
     night(source)
     waiting = Deployment.objects.filter(state__in=["failure", "error", "active"]).first()
     assert waiting
-    Deployment.objects.filter(pk=waiting.pk).update(version_at=END - 300 * DAY)  # so the next survey sees a change
+    Deployment.objects.filter(pk=waiting.pk).update(version_at=END - 300 * DAY)  # so that the next run requests it as changed
     fact = lively.deploys[waiting.external_id - lively.number * 100_000]
     github.clock = END - 2 * DAY
     run = ledger.open_run(source, trigger="shell")

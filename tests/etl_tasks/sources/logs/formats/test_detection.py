@@ -1,4 +1,4 @@
-"""Detect the format of lines, and how many of them it reads."""
+"""Detect the format of lines, and the share of lines that it reads."""
 
 from pathlib import Path
 
