@@ -45,7 +45,7 @@ def forked(work: Callable[[], object]) -> int:
         return child
     try:
         work()
-    except BaseException:  # noqa: BLE001 (what follows is the parent's work)
+    except BaseException:  # noqa: BLE001 (the child must not go on with the parent's code)
         sys.excepthook(*sys.exc_info())
         os._exit(1)
     os._exit(0)
@@ -269,7 +269,7 @@ def play(folder: Path, *, seed: int, events: int) -> dict[str, int]:
 def account(folder: Path, events: int, gaps: list[tuple[int, int]]) -> tuple[int, int]:
     """Return (lost, kept): how many events truncations deleted unread, and how many they deleted after they were read.
 
-    Raises AssertionError if any other event did not arrive exactly once.
+    Raises AssertionError if any other event is missing, or if an event is repeated or damaged.
     """
     times = bytearray(events)
     with closing(ledger(folder)) as connection:

@@ -119,11 +119,11 @@ def test_every_line_arrives_once_and_in_its_order(steps, banner):
     with tempfile.TemporaryDirectory() as folder:
         server, follower, found = Server(Path(folder), banner), Follower(Path(folder) / "app.log*"), []
         server.write(1)
-        server.log.with_name("app.log-empty").touch()  # a pattern without any file is an error
+        server.log.with_name("app.log-empty").touch()  # a pattern that matches no file is an error
         for name, *how in steps:
             if name in ("delete_oldest", "truncate"):
                 server.finish()
-                found += follower.new_lines()  # lines that are deleted before they are read cannot be expected
+                found += follower.new_lines()  # lines that are deleted unread are lost
             if name == "read":
                 found += follower.new_lines()
             else:
