@@ -30,14 +30,14 @@ class Killed(BaseException):
 class Logs:
     """A log of numbered lines. They are so long that a page holds about 1,000."""
 
-    def __init__(self, path: Path, chance: random.Random) -> None:
+    def __init__(self, path: Path, rng: random.Random) -> None:
         self._path = path
-        self._chance = chance
+        self._rng = rng
         self._rotations = 0
         self.written = 0
 
     def write(self) -> None:
-        numbers = range(self.written, self.written + self._chance.choice((5, 100, 1500, 2600)))
+        numbers = range(self.written, self.written + self._rng.choice((5, 100, 1500, 2600)))
         with self._path.open("a") as file:
             file.writelines(f'{{"time": "2026-03-19T10:00:00Z", "message": "{"x" * 900} {number}"}}\n' for number in numbers)
         self.written = numbers.stop
@@ -45,7 +45,7 @@ class Logs:
     def rotate(self) -> None:
         self._rotations += 1
         rotated = self._path.with_name(f"{self._path.name}.{self._rotations}")
-        self._chance.choice((self._rename, self._copy_and_truncate, self._compress))(rotated)
+        self._rng.choice((self._rename, self._copy_and_truncate, self._compress))(rotated)
         self.write()
 
     def _rename(self, rotated: Path) -> None:
@@ -60,9 +60,9 @@ class Logs:
         self._path.unlink()
 
 
-def dying_once(chance: random.Random) -> Callable[[str], None]:
+def dying_once(rng: random.Random) -> Callable[[str], None]:
     """Return a replacement for `crash_point` that raises once: `Killed` or RuntimeError, at the first or second pass of a random point."""
-    point, left, how = chance.choice(POINTS), chance.randint(1, 2), chance.choice((Killed, RuntimeError))
+    point, left, how = rng.choice(POINTS), rng.randint(1, 2), rng.choice((Killed, RuntimeError))
 
     def at(name: str) -> None:
         nonlocal left
@@ -77,17 +77,17 @@ def dying_once(chance: random.Random) -> Callable[[str], None]:
 def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
     billing: Source, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
 ) -> None:
-    chance = random.Random(seed)
+    rng = random.Random(seed)
     open_log_store().ensure_schema()
     name = f"logs-{tmp_path.name}"
     source = Source.objects.create(name=name, service=billing.service, kind="logs", path=f"{tmp_path}/app.log*", log_format="json")
-    logs = Logs(tmp_path / "app.log", chance)
+    logs = Logs(tmp_path / "app.log", rng)
     failed: list[ETLRun] = []
 
     def go_on(run: ETLRun, *, may_die: bool) -> None:
         """Run the remaining stages. If the run is killed, rotate the logs and continue."""
         # The real crash_point kills the process. Restarting it would take hours over all these nights, so this one raises.
-        monkeypatch.setattr(stages, "crash_point", dying_once(chance) if may_die else lambda name: None)
+        monkeypatch.setattr(stages, "crash_point", dying_once(rng) if may_die else lambda name: None)
         try:
             inline.run_remaining_stages(run.pk)
         except inline.StageFailed:
@@ -95,19 +95,19 @@ def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
         except Killed:
             logs.rotate()
             ETLRun.objects.filter(pk=run.pk).update(owner="")  # as if its lease had expired
-            go_on(run, may_die=chance.random() < 0.5)
+            go_on(run, may_die=rng.random() < 0.5)
 
     def night(*, may_die: bool) -> None:
-        run = ledger.open_run(source, trigger="shell", options={"full": True} if chance.random() < 0.15 else {})
+        run = ledger.open_run(source, trigger="shell", options={"full": True} if rng.random() < 0.15 else {})
         assert run
         go_on(run, may_die=may_die)
 
     for _ in range(6):
         logs.write()
-        night(may_die=chance.random() < 0.7)
-        if chance.random() < 0.7:
+        night(may_die=rng.random() < 0.7)
+        if rng.random() < 0.7:
             logs.rotate()
-        if failed and chance.random() < 0.5:
+        if failed and rng.random() < 0.5:
             assert ledger.reopen(failed[0])
             go_on(failed.pop(0), may_die=False)
     night(may_die=False)

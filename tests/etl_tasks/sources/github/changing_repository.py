@@ -1,6 +1,6 @@
 """A repository that changes at random in every way that GitHub allows: records change, appear late or are deleted.
 
-Each change has a time. The stand-in's clock decides which changes are visible. `dice` is a random.Random or hypothesis' replacement for it.
+Each change has a time. The stand-in's clock decides which changes are visible. `rng` is a random.Random or hypothesis' replacement for it.
 """
 
 import random
@@ -38,13 +38,13 @@ class ChangingRepository:
     `most_ci_runs`: the most CI runs that one action adds. Many new runs move older ones off the first page of the list.
     """
 
-    def __init__(self, dice: random.Random, *, start: datetime, days: int, actions: tuple[int, int] = (3, 9), most_ci_runs: int = 12) -> None:
-        self.dice, self.most_ci_runs = dice, most_ci_runs
+    def __init__(self, rng: random.Random, *, start: datetime, days: int, actions: tuple[int, int] = (3, 9), most_ci_runs: int = 12) -> None:
+        self.rng, self.most_ci_runs = rng, most_ci_runs
         self.world = World("acme/restless", end=start + days * DAY, days=days)
         self.taken: set[datetime] = set()
         first = self.world.commit((), start, start, PEOPLE[0])
         self.world.push(first.oid, start)
-        deeds: list[Callable[[datetime], None]] = [
+        action_methods: list[Callable[[datetime], None]] = [
             self.push,
             self.push_by_force,
             self.rename_branch,
@@ -72,9 +72,9 @@ class ChangingRepository:
             self.lose_release,
         ]
         for day in range(days):
-            minutes = sorted(dice.randint(0, 22 * 60) for _ in range(dice.randint(*actions)))
+            minutes = sorted(rng.randint(0, 22 * 60) for _ in range(rng.randint(*actions)))
             for minute in minutes:
-                dice.choice(deeds)(self.free(start + day * DAY + 90 * MINUTE + minute * MINUTE))
+                rng.choice(action_methods)(self.free(start + day * DAY + 90 * MINUTE + minute * MINUTE))
         self.world.changed()
 
     # --- git ----------------------------------------------------------------------------------------------------------
@@ -85,7 +85,7 @@ class ChangingRepository:
     def push_by_force(self, when: datetime) -> None:
         """Replace the last one to three commits of the branch by a new one."""
         line = self.world.history(self.head)
-        self.world.push(self._commit(line[min(self.dice.randint(1, 3), len(line) - 1)].oid, when).oid, when)
+        self.world.push(self._commit(line[min(self.rng.randint(1, 3), len(line) - 1)].oid, when).oid, when)
 
     def rename_branch(self, when: datetime) -> None:
         self.world.rename_default_branch(when, f"trunk-{len(self.world.default_branches)}")
@@ -96,34 +96,34 @@ class ChangingRepository:
 
     def _commit(self, parent: str, when: datetime, *others: str) -> Commit:
         self.world._histories.clear()
-        return self.world.commit((parent, *others), when - HOUR, when, self.dice.choice(PEOPLE))
+        return self.world.commit((parent, *others), when - HOUR, when, self.rng.choice(PEOPLE))
 
     # --- pull requests ------------------------------------------------------------------------------------------------
 
     def open_pull(self, when: datetime) -> PullRequest:
         number = self.world.next_number()
-        is_hotfix = self.dice.random() < 0.2
+        is_hotfix = self.rng.random() < 0.2
         commits = [self._commit(self.head, when - 2 * MINUTE)]
-        commits += [self._commit(commits[-1].oid, when - MINUTE) for _ in range(self.dice.randint(0, 2))]
-        pull = PullRequest(number, when, f"Change {number}", f"{'hotfix' if is_hotfix else 'feature'}/{number}", self.dice.choice(PEOPLE), commits)
+        commits += [self._commit(commits[-1].oid, when - MINUTE) for _ in range(self.rng.randint(0, 2))]
+        pull = PullRequest(number, when, f"Change {number}", f"{'hotfix' if is_hotfix else 'feature'}/{number}", self.rng.choice(PEOPLE), commits)
         pull.labels = ["hotfix"] if is_hotfix else []
         if (base := self.world.default_branch(when)) != MAIN:
             pull.bases.append((when, base))
-        if self.dice.random() < 0.7:
-            pull.reviews.append((self.free(when + self.dice.randint(1, 600) * MINUTE), self.dice.choice(PEOPLE), "APPROVED"))
-        if self.dice.random() < 0.2:
-            pull.drafts.append((self.free(when + self.dice.randint(1, 600) * MINUTE), "ReadyForReviewEvent"))
+        if self.rng.random() < 0.7:
+            pull.reviews.append((self.free(when + self.rng.randint(1, 600) * MINUTE), self.rng.choice(PEOPLE), "APPROVED"))
+        if self.rng.random() < 0.2:
+            pull.drafts.append((self.free(when + self.rng.randint(1, 600) * MINUTE), "ReadyForReviewEvent"))
         open_issues = [issue for issue in self._issues(when) if not issue.is_closed]
-        if open_issues and self.dice.random() < 0.6:
-            pull.closes = [("", self.dice.choice(open_issues).number)]
+        if open_issues and self.rng.random() < 0.6:
+            pull.closes = [("", self.rng.choice(open_issues).number)]
         self.world.pulls[number] = pull
         return pull
 
     def merge_pull(self, when: datetime) -> None:
         if not (pulls := [pull for pull in self.world.pulls.values() if pull.created < when and not pull.closed]):
             return
-        pull = self.dice.choice(pulls)
-        pull.merge_kind = self.dice.choice(("squash", "merge"))
+        pull = self.rng.choice(pulls)
+        pull.merge_kind = self.rng.choice(("squash", "merge"))
         commits = pull.forced[-1][1] if pull.forced else pull.commits
         merged = self._commit(self.head, when, *([commits[-1].oid] if pull.merge_kind == "merge" else []))
         self.world.push(merged.oid, when)
@@ -137,19 +137,19 @@ class ChangingRepository:
     def edit_pull(self, when: datetime) -> None:
         if not (pulls := [pull for pull in self.world.pulls.values() if pull.created < when]):
             return
-        other = self.dice.choice(pulls).number
-        body = self.dice.choice(("", f"caused by #{other}", f"Reverts #{other}", f"root cause: {self.head}"))
-        pull = self.dice.choice(pulls)
+        other = self.rng.choice(pulls).number
+        body = self.rng.choice(("", f"caused by #{other}", f"Reverts #{other}", f"root cause: {self.head}"))
+        pull = self.rng.choice(pulls)
         pull.edits.append((when, f"Change {pull.number}, edited", body))
 
     def push_to_pull_by_force(self, when: datetime) -> None:
         if pulls := [pull for pull in self.world.pulls.values() if pull.created < when and not pull.closed]:
-            self.dice.choice(pulls).forced.append((when, [self._commit(self.head, when)]))
+            self.rng.choice(pulls).forced.append((when, [self._commit(self.head, when)]))
 
     def revert(self, when: datetime) -> None:
         if not (merged := [pull for pull in self.world.pulls.values() if pull.merged and pull.merged < when]):
             return
-        target = self.dice.choice(merged)
+        target = self.rng.choice(merged)
         pull = self.open_pull(when)
         pull.title, pull.branch = f'Revert "{target.title}"', f"revert-{target.number}-{target.branch}"
         pull.body = f"Reverts {self.world.repository}#{target.number}"
@@ -158,24 +158,24 @@ class ChangingRepository:
 
     def open_issue(self, when: datetime, *, shown: datetime | None = None) -> None:
         number = self.world.next_number()
-        issue = self.world.issue_of[number] = Issue(number, when, f"Issue {number}", self._cause(shown or when), self.dice.choice(PEOPLE))
+        issue = self.world.issue_of[number] = Issue(number, when, f"Issue {number}", self._cause(shown or when), self.rng.choice(PEOPLE))
         issue.shown = shown
-        if self.dice.random() < 0.7:
+        if self.rng.random() < 0.7:
             issue.labelled.append(("incident", when, None))
 
     def receive_issue(self, when: datetime) -> None:
         """Add an issue that was transferred from another repository, where it was opened up to 400 hours ago."""
-        self.open_issue(when - self.dice.randint(1, 400) * HOUR, shown=when)
+        self.open_issue(when - self.rng.randint(1, 400) * HOUR, shown=when)
 
     def touch_issue(self, when: datetime) -> None:
         if not (issues := self._issues(when)):
             return
-        issue = self.dice.choice(issues)
-        match self.dice.choice(("close", "close", "edit", "label")):
+        issue = self.rng.choice(issues)
+        match self.rng.choice(("close", "close", "edit", "label")):
             case "close" if issue.is_closed:
                 issue.reopen(when)
             case "close":
-                issue.close(when, self.dice.choice(("COMPLETED", "COMPLETED", "NOT_PLANNED", "DUPLICATE")))
+                issue.close(when, self.rng.choice(("COMPLETED", "COMPLETED", "NOT_PLANNED", "DUPLICATE")))
             case "edit":
                 issue.edits.append((when, f"Issue {issue.number}, edited", self._cause(when)))
             case _ if issue.labelled and issue.labelled[-1][2] is None:
@@ -186,9 +186,9 @@ class ChangingRepository:
     def lose_issue(self, when: datetime) -> None:
         if not (issues := self._issues(when)):
             return
-        issue = self.dice.choice(issues)
+        issue = self.rng.choice(issues)
         issue.gone = when
-        if self.dice.random() < 0.5:
+        if self.rng.random() < 0.5:
             issue.moved = ("acme/elsewhere", 1000 + issue.number)
         for pull in self.world.pulls.values():
             if ("", issue.number) in pull.closes:
@@ -200,41 +200,41 @@ class ChangingRepository:
     def _cause(self, when: datetime) -> str:
         causes = ["", "", f"root cause: {self.head}"]
         if deployed := self._deployments(when):
-            causes.append(f"deployment: {self.world.number * FACTS_A_REPOSITORY + self.dice.choice(deployed).number}")
+            causes.append(f"deployment: {self.world.number * FACTS_A_REPOSITORY + self.rng.choice(deployed).number}")
         if pulls := [pull for pull in self.world.pulls.values() if pull.created < when]:
-            causes.append(f"caused by #{self.dice.choice(pulls).number}")
-        return self.dice.choice(causes)
+            causes.append(f"caused by #{self.rng.choice(pulls).number}")
+        return self.rng.choice(causes)
 
     # --- deployments --------------------------------------------------------------------------------------------------
 
     def deploy(self, when: datetime, *, oid: str = "", run: int = 0, end: str | None = None) -> None:
         number = len(self.world.deploys) + 1
-        environment = self.dice.choice(ENVIRONMENTS)
+        environment = self.rng.choice(ENVIRONMENTS)
         known = self.world.history(self.head)
-        oid = oid or (self.head if self.dice.random() < 0.7 else known[min(self.dice.randint(0, 4), len(known) - 1)].oid)
+        oid = oid or (self.head if self.rng.random() < 0.7 else known[min(self.rng.randint(0, 4), len(known) - 1)].oid)
         one = self.world.deploys[number] = Deployment(number, when, oid, environment, [(when, "QUEUED")], "release", DEPLOYER, run=run)
-        end = self.dice.choice(ENDS) if end is None else end
+        end = self.rng.choice(ENDS) if end is None else end
         if end:
-            self._report(one, self.free(when + self.dice.randint(1, 50) * MINUTE), end)
+            self._report(one, self.free(when + self.rng.randint(1, 50) * MINUTE), end)
 
     def deploy_branch(self, when: datetime) -> None:
         """Deploy a commit that never becomes part of the default branch."""
         line = self.world.history(self.head)
-        side = self._commit(line[min(self.dice.randint(0, 3), len(line) - 1)].oid, when - HOUR)
+        side = self._commit(line[min(self.rng.randint(0, 3), len(line) - 1)].oid, when - HOUR)
         self.deploy(when, oid=side.oid, end="SUCCESS")
 
     def take_up(self, when: datetime) -> None:
         """Continue a deployment that has not succeeded so far, perhaps to another outcome."""
         if not (found := [one for one in self._deployments(when) if one.statuses[-1][0] < when and "SUCCESS" not in dict(one.statuses).values()]):
             return
-        one = self.dice.choice(found)
-        self._report(one, when, self.dice.choice(("IN_PROGRESS", "PENDING", "WAITING")))
-        if end := self.dice.choice(("SUCCESS", "SUCCESS", "FAILURE", "ERROR", "INACTIVE", "")):
-            self._report(one, self.free(when + self.dice.randint(1, 50) * MINUTE), end)
+        one = self.rng.choice(found)
+        self._report(one, when, self.rng.choice(("IN_PROGRESS", "PENDING", "WAITING")))
+        if end := self.rng.choice(("SUCCESS", "SUCCESS", "FAILURE", "ERROR", "INACTIVE", "")):
+            self._report(one, self.free(when + self.rng.randint(1, 50) * MINUTE), end)
 
     def lose_deployment(self, when: datetime) -> None:
         if found := self._deployments(when):
-            self.dice.choice(found).gone = when
+            self.rng.choice(found).gone = when
 
     def _deployments(self, when: datetime) -> list[Deployment]:
         return [one for one in self.world.deploys.values() if one.is_there(when)]
@@ -254,35 +254,35 @@ class ChangingRepository:
 
     def run(self, when: datetime, *, of: tuple[str, str] = DEPLOY, conclusion: str = "") -> WorkflowRun:
         number = len(self.world.runs) + 1
-        end = self.free(when + self.dice.randint(1, 30) * MINUTE)
-        attempts = [(when, end, conclusion or self.dice.choice(CONCLUSIONS))]
-        branch, event = (self.world.default_branch(when), "push") if of == DEPLOY or self.dice.random() < 0.5 else ("feature/1", "pull_request")
+        end = self.free(when + self.rng.randint(1, 30) * MINUTE)
+        attempts = [(when, end, conclusion or self.rng.choice(CONCLUSIONS))]
+        branch, event = (self.world.default_branch(when), "push") if of == DEPLOY or self.rng.random() < 0.5 else ("feature/1", "pull_request")
         self.world.runs[number] = WorkflowRun(number, when, *of, branch, self.head, event, attempts)
         return self.world.runs[number]
 
     def test(self, when: datetime) -> None:
-        for number in range(self.dice.randint(1, self.most_ci_runs)):
+        for number in range(self.rng.randint(1, self.most_ci_runs)):
             self.run(when + number * SECOND, of=CI)
 
     def run_again(self, when: datetime) -> None:
         """Re-run a workflow run. Includes successful runs, because many people roll back by re-running one."""
         found = [run for run in self._runs(when) if run.attempts[-1][1] < when and when - run.created < RERUN_WITHIN]
-        if not (found := [run for run in found if run.name == DEPLOY[0] or self.dice.random() < 0.2]):
+        if not (found := [run for run in found if run.name == DEPLOY[0] or self.rng.random() < 0.2]):
             return
-        run = self.dice.choice(found)
-        end = self.free(when + self.dice.randint(1, 30) * MINUTE)
-        run.attempts.append((when, end, self.dice.choice(CONCLUSIONS)))
+        run = self.rng.choice(found)
+        end = self.free(when + self.rng.randint(1, 30) * MINUTE)
+        run.attempts.append((when, end, self.rng.choice(CONCLUSIONS)))
         if any(one.run == run.number for one in self.world.deploys.values()):
             self.deploy(when, oid=run.oid, run=run.number, end="SUCCESS" if run.attempts[-1][2] == "success" else "FAILURE")
 
     def deploy_by_run(self, when: datetime) -> None:
         """Add a run and its deployment. GitHub reports the deployment of a cancelled run as a failure."""
-        run = self.run(when, of=self.dice.choice((DEPLOY, CI)))
+        run = self.run(when, of=self.rng.choice((DEPLOY, CI)))
         self.deploy(when, oid=run.oid, run=run.number, end="SUCCESS" if run.attempts[0][2] == "success" else "FAILURE")
 
     def lose_run(self, when: datetime) -> None:
         if found := self._runs(when):
-            self.dice.choice(found).gone = when
+            self.rng.choice(found).gone = when
 
     def _runs(self, when: datetime) -> list[WorkflowRun]:
         return [run for run in self.world.runs.values() if run.is_there(when) and run.created < when]
@@ -293,23 +293,23 @@ class ChangingRepository:
         """Add a release. GitHub dates a release by its commit, which may be old."""
         number = len(self.world.published) + 1
         line = self.world.history(self.head)
-        commit = line[min(self.dice.choice((0, 0, 1, 5, 20)), len(line) - 1)]
-        published = None if self.dice.random() < 0.4 else when
+        commit = line[min(self.rng.choice((0, 0, 1, 5, 20)), len(line) - 1)]
+        published = None if self.rng.random() < 0.4 else when
         one = Release(number, when if published is None else commit.committed, f"v{number}", commit.oid, published)
-        one.shown, one.is_prerelease = when, self.dice.random() < 0.3
+        one.shown, one.is_prerelease = when, self.rng.random() < 0.3
         self.world.published[number] = one
 
     def publish_draft(self, when: datetime) -> None:
         if drafts := [one for one in self._releases(when) if one.published is None]:
-            self.dice.choice(drafts).published = when
+            self.rng.choice(drafts).published = when
 
     def promote(self, when: datetime) -> None:
         if found := [one for one in self._releases(when) if one.is_prerelease and one.promoted is None]:
-            self.dice.choice(found).promoted = when
+            self.rng.choice(found).promoted = when
 
     def lose_release(self, when: datetime) -> None:
         if found := self._releases(when):
-            self.dice.choice(found).gone = when
+            self.rng.choice(found).gone = when
 
     def _releases(self, when: datetime) -> list[Release]:
         return [one for one in self.world.published.values() if one.is_there(when)]

@@ -31,7 +31,7 @@ KINDS = ("github", "workflows", "releases", "auto")
 FIRST, LAST = map(int, os.environ.get("NIGHTS_SEEDS", "0:2").split(":"))
 
 
-def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: int = DAYS, faults: float = 0) -> list[str]:
+def live(github: StandIn, rng: random.Random, *, deployments_from: str, days: int = DAYS, faults: float = 0) -> list[str]:
     """Run many nights of one source, then the first night of a second source at the same time. Return their differences.
 
     `faults`: the share of failed answers, which interrupt stages. The last night has no faults, so it reads
@@ -39,12 +39,12 @@ def live(github: StandIn, dice: random.Random, *, deployments_from: str, days: i
     """
     github.budget = Budget(limit=5000, reset_seconds=3600)  # a new hour, so no budget of the previous world is used up
     client._rate_limits.clear()
-    show(github, ChangingRepository(dice, start=START, days=days).world)
+    show(github, ChangingRepository(rng, start=START, days=days).world)
     ours = source_of("acme/restless", deployments_from=deployments_from)
     clock = START
     for day in range(1, days + 1):
         clock = START + timedelta(days=day, hours=1)
-        if day == days or dice.random() < 0.8:  # about one night in five is missed
+        if day == days or rng.random() < 0.8:  # about one night in five is missed
             github.faults = {"rate": faults, "seed": day} if day < days else {}
             collect(github, ours, clock)
     fresh = source_of("acme/restless", name="fresh", deployments_from=deployments_from)
@@ -74,11 +74,11 @@ def test_many_nights_end_as_a_fresh_first_one(github: StandIn, seed: int, deploy
 
 
 @hypothesis_settings(max_examples=int(os.environ.get("NIGHTS_EXAMPLES", "6")), suppress_health_check=list(HealthCheck))
-@given(dice=st.randoms(use_true_random=False), deployments_from=st.sampled_from(KINDS), days=st.integers(2, 5), faults=st.sampled_from([0, 0.15]))
+@given(rng=st.randoms(use_true_random=False), deployments_from=st.sampled_from(KINDS), days=st.integers(2, 5), faults=st.sampled_from([0, 0.15]))
 def test_whatever_happens_in_a_few_days_a_few_nights_end_as_a_fresh_first_one(
-    github: StandIn, dice: random.Random, deployments_from: str, days: int, faults: float
+    github: StandIn, rng: random.Random, deployments_from: str, days: int, faults: float
 ) -> None:
     with transaction.atomic():
-        found = live(github, dice, deployments_from=deployments_from, days=days, faults=faults)
+        found = live(github, rng, deployments_from=deployments_from, days=days, faults=faults)
         transaction.set_rollback(True)
     assert found == []

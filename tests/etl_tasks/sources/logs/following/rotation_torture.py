@@ -63,8 +63,8 @@ def has_ended(child: int) -> bool:
 
 def write(log: Path, *, events: int, is_multiline: bool, seed: int) -> None:
     """Write each event with one system call, as a logging handler does. Reopen the file after it was renamed."""
-    chance = random.Random(seed)
-    paddings = [b"x" * chance.choice((5, 40, 60, 100, 200)) for _ in range(1000)]
+    rng = random.Random(seed)
+    paddings = [b"x" * rng.choice((5, 40, 60, 100, 200)) for _ in range(1000)]
     descriptor, inode = -1, -1
     for number in range(events):
         if number % 50 == 0 and inode_of(log) != inode:
@@ -140,16 +140,16 @@ class Rotator:
     def __init__(self, folder: Path, seed: int) -> None:
         self.folder = folder
         self.log = folder / "app.log"
-        self.chance = random.Random(seed)
+        self.rng = random.Random(seed)
         self.gaps: list[tuple[int, int]] = []  # numbers of the events that a truncation may have deleted, both ends included
         self.counts = dict.fromkeys(("rename", "copytruncate", "compress", "delete"), 0)
 
     def work(self, is_writer_done: Callable[[], bool]) -> None:
         while not is_writer_done():
-            step = self.chance.choice(("rename", "rename", "copytruncate", "compress", "compress", "compress", "delete"))
+            step = self.rng.choice(("rename", "rename", "copytruncate", "compress", "compress", "compress", "delete"))
             if getattr(self, step)(is_writer_done):
                 self.counts[step] += 1
-            time.sleep(self.chance.choice((0, 0, 0.001, 0.01)))
+            time.sleep(self.rng.choice((0, 0, 0.001, 0.01)))
         (self.folder / "rotated.json").write_text(json.dumps({"gaps": self.gaps, "counts": self.counts}))
 
     def rename(self, is_writer_done: Callable[[], bool]) -> bool:
@@ -168,10 +168,10 @@ class Rotator:
         self._shift()
         copy = self.folder / "app.log.1"
         with self.log.open("rb", buffering=0) as source, copy.open("wb", buffering=0) as target:
-            while block := source.read(self.chance.choice((1000, 8192, 65536))):
+            while block := source.read(self.rng.choice((1000, 8192, 65536))):
                 target.write(block)
-                time.sleep(self.chance.choice((0, 0, 0, 0.001)))
-        time.sleep(self.chance.choice((0, 0, 0.02)))  # in this time the reader may read further than the copy
+                time.sleep(self.rng.choice((0, 0, 0, 0.001)))
+        time.sleep(self.rng.choice((0, 0, 0.02)))  # in this time the reader may read further than the copy
         os.truncate(self.log, 0)
         while not self.log.stat().st_size and not is_writer_done():
             time.sleep(0.0005)
@@ -185,15 +185,15 @@ class Rotator:
         plain = [path for path in self._rotated() if path.suffix[1:] not in OPENERS]
         if not plain:
             return False
-        path, kind = self.chance.choice(plain), self.chance.choice(list(OPENERS))
+        path, kind = self.rng.choice(plain), self.rng.choice(list(OPENERS))
         packed = path.with_name(f"{path.name}.{kind}")
-        made = self.chance.choice((packed, packed.with_name(packed.name + ".tmp")))
+        made = self.rng.choice((packed, packed.with_name(packed.name + ".tmp")))
         with path.open("rb") as source, OPENERS[kind](made, mode="wb") as target:
             while block := source.read(100_000):
                 target.write(block)
-                time.sleep(self.chance.choice((0, 0, 0.001)))
+                time.sleep(self.rng.choice((0, 0, 0.001)))
         made.rename(packed)
-        time.sleep(self.chance.choice((0, 0.02)))
+        time.sleep(self.rng.choice((0, 0.02)))
         path.unlink()
         return True
 
@@ -237,8 +237,8 @@ def unpacked(path: Path) -> bytes:
 
 def play(folder: Path, *, seed: int, events: int) -> dict[str, int]:
     """Run one round and return its counts. Raises AssertionError with the reason if an event is missing, repeated or damaged."""
-    chance = random.Random(seed)
-    is_multiline = chance.random() < 0.5
+    rng = random.Random(seed)
+    is_multiline = rng.random() < 0.5
     ledger(folder).close()
     done = folder / "writer-is-done"
 
@@ -251,7 +251,7 @@ def play(folder: Path, *, seed: int, events: int) -> dict[str, int]:
     runs = kills = 0
     while children:
         reader = forked(lambda: read(folder, is_multiline=is_multiline))
-        time.sleep(chance.choice((0.005, 0.02, 0.1, 0.5)) * chance.random())
+        time.sleep(rng.choice((0.005, 0.02, 0.1, 0.5)) * rng.random())
         os.kill(reader, signal.SIGKILL)
         _, status = os.waitpid(reader, 0)
         runs, kills = runs + 1, kills + os.WIFSIGNALED(status)
