@@ -19,7 +19,7 @@ INSTALLATION_PREFIX = "ghs_"
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """Who reads. `repositories`: those that may be read, None for all. `forbidden`: fields of a repository that may not; "actions" for REST."""
+    """A user of the API. `repositories`: the readable ones, None for all. `forbidden`: unreadable fields of a repository; "actions" for REST."""
 
     name: str
     repositories: Collection[str] | None = None
@@ -35,7 +35,7 @@ class Reader:
 
 
 class Access:
-    """`installations`: id to the repositories that it may read; None: every installation may read everything."""
+    """The tokens and GitHub Apps that may read. `installations`: for each id the readable repositories; None if all may read everything."""
 
     def __init__(
         self,
@@ -48,7 +48,7 @@ class Access:
     ) -> None:
         self.tokens, self.forbidden = tokens, forbidden
         self.app_public_key, self.app_token_seconds, self.installations = app_public_key, app_token_seconds, installations
-        self._given: dict[str, tuple[str, float]] = {}  # token to (installation, expiry)
+        self._given: dict[str, tuple[str, float]] = {}  # maps a token to (installation, expiry)
 
     def reader(self, authorization: str) -> Reader | None:
         """Return the reader that the token belongs to, or None if the token is unknown or has expired."""

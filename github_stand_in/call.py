@@ -75,7 +75,7 @@ class Call:
 
 @dataclass
 class Reply:
-    """`content`: bytes, or a value sent as JSON. `is_cut`: send half and close the connection. `drip_seconds`: send slowly, over this time."""
+    """A reply. `content`: bytes, or a value sent as JSON. `is_cut`: send half and close the connection. `drip_seconds`: the time to send it."""
 
     status: int
     content: Any

@@ -1,7 +1,7 @@
-"""Faults of GitHub, switched on by settings.
+"""Faults that GitHub has, too. Each is switched on by a setting.
 
 Instead of an answer: {"outage": operation or true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
-{"unfinished_above": n} (502 for more records or ids a page) · {"slow_seconds": s} · {"garbage": operation} (no JSON) ·
+{"unfinished_above": n} (502 for more records or ids a page) · {"slow_seconds": s} · {"garbage": operation} (not JSON) ·
 {"redirect": operation or true, "to": address} · {"instead": operation, "answer": JSON} (200, and this as its body).
 
 In an answer: {"bad_record": operation} (the last record has an invalid date) · {"null_nodes": operation} (the last record is

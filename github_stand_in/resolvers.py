@@ -44,7 +44,7 @@ class Worlds:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The context of one query: who asks, and when."""
+    """The context of one query: the repositories, the current time, the reader and the rate limit."""
 
     worlds: Worlds
     clock: datetime
@@ -146,7 +146,7 @@ def _run_row(run: Row) -> Row:
 
 
 def page(rows: Sequence[Row], info: GraphQLResolveInfo, arguments: Mapping[str, Any], keys: Keys | None = None) -> Row:
-    """Return one page of a list. `keys`: its sort keys; a list without them only grows at its end.
+    """Return one page of a list. `keys`: its sort keys. They may be left out if the list only grows at its end.
 
     The cursor contains the sort key, like GitHub's: a row that moves to the front does not appear again on a later page.
     """
@@ -246,7 +246,7 @@ class _Lazily(Sequence[Row]):
         return [self.row(item) for item in self.items[index]] if isinstance(index, slice) else self.row(self.items[index])
 
 
-# --- single things of a repository ------------------------------------------------------------------------------------
+# --- single records of a repository -----------------------------------------------------------------------------------
 
 
 def _allow(info: GraphQLResolveInfo) -> None:

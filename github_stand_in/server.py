@@ -280,7 +280,7 @@ class _Handler(BaseHTTPRequestHandler):
     timeout = IDLE_SECONDS
 
     def log_message(self, format: str, *args: object) -> None:
-        """Log nothing: the counts say what was asked."""
+        """Log nothing, because `counts` records the requests."""
 
     def do_POST(self) -> None:
         self.do_GET()

@@ -22,7 +22,7 @@ from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
 
 pytest.register_assert_rewrite("tests.tables")
-# A test does not fail because the machine is slow.
+# No deadline for an example: a test must not fail because the machine is slow.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
 SERVERS = {"DATABASE_URL": "MariaDB or MySQL", "CELERY_BROKER_URL": "Redis", "CASSANDRA_CONTACT_POINTS": "Cassandra"}

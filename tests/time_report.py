@@ -16,7 +16,7 @@ STARTED_AT = float(os.environ.get("TESTS_STARTED_AT") or time.time())  # set by 
 def pytest_sessionfinish(session: pytest.Session) -> Generator[None]:
     yield
     terminal = session.config.pluginmanager.getplugin("terminalreporter")
-    if terminal is None:  # a process of pytest-xdist
+    if terminal is None:  # a worker process of pytest-xdist, which prints nothing
         return
     seconds: Counter[str] = Counter()
     unmarked: set[str] = set()

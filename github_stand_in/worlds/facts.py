@@ -55,7 +55,7 @@ def parse_global_id(text: str) -> tuple[str, int, int] | None:
 
 @dataclass(eq=False)
 class Commit:
-    """`committed`: later than that of every parent. `has_author`: whether the author is known."""
+    """A commit. `committed`: must be later than that of every parent. `has_author`: whether the author is known."""
 
     oid: str
     parents: tuple[str, ...]
@@ -78,7 +78,7 @@ class Commit:
 
 @dataclass(eq=False)
 class Fact:
-    """`number`: unique per repository and kind. `created`: the creation time that GitHub shows.
+    """A fact of a repository. `number`: unique per repository and kind. `created`: the creation time that GitHub shows.
 
     May be set at any time: `shown`, when the fact appears, if later than `created` (a release of an old commit, an issue
     transferred from another repository); `gone`, when it was deleted.
@@ -135,11 +135,11 @@ class Fact:
 
 @dataclass(eq=False)
 class PullRequest(Fact):
-    """`late`: oid of a commit that was pushed later, to the time of the push. `drafts`: (when, __typename) of draft events.
+    """A pull request. `late`: for the oid of each commit that was pushed later, when. `drafts`: (when, __typename) of draft events.
 
     `bases`: (since when, branch), if the base is not main. `merge_kind`: squash, merge, rebase or fast-forward.
-    `closes`: (repository, "" for its own; issue number); `dropped`: when such an issue was removed, which does not move
-    `updatedAt`. `edits`: (since when, title, body). `forced`: (when, commits) of force-pushes.
+    `closes`: (repository or "" for its own, issue number). `dropped`: for each of these that was removed, when; a removal does
+    not move `updatedAt`. `edits`: (since when, title, body). `forced`: (when, commits) of force-pushes.
     """
 
     KIND = "PR"
@@ -226,7 +226,7 @@ class PullRequest(Fact):
 
 @dataclass(eq=False)
 class Deployment(Fact):
-    """`run`: the workflow run that the latest statuses link to; 0 for none."""
+    """A deployment. `run`: the workflow run that the latest statuses link to; 0 for none."""
 
     KIND = "DE"
     oid: str
@@ -273,7 +273,7 @@ class Deployment(Fact):
 
 @dataclass(eq=False)
 class Issue(Fact):
-    """`labelled`: (label, since, until or None). `events`: (when, ClosedEvent or ReopenedEvent, reason).
+    """An issue. `labelled`: (label, since, until or None). `events`: (when, ClosedEvent or ReopenedEvent, reason).
 
     `edits`: (since when, title, body). `moved`: (repository, number there) if it was transferred at the time `gone`.
     """
@@ -329,7 +329,7 @@ class Issue(Fact):
 
 @dataclass(eq=False)
 class Release(Fact):
-    """`published`: when, or None for a draft, which has no tag yet. `promoted`: when a prerelease became a release."""
+    """A release. `published`: when, or None for a draft, which has no tag yet. `promoted`: when a prerelease became a release."""
 
     KIND = "RE"
     tag: str
@@ -361,7 +361,7 @@ class Release(Fact):
 
 @dataclass(eq=False)
 class WorkflowRun(Fact):
-    """`attempts`: (begin, end, conclusion), oldest first. Its rows have REST's field names."""
+    """A workflow run. `attempts`: (begin, end, conclusion), oldest first. Its rows have REST's field names."""
 
     KIND = "WFR"
     name: str

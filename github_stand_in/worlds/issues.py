@@ -34,7 +34,7 @@ class Tracker:
         published = None if number % 7 == 5 else noon + 2 * DAY if kind == 1 else noon
         self.world.published[number] = Release(number, noon, tag, head, published, is_prerelease=kind == 3)
 
-    # --- what pull requests do with issues ------------------------------------------------------------------------
+    # --- issues that pull requests fix or close -----------------------------------------------------------------------
 
     def incident_to_fix(self, now: datetime) -> Issue | None:
         return self._taken(self.unfixed, now)
@@ -72,7 +72,7 @@ class Tracker:
             issue.close(created + DAY * self.random.uniform(0.1, 20), self.random.choice(["COMPLETED", "NOT_PLANNED", "DUPLICATE"]))
 
     def _incident(self, created: datetime) -> None:
-        """Add an incident. In turn: closed by a hotfix, reopened, label removed, not planned, duplicate, left open."""
+        """Add an incident. The kinds alternate: closed by a hotfix, reopened, label removed, not planned, duplicate, left open."""
         self.incidents += 1
         turn = self.incidents % 6
         issue = self._open(created, f"Payments fail, {self.incidents}", self._cause(created))

@@ -82,23 +82,23 @@ class World:
     # --- what GitHub shows at a moment --------------------------------------------------------------------------------
 
     def pull_requests(self, clock: datetime) -> list[Row]:
-        """Most recently updated first."""
+        """Return the rows, most recently updated first."""
         return list(self.listed("PR", clock))
 
     def issues(self, clock: datetime) -> list[Row]:
-        """Most recently updated first."""
+        """Return the rows, most recently updated first."""
         return list(self.listed("I", clock))
 
     def deployments(self, clock: datetime) -> list[Row]:
-        """Newest first."""
+        """Return the rows, newest first."""
         return list(self.listed("DE", clock))
 
     def releases(self, clock: datetime) -> list[Row]:
-        """Newest first."""
+        """Return the rows, newest first."""
         return list(self.listed("RE", clock))
 
     def workflow_runs(self, clock: datetime) -> list[Row]:
-        """Newest first, each run with its latest attempt by then."""
+        """Return the rows, newest first. Each run has its latest attempt by then."""
         return list(self.listed("WFR", clock))
 
     def listed(self, kind: str, clock: datetime) -> Listed:

@@ -50,7 +50,7 @@ def variables() -> set[str]:
     return recorded.asked
 
 
-def told(**values: str) -> list[str]:
+def check_messages(**values: str) -> list[str]:
     """Return the messages of `manage.py check` in an environment with these variables."""
     try:
         found = read(values)

@@ -10,7 +10,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from callcentersite.environment_variables import CRONTAB_FIELDS
-from tests.callcentersite.read_settings import read, told, variables
+from tests.callcentersite.read_settings import check_messages, read, variables
 
 CASES = settings.BASE_DIR.parent / "shared" / "cases"
 NUMBERS = (
@@ -25,13 +25,13 @@ PATHS = {"CALLCENTERSITE_VAR"}
 
 
 def test_an_empty_environment_has_nothing_to_tell() -> None:
-    assert told() == []
+    assert check_messages() == []
 
 
 @pytest.mark.parametrize("name", NUMBERS)
 @pytest.mark.parametrize("value", ["-1", "ten", "1.5", "1e3", "٣", "9" * 12, "9" * 5000])
 def test_a_number_that_is_none_or_too_large_is_refused(name: str, value: str) -> None:
-    [sentence] = told(**{name: value})
+    [sentence] = check_messages(**{name: value})
     assert name in sentence
 
 
@@ -40,20 +40,20 @@ def test_a_number_that_is_none_or_too_large_is_refused(name: str, value: str) ->
     [("CASSANDRA_PORT", "0"), ("CASSANDRA_PORT", "65536"), ("GITHUB_PAGE_SIZE", "0"), ("GITHUB_PAGE_SIZE", "101"), ("ETL_MAX_BAD_PERCENT", "101")],
 )
 def test_a_number_beyond_its_limits_is_refused(name: str, value: str) -> None:
-    [sentence] = told(**{name: value})
+    [sentence] = check_messages(**{name: value})
     assert "give a whole number of at least" in sentence
 
 
 @pytest.mark.parametrize("name", FLAGS)
 def test_a_flag_is_1_or_0(name: str) -> None:
-    assert told(**{name: "2"}) == [f"{name}='2' does not work: give 1 or 0"]
+    assert check_messages(**{name: "2"}) == [f"{name}='2' does not work: give 1 or 0"]
 
 
 @pytest.mark.parametrize(
     "value", ["0 1 * * *", "0 1 * * 0", "0 1 15 * *", "0 1 * * sun", "*/15 0-6 1,15 jan-mar mon-fri", "0 1 29 2 *", "  0  1 * * *  "]
 )
 def test_a_schedule_that_passes_is_the_one_that_runs(value: str) -> None:
-    assert told(ETL_SCHEDULE=value) == []
+    assert check_messages(ETL_SCHEDULE=value) == []
     fields = dict(zip(CRONTAB_FIELDS, read({"ETL_SCHEDULE": value})["ETL_SCHEDULE"].split(), strict=True))
     entry = CrontabSchedule(**fields, timezone="UTC")
     entry.clean_fields()
@@ -77,7 +77,7 @@ def test_a_schedule_that_passes_is_the_one_that_runs(value: str) -> None:
     ],
 )
 def test_a_schedule_that_could_not_run_is_refused(value: str) -> None:
-    [sentence] = told(ETL_SCHEDULE=value)
+    [sentence] = check_messages(ETL_SCHEDULE=value)
     assert sentence.startswith(f"ETL_SCHEDULE={value!r}")
 
 
@@ -88,7 +88,7 @@ FIELD = st.sampled_from(
 
 @given(st.lists(FIELD, min_size=5, max_size=5).map(" ".join))
 def test_any_schedule_is_refused_or_can_be_stored_and_asked_when_it_is_due(value: str) -> None:
-    if told(ETL_SCHEDULE=value):
+    if check_messages(ETL_SCHEDULE=value):
         return
     entry = CrontabSchedule(**dict(zip(CRONTAB_FIELDS, value.split(), strict=True)), timezone="UTC")
     entry.clean_fields()
@@ -162,7 +162,7 @@ def test_the_shared_cases_of_schedules_pass() -> None:
     ],
 )
 def test_what_cannot_work_is_told_with_what_to_do(name: str, value: str, sentence: str) -> None:
-    found = told(**{name: value})
+    found = check_messages(**{name: value})
     assert sentence in " ".join(found)
     assert "secret" not in " ".join(found)
 
@@ -191,7 +191,7 @@ def test_what_cannot_work_is_told_with_what_to_do(name: str, value: str, sentenc
     ],
 )
 def test_what_works_is_not_refused(name: str, value: str) -> None:
-    assert told(**{name: value}) == []
+    assert check_messages(**{name: value}) == []
 
 
 def test_a_secret_that_begins_with_a_dollar_is_itself() -> None:
@@ -200,12 +200,12 @@ def test_a_secret_that_begins_with_a_dollar_is_itself() -> None:
 
 def test_a_file_of_a_secret_that_is_no_text_is_refused(tmp_path) -> None:
     (tmp_path / "token").write_bytes(b"\xff\xfe\x00")
-    assert "it is not UTF-8 text" in told(GITHUB_TOKEN_FILE=str(tmp_path / "token"))[0]
-    assert "Is a directory" in told(GITHUB_TOKEN_FILE=str(tmp_path))[0]
+    assert "it is not UTF-8 text" in check_messages(GITHUB_TOKEN_FILE=str(tmp_path / "token"))[0]
+    assert "Is a directory" in check_messages(GITHUB_TOKEN_FILE=str(tmp_path))[0]
 
 
 def test_a_folder_that_cannot_be_made_is_refused() -> None:
-    assert "the folder cannot be made" in told(CALLCENTERSITE_VAR="/dev/null/var")[0]
+    assert "the folder cannot be made" in check_messages(CALLCENTERSITE_VAR="/dev/null/var")[0]
 
 
 ODD = st.one_of(
@@ -219,4 +219,4 @@ ODD = st.one_of(
 @given(st.sampled_from(sorted(variables() - PATHS)), ODD)
 @example("ALERT_FROM", ",")
 def test_no_value_of_any_setting_ends_in_another_error_than_a_sentence(name: str, value: str) -> None:
-    assert all(sentence.strip() for sentence in told(**{name: value}))
+    assert all(sentence.strip() for sentence in check_messages(**{name: value}))

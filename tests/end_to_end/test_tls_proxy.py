@@ -64,7 +64,7 @@ class Site:
     trusted: ssl.SSLContext
 
     def ask(self, path: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Answer:
-        """Send a request through the proxy, as a browser does. The Host header has the port, because it is not 443."""
+        """Send a request through the proxy, as a browser does. The Host header contains the port, because it is not 443."""
         connection = http.client.HTTPSConnection("127.0.0.1", self.https, context=self.trusted, timeout=30)
         own = {"Host": f"{NAME}:{self.https}", "Origin": f"https://{NAME}:{self.https}"} if form else {"Host": f"{NAME}:{self.https}"}
         kind = {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"https://{NAME}:{self.https}{path}"}

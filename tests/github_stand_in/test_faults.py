@@ -160,7 +160,7 @@ def test_a_field_that_nobody_has_seen(stand_in: StandIn) -> None:
 
 
 def outcome(stand_in: StandIn) -> str:
-    """Send a request and return which fault it met, as a caller can tell, or "well"."""
+    """Send a request and return the fault that a caller can see in the answer, or "well"."""
     try:
         answer = ask(stand_in, "deployments", first=5)
     except requests.exceptions.RequestException:

@@ -1,4 +1,4 @@
-"""Alert rules: one alert when an episode begins and one when it ends, and none before an alert can be sent."""
+"""Alert rules: one alert when an episode begins and one when it ends. No episode begins while alerts have no receiver."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -114,7 +114,7 @@ def test_the_token_is_in_no_page_of_a_crash(db: None, token: str, settings: Any,
     assert token not in response.content.decode() + caplog.text + str([vars(record) for record in caplog.records])
 
 
-# --- the description --------------------------------------------------------------------------------------------------
+# --- the OpenAPI description ------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

@@ -62,7 +62,7 @@ def test_a_period_in_which_collection_began_counts_only_collected_days_and_their
 
 
 def test_deploy_days_a_week_are_the_median_over_weeks_whose_sunday_is_in_the_period():
-    # The Sundays of February 2026: 1, 8, 15, 22. Deploy days: 2, 1, 0, 3; Monday the 23rd belongs to March.
+    # The Sundays of February 2026 are 1, 8, 15 and 22. Their weeks have 2, 1, 0 and 3 deploy days. Monday the 23rd is in a week of March.
     dates = [(1, 26), (2, 1), (2, 3), (2, 3), (2, 16), (2, 17), (2, 22), (2, 23)]
     deployments = tuple(deployment(n, "a", datetime(2026, month, day, 12, tzinfo=UTC)) for n, (month, day) in enumerate(dates))
     value = frequency("month", date(2026, 2, 1), deployments=deployments, coverage=covering(at(0), at(90)))
@@ -76,7 +76,7 @@ def test_a_day_has_no_deploy_days_a_week_and_no_tier():
 
 
 def test_an_incomplete_week_is_left_out_of_the_median():
-    # Collected from Thursday the 1st to Wednesday the 14th: only the week from Monday the 5th is complete.
+    # Facts were collected from Thursday the 1st to Wednesday the 14th, so only the week from Monday the 5th is complete.
     value = frequency("month", date(2026, 1, 1), deployments=on(0, 1, 2, 4, 12, 13), coverage=covering(at(0), at(13, hours=13)))
     assert value.details["deploy_days_per_week"] == 1
 
@@ -87,7 +87,7 @@ def test_a_running_week_has_no_deploy_days_a_week():
 
 
 def test_a_deploy_day_in_the_31_days_to_the_period_s_end_is_medium_at_least():
-    week = date(2026, 2, 23)  # ends on 1 March, so the 31 days begin on 30 January
+    week = date(2026, 2, 23)  # this week ends on 1 March, so the 31 days begin on 30 January
     span = covering(at(0), at(90))
     assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 30, tzinfo=UTC)),), coverage=span).tier == "medium"
     assert frequency("week", week, deployments=(deployment(1, "a", datetime(2026, 1, 29, 23, tzinfo=UTC)),), coverage=span).tier == "low"

@@ -16,7 +16,7 @@ FIRST, SECOND = "ab12345" + 33 * "0", "ab12345f" + 32 * "0"
         (FIRST, FIRST),
         (FIRST[:8], FIRST),
         (SECOND[:8], SECOND),
-        (FIRST[:7], ""),  # the beginning of both
+        (FIRST[:7], ""),  # both commits begin with it
         ("cd67890", "cd67890a"),
         ("cd6789", ""),  # only six digits
         ("0" * 40, ""),

@@ -192,7 +192,7 @@ def test_an_outage_of_which_people_have_written_an_issue_is_the_issue_s(created_
         (at(2.5), None, 24, True),
         (at(2.5) - timedelta(minutes=1), None, 24, False),
         (at(0), None, 24, False),  # forgotten and still open
-        (at(0), at(30), 24, False),  # forgotten and closed much later
+        (at(0), at(30), 24, False),  # forgotten, and closed much later
         (at(0), at(30), 24 * 7, True),
         (at(3.4), None, 0, False),
         (at(3.5), None, 0, True),

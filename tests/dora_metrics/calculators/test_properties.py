@@ -47,7 +47,7 @@ def arrived_otherwise(facts, random):
 
 
 def judgements(facts, chosen):
-    """Return the result for every attempt and the link of every incident."""
+    """Return what was decided about every attempt, and the link of every incident."""
     found = link_facts(facts, chosen, now=now)
     return (
         [(one.attempt.ids, one.causes, one.unplanned, one.recovered_at, one.recovered_by, one.flags) for one in found.attempts],

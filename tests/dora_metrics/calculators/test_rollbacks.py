@@ -6,7 +6,7 @@ from tests.dora_metrics.calculators.examples import PULLS, RELEASES, at, deploym
 
 
 def rolled_back(*shas, **changed):
-    """Return the keys of the deployments that were rolled back, and of those that rolled back."""
+    """Return the keys of the deployments that were rolled back, and of those that are rollbacks."""
     changed = one_a_day(*shas, **changed)
     return (
         [key for key, rules in failed(**changed).items() if "rollback" in rules],

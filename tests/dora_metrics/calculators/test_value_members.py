@@ -1,4 +1,4 @@
-"""The members of a value: the deployments, changes and incidents that it counts add up to it."""
+"""The members of a value are the deployments, changes and incidents behind it. Their counts add up to the value."""
 
 import pytest
 from hypothesis import given

@@ -152,10 +152,10 @@ def test_the_rows_say_what_the_facts_amount_to(billing):
     assert {one.key: (one.is_failed, one.is_unplanned) for one in Attempt.objects.all()} == {
         "0": (False, False),
         "1": (True, False),  # reverted by 3
-        "2": (True, False),  # issue 100
+        "2": (True, False),  # caused issue 100
         "3": (False, True),
         "4": (True, True),  # closes issue 100, and was rolled back by 5
-        "5": (True, True),  # the hotfix of 6 is linked to it
+        "5": (True, True),  # fixed by the hotfix in 6
         "6": (False, True),
         "9": (True, False),
         "10": (False, False),

@@ -112,7 +112,7 @@ def place_of(line: LogDeployment, facts: Facts) -> tuple[str, str]:
 
 
 def full_sha(sha: str, facts: Facts) -> str:
-    """Return the only known commit that begins with `sha` (of git's history, or a merge or head commit); `sha` itself if there is not exactly one."""
+    """Return the only commit in git's history or of a pull request that begins with `sha`; `sha` itself if there is none or more than one."""
     known = set(facts.parents)
     for pull in facts.pull_requests:
         known |= {pull.merge_sha, pull.head_sha}

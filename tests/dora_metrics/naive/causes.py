@@ -310,7 +310,7 @@ def closed_by(world: World, pull: PullRequest) -> list[Key]:
 
 
 def explicit_link(world: World, part: Facts, links: Links, start: datetime, *, is_hotfix: bool = False) -> tuple[bool, Attempt | None, bool]:
-    """Return whether the body decides the link, the deployment if it is one of these, and whether the body names one that began too late.
+    """Return whether the body decides the link, its deployment if it is in this environment, and whether the body names one that began too late.
 
     For a hotfix no deployment is too late, because a hotfix may be created before the deployment that it fixes.
     """
@@ -339,7 +339,7 @@ def explicit_link(world: World, part: Facts, links: Links, start: datetime, *, i
 
 
 def _meant_to_be_deployed(world: World, part: Facts) -> set[tuple[str, str]]:
-    """Return id and sha of the repository's GitHub deployments and of everything from the source, whether it is an attempt or not."""
+    """Return id and sha of the repository's GitHub deployments and of all deployments in the source, including those that are not attempts."""
     pattern = world.settings.workflow
     told: set[tuple[str, str]] = {(deployment.id, deployment.sha) for deployment in part.deployments}
     if world.source == "logs":

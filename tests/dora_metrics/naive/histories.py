@@ -107,7 +107,7 @@ class _History:
         now = self.end + rng.randint(1, 20 * 24) * HOUR if rng.random() < 0.75 else self._when()
         return facts, self._settings(), now
 
-    # Small choices
+    # Random choices
 
     def _chance(self, share: float) -> bool:
         return self.rng.random() < share
@@ -186,7 +186,7 @@ class _History:
             self._merge(number, created_at, merged_at)
 
     def _fork(self, elder: "_History") -> None:
-        """Copy one head of the elder's and all its ancestors."""
+        """Begin with a commit of the elder history's default branch and all its ancestors."""
         head = self.rng.choice(elder.heads)[1]
         waiting = [head]
         while waiting:
@@ -218,7 +218,7 @@ class _History:
         begun_at = [sha for at, sha in self.heads if at <= created_at]
         branched_from = tip if way == "forward" or not begun_at else begun_at[-1]
         commits = tuple(self._sha() for _ in range(rng.randint(1, 4)))
-        if way in ("forward", "merge") or self._chance(0.2):  # otherwise git loses them with the deleted branch
+        if way in ("forward", "merge") or self._chance(0.2):  # otherwise the commits are lost when the branch is deleted
             for index, sha in enumerate(commits):
                 self.parents[sha] = (commits[index - 1] if index else branched_from,)
         if way == "squash":

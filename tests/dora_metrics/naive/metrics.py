@@ -21,7 +21,7 @@ HOUR_S, DAY_S = 3600, 86400
 def naive_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> Values:
     """Return all values by metric, period kind and first day of the period. Durations are in seconds."""
     world = world_of(facts, settings, environment, now)
-    attempts = [_Told(attempt, reasons_of(world, attempt)) for attempt in world.attempts]
+    attempts = [_AttemptOutcome(attempt, reasons_of(world, attempt)) for attempt in world.attempts]
     values: Values = {}
     for metric in METRICS:
         collected = _collected(world, _streams(metric, world.source), now)
@@ -58,7 +58,7 @@ def _collected(world: World, streams: Sequence[str], now: datetime) -> tuple[dat
     return (since, until) if since <= until else None
 
 
-class _Told:
+class _AttemptOutcome:
     """An attempt, the reasons of its failure, and when it recovered."""
 
     def __init__(self, attempt: Attempt, reasons: dict[str, list[datetime]]) -> None:
@@ -101,7 +101,7 @@ def flags_of_attempt(world: World, attempt: Attempt) -> set[str]:
 # Deployment frequency
 
 
-def _deployment_frequency(world: World, _: list[_Told], part: Part) -> dict[str, Any]:
+def _deployment_frequency(world: World, _: list[_AttemptOutcome], part: Part) -> dict[str, Any]:
     successes = [success for success in world.successes if part.has(success.finished_at)]
     days = len(part.days)
     flags: set[str] = set()
@@ -209,7 +209,7 @@ def flags_of_change(world: World, pull: PullRequest, deployed_at: datetime) -> s
     return flags
 
 
-def _change_lead_time(world: World, _: list[_Told], part: Part) -> dict[str, Any]:
+def _change_lead_time(world: World, _: list[_AttemptOutcome], part: Part) -> dict[str, Any]:
     flags: set[str] = set()
     seconds: list[float] = []
     n_bots = 0
@@ -240,7 +240,7 @@ def _change_lead_time(world: World, _: list[_Told], part: Part) -> dict[str, Any
 # Change fail rate, recovery time and rework rate
 
 
-def _change_fail_rate(world: World, attempts: list[_Told], part: Part) -> dict[str, Any]:
+def _change_fail_rate(world: World, attempts: list[_AttemptOutcome], part: Part) -> dict[str, Any]:
     flags: set[str] = set()
     finished = [told for told in attempts if part.has(told.attempt.finished_at)]
     reasons: dict[str, int] = {}
@@ -291,7 +291,7 @@ def _fail_tier(value: float | None) -> str | None:
     return "low"
 
 
-def _recovery_time(world: World, attempts: list[_Told], part: Part) -> dict[str, Any]:
+def _recovery_time(world: World, attempts: list[_AttemptOutcome], part: Part) -> dict[str, Any]:
     flags: set[str] = set()
     seconds: list[float] = []
     n_open = 0
@@ -319,7 +319,7 @@ def _recovery_time(world: World, attempts: list[_Told], part: Part) -> dict[str,
     }
 
 
-def _rework_rate(world: World, _: list[_Told], part: Part) -> dict[str, Any]:
+def _rework_rate(world: World, _: list[_AttemptOutcome], part: Part) -> dict[str, Any]:
     flags: set[str] = set()
     successes = [success for success in sorted(world.successes, key=order) if part.has(success.finished_at)]
     n_unplanned = 0

@@ -212,7 +212,7 @@ def test_the_histories_have_it(traits: Counter[str], trait: str) -> None:
 
 @pytest.fixture(scope="module")
 def shared() -> Counter[str]:
-    """Count how often two repositories have the same number or commit, and how often a link crosses from one to the other."""
+    """Count how often two repositories have the same number or commit, and how often a link leads from one to the other."""
     found: Counter[str] = Counter()
     for seed in range(RICH):
         facts, settings, now = history_of_two(seed)

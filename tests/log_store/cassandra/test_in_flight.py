@@ -1,4 +1,4 @@
-"""Concurrent requests: one that the driver could not send is sent again, and results stay in order; one that a server refused is not sent again."""
+"""Concurrent requests. The store sends a request again if the driver could not send it, but not if a server refused it. Results stay in order."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from log_store.cassandra.connection import REQUESTS_IN_FLIGHT, in_flight
 
 
 class Session:
-    """Returns each statement as its own result, after the given refusals."""
+    """A session that returns each statement as its own result. `refusals`: the errors that a statement raises first."""
 
     def __init__(self, refusals: dict[int, list[Exception]]) -> None:
         self.refusals = refusals

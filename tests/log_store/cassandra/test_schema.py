@@ -1,4 +1,4 @@
-"""The versions of Cassandra's schema, each test in a keyspace of its own."""
+"""The versions of Cassandra's schema. Each test has a keyspace of its own."""
 
 import multiprocessing
 import os

@@ -1,4 +1,4 @@
-"""Behaviour of the Cassandra store alone: its tables, writes that meet or are killed, the size of partitions, and its session."""
+"""Behaviour of the Cassandra store alone: its tables, concurrent and killed writes, the size of partitions, and its session."""
 
 import os
 import time
@@ -89,7 +89,7 @@ def test_a_value_of_extra_is_found_by_its_name_whatever_order_the_line_had(cassa
     assert tuple(row.one()) == ("1", "sales", "2")
 
 
-# --- writes that meet or are killed ---------------------------------------------------------------------------------
+# --- concurrent and killed writes -------------------------------------------------------------------------------------
 
 
 def registered_by_another(written: list[LogEvent]) -> list[bytes]:
