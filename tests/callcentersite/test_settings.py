@@ -95,6 +95,7 @@ def test_any_schedule_is_refused_or_can_be_stored_and_asked_when_it_is_due(value
     assert entry.schedule.remaining_delta(datetime(2026, 11, 26, tzinfo=UTC))
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not CASES.is_dir(), reason="the shared cases are not beside this checkout")
 def test_the_shared_cases_of_schedules_pass() -> None:
     done = subprocess.run(["sh", CASES / "schedule_check.sh"], cwd=settings.BASE_DIR, capture_output=True, text=True, check=False)

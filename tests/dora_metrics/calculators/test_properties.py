@@ -82,6 +82,7 @@ def added_up(values, kind):
     return {name: count for name, count in total.items() if count}
 
 
+@pytest.mark.slow
 @patient
 @given(services, settings)
 def test_the_counts_of_days_weeks_and_months_add_up(facts, chosen):

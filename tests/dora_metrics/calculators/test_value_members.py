@@ -65,6 +65,7 @@ def assert_they_add_up(metric, period, part):
     assert {flag for member in members for flag in member.flags} >= measured.flags - OF_THE_PERIOD
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 @patient
 @given(services, settings)

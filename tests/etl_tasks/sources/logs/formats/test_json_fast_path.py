@@ -60,12 +60,14 @@ def plain(found: Good | Bad) -> Any:
     return msgspec.structs.asdict(found.fact) if isinstance(found, Good) else (found.index, found.key, found.data, found.error)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(records=st.lists(RECORDS, max_size=8), is_strict=st.booleans())
 def test_any_lines_read_as_their_dictionaries(records: list[dict[str, Any]], is_strict: bool) -> None:
     assert_as_dictionaries([one for record in records for one in (record, record)], is_strict=is_strict)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(changes=st.lists(CHANGES, max_size=8))
 @example(changes=[{"msg": "a\x00b"}])
