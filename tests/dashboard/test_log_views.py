@@ -177,7 +177,7 @@ def test_the_live_tail_brings_each_new_event_once(reader: Client, calls: Source)
 
 
 def test_the_live_tail_of_a_rare_text_goes_on_where_its_last_search_ended(reader: Client, calls: Source, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("log_store.store.MOST_SCANNED", 20)  # a small limit
+    monkeypatch.setattr("log_store.store.MOST_SCANNED", 20)
     store(*(event(number) for number in range(30)), event(30, message="timeout"))
     newest, found = position(event(0)), ""
     for _ in range(2):

@@ -16,7 +16,6 @@ from callcentersite.local_processes import CannotStart, keep_running, left_behin
 from demo.__main__ import clear
 from tests.waiting import wait_until
 
-# A process that runs until it is stopped.
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
 # Another demo: it prints a line when it has started, and sleeps until it is stopped.
 OTHER = """

@@ -168,7 +168,7 @@ def test_a_text_is_found_whatever_its_case_in_message_path_and_trace(store: LogS
 
 
 def test_a_search_ends_after_so_many_events_and_goes_on(store: LogStore, source: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("log_store.store.MOST_SCANNED", 50)  # a small limit
+    monkeypatch.setattr("log_store.store.MOST_SCANNED", 50)
     written = events(source, 120)
     written[3] = msgspec.structs.replace(written[3], message="the needle")
     store.write(written)

@@ -32,7 +32,7 @@ on_days = partial(days_with, "failed_deployment_recovery_time")
 
 
 def recovered(**changed):
-    """Map the key of each failed attempt to when it recovered and by which deployment or incident; None if it has not recovered."""
+    """Map the key of each failed attempt to when it recovered and to what ended the failure; None if it has not recovered."""
     return {one.attempt.key: (one.recovered_at, one.recovered_by) if one.recovered_at else None for one in assessed(**changed).attempts if one.causes}
 
 
