@@ -1,4 +1,4 @@
-"""Which folders log sources may read from (LOG_ROOTS). Without this limit, a user who may add a source could read any file of the worker."""
+"""The folders that log sources may read from (LOG_ROOTS). Without them, a user who may add a source could read any file of the worker."""
 
 import errno
 import glob
@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 from django.conf import settings
 
-# On Linux, O_PATH opens a folder that may be traversed but not listed, as folders of logs often are.
+# With O_PATH (only on Linux), a folder can be opened even if the worker may enter it but not list it. Folders of logs are often like that.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
-# O_NONBLOCK: opening a pipe that has replaced the file must not block.
+# O_NONBLOCK, because a pipe may have replaced the file, and opening a pipe would block.
 _FILE = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -18,11 +18,11 @@ class OutsideRoots(OSError):
 
 
 class Swapped(OSError):
-    """A part of the path was replaced by a link after its links were resolved."""
+    """After the links of a path were resolved, a part of the path was replaced by a link."""
 
 
 class Roots:
-    """Folders, with everything below them after links are resolved."""
+    """The allowed folders. A path is inside if, with all links resolved, it is one of these folders or below one of them."""
 
     def __init__(self, folders: Iterable[str]) -> None:
         self._folders = tuple(folders)
@@ -32,7 +32,10 @@ class Roots:
         return self._root_of(os.path.realpath(path)) is not None
 
     def refusal(self, pattern: str) -> str:
-        """Return why a source may not have this pattern; empty if it may. Files may be missing now, or become links later: `open` checks again."""
+        """Return why a source may not have this pattern, or "" if it may.
+
+        `open` checks each file again, because a file may be created, or be replaced by a link, later.
+        """
         if not pattern.startswith("/"):
             return f"{pattern!r} is not an absolute path: begin it with /, because a worker runs in another folder"
         fixed = self._fixed_part(pattern)
@@ -45,9 +48,10 @@ class Roots:
         )
 
     def open(self, real: str) -> int:
-        """Open a file by a path without links, and return its descriptor. Raises OSError: OutsideRoots, Swapped, or the system's own.
+        """Open the file at `real`, a path without links, and return its descriptor. Raises OutsideRoots, Swapped or another OSError.
 
-        It opens one folder after the other and follows no link. So a link put there between the check and the opening has no effect.
+        The folders on the path are opened one after the other, and no link is followed. If a link was put there after the path was checked,
+        Swapped is raised.
         """
         root = self._root_of(real)
         if root is None:
@@ -72,7 +76,7 @@ class Roots:
 
     @staticmethod
     def _fixed_part(pattern: str) -> str:
-        """Return the pattern up to its first wildcard."""
+        """Return the part of the pattern before the first name that has a wildcard."""
         fixed: list[str] = []
         for part in pattern.split("/"):
             if glob.has_magic(part):

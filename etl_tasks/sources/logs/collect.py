@@ -1,4 +1,4 @@
-"""The adapter of log sources: read files from where the last run ended, and turn their lines into events."""
+"""The adapter of log sources. It reads each file from where the last run stopped, and turns the lines into events."""
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
@@ -47,7 +47,8 @@ class LogFiles(Adapter):
         if refusal := roots.refusal(job.source.path):
             raise FatalError(refusal)
         positions = follow.from_the_beginning(_begun_by_failed_runs(job.source))
-        # It is unknown where in a file a day begins, so files are read again from the start. Events keep their ids and are stored once.
+        # The offset at which a day begins in a file is not known, so files are read again from the beginning. Events get the same ids again, so
+        # they are stored only once.
         positions |= follow.from_the_beginning(job.cursors) if job.is_full or job.since else job.cursors
         positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
         lines = _format(job.source)
@@ -107,10 +108,10 @@ class LogFiles(Adapter):
 
 
 def _begun_by_failed_runs(source: Source) -> dict[str, dict[str, Any]]:
-    """Return the positions of files that failed or cancelled runs read.
+    """Return the last position of each file that was read by a failed or cancelled run.
 
-    Some of their events may be stored. So an unchanged file must keep its identity, and another file in its place must get a new one.
-    Otherwise the ids of different events would be equal, and the new events would not be stored.
+    Some events of such a run may be stored already. With these positions, an unchanged file keeps its identity, and its events keep their ids.
+    Another file in the same place gets a new identity. Otherwise its events could have the ids of stored events, and would not be stored.
     """
     failed = StreamProgress.objects.filter(run__source=source, run__status__in=(ETLRun.Status.FAILED, ETLRun.Status.CANCELLED))
     return dict(failed.filter(stream__startswith=STREAM_PREFIX).order_by("run_id").values_list("stream", "cursor"))
@@ -143,7 +144,7 @@ def _page(chunk: follow.Chunk, lines: Format) -> Page:
 
 
 def _time_before(source: Source, stream: str, start: int) -> datetime | None:
-    """Return the time of the last event before an offset of a file, from the batches read earlier."""
+    """Return the time of the last event before the offset `start` of a file, or None. It is taken from the clean batches of earlier chunks."""
     pages = CleanBatch.objects.filter(page__run__source=source, page__stream=stream, record_count__gt=0).order_by("-page_id")
     for batch_id, context in pages.values_list("pk", "page__context").iterator(chunk_size=20):
         if context["start"] < start:

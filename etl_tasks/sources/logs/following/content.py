@@ -1,6 +1,7 @@
-"""The bytes of a log file, decompressed if it is compressed, whatever its name is.
+"""Read the bytes of a log file. A compressed file is recognised by its first bytes, not by its name, and is decompressed.
 
-Compressed files are read forward only, and may be incomplete: then all complete bytes are returned, and `failure` says what is wrong.
+A compressed file can only be read forwards. If it is incomplete, the bytes before the incomplete part are returned, and `failure` says what is
+wrong.
 """
 
 import gzip
@@ -20,7 +21,8 @@ from etl_tasks.sources.logs.following.decompression import DECOMPRESSORS
 
 TAIL_BYTES = 256
 PIECE_BYTES = 1 << 20
-# A log of one repeated line may shrink to a hundredth of its size. A decompression bomb unpacks to gigabytes from a few bytes.
+# A file that unpacks to more than BOMB_BYTES, and to more than BOMB_RATIO times the compressed bytes, is a decompression bomb: few bytes that
+# unpack to gigabytes. A real log stays below this ratio. Even a log that repeats one line is compressed to a hundredth of its size.
 BOMB_BYTES = 64 << 20
 BOMB_RATIO = 500
 
@@ -29,7 +31,10 @@ BOMB = "It unpacks to more than 500 times its size, as no log does: only the fir
 
 
 class ListedFile(msgspec.Struct, frozen=True):
-    """A file when it was listed. `place`: its device and inode, which stay the same when it is renamed. `real`: its path with links resolved."""
+    """A file as it was when it was listed.
+
+    `real`: its path with links resolved. `place`: its device and inode, which stay the same when the file is renamed.
+    """
 
     path: str
     real: str
@@ -43,15 +48,15 @@ class ListedFile(msgspec.Struct, frozen=True):
 
 
 class FileMoved(Exception):
-    """The file was moved, replaced or truncated since it was listed."""
+    """The file was moved, replaced or truncated after it was listed."""
 
 
 class NotAFile(OSError):
-    """A folder, a pipe or a device."""
+    """The path leads to a folder, a pipe or a device."""
 
 
 def inspect_file(path: str, roots: Roots = ANYWHERE) -> ListedFile:
-    """Return the file at a path, with links resolved. Raises OSError: OutsideRoots, NotAFile, or the system's own."""
+    """Follow the links of a path and return the file there. Raises OutsideRoots, NotAFile or another OSError."""
     real = os.path.realpath(path)
     if not roots.hold(real):
         raise OutsideRoots
@@ -62,11 +67,11 @@ def inspect_file(path: str, roots: Roots = ANYWHERE) -> ListedFile:
 
 
 class NotUtf8(OSError):
-    """Text in UTF-16 or UTF-32, where a newline takes two or four bytes."""
+    """The file is text in UTF-16 or UTF-32. Such text cannot be cut at newline bytes, because a newline takes two or four bytes."""
 
 
 def check_encoding(head: bytes) -> None:
-    """Raise NotUtf8 if these first bytes of a file are UTF-16 or UTF-32: by a byte order mark, or a NUL in every other byte."""
+    """Raise NotUtf8 if `head`, the first bytes of a file, are UTF-16 or UTF-32: they begin with a byte order mark, or every other byte is NUL."""
     even, odd = head[::2], head[1::2]
     is_marked = head.startswith((b"\xff\xfe", b"\xfe\xff", b"\0\0\xfe\xff"))
     if is_marked or (len(odd) >= 8 and ((not any(odd) and all(even)) or (not any(even[: len(odd)]) and all(odd)))):
@@ -76,7 +81,7 @@ def check_encoding(head: bytes) -> None:
 class LogContent:
     """The bytes of a plain file."""
 
-    # A compressed file is final: its last line needs no newline.
+    # A compressed file gets no more lines, so its last line is complete even without a newline.
     is_compressed = False
     failure = ""
 
@@ -94,13 +99,13 @@ class LogContent:
         return os.fstat(self._descriptor)
 
     def read(self, size: int) -> bytes:
-        """Return the next bytes, at most `size`; none at the end."""
+        """Return the next bytes, at most `size`. At the end of the content, return b""."""
         piece = os.pread(self._descriptor, size, self._offset)
         self._offset += len(piece)
         return piece
 
     def seek(self, offset: int) -> bytes | None:
-        """Go to an offset and return the up to TAIL_BYTES bytes before it. Returns None if the content is shorter."""
+        """Go to an offset and return the bytes before it, at most TAIL_BYTES. Returns None if the content ends before the offset."""
         self._offset = offset
         length = min(offset, TAIL_BYTES)
         before = os.pread(self._descriptor, length, offset - length)
@@ -113,16 +118,17 @@ class LogContent:
         return self.stat().st_size
 
     def still_has(self, start: int, before: bytes, beginning: bytes) -> bool:
-        """Return whether the file was not truncated: `before` is still before `start`, or at offset 0, `beginning` is still there.
+        """Return whether the bytes before offset `start` are still `before`. If `before` is empty, compare `beginning` with the bytes at `start`.
 
-        A file that was empty when it was opened may have become a compressed one. Then the answer is no.
+        If they differ, the file was truncated after it was read. Also returns False for a file that was empty when it was opened and is a
+        compressed file now.
         """
         expected, offset = (before, start - len(before)) if before else (beginning[:TAIL_BYTES], start)
         return os.pread(self._descriptor, len(expected), offset) == expected and (start > 0 or not expected.startswith(tuple(DECOMPRESSORS)))
 
 
 class CompressedContent(LogContent):
-    """The decompressed bytes of a file. Seeking backwards reads it again from the beginning."""
+    """The decompressed bytes of a file. To seek backwards, the file is decompressed again from its beginning."""
 
     is_compressed = True
 
@@ -144,7 +150,7 @@ class CompressedContent(LogContent):
         if self.failure:
             return b""
         try:
-            # read1 returns the bytes before an error first; read would drop them.
+            # If the file is broken, `read1` first returns the bytes before the error. `read` would drop these bytes.
             piece = self._reader.read1(min(size, PIECE_BYTES))  # type: ignore[attr-defined]
         except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError, zstandard.ZstdError):
             self.failure = UNFINISHED
@@ -185,7 +191,7 @@ class CompressedContent(LogContent):
 
 
 def open_content(file: ListedFile, roots: Roots = ANYWHERE) -> LogContent:
-    """Open a listed file. Raises FileMoved if its name now belongs to another file, and OSError."""
+    """Open a listed file. Raises FileMoved if its path now leads to another file or to none. Raises OSError if the file cannot be opened."""
     try:
         descriptor = roots.open(file.real)
     except (FileNotFoundError, Swapped) as exc:

@@ -1,4 +1,4 @@
-"""Unpack gzip, xz and zstd files. The first bytes of a file say which it is."""
+"""Unpack gzip, xz and zstd files. The format is recognised by the first bytes of a file."""
 
 import gzip
 import lzma
@@ -18,9 +18,10 @@ def _unpacked_xz(raw: BinaryIO) -> BinaryIO:
 
 
 class _ZstReader:
-    """Reads frame by frame and block by block, and raises EOFError if a frame is incomplete.
+    """A reader of zstd files that raises EOFError if a frame is incomplete. It reads block by block; a block has at most 128 KiB.
 
-    zstandard's own reader reports no error there, and loses the bytes before. Source: RFC 8878, 3.1. A block has at most 128 KiB.
+    zstandard's own reader reports no error for an incomplete frame, and loses the bytes before the missing part. RFC 8878, section 3.1,
+    describes the format.
     """
 
     def __init__(self, raw: BinaryIO) -> None:

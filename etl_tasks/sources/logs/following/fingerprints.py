@@ -1,7 +1,8 @@
-"""Hashes of a file's content, by which it is recognised under another name or inode. No content is kept.
+"""Hashes of a file's content, by which the file is recognised under another name or inode. The content itself is not kept.
 
-A mark is a hash of the up to 256 bytes before an offset. Marks are close together at the beginning of a file and get farther apart.
-A shorter log with the same header counts as a copy of a deleted one only if they differ by less than one mark interval.
+A mark is a hash of the bytes before an offset, at most 256. The offsets are close together at the beginning of a file and farther apart later.
+A new log may begin with the same header as a deleted one. It is taken for a copy of the deleted log only as long as its own content, after the
+header, is shorter than the distance between two marks.
 """
 
 import hashlib
@@ -10,12 +11,12 @@ MARK_BYTES = 4
 
 
 def mark_offsets(count: int) -> list[int]:
-    """Return the offsets of the first marks: every 64 bytes up to 4 KiB, the size of a long header, then eight between powers of two."""
+    """Return the offsets of the first `count` marks: every 64 bytes up to 4 KiB (the size of a long header), then eight for each power of two."""
     return [64 * (index + 1) if index < 64 else (9 + index % 8) << (index // 8 + 1) for index in range(count)]
 
 
 def mark_count(end: int) -> int:
-    """Return how many marks there are up to an offset."""
+    """Return how many marks are at offsets up to `end`."""
     if end < 4096:
         return end // 64
     octave = end.bit_length() - 13
@@ -23,12 +24,12 @@ def mark_count(end: int) -> int:
 
 
 def mark(content: bytes) -> str:
-    """Return the hash of the bytes before an offset."""
+    """Return the hash of `content`, the bytes before the offset of a mark."""
     return hashlib.blake2b(content, digest_size=MARK_BYTES).hexdigest()
 
 
 def fingerprint(content: bytes) -> str:
-    """Return "length:hash" of the first bytes of a file, or of the bytes before an offset."""
+    """Return "length:hash" of `content`: the first bytes of a file, or the bytes before an offset."""
     return f"{len(content)}:{hashlib.blake2b(content, digest_size=16).hexdigest()}"
 
 
@@ -37,6 +38,6 @@ def fingerprint_length(fingerprint: str) -> int:
 
 
 def matches(expected: str, content: bytes) -> bool:
-    """Return whether `content` has this fingerprint. A head may be longer at its end, and a tail at its beginning, than what was hashed."""
+    """Return whether `content` begins or ends with the bytes whose fingerprint is `expected`. It may be longer than these bytes."""
     length = fingerprint_length(expected)
     return expected.startswith("0:") or expected in (fingerprint(content[:length]), fingerprint(content[-length:]))

@@ -1,10 +1,10 @@
-"""Follow log files through every rotation: yield what is new since the last run. A file is recognised by what it is, not by its name.
+"""Follow log files, also when they are rotated, and yield what is new since the last run. A file is recognised by its content, not by its name.
 
-A file is known by device and inode. If its content no longer matches its position, because it was truncated or its inode was
-reused, it begins a new generation at offset 0. A file with an unknown inode may be a known file that was copied, compressed or
-moved to another device. If the known file is gone or shorter, the copy continues at its position. If the known file is still
-there, or has been read further, the copy holds nothing new and is skipped.
-docs/logs.md says which lines cannot be followed.
+A known file is first looked for by its device and inode. If the content there no longer matches the position, the file was truncated or its
+inode was reused. The content is then read from offset 0, as a new generation. A file with an unknown inode may be a copy of a known file,
+compressed or on another device. If the known file is gone or shorter than the copy, reading continues in the copy at the known file's position.
+If the known file still has the whole content of the copy, or was read further, the copy holds nothing new and is skipped.
+docs/logs.md lists the lines that cannot be read.
 """
 
 import logging
@@ -36,19 +36,20 @@ from etl_tasks.sources.logs.following.rotation import continues, marks_of, start
 
 logger = logging.getLogger(__name__)
 
-# A file that was written to within this time may still get more lines of its last event.
+# If a file was written to less than this many seconds ago, its last event may still get more lines.
 SETTLED_S = 5.0
-# An incomplete compressed file counts as still being written for this long.
+# For this many seconds after its last change, an incomplete compressed file is treated as still being written. Later it is Unreadable.
 UNFINISHED_S = 3600.0
-# How often a run lists the files, to find those that were rotated while it was reading.
+# The most times that one run lists the files. It lists them again to find files that were rotated while it was reading.
 MAX_LISTINGS = 3
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Whole events of one segment of one file, unchanged. `position`: where to continue after it; keep it under the key `stream`.
+    """Whole events of one segment of one file. `body`: their bytes, unchanged.
 
-    With an empty body, only the position has changed: another copy of the file is read now, or it was read to its end.
-    `written_at`: when the file was last written to. `cut_bytes`: how many bytes of an overlong last line were left out.
+    `position`: where to continue after this chunk. The caller stores it under the key `stream`. If `body` is empty, only the position has changed:
+    the file now has another place, or a compressed file was read to its end. `written_at`: when the file was last written to. `cut_bytes`: how
+    many bytes of the last line were left out because the line was too long.
     """
 
     stream: str
@@ -69,24 +70,25 @@ class Unreadable(msgspec.Struct, frozen=True):
 def chunks(
     pattern: str, positions: Mapping[str, Mapping[str, object]], *, begins: Begins | None = None, roots: Roots = ANYWHERE
 ) -> Iterator[Chunk | Unreadable]:
-    """Yield what is new in the files that `pattern` names (** matches folders at any depth).
+    """Yield what is new in the files that match `pattern` (** matches folders at any depth). Raises FileNotFoundError if there are none.
 
-    `positions`: the last `Chunk.position` of each `Chunk.stream`. `begins`: returns whether a line, without its newline, begins
-    an event; None if every line does. Known files come first, then unknown ones, plain before compressed, in the order of their
-    paths. A file that cannot be read is yielded as Unreadable, and the others are still read. A last line without a newline is
-    left for the next run. So is the last multi-line event of a file that is being written to. Compressed files are final.
-    `roots`: a file outside these folders, reached by a link, is Unreadable. Raises FileNotFoundError if the pattern names no file.
+    `positions`: the last `Chunk.position` of each `Chunk.stream`. `begins`: a function that returns whether a line, without its newline, begins an
+    event; None if every line does. `roots`: the folders that may be read. If a link leads to a file outside them, the file is Unreadable.
+
+    Known files are read first, then unknown plain files, then unknown compressed files, each in the order of their paths. If a file cannot be
+    read, an Unreadable is yielded for it, and the other files are still read. Two things are left for the next run: a last line without a newline,
+    and, if `begins` is given, the last event of a file that is being written to. A compressed file gets no more lines, so nothing of it is left.
     """
     yield from _Run(pattern, KnownPositions(positions), begins, roots).chunks()
 
 
 def from_the_beginning(positions: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
-    """Return the positions with offset 0. The files keep their identities, so their lines keep their ids."""
+    """Return the positions with offset 0, so that the files are read again. They keep their identities, so their events keep their ids."""
     return {stream: {**position, "offset": 0, "tail": "0:", "read_whole": ""} for stream, position in positions.items()}
 
 
 class _Run:
-    """One reading of all files of a pattern."""
+    """One reading of all files that match a pattern."""
 
     def __init__(self, pattern: str, known: KnownPositions, begins: Begins | None, roots: Roots) -> None:
         self._pattern = pattern
@@ -95,8 +97,8 @@ class _Run:
         self._roots = roots
         self._listed: dict[str, ListedFile] = {}  # by place
         self._is_listed_twice = False
-        self._settled: set[str] = set()  # places and paths that are finished in this run
-        self._unknown: list[tuple[bool, str, ListedFile]] = []  # plain before compressed, by path
+        self._settled: set[str] = set()  # places and paths that this run does not read again
+        self._unknown: list[tuple[bool, str, ListedFile]] = []  # (is compressed, path, file): when sorted, plain files come first
 
     def chunks(self) -> Iterator[Chunk | Unreadable]:
         paths = paths_of(self._pattern, self._roots)
@@ -125,7 +127,7 @@ class _Run:
                     self._settled.add(path)
                     yield Unreadable(path=shown(path), reason=reason(exc))
             else:
-                self._listed.setdefault(file.place, file)  # of several names of a file, use the first
+                self._listed.setdefault(file.place, file)  # if a file has several names, use the first
 
     def _paths_now(self) -> list[str]:
         try:
@@ -134,9 +136,9 @@ class _Run:
             return []
 
     def _open_original(self, position: Position) -> LogContent | None:
-        """Open the file of a position; None if it is gone. Raises FileMoved if it is being renamed."""
+        """Open the file of a position. Returns None if the file is gone or cannot be opened. Raises FileMoved if it was moved after it was listed."""
         if position.last_place not in self._listed and not self._is_listed_twice:
-            # It may have been renamed while the files were listed. Only a file that is missing from two listings is gone.
+            # The file may have been renamed while the files were being listed, so list them again. Only if both lists lack it, it is gone.
             self._is_listed_twice = True
             for path in self._paths_now():
                 with suppress(OSError):
@@ -155,7 +157,7 @@ class _Run:
         try:
             yield from items
         except FileMoved:
-            return  # found again by the next listing
+            return  # the next listing finds the file again
         except OSError as exc:
             self._settled.add(file.place)
             yield Unreadable(path=shown(file.path), reason=reason(exc))
@@ -184,7 +186,7 @@ class _Run:
     def _read(self, file: ListedFile, content: LogContent, position: Position) -> Iterator[Chunk | Unreadable]:
         check_encoding(content.head())
         marks = position.marks
-        if len(marks) < mark_count(position.offset):  # stored by a version without marks
+        if len(marks) < mark_count(position.offset):  # the position was stored by a version of this program that had no marks
             marks = marks_of(content, position.offset)
         before = content.seek(position.offset)
         if before is None or not matches(position.tail, before):
@@ -192,7 +194,7 @@ class _Run:
         cutter = PageCutter(content, position.offset, before=before, marks=marks, begins=self._begins, is_live=lambda: _age_s(content) < SETTLED_S)
         for page in cutter.pages():
             head, written_at = content.head(), datetime.fromtimestamp(content.stat().st_mtime, UTC)
-            # If the file was truncated during the read, the page may mix old and new content. A later truncation does not matter.
+            # If the file was truncated while the page was read, the page may mix old and new content. A truncation after this check does no harm.
             if not content.still_has(page.start, page.before, page.body):
                 raise FileMoved
             position = Position(
@@ -236,12 +238,12 @@ def _chunk(position: Position, start: int, body: bytes, written_at: datetime, cu
 
 
 def shown(path: str) -> str:
-    """Return a path as UTF-8 text, with other bytes escaped."""
+    """Return a path as text. Bytes that are not UTF-8 are escaped."""
     return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def fault(path: str, roots: Roots) -> str:
-    """Return why a file cannot be read; empty if it can."""
+    """Return why a file cannot be read, or "" if it can."""
     try:
         with open_content(inspect_file(path, roots), roots):
             return ""
@@ -252,12 +254,12 @@ def fault(path: str, roots: Roots) -> str:
 
 
 def _age_s(content: LogContent) -> float:
-    """Return how long ago the file was last written to. A time in the future counts like one in the past."""
+    """Return how many seconds ago the file was last written to. For a time in the future, return how many seconds ahead it is."""
     return abs(time.time() - content.stat().st_mtime)
 
 
 def reason(exc: OSError) -> str:
-    """Return an explanation for the user."""
+    """Return a sentence that tells the user why the file cannot be read."""
     if isinstance(exc, PermissionError):
         return "The worker may not read it."
     if isinstance(exc, FileNotFoundError):

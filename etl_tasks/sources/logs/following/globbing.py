@@ -1,4 +1,4 @@
-"""Which files a pattern names: as `glob`, but a folder that is reached again by a link is searched only once."""
+"""Find the files that match a pattern, as `glob` does. If a link leads to a folder that was searched already, it is not searched again."""
 
 import glob
 import os
@@ -12,9 +12,9 @@ ANY_FOLDERS = "**"
 
 
 def paths_of(pattern: str, roots: Roots = ANYWHERE) -> list[str]:
-    """Return the files that the pattern names (** matches folders at any depth). Raises FileNotFoundError if there are none.
+    """Return the files that match the pattern (** matches folders at any depth). Raises FileNotFoundError if there are none.
 
-    A folder outside the roots, reached by a link, is returned itself and not searched.
+    If a link leads to a folder outside `roots`, the folder is not searched, and its own path is returned.
     """
     parts = tuple(part for part in pattern.split("/") if part)
     paths = sorted(set(_named("/" if pattern.startswith("/") else "", parts, set(), roots))) if parts else []
@@ -24,7 +24,11 @@ def paths_of(pattern: str, roots: Roots = ANYWHERE) -> list[str]:
 
 
 def _named(folder: str, parts: tuple[str, ...], visited: set[tuple[int, int, int]], roots: Roots) -> Iterator[str]:
-    """`visited`: (parts left, device, inode) of each folder searched. Without it, a loop of links would be followed forty levels deep."""
+    """Yield the files in `folder` that match `parts`, the parts of the pattern that are left.
+
+    `visited`: for each folder that was searched, the number of parts that were left, its device and its inode. Without this set, a loop of links
+    would be followed forty levels deep.
+    """
     first, rest = parts[0], parts[1:]
     if glob.has_magic(first) and not roots.hold(folder or "."):
         yield folder
@@ -60,7 +64,10 @@ def _at_any_depth(folder: str, rest: tuple[str, ...], visited: set[tuple[int, in
 
 
 def _names(folder: str, part: str) -> list[str]:
-    """Return the names in a folder that one part of a pattern matches. As in a shell, hidden names need a leading dot in the part."""
+    """Return the names in `folder` that match `part`, one part of a pattern.
+
+    As in a shell, a name that begins with a dot matches only a part that begins with a dot.
+    """
     if not glob.has_magic(part):
         return [part] if os.path.lexists(os.path.join(folder, part)) else []
     matches = re.compile(translate(part)).match

@@ -1,7 +1,7 @@
-"""Cut the content of a log file into pages of whole events, each of one segment, without looking at every line.
+"""Cut the content of a log file into pages. A page holds whole events of one segment (a mebibyte of the file).
 
-An event belongs to the segment that its first byte is in. So only the lines around the end of a segment are examined: the
-line that crosses it, and the lines after it that continue the same event.
+An event belongs to the segment that contains its first byte. So to find the end of a page, only two kinds of lines are examined: the line that
+crosses the end of the segment, and the following lines that continue the same event.
 """
 
 from collections.abc import Callable, Iterator
@@ -12,20 +12,21 @@ from etl_tasks.sources.logs.following.content import TAIL_BYTES, LogContent
 from etl_tasks.sources.logs.following.fingerprints import mark, mark_count, mark_offsets
 from log_store.event import SEGMENT_BYTES
 
-# At most a segment, so that only a line that crosses the end of a segment can be longer.
+# The most bytes of a line that are kept. As this is the length of a segment, only a line that crosses the end of a segment can be longer.
 MAX_LINE_BYTES = SEGMENT_BYTES
-# The most bytes of continuation lines that are read beyond the segment of their event. Further lines go into the next page.
+# The most bytes after the end of a segment that continuation lines may add to its last event. Later continuation lines go into the next page.
 MAX_CONTINUATION_BYTES = SEGMENT_BYTES
-# Read this much beyond the end of a segment: it usually holds the rest of the last line.
+# How many bytes are read beyond the end of a segment. They usually contain the rest of the line that crosses the end.
 LOOKAHEAD_BYTES = 16 << 10
 
 Begins = Callable[[bytes], bool]
 
 
 class CutPage(msgspec.Struct, frozen=True):
-    """A page's bytes, from `start` to `end` of the content. `before`, `tail`: the bytes before `start` and before `end`.
+    """The content from offset `start` to offset `end`.
 
-    `cut_bytes`: how many bytes of its last line were left out.
+    `before`: the last bytes before `start`. `tail`: the last bytes before `end`. Each has at most TAIL_BYTES. `marks`: the marks of the file that
+    are known so far, at least up to `end`. `cut_bytes`: how many bytes of the last line are not in `body`, because the line was too long.
     """
 
     start: int
@@ -38,18 +39,22 @@ class CutPage(msgspec.Struct, frozen=True):
 
 
 class PageCutter:
-    """Reads a file once, from the offset where an earlier reading ended."""
+    """Reads a file once, from the offset where the last run stopped."""
 
     def __init__(
         self, content: LogContent, start: int, *, before: bytes, marks: list[str], begins: Begins | None, is_live: Callable[[], bool]
     ) -> None:
-        """`content` is at offset `start`; `before`: the bytes before it. `is_live`: returns whether the file was written to just now."""
+        """`content`: is already at offset `start`. `before`: the last bytes before `start`. `marks`: the marks of the file that are known.
+
+        `begins`: a function that returns whether a line begins an event; None if every line does. `is_live`: a function that returns whether the
+        file was written to a moment ago.
+        """
         self._content = content
         self._start = start
         self._before = before
         self._begins = begins
         self._is_live = is_live
-        self._held = b""  # read from the content, beginning at `start`
+        self._held = b""  # the bytes from `_start` on that were read and are not in a page yet
         self._is_at_end = False
         self._read_to, self._last_read = start, before
         self._marks, self._known_marks = list(marks), len(marks)
@@ -59,7 +64,7 @@ class PageCutter:
             yield page
 
     def _next(self) -> CutPage | None:
-        # The end of the segment. All offsets in this method are relative to `start`.
+        # The end of the segment. All offsets in this method are relative to `self._start`.
         boundary = self._skip_holes()
         if len(self._held) < boundary:
             return self._rest()
@@ -77,7 +82,10 @@ class PageCutter:
             line = following
 
     def _skip_holes(self) -> int:
-        """Skip segments of zeros: a program that keeps its offset after a truncation leaves a hole as long as its log was."""
+        """Skip segments of zeros, and return where the first other segment ends, relative to `self._start`.
+
+        A program that keeps its offset after a truncation leaves a hole of zeros, which is as long as its log was.
+        """
         while True:
             boundary = SEGMENT_BYTES - self._start % SEGMENT_BYTES
             self._fill(boundary + LOOKAHEAD_BYTES)
@@ -86,7 +94,7 @@ class PageCutter:
             self._take(boundary)
 
     def _end_of_line(self, line: int) -> int | None:
-        """Return where the next line begins; None if this one has no end yet, or is too long."""
+        """Return where the line that begins at `line` ends. Returns None if it has no newline yet, or is too long."""
         searched = line
         while (newline := self._held.find(b"\n", searched, line + MAX_LINE_BYTES + 1)) < 0:
             searched = len(self._held)
@@ -104,7 +112,7 @@ class PageCutter:
         return self._content.is_compressed and not self._content.failure
 
     def _rest(self) -> CutPage | None:
-        """Return the last page, without what is not complete yet."""
+        """Return the last page of the content, or None. A last line or event that may still grow is left out."""
         end = len(self._held) if self._is_final() else self._held.rfind(b"\n") + 1
         if end and self._begins and not self._is_final() and self._is_live():
             last = self._last_event(self._begins, end)
@@ -112,14 +120,17 @@ class PageCutter:
         return self._take(end) if end else None
 
     def _last_event(self, begins: Begins, end: int) -> int:
-        """Return where the last event before `end` begins. Lines that are still to be written may continue it."""
+        """Return where the last event before `end` begins. This event may still get more lines."""
         line, following = self._held.rfind(b"\n", 0, end - 1) + 1, end
         while line and not begins(self._held[line : following - 1]):
             line, following = self._held.rfind(b"\n", 0, line - 1) + 1, line
         return line
 
     def _cut(self, line: int) -> CutPage | None:
-        """Return a page that ends with the first MAX_LINE_BYTES of a longer line, and skip the rest. If the line has no end yet, leave it out."""
+        """Return a page that ends with the first MAX_LINE_BYTES of the line at `line`, and skip the rest of this line.
+
+        If the line has no newline yet, the page ends before it.
+        """
         kept = self._held[: line + MAX_LINE_BYTES]
         skipped, tail, rest = 0, kept[-TAIL_BYTES:], self._held[len(kept) :]
         while (newline := rest.find(b"\n")) < 0 and rest:

@@ -1,4 +1,4 @@
-"""How far each file has been read, and what is remembered of it to recognise it later."""
+"""How far each file has been read, and the hashes by which it is recognised later."""
 
 from collections import defaultdict
 from collections.abc import Mapping
@@ -12,12 +12,12 @@ STREAM_PREFIX = "file:"
 
 
 class Position(msgspec.Struct, frozen=True):
-    """Where to continue in a file. `identity`: device:inode:generation of where it was first seen. `place`: device:inode of
-    where it was last seen (empty: the same).
+    """Where to continue in a file.
 
-    `fingerprint` and `tail`: "length:hash" of the file's first bytes and of the last bytes before `offset`. `marks`: hashes of
-    the up to 256 bytes before each offset of `mark_offsets`, as far as the file has been read. `read_whole`: size and time of a
-    compressed file that was read to its end, so that it is not unpacked again while it is unchanged.
+    `identity`: "device:inode:generation" of the place where the file was first seen. `place`: "device:inode" of the place where it was last seen;
+    empty if that is the same place. `fingerprint`: "length:hash" of the file's first bytes. `tail`: "length:hash" of the last bytes before
+    `offset`. `marks`: for each offset of `mark_offsets` up to which the file has been read, a hash of the bytes before it, at most 256.
+    `read_whole`: the size and time of a compressed file that was read to its end. Until they change, the file is not unpacked again.
     """
 
     identity: str
@@ -51,9 +51,11 @@ class KnownPositions:
 
     def __init__(self, positions: Mapping[str, Mapping[str, object]]) -> None:
         self._positions: dict[str, Position] = {}
-        self._by_place: defaultdict[str, set[str]] = defaultdict(set)  # identities by last place
-        self._by_fingerprint: defaultdict[int, defaultdict[str, set[str]]] = defaultdict(lambda: defaultdict(set))  # by its length, then by itself
-        self._generations: defaultdict[str, int] = defaultdict(int)  # how many files were first seen at a place
+        self._by_place: defaultdict[str, set[str]] = defaultdict(set)  # identities, by the place where a file was last seen
+        self._by_fingerprint: defaultdict[int, defaultdict[str, set[str]]] = defaultdict(
+            lambda: defaultdict(set)
+        )  # identities, by length and fingerprint
+        self._generations: defaultdict[str, int] = defaultdict(int)  # the generation that the next new file at a place gets
         for stream, position in positions.items():
             if stream.startswith(STREAM_PREFIX):
                 self.update(msgspec.convert(position, Position))
@@ -68,14 +70,15 @@ class KnownPositions:
         self._generations[position.first_place] = max(self._generations[position.first_place], position.generation + 1)
 
     def at(self, place: str) -> list[Position]:
-        """Return the positions of files last seen at a place, the latest first."""
+        """Return the positions of the files that were last seen at a place, the latest generation first."""
         found = (self._positions[identity] for identity in self._by_place.get(place, ()))
         return sorted(found, key=lambda position: (position.generation, position.offset), reverse=True)
 
     def with_head(self, head: bytes) -> list[Position]:
-        """Return the positions of files that begin with `head`, the first TAIL_BYTES of a file.
+        """Return the positions of the known files that may begin like a file whose first bytes are `head`, at most TAIL_BYTES.
 
-        If `head` is shorter, it is a whole file, which may be the beginning of any known file with a longer fingerprint.
+        These are the files whose fingerprint matches `head`. If `head` has less than TAIL_BYTES, it is a whole file and may be the beginning of any
+        file with a longer fingerprint, so the positions of all these files are returned too.
         """
         found: set[str] = set()
         for length, by_fingerprint in self._by_fingerprint.items():
@@ -86,5 +89,5 @@ class KnownPositions:
         return [self._positions[identity] for identity in sorted(found)]
 
     def new(self, place: str) -> Position:
-        """Return the beginning of a new file. At a place that other files have had, it is the next generation."""
+        """Return the position of a new file, with offset 0. If other files were first seen at this place, it gets the next generation."""
         return Position(identity=f"{place}:{self._generations[place]}", fingerprint="0:", offset=0, path="", place=place)

@@ -1,8 +1,8 @@
-"""Recognise a rotated file: by its content, whether it was renamed, copied, compressed or moved to another device.
+"""Recognise a rotated file by its content, whether it was renamed, copied, compressed or moved to another device.
 
-A position keeps hashes of the file's first bytes, of the bytes before its offset, and of the bytes before some offsets in between
-(marks). The first two identify the file itself. The marks identify a copy that is shorter than what has been read, because the
-copy is still being made or because the original has grown since.
+A position keeps hashes of the file's first bytes, of the bytes before its offset, and of the bytes before some offsets in between (marks). The
+first two hashes identify the file itself. The marks identify a copy that is shorter than what has been read: it is still being made, or the
+original has grown since it was made.
 """
 
 import enum
@@ -14,27 +14,28 @@ from etl_tasks.sources.logs.following.position import KnownPositions, Position
 
 
 class Original(enum.Enum):
-    """What the file of a known position has, compared with a file that may be a copy of it."""
+    """The result of comparing the original, which is the file of a known position, with another file that may be a copy of it."""
 
-    HAS_ALL = enum.auto()  # the other file is a copy, perhaps an earlier or an unfinished one
-    HAS_LESS = enum.auto()  # the original is gone, was truncated, or is a copy itself
-    DIFFERS = enum.auto()  # two logs with the same beginning
+    HAS_ALL = enum.auto()  # it has the whole content of the other file, which is a copy, perhaps an earlier or unfinished one
+    HAS_LESS = enum.auto()  # it is gone, was truncated, or is itself a shorter copy
+    DIFFERS = enum.auto()  # the two are different logs with the same beginning
 
 
 def continues(content: LogContent, position: Position) -> bool:
-    """Return whether the content begins with everything that was read up to the position."""
+    """Return whether the content still begins with everything that was read up to the position."""
     if not matches(position.fingerprint, content.head()):
         return False
     ends = mark_offsets(len(position.marks))
     found = bytes_before(content, [*ends, position.offset])
     if position.offset not in found or not matches(position.tail, found[position.offset]):
         return False
-    # A file that is read again from its beginning has marks after its offset. It may have become shorter than those.
+    # The position of a file that is read again from its beginning has marks after its offset. If the file has become shorter, it does not reach
+    # all of them, and only the others are compared.
     return all(mark(found[end]) == expected for end, expected in zip(ends, position.marks, strict=True) if end in found)
 
 
 def bytes_before(content: LogContent, ends: Iterable[int]) -> dict[int, bytes]:
-    """Return the bytes before each of these offsets, as far as the content reaches."""
+    """Return the bytes before each of the offsets `ends`, at most TAIL_BYTES, by offset. Offsets beyond the content are left out."""
     found: dict[int, bytes] = {}
     for end in sorted(set(ends)):
         before = content.seek(end)
@@ -45,16 +46,16 @@ def bytes_before(content: LogContent, ends: Iterable[int]) -> dict[int, bytes]:
 
 
 def marks_of(content: LogContent, end: int) -> list[str]:
-    """Return the marks up to an offset that the content reaches."""
+    """Return the content's marks up to the offset `end`."""
     return [mark(before) for before in bytes_before(content, mark_offsets(mark_count(end))).values()]
 
 
 def starting_position(
     file: ListedFile, content: LogContent, known: KnownPositions, open_original: Callable[[Position], LogContent | None]
 ) -> Position | None:
-    """Return where to start in a file at an unknown place. Returns None if it is a copy that holds nothing new.
+    """Return where to start reading a file that was not recognised by its place. Returns None if it is empty or a copy with nothing new.
 
-    `open_original`: opens the file of a position; returns None if that is gone. Raises FileMoved.
+    `open_original`: a function that opens the file of a position, or returns None if that file is gone. Raises FileMoved.
     """
     head = content.head()
     if not head:
@@ -74,10 +75,11 @@ def starting_position(
         reaches_offset = position.offset in before
         if marks[:compared] != position.marks[:compared] or (reaches_offset and not matches(position.tail, before[position.offset])):
             continue
-        # At offset 0, which a file to be read again has, any file reaches the offset. So require that some content was compared.
+        # The position of a file that is to be read again has offset 0, which every file reaches. So also require that some content was compared.
         reaches_offset = reaches_offset and (compared > 0 or fingerprint_length(position.fingerprint) <= len(head))
         if not reaches_offset and position.last_place == file.place and not content.is_compressed:
-            continue  # truncated in place. A compressed file with this inode is another file: the former one was deleted
+            # The file was truncated in place. This does not hold for a compressed file: there the original was deleted, and its inode was reused.
+            continue
         match _compared_with(open_original(position), position, before[length], length):
             case Original.HAS_ALL:
                 return None
@@ -93,12 +95,12 @@ def starting_position(
 
 
 def _compared_with(original: LogContent | None, position: Position, ending: bytes, length: int) -> Original:
-    """Compare the file of a position with a possible copy of `length` bytes that ends with `ending`."""
+    """Compare the original, the file of a position, with a possible copy that has `length` bytes and ends with the bytes `ending`."""
     if original is None:
         return Original.HAS_LESS
     with original:
         same_place = original.seek(length)
-        # Check `continues` last, after the bytes were read: the file may be truncated at any moment.
+        # Check `continues` only after the bytes were read, because the file may be truncated at any moment.
         if same_place is None or not continues(original, position):
             return Original.HAS_LESS
         return Original.HAS_ALL if same_place == ending else Original.DIFFERS
