@@ -42,7 +42,7 @@ class GitHubRepository(Adapter):
             raise ValidationError({"repository": f"source {other} of {source.service} reads {other.repository} already"})
 
     def validate_change(self, source: Source, *, former: Source) -> None:
-        """Refuse another repository: the facts of both would mix under one service."""
+        """Refuse a change to another repository, because the facts of both repositories would be mixed in one service."""
         if former.repository != source.repository:
             raise ValueError(
                 f"{source.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
@@ -77,7 +77,7 @@ class GitHubRepository(Adapter):
         return read_lost_record(GitHub(source.credential), BY_NAME[stream], lost, repository_id=repository.node_id)
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:
-        """Store what GitHub told of the repository itself, its present name included."""
+        """Store what the run has read about the repository itself, for example its present name."""
         if not (seen := cursors.get(REPOSITORY)):
             return
         Source.objects.filter(pk=source.pk).update(repository=seen["name"], is_archived=seen["is_archived"], is_private=seen["is_private"])
@@ -91,15 +91,16 @@ class GitHubRepository(Adapter):
 
 
 def _learned(sizes: PageSizes) -> Iterator[Learned]:
-    """Yield the page sizes if they have changed. A page that GitHub could not finish is not staged, but its size helps the next attempt."""
+    """Yield the page sizes if they have changed, also after a query that GitHub could not finish, so that the next attempt begins with them."""
     if (learned := sizes.learned()) is not None:
         yield Learned(learned)
 
 
 def _mark_strays(repository: Repository, cursor: Mapping[str, Any]) -> None:
-    """Mark as gone the commits that neither the default branch nor a deployment reaches: after a forced push or a deleted deployment.
+    """Mark as gone the commits that neither the default branch nor a deployed commit reaches, after a forced push or a deleted deployment.
 
-    Nothing is marked while a commit on the way is not stored (for example, a dead letter): what it reaches is unknown.
+    Nothing is marked while an ancestor of a reached commit is not stored (it may be a dead letter), because it is unknown which
+    commits that ancestor reaches.
     """
     parents, heads = parents_of(repository), [cursor["top"], *deployed_shas(repository)]
     kept, missing = reached(heads, parents)

@@ -1,6 +1,6 @@
-"""The HTTP client for GitHub. It decides which status or exception becomes which kind of error.
+"""The HTTP client for GitHub. It turns HTTP statuses, errors inside answers and exceptions into the errors of etl_tasks/errors.py.
 
-The token is used here only. It never appears in a message, a log line, an error or a row.
+Only this module sends the token. The token never appears in a message, a log line, an error or a row.
 """
 
 import json
@@ -26,24 +26,24 @@ from etl_tasks.sources.github.rate_limits import RateLimits
 
 logger = logging.getLogger(__name__)
 
-LARGEST_PAGE = 100  # records, by GitHub's limit
+LARGEST_PAGE = 100  # records; GitHub's limit
 IDS_A_QUERY = 100  # GitHub's limit
 LARGEST_ANSWER_BYTES = 64 * 1024 * 1024
 CHUNK_BYTES = 256 * 1024
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
-# The last REST version that has merge_commit_sha; GraphQL ignores it.
+# The last version of the REST API in which pull requests have merge_commit_sha. GraphQL ignores the version.
 API_VERSION = "2022-11-28"
-# In the messages of queries that GitHub could not finish in time.
+# One of these is in the error message if GitHub could not finish a query in time.
 UNFINISHED = ("something went wrong", "timeout", "timedout", "couldn't respond")
 _UNKNOWN_WAIT_SECONDS = 60.0
 
 
 class PassingFault(RetriableError):
-    """A fault that another attempt within seconds may cure: a 5xx, a broken connection, an unfinished query."""
+    """A fault that may not occur again at an attempt some seconds later: a 5xx, a broken connection, an unfinished query."""
 
 
 class PartialAnswer(PassingFault):
-    """An incomplete answer. Another attempt may be complete; the answer of the last attempt is used as it is."""
+    """An incomplete answer. The request is sent again. If the answer to the last attempt is incomplete, too, it is used as it is."""
 
     def __init__(self, message: str, answer: "Answer") -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ class PartialAnswer(PassingFault):
 
 
 class Forbidden(FatalError):
-    """The credential lacks a permission. collect.py adds which one, by the stream."""
+    """The credential lacks a permission. collect.py raises a FatalError instead, with the name of the permission that the stream needs."""
 
 
 class NotFound(FatalError):
@@ -59,7 +59,7 @@ class NotFound(FatalError):
 
 
 class Moved(FatalError):
-    """The address has changed because something was renamed. `location`: the new address."""
+    """GitHub redirects to another address, because something was renamed. `location`: the new address."""
 
     def __init__(self, message: str, location: str) -> None:
         super().__init__(message)
@@ -68,7 +68,7 @@ class Moved(FatalError):
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An answer of GitHub. `body`: verbatim."""
+    """An answer of GitHub. `body`: the bytes that GitHub sent, decompressed and otherwise unchanged."""
 
     url: str
     status: int
@@ -76,7 +76,7 @@ class Answer:
     etag: str
     next_url: str
     fetched_at: datetime
-    limit_wait: float | None = None  # seconds to wait, if the headers say that a limit is spent
+    limit_wait: float | None = None  # seconds until the next request is allowed, if the headers say that a limit is used up
 
     @property
     def is_unchanged(self) -> bool:
@@ -88,7 +88,7 @@ class Answer:
 
 
 class _Bearer(requests.auth.AuthBase):
-    """Sets the token in the header. It is an `auth` object because requests replaces a plain header if a .netrc file has an entry."""
+    """Puts the token into the Authorization header. It is passed as `auth`, because a plain header would be replaced by a .netrc file's entry."""
 
     def __init__(self, token: str) -> None:
         self._token = token
@@ -99,7 +99,7 @@ class _Bearer(requests.auth.AuthBase):
 
 
 def goes_in_clear(url: str) -> bool:
-    """Return whether the token would travel unencrypted to another machine without GITHUB_ALLOW_HTTP."""
+    """Return whether the token would be sent unencrypted to another machine although GITHUB_ALLOW_HTTP is not set."""
     parts = urlsplit(url)
     return parts.scheme != "https" and parts.hostname not in LOOPBACK and not settings.GITHUB_ALLOW_HTTP
 
@@ -115,7 +115,7 @@ class GitHub:
         self._app_token_lock = threading.Lock()
         self.rate_limits = _rate_limits.setdefault(credential_name, RateLimits())
         self._session = requests.Session()
-        self._session.trust_env = True  # for a company's proxy and CA bundle
+        self._session.trust_env = True  # use a company's proxy and CA bundle if environment variables name them
         self._session.headers.update(
             {
                 "Accept": "application/vnd.github+json",
@@ -128,10 +128,11 @@ class GitHub:
         return f"GitHub({settings.GITHUB_API_URL})"
 
     def query(self, query: str, variables: Mapping[str, object], *, page: PageSize | None = None, is_tolerant: bool = False) -> Answer:
-        """Send one GraphQL query. `page` sets how many records it asks for: as `first`, or by shortening the list `ids`.
+        """Send one GraphQL query. Raises RetriableError or FatalError, also for errors that an answer with status 200 reports.
 
-        The page size is halved after each attempt that GitHub cannot finish. Raises RetriableError or FatalError, also for
-        errors inside a 200, unless `is_tolerant` leaves those to the caller.
+        `page`: how many records the query asks for. The variable `first` is set to its size, or the list `ids` is cut to it.
+        The size is halved after each attempt that GitHub cannot finish. `is_tolerant`: do not raise for errors that concern
+        only a part of the answer; the caller handles them.
         """
 
         def ask() -> Answer:
@@ -146,7 +147,10 @@ class GitHub:
         return answer
 
     def get(self, url: str, *, etag: str = "", page: PageSize | None = None) -> Answer:
-        """GET a REST address below GITHUB_API_URL. `etag` makes the request conditional; `page` sets the page size of a list."""
+        """GET a REST address on the host of GITHUB_API_URL.
+
+        `etag`: of the last answer; makes the request conditional. `page`: the page size, if the address is that of a list.
+        """
         if urlsplit(url)[:2] != urlsplit(settings.GITHUB_API_URL)[:2]:
             raise FatalError(f"GitHub named a next page on another host ({urlsplit(url)[:2]}): the token is not sent there")
 
@@ -182,7 +186,7 @@ class GitHub:
         self.rate_limits.raise_if_reserve_reached(resource)
         response, body = self._exchange(method, url, token=self._token(), payload=payload, etag=etag)
         if response.status_code == requests.codes.unauthorized and self._credential.is_app:
-            self._credential.forget()  # revoked early, or the clock of this machine is wrong
+            self._credential.forget()  # the token was revoked early, or the clock of this machine is wrong
             response, body = self._exchange(method, url, token=self._token(), payload=payload, etag=etag)
         self.rate_limits.update(resource, response.headers)
         answer = Answer(
@@ -203,7 +207,7 @@ class GitHub:
         headers = {"If-None-Match": etag} if etag else {}
         began = time.monotonic()
         try:
-            # No redirects: GraphQL answers for a renamed repository without one, and the token must not go to another host.
+            # Redirects are not followed, because the token must not be sent to another host. GraphQL answers for a renamed repository without one.
             response = self._session.request(
                 method,
                 url,
@@ -242,7 +246,7 @@ class GitHub:
 
 
 def page_of(url: str, size: int) -> str:
-    """Return the address of the page of `size` records that holds the first record of the page at `url`."""
+    """Change the page size in a list's address to `size`. The new page contains the first record of the page at `url`."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     begin = (int(query.pop("page", 1)) - 1) * int(query.get("per_page", size))
@@ -258,14 +262,15 @@ def _sized(variables: Mapping[str, object], page: PageSize) -> dict[str, object]
     return {**variables, "ids": ids[: page.size]} if isinstance(ids, list) else {**variables, "first": page.size}
 
 
-# By credential, so that the next run of this process knows what the last one has seen.
+# By name of the credential. The next run of this process begins with the limits that the last run saw.
 _rate_limits: dict[str, RateLimits] = {}
 
 
 def _body(response: requests.Response, *, deadline: float) -> bytes:
-    """Return the decompressed body, read as it arrives: a read timeout alone would let a slow trickle of bytes go on for ever.
+    """Return the decompressed body. Raises PassingFault if it has not arrived completely at `deadline`, a time of time.monotonic().
 
-    iter_content is not used because it waits for whole chunks.
+    A read timeout alone would never end a body of which a few bytes keep arriving. iter_content is not used, because it waits
+    for whole chunks and the deadline could not be checked meanwhile.
     """
     chunks, size = [], 0
     while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
@@ -301,7 +306,7 @@ def _raise_for_status(answer: Answer, headers: Mapping[str, str]) -> None:
 
 
 def _limit_wait(answer: Answer, headers: Mapping[str, str]) -> float | None:
-    """Return the seconds that a primary or secondary limit asks to wait; None for any other refusal."""
+    """Return how many seconds to wait if a primary or secondary rate limit is reached; None if GitHub refuses for another reason."""
     if answer.limit_wait is not None:
         return answer.limit_wait
     if answer.status == 429 or b"secondary rate limit" in answer.body or b"abuse detection" in answer.body:
@@ -319,13 +324,16 @@ def _limit_wait_of(headers: Mapping[str, str]) -> float | None:
 
 
 def _halve(page: PageSize, state: RetryCallState) -> None:
-    """Halve the page of a query that GitHub could not finish. A smaller page does not complete a partial answer."""
+    """Halve the page size before the next attempt. After a partial answer it stays, because a smaller page would not complete the answer."""
     if state.outcome and not isinstance(state.outcome.exception(), PartialAnswer):
         page.failed()
 
 
 def _raise_for_errors(answer: Answer, *, is_tolerant: bool) -> None:
-    """Raise for the errors that GraphQL reports inside a 200. Raises PartialAnswer if the answer is not JSON."""
+    """Raise an exception for the errors that GraphQL reports in an answer with status 200, and PartialAnswer if the answer is not JSON.
+
+    `is_tolerant`: as in GitHub.query.
+    """
     decoded = _decoded(answer.body)
     if decoded is None:
         raise PartialAnswer("GitHub's answer is not JSON", answer)

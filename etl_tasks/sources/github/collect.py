@@ -29,11 +29,14 @@ from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream
 from etl_tasks.sources.github.survey import SurveyResult
 
 MAY_COUNT = ("releases", "workflow_runs")  # streams that `auto` does not read once GitHub's deployments count
-REPOSITORY = "repository"  # not a list: its cursor holds what GitHub last told of the repository itself
+REPOSITORY = "repository"  # a stream without a list: its cursor holds what the last run read about the repository itself
 
 
 def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSizes) -> Iterator[Page]:
-    """Yield the pages of a run: first those of the lists, several at once, then the rechecks, which depend on the lists."""
+    """Yield the pages of a run: first the pages of the lists, several of which are read at once; then the pages of the rechecks.
+
+    A recheck needs to know what the lists contained, so it begins when they are read.
+    """
     collected = [stream.name for stream in STREAMS if stream.is_asked_for(job.source.service)]
     readings = {stream.name: replace(_reading(github, stream, job, survey_result), sizes=sizes) for stream in STREAMS if not _is_done(job, stream)}
     readers = [
@@ -48,7 +51,7 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
     former = former_names(github, job, survey_result["repository"], last_seen=job.cursors.get(REPOSITORY, {}))
 
     def recheck(name: str) -> Iterator[Page]:
-        """Recheck a stream whose list is read. Workflow runs need no list: failed deployments name some in any case."""
+        """Recheck a stream if its list has been read. Workflow runs are also rechecked without their list: failed deployments may name some."""
         if name in readings and (name in cursors or (name == "workflow_runs" and name not in collected)):
             cursor = cursors.get(name, {"gone": [], **readings[name].former})
             reading = replace(readings[name], reads_list=False)
@@ -57,7 +60,7 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
     for stream in STREAMS:
         if stream.name != "commits":
             yield from recheck(stream.name)
-    if len(collected) < len(STREAMS) and is_undecided_once_loaded(job):  # for example, the deployment that decided is gone
+    if len(collected) < len(STREAMS) and is_undecided_once_loaded(job):  # e.g. the deployment for which `auto` chose GitHub is gone
         for stream in STREAMS:
             if stream.name in MAY_COUNT and stream.name not in collected:
                 readings[stream.name] = replace(_reading(github, stream, job, survey_result, is_newly_needed=True), sizes=sizes)
@@ -65,14 +68,17 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
                 yield from _keep_cursors(_naming_permission(reader(readings[stream.name]), stream), cursors)
                 collected.append(stream.name)
                 yield from recheck(stream.name)
-    yield from recheck("commits")  # last, because all other streams say which commits were deployed
+    yield from recheck("commits")  # last, because it needs the deployed commits, which are in the records of the other streams
     seen_at = survey_result["seen_at"]
     cursor = {**survey_result["repository"], "former": former, "seen_at": seen_at, "asked": collected}
     yield Page(stream=REPOSITORY, url="", body=b"", record_count=0, fetched_at=datetime.fromisoformat(seen_at), cursor=cursor, is_done=True)
 
 
 def _keep_cursors(pages: Iterator[Page], cursors: dict[str, dict[str, Any]]) -> Iterator[Page]:
-    """Collect the cursors of the lists that are read, whose streams are done after their rechecks. An unreadable page ends its stream."""
+    """Yield the pages of lists. At a list's last page, put the list's cursor into `cursors`, and keep the stream open for its recheck.
+
+    An unreadable page has no cursor, so it ends its stream.
+    """
     for page in pages:
         if page.is_done and page.cursor:
             cursors[page.stream] = page.cursor
@@ -82,7 +88,7 @@ def _keep_cursors(pages: Iterator[Page], cursors: dict[str, dict[str, Any]]) -> 
 
 
 def _recheck(recheck: Recheck) -> Iterator[Page]:
-    """Yield the pages of the stream's recheck; the last one says that the stream is done."""
+    """Yield the pages of the stream's recheck, and a last page, which marks the stream as done."""
     match recheck.stream.name:
         case "commits":
             yield from recheck_history(recheck)
@@ -94,7 +100,7 @@ def _recheck(recheck: Recheck) -> Iterator[Page]:
 
 
 def _naming_permission(pages: Iterator[Page], stream: Stream) -> Iterator[Page]:
-    """Yield the pages. If GitHub forbids one, raise FatalError with the name of the missing permission."""
+    """Yield the pages. If GitHub forbids a request, raise FatalError with the name of the missing permission."""
     try:
         yield from pages
     except Forbidden as exc:
@@ -106,7 +112,7 @@ def _is_done(job: Job, stream: Stream) -> bool:
 
 
 def _reader(reading: Reading, job: Job) -> Iterator[Page]:
-    """Return the reader of the stream's list."""
+    """Return the reader of the stream's list. If nothing has changed, it is one that requests nothing."""
     if reading.stream.name == "workflow_runs":
         return read_workflow_runs(reading)
     if reading.stream.name == "commits":
@@ -117,10 +123,10 @@ def _reader(reading: Reading, job: Job) -> Iterator[Page]:
 
 
 def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResult, *, is_newly_needed: bool = False) -> Reading:
-    """Return the input of the stream's reader. `is_newly_needed`: the service needs the stream because of what this run has read."""
+    """Return the input of the stream's reader. `is_newly_needed`: whether the service needs the stream only because of what this run has read."""
     service, repository = job.source.service, job.source.ensure_facts_repository()
     cursor = job.cursors.get(stream.name, {})
-    # Pull requests collected before the service had a path filter have no paths, and are read again.
+    # Pull requests that were collected before the service had a path filter have no paths, so they are read again.
     lacks_paths = stream.name == "pull_requests" and bool(service.path) and not cursor.get("with_paths")
     former = {} if job.is_full or lacks_paths or is_newly_needed or _is_outdated(stream, job, cursor) else cursor
     reading = Reading(
@@ -148,7 +154,10 @@ def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResu
 
 
 def _is_outdated(stream: Stream, job: Job, cursor: Mapping[str, Any]) -> bool:
-    """Return whether changes may be missing because of a changed setting: the stream was not read, or another workflow deployed."""
+    """Return whether the stream has to be read from the beginning because a setting has changed since the last run.
+
+    This is so if the last run did not read the stream, or if the service's pattern for deploying workflows was another one.
+    """
     collected = job.cursors.get(REPOSITORY, {}).get("asked")
     if not cursor or not stream.is_asked_for(job.source.service):
         return False
@@ -157,7 +166,10 @@ def _is_outdated(stream: Stream, job: Job, cursor: Mapping[str, Any]) -> bool:
 
 
 def _reading_of_history(reading: Reading, repository: Repository) -> Reading:
-    """Return a reading of the default branch's history, or of nothing if its head is known. Rechecks read deployed commits beside it."""
+    """Complete the reading of the default branch's history. Nothing is read if the branch is empty, or its head is that of the last run.
+
+    Deployed commits that the branch does not contain are read later, by the recheck.
+    """
     if not reading.top or reading.top == reading.former.get("top"):
         return replace(reading, reads_list=False)
     parents = parents_of(repository)
@@ -166,7 +178,7 @@ def _reading_of_history(reading: Reading, repository: Repository) -> Reading:
 
 
 def _stop_at(stream: Stream, job: Job, former: Mapping[str, Any]) -> datetime | None:
-    """Return how far back to read; None for the whole list."""
+    """Return the time back to which the list is read; None for the whole list. `former`: the stream's cursor before the run."""
     if not former.get("newest") or job.until:
         return job.since
     point = datetime.fromisoformat(former["newest"]) - stream.lag
@@ -174,7 +186,11 @@ def _stop_at(stream: Stream, job: Job, former: Mapping[str, Any]) -> datetime | 
 
 
 def _is_unchanged(reading: Reading) -> bool:
-    """Return whether the list's first record is the same as at the last read, and no older change can have become visible since."""
+    """Return whether the list has not changed since the last read.
+
+    Its first record must be the same, and the last read must have been so long after that record (the stream's lag) that it
+    saw all earlier changes.
+    """
     former, top = reading.former, reading.top
     if not former or top is None or top != former.get("top"):
         return False

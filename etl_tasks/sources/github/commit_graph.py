@@ -1,4 +1,4 @@
-"""The stored commits of a repository as a graph: which commits a commit reaches, and which of those are missing."""
+"""The stored commits of a repository as a graph: which commits can be reached from a commit, and which of them are not stored."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 
@@ -13,7 +13,10 @@ def parents_of(repository: Repository) -> dict[str, list[str]]:
 
 
 def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, known: Collection[str] = ()) -> tuple[set[str], list[str]]:
-    """Return the stored commits that `heads` reach without passing through `known`, and the missing ones in the order of `heads`."""
+    """Return the stored commits that can be reached from `heads` without passing through `known`, and those on the way that are not stored.
+
+    `parents`: the parents of each stored commit. The commits that are not stored are in the order of `heads`.
+    """
     stored: set[str] = set()
     missing: dict[str, None] = {}
     for head in heads:
@@ -31,7 +34,10 @@ def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, kno
 
 
 def has_unknown(repository: Repository, shas: Collection[str], *, asked: Iterable[str]) -> bool:
-    """Return whether a commit of `shas` is neither stored nor in `asked`. It does not load the history, which most nights do not need."""
+    """Return whether any commit in `shas` is neither stored nor in `asked`, the commits that GitHub was asked for before.
+
+    The query counts rows. Loading the whole history to find out would take longer, and most nights need no more than the answer.
+    """
     stored = Commit.present.filter(repository=repository)
     return any(stored.filter(sha__in=batch).count() < len(batch) for batch in batches(set(shas) - set(asked)))
 

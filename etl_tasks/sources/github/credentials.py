@@ -12,15 +12,18 @@ from django.conf import settings
 from etl_tasks.errors import FatalError
 
 RENEW_BEFORE_END_SECONDS = 300
-LONGEST_JWT_SECONDS = 540  # GitHub accepts ten minutes at most, by its own clock
+LONGEST_JWT_SECONDS = 540  # GitHub accepts at most ten minutes, measured by GitHub's clock
 CLOCK_SKEW_SECONDS = 60
 
-# By installation and App: token and expiry time. A process asks once an hour, not once a run.
+# The token and its expiry time, by installation and App. So a process requests a token once an hour instead of once for each run.
 _app_tokens: dict[tuple[str, str], tuple[str, float]] = {}
 
 
 class Credential:
-    """One credential of the environment. `name`: a source's credential; empty for the default one. Raises FatalError if it is not set."""
+    """One credential from the environment. Raises FatalError if it is not set.
+
+    `name`: the name of the credential that a source uses; empty for the default credential.
+    """
 
     def __init__(self, name: str = "") -> None:
         self.name = name
@@ -54,7 +57,7 @@ class Credential:
 
     def app_token(self) -> str:
         """Return the JWT with which an App requests a token."""
-        import jwt  # only an App needs it; with its cryptography it takes 9 MB of every worker
+        import jwt  # here, because only Apps need it, and with the library cryptography it takes 9 MB in each worker
 
         issued = int(time.time()) - CLOCK_SKEW_SECONDS
         claims = {"iat": issued, "exp": issued + LONGEST_JWT_SECONDS, "iss": self._given["app_id"]}

@@ -10,14 +10,15 @@ from dora_metrics.models import Commit, Deployment, LogDeployment, Release, Repo
 from etl_tasks.sources.github.commit_graph import batches
 from etl_tasks.sources.github.needed_deployment_sources import is_undecided
 
-# Whether the deployment was to production, when it was, and its commit.
+# A deployment: whether it was to production, its time, and its commit.
 Deployed = tuple[bool, datetime, str]
 
 
 def deployed_shas(repository: Repository, *, read: Iterable[Deployed] = (), sources: Collection[str] | None = None) -> list[str]:
-    """Return the commits deployed according to `sources`: production before other environments, the newest first.
+    """Return the commits that were deployed: first to production, then to other environments; in both parts the newest first.
 
-    `read`: those that this run has read. `sources`: None for the sources that may count by the stored facts.
+    `read`: deployments that this run has read, in addition to the stored ones. `sources`: the sources of deployments whose stored
+    facts are used; None for those that may count according to the stored facts.
     """
     service = repository.service
     if sources is None:
@@ -39,8 +40,8 @@ def deployed_shas(repository: Repository, *, read: Iterable[Deployed] = (), sour
 def _logged(repository: Repository) -> list[tuple[str, datetime, str]]:
     """Return environment, time and commit of the deployments in the service's logs.
 
-    A log line names no repository, so commits that another repository of the service has are left out. So are shortened
-    shas, for which GitHub cannot be asked.
+    A log line names no repository, so commits that another repository of the service has are left out. Shortened shas are left
+    out, too, because GitHub cannot be asked for them.
     """
     rows = LogDeployment.objects.filter(service=repository.service_id).values_list("environment", "time", "sha")
     found = [row for row in rows if len(row[-1]) == FULL_SHA]
@@ -53,7 +54,7 @@ def _logged(repository: Repository) -> list[tuple[str, datetime, str]]:
 
 
 def _deploying_runs(repository: Repository) -> list[tuple[datetime, str]]:
-    """Return time and commit of the workflow runs that may be attempts: docs/metrics.md, "Deployment"."""
+    """Return time and commit of the workflow runs that may be attempts to deploy, as defined in docs/metrics.md, "Deployment"."""
     pattern, branches = repository.service.workflow, {repository.default_branch, *repository.default_branches}
     rows = WorkflowRun.present.filter(repository=repository).values_list("created_at", "sha", "name", "path", "event", "branch")
     return [

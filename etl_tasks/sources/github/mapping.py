@@ -1,6 +1,6 @@
-"""Map records to facts: plain dictionaries of the model's columns, ready for JSON. Pure functions.
+"""Map records to facts. A fact is a dictionary of the model's columns that can be written as JSON. The functions are pure.
 
-Times in a fact are ISO 8601 in UTC. docs/metrics.md defines what the fields mean.
+Times in a fact are in ISO 8601 and UTC. docs/metrics.md defines what the fields mean.
 """
 
 import json
@@ -19,10 +19,10 @@ NULLABLE = ("object", "pullRequest", "issue", "node")
 
 
 def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
-    """Return the records in an answer at `path`: a connection's nodes, a list, or a list of one object.
+    """Return the records at `path` in an answer: the nodes of a connection, the items of a list, or a single object as a list of one.
 
-    Returns [] if a single record (NULLABLE) is null, because it is gone. Raises UnreadablePage for any other null, which
-    hides records.
+    Returns [] if a single record is null (its key is in NULLABLE), because it is gone. Raises UnreadablePage if the body is not
+    JSON, or if `path` leads to nothing or to another null, because records would be missed.
     """
     try:
         found = json.loads(body)
@@ -46,7 +46,7 @@ def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
 
 
 def to_facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
-    """Validate the records and map them to facts of one kind: Good or Bad for each, in their order."""
+    """Validate the records and map them to facts of one kind. Yields a Good or a Bad for each record, in their order."""
     record_type, build = MAPPINGS[fact]
     for index, raw in enumerate(raw_records):
         try:
@@ -71,17 +71,17 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
         "state": (record.state or "").lower(),
         "creator": _login(record.creator),
         "created_at": _time(record.created_at),
-        # Not every GitHub server changes the deployment's own time with a new status.
+        # Some GitHub servers do not change the deployment's own time when it gets a new status.
         "version_at": _time(max(moments)),
         "statuses": [_status(status) for status in statuses],
         "status_count": record.statuses.total_count if record.statuses else 0,
-        # GitHub has no page of a single deployment. This page lists those of its environment.
+        # GitHub has no page for a single deployment. This page lists all deployments of its environment.
         "url": f"{record.repository.url}/deployments/{quote(record.environment or '', safe='')}" if record.repository else "",
     }
 
 
 def deployment_rest(record: records.DeploymentNextPages) -> dict[str, Any]:
-    """Map the next pages of a deployment's statuses, which are older."""
+    """Map the next page of a deployment's statuses. Its statuses are older than those of the first page."""
     moments = [record.updated_at, *([record.latest_status.created_at] if record.latest_status else [])]
     return {
         "external_id": record.database_id,
@@ -121,7 +121,7 @@ def change(record: records.PullRequest) -> dict[str, Any]:
 
 
 def change_rest(record: records.PullRequestNextPages) -> dict[str, Any]:
-    """Map the next pages of a change's lists; a list that was not asked for is empty."""
+    """Map the next pages of the lists inside a pull request. A list that was not requested is empty."""
     return {"number": record.number, "version_at": _time(record.updated_at) if record.updated_at else None, **_lists_of_change(record)}
 
 
@@ -283,7 +283,10 @@ def _time(moment: datetime) -> str:
 
 
 def _git_time(moment: datetime) -> str:
-    """Return a time that git took from a person's clock. Such a clock may be wrong, so a time outside 1970 to 2100 is moved, not refused."""
+    """Return a time that git took from a person's clock, in ISO 8601 and UTC.
+
+    Such a clock may be wrong, so a time before 1970 or after 2100 is moved to that limit instead of making a bad record.
+    """
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return min(max(moment, EARLIEST), LATEST).astimezone(UTC).isoformat()

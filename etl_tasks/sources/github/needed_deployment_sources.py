@@ -1,6 +1,6 @@
-"""Decide which sources of deployments a service needs, by the stored facts.
+"""Decide from the stored facts which sources of deployments a service needs.
 
-The rules are those of dora_metrics/calculators/deployment_sources.py; this module reads the rows that they need.
+The rules are in dora_metrics/calculators/deployment_sources.py. This module reads the rows to which they are applied.
 """
 
 from collections.abc import Collection, Iterable, Mapping
@@ -17,22 +17,22 @@ from dora_metrics.models import Deployment, Service, WorkflowRun
 
 SUCCESSFUL_STATES = ("active", "success")
 COLUMNS = ("external_id", "environment", "sha", "created_at", "statuses")
-LIKELY_DECIDING = 20  # rows
+LIKELY_DECIDING = 20  # the newest successful production deployments, which are read first
 
 
 def may_count(source: str, service: Service) -> bool:
-    """Return whether a source ("github", "releases", …) counts for the service, or may count once more is collected."""
-    may_others_count = source != GITHUB and is_undecided(service)  # GITHUB needs no query
+    """Return whether deployments from `source` ("github", "releases", …) count for the service, or may count when more is collected."""
+    may_others_count = source != GITHUB and is_undecided(service)  # for GITHUB the result does not depend on this, so no query is made
     return source in sources_that_may_count(service.deployments_from, has_github_attempt=not may_others_count)
 
 
 def is_undecided(
     service: Service, *, read: Iterable[Mapping[str, Any]] = (), replaced: Collection[str] = (), cancelled: Collection[str] = ()
 ) -> bool:
-    """Return whether `auto` has not chosen GitHub's deployments yet, so that any other source may still count.
+    """Return whether the setting `auto` has not chosen GitHub's deployments yet, so that other sources may still count. False for other settings.
 
-    `read`: deployments that this run has read, as facts. `replaced`: the global ids of stored deployments that are read
-    anew or are gone. `cancelled`: the ids of cancelled workflow runs that are not stored yet.
+    `read`: deployments that this run has read, as facts. `replaced`: the global ids of stored deployments that this run has
+    read again or found to be gone; their rows are ignored. `cancelled`: the ids of cancelled workflow runs that are not stored yet.
     """
     if service.deployments_from != AUTO:
         return False
@@ -41,7 +41,7 @@ def is_undecided(
         stored = stored.exclude(node_id__in=replaced)
     environments = stored.values_list("environment", flat=True).distinct()
     stored = stored.filter(environment__in=[name for name in environments if is_production(name, service.production)])
-    # Almost always one of the newest successes decides; only otherwise are all rows read.
+    # One of the newest successful deployments almost always decides the question. All rows are read only if none does.
     if _decides(service, _deployments(stored.filter(state__in=SUCCESSFUL_STATES).order_by("-created_at")[:LIKELY_DECIDING]), cancelled=()):
         return False
     runs = WorkflowRun.present.filter(service=service, conclusion="cancelled").values_list("external_id", flat=True)

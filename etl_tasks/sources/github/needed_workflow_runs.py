@@ -14,14 +14,15 @@ RUN_OF_LOG_URL = re.compile(r"/actions/runs/([0-9]{1,18})\b")
 
 
 def named_by_failures(repository: Repository, *, read: Mapping[int, Sequence[str]] | None = None) -> list[int]:
-    """Return the workflow runs that failed deployments name, the newest first: if such a run was cancelled, the deployment is no attempt.
+    """Return the numbers of the workflow runs that failed deployments name in their log addresses, the newest deployments first.
 
-    `read`: the deployments that this run has read, by id, with their log addresses if they have failed, else ().
+    These runs are needed because a deployment is not an attempt if its run was cancelled. `read`: for each deployment that this
+    run has read, by id, its log addresses if it has failed, otherwise an empty list. It is used instead of the stored deployment.
     """
     if not may_count("github", repository.service):
         return []
     read = read or {}
-    # GitHub may call a failed deployment inactive by now, so its earlier statuses are searched, too.
+    # A deployment that failed may be inactive by now, so its earlier statuses are searched, too.
     failed = Q(state__in=FAILED_STATES)
     for state in FAILED_STATES:
         failed |= Q(statuses__icontains=state)
@@ -36,13 +37,13 @@ def named_by_failures(repository: Repository, *, read: Mapping[int, Sequence[str
 
 
 def has_failed(states: Iterable[str]) -> bool:
-    """Return whether a deployment with statuses of these states has failed without a success."""
+    """Return whether a deployment whose statuses have had these states has failed and has never succeeded."""
     found = set(states)
     return "success" not in found and bool(found & FAILED_STATES)
 
 
 def stored_attempts_of(repository: Repository, numbers: Collection[int]) -> dict[int, set[int]]:
-    """Return the stored attempts of each of these runs."""
+    """Return the numbers of the stored attempts of each workflow run in `numbers`, by the run's number."""
     found: dict[int, set[int]] = {}
     rows = WorkflowRun.objects.filter(repository=repository, external_id__in=numbers) if numbers else WorkflowRun.objects.none()
     for number, attempt in rows.values_list("external_id", "attempt"):
@@ -51,9 +52,9 @@ def stored_attempts_of(repository: Repository, numbers: Collection[int]) -> dict
 
 
 def missing_attempts(repository: Repository, *, named: Collection[int] = ()) -> Callable[[Mapping[str, Any]], list[int]]:
-    """Return a function that gives the earlier attempts of a listed run that have to be asked for. It does not use the database.
+    """Return a function that returns which earlier attempts of a listed run have to be requested. The function does not use the database.
 
-    GitHub lists a run's latest attempt only; each earlier attempt of a deploying workflow, and of a run in `named`, may count, too.
+    GitHub lists only the latest attempt of a run. Earlier attempts may count, too, if the workflow deploys or the run is in `named`.
     """
     pattern = repository.service.workflow
     ended = WorkflowRun.objects.filter(repository=repository, status="completed")

@@ -1,7 +1,8 @@
-"""Decide what a null in an answer means: the record is gone from GitHub, or it is lost, which means that GitHub could not give it.
+"""Decide what a null in the place of a record means: the record is gone (deleted or transferred), or lost (GitHub could not return it).
 
-A page of records asked for by id has their ids in its context, in the order of its nodes. The context of a
-list's page may have the ids of its null records ("named"), which a second query found. Every other null is a lost record.
+The context of a page of records by id contains the requested ids ("ids"), in the order of the page's nodes. The context of a
+page of a list may contain ids of its null records ("named"), which a second query found; those records are requested later
+by id. Each further null in a page of a list is a lost record.
 """
 
 import json
@@ -16,7 +17,7 @@ LOST = "GitHub gave null in the place of this record"
 
 
 def records(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-    """Yield the records of a staged page in their order. Raises UnreadablePage."""
+    """Yield Good or Bad for each record of a staged page. Raises UnreadablePage if the page has no records at the expected place."""
     shape = context.get("shape")
     if shape == BY_ID:
         return _records_by_id(stream, content, context)
@@ -37,7 +38,7 @@ def _records_of_list(stream: Stream, content: bytes, context: Mapping[str, Any])
 
 
 def nulls_without_id(nodes: Sequence[Any], context: Mapping[str, Any]) -> int:
-    """Return how many nulls of a list's page have no known id."""
+    """Return how many nulls of a list's page are records whose id is not known. `nodes`: all nodes of the page."""
     return max(0, sum(node is None for node in nodes) - len(context.get("named", ())))
 
 
@@ -56,7 +57,10 @@ def _records_by_id(stream: Stream, content: bytes, context: Mapping[str, Any]) -
 
 
 def gone_facts(content: bytes, context: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Return the records, of those asked for by id or number, that were deleted or transferred to another repository."""
+    """Return the records that were deleted or transferred to another repository: the id or number of each, and when that was found.
+
+    `content`: an answer to a request for records by id or number, which are in `context`.
+    """
     decoded = json.loads(content)
     data, errors = decoded.get("data") or {}, _errors(decoded)
     found: list[dict[str, Any]] = []
@@ -81,7 +85,10 @@ def _is_about(error: Mapping[str, Any], path: Sequence[Any], node_id: str) -> bo
 
 
 def _is_gone(node: Any, context: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], *, number: int | None = None) -> bool:
-    """Return whether a record is gone. A null with an error other than NOT_FOUND is lost: the record may still exist."""
+    """Return whether a record is gone. After an error other than NOT_FOUND, a null is not gone but lost: the record may still exist.
+
+    `node`: the answer for the record. `errors`: the answer's errors about it. `number`: the number by which it was requested, if any.
+    """
     if node is None:
         return all(error.get("type") == "NOT_FOUND" for error in errors)
     repository_id = (node.get("repository") or {}).get("id")

@@ -1,4 +1,4 @@
-"""Decide how many records a page asks for: fewer after a query that GitHub could not finish, more again after successes."""
+"""Choose how many records a query asks for: fewer after a query that GitHub could not finish, and more again after successes."""
 
 from collections.abc import Mapping
 
@@ -6,10 +6,12 @@ SUCCESSES_BEFORE_GROWTH, MOST_SUCCESSES_BEFORE_GROWTH = 3, 24
 
 
 class PageSize:
-    """The records in one page of a list. A failure halves the size; several successes double it again.
+    """The number of records in one page of a list. A failure halves the size. A success doubles it, up to `ceiling`.
 
-    `ceiling`: the largest size that is tried now. `known`: the largest size that has worked since a larger one failed
-    (half the failed size at first); None while the largest size works. `asked`: the size of the latest query.
+    `start`: the first size. `largest`: the largest size that may ever be tried. `ceiling`: the largest size that may be tried
+    now; a failure sets it to the halved size, and several successes double it.
+    `known`: after a failure, half of the failed size, and then the largest size that has worked since; None while no size has
+    failed, and once `largest` works again. `asked`: the size of the latest query.
     """
 
     def __init__(self, *, start: int, largest: int, known: int | None = None) -> None:
@@ -17,11 +19,14 @@ class PageSize:
         self.known = min(known, largest) if known else None
         self.ceiling = self.known or largest
         self.size = self.asked = min(start, self.ceiling)
-        self.successes = self.failed_growths = 0  # failed_growths: larger sizes that have failed in a row
+        self.successes = self.failed_growths = 0  # failed_growths: how many times in a row a larger size than `known` has failed
 
     @property
     def successes_needed(self) -> int:
-        """Return how many successes must come before the size grows. Doubled by each failed growth after the first, which may be chance."""
+        """Return how many queries must succeed before a larger size is tried: 3 at first, at most 24.
+
+        The first failed growth does not change the number, because it may be chance. Each further one doubles it.
+        """
         return min(SUCCESSES_BEFORE_GROWTH * 2 ** max(0, self.failed_growths - 1), MOST_SUCCESSES_BEFORE_GROWTH)
 
     def succeeded(self) -> None:
@@ -41,7 +46,7 @@ class PageSize:
 
 
 class PageSizes:
-    """The page sizes of a source's lists, by name. `remembered`: the `known` sizes that earlier runs have stored."""
+    """The page sizes of a source's lists, by the list's name. `remembered`: the sizes that earlier runs have stored, see `known` of PageSize."""
 
     def __init__(self, remembered: Mapping[str, int]) -> None:
         self._remembered = dict(remembered)
@@ -53,7 +58,7 @@ class PageSizes:
         return self._sizes[name]
 
     def learned(self) -> dict[str, int] | None:
-        """Return the sizes to store now; None if nothing has changed since the last call."""
+        """Return the sizes that should be stored now; None if they are the same as at the last call."""
         known = {name: size.known for name, size in list(self._sizes.items()) if size.known}
         unused = {name: known for name, known in self._remembered.items() if name not in self._sizes}
         if (found := unused | known) == self._remembered:

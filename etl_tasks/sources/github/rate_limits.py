@@ -1,4 +1,4 @@
-"""What is left of GitHub's rate limits, as each answer says, and the reserve that is kept."""
+"""How much of GitHub's hourly rate limits is left, according to the latest answers, and the reserve that is left to people."""
 
 import time
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ class RateLimits:
         self._seen: dict[str, tuple[int, int, float]] = {}  # by resource: remaining, limit, time of the reset
 
     def update(self, resource: str, headers: Mapping[str, str]) -> None:
-        """Keep what an answer's headers say."""
+        """Store the limit that an answer's headers report. `resource`: "graphql" or "core"."""
         values = [headers.get(f"X-RateLimit-{name}", "") for name in ("Remaining", "Limit", "Reset")]
         if all(value.isdecimal() for value in values):
             remaining, limit, reset = (int(value) for value in values)
@@ -33,5 +33,5 @@ class RateLimits:
             )
 
     def remaining(self, resource: str) -> int | None:
-        """Return the points or requests left; None before the first answer."""
+        """Return how many points or requests are left; None before the first answer."""
         return self._seen[resource][0] if resource in self._seen else None

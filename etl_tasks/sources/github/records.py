@@ -1,4 +1,4 @@
-"""The valid records of each stream: the fields of GitHub's answers that are used, and their types. Other fields are ignored."""
+"""The types that the records of GitHub's answers must have. Fields that are not declared here are ignored."""
 
 from datetime import datetime
 from typing import Annotated
@@ -8,7 +8,7 @@ import msgspec
 # GraphQL sends a BigInt as a string, because JavaScript's integers are exact up to 2**53 only.
 WholeNumber = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")]
 
-# The limits of the database's columns: a larger value makes a bad record instead of a failed load.
+# The limits are those of the database's columns. A record with a larger value becomes a dead letter; without the limits, the load would fail.
 Sha = Annotated[str, msgspec.Meta(max_length=64)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
@@ -125,10 +125,10 @@ class PullRequest(GraphQLNode):
 
 
 class PullRequestNextPages(GraphQLNode):
-    """The next pages of a pull request's lists; None for a list that was not asked for."""
+    """The next pages of the lists inside a pull request. A list that was not requested is None."""
 
     number: Count
-    updated_at: datetime | None = None  # earlier versions did not ask for it
+    updated_at: datetime | None = None  # None in pages that were staged before the query had this field
     labels: Labels | None = None
     commits: PullRequestCommits | None = None
     reviews: Reviews | None = None
@@ -246,7 +246,7 @@ class RunActor(msgspec.Struct):
 
 
 class WorkflowRun(msgspec.Struct):
-    """A workflow run. REST has snake_case fields."""
+    """A workflow run. It comes from REST, whose fields are in snake_case."""
 
     id: Id
     head_sha: Sha

@@ -1,8 +1,8 @@
-"""Follow a repository that was renamed or transferred: by its id, and by the former names of it and of its default branch.
+"""Follow a repository that was renamed or transferred, and find former names of the repository and of its default branch.
 
-Old runs name the branch that they ran on, and old reverts the repository. A night that finds a new name knows the last one.
-A first collection knows no former name: it tries the names in the records that it has read, because GitHub redirects
-from former names to the present one.
+Former names are needed because old workflow runs name the branch on which they ran, and old reverts name the repository. If a
+nightly run finds a new name, the name before it is stored. For a first collection no name is stored. It takes names from the
+records that it has read, and asks GitHub for each of them, because GitHub redirects from former names to the present one.
 """
 
 from collections import Counter
@@ -25,16 +25,16 @@ from etl_tasks.sources.github.staged_records import nodes_of_page
 from etl_tasks.sources.github.streams import BY_NAME
 from etl_tasks.sources.github.survey import Refusal, SurveyResult, survey_batch, survey_by_id
 
-# The most frequent names of each kind are tried: most records made under a former name of the default branch use that name.
+# Of each kind of name, only this many are tried, the most frequent first: a former name of the default branch occurs in most records of its time.
 MOST_TRIED = 5
-MOST_REDIRECTS = 5  # from one former name to the next
+MOST_REDIRECTS = 5  # for one name: GitHub may redirect from one former name to the next
 
 
 def survey_followed(github: GitHub, job: Job) -> SurveyResult:
     """Return the survey result of the repository that the source has always read, even if it was renamed.
 
-    The repository is looked up by name, and by id if GitHub does not know the name or gives another repository for it.
-    Raises FatalError if the repository is gone.
+    The repository is found by its name. If GitHub does not know the name, or if another repository has it now, the repository
+    is found by its id. Raises FatalError if the repository is gone.
     """
     source, result, repository = job.source, job.survey, job.source.ensure_facts_repository()
     refusals: dict[int, Refusal] = {}
@@ -52,9 +52,9 @@ def survey_followed(github: GitHub, job: Job) -> SurveyResult:
 
 
 def _identify(source: Source, seen: Mapping[str, Any]) -> None:
-    """Store the repository's id before its first fact. If a stored repository has this id already, the source uses that one.
+    """Store the repository's id before its first fact is stored. If a stored repository already has this id, the source uses that repository.
 
-    Raises FatalError if another source reads that repository for the same service.
+    `seen`: the repository as the survey found it. Raises FatalError if another source of the same service reads that repository.
     """
     with transaction.atomic():
         hold(source.service)
@@ -72,7 +72,7 @@ def _identify(source: Source, seen: Mapping[str, Any]) -> None:
 
 
 def update_names(repository: Repository, seen: Mapping[str, Any]) -> None:
-    """Set the repository's names to those that GitHub gave, and add them to its known names. The caller saves."""
+    """Set the repository's names to those in `seen`, what GitHub returned, and add them to its known names. The caller saves the row."""
     former = seen.get("former", {})
     repository.name, repository.node_id, repository.default_branch = seen["name"], seen["node_id"], seen["default_branch"]
     repository.names = _with(repository.names, *former.get("names", ()), seen["name"])
@@ -86,7 +86,8 @@ def _with(names: list[str], *more: str) -> list[str]:
 def former_names(github: GitHub, job: Job, repository: Mapping[str, Any], *, last_seen: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the former names of the default branch ("branches") and of the repository ("names") that GitHub confirms.
 
-    GitHub is asked only if a name has changed since `last_seen`, or if a stream is read further back than before.
+    `repository`: as the survey found it. `last_seen`: the same after the last loaded run. GitHub is asked only if a name has
+    changed since then, or if a stream is read further back than before.
     """
     has_changed = any(last_seen.get(key) != repository[key] for key in ("name", "default_branch"))
     reads_back = has_changed or job.is_full or job.since or job.until
@@ -101,7 +102,7 @@ def former_names(github: GitHub, job: Job, repository: Mapping[str, Any], *, las
 
 
 def _count_names(job: Job, streams: list[str]) -> tuple[Counter[str], Counter[str]]:
-    """Return how often the staged records of these streams use each branch, and each repository name."""
+    """Return how often the staged records of these streams use each branch's name, and each repository's name."""
     branches: Counter[str] = Counter()
     names: Counter[str] = Counter()
     for page in StagedPage.objects.filter(run__active_for=job.source, stream__in=streams).order_by("number").iterator(chunk_size=1):
@@ -144,7 +145,7 @@ def _redirects_to(github: GitHub, path: str, end: str) -> bool:
             if unquote(url).endswith(end):
                 return True
         except FatalError:
-            return False  # it is gone, or the token may not read it
+            return False  # nothing has that name, or the token may not read it
         else:
-            return False  # something else has that name
+            return False  # something else has that name now
     return False

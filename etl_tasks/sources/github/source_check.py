@@ -13,7 +13,7 @@ from etl_tasks.sources.github.query_texts import query_text
 from etl_tasks.sources.github.streams import STREAMS, Stream
 from etl_tasks.sources.github.survey import UNEXPECTED_ANSWER, SurveyResult, describe_unexpected, survey_batch
 
-# Points for a page of a hundred records by GitHub's formula, which counts the lists inside each record.
+# The cost of a page of a hundred records, by GitHub's formula. The formula also counts the lists inside each record.
 POINTS_A_PAGE = {"commits": 1, "pull_requests": 5, "issues": 2, "deployments": 1, "releases": 1, "workflow_runs": 1}
 
 

@@ -11,14 +11,14 @@ from etl_tasks.sources.github.streams import BY_ID, BY_NAME, EXISTENCE, NEXT_PAG
 
 
 def staged_records(job: Job, stream_name: str) -> Iterator[dict[str, Any]]:
-    """Yield the records of a stream that the run has staged. The next pages of a record's own lists are left out."""
+    """Yield the records of a stream that the run has staged. Pages that only have parts of records (NEXT_PAGES, EXISTENCE) are left out."""
     for page in job.staged(stream_name):
         if page.context.get("shape") not in {NEXT_PAGES, EXISTENCE}:
             yield from (node for node in nodes_of_page(BY_NAME[stream_name], page.content, page.context) if isinstance(node, dict) and node)
 
 
 def nodes_of_page(stream: Stream, content: bytes, context: Mapping[str, Any]) -> list[Any]:
-    """Return the nodes of a page, nulls included; none of a page that transform will bury as unreadable."""
+    """Return the nodes of a page, including nulls; [] for an unreadable page, which the transform stage will make a dead letter."""
     try:
         return mapping.nodes(content, stream.path_in(context))
     except UnreadablePage:
@@ -26,13 +26,13 @@ def nodes_of_page(stream: Stream, content: bytes, context: Mapping[str, Any]) ->
 
 
 def gone_records(job: Job, stream_name: str) -> list[dict[str, Any]]:
-    """Return the records of a stream that the run has found to be gone from GitHub."""
+    """Return the records of a stream that this run has found to be gone from GitHub, in the form of `gone_facts`."""
     asked = (page for page in job.staged(stream_name) if page.context.get("shape") in {BY_ID, EXISTENCE})
     return [gone for page in asked for gone in null_records.gone_facts(page.content, page.context)]
 
 
 def is_undecided_once_loaded(job: Job) -> bool:
-    """Return what `is_undecided` will return once this run has loaded."""
+    """Return what `is_undecided` will return after this run has loaded."""
     service = job.source.service
     if service.deployments_from != service.DeploymentsFrom.AUTO:
         return False

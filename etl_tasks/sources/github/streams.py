@@ -1,4 +1,4 @@
-"""The streams of a GitHub repository, declared: the query, the key, the order and the permission of each."""
+"""The streams of a GitHub repository: for each, the query, the place and order of its records, and the permission that the token needs."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -10,23 +10,24 @@ from dora_metrics.models import Service
 from etl_tasks.sources.github.needed_deployment_sources import may_count
 from etl_tasks.sources.github.query_texts import with_fragments
 
-# GitHub shows a change to every reader within minutes. Records newer than this at the time of a read are read once more.
+# GitHub may need some minutes until every reader sees a change. So a run reads a list back to this long before the newest record of the last run.
 LAG = timedelta(minutes=10)
 
-# What a staged page holds if it is not one page of the stream's list: the value of "shape" in its context.
-BY_ID = "again"  # records asked for by global id
-EXISTENCE = "looked"  # the ids of stored records that GitHub still has
+# The values of "shape" in the context of a staged page. A page of the stream's list has no shape. A page of another kind holds:
+BY_ID = "again"  # records that were requested by global id
+EXISTENCE = "looked"  # the answer to the question which stored records GitHub still has
 NEXT_PAGES = "rest"  # the next pages of the lists inside one record
 SINGLE_RECORD = "one"  # one record of REST
-DEPLOYED_HISTORY = "deployed"  # the history of a deployed commit
+DEPLOYED_HISTORY = "deployed"  # a page of the history of a deployed commit
 
 
 @dataclass(frozen=True, slots=True)
 class NextPages:
-    """How to ask for the next pages of the lists inside a record. Their items are added to the record's fact.
+    """How to request the next pages of the lists inside a record. Their items are added to the record's fact.
 
-    `key`: the record's field by which the query finds it. `path`: where the record is in an answer. `lists`: the record's
-    fields that are lists. `is_read`: whether a metric reads more of a record's lists than their first page.
+    `key`: the record's field by which the query finds the record. `path`: where the record is in an answer. `fact`: the kind
+    of fact that these pages become. `lists`: the record's fields that are lists. `is_read`: returns whether a metric uses
+    more of the record's lists than their first pages.
     """
 
     query: str
@@ -47,13 +48,14 @@ NO_LISTS = NextPages(query="", key="", path=(), fact="", lists=())
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """One kind of fact of a repository.
+    """One kind of record of a repository.
 
-    `fact`: the kind of fact, whose natural key and table are declared once for all streams. `path`: where the list of records
-    lies in an answer. `order_key`: the field by which the list is sorted, newest first; empty for the commit history, which is
-    read up to the first known commit instead. `lag`: how far before the cursor the next read starts. `by_id_query`: asks for
-    records by global id. `first_page`: records in the first page of a run, if the stream was read before. `permission`: what
-    the token needs. `is_asked_for`: whether a service's settings need the stream; one that is not needed is not read.
+    `path`: where the list of records is in an answer. `fact`: the kind of fact that the records become, as in fact_kinds.py.
+    `permission`: the permission that the token needs. `query`, `by_id_query`: the files of the queries for the list and for
+    records by global id. `order_key`: the field by which the list is sorted, newest first; empty for commits, which are read
+    until all parents are known. `lag`: a run reads the list back to this long before the newest record of the last run.
+    `first_page`: how many records the first query of a run asks for, if the stream was read before. `is_asked_for`: returns
+    whether a service's settings need the stream. A stream that is not needed is not read.
     """
 
     name: str
@@ -70,18 +72,18 @@ class Stream:
     is_asked_for: Callable[[Service], bool] = lambda service: True
 
     def path_in(self, context: Mapping[str, Any]) -> tuple[str, ...]:
-        """Return the path to the records in a staged page."""
+        """Return the path to the records in a staged page that has this context."""
         paths = {BY_ID: ("data", "nodes"), NEXT_PAGES: self.next_pages.path, SINGLE_RECORD: ()}
         return paths.get(context.get("shape", ""), self.path)
 
     def fact_of(self, context: Mapping[str, Any]) -> str:
-        """Return the kind of fact that the records of a staged page become."""
+        """Return the kind of fact that the records of a staged page with this context become."""
         return self.next_pages.fact if context.get("shape") == NEXT_PAGES else self.fact
 
 
 STREAMS = (
     Stream(
-        # Lead time follows a change to its deployment through the history.
+        # Always read: lead time needs the history to find the deployment that contains a change.
         name="commits",
         query="commits.graphql",
         path=("data", "repository", "object", "history"),
@@ -157,7 +159,7 @@ BY_NAME = {stream.name: stream for stream in STREAMS}
 
 @cache
 def ids_query(stream: Stream) -> str:
-    """Return a query for only the ids in one page of a stream's list. GitHub can often give the id of a record that it returned as null."""
+    """Return a query for only the ids in one page of a stream's list. It often returns the id of a record for which the full query returned null."""
     filters, declared = (", filterBy: { since: $since }", ", $since: DateTime") if stream.name == "issues" else ("", "")
     order = {"updatedAt": "UPDATED_AT", "createdAt": "CREATED_AT"}[stream.order_key]
     listed = f"{stream.path[-1]}(first: $first, after: $after{filters}, orderBy: {{ field: {order}, direction: DESC }}) {{ nodes {{ id }} }}"

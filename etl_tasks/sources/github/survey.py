@@ -1,4 +1,7 @@
-"""Ask with one query what is new in many repositories. One without changes costs a fraction of a point, and no other request."""
+"""Ask with one query what has changed in up to 25 repositories.
+
+A repository without changes needs no other request in that night, so it costs only its fraction of the query's point.
+"""
 
 import json
 import logging
@@ -17,31 +20,39 @@ from etl_tasks.sources.github.watched_records import Watched, not_stored, watche
 
 logger = logging.getLogger(__name__)
 
-# The survey only saves points, so a night does not wait longer for it. The value must be less than the time limit of a task.
+# After this time, the survey sends no more queries, and the remaining repositories are collected without it. That costs more
+# points, but nothing is missed. The value must be less than the time limit of a task, because the survey runs inside one.
 LONGEST_SURVEY_SECONDS = 300
-REPOSITORIES_A_QUERY = 25  # with four lists each: a hundred, which is one point
-BATCHES_A_QUERY = 10  # of IDS_A_QUERY ids each, for a repository with more watched records than that
+# The survey asks each repository for four lists, so a query of 25 repositories asks for 100 lists, which cost one point.
+REPOSITORIES_A_QUERY = 25
+# The first query contains IDS_A_QUERY watched records of a repository. The others are requested by further queries, each with up
+# to this many batches of IDS_A_QUERY ids.
+BATCHES_A_QUERY = 10
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
 
-# The exceptions that an answer of an unexpected form can raise while it is read.
+# The exceptions that reading an answer can raise if the answer does not have the expected form.
 UNEXPECTED_ANSWER = (KeyError, TypeError, ValueError, AttributeError)
 
-# What a survey says of one repository, as JSON (a run keeps it in its options):
-# seen_at; repository: its id, names and flags; head: the default branch's commit; top: by stream, the time and id of the
-# first record, and how many records there are; again: by stream, the watched records that have changed or were not found.
+# What the survey found about one repository. It can be written as JSON, because a run stores it in its options. The keys:
+# "seen_at", the time of the survey; "repository", its id, names and flags; "head", the newest commit of the default branch;
+# "top", by stream, the time and id of the list's first record and the number of records; "again", by stream, the records to
+# request again: watched records that have changed or were not found, and releases that are not stored in their latest version.
 SurveyResult = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """Why a repository could not be surveyed. `stream`: the stream that the token may not read; empty for any other reason."""
+    """Why a repository could not be surveyed. `stream`: the stream that the token may not read; empty if there is another reason."""
 
     stream: str
     sentence: str
 
 
 def survey(sources: Sequence[Source]) -> dict[int, SurveyResult]:
-    """Return the results by the source's primary key. A source without one is surveyed again by its own run, which reports the error."""
+    """Return the survey results by the primary keys of the sources.
+
+    A source that has no result here is surveyed again by its own run, which reports the error.
+    """
     found: dict[int, SurveyResult] = {}
     deadline = time.monotonic() + LONGEST_SURVEY_SECONDS
     for name in sorted({source.credential for source in sources}):
@@ -56,10 +67,10 @@ def survey(sources: Sequence[Source]) -> dict[int, SurveyResult]:
             except FatalError as exc:
                 logger.warning("survey_failed", extra={"sources": len(batch), "error": str(exc)})
             except RetriableError as exc:
-                # GitHub cannot be reached, or the hourly limit is spent: more queries would only delay the night.
+                # GitHub cannot be reached, or the hourly limit is used up: more queries would only delay the night's runs.
                 logger.warning("survey_broken_off", extra={"sources": len(of_credential) - start, "error": str(exc)})
                 break
-            except Exception:  # each source meets the error again in its own run, which fails without the others
+            except Exception:  # each source's own run repeats the survey and reports the error; the other runs continue
                 logger.exception("survey_failed", extra={"sources": len(batch)})
     return found
 
@@ -69,7 +80,7 @@ def survey_batch(
 ) -> tuple[dict[int, SurveyResult], dict[int, Refusal]]:
     """Survey sources with one query. Returns results and refusals by the source's primary key. `without`: streams to leave out.
 
-    Raises RetriableError if the whole answer cannot be one to this query, for example a proxy's page.
+    Raises RetriableError if the answer as a whole is not an answer to this query, but for example a proxy's page.
     """
     watched_records = [_watched(source) for source in sources]
     lists = [[name for name in LISTS if name not in without and BY_NAME[name].is_asked_for(source.service)] for source in sources]
@@ -94,7 +105,7 @@ def survey_batch(
 
 
 def survey_by_id(github: GitHub, source: Source, *, node_id: str) -> SurveyResult | None:
-    """Survey a repository that is not found under its name any more. Returns None if it is gone."""
+    """Survey a repository by its node id, because GitHub does not find it by its name any more. Returns None if it is gone."""
     watched_records = _watched(source)
     fields = _fields([name for name in LISTS if BY_NAME[name].is_asked_for(source.service)])
     query = (
@@ -127,7 +138,7 @@ def _answer(body: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
 
 
 def describe_unexpected(exc: Exception) -> str:
-    """Return a message for one of UNEXPECTED_ANSWER."""
+    """Return an error message for an exception of UNEXPECTED_ANSWER."""
     return f"GitHub's answer is not what was asked for ({type(exc).__name__}: {exc})"
 
 
@@ -137,7 +148,10 @@ def _path(error: Mapping[str, Any]) -> list[Any]:
 
 
 def _watched(source: Source) -> Watched:
-    """Return the watched records of the streams that the service needs. Runs are always kept: failed deployments may name them."""
+    """Return the watched records of the streams that the service needs.
+
+    Watched workflow runs are always included, because failed deployments may name them.
+    """
     found = watched(source.facts_repository) if source.facts_repository else {}
     return {
         node_id: (stream, version)
@@ -147,7 +161,10 @@ def _watched(source: Source) -> Watched:
 
 
 def _watched_nodes(github: GitHub, nodes: Sequence[Any], watched_records: Watched) -> list[Any]:
-    """Return the nodes of all watched records. `nodes`: the first IDS_A_QUERY of them; if it is empty, so is the result."""
+    """Return the nodes of all watched records; further queries request those that the survey's first query did not contain.
+
+    `nodes`: the nodes of the first IDS_A_QUERY records, from the first query. If it is empty, the result is empty.
+    """
     if not nodes:
         return []
     found = list(nodes)
@@ -188,9 +205,9 @@ def _refusal(source: Source, errors: Sequence[Mapping[str, Any]]) -> Refusal:
 
 
 def _result(source: Source, repository: dict[str, Any], nodes: Sequence[Any], watched_records: Watched, *, seen_at: datetime) -> SurveyResult:
-    """Return the survey's result. In "again", a changed run stands by its number, all other records by global id."""
+    """Return the survey's result. "again" contains changed workflow runs by their numbers and all other records by their global ids."""
     again: dict[str, list[Any]] = {}
-    # Nodes come in the order of the ids asked for. Their own ids may have another form.
+    # GitHub returns nodes in the order of the requested ids. The ids inside the nodes are not compared: they may have another format.
     for (node_id, (stream, version)), node in zip(watched_records.items(), nodes, strict=bool(nodes)):
         if not node:
             again.setdefault(stream, []).append(node_id)

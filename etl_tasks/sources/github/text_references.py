@@ -1,7 +1,7 @@
 """Find references in the texts that people write: which change a pull request reverts, and what caused an incident.
 
-The references are kept as facts. Which deployment or change they mean is decided later, from all facts.
-Source: docs/metrics.md, "Revert" and "Link".
+The references are stored as facts. Which deployment or change is meant is decided later, from all facts. The rules are in
+docs/metrics.md, "Revert" and "Link".
 """
 
 import re
@@ -20,7 +20,8 @@ CAUSED_BY = re.compile(r"\bcaused by #([0-9]{1,9})\b", re.IGNORECASE)
 def revert_signs(*, title: str, branch: str, body: str) -> dict[str, Any]:
     """Return the signs that a pull request reverts something; {} if there are none.
 
-    "pull": {"repository": "owner/name" or "", "number"} · "branch": number · "sha" · "title": true.
+    The keys: "pull", the number of the reverted pull request and its repository ("owner/name", or "" for the same repository);
+    "branch", the number in the branch's name; "sha", the reverted commit; "title", True if the title begins like a revert's.
     """
     signs: dict[str, Any] = {}
     if found := REVERTS_PULL.search(body):
@@ -35,9 +36,9 @@ def revert_signs(*, title: str, branch: str, body: str) -> dict[str, Any]:
 
 
 def incident_links(body: str) -> dict[str, list[Any]]:
-    """Return the causes that an issue's body names; {} for none.
+    """Return the causes that an issue's body names; {} if it names none.
 
-    "deployments": ids and shas, as strings · "root_causes": shas · "caused_by": numbers of pull requests.
+    The keys: "deployments", ids and shas of deployments, as strings; "root_causes", shas; "caused_by", numbers of pull requests.
     """
     links: dict[str, list[Any]] = {
         "deployments": [found.lower() for found in DEPLOYMENT.findall(body)],

@@ -1,4 +1,4 @@
-"""The stored records that may still change although no list shows the change: every night's survey asks for their versions."""
+"""The watched records: stored records whose changes no list shows. The survey of each night asks for their versions."""
 
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -11,22 +11,22 @@ from dora_metrics.models import Deployment, Release, Repository, WorkflowRun
 from etl_tasks.sources.github.needed_deployment_sources import SUCCESSFUL_STATES
 from etl_tasks.sources.github.needed_workflow_runs import named_by_failures
 
-# A record that never ends is not asked for without limit; GitHub lets a run be run again for 30 days.
-# The time is counted back from the newest record, so that the latest record is always watched.
+# A record that does not end, or a run that can be run again, is watched for this long: GitHub allows to repeat a run for 30 days.
+# The time is counted back from the newest record of its kind, not from today, so the newest record is always watched.
 LONGEST_WAIT_FOR_AN_END = timedelta(days=30)
 ENDED_STATES = (*SUCCESSFUL_STATES, *sorted(FAILED_STATES), "inactive", "destroyed")
 # The newest successful deployments are watched, because GitHub marks one inactive when the next one succeeds.
 MOST_ACTIVE = 100
 
-# By global id: the stream of a record that may still change, and its stored version (ISO 8601).
+# For each watched record, by its global id: its stream, and its stored version (a time in ISO 8601).
 Watched = Mapping[str, tuple[str, str]]
 
 
 def watched(repository: Repository) -> Watched:
-    """Return the stored records that may still change. Each kind has a limit of its own, so none displaces another.
+    """Return the stored records that may still change. Each kind has its own limit, so many records of one kind displace no others.
 
-    For LONGEST_WAIT_FOR_AN_END: deployments without a success, and runs that may be run again. Always: drafts of releases.
-    The newest MOST_ACTIVE successful deployments: only whether GitHub still calls them active may change.
+    Deployments without a success and workflow runs that may still change are watched for LONGEST_WAIT_FOR_AN_END, draft releases
+    without a limit. Of the successful deployments, the newest MOST_ACTIVE are watched, because they may become inactive.
     """
     found: dict[str, tuple[str, str]] = {}
     unsettled = _recent(Deployment.present.filter(repository=repository)).exclude(state__in=SUCCESSFUL_STATES)
@@ -40,18 +40,24 @@ def watched(repository: Repository) -> Watched:
         found[node_id] = "releases", version.isoformat()
     for node_id, version in _runs_that_may_change(repository).items():
         found[node_id] = "workflow_runs", version.isoformat()
-    found.pop("", None)  # stored before ids were kept
+    found.pop("", None)  # records that an earlier version stored without their ids
     return found
 
 
 def given_up(repository: Repository) -> QuerySet[Deployment]:
-    """Return the deployments that have not ended for so long that they are not asked for any more."""
+    """Return the deployments that are not watched any more although they have not ended, the oldest first.
+
+    They are more than LONGEST_WAIT_FOR_AN_END older than the newest deployment.
+    """
     rows = Deployment.present.filter(repository=repository)
     return rows.exclude(pk__in=_recent(rows).values("pk")).exclude(state__in=ENDED_STATES).order_by("created_at")
 
 
 def not_stored(repository: Repository, versions: Mapping[str, str]) -> list[str]:
-    """Return the releases, of those given by global id and version, that are not stored in that version or a newer one."""
+    """Return the releases in `versions` that are not stored, or only in an older version. `versions`: the version of each by its global id.
+
+    A release that is marked as gone counts as not stored.
+    """
     stored = dict(Release.present.filter(repository=repository, node_id__in=versions).values_list("node_id", "version_at")) if versions else {}
     return [node_id for node_id, version in versions.items() if node_id not in stored or stored[node_id] < datetime.fromisoformat(version)]
 
@@ -62,9 +68,10 @@ def _recent(rows: QuerySet[Any]) -> QuerySet[Any]:
 
 
 def _runs_that_may_change(repository: Repository) -> dict[str, datetime]:
-    """Return the versions of runs under way, of runs that failed deployments name, and of every run of a deploying workflow.
+    """Return the versions of the workflow runs that may still change, by global id.
 
-    A successful run may be run again to roll back.
+    These are runs in progress, runs that failed deployments name, and all runs of deploying workflows: even a successful run
+    may be run again, to roll back.
     """
     pattern, named = repository.service.workflow, set(named_by_failures(repository))
     rows = _recent(WorkflowRun.present.filter(repository=repository)).order_by("created_at", "attempt")

@@ -1,4 +1,4 @@
-"""Decode an answer of GitHub as far as a reader needs it, and make the page to stage from it."""
+"""Decode the parts of GitHub's answer that a reader needs, and make the page to stage from the answer."""
 
 import json
 from collections.abc import Mapping
@@ -14,7 +14,10 @@ from etl_tasks.sources.github.streams import Stream
 
 
 class AnswerContent:
-    """The nodes, the count and the end cursor of an answer; transform decodes the rest. `shape`: see streams.py."""
+    """The nodes, the total count and the end cursor of an answer. The transform stage decodes everything else.
+
+    `shape`: what the answer holds, as in streams.py; empty for a page of the list. `context`: further keys of the page's context.
+    """
 
     def __init__(self, stream: Stream, answer: Answer, *, shape: str = "", **context: Any) -> None:
         self.stream, self.answer = stream, answer
@@ -32,7 +35,7 @@ class AnswerContent:
             return
         self.decoded = json.loads(answer.body)
         if None in self.nodes and not stream.query:
-            self.context["list"] = {"url": answer.url}  # REST: the address to ask again for records without an id
+            self.context["list"] = {"url": answer.url}  # REST gives no ids for nulls: such a record is found again by the list's address
         connection: Any = self.decoded
         for key in path:
             connection = (connection or {}).get(key)
@@ -48,16 +51,16 @@ class AnswerContent:
 
     @property
     def times(self) -> list[datetime]:
-        """Return the times by which the list is sorted. Values that are not times with a zone are left out."""
+        """Return the time of each record by which the list is sorted. Values that are not times, or have no time zone, are left out."""
         found = []
         for node in self.nodes:
             try:
                 moment = datetime.fromisoformat(node[self.stream.order_key])
                 if moment.tzinfo is None:
                     continue
-                found.append(min(moment.astimezone(UTC), self.fetched_at))  # a cursor in the future would hide records until then
+                found.append(min(moment.astimezone(UTC), self.fetched_at))  # a cursor in the future would hide all records before that time
             except (KeyError, TypeError, ValueError):
-                continue  # a bad record: transform buries it
+                continue  # the record is bad: the transform stage makes it a dead letter
         return found
 
     @property
@@ -65,9 +68,9 @@ class AnswerContent:
         return min(self.times, default=None)
 
     def page(self, *, cursor: Mapping[str, Any], resume: Mapping[str, Any], is_done: bool, is_wanted: bool = True) -> Page:
-        """Return the page to stage. Without `is_wanted` it has no body, so nothing is staged.
+        """Return the page to stage. `cursor`, `resume`, `is_done`: as in Page. `is_wanted`: if False, the page has no body, so it is not staged.
 
-        An unreadable answer counts as one record, which becomes one dead letter, and leaves its stream's cursor alone.
+        An unreadable answer counts as one record and becomes one dead letter. It ends its stream and does not move the stream's cursor.
         """
         body = (self.answer.body or b" ") if is_wanted else b""
         if self.is_broken:

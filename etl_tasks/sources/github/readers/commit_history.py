@@ -1,4 +1,4 @@
-"""Read the history of the default branch and of deployed commits beside it."""
+"""Read the history of the default branch, and the histories of deployed commits that the branch does not contain."""
 
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -15,12 +15,14 @@ from etl_tasks.sources.github.streams import DEPLOYED_HISTORY
 def read_history(reading: Reading) -> Iterator[Page]:
     """Read the default branch's history from the head that the survey saw, then the history of each commit in `ids`.
 
-    A merge may bring in commits older than any cursor. So reading goes by git's graph, not by date: it goes on while a parent
-    is neither read nor known. Known on the branch are the commits that the head of the last loaded run reaches. Known behind a
-    deployed commit are all stored commits: a commit missing behind those is in `ids` itself.
+    A merge may bring in commits that are older than any cursor, so a date cannot say where to stop. Reading goes on while a commit
+    that was read has a parent that is neither read nor known. In the branch's history, the known commits are those that the
+    branch's head of the last loaded run reaches. In the history of a deployed commit, all stored commits are known: if a commit
+    behind a stored one is missing, it is in `ids` itself.
 
-    `resume`: "head", the commit whose history is read; "after", its end cursor; "frontier", parents still to be read; "again",
-    the commits left; "shape", DEPLOYED_HISTORY after the branch; "rest", commits with more parents.
+    `resume`: "head", the commit whose history is being read; "after", the end cursor of its last page; "frontier", the parents
+    that are still to be read; "again", the commits of `ids` that are left; "shape", DEPLOYED_HISTORY once the branch is read;
+    "rest", the commits whose parents have a next page.
     """
     size = reading.page_size()
     beginning = {"head": reading.top if reading.reads_list else "", "after": None, "frontier": [], "again": list(reading.ids), "shape": ""}
@@ -47,7 +49,7 @@ def read_history(reading: Reading) -> Iterator[Page]:
         if is_gone and resume["shape"] != DEPLOYED_HISTORY:
             raise RetriableError(f"GitHub does not show the history of {resume['head']} yet")
         if is_gone and content.decoded.get("errors"):
-            cursor = cursor | {"asked": [sha for sha in cursor["asked"] if sha != resume["head"]]}  # the next night asks again
+            cursor = cursor | {"asked": [sha for sha in cursor["asked"] if sha != resume["head"]]}  # after an error the next night asks again
         frontier = _frontier(set(resume["frontier"]), content.nodes, known)
         met |= {str(commit.get("oid")) for commit in content.nodes if isinstance(commit, dict)}
         resume |= {"frontier": sorted(frontier), "again": [sha for sha in resume["again"] if sha not in met]}
@@ -60,7 +62,10 @@ def read_history(reading: Reading) -> Iterator[Page]:
 
 
 def _frontier(frontier: set[str], commits: list[Any], known: Collection[str]) -> set[str]:
-    """Return the parents still to be read after this page. The history lists a commit before its parents."""
+    """Return the parents that are still to be read after a page with `commits`. `frontier`: those before the page.
+
+    A history lists each commit before its parents, so a commit that was listed is not added to the frontier again.
+    """
     for commit in commits:
         if isinstance(commit, dict):
             oid = commit.get("oid")

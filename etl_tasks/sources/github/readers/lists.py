@@ -13,15 +13,15 @@ from etl_tasks.sources.github.streams import BY_ID, NEXT_PAGES, Stream, ids_quer
 
 
 def read_unchanged(reading: Reading) -> Iterator[Page]:
-    """Yield one page without records, which moves the time until which the list is collected. For a list without changes."""
+    """Yield one page without records, for a list that has not changed. The page moves the time until which the list is collected."""
     yield empty_page(reading, cursor=reading.cursor(None), resume={}, is_done=True)
 
 
 def read_list(reading: Reading) -> Iterator[Page]:
-    """Read records by id; then the list, newest first, back to `stop_at`; then the next pages of the lists inside the records.
+    """Read the records in `ids`; then the list, newest first, back to `stop_at`; then the next pages of the lists inside the records.
 
-    `resume`: "again", the ids left; "after", the list's end cursor; "is_listed", whether the list is read; "rest", the records
-    whose lists have a next page.
+    `resume`: "again", the ids that are left; "after", the end cursor of the list's last page; "is_listed", whether the list needs
+    no further page; "rest", the records whose lists have a next page.
     """
     stream, size, size_by_id = reading.stream, reading.page_size(), reading.page_size_of("again")
     resume = reading.resume(again=list(reading.ids), after=None, is_listed=not reading.reads_list, rest=[])
@@ -52,14 +52,17 @@ def read_list(reading: Reading) -> Iterator[Page]:
 
 
 def records_with_next_pages(stream: Stream, content: AnswerContent) -> list[dict[str, Any]]:
-    """Return the records whose inner lists have a next page that a metric reads: the key of each, and the lists' end cursors."""
+    """Return the records that have lists with a next page that a metric uses: for each record its key and the end cursors of these lists."""
     inner = stream.next_pages
     found = ((node, inner.cursors(node)) for node in content.nodes if isinstance(node, dict) and inner.is_read(node))
     return [{inner.key: node[inner.key], **cursors} for node, cursors in found if cursors]
 
 
 def read_next_pages(reading: Reading, resume: dict[str, Any]) -> AnswerContent:
-    """Read one more page of the lists inside the first record of `resume["rest"]`. Lists with yet another page stay there."""
+    """Read one more page of the lists inside the first record of `resume["rest"]`.
+
+    The record stays first in `resume["rest"]`, with the lists that have yet another page. If there are none, it is removed.
+    """
     inner, (record, *later) = reading.stream.next_pages, resume["rest"]
     variables = {**reading.repository_variables(), inner.key: record[inner.key]}
     for name in inner.lists:
@@ -72,7 +75,7 @@ def read_next_pages(reading: Reading, resume: dict[str, Any]) -> AnswerContent:
 
 
 def read_lost_record(github: GitHub, stream: Stream, lost: Mapping[str, Any], *, repository_id: str) -> Page:
-    """Ask again for a record that GitHub did not give: by its id if that is known, else by reading its page of the list again."""
+    """Request again a record that GitHub did not return. `lost`: the data of its dead letter, either its id or its page of the list."""
     if node_id := lost.get("id"):
         content = _records_by_id(github, stream, [node_id], {"withFiles": True}, repository_id=repository_id)
     elif url := lost["list"].get("url"):
@@ -85,7 +88,7 @@ def read_lost_record(github: GitHub, stream: Stream, lost: Mapping[str, Any], *,
 def _records_by_id(
     github: GitHub, stream: Stream, ids: Sequence[str], stream_variables: Mapping[str, object], *, repository_id: str, size: PageSize | None = None
 ) -> AnswerContent:
-    """Ask for the first records of `ids`, as many as `size` allows. null_records.py decides what nulls in the answer mean."""
+    """Request the first records of `ids`, as many as `size` allows. null_records.py decides what a null in the answer means."""
     variables = {"ids": ids, **{name: stream_variables[name] for name in ("withFiles",) if name in stream_variables}}
     answer = github.query(query_text(stream.by_id_query), variables, page=size)
     asked = list(ids)[: size.asked] if size else list(ids)
@@ -93,7 +96,7 @@ def _records_by_id(
 
 
 def _find_ids_of_nulls(github: GitHub, content: AnswerContent, variables: Mapping[str, object]) -> None:
-    """If a page has nulls, ask for its ids alone, and put the ids of the null records that GitHub gives into the page's context."""
+    """If a page has nulls, request only the ids of its records. Put those that belong to null records into the page's context."""
     if None not in content.nodes:
         return
     asked = {name: value for name, value in variables.items() if name in ("owner", "name", "after", "since")} | {"first": len(content.nodes)}

@@ -16,25 +16,25 @@ from etl_tasks.sources.github.streams import Stream
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The input of one reader in one run. It is made before the reader's thread starts, because a reader must not use the database."""
+    """The input of one reader in one run. It is complete before the reader's thread starts, because a reader must not use the database."""
 
     github: GitHub
     stream: Stream
     repository: Mapping[str, Any]  # as the survey found it
     seen_at: datetime  # when the survey was made
-    top: Any  # what the survey said of the list's first record; for commits, the head of the default branch
+    top: Any  # the list's first record and count, as the survey found them; for commits, the head of the default branch
     former: Mapping[str, Any]  # the stream's cursor before the run; {} to read from the beginning
-    progress: Progress | None
+    progress: Progress | None  # what an earlier attempt of the run has stored
     stop_at: datetime | None  # how far back to read; None for the whole list
-    until: datetime | None = None  # a backfill: newer records are not staged, and the cursor does not move forward
-    reads_list: bool = True  # False to ask for `ids` alone
-    # Records to ask for: global ids or run numbers before the list is read; commits, whose histories are read after the branch's.
+    until: datetime | None = None  # for a backfill: newer pages are not staged, and the cursor does not move forward
+    reads_list: bool = True  # False to read only the records in `ids`
+    # Records to read by id. Global ids and numbers of workflow runs are read before the list. The histories of commits are read after the branch's.
     ids: Sequence[Any] = ()
-    known_commits: frozenset[str] = frozenset()  # what the default branch's former head reaches
+    known_commits: frozenset[str] = frozenset()  # the stored commits that the default branch's head of the last run reaches
     stored_commits: frozenset[str] = frozenset()
     asked_in_vain: Sequence[str] = ()  # deployed commits that GitHub did not have in earlier runs
-    missing_attempts: Callable[[Mapping[str, Any]], list[int]] = lambda run: []
-    stream_variables: Mapping[str, object] = field(default_factory=dict)  # variables that only this stream's query has
+    missing_attempts: Callable[[Mapping[str, Any]], list[int]] = lambda run: []  # the attempts of a listed workflow run that are to be requested
+    stream_variables: Mapping[str, object] = field(default_factory=dict)  # what only this stream needs, for example a variable of its query
     sizes: PageSizes = field(default_factory=lambda: PageSizes({}))
 
     def repository_variables(self) -> dict[str, object]:
@@ -48,22 +48,22 @@ class Reading:
         return self.sizes.of(self.stream.name, largest=largest, start=self.stream.first_page if self.former else largest)
 
     def page_size_of(self, kind: str) -> PageSize:
-        """Return the size of other pages of the stream: "again" for records by id, "rest" for next pages, "list" for REST."""
+        """Return the size of the stream's other pages. `kind`: "again" for records by id, "rest" for next pages inside records, "list" for REST."""
         return self.sizes.of(f"{self.stream.name} {kind}", largest=LARGEST_PAGE)
 
     def resume(self, **beginning: Any) -> dict[str, Any]:
-        """Return the position from which to read on: `beginning`, updated by what the run has stored after its last page."""
+        """Return the position at which to begin: `beginning`, overridden by the position that an earlier attempt of the run has stored."""
         return {**beginning, **(self.progress.resume if self.progress else {})}
 
     def cursor(self, first: AnswerContent | None) -> dict[str, Any]:
-        """Return the stream's cursor as it will be once the run has loaded. `first`: the list's first page, if it was read."""
+        """Return the cursor that the stream will have after the run has loaded. `first`: the list's first page, if it was read."""
         if self.progress and self.progress.cursor:
             return self.progress.cursor
         if self.until:
             return self._cursor_of_backfill()
         newest = max(first.times, default=None) if first else None
         created_at = utc(str(self.repository["created_at"]))
-        begin = max(self.stop_at or created_at, created_at)  # there are no records before the repository
+        begin = max(self.stop_at or created_at, created_at)  # no record is older than its repository
         if self.former:
             begin = min(begin, utc(self.former["collected_from"])) if self.stop_at else utc(self.former["collected_from"])
         return {
@@ -78,14 +78,17 @@ class Reading:
         }
 
     def _total(self, first: AnswerContent | None) -> dict[str, int]:
-        """Return how many records there are: by the list's first page unless the list is filtered, else by the survey."""
+        """Return {"total": the number of the list's records}, or {} if it is unknown.
+
+        The number comes from the list's first page. If that was not read, or the query filtered the list, it comes from the survey.
+        """
         total = first.total if first and not self.stream_variables.get("since") else None
         if total is None and isinstance(self.top, dict):
             total = self.top["total"]
         return {} if total is None else {"total": total}
 
     def _cursor_of_backfill(self) -> dict[str, Any]:
-        """Extend the collected period backwards if the backfill reaches it; otherwise leave the cursor alone."""
+        """Return the cursor with its period extended back to the begin of the backfill. If the backfill ends before that period, return {}."""
         known_from = utc(self.former["collected_from"]) if self.former else None
         if known_from is None or self.until is None or self.until < known_from:
             return {}
@@ -94,7 +97,7 @@ class Reading:
 
 
 def empty_page(reading: Reading, *, cursor: Mapping[str, Any], resume: Mapping[str, Any], is_done: bool) -> Page:
-    """Return a page without records that only says how far the stream has come."""
+    """Return a page without records. It only stores how far the stream has been read."""
     return Page(
         stream=reading.stream.name,
         url="",

@@ -1,4 +1,4 @@
-"""Run several readers at once, each in a thread, and hand their pages one after another to the thread of the run."""
+"""Run several readers at once, each in its own thread, and pass their pages one after another to the thread of the run."""
 
 import queue
 import threading
@@ -9,7 +9,8 @@ from contextlib import suppress
 from etl_tasks.errors import RetriableError
 from etl_tasks.sources.adapter import Page
 
-PAGES_AHEAD = 2  # for each thread; pages read and not yet staged are lost if the worker dies, and cost again
+# How many pages may wait to be staged, for each thread. If the worker dies, they are lost and have to be paid for again.
+PAGES_AHEAD = 2
 
 
 class _Finished:
@@ -17,10 +18,10 @@ class _Finished:
 
 
 def read_concurrently(readers: Sequence[Iterator[Page]], *, threads: int) -> Iterator[Page]:
-    """Yield the pages of all readers; the pages of one reader keep their order.
+    """Yield the pages of all readers. The pages of one reader keep their order. `threads`: the most readers that run at once.
 
-    After the first error no new page is read. The pages that were read are yielded, then the error is raised; of several
-    errors one that is not retriable goes first.
+    After the first error, no reader starts another page. The pages that have been read are yielded, then the error is raised. If
+    several readers have failed, an error that is not retriable is raised, if there is one.
     """
     if len(readers) <= 1 or threads == 1:
         for reader in readers:

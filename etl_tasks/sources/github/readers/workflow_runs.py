@@ -14,17 +14,19 @@ from etl_tasks.sources.github.readers.answers import AnswerContent
 from etl_tasks.sources.github.readers.reading import Reading, empty_page, utc
 from etl_tasks.sources.github.streams import SINGLE_RECORD
 
-# GitHub lists at most this many runs for one filter.
+# If a list has a filter, GitHub lists at most this many of the runs that match.
 MOST_RUNS_OF_A_FILTER = 1000
 SECOND = timedelta(seconds=1)
 
 
 def read_workflow_runs(reading: Reading) -> Iterator[Page]:
-    """Read the runs in `ids`, then the newest hundred (an unchanged page is free), then older ones by windows of time.
+    """Read the runs in `ids`, then the newest hundred, then the older ones in windows of time.
 
-    A window with more runs than GitHub lists is halved. A window ends in the past, so its list does not shift between pages.
+    If the page with the newest hundred has not changed, its request costs nothing and no older runs are read. A window that
+    has more runs than GitHub lists is halved. Each window ends in the past, so new runs do not shift its pages.
 
-    `resume`: "named", the runs and attempts left ("123", "123/attempts/1"); "url", the next page; "windows", begin and end of each.
+    `resume`: "named", the runs and attempts that are still to be requested ("123", "123/attempts/1"); "url", the next page of
+    the current list; "windows", the begin and end of each window that is left.
     """
     github = reading.github
     root = f"{settings.GITHUB_API_URL}{reading.stream.rest_path.format(repository=quote(str(reading.repository['name'])))}"
@@ -75,18 +77,18 @@ def read_workflow_runs(reading: Reading) -> Iterator[Page]:
 
 
 def _cursor(reading: Reading, first: AnswerContent) -> dict[str, Any]:
-    """Return the cursor after the list's first page, with the ETag that makes an unchanged page free."""
+    """Return the cursor after the list's first page. It has the page's ETag: a request with it costs nothing if the page is unchanged."""
     cursor = reading.cursor(first)
     if reading.until:
         return cursor
     is_old = reading.seen_at - utc(str(reading.repository["created_at"])) > WORKFLOW_RUN_RETENTION
     if is_old and not reading.former and not reading.stop_at and first.oldest and first.answer.next_url == "":
-        cursor |= {"collected_from": first.oldest.isoformat()}  # GitHub forgets old runs
+        cursor |= {"collected_from": first.oldest.isoformat()}  # GitHub deletes old runs, so nothing before this one can be read
     return cursor | {"etag": first.answer.etag, "first_url": first.answer.url}
 
 
 def _window_behind(reading: Reading, content: AnswerContent, *, has_more: bool) -> list[tuple[str, str]]:
-    """Return the window of time from the page's oldest run back to where reading stops; none if the page reaches back that far."""
+    """Return the window from the time at which reading stops to the page's oldest run, as a list; [] if the page already reaches back that far."""
     oldest = content.oldest
     begin = reading.stop_at or utc(str(reading.repository["created_at"]))
     if not has_more or oldest is None or oldest < begin:

@@ -1,4 +1,5 @@
-"""What is asked of GitHub again after the lists are read, and why: one module for each reason.
+"""The rechecks: what is requested from GitHub again after the lists have been read. There is a module for each reason.
 
-These modules run in the thread of the run and may use the database. If a run is repeated, they leave out what it has staged.
+These modules run in the thread of the run and may use the database. Another attempt of a run does not request again what the
+run has staged.
 """

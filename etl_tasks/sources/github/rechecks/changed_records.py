@@ -1,4 +1,4 @@
-"""Ask again for records of a list: those that the survey found changed, and those that GitHub gave null for."""
+"""Request records again by id: those that the survey found changed, and those for which GitHub returned null."""
 
 import json
 from collections.abc import Iterator
@@ -11,12 +11,12 @@ from etl_tasks.sources.github.rechecks.deleted_records import recheck_deleted
 from etl_tasks.sources.github.rechecks.recheck import Recheck
 from etl_tasks.sources.github.streams import Stream
 
-# A lost record is asked for in this many nights. After that its dead letter stays open for a person.
+# In how many nights a lost record is requested again. After that, its dead letter stays open until a person replays it.
 MOST_TRIES = 5
 
 
 def recheck_records(recheck: Recheck) -> Iterator[Page]:
-    """Read the next pages of the records' own lists, then ask for changed and lost records, then look for deleted ones."""
+    """Read the next pages of the lists inside records, then request changed and lost records, then look for deleted records."""
     reading = recheck.reading
     if rest := reading.progress and reading.progress.resume.get("rest"):
         resume = {"again": [], "is_listed": True, "rest": rest}
@@ -29,7 +29,7 @@ def recheck_records(recheck: Recheck) -> Iterator[Page]:
 
 
 def lost_ids(job: Job, stream: Stream) -> list[str]:
-    """Return the ids of records that GitHub did not give in earlier nights, for MOST_TRIES nights."""
+    """Return the ids of the records that GitHub did not return in earlier nights, except those that were requested MOST_TRIES times."""
     letters = DeadLetter.objects.filter(
         source=job.source, stream=stream.name, kind=DeadLetter.Kind.LOST, state=DeadLetter.State.OPEN, attempts__lt=MOST_TRIES
     )

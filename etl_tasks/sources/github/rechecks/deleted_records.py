@@ -1,7 +1,7 @@
-"""Find records that were deleted on GitHub or are back, when GitHub's count of a list differs from what is known.
+"""If GitHub's count of a list differs from the number of known records, find the records that were deleted or that exist again.
 
-Three keys of the stream's cursor carry the search into the next nights: "total", GitHub's count at the last run; "unexplained",
-how many more records are known than GitHub counts (negative: fewer); "look", the place where the search continues.
+A search may take several nights. Three keys of the stream's cursor store its state: "total", GitHub's count at the last run;
+"unexplained", how many more records are known than GitHub counts (negative: fewer); "look", the place where the search continues.
 """
 
 import json
@@ -22,21 +22,26 @@ from etl_tasks.sources.github.rechecks.recheck import LIST_IS_READ, Recheck
 from etl_tasks.sources.github.staged_records import nodes_of_page
 from etl_tasks.sources.github.streams import EXISTENCE
 
-# Limits of one stream and night: queries for stored records (a hundred each), and further pages of a list. The next night goes on.
+# For each stream and night: the most queries for stored records, of a hundred records each, and the most further pages of a list.
+# The next night continues the queries.
 MOST_EXISTENCE_QUERIES, MOST_FURTHER_PAGES = 10, 10
 FIELD = {"pull_requests": "pullRequest", "issues": "issue"}
 
 
 @dataclass(frozen=True, slots=True)
 class StreamTable:
-    """Where the records of a stream are stored. `key`: the natural key's column. `asked_by`: the column that GitHub is asked by."""
+    """Where the records of a stream are stored.
 
-    model: Any  # a GithubFact
+    `model`: a subclass of GithubFact. `key`: the column of the natural key. `asked_by`: the column whose value is sent to GitHub to
+    request a record, node_id or number.
+    """
+
+    model: Any
     key: str
-    asked_by: str  # node_id or number
+    asked_by: str
 
     def key_of(self, node: Mapping[str, Any]) -> Any:
-        """Return the natural key of a node of an answer."""
+        """Return the natural key of a record in an answer."""
         return node.get("number") if self.key == "number" else node.get("databaseId", node.get("id"))
 
 
@@ -50,7 +55,10 @@ TABLES = {
 
 
 def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
-    """Compare GitHub's count with the known records. If it is lower, look for deleted records; if it is higher, for unread ones."""
+    """Compare GitHub's count with the number of known records. If GitHub counts fewer, look for deleted records; if more, for unread ones.
+
+    A full run asks for every stored record that it has not read, whatever the count is.
+    """
     former, total = recheck.job.cursors.get(recheck.stream.name, {}), recheck.cursor.get("total")
     if total is None or not former or recheck.job.until:
         return
@@ -62,7 +70,7 @@ def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
     new = given - _known_before(recheck, given)
     if "total" in former:
         surplus = former["total"] + len(new) - total
-    else:  # collected by a version that did not count
+    else:  # the last run was made by a version that did not store the count
         stored = table.model.present.filter(repository=recheck.repository).values(table.key).distinct().count()
         surplus = stored + len(new) - total if _is_whole(recheck, former) else 0
     unexplained = recheck.cursor.pop("unexplained", 0) + surplus
@@ -77,9 +85,9 @@ def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
 
 
 def ask_whether_they_exist(recheck: Recheck, asked: Sequence[Any]) -> tuple[Page, int, list[str]]:
-    """Ask for up to a hundred stored records by node_id or number. Returns the page, how many are gone, and the ids of the others.
+    """Ask GitHub whether stored records still exist. `asked`: the node_ids or numbers of up to a hundred records.
 
-    The page is empty if none is gone.
+    Returns the page, how many of the records are gone, and the global ids of those that exist. The page is empty if none is gone.
     """
     is_by_number = TABLES[recheck.stream.name].asked_by == "number"
     reading = recheck.reading
@@ -123,7 +131,7 @@ def _is_whole(recheck: Recheck, former: Mapping[str, Any]) -> bool:
 
 
 def _known_before(recheck: Recheck, keys: set[Any]) -> set[Any]:
-    """Return the keys, of those given, that were there before this run: stored (gone or not), or in a dead letter."""
+    """Return those of `keys` that were known before this run: their records are stored, even if marked as gone, or in a dead letter."""
     table, ordered = TABLES[recheck.stream.name], sorted(keys)
     known: set[Any] = set()
     for start in range(0, len(ordered), IDS_A_QUERY):
@@ -144,10 +152,11 @@ def _key_of_letter(table: StreamTable, data: str) -> Any:
 
 
 def _find_deleted(recheck: Recheck, given: set[Any], *, wanted: int | None, after: Any = None, has_grown: bool = False) -> Iterator[Page]:
-    """Ask for stored records that this run has not read, until `wanted` of them are found to be gone; None asks for all.
+    """Ask for stored records that this run has not read, until `wanted` records are found to be gone. If `wanted` is None, ask for all.
 
-    `after`: the key at which the last night stopped. `has_grown`: more records went away after the search began, so
-    it starts once more at the first record after it has reached the last.
+    `given`: the keys of the records that this run has read. `after`: the key at which the search of the last night stopped.
+    `has_grown`: whether more records have disappeared since the search began. They may be among the records that the search has
+    already passed, so after the last record it begins once more with the first.
     """
     found, queries, has_reached_end = 0, 0, False
     while wanted is None or (found < wanted and queries < MOST_EXISTENCE_QUERIES):
@@ -168,9 +177,10 @@ def _find_deleted(recheck: Recheck, given: set[Any], *, wanted: int | None, afte
 
 
 def _next_rows(recheck: Recheck, given: set[Any], after: Any) -> list[tuple[Any, Any]]:
-    """Return up to a hundred stored records that this run has not read: the key, and the value that GitHub is asked by.
+    """Return up to a hundred stored records whose keys are not in `given`: for each, its key and the value to request it by.
 
-    The newest come first, except for workflow runs: GitHub itself forgets the oldest.
+    `after`: the key after which to begin. The newest records come first. Of workflow runs the oldest come first, because GitHub
+    itself deletes the oldest ones.
     """
     table = TABLES[recheck.stream.name]
     is_ascending = table.model is WorkflowRun
@@ -190,7 +200,10 @@ def _next_rows(recheck: Recheck, given: set[Any], after: Any) -> list[tuple[Any,
 
 
 def _find_unread(recheck: Recheck, given: set[Any], *, missing: int) -> Iterator[Page]:
-    """Find records that GitHub counts but that are not known: those that were gone and are back, and releases of old commits."""
+    """Look for `missing` records that GitHub counts but that are not known.
+
+    They may be records that were gone and exist again, or releases of old commits, which are far down in the list.
+    """
     table = TABLES[recheck.stream.name]
     gone = table.model.objects.filter(repository=recheck.repository, gone_at__isnull=False).exclude(**{f"{table.key}__in": given})
     if table.asked_by == "node_id":
@@ -207,7 +220,7 @@ def _find_unread(recheck: Recheck, given: set[Any], *, missing: int) -> Iterator
 
 
 def _read_further(recheck: Recheck, given: set[Any], missing: int) -> Iterator[Page]:
-    """Read the list from its beginning, past where reading would stop, until `missing` new records are found."""
+    """Read the list from its beginning and beyond the place where a run stops, until `missing` new records are found."""
     table = TABLES[recheck.stream.name]
     whole = replace(recheck.reading, reads_list=True, stop_at=None, former={}, ids=[])
     found: set[Any] = set()

@@ -1,4 +1,4 @@
-"""Ask for the histories of deployed commits that the default branch does not reach."""
+"""Request the histories of deployed commits that the default branch does not contain."""
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
@@ -15,15 +15,15 @@ from etl_tasks.sources.github.readers.commit_history import read_history
 from etl_tasks.sources.github.rechecks.recheck import Recheck
 from etl_tasks.sources.github.staged_records import gone_records, is_undecided_once_loaded
 
-# Each history costs a query of one point. More than a few unknown commits occur in a first collection only.
+# How many histories a run requests at most. Each costs one point. Only a first collection finds more than a few unknown commits.
 MOST_HISTORIES = 20
 
 
 def recheck_history(recheck: Recheck) -> Iterator[Page]:
-    """Read the commits that only deployed commits reach, not the default branch, and that are neither stored nor staged.
+    """Read commits that a deployed commit or the default branch reaches, but that are neither stored nor staged.
 
-    It sets two keys of the cursor. "asked": the commits whose histories were asked for. "has_strays": whether stored commits may
-    exist that neither the branch nor a deployment reaches any more.
+    Two keys of the cursor are set. "asked": the missing commits whose histories have been requested; they are not requested again.
+    "has_strays": whether there may be stored commits that neither the branch nor a deployed commit reaches any more.
     """
     job, repository = recheck.job, recheck.repository
     recheck.reading = replace(recheck.reading, progress=None)
@@ -53,7 +53,7 @@ def recheck_history(recheck: Recheck) -> Iterator[Page]:
 
 
 def _deployed_in_this_run(recheck: Recheck, sources: Collection[str]) -> list[Deployed]:
-    """Return the deployed commits that this run has read, as `deployed_shas` takes them."""
+    """Return the deployments that this run has read, for the argument `read` of `deployed_shas`. `sources`: as in `deployed_shas`."""
     service = recheck.job.source.service
     found: list[tuple[bool, Any, Any]] = []
     if "deployments" in recheck.read_streams:
@@ -76,7 +76,7 @@ def _deployed_in_this_run(recheck: Recheck, sources: Collection[str]) -> list[De
 
 
 def _moment(text: object) -> datetime | None:
-    """Return None for a value that is no aware time: transform buries its record."""
+    """Return the time, or None if the value is not a time with a time zone. The transform stage makes such a record a dead letter."""
     try:
         moment = datetime.fromisoformat(str(text))
     except ValueError:

@@ -1,4 +1,4 @@
-"""What every recheck needs, and how it asks for records by id."""
+"""The state of a recheck, and the requests for records by id that the rechecks have in common."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -12,15 +12,16 @@ from etl_tasks.sources.github.staged_records import staged_records
 from etl_tasks.sources.github.streams import Stream
 from etl_tasks.sources.github.survey import SurveyResult
 
-LIST_IS_READ = {"is_read": True}  # the `resume` of a stream whose list is read, but whose recheck is not done
+LIST_IS_READ = {"is_read": True}  # the `resume` of a stream whose list has been read, but whose recheck is not finished
 
 
 @dataclass(slots=True)
 class Recheck:
     """The state of the recheck of one stream.
 
-    `cursor`: the stream's cursor, which the recheck changes; {} after an unreadable page. `read_streams`: the streams whose
-    lists this run reads. `former_branches`: the former names of the default branch that this run has found.
+    `reading`: the input for reading the stream. `cursor`: the stream's cursor, which the recheck changes; {} after an unreadable
+    page. `read_streams`: the streams whose lists this run reads. `former_branches`: the former names of the default branch that
+    this run has found.
     """
 
     reading: Reading
@@ -39,13 +40,14 @@ class Recheck:
         return self.job.source.ensure_facts_repository()
 
     def staged(self, stream_name: str = "") -> Iterator[dict[str, Any]]:
-        """Yield the records that this run has staged, of this stream if no other is named."""
+        """Yield the records of a stream that this run has staged; without `stream_name`, those of the recheck's own stream."""
         return staged_records(self.job, stream_name or self.stream.name)
 
     def pages(self, pages: Iterator[Page], *, keeps: Sequence[str] = ()) -> Iterator[Page]:
-        """Yield a reader's pages with the stream's cursor instead of their own. The keys `keeps` are copied from their own.
+        """Yield a reader's pages, with the recheck's cursor in place of the pages' own cursors.
 
-        An unreadable page leaves the stream's stored cursor where it was.
+        `keeps`: the keys that are first copied from a page's cursor into the recheck's. After an unreadable page, the cursor is {}, so
+        the stored cursor stays as it is.
         """
         for page in pages:
             if page.body and not page.cursor:
@@ -55,7 +57,7 @@ class Recheck:
             yield replace(page, cursor=dict(self.cursor), resume={**LIST_IS_READ, "rest": page.resume.get("rest", [])}, is_done=False)
 
     def records_by_id(self, ids: Sequence[str]) -> Iterator[Page]:
-        """Ask for records by global id, except for those that this run has staged or asked for by id."""
+        """Request records by global id, except those that this run has already staged or requested by id."""
         if not ids:
             return
         given = {node.get("id") for node in self.staged()}

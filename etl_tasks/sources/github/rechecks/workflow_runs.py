@@ -1,4 +1,4 @@
-"""Ask again for workflow runs: those that the survey found changed, and those that failed deployments name."""
+"""Request workflow runs by number: those that the survey found changed, and those that failed deployments name."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
@@ -10,19 +10,22 @@ from etl_tasks.sources.github.readers.workflow_runs import read_workflow_runs
 from etl_tasks.sources.github.rechecks.deleted_records import ask_whether_they_exist, recheck_deleted
 from etl_tasks.sources.github.rechecks.recheck import Recheck
 
-# Runs that failed deployments name cost a request each. The next nights ask for the rest.
+# How many runs and attempts that failed deployments name are requested in one night, at one request each. The next nights request the others.
 MOST_NAMED_RUNS = 45
 
 
 def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
-    """Ask for changed and named runs, check those that the survey did not find, and look for deleted ones if the list is read."""
+    """Request the runs that have changed or that failed deployments name, and ask whether those that the survey did not find still exist.
+
+    If this run reads the list of runs, other deleted runs are looked for, too.
+    """
     recheck.reading = replace(recheck.reading, progress=None)
     changed = recheck.survey_result["again"].get("workflow_runs", ())
     numbers = [number for number in changed if isinstance(number, int)]
     given = {node.get("id") for node in recheck.staged()} if numbers else set()
     named = named_by_failures(recheck.repository, read=_log_urls_of_failures(recheck))
     if wanted := [number for number in numbers if number not in given] + _missing(recheck, named):
-        # A deployment names a run, not an attempt, so every attempt of the run is needed.
+        # A deployment names a run but not one of its attempts, so all attempts of the run are needed.
         attempts = missing_attempts(recheck.repository, named=frozenset(named))
         reading = replace(recheck.reading, ids=wanted, former=recheck.cursor, missing_attempts=attempts)
         yield from recheck.pages(read_workflow_runs(reading), keeps=("gone",))
@@ -35,7 +38,10 @@ def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
 
 
 def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
-    """Return the named runs that are not stored, and the missing attempts of those that are."""
+    """Return the runs in `named` that are neither stored nor staged (123), and the missing attempts of the others ("123/attempts/1").
+
+    Those that GitHub does not have (the cursor's key "gone") are left out.
+    """
     attempts = stored_attempts_of(recheck.repository, named)
     for node in recheck.staged():
         if node.get("id") in named:
@@ -49,7 +55,7 @@ def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
 
 
 def _log_urls_of_failures(recheck: Recheck) -> dict[int, list[str]]:
-    """Return the deployments that this run has read, by id, with their log addresses if they have failed."""
+    """Return, for each deployment that this run has read, by id, its log addresses if it has failed; otherwise an empty list."""
     found: dict[int, list[str]] = {}
     for node in recheck.staged("deployments"):
         statuses = [status for status in (node.get("statuses") or {}).get("nodes") or () if status]
