@@ -1,6 +1,6 @@
-"""Admin pages for operators: sources, runs and dead letters.
+"""Admin pages for operators: sources, runs, staged pages and dead letters.
 
-Rows of the ledger are read-only. Operators replay and discard dead letters by actions.
+Runs, staged pages, cursors and dead letters are read-only. Two admin actions replay or discard dead letters.
 """
 
 from collections import Counter
@@ -32,16 +32,25 @@ from log_store.store import LogStoreUnavailable
 
 
 class DeletedByWorker(admin.ModelAdmin):
-    """An admin page whose objects a worker deletes, because millions of rows and log events may belong to one."""
+    """The base of the pages of sources and services. A worker deletes these objects, not the web process.
+
+    One object may have millions of rows and log events, which cannot be deleted within a web request.
+    """
 
     def get_actions(self, request: HttpRequest) -> dict[str, Any]:
-        """Leave out the deletion of several objects: each one has a page that shows what will be deleted."""
+        """Return the actions without Django's `delete_selected`.
+
+        Objects are deleted one at a time, each from a page that shows what will be deleted with the object.
+        """
         return {name: action for name, action in super().get_actions(request).items() if name != "delete_selected"}
 
     def get_deleted_objects(
         self, objs: Sequence[Target] | QuerySet[Any], request: HttpRequest
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
-        """Return the number of rows of each kind instead of the rows. Only the permission to delete the object itself is required."""
+        """Return what Django's method returns, but with the number of rows of each kind in place of the rows.
+
+        The user needs the permission to delete the object, but not the permission to delete its rows.
+        """
         shown: list[Any] = []
         totals: Counter[str] = Counter()
         protected: list[str] = []
@@ -64,7 +73,7 @@ class DeletedByWorker(admin.ModelAdmin):
 
     def delete_model(self, request: HttpRequest, obj: Target) -> None:
         deletion.begin(obj)
-        transaction.on_commit(pipeline.send_deletion, robust=True)  # if sending fails, the sweeper sends it later
+        transaction.on_commit(pipeline.send_deletion, robust=True)  # if sending fails, the sweeper sends the message later
 
     def response_delete(self, request: HttpRequest, obj_display: str, obj_id: int) -> HttpResponse:
         messages.info(
@@ -78,14 +87,20 @@ admin.site.unregister((Service, User))
 
 @admin.register(Service)
 class ServiceDeletionAdmin(DeletedByWorker, ServiceAdmin):
-    """The service page of dora_metrics with a deletion that includes sources, runs and log events, which dora_metrics does not know."""
+    """The service page of dora_metrics, with a deletion that includes sources, runs and log events.
+
+    dora_metrics cannot delete these itself, because it may import neither etl_tasks nor log_store.
+    """
 
     list_display = (*ServiceAdmin.list_display, "deletion_began_at")
 
 
 @admin.register(User)
 class AuditedUserAdmin(UserAdmin):
-    """An account with entries in the audit log cannot be deleted, because Django would delete the entries, too."""
+    """The page of user accounts.
+
+    An account with entries in the audit log (Django's LogEntry) cannot be deleted, because Django would delete the entries, too.
+    """
 
     def get_deleted_objects(self, objs: Sequence[Any] | QuerySet[Any], request: HttpRequest) -> tuple[list[Any], dict[Any, int], set[Any], list[Any]]:
         shown, counts, needed, protected = super().get_deleted_objects(objs, request)
@@ -103,7 +118,10 @@ class SourceAdmin(DeletedByWorker):
     actions = ("run_now", "test_connection")
 
     def formfield_for_dbfield(self, db_field: "DbField[Any, Any]", request: HttpRequest, **kwargs: Any) -> Field | None:
-        """Offer the kinds of the adapters. The model has no choices, so that a new kind needs no migration."""
+        """Offer the kinds that have an adapter as the choices of `kind`.
+
+        The model itself has no choices, so that no migration is needed for a new kind.
+        """
         if db_field.name == "kind":
             return ChoiceField(choices=[("", "---------"), *((kind, f"{kind}: {label}") for kind, label in labels().items())])
         return super().formfield_for_dbfield(db_field, request, **kwargs)
@@ -190,7 +208,10 @@ class DeadLetterAdmin(ReadOnly):
                 messages.success(request, f"letter {letter.pk}: replayed")
 
     def resend_stage(self, request: HttpRequest, letter: DeadLetter) -> None:
-        """Send the failed stage to a worker, which has the credentials and the log files. Raises ReplayFailed, NotOpen."""
+        """Send the failed stage to a worker, because the web process may lack the credentials and the log files.
+
+        Raises ReplayFailed, NotOpen.
+        """
         replay.reopen_run(letter)
         transaction.on_commit(partial(pipeline.send_all, [letter.run]))
         self.log_change(request, letter, "sent to a worker again")

@@ -9,7 +9,7 @@ from etl_tasks.models import ETLRun
 
 @shared_task(name="etl.nightly")
 def nightly() -> list[int]:
-    """Start the night and return the ids of its runs."""
+    """Start the night, and return the ids of the runs that were created."""
     runs: list[ETLRun] = []
     with isolated("beat's start of the night"):
         runs = pipeline.open_night(pipeline.local_today())

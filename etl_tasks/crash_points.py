@@ -1,4 +1,7 @@
-"""Named places around the commits of a stage where tests kill or pause a worker. Without ETL_CRASH_AT and ETL_PAUSE_AT they do nothing."""
+"""Named places before and after the commits of a stage, at which tests pause or kill a worker.
+
+A place does nothing unless ETL_PAUSE_AT or ETL_CRASH_AT has its name.
+"""
 
 import os
 import signal
@@ -7,9 +10,10 @@ from pathlib import Path
 
 
 def crash_point(name: str) -> None:
-    """Pause here if ETL_PAUSE_AT names this place; kill the process group if ETL_CRASH_AT does.
+    """Pause if ETL_PAUSE_AT is `name`. Kill the process group if ETL_CRASH_AT is `name`.
 
-    It kills ETL_CRASH_TIMES times in all (default 1), counted by a file in ETL_CRASH_FOLDER. ETL_CRASH_CHILD: kill only this process.
+    ETL_PAUSE_SECONDS: the length of the pause; default: 2. ETL_CRASH_TIMES: how often this place kills, in all processes together;
+    default: 1. A file in ETL_CRASH_FOLDER counts how often it has killed. ETL_CRASH_CHILD: if it is set, only this process is killed.
     """
     if os.environ.get("ETL_PAUSE_AT") == name:
         time.sleep(float(os.environ.get("ETL_PAUSE_SECONDS", "2")))

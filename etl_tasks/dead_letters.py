@@ -1,4 +1,8 @@
-"""The dead-letter queue: bury what could not be processed, close a letter once its cause is gone, or discard it."""
+"""The dead-letter queue.
+
+A letter is written for whatever could not be processed, which is then called buried. The letter is closed when a run or a replay has
+processed it, or when a person discards it.
+"""
 
 import hashlib
 import json
@@ -22,7 +26,7 @@ LONGEST_ERROR = 5000
 
 
 class NotOpen(Exception):
-    """Only an open letter can be replayed or discarded. The message names the letter's state and when it was closed."""
+    """The letter cannot be replayed or discarded, because it is not open. The message has its state and when it was closed."""
 
     def __init__(self, letter: DeadLetter) -> None:
         since = f"{letter.resolved_at:%Y-%m-%d %H:%M} UTC" if letter.resolved_at else "an unknown time"
@@ -33,9 +37,10 @@ class NotOpen(Exception):
 
 
 def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, **guard: object) -> bool:
-    """Fail the run, write the stage's letter and send a critical alert; return False if the run had already ended.
+    """Mark the run as failed, write the letter of the stage, and send a critical alert.
 
-    `guard`: column values the run must still have. `is_logged`: False if the caller prints the error itself.
+    `guard`: column values that the run must still have. Return False, and do nothing, if it has other values or has ended already.
+    `is_logged`: whether the alert is logged, too; False if the caller prints the error itself.
     """
     error = _storable(error)
     with transaction.atomic():
@@ -57,9 +62,10 @@ def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, *
 
 
 def bury_records(run: ETLRun, page: StagedPage, bad: Sequence[Bad]) -> None:
-    """Write one letter per bad record of the page, and close the letters of lost records that the page now contains.
+    """Write a letter for each bad record of the page, and close the letters of lost records that this page has brought.
 
-    Call it inside a transaction. A record that fails again keeps its letter.
+    A lost record is one that GitHub did not return when it was requested by id. If a record fails again, its letter stays open and
+    counts another attempt. Call this function inside a transaction.
     """
     keys = [record_key(page, record.key, record.data, kind=_kind(record)) for record in bad]
     requested = {record_key(page, node_id, json.dumps({"id": node_id}), kind=DeadLetter.Kind.LOST) for node_id in page.context.get("ids", ())}
@@ -80,7 +86,10 @@ def bury_records(run: ETLRun, page: StagedPage, bad: Sequence[Bad]) -> None:
 
 
 def bury_unreadable(run: ETLRun, part: Unreadable) -> None:
-    """Write the letter of a part that could not be read, such as a file without permission; it counts as one record."""
+    """Write the letter of a part that could not be read, such as a file that the worker may not open.
+
+    The run counts the part as one extracted and dead-lettered record.
+    """
     ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + 1, dead_lettered=F("dead_lettered") + 1)
     digest = hashlib.sha256(part.name.encode()).hexdigest()[:32]
     _write(
@@ -100,7 +109,10 @@ def unreadable_page(content: bytes, error: str) -> Bad:
 
 
 def record_key(page: StagedPage, key: str, data: str, *, kind: str) -> str:
-    """Return the letter key of a record: the same record of the same stream always has the same key."""
+    """Return the key of a record's letter. `key`, `data`: as in the record's Bad. `kind`: the letter's kind.
+
+    The same record of the same stream always has the same key, so that a second failure finds the first letter.
+    """
     digest = hashlib.sha256(f"{key}\n{data}".encode()).hexdigest()[:32]
     return f"{kind}:{page.stream[:70]}:{digest}"
 
@@ -112,10 +124,10 @@ def _kind(record: Bad) -> str:
 
 
 def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> None:
-    """Insert the letter. If it exists, count another attempt, and reopen it if it was replayed.
+    """Insert the letter. If there is a letter with this key, count another attempt, and reopen the letter if it was replayed.
 
-    A stage's letter is also moved to this run, which has read again what the earlier failed runs had read (cursors move only
-    when a run succeeds). It is reopened even if it was discarded, because that decision was about the earlier runs.
+    A stage's letter also moves to this run: cursors move only when a run succeeds, so this run has read again what the earlier failed
+    runs had read. A stage's letter is reopened even if it was discarded, because a person discarded it for the earlier runs only.
     """
     error, data = _storable(error[:LONGEST_ERROR]), _storable(data)
     letter, is_new = DeadLetter.objects.get_or_create(source=run.source, key=key, defaults={"run": run, "error": error, "data": data, **fields})
@@ -163,19 +175,19 @@ def resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
 
 
 def refuse_unless_open(letter: DeadLetter) -> None:
-    """Reload the letter, which may be outdated, and raise NotOpen if it is not open."""
+    """Read the letter's state from the database again, and raise NotOpen if the letter is not open."""
     letter.refresh_from_db(fields=["state", "resolved_at", "resolved_by", "run"])
     if letter.state != DeadLetter.State.OPEN:
         raise NotOpen(letter)
 
 
 def withdraw(run: ETLRun, stream: str) -> None:
-    """Delete the open letters that the run wrote for records of a stream whose pages will be cleaned again."""
+    """Delete the open letters that the run wrote for records of the stream. Call it when the stream's pages will be cleaned again."""
     DeadLetter.objects.filter(run=run, stream=stream, stage=ETLRun.Stage.TRANSFORM, state=DeadLetter.State.OPEN).delete()
 
 
 def close_stage_letters(run: ETLRun, *stages: str) -> None:
-    """Close the letters of stages that have now succeeded, for this run and for earlier runs whose data it has read."""
+    """Close the letters of `stages`, which have now succeeded: those of this run, and those of earlier runs whose data this run has read."""
     stage_letters = DeadLetter.objects.filter(source=run.source, kind=DeadLetter.Kind.STAGE, stage__in=stages, run_id__lte=run.pk)
     for letter in stage_letters.filter(state=DeadLetter.State.OPEN).select_related("run"):
         if letter.run_id == run.pk or _has_read_data_of(run, letter.run):
@@ -183,10 +195,10 @@ def close_stage_letters(run: ETLRun, *stages: str) -> None:
 
 
 def _has_read_data_of(run: ETLRun, failed: ETLRun) -> bool:
-    """Return whether `run` has read all that `failed` was to read.
+    """Return whether `run` has read everything that `failed` should have read.
 
-    A run that reads from the cursors covers any failed nightly run, which left them where they were. A backfill is covered only
-    by a run with the same options.
+    A failed run without options, such as a nightly run, should have read from the cursors on, and did not move them. So every later run
+    has read the same data, except a run with `until`. For a failed run with options, only a run with the same options has.
     """
     span, failed_span = _requested_span(run), _requested_span(failed)
     return span == failed_span or (not failed_span and "until" not in span)

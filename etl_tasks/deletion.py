@@ -1,9 +1,9 @@
 """Delete a source, or a service with all of its sources, and everything that was collected from it.
 
-`begin` marks the target. From then on no run of it is opened or reopened, and any process may continue the deletion: the commands
-`delete_service` and `delete_source`, or a worker that the sweeper calls. Rows are deleted in limited batches, each in its own
-transaction, children before their parents and the marked row last. So a deletion that was killed continues where it stopped, and two
-processes may delete the same target at once.
+`begin` marks the target. From then on no run of its sources is opened or reopened, and any process may continue the deletion: one of
+the commands `delete_service` and `delete_source`, or a worker, to which the sweeper sends a message. Rows are deleted in limited
+batches, each in its own transaction: children before their parents, and the marked row last. So a deletion that was killed can be
+continued where it stopped, and two processes may delete the same target at once.
 """
 
 import logging
@@ -40,7 +40,7 @@ def sources_of(target: Target) -> list[Source]:
 
 
 def count_contents(target: Target) -> dict[str, int]:
-    """Return how many rows of each kind would be deleted, by their plural name, without zeros. Raises LogStoreUnavailable."""
+    """Return how many rows and log events would be deleted, by the plural name of their kind, without zeros. Raises LogStoreUnavailable."""
     sources = sources_of(target)
     found = {"sources": len(sources)} if isinstance(target, Service) else {}
     ledger_rows = ((ETLRun, "source__in"), (StagedPage, "run__source__in"), (DeadLetter, "source__in"))
@@ -55,7 +55,10 @@ def count_contents(target: Target) -> dict[str, int]:
 
 
 def begin(target: Target) -> None:
-    """Mark the target for deletion, which cannot be undone. Raises Refused while a run is active. Repeating it changes nothing."""
+    """Mark the target for deletion. The mark cannot be removed; marking the target again changes nothing.
+
+    Raises Refused while a run of the target is active.
+    """
     with transaction.atomic():
         if isinstance(target, Service):
             hold(target)
@@ -71,13 +74,13 @@ def begin(target: Target) -> None:
 
 
 def pending() -> list[Target]:
-    """Return the targets that are marked and not deleted yet. A service is listed without its sources."""
+    """Return the targets that are marked but not deleted yet. The sources of a marked service are not listed themselves."""
     services: list[Target] = list(Service.objects.exclude(deletion_began_at=None).order_by("pk"))
     return services + list(Source.objects.exclude(deletion_began_at=None).filter(service__deletion_began_at=None).order_by("pk"))
 
 
 def delete_in_batches(target: Target) -> Iterator[int]:
-    """Delete a marked target batch by batch, and yield the number of rows or events of each. Raises LogStoreUnavailable."""
+    """Delete a marked target batch by batch, and yield the size of each batch. Raises LogStoreUnavailable."""
     for source in sources_of(target):
         yield from _of_source(source)
     if isinstance(target, Service):
@@ -89,12 +92,18 @@ def delete_in_batches(target: Target) -> Iterator[int]:
 
 
 def resume(target: Target, *, until: float = math.inf) -> bool:
-    """Delete a marked target; return False if it was not complete at `until` (`time.monotonic`). Raises LogStoreUnavailable."""
+    """Delete a marked target, and return True when it is deleted. Return False if it is not deleted by `until`, a `time.monotonic`.
+
+    Raises LogStoreUnavailable.
+    """
     return all(time.monotonic() < until for _ in delete_in_batches(target))
 
 
 def resume_all(*, seconds: float) -> bool:
-    """Work on the pending deletions for a limited time; return whether all are complete. One that fails does not stop the others."""
+    """Continue the pending deletions for the given time. Return False if the time was too short.
+
+    A deletion that fails does not stop the other deletions.
+    """
     until = time.monotonic() + seconds
     is_done = True
     for target in pending():
@@ -104,7 +113,10 @@ def resume_all(*, seconds: float) -> bool:
 
 
 def _of_source(source: Source) -> Iterator[int]:
-    """Delete dead letters and runs first, so that no replay can write facts again."""
+    """Delete the source in batches, and yield their sizes.
+
+    Dead letters and runs are deleted before facts, so that no replay can write facts again.
+    """
     yield from _in_batches(DeadLetter.objects.filter(source=source))
     for run in ETLRun.objects.filter(source=source).order_by("pk").values_list("pk", flat=True).iterator():
         yield from _in_batches(CleanBatch.objects.filter(page__run=run))
@@ -135,7 +147,7 @@ def _update_service(service: Service) -> None:
 
 
 def _facts(target: Target) -> list[models.QuerySet[models.Model]]:
-    """Return the facts of a source, or all rows that refer to a service except its sources; children before their parents."""
+    """Return the facts of a source or, for a service, all rows that refer to it except its sources. Children come before their parents."""
     if isinstance(target, Source):
         in_repository = (
             [_rows(model, repository=target.facts_repository_id) for model in _models_referring_to(Repository)] if target.facts_repository_id else []
@@ -158,10 +170,13 @@ def _rows(model: type[models.Model], **where: object) -> models.QuerySet[models.
 
 
 def _in_batches(rows: models.QuerySet[models.Model]) -> Iterator[int]:
-    """Delete the rows in the order of the index: sorting millions of rows for each batch would cost more than deleting them."""
+    """Delete the rows in batches, and yield the size of each batch.
+
+    The rows are not sorted, because sorting millions of rows for each batch would take longer than deleting the batch.
+    """
     most = PAGES_AT_ONCE if rows.model in (CleanBatch, StagedPage) else ROWS_AT_ONCE
     while keys := list(rows.order_by().values_list("pk", flat=True)[:most]):
         with transaction.atomic():
-            # Only the key: Django would otherwise read the bodies, which are large.
+            # `only`, because otherwise Django reads all columns of the rows before it deletes them, and the bodies are large.
             rows.model._base_manager.filter(pk__in=keys).only("pk").delete()
         yield len(keys)

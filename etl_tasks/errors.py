@@ -1,15 +1,16 @@
-"""The kinds of errors of a stage, by what to do next. The kind is chosen once, where the failure is first seen.
+"""The two kinds of errors of a stage: the stage can be tried again, or it cannot. The code that first sees a failure chooses the kind.
 
-A bad record is not an error of the stage: transform buries it and continues.
+A bad record is not an error of the stage: transform writes a dead letter for it and continues.
 """
 
-LONGEST_WAIT_SECONDS = 24 * 3600  # rate limits are hourly; a header with a longer wait is taken for a mistake
+LONGEST_WAIT_SECONDS = 24 * 3600  # rate limits are hourly, so a longer wait in a header is a mistake, and is cut to this
 
 
 class RetriableError(Exception):
-    """The stage should be tried again, after `retry_after` seconds if given (at most a day).
+    """The stage should be tried again.
 
-    `postpone`: nothing failed, it is only too early; the run is postponed in the ledger and uses up no retry.
+    `retry_after`: after how many seconds, at most a day; None if the source has not asked for a wait. `postpone`: True if nothing has
+    failed and it is only too early; the run is then postponed in the ledger, which uses up no retry.
     """
 
     def __init__(self, message: str, *, retry_after: float | None = None, postpone: bool = False) -> None:
@@ -19,10 +20,10 @@ class RetriableError(Exception):
 
 
 class FatalError(Exception):
-    """The stage fails now: trying again cannot succeed until a person changes something."""
+    """The stage fails now, because trying it again cannot succeed until a person changes something."""
 
 
 def describe_error(exc: BaseException) -> str:
-    """Return the message of one of our errors, and of any other error also its type."""
+    """Return the message of the error. The name of its type comes first unless the type is defined in etl_tasks or log_store."""
     is_ours = type(exc).__module__.startswith(("etl_tasks", "log_store"))
     return str(exc) if is_ours else f"{type(exc).__name__}: {exc}"

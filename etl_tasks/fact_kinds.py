@@ -1,4 +1,7 @@
-"""The kinds of facts that sources deliver: their table, natural key and version. Sources name them; loaders/facts.py loads by them."""
+"""The kinds of facts that sources deliver, each with its table, natural key and version.
+
+A source delivers facts with the name of their kind, and loaders/facts.py loads them as KINDS says.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,16 +9,17 @@ from datetime import timedelta
 
 from dora_metrics.models import Change, Commit, Deployment, GithubFact, Issue, Release, WorkflowRun
 
-WORKFLOW_RUN_RETENTION = timedelta(days=400)  # GitHub's; a run that is missing after that was not deleted
+WORKFLOW_RUN_RETENTION = timedelta(days=400)  # so long GitHub keeps a run; if an older run is missing, nobody has deleted it
 
 
 @dataclass(frozen=True, slots=True)
 class FactKind:
     """How facts of one kind are stored.
 
-    `key`: the columns of the natural key, beside the repository. `version`: the column that tells which of two answers is newer; empty
-    for facts that never change. `part_of`: the kind whose rows this one extends: its lists are appended, and it creates no rows.
-    `sorted_by`: for each list that has an order, the key of its items to sort by. `kept_for`: how long GitHub keeps such a record.
+    `key`: the columns of the natural key, without the repository. `version`: the column whose value is higher in the newer of two answers;
+    empty for facts that never change. `part_of`: the kind whose rows are extended by facts of this kind: their items are added to lists
+    of the existing rows, and no rows are created. `sorted_by`: for each list column with an order, the key of the items by which they are
+    sorted. `kept_for`: how long GitHub keeps such a record; None if it keeps the record for good.
     """
 
     model: type[GithubFact]

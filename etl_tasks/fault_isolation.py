@@ -1,4 +1,4 @@
-"""Keep one failure from stopping others, and alert once when it begins and once when it ends."""
+"""Continue with the next item or step when one fails, and alert once when the failure begins and once when it ends."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +21,7 @@ class SomeFailed(Exception):
 def for_each(items: Iterable[Any], action: Callable[[Any], None], *, stop_at: tuple[type[Exception], ...] = ()) -> None:
     """Call `action` for every item, even after one fails. Raises SomeFailed at the end.
 
-    An exception in `stop_at` would affect every item: it is raised at once.
+    `stop_at`: exceptions that every further item would raise, too; they are raised at once.
     """
     failures = []
     for item in items:
@@ -38,13 +38,13 @@ def for_each(items: Iterable[Any], action: Callable[[Any], None], *, stop_at: tu
 
 @contextmanager
 def isolated(name: str) -> Iterator[None]:
-    """Catch and log any exception of the block.
+    """Catch and log any exception of the block. `name`: what the block does, as shown to people.
 
-    The first failure creates a Fault with this name and sends an alert; the next success removes it and sends another.
+    The first failure creates a Fault with this name and sends an alert. The next success deletes the Fault and sends another alert.
     """
     try:
         yield
-    except Exception as exc:  # the code after the block does not depend on it
+    except Exception as exc:  # any error: the code after the block does not depend on the block
         logger.exception("contained", extra={"fault": name})
         _try_to_record(_begin, name, describe_error(exc))
     else:
@@ -52,7 +52,10 @@ def isolated(name: str) -> Iterator[None]:
 
 
 def _try_to_record(record: Callable[..., None], *args: str) -> None:
-    """Record the fault; if the database is down, only log, because nobody can know whether an alert was sent before."""
+    """Call `record` with `args`, the first of which is the name of the fault.
+
+    If the database is down, only log that, and send no alert: whether an alert was sent before is unknown.
+    """
     try:
         record(*args)
     except DatabaseError:
@@ -62,7 +65,7 @@ def _try_to_record(record: Callable[..., None], *args: str) -> None:
 def _begin(name: str, error: str) -> None:
     fault, is_new = Fault.objects.get_or_create(name=name, defaults={"error": error})
     if is_new and not _send_alert(critical_alert, f"{name} failed: {error}", error, "begun"):
-        fault.delete()  # the next failure tries again
+        fault.delete()  # so that the next failure sends the alert
 
 
 def _end(name: str) -> None:

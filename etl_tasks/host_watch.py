@@ -1,4 +1,7 @@
-"""Watch that a worker reads the log files of each host. Files on one host are read there, by a worker that takes the host's queue."""
+"""Alert when no worker reads the log files of a host.
+
+Files that only one host has are read by a worker on that host. This worker takes messages from the host's own queue.
+"""
 
 from datetime import datetime, timedelta
 
@@ -16,9 +19,9 @@ NOT_SILENT = {"host_silent_since": None, "host_alerted_at": None}
 
 
 def watch() -> None:
-    """Alert once when no worker has taken a host's queue for ETL_GRACE_SECONDS, and once when one takes it again.
+    """Alert once when no worker has taken a host's queue for ETL_GRACE_SECONDS, and once when a worker takes the queue again.
 
-    A shorter silence is a worker that restarts or answers late. Raises SomeFailed, BrokerAway.
+    A shorter silence causes no alert, because the worker may be restarting or may answer late. Raises SomeFailed, BrokerAway.
     """
     Source.objects.exclude(WITH_HOST).exclude(**NOT_SILENT).update(**NOT_SILENT)
     hosts = sorted(set(Source.objects.filter(WITH_HOST).values_list("host", flat=True)))

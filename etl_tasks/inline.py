@@ -22,7 +22,7 @@ STAGE_FUNCTIONS: dict[str, Callable[[ETLRun], None]] = {
 }
 
 
-LONGEST_WAIT_SECONDS = 120.0  # that a command sleeps before it tries again; shorter than a lease
+LONGEST_WAIT_SECONDS = 120.0  # the longest time that a command sleeps before it tries a stage again; shorter than a lease
 
 
 class Postponed(Exception):
@@ -36,7 +36,7 @@ class Postponed(Exception):
 
 
 class StageFailed(Exception):
-    """The stage failed and is buried. The message is the reason."""
+    """The stage failed, and its dead letter is written. The message is the reason."""
 
     def __init__(self, stage: str, reason: str) -> None:
         super().__init__(reason)
@@ -53,9 +53,11 @@ def on_another_host(source: Source) -> str:
 
 
 def run_stage(run_id: int, stage: str) -> None:
-    """Run one stage. Raises StageFailed after burying it, Postponed, or ledger.LeaseNotHeld if another holder has the run.
+    """Run one stage of the run.
 
-    If the source asks for a wait of up to LONGEST_WAIT_SECONDS, sleep and try again, at most ETL_STAGE_RETRIES times.
+    If the source asks for a wait of at most LONGEST_WAIT_SECONDS, sleep and try again, at most ETL_STAGE_RETRIES times. Raises Postponed
+    if it asks for a longer wait or still asks after the last try, StageFailed if the stage fails, and ledger.LeaseNotHeld if another
+    holder has the run.
     """
     for waits_left in reversed(range(settings.ETL_STAGE_RETRIES + 1)):
         try:
@@ -99,7 +101,7 @@ def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
 
 
 def run_remaining_stages(run_id: int) -> None:
-    """Run all stages from the one where the run stands. Raises what `run_stage` raises."""
+    """Run the current stage of the run and all later stages. Raises what `run_stage` raises."""
     run = ETLRun.objects.get(pk=run_id)
     for stage in ledger.STAGES[ledger.STAGES.index(run.stage) :]:
         run_stage(run_id, stage)

@@ -1,7 +1,7 @@
-"""Who may work on a run. Every decision is one conditional UPDATE, so that no lock outlives its holder.
+"""Who may work on a run. Every decision is one conditional UPDATE and not a lock, which would remain if its holder were killed.
 
-A run is active until `close`. While a stage works, it holds a lease; each commit renews it. When the lease has ended, another worker may
-claim the run, and the higher attempt number makes the writes of the former holder fail.
+A run is active until `close`. A worker that claims a run for a stage holds a lease, which each commit renews. When the lease has ended,
+another worker may claim the run. Each claim raises the attempt number, so later writes of the former holder fail.
 """
 
 import logging
@@ -23,7 +23,7 @@ STAGES: tuple[str, ...] = tuple(ETLRun.Stage.values)
 
 
 class LeaseNotHeld(Exception):
-    """The caller may not work on the run: another holder has it, or it has ended or is in another stage. Write nothing more."""
+    """The caller must write nothing more for the run: another holder has the run, or the run has ended or is in another stage."""
 
 
 def lease_duration() -> timedelta:
@@ -40,7 +40,10 @@ def grace_period() -> timedelta:
 
 
 def open_run(source: Source, *, trigger: str, logical_date: date | None = None, options: dict[str, Any] | None = None) -> ETLRun | None:
-    """Create a run and return it; None if that night's run exists, the source has an active run, or the source is being deleted."""
+    """Create a run and return it. `logical_date`: the night of the run, if it has one. `options`: as in ETLRun.
+
+    Return None if the source has an active run or a run of the same night, or is being deleted.
+    """
     try:
         with transaction.atomic():
             if not _lock_source(source.pk):
@@ -59,7 +62,10 @@ def open_run(source: Source, *, trigger: str, logical_date: date | None = None, 
 
 
 def reopen(run: ETLRun) -> bool:
-    """Make a failed run active again at the stage that failed; return False if it is not failed or its source is busy."""
+    """Make a failed run active again at the stage that failed.
+
+    Return False if the run is not failed, or if its source has an active run or is being deleted.
+    """
     try:
         with transaction.atomic():
             if not _lock_source(run.source_id):
@@ -80,7 +86,7 @@ def reopen(run: ETLRun) -> bool:
 
 
 def _lock_source(source_id: int) -> bool:
-    """Lock the source's row, so that no deletion begins before the transaction ends; return False if one has begun."""
+    """Lock the source's row, so that no deletion begins before the transaction ends; return False if a deletion has begun."""
     return bool(Source.objects.select_for_update().filter(pk=source_id, deletion_began_at=None).values_list("pk", flat=True).first())
 
 
@@ -88,11 +94,14 @@ def _lock_source(source_id: int) -> bool:
 
 
 def claim(run_id: int, stage: str, owner: str) -> ETLRun:
-    """Take the run for one stage and return it. Raises LeaseNotHeld for a duplicate or outdated message, or if another holder has it."""
+    """Take the run for one stage and return the run. `owner`: the id of the task or process that takes it.
+
+    Raises LeaseNotHeld if another holder has the run, or if the run is not in this stage because the message was a duplicate or too late.
+    """
     moment = now()
     is_free = Q(owner="") | Q(owner=owner) | Q(lease_until__lt=moment)
     with transaction.atomic():
-        # A postponed run that is due is claimed by the task that the sweeper sent, or without a sweeper by the next command.
+        # A postponed run can be claimed when it is due. The sweeper queues it then; without a sweeper, the next command claims it.
         is_due = Q(status__in=(ETLRun.Status.QUEUED, ETLRun.Status.RUNNING)) | Q(status=ETLRun.Status.POSTPONED, lease_until__lt=moment)
         candidates = ETLRun.objects.filter(is_free, is_due, pk=run_id, stage=stage)
         is_claimed = candidates.update(
@@ -119,18 +128,18 @@ def guarded_transaction(run: ETLRun) -> Iterator[None]:
 
 
 def advance(run: ETLRun) -> None:
-    """Release the run for the next stage. Call it inside `guarded_transaction`."""
+    """Move the run to its next stage and release it. Call this function inside `guarded_transaction`."""
     following = STAGES[STAGES.index(run.stage) + 1]
     ETLRun.objects.filter(pk=run.pk).update(stage=following, owner="", lease_until=now() + grace_period())
 
 
 def extend_lease(run_id: int, owner: str, wait: timedelta) -> None:
-    """Extend the holder's lease over the countdown of a retry."""
+    """Extend the lease of the holder until its retry has begun. `wait`: the countdown of the retry, to which a grace period is added."""
     ETLRun.objects.filter(pk=run_id, owner=owner, status__in=ETLRun.ACTIVE).update(lease_until=now() + wait + grace_period())
 
 
 def postpone(run: ETLRun, until: datetime) -> None:
-    """Release the run until a time; the sweeper then sends it again from its current stage. Raises LeaseNotHeld."""
+    """Release the run. At the time `until`, the sweeper sends it again from its current stage. Raises LeaseNotHeld."""
     held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
     if not held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until):
         raise LeaseNotHeld(f"run {run.pk}, attempt {run.attempt}")
@@ -138,9 +147,9 @@ def postpone(run: ETLRun, until: datetime) -> None:
 
 
 def release_if_progressed(run_id: int, *, wait: float = 0, **guard: object) -> bool:
-    """Postpone a stopped run by `wait` seconds if its stage has committed something since it was claimed; return whether it has.
+    """Postpone the run by `wait` seconds if its stage, which was stopped, has committed something since it was claimed.
 
-    `guard`: column values the run must still have.
+    Return whether the run was postponed. `guard`: column values that the run must still have.
     """
     progressed = ETLRun.objects.filter(pk=run_id, status=ETLRun.Status.RUNNING, steps__gt=0, **guard)
     is_released = progressed.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=now() + timedelta(seconds=wait))
@@ -153,9 +162,9 @@ def release_if_progressed(run_id: int, *, wait: float = 0, **guard: object) -> b
 
 
 def close(run_id: int, status: str, *, error: str = "", **guard: object) -> bool:
-    """End an active run; return False if it has already ended, so that one caller only acts on its end.
+    """End an active run. `guard`: column values that the run must still have.
 
-    `guard`: column values the run must still have.
+    Return False if it has other values or has ended already. So only one of several callers reacts to the end of the run.
     """
     with transaction.atomic():
         ended = ETLRun.objects.filter(pk=run_id, status__in=ETLRun.ACTIVE, **guard).update(

@@ -1,4 +1,4 @@
-"""For which period a service's logs are known. The metrics need it to tell "nothing happened" from "nothing was read"."""
+"""The period for which a service's logs are known. It is needed to distinguish "nothing happened" from "nothing was read" in metrics."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -8,17 +8,18 @@ from django.db.models import Min
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic, Service
 from etl_tasks.models import Cursor
 
-READ_STREAM = "read"  # a log source's cursor of this stream says until when its files have been read: {"until": ISO 8601}
-# An earlier time comes from a clock that was never set, or from a wrong format.
+READ_STREAM = "read"  # the position of this stream's cursor says until when a log source's files have been read: {"until": ISO 8601}
+# Events before this year do not count: their times come from a clock that was never set, or from a wrong format.
 FIRST_YEAR = datetime(2005, 1, 1, tzinfo=UTC)
 
 
 def update_log_coverage(service: Service) -> None:
-    """Store for which period the service's log events and deployments are known.
+    """Store for which period the service's log events are known, and for which period the deployments in its logs are known.
 
-    Call it in the transaction that moved the READ_STREAM cursor of one of its sources. The period ends where the source read longest
-    ago was read; disabled sources and those never read do not count. Deployments are known from the first line that reports one: before
-    it, nobody can know whether a line would have.
+    Each period ends at the time until which all of the sources have been read. Disabled sources and sources that were never read do not
+    count, nor, for deployments, do sources without a deploy pattern. Events are known from the first event on, deployments from the first
+    line that reports one: before that line it is unknown whether deployments were logged at all. Call this function in the transaction
+    that moved the READ_STREAM cursor of one of the service's sources.
     """
     cursors = Cursor.objects.filter(source__service=service, source__is_enabled=True, stream=READ_STREAM)
     read_until = [

@@ -1,4 +1,7 @@
-"""Report whether last night worked and what needs a person. Runs that are queued, running or postponed need nobody."""
+"""Report whether last night worked, and for which problems a person is needed.
+
+For a run that is queued, running or postponed, nobody is needed unless its lease ended some time ago.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -11,7 +14,7 @@ from django.db.models import Count, Q
 from etl_tasks import host_watch, night_schedule, overdue_sources
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
-SWEEPER_HAS_TIME = timedelta(minutes=10)  # the sweeper starts missing runs and resends lost ones within a few minutes
+SWEEPER_HAS_TIME = timedelta(minutes=10)  # for the sweeper to start missing runs and to send lost runs again
 NIGHTS_BACK = timedelta(days=31)
 LONGEST_REASON = 200
 MOST_NAMED = 10
@@ -28,7 +31,11 @@ class Outcome:
 
 @dataclass(frozen=True)
 class NightReport:
-    """`due`: when the night was due, in UTC; None if no schedule says so. `needs_a_person`: one sentence for each problem."""
+    """The report on the last night.
+
+    `due`, `next_due`: when the last night was due, and when the next one is; None if no usable schedule says so. `sentence`: the summary.
+    `needs_a_person`: one sentence for each problem that a person must solve.
+    """
 
     due: datetime | None
     next_due: datetime | None
@@ -42,7 +49,7 @@ class NightReport:
 
 
 def report_last_night(moment: datetime) -> NightReport:
-    """Return the report of the latest night before `moment`, or of the last ETL_OVERDUE_HOURS if beat does not start the nights."""
+    """Return the report on the latest night before `moment`, or on the last ETL_OVERDUE_HOURS hours if beat does not start the nights."""
     problems = [f"{fault}: failing since {_short(fault.began_at)}: {fault.error}" for fault in Fault.objects.all()]
     try:
         due, next_due = night_schedule.last_night_due_at(moment), night_schedule.next_night_due_at(moment)
@@ -52,7 +59,7 @@ def report_last_night(moment: datetime) -> NightReport:
     is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
     outcomes = _outcomes(due, moment) if due else []
     period = f"last night ({_short(due)})" if due else ""
-    # Cron may start the runs before the hour of beat's schedule; then a source only seems to be missing.
+    # If cron starts the runs, it may do so before the hour of beat's schedule. Sources then seem to have no run although they have one.
     if not due or (not is_by_beat and any(outcome.run is None for outcome in outcomes)):
         outcomes = _outcomes(moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
         period = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
@@ -66,7 +73,10 @@ def _short(when: datetime) -> str:
 
 
 def _outcomes(begin: datetime, moment: datetime) -> list[Outcome]:
-    """Return the outcome of each enabled source by its latest run since `begin`. Backfills do not count, nor do newer sources without a run."""
+    """Return the outcome of each enabled source, from its latest run since `begin`. Backfills do not count.
+
+    A source that was added after `begin` is left out if it has no run.
+    """
     latest: dict[int, ETLRun] = {}
     for run in ETLRun.objects.filter(created_at__gte=begin, source__is_enabled=True).defer("task_ids").order_by("pk"):
         if "until" not in run.options:
@@ -127,7 +137,7 @@ def _needs(outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -
             continue
         named.add(outcome.source.pk)
     lost = ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=moment - SWEEPER_HAS_TIME)
-    if not is_by_beat:  # cron's next command continues it
+    if not is_by_beat:  # the next command that cron starts continues a postponed run
         lost = lost.exclude(status=ETLRun.Status.POSTPONED)
     for run in lost.select_related("source").order_by("source__name"):
         stands = f"run {run.pk} has stood at {run.stage} since {_short(run.lease_until)}"

@@ -1,4 +1,4 @@
-"""When the night is due, by the periodic task that people edit in the admin."""
+"""When the night is due. The time comes from the periodic task that people edit in the admin."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,18 +7,19 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 
-NIGHTLY = "etl.nightly"  # the task of the entry; people may rename the entry itself
-DAYS_SEARCHED = 32  # a schedule may name one day of a month
+NIGHTLY = "etl.nightly"  # the entry is found by its task, because people may rename the entry
+DAYS_SEARCHED = 32  # a schedule may name a single day of the month
 
 
 class UnusableSchedule(Exception):
-    """No entry for the night has a schedule that can be evaluated. The message names one and says where to correct it."""
+    """The schedule of an entry cannot be evaluated, and no other entry was due. The message names the entry and says where to correct it."""
 
 
 def night_due_at(moment: datetime) -> datetime | None:
-    """Return when today's first night was due, in UTC; None if none was due yet today.
+    """Return when the first night of the day was due, for the day of `moment`; None if no night was due by `moment`.
 
-    Only enabled crontab entries count: the other kinds of schedules are evaluated by beat alone. Raises UnusableSchedule if no entry can be used.
+    Only enabled crontab entries count, because only beat can evaluate the other kinds of schedules. Raises UnusableSchedule if the
+    schedule of an entry cannot be evaluated and no other entry was due.
     """
     due: list[datetime] = []
     unusable: Exception | None = None
@@ -34,12 +35,12 @@ def night_due_at(moment: datetime) -> datetime | None:
 
 
 def last_night_due_at(moment: datetime) -> datetime | None:
-    """Return when the latest night was due; None if there was none within a month. Raises UnusableSchedule."""
+    """Return when the latest night was due; None if no night was due within a month. Raises UnusableSchedule."""
     return next((due for end in _ends_of_days(moment, -1) if (due := night_due_at(min(end, moment)))), None)
 
 
 def next_night_due_at(moment: datetime) -> datetime | None:
-    """Return when the next night is due; None if there is none within a month. Raises UnusableSchedule."""
+    """Return when the next night is due; None if no night is due within a month. Raises UnusableSchedule."""
     return next((due for end in _ends_of_days(moment, 1) if (due := night_due_at(end)) and due > moment), None)
 
 
@@ -51,7 +52,11 @@ def _ends_of_days(moment: datetime, step: int) -> Iterator[datetime]:
 
 
 def _due_today(entry: PeriodicTask, moment: datetime) -> list[datetime]:
-    """Return the first time of the day at which the entry was due, if it has passed. Raises any exception of Celery's schedules."""
+    """Return a list with the first time of the day at which the entry was due.
+
+    The list is empty if that time is still to come, if the entry is no crontab, or if it was not valid then. Raises any exception of
+    Celery's schedules.
+    """
     schedule = entry.schedule
     if entry.crontab is None or (entry.expires and entry.expires <= moment):
         return []

@@ -1,4 +1,4 @@
-"""What reading a source gives: good records, bad records, pages that cannot be decoded, and parts that cannot be read."""
+"""The possible results of reading a source: good records, bad records, pages that cannot be decoded, and parts that cannot be read."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +9,10 @@ WHOLE_PAGE = -1  # the index of a Bad that stands for its whole page
 
 
 class Good(msgspec.Struct, frozen=True, gc=False):
-    """A valid record. `is_unparsed`: a log line that does not match the source's format; it is kept as it is, and counted."""
+    """A valid record.
+
+    `is_unparsed`: True for a log line that does not match the source's format. Such a line is kept as it is, and is counted.
+    """
 
     fact: Any
     is_unparsed: bool = False
@@ -18,7 +21,8 @@ class Good(msgspec.Struct, frozen=True, gc=False):
 class Bad(msgspec.Struct, frozen=True, gc=False):
     """A record that becomes a dead letter.
 
-    `index`: its place in the page, from 0, or WHOLE_PAGE. `is_lost`: the source did not return it; `data` says how to request it again.
+    `index`: its place in the page, from 0, or WHOLE_PAGE. `is_lost`: True if the source did not return the record; `data` then says how
+    to request it again.
     """
 
     index: int
@@ -29,7 +33,7 @@ class Bad(msgspec.Struct, frozen=True, gc=False):
 
 
 class UnreadablePage(ValueError):
-    """The page as a whole is not in a form that the source is known to answer in."""
+    """The page cannot be decoded as a whole: it has none of the forms in which the source is known to answer."""
 
 
 @dataclass(frozen=True, slots=True)

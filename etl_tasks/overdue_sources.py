@@ -19,7 +19,10 @@ MOST_NAMED = 20
 
 
 def alert_overdue() -> None:
-    """Send one alert for each group of sources that have become overdue. Raises SomeFailed after all groups were tried."""
+    """Alert about the sources that have become overdue: one alert for all sources with the same level and time limit.
+
+    Raises SomeFailed after all alerts were tried.
+    """
     moment = now()
     groups: dict[tuple[str, float], list[str]] = {}
     for source, level, hours in overdue_sources(moment, overdue_alerted_at=None):
@@ -31,7 +34,8 @@ def alert_overdue() -> None:
 def overdue_sources(moment: datetime, **conditions: object) -> Iterator[tuple[Source, str, float]]:
     """Yield each enabled source that has had no successful run for too long, with the alert's level and the limit in hours.
 
-    The limit is that of a rule in the admin, or ETL_OVERDUE_HOURS. `conditions`: column values the source must have.
+    Level and limit come from an alert rule in the admin or, without a rule, are critical and ETL_OVERDUE_HOURS. `conditions`: column
+    values that the source must have.
     """
     rules = overdue_rules()
     shortest = min([settings.ETL_OVERDUE_HOURS, *(rule.threshold for rule in rules.values())])
@@ -46,7 +50,7 @@ def overdue_sources(moment: datetime, **conditions: object) -> Iterator[tuple[So
 
 
 def end_episode(run: ETLRun) -> None:
-    """Send an alert, after the commit, that an overdue source has had a successful run."""
+    """If an alert was sent that the run's source is overdue, send another, after the commit, that a run has succeeded."""
     if Source.objects.filter(pk=run.source_id, overdue_alerted_at__isnull=False).update(overdue_alerted_at=None):
         message = f"{run.pipeline}: over: a run has succeeded again"
         context = {"stage": "schedule", "error": "", "source": run.pipeline, "run": run.pk, "episode": "ended"}
@@ -54,7 +58,10 @@ def end_episode(run: ETLRun) -> None:
 
 
 def _send_alert(group: tuple[tuple[str, float], list[str]]) -> None:
-    """Send one alert for a whole group: while GitHub or the workers are down, every source is overdue."""
+    """Send one alert for all sources of the group, because every source is overdue while GitHub or the workers are down.
+
+    `group`: level and limit in hours, and the names of the sources.
+    """
     (level, hours), names = group
     is_sent = False
     try:

@@ -1,4 +1,4 @@
-"""Start runs and send their chains. From the Django shell: `run_source("billing")`, `run_all()`."""
+"""Start runs and send their chains of Celery tasks. In the Django shell: `run_source("billing")`, `run_all()`."""
 
 import logging
 import time
@@ -26,13 +26,13 @@ from etl_tasks.tasks import extract, load, transform
 
 logger = logging.getLogger(__name__)
 
-CHECK_SECONDS = 15  # a person waits for the answer in a browser
+CHECK_SECONDS = 15  # short, because a person waits for the answer in a browser
 CHECK_INTERVAL_SECONDS = 0.2
-INSPECT_SECONDS = 2.0  # the worker's main process answers, even while its child processes are busy
+INSPECT_SECONDS = 2.0  # long enough, because the main process of a worker answers even while its child processes are busy
 
 
 class SourceBusy(Exception):
-    """The source is being deleted or has an active run, or the run of that night exists."""
+    """No run was created, because the source is being deleted, has an active run, or has a run of that night already."""
 
 
 class BrokerAway(Exception):
@@ -43,13 +43,14 @@ class BrokerAway(Exception):
 
 
 def send(run: ETLRun) -> None:
-    """Send the run's chain, or what is left of it from the stage where the run stands.
+    """Send a chain of the run's remaining stages, beginning with its current stage. A message contains only the id of the run.
 
-    Messages carry the run's id only. There is one chain per source and no chord: a chord would lose its body if a message were delivered twice.
+    Each run has its own chain. The chains are not joined by a Celery chord: if a message is delivered twice, the task that should follow
+    the chord may never run.
     """
     match run.stage:
         case ETLRun.Stage.EXTRACT:
-            # The queue applies to the first task; the others follow CELERY_TASK_ROUTES.
+            # This queue is for the first task. CELERY_TASK_ROUTES has the queues of the other two tasks.
             chain(extract.s(run.pk), transform.s(), load.s()).apply_async(queue=run.source.extract_queue)
         case ETLRun.Stage.TRANSFORM:
             chain(transform.s(run.pk), load.s()).apply_async()
@@ -60,7 +61,10 @@ def send(run: ETLRun) -> None:
 
 
 def send_all(runs: Sequence[ETLRun]) -> None:
-    """Send each run. If the broker cannot be reached, log it: the sweeper sends them later. Raises SomeFailed after all were tried."""
+    """Send the chains of the runs. If the broker cannot be reached, only log that; the sweeper sends the runs later.
+
+    Raises SomeFailed, for other errors, after all runs were tried.
+    """
     try:
         for_each(runs, send, stop_at=(BrokerError, OSError))
     except (BrokerError, OSError):
@@ -84,9 +88,10 @@ def run_source(
     until: datetime | None = None,
     is_full: bool = False,
 ) -> ETLRun:
-    """Start one source's chain and return its run. Raises Source.DoesNotExist, SourceBusy.
+    """Start a run of the source and return the run. Raises Source.DoesNotExist, SourceBusy.
 
-    `since`: read back to this time even if the cursor is newer. `until`: a backfill, which leaves the cursors where they are.
+    `logical_date`: the night of the run, if it has one. `since`: read everything since this time, even if the cursor is newer. `until`:
+    backfill: read nothing after this time, and leave the cursors where they are. `is_full`: read as if there were no cursors.
     """
     source = Source.objects.get(name=name)
     if source.deletion_began_at:
@@ -101,13 +106,13 @@ def run_source(
     run = ledger.open_run(source, trigger=trigger, logical_date=logical_date, options=options)
     if run is None:
         raise SourceBusy(f"{name} has a run under way, or its night {logical_date} exists: see etl_status")
-    # A crash between the commit and the sending loses only the message; the sweeper sends it again.
+    # If this process is killed after the commit and before the sending, the sweeper sends the run later.
     transaction.on_commit(partial(send_all, [run]))
     return run
 
 
 def run_all(*, trigger: str = ETLRun.Trigger.SHELL) -> list[ETLRun]:
-    """Start every enabled source that has no active run, and return the runs. Raises SomeFailed after all were tried."""
+    """Start a run of every enabled source that has no active run, and return the new runs. Raises SomeFailed after all sources were tried."""
     runs: list[ETLRun] = []
 
     def start(name: str) -> None:
@@ -119,11 +124,11 @@ def run_all(*, trigger: str = ETLRun.Trigger.SHELL) -> list[ETLRun]:
 
 
 def open_night(night: date, *, created_before: datetime | None = None) -> list[ETLRun]:
-    """Start the night's run of every enabled source that has none, and return the new runs.
+    """Start a run for every enabled source that has no run of this night and no active run, and return the new runs.
 
-    `created_before`: leave out newer sources. Raises SomeFailed after all sources were tried.
+    `created_before`: leave out sources that were created later. Raises SomeFailed after all sources were tried.
     """
-    # Sources with a run are excluded by a query, because a failed insert would use up an id each time.
+    # The query leaves out sources that have a run, because each failed insert would use up an id.
     missing = Source.objects.filter(is_enabled=True, active_run=None).exclude(runs__logical_date=night)
     if created_before:
         missing = missing.filter(created_at__lt=created_before)
@@ -142,7 +147,7 @@ def open_night(night: date, *, created_before: datetime | None = None) -> list[E
 
 
 def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
-    """Survey the sources of one kind and send their runs. If the survey fails, each run finds out by itself what is new."""
+    """Survey the sources of one kind and send their runs, which are among `opened`. If the survey fails, each run finds out what is new."""
     runs = [run for run in opened if run.source.kind == kind]
     with isolated(f"the survey of {kind} sources"):
         results = survey(kind, [run.source for run in runs])
@@ -171,7 +176,7 @@ def check_broker() -> None:
 
 
 def served_queues() -> set[str]:
-    """Return the queues that workers take. Raises BrokerAway."""
+    """Return the names of the queues from which workers take messages. Raises BrokerAway."""
     check_broker()
     answers = current_app.control.inspect(timeout=INSPECT_SECONDS).active_queues() or {}
     return {queue["name"] for queues in answers.values() for queue in queues}
@@ -180,7 +185,8 @@ def served_queues() -> set[str]:
 def check_sources(sources: Sequence[Source]) -> list[Check]:
     """Try each source without storing anything, and return the results in the same order.
 
-    Sources that read files are tried by a worker of their queue, which sees the files; all others in this process.
+    A source that reads files is tried by a worker that takes the source's queue, because this worker can see the files. All other sources
+    are tried in this process.
     """
     pending: dict[int, AsyncResult] = {}
     broker_error = ""

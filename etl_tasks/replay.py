@@ -1,4 +1,8 @@
-"""Replay dead letters: send their staged data through transform and load again, in this process. Nothing is fetched twice."""
+"""Replay dead letters in this process.
+
+The staged data of a letter is cleaned and loaded again. Only a record that GitHub did not return is requested again. If a whole stage
+failed, its run continues at that stage.
+"""
 
 import json
 import logging
@@ -25,7 +29,7 @@ logger = logging.getLogger(__name__)
 
 
 class ReplayFailed(Exception):
-    """The message says what failed, or what prevents the replay; `describe_failure` adds the letter's state."""
+    """The letter was not replayed. The message says why; `describe_failure` adds the letter's state."""
 
 
 def replay_letter(letter: DeadLetter, *, by: str) -> None:
@@ -34,7 +38,7 @@ def replay_letter(letter: DeadLetter, *, by: str) -> None:
     if letter.source.deletion_began_at:
         raise ReplayFailed(f"source {letter.source} is being deleted")
     if letter.kind == DeadLetter.Kind.STAGE:
-        _replay_stage(letter, by=by)  # if it fails, the letter is written again, which counts the attempt
+        _replay_stage(letter, by=by)  # if the stage fails again, `bury_stage` counts the attempt in the letter
         return
     DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1)
     try:
@@ -58,7 +62,10 @@ def replay_letter(letter: DeadLetter, *, by: str) -> None:
 
 
 def describe_failure(letter: DeadLetter, exc: ReplayFailed) -> str:
-    """Return a sentence with the reason and the letter's state, which may be closed: its stage succeeded and a later one failed."""
+    """Return a sentence with the reason and the letter's state.
+
+    The letter may be closed although the replay failed: its own stage succeeded, and a later stage of the run failed.
+    """
     letter.refresh_from_db(fields=["state"])
     if letter.state == DeadLetter.State.OPEN:
         return f"letter {letter.pk} stays open: {exc}"
@@ -66,7 +73,7 @@ def describe_failure(letter: DeadLetter, exc: ReplayFailed) -> str:
 
 
 def reopen_run(letter: DeadLetter) -> None:
-    """Make the failed run of a stage letter active again, for a worker; the letter closes when the stage succeeds.
+    """Make the failed run of a stage letter active again, so that it can continue. The letter is closed when the stage succeeds.
 
     Raises ReplayFailed, NotOpen.
     """
@@ -97,12 +104,15 @@ def _request_again(letter: DeadLetter) -> StagedPage:
     """Ask the source for a record that it did not return, and stage the answer as one more page of the letter's run."""
     page = adapter_of(letter.source).ask_again(letter.source, letter.stream, json.loads(letter.data))
     last = letter.run.pages.order_by("-number").values_list("number", flat=True).first() or 0
-    # Marked as clean, because the run must not load it: its records are the letter's.
+    # Marked as clean, so that the run does not process the page: the replay of the letter does.
     return stages.stage_page(letter.run, page, last + 1, is_clean=True)
 
 
 def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
-    """Clean the letter's records and load them. No lease is needed: facts go by natural key and version, events by id."""
+    """Clean the letter's records and load them.
+
+    No lease is needed, because loading a record twice changes nothing: facts have a natural key and a version, and log events an id.
+    """
     source = letter.source
     adapter = adapter_of(source)
     try:
@@ -129,9 +139,10 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
 
 
 def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | Bad], *, is_log: bool) -> Sequence[Good | Bad]:
-    """Return the records of the page that belong to the letter: all of them, or one.
+    """Return the records of the page that belong to the letter: one, or all if the letter is about the whole page or a lost record.
 
-    A record is found by its index, but a log event by its id: with the source's settings as they are now, other events may precede it.
+    A record is found by its index. A log event is found by its id, because its index may have changed: if the source's settings were
+    changed, the page may be split into other events. The id cannot be checked if the letter has only the beginning of the event's data.
     """
     if letter.record_index is None or letter.kind == DeadLetter.Kind.LOST:
         return records
@@ -145,9 +156,9 @@ def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | B
 
 
 def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str, source: Source) -> Iterator[tuple[str, list[Any]]]:
-    """Yield the further parts of these records, by kind, from later pages of the run.
+    """Yield, from later pages of the run, the further parts of these records as pairs of a kind and its parts.
 
-    The run read them, but had no row to add them to while the records were dead letters.
+    The run has read these parts but could not load them: the records were dead letters, so there were no rows to extend.
     """
     adapter, key = adapter_of(source), KINDS[kind].key
     wanted = {tuple(record[name] for name in key) for record in records}

@@ -12,7 +12,7 @@ __all__ = ["LONGEST_WAIT_FOR_AN_END", "cursors_by_source", "deployments_given_up
 
 
 def sources_with_runs() -> QuerySet[Source]:
-    """Return all sources by name, each with `last_run_id`, `last_success_at` and `open_letters` (a count)."""
+    """Return all sources, ordered by name, each with `last_run_id`, `last_success_at` and `open_letters` (a count)."""
     latest = ETLRun.objects.filter(source=OuterRef("pk")).order_by("-pk").values("pk")[:1]
     success = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD).order_by("-pk").values("completed_at")[:1]
     open_letters = Count("dead_letters", filter=Q(dead_letters__state=DeadLetter.State.OPEN))
@@ -21,7 +21,7 @@ def sources_with_runs() -> QuerySet[Source]:
 
 
 def cursors_by_source() -> dict[int, dict[str, Any]]:
-    """Return the cursor of each stream, by the source's primary key and the stream's name."""
+    """Return the cursors' positions as {primary key of the source: {name of the stream: position}}."""
     cursors: dict[int, dict[str, Any]] = {}
     for source_id, stream, position in Cursor.objects.values_list("source_id", "stream", "position"):
         cursors.setdefault(source_id, {})[stream] = position

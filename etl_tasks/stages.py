@@ -1,4 +1,4 @@
-"""The three stages of a run. Each can be killed between any two lines, and starting it again completes it."""
+"""The three stages of a run. A stage can be killed at any line; when it is started again, it completes the work."""
 
 import hashlib
 import json
@@ -35,7 +35,7 @@ FEWEST_FOR_A_SHARE = 20  # with fewer records than this, a high share of bad one
 
 
 def extract(run: ETLRun) -> None:
-    """Stage everything the source has after its cursors, page by page, starting after the last committed page."""
+    """Stage everything that the source has after its cursors, page by page. A later attempt continues after the last committed page."""
     page_count = run.pages.count()
     for item in adapter_of(run.source).pages(_job(run)):
         crash_point("extract.before_page_commit")
@@ -84,7 +84,7 @@ def load(run: ETLRun) -> None:
 
 
 def stage_page(run: ETLRun, page: Page, number: int, *, is_clean: bool = False) -> StagedPage:
-    """Store one answer of the source as page `number` of the run."""
+    """Store one answer of the source as page `number` of the run. `is_clean`: True if the transform stage must leave the page out."""
     return StagedPage.objects.create(
         run=run,
         number=number,
@@ -106,7 +106,7 @@ def _complete_stage(run: ETLRun) -> None:
 
 
 def _one_by_one(queryset: Any) -> Iterator[Any]:
-    """Yield the rows of a queryset and keep only one in memory: their bodies are large."""
+    """Yield the rows of a queryset. Only one row is in memory at a time, because their bodies are large."""
     for pk in list(queryset.values_list("pk", flat=True)):
         yield queryset.model.objects.get(pk=pk)
 
@@ -135,14 +135,14 @@ def _staged(run: ETLRun, stream: str) -> Iterator[StagedPage]:
 
 
 def _commit_page(run: ETLRun, page: Page, *, number: int) -> None:
-    """Store the page and the stream's progress together. A page without a body only moves the progress."""
+    """Store the page and the stream's progress together. Of a page without a body, only the progress is stored."""
     with ledger.guarded_transaction(run):
         if page.body:
             stage_page(run, page, number)
             ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + page.record_count)
             logger.info("page_staged", extra={"run": run.pk, "stream": page.stream, "records": page.record_count, "bytes": len(page.body)})
         position = {"resume": page.resume, "cursor": page.cursor, "is_done": page.is_done}
-        # Update, then create: only the holder of the lease writes progress, so no other row can appear in between.
+        # Update, then create: only the holder of the lease writes progress, so no other process can insert the row in between.
         if not run.progress.filter(stream=page.stream).update(**position):
             StreamProgress.objects.create(run=run, stream=page.stream, began_at_version=_cursor_version(run, page.stream), **position)
 
@@ -157,7 +157,10 @@ def _save_page_sizes(run: ETLRun, learned: Learned) -> None:
 
 
 def _bury_once(run: ETLRun, part: Unreadable) -> None:
-    """Bury an unreadable part unless this run has done so: a resumed run finds the same part again, and must not count it twice."""
+    """Write the dead letter of an unreadable part, unless this run has written it already.
+
+    When an attempt is repeated, it finds the same part again, and the part must not be counted twice.
+    """
     marker = f"unreadable {hashlib.sha256(part.name.encode()).hexdigest()[:32]}"
     if run.progress.filter(stream=marker).exists():
         return
@@ -182,7 +185,10 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
 
 
 def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -> None:
-    """Store the page's valid records. Facts go to the SQL database only, log events to the log store only."""
+    """Store the page's valid records.
+
+    Facts are loaded only into the SQL database and log events only into the log store. The other of the two is marked as done.
+    """
     is_log = kind == LOG_EVENT
     CleanBatch.objects.create(
         page_id=page.pk,  # not page=page: the objects would refer to each other and stay in memory until garbage collection
@@ -197,9 +203,10 @@ def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -
 
 
 def _correct_record_count(adapter: Adapter, run: ETLRun, page: StagedPage, *, found: int) -> None:
-    """Correct the page's record count if the source's settings were changed since it was staged.
+    """Correct the page's record count if the source's settings were changed since the page was staged.
 
-    If the adapter does not confirm the new count, records were lost: the count stays, and `load` refuses to end the run.
+    `found`: the number of records that transform has found. If the adapter does not confirm it, records were lost: the count stays, and
+    `load` fails because of it.
     """
     if found == page.record_count or adapter.count(run.source, page.content) != found:
         return
@@ -208,9 +215,9 @@ def _correct_record_count(adapter: Adapter, run: ETLRun, page: StagedPage, *, fo
 
 
 def _fail_if_source_changed(run: ETLRun) -> None:
-    """Raise FatalError if too many records of a stream are bad, and withdraw their letters.
+    """Raise FatalError if more than ETL_MAX_BAD_PERCENT of a stream's records are bad or unparsed, and delete their dead letters.
 
-    The cause is then a changed API or a wrong format, not single bad records. The limit is ETL_MAX_BAD_PERCENT.
+    So many failures are caused by a changed API or a wrong format, and not by single bad records.
     """
     batches = CleanBatch.objects.filter(page__run=run, is_loaded=False) | CleanBatch.objects.filter(page__run=run, is_stored=False)
     by_stream = batches.values("page__stream").annotate(good=Sum("record_count"), bad=Sum("dead_lettered"), unparsed=Sum("unparsed"))
@@ -260,7 +267,7 @@ def _load_log_events(run: ETLRun) -> None:
 
 
 def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent], list[Tally]]]:
-    """Yield each batch of log events once the log store has written it."""
+    """Write the log events to the log store. Yield each batch, with its events and tallies, once it is written."""
     in_progress: deque[tuple[CleanBatch, list[LogEvent]]] = deque()
 
     def pages() -> Iterator[list[LogEvent]]:
@@ -273,7 +280,7 @@ def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent
 
 
 def _move_cursors(run: ETLRun) -> None:
-    """Move each cursor that still has the version the run started from: a late or replayed run moves none back."""
+    """Move each cursor that still has the version with which the run began. So a late or replayed run never moves a cursor back."""
     moved: dict[str, dict[str, Any]] = {}
     for progress in run.progress.exclude(cursor={}).order_by("stream"):
         if progress.began_at_version == 0:
@@ -295,7 +302,7 @@ def _save_coverage(run: ETLRun, stream: str, cursor: dict[str, Any]) -> None:
 
 
 def _end_run(run: ETLRun) -> None:
-    """Check that every extracted record is accounted for, close the letters that are settled, and end the run."""
+    """Check that every extracted record is accounted for, close the dead letters whose data this run has read, and end the run."""
     counted = ETLRun.objects.get(pk=run.pk)
     settled = counted.loaded + counted.skipped + counted.dead_lettered
     if counted.extracted != settled:

@@ -1,4 +1,7 @@
-"""Repair what the messages missed, by the ledger: start a missing night, send lost runs again, bury runs that are lost too often."""
+"""Repair what lost messages left undone: start a missing night, send lost runs again, and fail runs that are lost too often.
+
+What has to be done is found in the ledger of runs.
+"""
 
 import logging
 from collections.abc import Callable
@@ -18,7 +21,7 @@ from etl_tasks.overdue_sources import alert_overdue
 
 logger = logging.getLogger(__name__)
 
-BEAT_HAS_TIME = timedelta(minutes=2)  # after the night is due, until the sweeper starts it
+BEAT_HAS_TIME = timedelta(minutes=2)  # for beat to start a night that is due, before the sweeper does
 
 
 def sweep() -> int:
@@ -33,18 +36,18 @@ def sweep() -> int:
 def open_missing_night() -> int:
     """Start the runs of a night that is due but was not started; return how many.
 
-    Beat that was down at that hour fires much later, and its message may be lost.
+    If beat was down at that hour, it sends the task much later, and the task's message may be lost.
     """
     due = night_due_at(now())
     if due is None or now() < due + BEAT_HAS_TIME:
         return 0
     night = due.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date()
-    # A source that was added after the night was due waits for the next one.
+    # A source that was added after the night was due waits for the next night.
     return len(pipeline.open_night(night, created_before=due))
 
 
 def resend_lost() -> int:
-    """Send again every active run whose lease has ended, and return how many. A run that was sent too often is buried.
+    """Send again every active run whose lease has ended, and return how many. A run that was sent ETL_MAX_RESENDS times fails.
 
     Raises SomeFailed after all runs were tried.
     """
@@ -57,7 +60,7 @@ def resend_lost() -> int:
             lost = f"lost {run.resends} times in {run.stage}: see the worker's log"
             dead_letters.bury_stage(run.pk, run.stage, host_watch.no_worker_message(run.source.host) if is_host_silent else lost, **unchanged)
             return
-        # The lease doubles each time, so that a long queue does not fill with copies of the message.
+        # The time until the next sending doubles each time, so that a long queue does not fill with copies of the message.
         is_ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
             owner="", status=ETLRun.Status.QUEUED, resends=F("resends") + 1, lease_until=now() + ledger.grace_period() * 2**run.resends
         )
@@ -77,7 +80,7 @@ def resume_deletions() -> None:
         pipeline.send_deletion()
 
 
-# The name of a step is shown to people when it fails. The step that may take longest is the last.
+# The name of a step is shown to people when the step fails. The step that may take longest is the last.
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("sending lost runs again", resend_lost),
     ("the search for overdue sources", alert_overdue),

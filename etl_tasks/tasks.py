@@ -1,6 +1,6 @@
 """The stages as Celery tasks with one retry policy, and the two other tasks that workers run on request: check and delete.
 
-Beat's own tasks are in beat_tasks.py.
+The tasks that beat sends are in beat_tasks.py.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ from log_store.store import LogStoreUnavailable
 
 
 class StageTask(Task):
-    """A stage with retries: exponential backoff, or the time that GitHub asks for."""
+    """The base of the three stage tasks. A failed stage is retried with exponential backoff, or after the time that GitHub asks for."""
 
     autoretry_for = (RetriableError, LogStoreUnavailable, OperationalError, InterfaceError)
     retry_backoff = settings.ETL_STAGE_BACKOFF_SECONDS
@@ -52,8 +52,8 @@ class StageTask(Task):
     def retry_or_postpone(self, run: ETLRun, exc: Exception) -> NoReturn:
         """Retry the stage, or postpone the run in the ledger.
 
-        The run is postponed if the requested wait is too long for a countdown (Celery would deliver the message twice), and if
-        the retries are used up but the last attempt has committed something.
+        The run is postponed in three cases: the error asks for it; the requested wait is too long for a countdown, because the message
+        would be delivered twice; or the retries are used up but the last attempt has committed something.
         """
         wait = exc.retry_after if isinstance(exc, RetriableError) else None
         if isinstance(exc, RetriableError) and wait is not None and (exc.postpone or wait > settings.ETL_LONGEST_COUNTDOWN_SECONDS):
@@ -96,7 +96,7 @@ def check(source_id: int) -> dict[str, Any]:
 
 @shared_task(name="etl.delete", ignore_result=True)
 def delete() -> bool:
-    """Continue the pending deletions for a limited time; return whether all are complete. The sweeper sends the next message."""
+    """Continue the pending deletions for a limited time. Return False if it was too short; the sweeper then sends another message."""
     return deletion.resume_all(seconds=min(settings.ETL_SWEEP_SECONDS, settings.CELERY_TASK_SOFT_TIME_LIMIT / 2))
 
 
@@ -105,7 +105,7 @@ def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args
     # A killed worker process is not a failure of the stage: the sweeper sends the run again, a limited number of times.
     if isinstance(sender, StageTask) and not isinstance(exception, WorkerLostError):
         if isinstance(exception, TimeLimitExceeded) and ledger.release_if_progressed(args[0], owner=task_id):
-            return  # the soft limit did not interrupt it (inside a long query, for example), but it has committed something
+            return  # the soft limit did not interrupt the stage (in a long query, for example), but the stage has committed something
         stage = sender.name.rpartition(".")[2]
         dead_letters.bury_stage(args[0], stage, describe_error(exception), owner=task_id)
 
