@@ -1,3 +1,3 @@
-"""The definitions of the metrics as pure functions over facts, without Django. docs/metrics.md is the written definition."""
+"""Pure functions that compute the metrics from facts, without Django. docs/metrics.md defines every number."""
 
 DEFINITION_VERSION = "2026.1"

@@ -1,4 +1,4 @@
-"""M3, change fail rate: the share of finished attempts that failed, and why."""
+"""The change fail rate: the share of finished attempts that failed, and the reasons."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from dora_metrics.calculators.value_members import deployment_member, failure_ru
 
 
 class ChangeFailRate:
-    """An attempt counts in the period of its finish, an unlinked incident in the period of its start."""
+    """An attempt counts in the period of its finish. An unlinked incident counts in the period of its start."""
 
     name, unit = "change_fail_rate", "share"
 

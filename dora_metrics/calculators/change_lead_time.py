@@ -1,4 +1,4 @@
-"""M2, change lead time: the time from a change's first commit to the deployment that first carried it."""
+"""The change lead time: the time from the start of a change to the deployment that first carried it."""
 
 from collections.abc import Sequence
 
@@ -18,7 +18,7 @@ HOW = {
 
 
 class ChangeLeadTime:
-    """A change counts in the period of its deployment. Changes by bots are left out, but their number is given."""
+    """A change counts in the period of its deployment. Changes by bots are left out of the value and counted in `n_bots`."""
 
     name, unit = "change_lead_time", "seconds"
 

@@ -1,4 +1,4 @@
-"""Which deployment first carried a change: docs/metrics.md, "Change lead time". Git's history is walked once."""
+"""The deployment that first carried each change (docs/metrics.md, "Change lead time")."""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -11,7 +11,7 @@ from dora_metrics.calculators.quality_flags import TIME_MATCHED
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The first success that carries a pull request. `how` it was found: sha, range or time_matched."""
+    """The first success that carries a pull request. `how`: the rule that found it: sha, range or time_matched."""
 
     deployment: Attempt
     how: str
@@ -25,9 +25,11 @@ def match_changes(
     default_branch: str = "",
     has_sha: bool = False,
 ) -> dict[int, Match]:
-    """Return the match of each deployed pull request, by its number.
+    """Return the match of each deployed pull request, keyed by its number.
 
-    `successes`: of one environment, by finished_at. `has_sha`: some attempt, maybe a failed one, has a sha.
+    `successes`: the successes of one environment, ordered by finished_at. `parents`: git's history, each commit with its parents.
+    `has_sha`: True if at least one attempt in the environment has a sha, even if that attempt failed. If no attempt has a sha, pull
+    requests are matched by time.
     """
     own = {attempt.pull_request: attempt for attempt in successes if attempt.pull_request is not None}
     if own:
@@ -42,10 +44,10 @@ def match_changes(
     found = {}
     for pull in pulls:
         exact = [by_sha[sha] for sha in (pull.merge_sha, pull.head_sha) if sha and sha in by_sha]
-        # The head stands in for a merge commit that git's history lacks.
+        # If git's history lacks the merge commit, the head replaces it.
         commit = pull.merge_sha if pull.merge_sha in parents else pull.head_sha
         if commit in hidden:
-            # A later rollback to this commit is not its first deployment.
+            # The commit was first deployed at an unknown earlier time, so a later rollback to it is not its first deployment.
             exact = [position for position in exact if position <= first_known]
         ranged = first_reached.get(commit)
         candidates = exact if ranged is None else [*exact, ranged]
@@ -56,15 +58,15 @@ def match_changes(
 
 
 def _first_known(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> int:
-    """Return the position of the first success whose commit git knows; the number of successes if there is none."""
+    """Return the position of the first success whose commit is in git's history, or the number of successes if there is none."""
     return next((position for position, attempt in enumerate(successes) if attempt.sha in parents), len(successes))
 
 
 def _first_reached(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, int], set[str]]:
-    """Return for each commit the position of the first success that deployed it or a descendant of it, and the hidden commits.
+    """Return two things: for each commit, the position of the first success that deployed it or a descendant of it; and the hidden commits.
 
-    The ancestors of the first deployed commit that git knows are hidden: they were deployed at an unknown time, so no success
-    carries them. Each commit is visited once.
+    The ancestors of the first deployed commit that is in git's history are hidden. They were deployed at an unknown earlier time,
+    so they have no position. Each commit is visited once.
     """
     reached: dict[str, int] = {}
     hidden: set[str] = set()
@@ -87,7 +89,10 @@ def _first_reached(successes: Sequence[Attempt], parents: Mapping[str, tuple[str
 
 
 class FirstDeployments:
-    """The first deployment that carries a pull request or a single commit. `successes`: of one environment, by finished_at."""
+    """Finds the first deployment that carries a pull request or a single commit.
+
+    `successes`: the successes of one environment, ordered by finished_at. The other parameters are those of `match_changes`.
+    """
 
     def __init__(
         self,
@@ -110,7 +115,11 @@ class FirstDeployments:
         return self._matches.get(number)
 
     def of_commit(self, sha: str) -> Attempt | None:
-        """Return the first success that carries the commit; or else that of a pull request whose merge, head or own commit it is."""
+        """Return the first success that carries the commit.
+
+        If no success carries it, look at the pull requests that have the commit as merge commit, as head or among their own
+        commits, and return the earliest of their first deployments. Return None if there is none.
+        """
         if not sha:
             return None
         if self._commits is None:
@@ -131,24 +140,27 @@ def _pulls_by_commit(pulls: Sequence[PullRequest]) -> dict[str, list[int]]:
 
 
 def _carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """Return for each commit the position of the first success that deployed it or a descendant of it."""
+    """Map each commit to the position of the first success that deployed the commit or a descendant of it."""
     reached, hidden = _first_reached(successes, parents)
     first_known = _first_known(successes, parents)
     found = dict(reached)
     for position, attempt in enumerate(successes):
-        # A later rollback to a hidden commit is not its first deployment.
+        # A hidden commit was first deployed at an unknown earlier time, so a later rollback to it is not its first deployment.
         if attempt.sha and not (attempt.sha in hidden and position > first_known):
             found[attempt.sha] = min(position, found.get(attempt.sha, position))
     return found
 
 
 def is_missing_from_git(attempt: Attempt, parents: Mapping[str, tuple[str, ...]]) -> bool:
-    """Return whether git's history lacks the deployed commit. Its ancestors are unknown, so it carries no changes by range and hides no commits."""
+    """Return whether the attempt's commit is missing from git's history.
+
+    If so, the commit's ancestors are unknown. So the attempt carries no changes by range, and it hides no commits.
+    """
     return bool(attempt.sha) and attempt.sha not in parents and attempt.pull_request is None
 
 
 def _match_by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
-    """Match each pull request to the first success at or after its merge, unless that is the first success of all."""
+    """Match each pull request to the first success that finished at or after its merge, unless that is the very first success."""
     found = {}
     finishes = [attempt.finished_at for attempt in successes]
     for pull in pulls:

@@ -1,4 +1,4 @@
-"""M1, deployment frequency: successful deployments a day."""
+"""The deployment frequency: successful deployments per day."""
 
 from bisect import bisect_left
 from collections.abc import Sequence
@@ -48,7 +48,10 @@ class DeploymentFrequency:
         return [_member(success) for success in self._successes.within(collected)]
 
     def _deploy_days_per_week(self, period: Period) -> float | None:
-        """Return the median over the complete ISO weeks whose Sunday lies in the period. A week without a deploy day counts as 0."""
+        """Return the median number of deploy days in the complete ISO weeks whose Sunday lies in the period.
+
+        A week without a deploy day counts as 0.
+        """
         if self.coverage is None:
             return None
         weeks = [

@@ -1,4 +1,4 @@
-"""M5, deployment rework rate: the share of successes that were unplanned, because they mended an earlier deployment."""
+"""The deployment rework rate: the share of successes that were unplanned, because they mended an earlier deployment."""
 
 from dora_metrics.calculators.failures import AttemptOutcome
 from dora_metrics.calculators.linked_facts import LinkedFacts

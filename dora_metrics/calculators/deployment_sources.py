@@ -1,4 +1,4 @@
-"""Which source of deployments counts, and which attempts each source reports: docs/metrics.md, "Deployment"."""
+"""The choice of the source of deployments that counts, and the attempts that each source reports (docs/metrics.md, "Deployment")."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
@@ -14,22 +14,26 @@ AUTO, GITHUB = "auto", "github"
 RESUMED_STATES = frozenset({"pending", "queued", "waiting", "in_progress"})
 FAILED_STATES = frozenset({"failure", "error"})
 FAILED_CONCLUSIONS = frozenset({"failure", "timed_out"})
-# States that a log line may name, in lower case. A line without a state reports a finished deployment.
+# The states of a log line, in lower case. A line without a state reports a success. A line with any other state does not count.
 LOGGED_SUCCESS = frozenset({"", "success", "succeeded", "successful"})
 LOGGED_FAILURE = frozenset({"failure", "failed", "error"})
-PULL_REQUEST_EVENTS = frozenset({"pull_request", "pull_request_target"})  # workflow runs that these start are not deployments
+PULL_REQUEST_EVENTS = frozenset({"pull_request", "pull_request_target"})  # workflow runs that these events start are not deployments
 
 
 def attempts(facts: Facts, settings: Settings, *, environment: str = PRODUCTION) -> tuple[list[Attempt], str]:
-    """Return the environment's finished attempts by finished_at, with retries merged, and the source that they come from."""
+    """Return the environment's finished attempts, and the name of the source that they come from.
+
+    The attempts are ordered by finished_at, and retries are merged.
+    """
     source, found = source_that_counts(facts, settings)
     return sorted_and_merged(in_environment(found, settings, environment)), source
 
 
 def source_that_counts(facts: Facts, settings: Settings) -> tuple[str, list[Attempt]]:
-    """Return the source's name and its finished attempts in every environment, unordered and with retries.
+    """Return the name of the source that counts, and its finished attempts in all environments, unordered and without merging retries.
 
-    One source counts: the configured one, or with "auto" the first in SOURCES with a finished production attempt, or else GitHub.
+    The settings name the source that counts. With "auto" it is the first source in SOURCES that has a finished production attempt,
+    or GitHub if no source has one.
     """
     if settings.deployments_from != AUTO:
         return settings.deployments_from, _read(settings.deployments_from, facts, settings)
@@ -40,9 +44,9 @@ def source_that_counts(facts: Facts, settings: Settings) -> tuple[str, list[Atte
 
 
 def sources_that_may_count(deployments_from: str, *, has_github_attempt: bool) -> Collection[str]:
-    """Return the sources that count now or may count after the next collection. Only their facts need to be collected.
+    """Return the sources that count now or may count after the next collection. Only their facts have to be collected.
 
-    `has_github_attempt`: what `has_production_attempt` returns.
+    `has_github_attempt`: whether GitHub has a finished production attempt, as `has_production_attempt` returns it.
     """
     if deployments_from != AUTO:
         return [deployments_from]
@@ -50,14 +54,17 @@ def sources_that_may_count(deployments_from: str, *, has_github_attempt: bool) -
 
 
 def has_production_attempt(deployments: Iterable[GithubDeployment], *, production: str, cancelled_runs: Collection[str]) -> bool:
-    """Return whether one of GitHub's deployments is a finished production attempt. If so, `auto` chooses GitHub."""
+    """Return whether any of the GitHub deployments is a finished production attempt. If one is, GitHub is the source that "auto" chooses."""
     return any(
         is_production(deployment.environment, production) and finished(deployment, cancelled_runs=cancelled_runs) for deployment in deployments
     )
 
 
 def _read(source: str, facts: Facts, settings: Settings) -> list[Attempt]:
-    """Return the source's attempts of all repositories. A log belongs to the service, the other sources to one repository each."""
+    """Return the source's attempts of all repositories.
+
+    Logs belong to the service, so they are read once. Every other source belongs to one repository, so it is read for each.
+    """
     if source == "logs":
         return _from_logs(facts)
     read = SOURCES[source]
@@ -68,14 +75,18 @@ def _read(source: str, facts: Facts, settings: Settings) -> list[Attempt]:
 
 
 def _qualified(attempt: Attempt, qualifier: str) -> Attempt:
-    """Prefix the ids: several repositories may have a pull request of the same number. GitHub's other ids are unique."""
+    """Return the attempt with `qualifier` in front of its ids, because several repositories may have a pull request with the same number.
+
+    All other ids on GitHub are unique. `qualifier`: as `Facts.qualifier` returns it.
+    """
     return replace(attempt, ids=tuple(f"{qualifier}{number}" for number in attempt.ids)) if qualifier else attempt
 
 
 def known(facts: Facts, settings: Settings, source: str, *, qualifier: str = "") -> set[tuple[str, str]]:
-    """Return the id and sha of every deployment that one repository's facts mention, whether it counts as an attempt or not.
+    """Return the id and sha of every deployment that the facts of one repository mention, whether it counts as an attempt or not.
 
-    These are GitHub's deployments and what `source`, the source that counts, reports. `logged` does the same for logs.
+    These are all GitHub deployments, and the workflow runs, releases or pull requests if `source` names them. `source`: the source
+    that counts. `logged` returns the same for logs. `qualifier`: as `Facts.qualifier` returns it.
     """
     found = {(deployment.id, deployment.sha) for deployment in facts.deployments}
     match source:
@@ -89,7 +100,7 @@ def known(facts: Facts, settings: Settings, source: str, *, qualifier: str = "")
 
 
 def logged(facts: Facts) -> dict[str, set[tuple[str, str]]]:
-    """Return the id and sha of every deployment that a log line reports, by the repository that has the commit."""
+    """Return the id and sha of every deployment that a log line reports, by the name of the repository to which the line belongs ("": unknown)."""
     found: dict[str, set[tuple[str, str]]] = {}
     for repository, line in _located(facts):
         found.setdefault(repository, set()).add((line.id, line.sha))
@@ -102,10 +113,11 @@ def _from_github(facts: Facts, settings: Settings) -> list[Attempt]:
 
 
 def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = (), repository: str = "") -> Attempt | None:
-    """Return the attempt that a deployment's statuses describe; None if it has not finished or does not count.
+    """Return the attempt that the statuses of a GitHub deployment describe; None if the deployment has not finished or does not count.
 
-    It succeeded at its first success, whatever follows. Without a success it failed at its last failure, unless it was
-    resumed after that, or the failure's log is that of a cancelled workflow run.
+    An attempt with a success status succeeded and finished at the first one, whatever statuses follow. An attempt without a success
+    failed and finished at its last failure. It does not count if it was resumed after that failure, or if the failure's log belongs
+    to one of the `cancelled_runs`.
     """
     statuses = sorted(deployment.statuses, key=lambda status: (status.created_at, status.state, status.log_url))
     success = next((status for status in statuses if status.state == "success"), None)
@@ -114,7 +126,7 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
     if end is None:
         return None
     if success is None:
-        # GitHub's times are whole seconds: an in_progress in the second of the failure did not come after it.
+        # GitHub's times are whole seconds. An in_progress with the same time as the failure is taken to have come before it.
         is_resumed = any(status.state in RESUMED_STATES and status.created_at > end.created_at for status in statuses)
         if is_resumed or _run_id(end.log_url) in cancelled_runs:
             return None
@@ -131,7 +143,7 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
 
 
 def _run_id(log_url: str) -> str:
-    """Return the run's number in …/actions/runs/123/job/456."""
+    """Return the id of the workflow run in a URL such as …/actions/runs/123/job/456, or "" if the URL has none."""
     _, found, rest = log_url.partition("/actions/runs/")
     return rest.partition("/")[0] if found else ""
 
@@ -155,10 +167,11 @@ def _from_logs(facts: Facts) -> list[Attempt]:
 
 
 def _located(facts: Facts) -> Iterator[tuple[str, LogDeployment]]:
-    """Yield each log line with its repository, and with the full sha if it named a shortened one.
+    """Yield each log line with the name of its repository. If the line has a shortened sha, the full sha replaces it.
 
-    The repository is the first one that has the commit in its history, or as the head or merge commit of a pull request; "" if none
-    has it. If the service has only one repository, all lines belong to it. A shortened sha is completed if only one commit begins with it.
+    The repository is the first one that has the line's commit in its history, or as the head or merge commit of a pull request. It
+    is "" if no repository has the commit. If the service has only one repository, all lines belong to it. A shortened sha is
+    replaced only if exactly one commit of the repository begins with it.
     """
     of_parts = [(part.repository, Shas(part.parents, _heads_and_merges(part))) for part in facts.parts]
     for line in facts.log_deployments:
@@ -212,7 +225,7 @@ def _from_workflows(facts: Facts, settings: Settings) -> list[Attempt]:
 
 
 def is_deploying_workflow(*, name: str, path: str, pattern: str) -> bool:
-    """Return whether a workflow of this name and path deploys. `pattern`: the service's setting."""
+    """Return whether a workflow deploys: its name or its path matches `pattern`, the service's setting."""
     is_deploying = compiled(pattern)
     return bool(is_deploying.search(name) or is_deploying.search(path))
 
@@ -222,9 +235,10 @@ def _is_deploying(run: WorkflowRun, settings: Settings) -> bool:
 
 
 def may_be_attempt(*, event: str, branch: str, default_branches: Collection[str]) -> bool:
-    """Return whether a deploying workflow's run of this event and branch counts as an attempt once it has ended.
+    """Return whether a run of a deploying workflow with this event and branch can count as an attempt once it has ended.
 
-    `default_branches`: the current and former names of the default branch; if all are empty, it is unknown and every branch counts.
+    `default_branches`: the current and former names of the default branch. If all of them are empty, the default branch is unknown,
+    and every branch counts.
     """
     return event not in PULL_REQUEST_EVENTS and (branch in default_branches or not any(default_branches))
 
@@ -252,7 +266,7 @@ def _from_pulls(facts: Facts, settings: Settings) -> list[Attempt]:
     ]
 
 
-# How each source's attempts are read from one repository's facts, in the order in which "auto" tries the sources.
+# The function that reads each source's attempts from the facts of one repository. "auto" tries the sources in this order.
 SOURCES: dict[str, Callable[[Facts, Settings], list[Attempt]]] = {
     "github": _from_github,
     "logs": lambda facts, settings: _from_logs(facts),
@@ -260,7 +274,7 @@ SOURCES: dict[str, Callable[[Facts, Settings], list[Attempt]]] = {
     "workflows": _from_workflows,
     "pulls": _from_pulls,
 }
-# The stream that each source's attempts come from.
+# The stream from which each source's attempts are collected.
 STREAM_OF = {
     "github": "deployments",
     "logs": "log_deployments",

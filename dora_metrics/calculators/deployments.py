@@ -1,6 +1,6 @@
-"""Deployments: finished attempts of one environment, retries merged. docs/metrics.md, "Deployment".
+"""Deployments: the finished attempts of one environment, in order and with retries merged (docs/metrics.md, "Deployment").
 
-deployment_sources.py says which source of deployments counts, and reads the attempts from it.
+deployment_sources.py chooses the source of deployments that counts, and reads its attempts.
 """
 
 from collections.abc import Iterable, Sequence
@@ -16,7 +16,11 @@ RETRY_WITHIN = timedelta(minutes=60)
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One finished attempt to put a commit into an environment. It has several `ids` if retries were merged into it."""
+    """One finished attempt to put a commit into an environment.
+
+    `ids`: the attempt's own id comes last. Before it come the ids of the failed attempts that were merged into it, because it
+    retried them.
+    """
 
     ids: tuple[str, ...]
     environment: str
@@ -24,39 +28,45 @@ class Attempt:
     started_at: datetime
     finished_at: datetime
     is_success: bool
-    names_environment: bool = True  # False: its source names no environment, so it counts as production
-    pull_request: int | None = None  # the one that it carries, if merged pull requests stand for deployments
-    has_skew: bool = False  # it finished before it started: the start was set to the finish
+    names_environment: bool = True  # False if the source names no environment; the attempt then counts as production
+    pull_request: int | None = None  # the number of the merged pull request that stands in for a deployment
+    has_skew: bool = False  # True if it finished before it started, so that the start was set to the finish
     origin: Origin = NO_ORIGIN
-    first_try_at: datetime | None = None  # the earliest start, if retries were merged
-    repository: str = ""  # empty for a log line whose commit is in none of several repositories
+    first_try_at: datetime | None = None  # the earliest start of the merged attempts; None if none was merged
+    repository: str = ""  # empty for a log line if the service has several repositories and none of them has its commit
 
     @property
     def began_at(self) -> datetime:
-        """The earliest time at which it may have caused an incident."""
+        """The start of the attempt, or of the first attempt that was merged into it. From this time on the attempt may have caused an incident."""
         return self.first_try_at or self.started_at
 
     @property
     def key(self) -> str:
-        """The id that is unique among the attempts of its source."""
+        """The attempt's own id, which is unique among the attempts of its source."""
         return self.ids[-1]
 
     @property
     def order(self) -> tuple[datetime, tuple[str, ...], str]:
-        """Sort key: finished_at, then id, then repository. Numbers sort as numbers, also in 123.9 and 123.10, attempts of a run."""
+        """The sort key: finished_at, then id, then repository.
+
+        Numbers in an id are compared as numbers, so attempt 123.9 of a workflow run comes before attempt 123.10.
+        """
         repository, _, number = self.ids[-1].rpartition("#")
         return self.finished_at, tuple(part.zfill(20) for part in number.split(".")), repository
 
 
 def in_environment(attempts: Iterable[Attempt], settings: Settings, environment: str) -> list[Attempt]:
-    """Return the attempts of production, or of another environment by its exact name."""
+    """Return the attempts in the environment.
+
+    "production" means all environments that match the service's setting. Any other name means the environment of exactly that name.
+    """
     if environment == PRODUCTION:
         return [attempt for attempt in attempts if is_production(attempt.environment if attempt.names_environment else None, settings.production)]
     return [attempt for attempt in attempts if attempt.environment == environment]
 
 
 def sorted_and_merged(attempts: Iterable[Attempt]) -> list[Attempt]:
-    """Sort the attempts of one environment, correct impossible start times, and merge retries."""
+    """Correct impossible start times of the attempts of one environment, sort the attempts, and merge retries."""
     return _merge_retries(sorted((_correct_start(attempt) for attempt in attempts), key=lambda attempt: attempt.order))
 
 
@@ -67,7 +77,7 @@ def _correct_start(attempt: Attempt) -> Attempt:
 
 
 def _merge_retries(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Merge a failed attempt into the next one of its repository and environment if that one is a retry."""
+    """Merge each failed attempt into the next attempt of its repository and environment, if that next attempt is a retry of it."""
     kept: list[Attempt] = []
     last_of: dict[tuple[str, str], int] = {}
     for attempt in attempts:
@@ -84,9 +94,9 @@ def _merge_retries(attempts: Sequence[Attempt]) -> list[Attempt]:
 
 
 def _is_retry(before: Attempt, attempt: Attempt) -> bool:
-    """Return whether the later attempt has the same sha as the failed one and finished within an hour of it.
+    """Return whether `attempt` retries `before`: `before` failed, both have the same sha, and they finished at most 60 minutes apart.
 
-    Without a sha it is unknown whether both deployed the same commit.
+    Attempts without a sha are not retries, because it is unknown whether they deployed the same commit.
     """
     is_same_commit = bool(before.sha) and before.sha == attempt.sha
     return not before.is_success and is_same_commit and attempt.finished_at - before.finished_at <= RETRY_WITHIN

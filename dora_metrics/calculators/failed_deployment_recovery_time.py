@@ -1,4 +1,4 @@
-"""M4, failed deployment recovery time: from a failed attempt's finish to its recovery."""
+"""The failed deployment recovery time: the time from the finish of a failed attempt to its recovery."""
 
 from collections.abc import Mapping
 
@@ -14,7 +14,10 @@ from dora_metrics.calculators.value_members import deployment_member, failure_ru
 
 
 class FailedDeploymentRecoveryTime:
-    """A recovery counts in its own period, a failure without recovery in the period in which it failed."""
+    """An attempt that has recovered counts in the period of its recovery.
+
+    A failed attempt that has not recovered counts in the period of its finish.
+    """
 
     name, unit = "failed_deployment_recovery_time", "seconds"
 

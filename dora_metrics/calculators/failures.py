@@ -1,6 +1,6 @@
-"""Why an attempt counts as failed, when it recovered, and why a success was unplanned: docs/metrics.md.
+"""The causes by which an attempt counts as failed or unplanned, and its recovery.
 
-See "Change fail rate", "Failed deployment recovery time" and "Deployment rework rate" there.
+docs/metrics.md defines them under "Change fail rate", "Failed deployment recovery time" and "Deployment rework rate".
 """
 
 from collections import defaultdict
@@ -25,19 +25,19 @@ REASONS = (STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK)
 class Cause:
     """A rule by which an attempt counts as failed or unplanned, and the fact that met the rule.
 
-    `ended_at` and `ended_by`: when the failure ended as far as this cause is concerned, and the fact that ended it. Both are empty while
-    it has not ended, and for an unplanned success.
+    `ended_at` and `ended_by`: when the failure by this cause ended, and the fact that ended it. Both are empty if the failure has
+    not ended, and for an unplanned success.
     """
 
     rule: str
-    fact: str  # "issue 12", "pull request 7", "deployment 55", or "status"
+    fact: str  # such as "issue 12", "pull request 7" or "deployment 55"; "status" if the attempt itself failed
     ended_at: datetime | None = None
     ended_by: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class AttemptOutcome:
-    """An attempt, why it counts as failed (`causes`) or unplanned (`unplanned`), and its recovery."""
+    """An attempt, the causes by which it counts as failed (`causes`) and as unplanned (`unplanned`), and its recovery."""
 
     attempt: Attempt
     causes: tuple[Cause, ...] = ()
@@ -45,11 +45,11 @@ class AttemptOutcome:
     recovered_at: datetime | None = None
     recovered_by: str = ""
     flags: frozenset[str] = frozenset()
-    is_recovered_early: bool = False  # it recovered before it had finished: the recovery was set to the finish
+    is_recovered_early: bool = False  # True if it recovered before it had finished, so that the recovery was set to the finish
 
     @property
     def recovery_flags(self) -> frozenset[str]:
-        """The quality flags of a value that its recovery counts in."""
+        """The quality flags that the attempt adds to a value in which its recovery counts."""
         return self.flags | flags_where({RECOVERED_BEFORE_FINISH: self.is_recovered_early})
 
     @property
@@ -63,9 +63,10 @@ class AttemptOutcome:
 
 @dataclass(frozen=True, slots=True)
 class RepositoryChanges:
-    """The changes of one repository that show failures.
+    """The changes of one repository by which failures and unplanned successes are found.
 
-    `closes`: the issues of the service that each pull request closes, by its number. `qualifier`: the prefix of the repository's numbers.
+    `qualifier`: as `Facts.qualifier` returns it. `reverts`: by number. `hotfixes`: each with its link. `closes`: for the number of
+    each pull request, the issues of the service that it closes.
     """
 
     qualifier: str
@@ -86,9 +87,10 @@ def attempt_outcomes(
     *,
     flags_of: Mapping[str, frozenset[str]],
 ) -> list[AttemptOutcome]:
-    """Return the outcome of each attempt, in their order.
+    """Return the outcomes of the attempts, in the order of `attempts`.
 
-    `attempts`: of one environment, by finished_at. `changes`: by repository. `flags_of`: quality flags by the attempt's key.
+    `attempts`: the attempts of one environment, ordered by finished_at. `incidents`: each incident with its link. `changes`: the
+    changes of each repository, by its name. `flags_of`: the quality flags of each attempt, by its key.
     """
     causes: dict[str, list[Cause]] = defaultdict(list)
     unplanned: dict[str, list[Cause]] = defaultdict(list)
@@ -156,9 +158,10 @@ def _incident_causes(incidents_of: Mapping[str, Sequence[Incident]]) -> Iterable
 
 
 def _next_successes(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
-    """Return the next success after each failed attempt, by the failed attempt's key.
+    """Map the key of each failed attempt to the next success after it in the same environment and repository.
 
-    It has the same environment and repository. If the failed attempt's repository is unknown, a success of any repository counts.
+    If the repository of the failed attempt is unknown, a success of any repository counts. A failed attempt without a next success
+    is left out.
     """
     found: dict[str, Attempt] = {}
     following: dict[tuple[str, str], Attempt] = {}
@@ -174,7 +177,7 @@ def _next_successes(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
 def _rollbacks(attempts: Sequence[Attempt], history_of: Mapping[str, History]) -> Iterable[tuple[Attempt, Attempt]]:
     """Yield each attempt that was rolled back, with the success that rolled it back.
 
-    Merged pull requests that stand for deployments roll nothing back.
+    A merged pull request that stands in for a deployment is never a rollback.
     """
     last_attempt: dict[tuple[str, str], Attempt] = {}
     last_success: dict[tuple[str, str], Attempt] = {}
@@ -190,7 +193,10 @@ def _rollbacks(attempts: Sequence[Attempt], history_of: Mapping[str, History]) -
 
 
 def _deployed_reverts(changes: RepositoryChanges) -> Iterable[tuple[Attempt | None, Attempt, int]]:
-    """Yield for each revert that counts: the first deployment of the reverted change, the first one of the revert, and the revert's number."""
+    """Yield a tuple for each revert that counts: first deployment of the reverted change, first deployment of the revert, number of the revert.
+
+    The first of them is None if the reverted change is unknown or was not deployed.
+    """
     first_deployments = changes.first_deployments
     for number, revert in sorted(changes.reverts.items()):
         match = first_deployments.of_pull(number)
@@ -204,7 +210,7 @@ def _deployed_reverts(changes: RepositoryChanges) -> Iterable[tuple[Attempt | No
 
 
 def first_deployment_of_target(revert: Revert, first_deployments: FirstDeployments) -> Attempt | None:
-    """Return the first deployment of the reverted change."""
+    """Return the first deployment of the reverted change, or None if the change is unknown or was not deployed."""
     if revert.target_pull is not None:
         match = first_deployments.of_pull(revert.target_pull)
         return match.deployment if match else None
@@ -212,7 +218,10 @@ def first_deployment_of_target(revert: Revert, first_deployments: FirstDeploymen
 
 
 def _deployed_fixes(changes: RepositoryChanges, link_of: Mapping[IssueKey, Link]) -> Iterable[tuple[Attempt, Cause]]:
-    """Yield each deployment that carries a pull request which closes an incident of an earlier deployment."""
+    """Yield each deployment that carries a pull request which closes an incident of an earlier deployment, with the cause that it is unplanned.
+
+    `link_of`: the link of each incident, by its issue.
+    """
     for number, issues in sorted(changes.closes.items()):
         match = changes.first_deployments.of_pull(number)
         for issue in issues:
@@ -222,7 +231,7 @@ def _deployed_fixes(changes: RepositoryChanges, link_of: Mapping[IssueKey, Link]
 
 
 def _end(attempt: Attempt | None) -> tuple[datetime | None, str]:
-    """Return `ended_at` and `ended_by` of a cause that this attempt ended."""
+    """Return the `ended_at` and `ended_by` of a cause whose failure this attempt ended. Without an attempt both are empty."""
     return (attempt.finished_at, _name(attempt)) if attempt else (None, "")
 
 

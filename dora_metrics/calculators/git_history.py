@@ -1,4 +1,4 @@
-"""Git's history: which commit a shortened sha names, and which commit descends from which."""
+"""Git's history: find the commit that a shortened sha names, and find out whether one commit descends from another."""
 
 from bisect import bisect_left
 from collections.abc import Iterable, Mapping
@@ -7,17 +7,18 @@ SHORTEST_SHA, FULL_SHA = 7, 40
 
 
 class History:
-    """A repository's history. `parents`: each collected commit with its parents."""
+    """A repository's history. `parents`: the parents of each collected commit."""
 
     def __init__(self, parents: Mapping[str, tuple[str, ...]]) -> None:
         self.parents = parents
         self._generations: dict[str, int] = {}
 
     def is_true_ancestor(self, ancestor: str, descendant: str) -> bool:
-        """Return whether `descendant` descends from `ancestor`; False if they are the same commit or the history lacks one of them.
+        """Return whether `descendant` descends from `ancestor`; False if they are the same commit or the history lacks either of them.
 
-        A commit's generation is greater than that of each of its ancestors. So no walk is needed if the ancestor's generation is not
-        the lower one, as in most deployments, and the walk of a rollback ends at the ancestor's generation.
+        A commit's generation is greater than the generation of each of its ancestors. So the answer is False without a walk if
+        `descendant` has no greater generation than `ancestor`, as for most deployments. Otherwise the walk leaves out all commits
+        whose generation is not greater than that of `ancestor`.
         """
         if ancestor == descendant or ancestor not in self.parents or descendant not in self.parents:
             return False
@@ -36,7 +37,7 @@ class History:
 
     @property
     def generations(self) -> Mapping[str, int]:
-        """Each commit's generation: 1 without known parents, otherwise one more than the highest of its parents."""
+        """The generation of each commit: 1 if it has no known parent, otherwise one more than the highest generation of its parents."""
         if not self._generations:
             self._generations = _generations(self.parents)
         return self._generations
@@ -44,7 +45,7 @@ class History:
 
 def _generations(parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     found: dict[str, int] = {}
-    # In reverse: history was collected from the youngest commit on, so most parents come before their children this way.
+    # History was collected from the youngest commit to the oldest. In reverse, most parents come before their children.
     for start in reversed(list(parents)):
         waiting = [start]
         while waiting:
@@ -62,7 +63,7 @@ def _generations(parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
 
 
 class Shas:
-    """Finds shas by their first digits. They are sorted at the first look-up, because most services need none."""
+    """Finds a sha by its first digits. The shas are sorted at the first look-up and not before, because most services never look one up."""
 
     def __init__(self, *groups: Iterable[str]) -> None:
         self._groups = groups
@@ -70,7 +71,10 @@ class Shas:
         self._sorted: list[str] = []
 
     def named(self, text: str) -> str:
-        """Return the sha that is `text` or begins with it; "" if there is none or several, or for fewer than 7 digits."""
+        """Return the sha that equals `text`, or else the only sha that begins with it.
+
+        Return "" if no sha or several shas begin with it, or if `text` is not a whole sha and has fewer than 7 digits.
+        """
         if self._known is None:
             self._known = {sha for group in self._groups for sha in group if sha}
             self._sorted = sorted(self._known)

@@ -1,4 +1,4 @@
-"""Which deployment caused an incident, or is the one that a hotfix mends: docs/metrics.md, "Incident" and "Hotfix"."""
+"""The link from an incident to its cause, and from a hotfix to the deployment that it mends (docs/metrics.md, "Incident" and "Hotfix")."""
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -16,20 +16,25 @@ EXPLICIT, REVERT, TIME = "explicit", "revert", "time"
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """The attempt that an incident or hotfix is linked to, None if there is none. `how`: explicit, revert or time."""
+    """The link of an incident or a hotfix.
+
+    `attempt`: the attempt that it is linked to; None if there is none. `how`: the rule that found the attempt: explicit, revert or
+    time.
+    """
 
     attempt: Attempt | None = None
     how: str = ""
-    is_contradicted: bool = False  # a named cause began after the incident and was ignored
+    is_contradicted: bool = False  # True if a named cause was ignored because it began after the incident
 
 
 UNLINKED = Link()
 
 
 class ServiceAttempts:
-    """The attempts of one environment in all repositories of a service, found by id or by time.
+    """Finds an attempt by its id or by time, among the attempts of one environment in all repositories of a service.
 
-    `attempts`: by finished_at. `links_by_time`: whether an incident may be linked by time alone, as in production.
+    `attempts`: ordered by finished_at. `links_by_time`: whether an incident may be linked by time alone, which is so in production
+    only.
     """
 
     def __init__(self, attempts: Sequence[Attempt], *, settings: Settings, links_by_time: bool) -> None:
@@ -42,7 +47,10 @@ class ServiceAttempts:
         self._look_back = timedelta(hours=settings.look_back_hours) if links_by_time else None
 
     def link_by_time(self, moment: datetime) -> Link:
-        """Link to the latest success that finished at or before `moment`, within the look-back time."""
+        """Return a link to the latest success that finished at or before `moment`.
+
+        There is no link if that success finished longer before `moment` than the look-back time of the settings.
+        """
         if self._look_back is None:
             return UNLINKED
         position = _count_finished(self._successes, moment)
@@ -51,10 +59,11 @@ class ServiceAttempts:
 
 
 class Linker:
-    """Finds the attempt that an incident or a hotfix of one repository is linked to.
+    """Finds the attempt to which an incident or a hotfix of one repository is linked.
 
-    `attempts`: the repository's attempts by finished_at. `known`: id and sha of every deployment that its facts mention, attempt
-    or not. `known_ids`: the ids that the facts of the whole service mention. `qualifier`: the prefix of the repository's numbers.
+    `attempts`: the repository's attempts, ordered by finished_at. `known`: the id and sha of every deployment that the repository's
+    facts mention, whether it counts as an attempt or not. `known_ids`: the ids of the deployments that the facts of the whole
+    service mention. `qualifier`: as `Facts.qualifier` returns it.
     """
 
     def __init__(
@@ -77,10 +86,11 @@ class Linker:
         self._deployed_shas = Shas(sha for _, sha in known)
 
     def link(self, links: Links, moment: datetime, *, second: Callable[[], Link], is_effect: bool = True) -> Link:
-        """Return the first link that is found: by the causes that the body names (`links`), by `second`, or by time.
+        """Return the link by the first of three rules that finds one: the causes that the body names (`links`), then `second`, then time.
 
-        `moment`: when the incident began or the hotfix was created. `is_effect`: the cause must have begun before `moment`; False for
-        a hotfix, which may be written before the deployment that it mends.
+        `moment`: when the incident began or the hotfix was created. `second`: returns the link by the second rule. `is_effect`:
+        True if the cause must have begun by `moment`. It is False for a hotfix, which may be written before the deployment that it
+        mends.
         """
         is_settled, stated = self._explicit_link(links, moment, is_effect=is_effect)
         if is_settled:
@@ -90,7 +100,10 @@ class Linker:
         return replace(found, is_contradicted=stated.is_contradicted or between.is_contradicted)
 
     def _explicit_link(self, links: Links, moment: datetime, *, is_effect: bool) -> tuple[bool, Link]:
-        """Return whether the body decides the link, and the link."""
+        """Return whether the body settles the link, and the link.
+
+        If the body names a known deployment that is not an attempt in this environment, it is settled that there is no link.
+        """
         is_contradicted = False
         for candidates in self._stated_attempts(links):
             attempt = _choose(candidates, moment, is_effect=is_effect)
@@ -100,10 +113,10 @@ class Linker:
         return False, Link(is_contradicted=is_contradicted)
 
     def _stated_attempts(self, links: Links) -> Iterator[Sequence[Attempt]]:
-        """Yield the attempts that each statement of the body may mean, in order.
+        """For each statement of the body, yield the attempts that it may mean. The statements come in the order in which they are tried.
 
-        The attempts are empty if the statement names a known deployment without an attempt in this environment. A statement that names
-        nothing known is skipped.
+        If a statement names a known deployment that is not an attempt in this environment, an empty list is yielded for it. A
+        statement that names nothing known is skipped.
         """
         for text in links.deployments:
             names = f"{self._qualifier}{text}", text
@@ -120,14 +133,18 @@ class Linker:
 
 
 def _choose(candidates: Sequence[Attempt], moment: datetime, *, is_effect: bool) -> Attempt | None:
-    """Return the latest candidate that had finished by `moment`, or else the first one. For an effect, that one must have begun by then."""
+    """Return the latest candidate that had finished by `moment`.
+
+    If there is none, return the first candidate, or if `is_effect` is True the first one that had begun by `moment`. Otherwise
+    return None.
+    """
     if position := _count_finished(candidates, moment):
         return candidates[position - 1]
     return next((attempt for attempt in candidates if could_cause(attempt, moment) or not is_effect), None)
 
 
 def could_cause(attempt: Attempt, moment: datetime) -> bool:
-    """Return whether the attempt had begun by then: it may break things before it has finished."""
+    """Return whether the attempt had begun by `moment`. An attempt may break things from its beginning on, before it has finished."""
     return attempt.began_at <= moment
 
 

@@ -1,4 +1,4 @@
-"""Which issues are incidents: docs/metrics.md, "Incident". log_incidents.py finds those that the logs show."""
+"""The issues that are incidents (docs/metrics.md, "Incident"). log_incidents.py finds the incidents in the logs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,12 +7,15 @@ from dora_metrics.calculators.inputs import NO_LINKS, NO_ORIGIN, Facts, Issue, L
 from dora_metrics.calculators.service_settings import Settings
 from dora_metrics.patterns import compiled
 
-DISMISSED = frozenset({"not_planned", "duplicate"})  # reasons for closing an issue that was no incident
+DISMISSED = frozenset({"not_planned", "duplicate"})  # an issue that was closed for one of these reasons was no incident
 
 
 @dataclass(frozen=True, slots=True)
 class LogErrors:
-    """What one log contributes to an incident. `url`: the path of the page that shows the lines. `command`: the command that prints them."""
+    """The events and errors of one log in the bad minutes of an incident.
+
+    `source`: the log's name. `url`: the path of the page that shows the lines with errors. `command`: the command that prints them.
+    """
 
     source: str
     events: int
@@ -23,9 +26,10 @@ class LogErrors:
 
 @dataclass(frozen=True, slots=True)
 class LogEvidence:
-    """The bad minutes of an incident from the logs, and how many events and errors they have.
+    """The bad minutes of an incident from the logs, and the numbers of events and errors in them.
 
-    Minutes are named by their beginning. `sources`: the logs with errors in those minutes, most errors first.
+    `first_minute` and `last_minute`: the beginnings of these two minutes. `sources`: the logs with errors in the bad minutes. The
+    log with the most errors comes first.
     """
 
     first_minute: datetime
@@ -42,28 +46,31 @@ class Incident:
 
     key: str
     started_at: datetime
-    ended_at: datetime | None  # None while it is open
+    ended_at: datetime | None  # None while the incident is open
     number: int | None = None
-    repository: str = ""  # the issue's repository
+    repository: str = ""  # the repository of the issue; empty for an incident from the logs
     links: Links = NO_LINKS
     title: str = ""
-    has_skew: bool = False  # it was closed before it was created: its end was set to its start
+    has_skew: bool = False  # True if the issue was closed before it was created, so that the end was set to the start
     origin: Origin = NO_ORIGIN
     evidence: LogEvidence | None = None
 
     @property
     def order(self) -> tuple[datetime, int, str]:
-        """Sort key: start, then number, then repository."""
+        """The sort key: started_at, then number, then repository."""
         return self.started_at, self.number or 0, self.repository
 
     @property
     def duration_seconds(self) -> float:
-        """From start to end; 0 while it is open."""
+        """The seconds from start to end; 0 while the incident is open."""
         return (self.ended_at - self.started_at).total_seconds() if self.ended_at else 0.0
 
 
 def issue_incidents(facts: Facts, settings: Settings) -> list[Incident]:
-    """Return the incidents among the issues of all repositories, by start. An empty label pattern finds none."""
+    """Return the incidents among the issues of all repositories, ordered by start.
+
+    If the label pattern in the settings is empty, no issue is an incident.
+    """
     if not settings.incident_label:
         return []
     is_incident = compiled(settings.incident_label)

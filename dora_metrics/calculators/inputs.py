@@ -1,4 +1,4 @@
-"""The facts that the calculators take. All datetimes are aware. service_settings.py has the settings."""
+"""The facts from which the calculators compute the metrics. All datetimes are aware. service_settings.py has the settings."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -16,7 +16,10 @@ class Status:
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """Where a fact can be looked up: its page on GitHub or in the logs, and the staged page that it was read from."""
+    """Where a fact can be looked up.
+
+    `url`: its page on GitHub, or the page that shows its log lines. `page_id`: the id of the staged page that it was read from.
+    """
 
     url: str = ""
     page_id: int = 0
@@ -54,7 +57,10 @@ class WorkflowRun:
 
 @dataclass(frozen=True, slots=True)
 class LogDeployment:
-    """A log line that reports a deployment. `environment` and `state` are as the line spells them, empty if it has none."""
+    """A log line that reports a deployment.
+
+    `environment` and `state`: as the line spells them; empty if the line names none.
+    """
 
     id: str
     time: datetime
@@ -66,9 +72,10 @@ class LogDeployment:
 
 @dataclass(frozen=True, slots=True)
 class LogHour:
-    """How many events and errors some lines of a log have, by minute of one hour: {minute: (events, errors)}.
+    """The numbers of events and errors in the minutes of one hour, counted over some of the lines of a log.
 
-    There may be several of these for the same hour of the same log: their counts add up.
+    `minutes`: {minute: (events, errors)}. There may be several objects for the same hour of the same log. Their counts must be
+    added.
     """
 
     source: str
@@ -79,7 +86,10 @@ class LogHour:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """A release with a tag. `published_at` is None before it is published."""
+    """A release or a draft of one.
+
+    `sha`: the tag's commit; empty while there is no tag. `published_at`: None before the release is published.
+    """
 
     id: str
     sha: str
@@ -104,18 +114,18 @@ class DraftEvent:
 
 @dataclass(frozen=True, slots=True)
 class RevertSigns:
-    """The signs of a revert that a pull request has. reverts_and_hotfixes.py decides which of them counts."""
+    """The signs that a pull request is a revert. reverts_and_hotfixes.py chooses the sign that counts."""
 
-    pull: int | None = None  # n of "Reverts owner/repo#n" in the body
-    pull_repository: str = ""  # "owner/repo" of that text; empty for a bare #n
-    branch: int | None = None  # n of a branch revert-n-…
-    sha: str = ""  # of "This reverts commit …" in the body, at least 7 digits
+    pull: int | None = None  # n of "Reverts owner/repo#n" or "Reverts #n" in the body
+    pull_repository: str = ""  # "owner/repo" of that text; empty for "Reverts #n"
+    branch: int | None = None  # n of a branch that is named revert-n or revert-n-…
+    sha: str = ""  # the sha of "This reverts commit …" in the body; it has at least 7 digits
     has_title: bool = False  # the title begins with 'Revert "'
 
 
 @dataclass(frozen=True, slots=True)
 class Links:
-    """The causes that a body names, each kind in the order of the text."""
+    """The causes that the body of an issue or pull request names. Each list is in the order of the text."""
 
     deployments: tuple[str, ...] = ()  # ids, and shas of at least 7 digits
     root_causes: tuple[str, ...] = ()  # shas of at least 7 digits
@@ -123,12 +133,12 @@ class Links:
 
 
 NO_SIGNS, NO_LINKS = RevertSigns(), Links()
-IssueKey = tuple[int, str]  # number of an issue or pull request, and its repository
+IssueKey = tuple[int, str]  # the number of an issue or pull request, and the name of its repository
 
 
 @dataclass(frozen=True, slots=True)
 class Issue:
-    """An issue that is not a pull request. incidents.py decides whether it is an incident."""
+    """An issue that is not a pull request. incidents.py defines which issues are incidents."""
 
     number: int
     created_at: datetime
@@ -158,7 +168,7 @@ class PullRequest:
     closed_at: datetime | None = None
     head_branch: str = ""
     labels: tuple[str, ...] = ()
-    commit_shas: tuple[str, ...] = ()  # the pull request's own commits; a squash or rebase leaves none of them on the branch
+    commit_shas: tuple[str, ...] = ()  # the pull request's own commits; after a squash or rebase none of them is on the base branch
     closes: tuple[tuple[str, int], ...] = ()  # repository ("owner/name") and number of each issue that its merge closes
     revert_signs: RevertSigns = NO_SIGNS
     links: Links = NO_LINKS
@@ -168,7 +178,7 @@ class PullRequest:
 
 @dataclass(frozen=True, slots=True)
 class Coverage:
-    """Everything from `since` until `until` was collected."""
+    """A span of time in which everything was collected, from `since` until `until`."""
 
     since: datetime
     until: datetime
@@ -176,12 +186,14 @@ class Coverage:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """All facts of a service. If it has several repositories: the facts of the first one and of the logs, with the rest in `others`.
+    """All facts of a service.
 
-    `repository`: its current name, "owner/name". `repositories`: every name under which GitHub has known it. `parents`: its git
-    history, each commit with its parents. `log_hours`: at least the hours with a minute whose share of errors exceeds the
-    service's setting. `coverage`: by stream, for all repositories and logs together. `others`: the facts of the other
-    repositories, each with a distinct `repository`, without logs and coverage.
+    If the service has several repositories, the fields have the facts of the first repository and of the logs. `others` has the
+    facts of each other repository, without logs and coverage. Every repository has a distinct name in `repository`.
+
+    `repository`: the repository's current name, "owner/name". `repositories`: every name under which GitHub has known it.
+    `parents`: its git history, each commit with its parents. `log_hours`: at least the hours in which a minute has a greater share
+    of errors than the service's setting. `coverage`: for each stream, the span that was collected in all repositories or logs.
     """
 
     deployments: tuple[GithubDeployment, ...] = ()
@@ -200,9 +212,16 @@ class Facts:
 
     @property
     def parts(self) -> tuple["Facts", ...]:
-        """The facts of each repository: numbers, shas and history have a meaning only inside one repository."""
+        """The facts of each repository by itself.
+
+        Numbers and shas are looked up within one part, because several repositories may have the same number or sha.
+        """
         return (self, *self.others)
 
     def qualifier(self, part: "Facts") -> str:
-        """Return the prefix that distinguishes this part's numbers from the same numbers of another part; empty if there is only one part."""
+        """Return the prefix of the numbers of a repository's issues and pull requests, such as "acme/billing#".
+
+        It distinguishes them from the same numbers of other repositories. It is empty if the service has only one repository.
+        `part`: the facts of the repository.
+        """
         return f"{part.repository}#" if self.others else ""

@@ -1,4 +1,4 @@
-"""The lead time of one change and its five stages: docs/metrics.md, "Change lead time"."""
+"""The lead time of one change and its five stages (docs/metrics.md, "Change lead time")."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,9 +15,12 @@ BEFORE_GIT = datetime(2005, 1, 1, tzinfo=UTC)
 
 @dataclass(frozen=True, slots=True)
 class LeadTime:
-    """A deployed change and its lead time. Stages are in seconds, None if their start or end is unknown."""
+    """A deployed change and its lead time.
 
-    key: str  # "pull request 7"
+    `seconds`: the lead time. `stages`: the seconds of each stage; None if the start or end of the stage is unknown.
+    """
+
+    key: str  # such as "pull request 7"
     repository: str
     pull: PullRequest
     match: Match
@@ -33,9 +36,10 @@ class LeadTime:
 
 
 def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozenset(), repository: str = "", qualifier: str = "") -> LeadTime:
-    """Return the lead time of a pull request that `match` deployed. Raises TypeError on naive datetimes.
+    """Return the lead time of a pull request. Raises TypeError for naive datetimes.
 
-    `bots`: logins that the service lists as bots. `qualifier`: the prefix of the repository's numbers.
+    `match`: the deployment that first carried the pull request. `bots`: the logins that the service lists as bots. `qualifier`: as
+    `Facts.qualifier` returns it.
     """
     deployed_at = match.deployment.finished_at
     possible = [moment for moment in pull.authored_at if BEFORE_GIT <= moment <= pull.merged_at]
@@ -72,7 +76,10 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
 
 
 def _ready(pull: PullRequest) -> tuple[datetime, bool]:
-    """Return when the pull request was first ready for review, and whether it was a draft until then."""
+    """Return when the pull request was first ready for review, and whether it was a draft until then.
+
+    It was ready at its creation if it has no `ready_for_review`, or a `convert_to_draft` before the first one.
+    """
     ready = min((event.at for event in pull.draft_events if event.kind == "ready_for_review"), default=None)
     drafted = min((event.at for event in pull.draft_events if event.kind == "convert_to_draft"), default=None)
     if ready is None or (drafted is not None and drafted < ready):
@@ -81,7 +88,7 @@ def _ready(pull: PullRequest) -> tuple[datetime, bool]:
 
 
 def _first_review(pull: PullRequest, bots: frozenset[str]) -> datetime | None:
-    """Return the time of the earliest review between creation and merge by a person other than the author."""
+    """Return the time of the earliest review between creation and merge by a person other than the author; None if there is none."""
     return min(
         (
             review.submitted_at

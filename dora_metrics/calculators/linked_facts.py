@@ -1,6 +1,6 @@
-"""Link a service's facts to each other: changes and incidents to deployments, and deployments to what made them fail or recover.
+"""Link changes and incidents to deployments, and deployments to the facts by which they failed or recovered.
 
-The metrics count the linked facts by period. Numbers and shas are looked up inside one repository.
+The metrics count the linked facts by period. Numbers of issues and pull requests, and shas, are looked up within one repository.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -32,15 +32,19 @@ class LinkedIncident:
 
     @property
     def flags(self) -> frozenset[str]:
-        """The quality flags of every value that it counts in. The change fail rate adds a flag if it has no link."""
+        """The quality flags that the incident adds to every value in which it counts.
+
+        If the incident has no link, the change fail rate adds another flag.
+        """
         return flags_where({CLOCK_SKEW: self.incident.has_skew, IMPOSSIBLE_CAUSE: self.link.is_contradicted})
 
 
 @dataclass(frozen=True, slots=True)
 class MetricCoverage:
-    """The span in which all facts that a group of metrics needs were collected; None if there is none.
+    """For each group of metrics, the span in which all the facts that it is computed from were collected; None if there is no such span.
 
-    `deployments`: for the deployment frequency. `changes`: for the lead time. `failures`: for the other three.
+    `deployments`: the span for the deployment frequency. `changes`: the span for the lead time. `failures`: the span for the other
+    three metrics.
     """
 
     deployments: Coverage | None
@@ -50,9 +54,11 @@ class MetricCoverage:
 
 @dataclass(frozen=True, slots=True)
 class LinkedFacts:
-    """The linked facts of one environment: `attempts` by finish, deployed `changes` by number, `incidents` by start.
+    """The linked facts of one environment.
 
-    `source`: the source of deployments that counts. `finished` and `successes`: all attempts and the successful ones, by local date.
+    `source`: the source of deployments that counts. `attempts`: ordered by finish. `changes`: the deployed changes, ordered by
+    number. `incidents`: ordered by start. `finished`: all attempts by the local date of their finish. `successes`: the successful
+    attempts by the local date of their finish.
     """
 
     environment: str
@@ -67,17 +73,23 @@ class LinkedFacts:
 
     @property
     def counted_incidents(self) -> list[LinkedIncident]:
-        """All incidents in production. Elsewhere the linked ones: one without a link belongs to another environment."""
+        """In production, all incidents. In another environment, only the incidents that have a link there.
+
+        An incident without a link names no environment, so it counts in production only.
+        """
         return [linked for linked in self.incidents if linked.link.attempt or self.environment == PRODUCTION]
 
     @property
     def log_evidence(self) -> dict[str, LogEvidence]:
-        """The evidence of the incidents from the logs, by the incident's key."""
+        """The evidence of each incident from the logs, by the key of the incident."""
         return {linked.incident.key: linked.incident.evidence for linked in self.incidents if linked.incident.evidence}
 
 
 def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> LinkedFacts:
-    """Link the facts of one environment. Nothing counts as collected after `now`. Raises ValueError or TypeError on naive datetimes."""
+    """Link the facts of one environment. Raises ValueError or TypeError for naive datetimes.
+
+    `now`: no later time counts as collected.
+    """
     found, source = attempts(facts, settings, environment=environment)
     repositories = _repositories(facts, settings, found, source=source, environment=environment)
     links = _incident_links(all_incidents(facts, settings, now=now), repositories)
@@ -115,7 +127,10 @@ def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: 
 
 
 def all_incidents(facts: Facts, settings: Settings, *, now: datetime) -> list[Incident]:
-    """Return the incidents from issues and from the logs, by start."""
+    """Return the incidents from issues and from the logs, ordered by start.
+
+    `now`: no later time counts as collected.
+    """
     from_issues = issue_incidents(facts, settings)
     read = facts.coverage.get("log_events")
     from_logs = log_incidents(facts.log_hours, settings, until=min(read.until, now) if read else None)
@@ -127,13 +142,13 @@ def _metric_coverage(coverage: Mapping[str, Coverage], source: str, *, now: date
         return joined([(span := coverage.get(stream)) and Coverage(span.since, min(span.until, now)) for stream in streams])
 
     deployed = STREAM_OF[source]
-    # A pull request is matched to a deployment by git's history, unless pull requests stand for deployments.
+    # Matching a pull request to a deployment takes git's history, unless pull requests stand in for deployments.
     delivered = [deployed, "pull_requests"] if source == "pulls" else [deployed, "pull_requests", "commits"]
     return MetricCoverage(all_of(deployed), all_of(*delivered), all_of(*delivered, "issues"))
 
 
 def _flags_of(found: Sequence[Attempt], facts: Facts) -> dict[str, frozenset[str]]:
-    """Return the quality flags of each attempt, by its key."""
+    """Return the quality flags of each attempt, by the key of the attempt."""
     missing: set[str] = set()
     if any(part.parents for part in facts.parts):
         parents_of = {part.repository: part.parents for part in facts.parts}
@@ -146,7 +161,7 @@ def _flags_of(found: Sequence[Attempt], facts: Facts) -> dict[str, frozenset[str
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """One of a service's repositories with the look-ups for its numbers and shas. `part`: its facts."""
+    """A repository of the service: its facts (`part`), and what is looked up in them by number or sha."""
 
     part: Facts
     qualifier: str
@@ -157,8 +172,8 @@ class Repository:
 
 
 def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *, source: str, environment: str) -> dict[str, Repository]:
-    """Return the service's repositories by name."""
-    # Changes are matched by time only if no attempt at all, a failed one included, names its commit.
+    """Return the service's repositories, by name. `found`: the attempts in the environment. `source`: the source that counts."""
+    # Changes are matched by time only if none of the attempts, failed ones included, has a commit.
     has_sha = any(attempt.sha for attempt in found)
     service_attempts = ServiceAttempts(found, settings=settings, links_by_time=environment == PRODUCTION)
     attempts_of = _by_repository(found, facts)
@@ -176,7 +191,7 @@ def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *,
         linker = Linker(
             service_attempts,
             own_attempts,
-            # Under "" are the log lines whose repository is unknown: they may belong to any.
+            # The key "" has the log lines whose repository is unknown. They may belong to any repository.
             known=[*known_of[name], *logged_of.get(name, ()), *(logged_of.get("", ()) if name else ())],
             known_ids=known_ids,
             qualifier=facts.qualifier(part),
@@ -195,7 +210,10 @@ def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *,
 
 
 def _by_repository(found: Sequence[Attempt], facts: Facts) -> dict[str, Sequence[Attempt]]:
-    """Return the attempts of each repository in their order. Those of no known repository may belong to any, so each repository has them."""
+    """Return the attempts of each repository, by its name and in their order.
+
+    An attempt whose repository is unknown may belong to any of them, so it is in the list of each.
+    """
     if not facts.others:
         return {facts.repository: found}
     of: dict[str, list[Attempt]] = {part.repository: [] for part in facts.parts}
@@ -206,7 +224,10 @@ def _by_repository(found: Sequence[Attempt], facts: Facts) -> dict[str, Sequence
 
 
 def _repository_by_name(facts: Facts) -> dict[str, str]:
-    """Return the service's repositories by each of their current and former names, in lower case. A current name takes precedence."""
+    """Map each current and former name of the service's repositories, in lower case, to the present name of the repository.
+
+    If one repository had a name that another one has now, the name means the one that has it now.
+    """
     former = {name.lower(): part.repository for part in facts.parts for name in sorted(part.repositories)}
     return former | {part.repository.lower(): part.repository for part in facts.parts if part.repository}
 
@@ -217,7 +238,7 @@ def _closed_issues(pull: PullRequest, repository_of: Mapping[str, str]) -> list[
 
 
 def _closing_pulls(repositories: Mapping[str, Repository]) -> dict[IssueKey, list[IssueKey]]:
-    """Return for each issue the pull requests that close it."""
+    """Map each issue to the pull requests that close it."""
     found: dict[IssueKey, list[IssueKey]] = {}
     for name, repository in repositories.items():
         for number, issues in repository.closes.items():
@@ -227,7 +248,10 @@ def _closing_pulls(repositories: Mapping[str, Repository]) -> dict[IssueKey, lis
 
 
 def _incident_links(found: Iterable[Incident], repositories: Mapping[str, Repository]) -> list[tuple[Incident, Link]]:
-    """Link each incident to its deployment. One from the logs names no cause, so any repository's linker links it by time."""
+    """Return each incident with its link.
+
+    An incident from the logs names no cause and is linked by time only. For that the linker of any repository will do.
+    """
     closing, first = _closing_pulls(repositories), next(iter(repositories.values()))
     linked = []
     for incident in found:
@@ -238,9 +262,10 @@ def _incident_links(found: Iterable[Incident], repositories: Mapping[str, Reposi
 
 
 def _link_by_revert(incident: Incident, closed_by: Iterable[IssueKey], repositories: Mapping[str, Repository]) -> Link:
-    """Link to the first deployment of the change that was reverted by a pull request that closes the incident.
+    """Return the link to the first deployment of a change whose revert closes the incident.
 
-    Of several such reverts, the one with the lowest number counts whose reverted change was deployed and can be the cause.
+    `closed_by`: the pull requests that close the incident. The reverts among them are tried in the order of their numbers. A revert
+    leads to no link if the reverted change is unknown or was not deployed, or if its deployment began after the incident.
     """
     is_contradicted = False
     for number, name in sorted(closed_by):
@@ -253,7 +278,7 @@ def _link_by_revert(incident: Incident, closed_by: Iterable[IssueKey], repositor
 
 
 def _hotfix_links(repository: Repository, settings: Settings, link_of: Mapping[IssueKey, Link]) -> list[tuple[PullRequest, Link]]:
-    """Return the repository's hotfixes, each with its link."""
+    """Return the repository's hotfixes, each with its link. `link_of`: the link of each incident, by its issue."""
     found = []
     for pull in hotfixes(repository.part.pull_requests, pattern=settings.hotfix, reverts=repository.reverts):
         second = partial(_link_by_incident, repository.closes.get(pull.number, ()), link_of)
@@ -262,5 +287,9 @@ def _hotfix_links(repository: Repository, settings: Settings, link_of: Mapping[I
 
 
 def _link_by_incident(closed: Iterable[IssueKey], link_of: Mapping[IssueKey, Link]) -> Link:
-    """Return the link of an incident that the hotfix closes: of several, that of the lowest number with a link."""
+    """Return the link of the incident that the hotfix closes.
+
+    If the hotfix closes several incidents, the one with the lowest number that has a link counts. `closed`: the issues that the
+    hotfix closes.
+    """
     return next((link_of[key] for key in sorted(closed) if key in link_of and link_of[key].attempt), UNLINKED)

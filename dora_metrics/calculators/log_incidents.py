@@ -1,4 +1,4 @@
-"""Incidents that the logs show, several minutes in a row with many errors: docs/metrics.md, "Incidents from logs"."""
+"""Incidents from the logs: several minutes in a row with many errors (docs/metrics.md, "Incidents from logs")."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -26,15 +26,18 @@ class _Counts:
 
 @dataclass(slots=True)
 class _Minute:
-    """The counts of one minute: of all logs of the service, and of each log."""
+    """The counts of one minute: of all logs of the service together (`total`), and of each log (`by_source`)."""
 
     total: _Counts = field(default_factory=_Counts)
     by_source: dict[str, _Counts] = field(default_factory=lambda: defaultdict(_Counts))
-    page_id: int = 0  # the latest staged page with errors of this minute
+    page_id: int = 0  # the latest staged page that has errors of this minute
 
 
 def log_incidents(hours: Iterable[LogHour], settings: Settings, *, until: datetime | None) -> list[Incident]:
-    """Return the incidents by start. `until`: the time up to which all logs have been read; if it is None, every incident is open."""
+    """Return the incidents from the logs, ordered by start.
+
+    `until`: the time up to which all logs have been read. If it is None, every incident is open.
+    """
     if not settings.log_incidents:
         return []
     minutes = _minutes(hours)
@@ -48,10 +51,11 @@ def log_incidents(hours: Iterable[LogHour], settings: Settings, *, until: dateti
 
 
 def without_duplicates(from_logs: Iterable[Incident], from_issues: Sequence[Incident], settings: Settings) -> list[Incident]:
-    """Leave out the incidents from the logs that are the same outage as an incident from an issue: each outage counts once.
+    """Return the incidents from the logs without those that are the same outage as an incident from an issue. Each outage counts once.
 
-    They are the same if they overlap and the one from the logs begins in the issue's first hours. Later outages are
-    not the same even if they overlap: an issue that is open for months was forgotten.
+    The two are the same outage if they overlap, and the incident from the logs begins no later than `log_issue_hours` after the
+    start of the incident from the issue. An incident from the logs that begins later is another outage, even if the two overlap,
+    because an issue that stays open for months was forgotten.
     """
     first_hours = settings.log_issue_hours * ONE_HOUR
     return [
@@ -80,7 +84,8 @@ def _is_bad(counts: _Counts, settings: Settings) -> bool:
 def _group_by_incident(bad: Sequence[datetime], settings: Settings) -> Iterator[Sequence[datetime]]:
     """Yield the bad minutes of each incident.
 
-    An incident begins with enough bad minutes in a row and ends before enough minutes in a row that are not bad.
+    An incident begins with the first `log_bad_minutes` bad minutes in a row. It ends before the first `log_good_minutes` minutes in
+    a row that are not bad.
     """
     end_after = (settings.log_good_minutes + 1) * ONE_MINUTE
     for group in _split(bad, end_after):
@@ -137,7 +142,7 @@ def _errors_by_source(bad: Mapping[datetime, _Minute], start: datetime, end: dat
 
 
 def _errors_url(source: str, start: datetime, end: datetime, settings: Settings) -> str:
-    """Return the log page's path and query that show the errors of these minutes; `end` is exclusive."""
+    """Return the path and query of the log page that shows the errors from `start` to `end` (exclusive)."""
     query = urlencode({"source": source, "from": _iso(start), "to": _iso(end), "level": "error"}, safe=":")
     return f"{settings.log_page_url}?{query}"
 

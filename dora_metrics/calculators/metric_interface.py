@@ -1,4 +1,4 @@
-"""The interface of the five metrics: each is a class that measures a period and lists what the measure is made of."""
+"""The interface of the five metrics. Each metric is a class that computes its numbers for a period and lists the facts behind them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -11,7 +11,7 @@ from dora_metrics.calculators.periods import Period
 
 @dataclass(frozen=True, slots=True)
 class Measures:
-    """A metric's numbers for one period; None is unknown. Durations are seconds, shares from 0 to 1."""
+    """The numbers of a metric for one period. None means unknown. Durations are in seconds, and shares are from 0 to 1."""
 
     n: int
     value: float | None
@@ -27,18 +27,18 @@ class Measures:
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One deployment, change or incident that a value is made of.
+    """One deployment, change or incident that counts in a value.
 
-    `counts`: how much it adds to each number of the report, by the number's name there; a duration is named "seconds".
-    `rules`: the rules that placed it in the value, in words.
+    `counts`: what it adds to each number of the report, by the name that the number has in the report. The name of a duration ends
+    in "seconds". `rules`: the rules by which it counts in the value, in words.
     """
 
     kind: str  # deployment, change or incident
     key: str
-    at: datetime  # the time that places it in the period
+    at: datetime  # the time by which it belongs to the period
     counts: dict[str, float]
     rules: tuple[str, ...]
-    repository: str = ""  # empty for one from the logs whose repository is unknown
+    repository: str = ""  # empty for an incident from the logs, and for a deployment from the logs whose repository is unknown
     title: str = ""
     flags: tuple[str, ...] = ()
     origin: Origin = NO_ORIGIN
@@ -47,12 +47,12 @@ class Member:
 class Metric(Protocol):
     name: str
     unit: str
-    coverage: Coverage | None  # the span in which all facts that it needs were collected
+    coverage: Coverage | None  # the span in which all facts that it is computed from were collected; None if there is none
 
     def measure(self, period: Period, collected: Period) -> Measures:
-        """Measure the period. `collected`: the days of it that were collected, at least one."""
+        """Return the numbers for the period. `collected`: the days of the period that were collected, at least one."""
         ...
 
     def members(self, collected: Period) -> Sequence[Member]:
-        """Return what `measure` counts in those days, by time."""
+        """Return what `measure` counts in the `collected` days, ordered by time."""
         ...

@@ -1,4 +1,4 @@
-"""The values of the five metrics of a service, in every day, week and month."""
+"""The values of the five metrics of a service, for every day, week and month."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -21,7 +21,7 @@ from dora_metrics.calculators.tiers import TIER_YEAR
 
 @dataclass(frozen=True, slots=True)
 class MetricValue:
-    """One value of one metric in one period; None is unknown."""
+    """The value of one metric in one period. None means unknown."""
 
     metric: str
     environment: str
@@ -54,15 +54,15 @@ def metrics_of(linked: LinkedFacts) -> list[Metric]:
 
 
 def metric_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> list[MetricValue]:
-    """Return the value of every metric in every period that was collected; other periods have no value.
+    """Return the value of every metric for every period that has at least one collected day. Other periods have no value.
 
-    Periods that begin after `now` are not collected. Raises ValueError or TypeError on naive datetimes.
+    `now`: no later time counts as collected. Raises ValueError or TypeError for naive datetimes.
     """
     return values_of(link_facts(facts, settings, now=now, environment=environment))
 
 
 def values_of(linked: LinkedFacts, *, since: date = date.min) -> list[MetricValue]:
-    """Return the values of the collected periods that end after the local date `since`."""
+    """Return the values of the periods that have at least one collected day and end after the local date `since`."""
     return [value for metric in metrics_of(linked) for value in _values(metric, linked, since)]
 
 

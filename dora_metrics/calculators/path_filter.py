@@ -1,4 +1,4 @@
-"""Which changes count for a service that is a part of its repository: docs/metrics.md, "Path filter"."""
+"""The filter for the changes of a service that is only a part of its repository (docs/metrics.md, "Path filter")."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -7,9 +7,10 @@ from dora_metrics.patterns import compiled
 
 
 def path_filter(glob: str) -> Callable[[Iterable[str]], bool]:
-    """Return a function that tells whether one of the changed files matches the glob.
+    """Return a function that takes the changed files and returns whether any of them matches the glob.
 
-    `*` matches inside a folder, `**` across folders, `?` one character. An empty glob matches everything.
+    `*` matches any characters inside a folder, `**` matches across folders, and `?` matches one character. An empty glob matches
+    everything, even if no file was changed.
     """
     if not glob:
         return lambda paths: True

@@ -1,11 +1,14 @@
-"""Percentiles, computed as by SQL's PERCENTILE_CONT, and means."""
+"""Percentiles, which are computed like SQL's PERCENTILE_CONT, and means."""
 
 from collections.abc import Sequence
 from math import fsum
 
 
 def percentile(values: Sequence[float], share: float) -> float | None:
-    """Return the percentile, interpolated linearly between the closest ranks; None if there are no values. `share`: from 0 to 1."""
+    """Return the percentile, interpolated linearly between the closest ranks; None if there are no values.
+
+    `share`: the percentile as a number from 0 to 1, such as 0.5 for the median.
+    """
     if not values:
         return None
     ordered = sorted(values)
@@ -16,5 +19,5 @@ def percentile(values: Sequence[float], share: float) -> float | None:
 
 
 def mean(values: Sequence[float]) -> float | None:
-    """Return the mean, independent of the order of the values; None if there are none."""
+    """Return the mean; None if there are no values. The order of the values does not affect the result."""
     return fsum(values) / len(values) if values else None

@@ -1,4 +1,4 @@
-"""Days, ISO weeks and months of local dates, which of their days were collected, and facts by local date: docs/metrics.md, "Periods"."""
+"""Periods (days, ISO weeks and months) of local dates, their collected parts, and items by local date (docs/metrics.md, "Periods")."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ class Period:
 
 
 def period_of_date(day: date, kind: str) -> Period:
-    """Return the day, ISO week (from Monday) or month of a local date. Raises ValueError for another kind."""
+    """Return the day, ISO week (from Monday) or month that contains the local date. Raises ValueError for another kind."""
     match kind:
         case "day":
             return Period(day, day + ONE_DAY, kind)
@@ -43,7 +43,7 @@ def period_of_date(day: date, kind: str) -> Period:
 
 
 def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:
-    """Yield every whole period that overlaps [start, end)."""
+    """Yield every period that overlaps [start, end). Periods are whole, so the first and the last one may reach beyond the range."""
     period = period_of_date(start, kind)
     while period.start < end:
         yield period
@@ -51,19 +51,22 @@ def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:
 
 
 def local_date(instant: datetime, time_zone: str) -> date:
-    """Return the local date of an instant. It decides to which period the instant belongs. Raises ValueError for a naive datetime."""
+    """Return the local date of an instant, which determines the period of the instant. Raises ValueError for a naive datetime."""
     if instant.tzinfo is None:
         raise ValueError(f"{instant} has no time zone")
     return instant.astimezone(ZoneInfo(time_zone)).date()
 
 
 def start_of(day: date, time_zone: str) -> datetime:
-    """Return the day's first instant, in UTC. It comes from the time zone, because a day may have 23 or 25 hours."""
+    """Return the first instant of the local date, in UTC.
+
+    It is computed in the time zone, because a local day may have 23 or 25 hours.
+    """
     return datetime(day.year, day.month, day.day, tzinfo=ZoneInfo(time_zone)).astimezone(UTC)
 
 
 def joined(spans: Sequence[Coverage | None]) -> Coverage | None:
-    """Return the span that all of them cover; None if there is none or one of them is None."""
+    """Return the span that all the spans have in common; None if they have none in common or one of them is None."""
     if not spans or any(span is None for span in spans):
         return None
     present = [span for span in spans if span is not None]
@@ -72,9 +75,10 @@ def joined(spans: Sequence[Coverage | None]) -> Coverage | None:
 
 
 def collected_part(period: Period, coverage: Coverage, time_zone: str) -> Period:
-    """Return the local dates of the period that have begun and were collected. The last one may be unfinished.
+    """Return the part of the period whose local dates have begun and were collected. Its last date may be unfinished.
 
-    Facts of other dates may be stored too, because a page may reach further. They are incomplete, so none of them counts.
+    Facts of other dates may be stored too, because a page that was read may reach further. The facts of such a date are incomplete,
+    so none of them counts.
     """
     start = max(period.start, local_date(coverage.since, time_zone))
     end = min(period.end, local_date(coverage.until, time_zone) + ONE_DAY)
@@ -82,15 +86,18 @@ def collected_part(period: Period, coverage: Coverage, time_zone: str) -> Period
 
 
 def is_partial(period: Period, coverage: Coverage, time_zone: str) -> bool:
-    """Return whether the period still runs, or collection began inside it.
+    """Return whether collection has not reached the end of the period, or began inside the period.
 
-    A period runs until collection has passed its end: after a failed night its last days are unfinished, not empty.
+    A period that is over may be partial: after a failed night its last days were not collected, and they must not count as empty.
     """
     return coverage.until < start_of(period.end, time_zone) or coverage.since > start_of(period.start, time_zone)
 
 
 class ByDate(Generic[T]):
-    """Items sorted by the local date of `moment`, in their original order within a date. Items without a moment are left out."""
+    """Items sorted by local date. Items of the same date keep their order.
+
+    `moment`: returns the time of an item, or None if the item must be left out.
+    """
 
     def __init__(self, items: Iterable[T], moment: Callable[[T], datetime | None], time_zone: str) -> None:
         dated = [(local_date(when, time_zone), item) for item in items if (when := moment(item)) is not None]

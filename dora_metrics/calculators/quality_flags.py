@@ -1,4 +1,4 @@
-"""The quality flags of a value, and what each means for a reader: docs/metrics.md, "Flags"."""
+"""The quality flags of a value, and the meaning of each flag in words (docs/metrics.md, "Flags")."""
 
 from collections.abc import Mapping, Sized
 
@@ -31,7 +31,7 @@ ENOUGH_VALUES = 10
 
 
 def low_n(values: Sized) -> frozenset[str]:
-    """Return the flag LOW_N if a median has too few values; otherwise, and if it has none, no flag."""
+    """Return the flag LOW_N if a median is computed from 1 to 9 values, otherwise no flag. `values`: the values of the median."""
     return frozenset({LOW_N}) if 0 < len(values) < ENOUGH_VALUES else frozenset()
 
 

@@ -1,4 +1,4 @@
-"""Which pull requests are reverts, and of what; which are hotfixes: docs/metrics.md, "Revert" and "Hotfix"."""
+"""The pull requests that are reverts, with what they revert, and those that are hotfixes (docs/metrics.md, "Revert" and "Hotfix")."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,9 +11,9 @@ from dora_metrics.patterns import compiled
 
 @dataclass(frozen=True, slots=True)
 class Revert:
-    """A pull request that reverts another one (`target_pull`) or a commit (`target_sha`). Neither is set if the target is unknown.
+    """A pull request that reverts another pull request (`target_pull`) or a commit (`target_sha`).
 
-    `put_back_by`: the pull requests that revert this revert.
+    If it is unknown what was reverted, neither is set. `put_back_by`: the numbers of the pull requests that revert this revert.
     """
 
     number: int
@@ -23,16 +23,16 @@ class Revert:
 
 
 def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas: Shas) -> dict[int, Revert]:
-    """Return the reverts by number. A revert of a revert is not one of them.
+    """Return the reverts, keyed by number. A pull request that reverts a revert is not a revert itself.
 
-    `repositories`: the names of the pull requests' repository, in lower case.
+    `repositories`: the current and former names of the repository of these pull requests, in lower case.
     """
     by_number = {pull.number: pull for pull in pulls}
-    # Pull requests that were merged together share a merge commit: it stands for the lowest number.
+    # Pull requests that were merged together have the same merge commit. It means the one with the lowest number.
     by_merge = {pull.merge_sha: pull.number for pull in sorted(pulls, key=lambda pull: -pull.number) if pull.merge_sha}
     found: dict[int, Revert] = {}
     put_back: dict[int, list[int]] = {}
-    # In the order of merging: the target was merged earlier, so it is already known whether it is a revert itself.
+    # In the order of merging, so that it is already known whether the target, which was merged earlier, is a revert itself.
     for pull in sorted(pulls, key=_merge_order):
         target = _target(pull, by_merge, repositories=repositories, shas=shas)
         if target is None:
@@ -47,7 +47,10 @@ def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas
 
 
 def _target(pull: PullRequest, by_merge: Mapping[str, int], *, repositories: Collection[str], shas: Shas) -> Revert | None:
-    """Return the revert and its target, decided by the first sign that is present; None if the pull request is not a revert."""
+    """Return the revert that the first sign describes; None if the pull request is not a revert.
+
+    `by_merge`: the number of the pull request that has each merge commit.
+    """
     signs = pull.revert_signs
     if signs.pull is not None:
         is_own_repository = not signs.pull_repository or signs.pull_repository.lower() in repositories
@@ -69,7 +72,11 @@ def _is_merged_before(target: PullRequest | None, pull: PullRequest) -> bool:
 
 
 def hotfixes(pulls: Sequence[PullRequest], *, pattern: str, reverts: Collection[int]) -> list[PullRequest]:
-    """Return the hotfixes by number. An empty pattern finds none."""
+    """Return the hotfixes, ordered by number.
+
+    `pattern`: the service's setting; if it is empty, there are no hotfixes. `reverts`: the numbers of the reverts, which are not
+    hotfixes.
+    """
     if not pattern:
         return []
     is_hotfix = compiled(pattern)

@@ -1,4 +1,4 @@
-"""The rules that place a deployment or an incident, in words for `dora_explain` and the API."""
+"""Describe in words why a deployment failed or was unplanned, and what the logs show of an incident, for `dora_explain` and the API."""
 
 from collections.abc import Mapping
 
@@ -21,17 +21,20 @@ WHY_UNPLANNED: Mapping[str, str] = {
 
 
 def why_failed(cause: Cause) -> str:
-    """Describe why an attempt counts as failed."""
+    """Return in words why the cause makes an attempt count as failed."""
     return WHY_FAILED[cause.rule].format(cause.fact)
 
 
 def why_unplanned(cause: Cause) -> str:
-    """Describe why a success was unplanned."""
+    """Return in words why the cause makes a success count as unplanned."""
     return WHY_UNPLANNED[cause.rule].format(cause.fact)
 
 
 def describe_log_evidence(evidence: LogEvidence) -> tuple[str, ...]:
-    """Describe an incident's bad minutes, with the counts of each log and the command that prints its error lines."""
+    """Return one line about an incident's bad minutes, and one line for each log.
+
+    The line of a log has its counts and the command that prints its lines with errors.
+    """
     first, last = evidence.first_minute, evidence.last_minute
     summary = f"{evidence.bad_minutes} bad minutes from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
     lines = (f"{log.errors} errors among {log.events} events: {log.command}" for log in evidence.sources)

@@ -1,11 +1,11 @@
-"""A service's settings and their defaults, the default patterns included: docs/metrics.md, "Settings"."""
+"""A service's settings and their defaults (docs/metrics.md, "Settings")."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """A service's settings. The defaults are also those of the model and of `add_service`. Patterns are regular expressions of RE2."""
+    """A service's settings. The defaults are also the defaults of the model and of `add_service`. Patterns are RE2 regular expressions."""
 
     time_zone: str = "UTC"
     production: str = r"(?i)^(prod|production|live)([-_ /].*)?$"  # names of environments
@@ -22,7 +22,7 @@ class Settings:
     log_good_minutes: int = 10
     log_issue_hours: int = 24
     bots: frozenset[str] = frozenset()
-    # Where log lines can be looked up: the path of the log page, and the command that prints lines. Higher layers provide them.
+    # Where log lines can be looked up: the path of the log page, and the command that prints log lines. Django's settings have both.
     log_page_url: str = ""
     log_command: str = ""
 

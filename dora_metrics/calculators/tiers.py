@@ -1,4 +1,4 @@
-"""How the tier of a value is chosen. The bounds are the figures of DORA's clusters of 2023: docs/metrics.md, "Tiers"."""
+"""The tier of a value. The bounds are the figures of the clusters in DORA's report of 2023 (docs/metrics.md, "Tiers")."""
 
 TIER_YEAR = 2023
 ONE_HOUR_SECONDS, ONE_DAY_SECONDS = 3_600, 86_400

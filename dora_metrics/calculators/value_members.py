@@ -1,4 +1,4 @@
-"""The members of a metric's value: the deployments and incidents that it is made of, with the rules that placed them."""
+"""Make members of a value from the deployments and incidents that count in it."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -13,7 +13,11 @@ from dora_metrics.calculators.rule_descriptions import describe_log_evidence, wh
 def deployment_member(
     outcome: AttemptOutcome, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None, flags: Iterable[str] | None = None
 ) -> Member:
-    """Return the attempt as a member. `at`: the time that places it in the period, by default its finish. `flags`: by default its own."""
+    """Return the attempt as a member of a value. `counts` and `rules`: as in `Member`.
+
+    `at`: the time by which it belongs to the period; None means its finish. `flags`: its quality flags in the value; None means
+    those of the outcome.
+    """
     return Member(
         kind="deployment",
         key=outcome.attempt.key,
@@ -28,7 +32,10 @@ def deployment_member(
 
 
 def failure_rules(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> list[str]:
-    """Describe why the attempt failed, with the evidence of incidents from the logs. `evidence`: by the incident's key."""
+    """Return in words why the attempt failed, with the evidence of incidents from the logs.
+
+    `evidence`: the evidence of each incident from the logs, by the key of the incident.
+    """
     found = []
     for cause in outcome.causes:
         found += [f"failed: {why_failed(cause)}", *(describe_log_evidence(evidence[cause.fact]) if cause.fact in evidence else ())]
@@ -36,7 +43,7 @@ def failure_rules(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) 
 
 
 def incident_member(linked: LinkedIncident, *, at: datetime, counts: Mapping[str, float], rule: str, flags: Iterable[str]) -> Member:
-    """Return the incident as a member. `at`: the time that places it in the period."""
+    """Return the incident as a member of a value. `at`: the time by which it belongs to the period. `counts`: as in `Member`."""
     return Member(
         kind="incident",
         key=linked.incident.key,
