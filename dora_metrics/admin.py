@@ -30,7 +30,7 @@ from dora_metrics.models import (
 
 
 class ReadOnly(admin.ModelAdmin):
-    """An admin page of rows that only the pipeline writes."""
+    """The base of the pages whose rows only the pipeline writes."""
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False
@@ -75,7 +75,7 @@ class LogTrafficAdmin(ReadOnly):
     list_filter = ("service",)
     list_select_related = ("service",)
     ordering = ("-id",)
-    show_full_result_count = False  # there may be millions
+    show_full_result_count = False  # there may be millions of rows, and Django would count them all
 
 
 @admin.register(WorkflowRun)
@@ -180,7 +180,10 @@ class DORAMetricAdmin(ReadOnly):
 
 @admin.register(ApiToken)
 class ApiTokenAdmin(admin.ModelAdmin):
-    """Tokens can be switched on and off here. Only the command api_token creates them, because it can print them."""
+    """The page of API tokens, where they can be switched on and off.
+
+    Tokens are created only by the command api_token, which prints a new token once. Only the digest of a token is stored.
+    """
 
     list_display = ("name", "is_enabled", "created_at", "last_used_at")
     list_filter = ("is_enabled",)

@@ -18,7 +18,7 @@ def add_period_arguments(parser: CommandParser, *, start_help: str, end_help: st
 
 
 def date_argument(text: str) -> date:
-    """Return the date that an option names; for argparse's `type`."""
+    """Return the date in the text. Used as the `type` of an argparse argument."""
     try:
         return period_input.parse_date(text)
     except ValueError as exc:
@@ -26,14 +26,14 @@ def date_argument(text: str) -> date:
 
 
 def id_argument(text: str) -> int:
-    """Return the id of a run or a dead letter; for argparse's `type`."""
+    """Return the id in the text, of a run or a dead letter. Used as the `type` of an argparse argument."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and 1 <= int(text) <= LARGEST_ID):
         raise argparse.ArgumentTypeError(f"{text[:30]!r} is no id: ids are whole numbers from 1 to {LARGEST_ID}")
     return int(text)
 
 
 def check_order(start: date | None, end: date | None, *, names: tuple[str, str] = ("--from", "--to")) -> None:
-    """Raise UsageError if the period does not end after it starts. `names`: the two options."""
+    """Raise UsageError if the period does not end after it starts. `names`: the two options, for the error message."""
     try:
         period_input.check_order(start, end, names=names)
     except ValueError as exc:

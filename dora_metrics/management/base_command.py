@@ -33,7 +33,7 @@ class UsageError(CommandError):
 class TerminalOutput(OutputWrapper):
     """Output that escapes control characters.
 
-    Text from GitHub, log files and users cannot move the cursor, change colours or start a line of its own.
+    So text from GitHub, log files and users cannot move the cursor, change colours or start a new line.
     """
 
     def write(self, msg: str = "", style_func: Any = None, ending: str | None = None) -> None:  # type: ignore[override]  # Django's signature
@@ -120,7 +120,10 @@ class BaseCommand(DjangoCommand):
             raise UsageError(str(exc)) from exc
 
     def services_deployed_to(self, environment: str, name: str | None) -> Sequence[Service]:
-        """Return the services (all, or the named one) that have this environment. Raises UsageError if none has."""
+        """Return the services (all, or the named one) that were deployed to this environment. Raises UsageError if none was.
+
+        All services count as deployed to production.
+        """
         services = self.services(name)
         found, reasons = [], []
         for service in services:

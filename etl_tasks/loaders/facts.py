@@ -1,4 +1,7 @@
-"""Load facts into the SQL database: one upsert for every kind, in the order of the natural keys. The newer version wins."""
+"""Load facts into the SQL database. An older version of a fact never replaces a newer one.
+
+All kinds of facts are written by the same function, in the order of their natural keys.
+"""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,9 +22,9 @@ ROWS_A_QUERY = 500
 
 @dataclass(frozen=True, slots=True)
 class Upserted:
-    """How many facts were written, skipped because the stored version is the same or newer, and waiting.
+    """How many facts were written, how many were skipped because the stored version is the same or newer, and how many wait.
 
-    `waiting`: parts whose record is a dead letter; the replay of that letter loads them.
+    `waiting`: parts of records that are dead letters and have no row yet. The replay of the dead letter loads the parts, too.
     """
 
     written: int
@@ -30,10 +33,12 @@ class Upserted:
 
 
 def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Repository, run_id: int, page_id: int) -> Upserted:
-    """Insert new facts and update older versions. A fact with the key "gone_at" marks its rows as deleted on GitHub.
+    """Insert new facts and update older versions. A fact with the key "gone_at" marks the rows with its other values as
+    deleted on GitHub.
 
-    `kind_name`: a key of KINDS. Call it inside a transaction that has written nothing of the service yet: it locks the service, so that
-    two writers cannot both insert a row that each found missing. Rows are written in the order of their keys.
+    `kind_name`: a key of KINDS. `run_id`, `page_id`: stored in the rows, as the origin of their values. Call this function inside a
+    transaction that has written nothing of the service yet, because it locks the service: otherwise two writers could both insert a row
+    that each found missing.
     """
     hold(repository.service)
     kind = KINDS[kind_name]
@@ -63,7 +68,10 @@ def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Re
 
 
 def _upsert_rows(kind: FactKind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, repository: Repository, origin: Mapping[str, int]) -> int:
-    """Write the rows that are new, newer than the stored version, or were marked as gone; return how many."""
+    """Write each row that is new, that is newer than its stored version, or whose stored version must no longer be marked as gone.
+
+    `rows`: the rows by natural key. `origin`: the ids of the run and the page. Return how many rows were written.
+    """
     first, *_ = kind.key
     stored = kind.model._default_manager.select_for_update().filter(repository=repository, **{f"{first}__in": sorted({key[0] for key in rows})})
     known = {tuple(getattr(row, name) for name in kind.key): row for row in stored.order_by(*kind.key)}
@@ -83,21 +91,24 @@ def _upsert_rows(kind: FactKind, rows: Mapping[tuple[Any, ...], dict[str, Any]],
 
 
 def _restored(known: Mapping[tuple[Any, ...], GithubFact], *, page_id: int) -> set[tuple[Any, ...]]:
-    """Return the keys of rows that were marked as gone before this page was fetched. Replaying an older page restores nothing."""
+    """Return the keys of the stored rows that are marked as gone, but were delivered by a page fetched after the mark.
+
+    `known`: the stored rows by natural key. The replay of a page that is older than the mark restores nothing.
+    """
     gone = {key: row.gone_at for key, row in known.items() if row.gone_at}
     fetched_at = StagedPage.objects.filter(pk=page_id).values_list("fetched_at", flat=True).first() if gone else None
     return {key for key, gone_at in gone.items() if fetched_at is None or fetched_at > gone_at}
 
 
 def _is_newer(kind: FactKind, row: Mapping[str, Any], stored: GithubFact) -> bool:
-    """Return whether the row differs from the stored version and is not older."""
+    """Return whether the row differs from the stored version and is not older. Always False for kinds whose facts never change."""
     if not kind.version or row[kind.version] < getattr(stored, kind.version):
         return False
     return any(getattr(stored, name) != value for name, value in row.items())
 
 
 def _with_datetimes(model: type[models.Model], fact: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fact with its ISO 8601 times as datetimes, for the model's datetime columns."""
+    """Return the fact with datetimes in place of ISO 8601 texts, for the datetime columns of the model."""
     row = dict(fact)
     for column in model._meta.concrete_fields:
         if isinstance(column, models.DateTimeField) and isinstance(row.get(column.name), str):
@@ -109,7 +120,7 @@ def _with_datetimes(model: type[models.Model], fact: Mapping[str, Any]) -> dict[
 
 
 def _mark_gone(kind: FactKind, facts: Sequence[Mapping[str, Any]], *, repository: Repository) -> int:
-    """Mark rows as deleted on GitHub: they keep their values and no longer count. Return how many facts matched rows."""
+    """Mark rows as deleted on GitHub: they keep their values, but metrics leave them out. Return how many facts matched a row."""
     manager: Any = kind.model._default_manager
     written = 0
     for fact in facts:
@@ -117,7 +128,7 @@ def _mark_gone(kind: FactKind, facts: Sequence[Mapping[str, Any]], *, repository
         rows = manager.filter(repository=repository, gone_at=None, **{name: value for name, value in fact.items() if name != "gone_at"})
         expired = 0
         if kind.kept_for:
-            # GitHub no longer keeps such a record. It still counts; without its node id it is not requested again.
+            # GitHub deletes records of this age itself, so such a row still counts. Without a node id it is not requested again.
             expired = rows.filter(created_at__lt=gone_at - kind.kept_for).update(node_id="")
         written += bool(rows.update(gone_at=gone_at) + expired)
     if facts and kind.model is Issue:
@@ -126,7 +137,10 @@ def _mark_gone(kind: FactKind, facts: Sequence[Mapping[str, Any]], *, repository
 
 
 def _drop_references(numbers: Collection[int], *, repository: Repository) -> None:
-    """Remove deleted issues from the changes that close them, as GitHub does without a new update time of the pull request."""
+    """Remove deleted issues from the `closes` lists of pull requests.
+
+    GitHub removes them, too, but the update time of the pull request stays the same, so the pull request is not read again.
+    """
     names = {name.lower() for name in (repository.name, *repository.names)}
     for change in Change.objects.select_for_update().filter(repository=repository).exclude(closes=[]).order_by("number"):
         kept = [issue for issue in change.closes if issue["number"] not in numbers or issue["repository"].lower() not in names]
@@ -139,7 +153,10 @@ def _drop_references(numbers: Collection[int], *, repository: Repository) -> Non
 
 
 def _add_parts(kind: FactKind, parts: list[Mapping[str, Any]], *, repository: Repository) -> Upserted:
-    """Append to the rows' lists the items they lack, unless the part is older than its row. Loading a part twice adds nothing."""
+    """Append the items of each part to the lists of its row, except items that the row has already.
+
+    So loading a part twice adds nothing. A part that is older than its row is skipped.
+    """
     written = waiting = 0
     for part in parts:
         key = {name: part[name] for name in kind.key}

@@ -1,4 +1,4 @@
-"""Load what the metrics need of log events: deployments, and the number of events and errors in each minute."""
+"""Load what the metrics use of log events: deployments, and the number of events and errors in each minute."""
 
 import re
 from collections.abc import Collection, Sequence
@@ -17,10 +17,10 @@ LONGEST_ENVIRONMENT, LONGEST_STATE = 255, 30  # the lengths of the columns
 
 
 def upsert(service: Service, *, source: str, run_id: int, page_id: int, events: Sequence[LogEvent], tallies: Sequence[Tally]) -> None:
-    """Store the deployments of a page's events, and the log store's totals for the hours that the page touched.
+    """Store the deployments among a page's events, and `tallies`: the log store's totals of the hours in which the page has events.
 
-    Call it inside a transaction. Repeating it changes nothing. Rows are written in the order of their keys, so that two writers wait for
-    each other instead of a deadlock.
+    Call this function inside a transaction. Calling it twice changes nothing. Rows are written in the order of their keys, so that two
+    writers wait for each other and cannot be in a deadlock.
     """
     common = {"service_id": service.pk, "source": source, "run_id": run_id, "page_id": page_id}
     deployments = {event.event_id: event for event in events if "deploy.state" in event.extra}
@@ -40,9 +40,10 @@ def upsert(service: Service, *, source: str, run_id: int, page_id: int, events: 
 
 
 def _delete_outdated(service: Service, events: Sequence[LogEvent], *, current: Collection[str]) -> None:
-    """Delete the deployments that an earlier deploy pattern found in these lines and the current one does not.
+    """Delete the deployments that an earlier deploy pattern found in these lines and the current pattern does not.
 
-    A page is one piece of one file, so all ids between its first and its last belong to it.
+    `current`: the ids of the events that report a deployment now. A page is one piece of one file, so every id between the first and the
+    last id of the page belongs to the page.
     """
     if not events:
         return
@@ -66,7 +67,10 @@ def _deployment(event: LogEvent) -> dict[str, Any]:
 
 
 def _traffic(tally: Tally) -> dict[str, Any]:
-    """Return the row of one segment and hour. `minutes`: minute to [events, errors]; `worst_share`: percent of errors in the worst minute."""
+    """Return the row of one segment and hour.
+
+    `minutes`: for each minute, [events, errors]. `worst_share`: the percentage of errors in the minute where it is highest.
+    """
     counts = tally.minutes.values()
     return {
         "segment": tally.segment,

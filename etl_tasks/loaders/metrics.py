@@ -1,4 +1,4 @@
-"""The last step of loading: bring a service's metrics and alert rules up to date with its facts."""
+"""The last step of loading: recompute a service's metrics from its facts, and evaluate its alert rules."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

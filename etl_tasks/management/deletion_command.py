@@ -10,7 +10,7 @@ from log_store.store import LogStoreUnavailable
 
 
 class DeletionCommand(BaseCommand):
-    """Print what would be deleted; with --yes, delete it in this process.
+    """The base of both commands: print what would be deleted and, with --yes, delete it in this process.
 
     A deletion that was interrupted continues with the next call, or in a worker.
     """

@@ -1,4 +1,4 @@
-"""Names of sources that commands are given."""
+"""Arguments of commands that are names of sources."""
 
 from collections.abc import Iterable
 
@@ -13,6 +13,6 @@ def source_named(name: str) -> Source:
 
 
 def check_source_names(names: Iterable[str]) -> None:
-    """Raise UsageError if no source has one of the names."""
+    """Raise UsageError if any of the names belongs to no source."""
     if unknown := sorted(set(names) - set(Source.objects.values_list("name", flat=True))):
         raise UsageError(f"there is no source {', '.join(map(repr, unknown))}: `etl_status` lists them")

@@ -17,7 +17,7 @@ from etl_tasks.models import ETLRun, Source
 
 
 class StageCommand(BaseCommand):
-    """Run `stage` of every run that waits for it. If one fails, the exit status is the stage's number.
+    """Run `stage`, which a subclass sets, of every run that waits for it. If a run fails, the exit status is that of the stage.
 
     A postponed run is no failure: the next call continues it, and nobody has to act.
     """
@@ -48,7 +48,7 @@ class StageCommand(BaseCommand):
                 self.failures.append(f"{run.pipeline}: {exc}")
             except ledger.LeaseNotHeld:
                 self.failures.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")
-            except DatabaseFailed as exc:  # for this run; the others may still succeed
+            except DatabaseFailed as exc:  # the other runs may still succeed
                 self.failures.append(f"{run.pipeline}: run {run.pk} could not be taken or buried: {exc}")
             self.stdout.write(run_line(ETLRun.objects.get(pk=run.pk), has_error=False))
         if self.failures:
@@ -63,13 +63,16 @@ class StageCommand(BaseCommand):
         return [run]
 
     def waiting_runs(self) -> list[ETLRun]:
-        """Return the runs at this stage, except those that a worker holds and those that wait for GitHub."""
+        """Return the runs at this stage, except those that a worker holds and those that are postponed and not due."""
         held = Q(lease_until__gt=now()) & (Q(status=ETLRun.Status.POSTPONED) | ~Q(owner=""))
         return list(ETLRun.objects.filter(~held, status__in=ETLRun.ACTIVE, stage=self.stage, source__is_enabled=True).order_by("pk"))
 
 
 def open_runs(sources: Iterable[Source]) -> tuple[list[ETLRun], list[str]]:
-    """Return a run for each source, new or waiting for extract, and a sentence for each source whose last run has not ended."""
+    """Return a run for each source, and a sentence for each source that has none.
+
+    A source's run is a new one, or an active one that is at extract. A source whose active run is at a later stage has none.
+    """
     runs, busy = [], []
     for source in sources:
         run = ledger.open_run(source, trigger=ETLRun.Trigger.COMMAND) or ETLRun.objects.filter(active_for=source, stage="extract").first()

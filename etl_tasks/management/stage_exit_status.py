@@ -1,4 +1,4 @@
-"""The exit status of a stage that failed, which the stage commands, etl_run and scripts/run_etl_pipeline.sh have in common.
+"""The exit statuses for a failed stage. The stage commands, etl_run and scripts/run_etl_pipeline.sh use the same ones.
 
 docs/commands.md lists the exit statuses of every command.
 """

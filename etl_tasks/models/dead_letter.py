@@ -8,7 +8,10 @@ from etl_tasks.models.staging import StagedPage
 
 
 class DeadLetter(models.Model):
-    """Something that could not be processed: its data, error and time. It stays open until it is replayed, discarded or made up for by a run."""
+    """Something that could not be processed: its data, error and time.
+
+    The letter stays open until it is replayed or discarded, or until a run has processed the same data.
+    """
 
     class Kind(models.TextChoices):
         STAGE = "stage", "a stage of a run"

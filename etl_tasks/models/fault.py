@@ -1,10 +1,10 @@
-"""Failures that belong to no run, such as a failed step of the sweep."""
+"""The table of faults. A fault is a failure outside of runs, for example of a step of the sweep."""
 
 from django.db import models
 
 
 class Fault(models.Model):
-    """A lasting failure outside of a run. The row exists from the first failure until the next success."""
+    """A failure outside of runs. The row is created at the first failure and deleted at the next success."""
 
     name = models.CharField(max_length=100, unique=True)
     error = models.TextField(help_text="the error of the first failure; later ones are in the log")

@@ -1,4 +1,4 @@
-"""The ledger of runs. These rows are the truth about a run: Celery's messages may be lost or delivered twice."""
+"""The ledger of runs. What a run has to do is read from these rows only, because Celery's messages may be lost or delivered twice."""
 
 from django.db import models
 from django.utils.timezone import now
@@ -35,7 +35,8 @@ class ETLRun(models.Model):
 
     pipeline = models.CharField(max_length=100, help_text="the source's name when the run began")
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="runs")
-    # Equal to `source` while the run is active, otherwise NULL. This allows one active run per source on every database: MySQL has no partial index.
+    # Equal to `source` while the run is active, otherwise NULL. As the column is unique, a source has at most one active run. A partial index
+    # would do the same, but MySQL has none.
     active_for = models.OneToOneField(Source, null=True, blank=True, on_delete=models.SET_NULL, related_name="active_run", editable=False)
     logical_date = models.DateField(null=True, blank=True, help_text="the night that the run belongs to; empty if a person started it")
     trigger = models.CharField(max_length=10, choices=Trigger)

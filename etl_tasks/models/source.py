@@ -14,10 +14,10 @@ source_validation = Signal()
 
 
 class Source(models.Model):
-    """One place that facts come from: a GitHub repository, a set of log files, or what a kind of your own reads."""
+    """One place that facts come from: a GitHub repository, a set of log files, or whatever an adapter of your own reads."""
 
     class Kind:
-        """The built-in kinds; sources/registry.py knows all of them."""
+        """The built-in kinds. sources/registry.py lists all kinds, with those that ETL_ADAPTERS adds."""
 
         GITHUB = "github"
         LOGS = "logs"
@@ -111,7 +111,7 @@ class Source(models.Model):
 
     @property
     def extract_queue(self) -> str:
-        """The queue of the extract stage, which must run where the files are. The other stages read the staged copy anywhere."""
+        """The queue of the extract stage, which must run where the files are. The other stages read the staged copy and can run anywhere."""
         return f"extract@{self.host}" if self.host else "extract"
 
     @property
@@ -120,18 +120,18 @@ class Source(models.Model):
         return self.host in ("", settings.ETL_HOST)
 
     def clean(self) -> None:
-        """Raise ValidationError if the source cannot work as it is set: sources/validation.py."""
+        """Raise ValidationError if the source cannot work with its settings. sources/validation.py checks them."""
         source_validation.send(sender=Source, source=self)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save the source, and keep its facts repository's name and the service's collected repositories in step.
+        """Save the source. Create or rename its facts repository, and update which of the service's repositories are collected.
 
-        The facts repository exists before the first run, so that the metrics show a repository without data as unknown.
+        The facts repository is created before the first run, so that the metrics show a repository without data as unknown.
         """
         super().save(*args, **kwargs)
         if self.repository:
             repository = self.ensure_facts_repository()
-            if repository.github_id is None and repository.name != self.repository:  # later, GitHub's own name counts
+            if repository.github_id is None and repository.name != self.repository:  # a repository with a github_id keeps the name that GitHub gave
                 repository.name = self.repository
                 repository.save(update_fields=["name"])
         self.update_collected_repositories()
@@ -151,7 +151,7 @@ class Source(models.Model):
 
 
 class Cursor(models.Model):
-    """How far a stream has been collected. It moves only when the run that collected it has been loaded."""
+    """How far a stream has been collected. A run moves the cursor only when its records have been loaded."""
 
     source = models.ForeignKey(Source, on_delete=models.CASCADE, related_name="cursors")
     stream = models.CharField(max_length=200)

@@ -34,7 +34,7 @@ class StagedPage(models.Model):
 
 
 class CleanBatch(models.Model):
-    """The validated records of one page, with a mark for each destination that has them."""
+    """The validated records of one page. Two marks say whether the SQL database and the log store have them."""
 
     page = models.OneToOneField(StagedPage, on_delete=models.CASCADE, related_name="batch")
     kind = models.CharField(max_length=30, help_text="the kind of fact: a key of fact_kinds.KINDS, or log_event")
@@ -54,7 +54,7 @@ class CleanBatch(models.Model):
 
 
 def compressed(content: bytes) -> bytes:
-    """Return the content of a page or batch, compressed for its row."""
+    """Return the content of a page or batch in the compressed form in which its row stores it."""
     return zstandard.ZstdCompressor(level=ZSTD_LEVEL, write_content_size=True).compress(content)
 
 

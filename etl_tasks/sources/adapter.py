@@ -1,4 +1,4 @@
-"""What a kind of source must implement. To add one: write its adapter and name it in ETL_ADAPTERS (docs/contributing.md)."""
+"""What a kind of source must implement. To add a kind, write its adapter and name it in ETL_ADAPTERS (docs/contributing.md)."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -26,23 +26,23 @@ class Progress:
 class Job:
     """One extraction: the source, its cursors when the run began, and how far the run has read.
 
-    `staged`: returns the pages of a stream that the run has staged so far.
+    `staged`: a function that returns the pages of a stream that the run has staged so far.
     """
 
     source: Source
     cursors: Mapping[str, dict[str, Any]]
     progress: Mapping[str, Progress]
     since: datetime | None = None  # read back to this time even if the cursor is newer
-    until: datetime | None = None  # a backfill: newer records are not wanted, and the cursors stay
+    until: datetime | None = None  # a backfill: read no newer records, and leave the cursors where they are
     is_full: bool = False  # read as if there were no cursor
-    is_first_attempt: bool = True  # no earlier attempt failed, was killed or was asked to wait
+    is_first_attempt: bool = True  # False if an earlier attempt failed, was killed or was asked to wait
     survey: dict[str, Any] | None = None  # what `Adapter.survey` returned for the source
     staged: Callable[[str], Iterator[StagedPage]] = lambda stream: iter(())
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One unchanged answer, and how far its stream has been read with it. A page with an empty body is not staged.
+    """One unchanged answer of the source, and how far the stream has been read after it. A page with an empty body is not staged.
 
     `cursor`: the stream's cursor once the run is loaded; {} leaves the cursor where it is. The keys "collected_from" and
     "collected_until" (ISO 8601) become the Coverage of the source's repository. `resume`: where a later attempt of the run continues.
@@ -62,14 +62,14 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What the source keeps even if the run fails: by list, the page size that the other side can complete."""
+    """What is stored with the source even if the run fails. `page_sizes`: for each list, the page size that the server can complete."""
 
     page_sizes: dict[str, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """The result of trying a source. `sentences`: what it would deliver, or why it cannot be read, for a person."""
+    """The result of trying a source. `sentences`: what the source would deliver, or why it cannot be read."""
 
     can_be_read: bool
     sentences: list[str]
@@ -83,15 +83,18 @@ class Adapter(ABC):
     needed: tuple[str, ...] = ()
     """The columns of a source that must not be empty."""
     reads_files = False
-    """Whether it reads files. If the source names a host, only a worker on that host can read them."""
+    """Whether this kind reads files. If the source names a host, only a worker on that host can read them."""
     keeps_log_events = False
-    """Whether its records are log events, stored under the source's name."""
+    """Whether the records of this kind are log events. They are stored under the name of their source."""
 
     def validate(self, source: Source) -> None:  # noqa: B027 (optional)
-        """Raise ValueError with a sentence, or ValidationError, if the source cannot work as it is set."""
+        """Raise ValueError with a sentence, or ValidationError, if the source cannot work with its settings."""
 
     def validate_change(self, source: Source, *, former: Source) -> None:  # noqa: B027 (optional)
-        """Raise the same if a change of a source that has been collected would lose or mix what was collected."""
+        """Raise the same errors if saving `source` would lose or mix what has been collected.
+
+        `former`: the source as it is stored. This method is called only for a source that has been collected.
+        """
 
     @abstractmethod
     def pages(self, job: Job) -> Iterator[Page | Unreadable | Learned]:
@@ -102,7 +105,10 @@ class Adapter(ABC):
         """Try the source without storing anything. A failure is part of the returned Check; nothing is raised."""
 
     def survey(self, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
-        """Return what is new in many sources, by their primary keys, with few requests. A source may be left out."""
+        """Return what is new in many sources, by their primary keys, with few requests.
+
+        A source may be left out; its run then finds out what is new.
+        """
         return {}
 
     @abstractmethod
@@ -125,4 +131,4 @@ class Adapter(ABC):
         raise FatalError(f"{source} gives all of its records: there is nothing to ask for again")
 
     def loaded(self, source: Source, cursors: Mapping[str, dict[str, Any]]) -> None:  # noqa: B027 (optional)
-        """Act on the end of a run, in its transaction. `cursors`: those that the run has moved."""
+        """Do what this kind has to do when a run ends, in the same transaction. `cursors`: the cursors that the run has moved."""

@@ -1,4 +1,4 @@
-"""Which adapter reads which kind of source: the two that come with the product, and those of the setting ETL_ADAPTERS."""
+"""The adapters by kind of source: the two that come with the product, and those that the setting ETL_ADAPTERS adds."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -27,7 +27,7 @@ def _github_repository() -> Adapter:
     return GitHubRepository()
 
 
-# A night starts the kinds in this order: log files need no survey and do not have to wait for that of GitHub.
+# A night starts the kinds in this order. Log files are first, because they have no survey and so need not wait for the survey of GitHub.
 BUILT_IN: Mapping[str, Callable[[], Adapter]] = {Source.Kind.LOGS: _log_files, Source.Kind.GITHUB: _github_repository}
 
 
@@ -91,7 +91,10 @@ def log_sources() -> list[str]:
 
 
 def _all() -> dict[str, Adapter]:
-    """Return the adapters that can be created. The runs and `check_source` of the others report the error."""
+    """Return the adapters that can be created, by kind.
+
+    If one cannot be created, the runs of its sources fail with the error, and `check_source` prints it.
+    """
     found = {}
     for kind in kinds():
         with suppress(FatalError):

@@ -1,4 +1,7 @@
-"""What a source must satisfy to be saved. `Source.full_clean` sends the signal that this module receives, so forms and commands agree."""
+"""The rules for the settings of a source.
+
+`Source.full_clean` sends the signal that this module receives, so the admin's forms and the commands apply the same rules.
+"""
 
 from typing import Any
 
@@ -14,11 +17,11 @@ from etl_tasks.sources.registry import adapter_of_kind
 
 @receiver(source_validation, dispatch_uid="etl_tasks.validate_source")
 def validate(source: Source, **_: Any) -> None:
-    """Raise ValidationError if the source lacks what its kind needs, cannot work as it is set, or would mix what it has collected."""
+    """Raise ValidationError if the source lacks what its kind needs, cannot work as it is set, or would mix new facts with what it has collected."""
     former = Source.objects.filter(pk=source.pk).first() if source.pk else None
     collected = former if former is not None and former.cursors.exists() else None
     _refuse_deletion_under_way(source, former)
-    if collected is None or collected.name != source.name:  # a collected source keeps a name from before the rule for names
+    if collected is None or collected.name != source.name:  # a source that was collected before there was a rule for names may keep its name
         try:
             validate_name(source.name)
         except ValidationError as exc:
@@ -39,7 +42,7 @@ def _refuse_deletion_under_way(source: Source, former: Source | None) -> None:
 
 
 def _adapter(source: Source) -> Adapter:
-    """Return the adapter of the source's kind if the source has the columns that it needs."""
+    """Return the adapter of the source's kind. Raises ValidationError if there is none, or if a column that it needs is empty."""
     try:
         adapter = adapter_of_kind(source.kind)
     except FatalError as exc:
@@ -52,7 +55,10 @@ def _adapter(source: Source) -> Adapter:
 
 
 def _refuse_mixing(source: Source, collected: Source, adapter: Adapter) -> None:
-    """Raise ValueError if the change would mix the facts of two services, kinds or places, or make collected facts unreachable."""
+    """Raise ValueError if the change would mix the facts of two services, kinds or places, or make collected facts unreachable.
+
+    `source`: as it will be saved. `collected`: as it is stored.
+    """
     if collected.service_id != source.service_id:
         raise ValueError(f"{source.name} has been collected for {collected.service}: its facts stay there; for {source.service}, add another source")
     if collected.kind != source.kind:

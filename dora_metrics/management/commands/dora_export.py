@@ -75,7 +75,7 @@ class Command(BaseCommand):
         if environment == PRODUCTION:
             pages: Iterable[list[Service]] = selectors.services_by_name(service).pages(SERVICES_AT_ONCE)
         else:
-            # The metrics of another environment are computed now, so one service at a time.
+            # The metrics of other environments are not stored: they are computed now, for one service at a time.
             pages = [[service] for service in self.services_deployed_to(environment, options["service"])]
 
         def reports() -> Iterator[serializers.Row]:

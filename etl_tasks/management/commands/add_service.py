@@ -121,8 +121,9 @@ def _source(service: Service, repository: str, *, named: Sequence[str], credenti
 def _existing_source(service: Service, repository: str, *, named: Sequence[str]) -> Source | None:
     """Return the source to update for the repository, or None if a new one is needed. `named`: all repositories of the command.
 
-    That is the source that reads the repository. Without one it is the source with the service's name, which then changes to this
-    repository. It stays as it is if its own repository is among `named`, or if there are several and it has collected something.
+    It is the source that already reads the repository. If there is none, it is the source with the service's name, which will then read
+    this repository instead of its own. That source is not changed if its own repository is among `named`, or if `named` has several
+    repositories and the source has collected something.
     """
     sources = Source.objects.filter(service=service, kind=Source.Kind.GITHUB)
     main = sources.filter(name=service.name).first()
@@ -134,7 +135,10 @@ def _existing_source(service: Service, repository: str, *, named: Sequence[str])
 
 
 def _free_name(service: Service, repository: str) -> str:
-    """Return the service's name for its first source, and the repository's name for another. Raises UsageError if it is taken."""
+    """Return a name for a new source: the service's name for its first source, then the repository's name, with the service's if necessary.
+
+    Raises UsageError if these names are taken.
+    """
     if not Source.objects.filter(service=service, kind=Source.Kind.GITHUB).exists():
         other = Source.objects.filter(name=service.name).first()
         if other:

@@ -1,4 +1,4 @@
-"""delete_service NAME [--yes]: delete a service with its sources and everything that was collected of them."""
+"""delete_service NAME [--yes]: delete a service with its sources and everything that was collected from them."""
 
 from dora_metrics.models import Service
 from etl_tasks.management.deletion_command import DeletionCommand

@@ -1,4 +1,4 @@
-"""delete_source NAME [--yes]: delete a source and everything that was collected of it, and compute the service's metrics again."""
+"""delete_source NAME [--yes]: delete a source and everything that was collected from it, and compute the service's metrics again."""
 
 from etl_tasks.management.deletion_command import DeletionCommand
 from etl_tasks.management.source_arguments import source_named

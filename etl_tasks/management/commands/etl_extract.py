@@ -36,9 +36,9 @@ class Command(StageCommand):
         return [run]
 
     def waiting_runs(self) -> list[ETLRun]:
-        """Open a run for each source whose files are on this host.
+        """Open a run for each chosen source that this host can read, and return the runs.
 
-        A source on another host is a failure only if it was named: otherwise a command on that host extracts it.
+        A source on another host is a failure only if it was named. Otherwise it is extracted by the same command on that host.
         """
         chosen = Source.objects.filter(name__in=self.names) if self.names else Source.objects.filter(is_enabled=True)
         elsewhere = [f"{source}: {inline.on_another_host(source)}" for source in chosen if not source.is_here]

@@ -94,7 +94,7 @@ class Command(BaseCommand):
             raise CommandError(f"nothing in {path} could be read as {source.log_format}", returncode=1)
 
     def _results(self, path: str, source: Source, log_format: Format) -> Iterator[tuple[str, Good | Bad]]:
-        """Yield each result with its file and position, for the first MOST_BYTES_READ bytes. `_lines` counts the lines that were read."""
+        """Yield each result of the first MOST_BYTES_READ bytes, with its file and position. Meanwhile `self._lines` counts the lines."""
         left, self._lines = MOST_BYTES_READ, 0
         last_times: dict[str, datetime] = {}
         for chunk in follow.chunks(path, {}, begins=log_format.begins if log_format.is_multiline else None, roots=log_roots()):

@@ -81,7 +81,7 @@ class Command(BaseCommand):
                     self.stdout.write(f"{run.pipeline}: {state}")
                     self.stdout.flush()
                 shown[run.pk] = state
-                # A run that is postponed only because a stage used up its time continues within a minute: keep waiting for it.
+                # A run whose stage used up its time limit is postponed, too, but is due at once: keep waiting, because the sweeper continues it.
                 if run.status not in ETLRun.ACTIVE or run.is_waiting:
                     waiting.discard(run.pk)
             if waiting:

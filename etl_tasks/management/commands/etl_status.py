@@ -81,7 +81,7 @@ class Command(BaseCommand):
             write(night.sentence)
         for sentence in night.needs_a_person:
             write(f"needs a person: {sentence}")
-        # The sentence about the night has the errors of these runs already.
+        # The errors of these runs are already in the sentence about the night.
         reported = {outcome.run.pk for outcome in night.outcomes if outcome.state == "failed" and outcome.run}
         runs = ETLRun.objects.in_bulk([row["last_run"]["run"] for row in report["sources"] if row["last_run"]])
         for row in report["sources"]:
@@ -170,7 +170,7 @@ def given_up_row(deployment: Deployment) -> dict[str, Any]:
 def stream_line(progress: StreamProgress) -> str:
     """Return how far a stream was read.
 
-    A log file's stream is its inode and never ends, so the line has the file's path and position instead.
+    The stream of a log file is named after the file's inode and never ends, so the line has the file's path and position instead.
     """
     if "path" in progress.cursor:
         return f"{progress.cursor['path']}: read up to byte {progress.cursor['offset']}"
@@ -180,7 +180,7 @@ def stream_line(progress: StreamProgress) -> str:
 
 
 def revision_row(revision: MetricRevision) -> dict[str, Any]:
-    """Return a changed metric. `what`: the numbers that differ, because they can change while the value stays the same."""
+    """Return the row of a metric that has changed. "what" names the numbers that differ, which may be others than the value itself."""
     before, after = revision.before, revision.after
     return {
         "metric": revision.metric,
