@@ -7,5 +7,5 @@ class CallCenterSiteConfig(AppConfig):
     name = "callcentersite"
 
     def ready(self) -> None:
-        # Imported here because checks.py imports models' modules, which need the loaded apps. The import registers the checks.
+        # Imported here because checks.py imports models, which is possible only when Django has loaded the apps. The import registers the checks.
         from callcentersite import checks  # noqa: F401

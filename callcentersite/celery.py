@@ -8,19 +8,19 @@ from celery import Celery
 from celery.signals import import_modules, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcentersite.settings")
-os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")  # Flower's own default is every address
+os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")  # by its own default, Flower listens on every address
 app = Celery("callcentersite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 
-# The first is the number of new containers that starts a collection. A page of log lines creates thousands of short-lived
-# containers; with Python's default of 700, garbage collection takes a sixth of a stage's time.
+# A garbage collection starts when Python has created as many new containers as the first threshold says. A page of log lines creates
+# thousands of short-lived containers: with Python's default of 700, garbage collection takes a sixth of a stage's time.
 GC_THRESHOLDS = (20_000, 20, 50)
 
 
 @worker_process_init.connect
 def tune_garbage_collection(**_: object) -> None:
-    """Exclude the objects that exist at start from garbage collection (they stay for good), and collect less often."""
+    """Collect garbage less often, and leave out the objects that exist when the process starts, because they are never deleted."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(*GC_THRESHOLDS)

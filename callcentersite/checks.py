@@ -1,4 +1,4 @@
-"""The system checks of `manage.py check`: settings that cannot work, each with an id and a hint that says what to do."""
+"""The system checks of `manage.py check`. They find settings that cannot work; each message has an id and a hint that says what to do."""
 
 import re
 import ssl
@@ -19,11 +19,11 @@ from etl_tasks.sources.github.credentials import Credential
 from etl_tasks.sources.logs.masking.masker import masker
 from etl_tasks.sources.registry import BUILT_IN
 
-# Levels for reads and writes. ANY and EACH_QUORUM are missing because Cassandra does not read with them.
+# The consistency levels that Cassandra accepts for both reads and writes. ANY and EACH_QUORUM are not for reads.
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL", "LOCAL_ONE", "ONE", "TWO", "THREE")
-# Cassandra's limit of 20 years, less one day, because the counts live a day longer than the events.
+# Cassandra's limit is 20 years. It is a day less here, because counts are kept a day longer than events.
 MOST_TTL_DAYS = 20 * 365 - 1
-LONGEST_SOCKET_PATH = 107  # bytes; the limit of Linux (sun_path without its final NUL)
+LONGEST_SOCKET_PATH = 107  # bytes; Linux's limit for the path of a socket (sun_path without its final NUL)
 
 
 @register()

@@ -1,4 +1,4 @@
-"""Run a management command so that every failure ends with one line and the exit status of docs/commands.md."""
+"""Run a management command. After a failure, print one line and return the exit status that docs/commands.md lists."""
 
 import logging
 import os
@@ -13,7 +13,7 @@ from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 from dora_metrics.terminal_escaping import one_line
 from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 
-# For a failure of settings, database or disk. A stage command exits with its stage's status, every other command with 1.
+# The exit statuses of the stage commands after a failure of settings, database or disk. Other commands then exit with 1.
 FAILURE_STATUS = {f"etl_{stage}": status for stage, status in EXIT_STATUS_OF_STAGE.items()}
 INTERRUPTED = 130
 
@@ -24,7 +24,7 @@ class UnknownCommand(Exception):
 
 class _CommandLine(ManagementUtility):
     def fetch_command(self, subcommand: str) -> BaseCommand:
-        # Without usable settings our commands are not known at all; Django's own lookup then raises the reason.
+        # If the settings cannot be used, `get_commands` lacks our commands. Django's own lookup then raises an error with the reason.
         if subcommand not in (known := get_commands()) and known.keys() & FAILURE_STATUS.keys():
             similar = get_close_matches(subcommand, known, n=1)
             raise UnknownCommand(
@@ -36,7 +36,7 @@ class _CommandLine(ManagementUtility):
 def execute(argv: list[str]) -> int:
     """Run the command and return its exit status. A command that ends with an error of its own raises SystemExit instead."""
     failure = FAILURE_STATUS.get(argv[1] if len(argv) > 1 else "", 1)
-    # They are None if the shell has closed them.
+    # Each stream is None if the shell has closed it.
     sys.stdout, sys.stderr = sys.stdout or open(os.devnull, "w"), sys.stderr or open(os.devnull, "w")  # noqa: SIM115
     try:
         try:

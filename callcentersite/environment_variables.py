@@ -1,7 +1,7 @@
 """Functions with which settings.py reads environment variables.
 
-They raise ImproperlyConfigured, with what to do, for a value that cannot work. An empty variable counts as not set. Spaces
-around a value are ignored.
+For a value that cannot work they raise ImproperlyConfigured, with a message that says what to do. An empty variable counts as
+not set. Spaces around a value are ignored.
 """
 
 import json
@@ -28,7 +28,7 @@ A_LEAP_YEAR = 2024
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _HOST = re.compile(rf"(?=.{{1,253}}\Z){_NAME}(?:\.{_NAME})*\.?")
 
-# Options that the query of a mysql:// address may set: mysqlclient's options with a text value that settings.py does not set itself.
+# The options that the query of a mysql:// address may set: mysqlclient's options whose value is a text, except those that settings.py sets.
 MYSQL_OPTIONS = frozenset({"unix_socket", "ssl_mode", "read_default_file", "read_default_group", "auth_plugin"})
 MYSQL_SSL_MODES = frozenset({"DISABLED", "PREFERRED", "REQUIRED", "VERIFY_CA", "VERIFY_IDENTITY"})
 
@@ -81,7 +81,7 @@ def listed(name: str, default: str = "") -> list[str]:
 
 
 def regexes(name: str) -> list[str]:
-    """Return the texts of a JSON list. Whether they are regexes is checked where they are compiled."""
+    """Return the texts of a JSON list. The code that compiles them checks that they are regexes."""
     raw = given(name, "[]")
     try:
         found = json.loads(raw)
@@ -115,7 +115,7 @@ def time_zone(name: str) -> str:
 
 
 def schedule(name: str, default: str) -> str:
-    """Return the five fields of a crontab line. Both Celery, which starts the night, and the admin, which edits it, must accept them."""
+    """Return the five fields of a crontab line. Both Celery and the form of the admin, in which people edit them, must accept the fields."""
     raw = " ".join(given(name, default).split())
     try:
         fields = dict(zip(CRONTAB_FIELDS, raw.split(), strict=True))
@@ -150,7 +150,7 @@ def folders(name: str, default: str) -> list[str]:
 
 
 def host_names(name: str, default: str) -> list[str]:
-    """Return host names as ALLOWED_HOSTS has them: a host, .example.com for it and its subdomains, or * for any."""
+    """Return host names as in ALLOWED_HOSTS: a host, .example.com for example.com and its subdomains, or * for any host."""
     found = listed(name, default)
     for host in found:
         if host != "*" and not is_host(host.removeprefix(".")) and not is_host(host.removeprefix("[").removesuffix("]")):
@@ -163,7 +163,10 @@ class Unusable(ValueError):
 
 
 def origins(name: str) -> list[str]:
-    """Return origins as CSRF_TRUSTED_ORIGINS has them: scheme, host and a port other than the default; *.example.com for subdomains."""
+    """Return origins as in CSRF_TRUSTED_ORIGINS: scheme and host, and the port if it is not the default port of the scheme.
+
+    The host *.example.com stands for all subdomains of example.com.
+    """
     found = listed(name)
     for origin in found:
         try:

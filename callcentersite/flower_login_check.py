@@ -1,6 +1,6 @@
 """Check that Flower needs a login or listens only on this machine.
 
-Flower's options come from the command line, FLOWER_… variables or flowerconfig.py; all of them are checked.
+The check reads Flower's final options, whether they come from the command line, FLOWER_… variables or flowerconfig.py.
 """
 
 import socket

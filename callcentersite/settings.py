@@ -1,7 +1,7 @@
 """All settings, read from environment variables.
 
 Names and defaults are public (README, "Settings"). A secret NAME can come from a file: set NAME_FILE to its path.
-A value that cannot work raises ImproperlyConfigured here, or fails `manage.py check` (checks.py), with what to do.
+A value that cannot work is reported with what to do: this module raises ImproperlyConfigured, or `manage.py check` fails (checks.py).
 """
 
 import os
@@ -35,11 +35,11 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 def github_credential(suffix: str) -> dict[str, str]:
-    """Return the token or the GitHub App of the variables with this suffix."""
+    """Return the token or the GitHub App from the variables whose names end with `suffix`: "" or _NAME."""
     return {
         "token": secret(f"GITHUB_TOKEN{suffix}"),
         "app_id": given(f"GITHUB_APP_ID{suffix}"),
-        # In one line of a .env file, its line ends are written as \\n.
+        # A .env file has the key in one line, with \\n in place of its line ends.
         "private_key": secret(f"GITHUB_APP_PRIVATE_KEY{suffix}").replace("\\n", "\n"),
         "installation_id": given(f"GITHUB_APP_INSTALLATION_ID{suffix}"),
     }
@@ -53,21 +53,23 @@ def github_credential_names() -> set[str]:
     return found - {"FILE"}
 
 
-# All local files are in one folder. Two installations on one machine need two folders.
+# The folder of all local files. Two installations on one machine need two folders.
 VAR = folder("CALLCENTERSITE_VAR", BASE_DIR / "var")
 
 DEBUG = flag("DJANGO_DEBUG")
-# Health checks on this machine use localhost.
+# The last two are for health checks on this machine.
 ALLOWED_HOSTS = [*host_names("DJANGO_ALLOWED_HOSTS", ""), "localhost", "127.0.0.1"]
-# Behind a TLS proxy: send cookies over https only, redirect http to https, and tell browsers to stay with https (HSTS). gunicorn decides
-# whether a request came by https: it trusts X-Forwarded-Proto only from the proxies in FORWARDED_ALLOW_IPS (docs/deploy.md).
+# DJANGO_HTTPS is for a server behind a TLS proxy: cookies are sent over https only, http is redirected to https, and browsers are told to
+# stay with https (HSTS). Whether a request came by https is in X-Forwarded-Proto, which gunicorn accepts only from the proxies in
+# FORWARDED_ALLOW_IPS (docs/deploy.md).
 SECURE_SSL_REDIRECT = flag("DJANGO_HTTPS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES", SECURE_SSL_REDIRECT)
 SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # health checks come from inside, without the proxy
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
-# HSTS for subdomains and the browsers' preload list are decisions of the domain's owner, who sets them in the proxy.
+# These two checks ask for HSTS for subdomains and for the browsers' preload list. The domain's owner may set both in the proxy.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
-# Trust forms of our own hosts even if a proxy does not forward the host name and port. The variable adds other origins.
+# Trust forms of our own hosts even if a proxy does not forward the host name and port. DJANGO_CSRF_TRUSTED_ORIGINS adds other
+# origins.
 CSRF_TRUSTED_ORIGINS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS[:-2] if host != "*"]
 CSRF_TRUSTED_ORIGINS += origins("DJANGO_CSRF_TRUSTED_ORIGINS")
 
@@ -80,7 +82,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_celery_results",
-    "ninja",  # so that the scripts of its docs page are served from here and not from another host
+    "ninja",  # listed so that this server, and no other host, serves the scripts of the API's docs page
     "log_store",
     "dora_metrics",
     "etl_tasks",
@@ -140,7 +142,7 @@ if _is_sqlite:
 else:
     DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
         "charset": "utf8mb4",
-        "isolation_level": "read committed",  # without gap locks, which would block upserts of neighbouring rows
+        "isolation_level": "read committed",  # takes no gap locks, which would block upserts of neighbouring rows
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES', time_zone='+00:00'",
         # Shorter than the soft time limit of a stage, so that a server that hangs fails only the stage and not the worker.
         "connect_timeout": 10,
@@ -154,11 +156,13 @@ SECRET_KEY = secret("DJANGO_SECRET_KEY")
 if not SECRET_KEY:
     if not DEBUG and not _is_sqlite:
         raise ImproperlyConfigured("DJANGO_SECRET_KEY is empty: set it, or DJANGO_SECRET_KEY_FILE, to a long random value")
-    # On a laptop a random key is created and stored, so that all processes share it and sessions survive a restart.
+    # With DEBUG or SQLite, which are for a laptop, a random key is created once and kept in a file. So all processes use the same key, and
+    # sessions stay valid after a restart.
     SECRET_KEY = kept_secret_key(VAR / "secret_key")
 
-# --- Celery: a message only starts work; the ledger in the database decides who may do it --------------------------
-BROKER_SOCKET = VAR / "broker.sock"  # of the embedded broker
+# --- Celery ---------------------------------------------------------------------------------------------------
+# A message only asks for a stage of a run. The worker that gets it must first claim the run in the database (etl_tasks/ledger.py).
+BROKER_SOCKET = VAR / "broker.sock"  # the socket of the embedded broker
 CELERY_BROKER_URL = secret("CELERY_BROKER_URL", f"redis+socket://{BROKER_SOCKET}")
 BROKER_IS_EMBEDDED = CELERY_BROKER_URL.startswith("redis+socket:")
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True  # a worker may start before the broker
@@ -166,42 +170,42 @@ CELERY_BROKER_CONNECTION_MAX_RETRIES = None  # no limit: a broker outage of an h
 BROKER_VISIBILITY_TIMEOUT_SECONDS = 3600  # Redis delivers an unacknowledged message again after this time
 CELERY_BROKER_TRANSPORT_OPTIONS = {
     "visibility_timeout": BROKER_VISIBILITY_TIMEOUT_SECONDS,
-    # Look for such messages every 10 seconds. kombu looks every interval times throttle seconds.
+    # Look for such messages every 10 seconds: the number of seconds is the product of the two values.
     "unacked_restore_interval": 10,
     "unacked_restore_throttle": 1,
-    # Notice a broken connection within half a minute.
+    # A broken connection is noticed within half a minute.
     "socket_timeout": 30,
     "health_check_interval": 25,
 }
-if not BROKER_IS_EMBEDDED:  # a unix socket has neither option
+if not BROKER_IS_EMBEDDED:  # these two options do not exist for a unix socket
     CELERY_BROKER_TRANSPORT_OPTIONS |= {"socket_connect_timeout": 5, "socket_keepalive": True}
-# Sending a message survives a restart of the broker.
+# Sending is tried for so long that the broker can restart meanwhile.
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 30, "interval_start": 0.2, "interval_step": 0.5, "interval_max": 5}
 # JSON only: unpickling a message from the broker could run code.
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = CELERY_RESULT_ACCEPT_CONTENT = ["json"]
-CELERY_TIMEZONE = "UTC"  # as Django, see TIME_ZONE
-# Acknowledge a message on receipt. The sweeper resumes a lost run, a bounded number of times; redelivery would repeat a task that kills
-# its worker for ever.
+CELERY_TIMEZONE = "UTC"  # as in Django; see TIME_ZONE
+# A message is acknowledged when it is received, not when its task ends. If the worker is killed, the sweeper resumes the run, but only a
+# limited number of times. The broker would deliver the message of a task that kills its worker again and again.
 CELERY_TASK_ACKS_LATE = False
-# A child takes a message only when it is free: with prefetching, a task of one second waited behind a long one.
+# A child takes a message only when it is free: with prefetching, a task of one second would wait behind a long one.
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
 CELERY_WORKER_DISABLE_PREFETCH = True
 CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # otherwise a connection reset starts the task a second time
 # The soft limit raises an exception in the stage, which can then save its progress. The hard limit kills a child that does not react.
 CELERY_TASK_SOFT_TIME_LIMIT = number("ETL_STAGE_SOFT_LIMIT_SECONDS", 600, minimum=1, maximum=86_400)
 CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60  # seconds in which running tasks may end before a worker stops
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60  # so many seconds a worker that stops lets its running tasks continue
 # Replace a child after 100 tasks or at 400,000 KiB, so that a memory leak stays bounded.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 100
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
 CELERY_TASK_TRACK_STARTED = True  # the admin's task results show which tasks run
 CELERY_WORKER_SEND_TASK_EVENTS = CELERY_TASK_SEND_SENT_EVENT = True  # for Flower
 CELERY_RESULT_BACKEND = "django-db"  # the admin shows task results
-CELERY_RESULT_EXTENDED = True  # with the name and arguments of the task
-CELERY_RESULT_EXPIRES = 30 * 24 * 3600  # Celery's default is one day, after which beat deletes them
-CELERY_BEAT_SCHEDULER = "callcentersite.beat_scheduler:Scheduler"  # runs the admin's entries; an unusable entry does not end beat
-CELERY_BEAT_SYNC_EVERY = 1  # save after each entry: otherwise a beat that is killed soon after sending a task sends it again
+CELERY_RESULT_EXTENDED = True  # results have the name and arguments of their task
+CELERY_RESULT_EXPIRES = 30 * 24 * 3600  # beat then deletes the results; Celery's default is one day
+CELERY_BEAT_SCHEDULER = "callcentersite.beat_scheduler:Scheduler"  # reads the admin's entries; an unusable entry does not end beat
+CELERY_BEAT_SYNC_EVERY = 1  # save after each sent task: otherwise, if beat is killed soon afterwards, it sends the task again when it restarts
 # There is no CELERY_BEAT_SCHEDULE, because it would overwrite changes in the admin at each start. A migration creates the entries.
 # One queue per stage, so that slow extraction does not delay loading. The sweep has its own queue, so that no stage delays it.
 CELERY_TASK_DEFAULT_QUEUE = "extract"
@@ -222,27 +226,27 @@ CELERY_WORKER_HIJACK_ROOT_LOGGER = False  # LOGGING below applies to workers, to
 ETL_MAX_ATTEMPTS = number("ETL_MAX_ATTEMPTS", 3, minimum=1, maximum=100)
 ETL_BACKOFF_SECONDS = number("ETL_BACKOFF_SECONDS", 4, maximum=3600)
 ETL_BACKOFF_MAX_SECONDS = number("ETL_BACKOFF_MAX_SECONDS", 10, maximum=3600)
-# Second level: Celery's retries of a stage after 60, 120, 240, 480 and 900 seconds, which survive an outage of half an hour.
+# Second level: Celery's retries of a stage after 60, 120, 240, 480 and 900 seconds. So a stage survives an outage of half an hour.
 ETL_STAGE_RETRIES = number("ETL_STAGE_RETRIES", 5, maximum=100)
 ETL_STAGE_BACKOFF_SECONDS = number("ETL_STAGE_BACKOFF_SECONDS", 60, minimum=1, maximum=86_400)
 ETL_STAGE_BACKOFF_MAX_SECONDS = number("ETL_STAGE_BACKOFF_MAX_SECONDS", 900, minimum=1, maximum=86_400)
 # A run that must wait longer is postponed in the ledger: a task with a countdown beyond the visibility timeout would run twice.
 ETL_LONGEST_COUNTDOWN_SECONDS = BROKER_VISIBILITY_TIMEOUT_SECONDS // 2
-ETL_LEASE_SECONDS = number("ETL_LEASE_SECONDS", 300, minimum=1, maximum=86_400)  # a run without a sign of life for this long is lost
+ETL_LEASE_SECONDS = number("ETL_LEASE_SECONDS", 300, minimum=1, maximum=86_400)  # a run that commits nothing for this long counts as lost
 ETL_GRACE_SECONDS = number(
     "ETL_GRACE_SECONDS", 900, minimum=1, maximum=86_400
-)  # a message that waits longer in its queue is lost; doubled at each resend
-ETL_MAX_RESENDS = number("ETL_MAX_RESENDS", 5, maximum=10)  # a run that is lost more often is buried
-ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1, maximum=3600)  # for the sweeper's entry, which the first migrate creates
-ETL_SCHEDULE = schedule("ETL_SCHEDULE", "0 1 * * *")  # for the nightly entry, which the first migrate creates
-ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # with more bad records in a stream the stage fails: the API has changed
+)  # a message that waits longer in its queue counts as lost; this time doubles each time the run is sent again
+ETL_MAX_RESENDS = number("ETL_MAX_RESENDS", 5, maximum=10)  # a run that is lost more often fails
+ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1, maximum=3600)  # the interval of the sweep, in the entry that the first migrate creates
+ETL_SCHEDULE = schedule("ETL_SCHEDULE", "0 1 * * *")  # the schedule of the night, in the entry that the first migrate creates
+ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # with more bad records in a stream, the stage fails
 ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1, maximum=8760)  # alert after this time without a successful run
 ETL_TIME_ZONE = time_zone("ETL_TIME_ZONE")
 ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # your own kinds of sources: docs/contributing.md
 
 # --- GitHub -----------------------------------------------------------------------------------------------------
 GITHUB_API_URL = given("GITHUB_API_URL", "https://api.github.com").rstrip("/")
-# By name: "" is the token or GitHub App that sources use by default; a source can name another one, such as NAME of GITHUB_TOKEN_NAME.
+# The credentials by name. "" is the token or GitHub App of sources that name no credential. The name of GITHUB_TOKEN_NAME is NAME.
 GITHUB_CREDENTIALS = {name: github_credential(f"_{name}" if name else "") for name in github_credential_names()}
 GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # only for a stand-in on another host: anybody on the way can read a token that is sent over http
 GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1, maximum=100)  # most records of a page; GitHub's limit is 100
@@ -259,10 +263,11 @@ CASSANDRA_KEYSPACE = given("CASSANDRA_KEYSPACE", "iact_logs")
 CASSANDRA_LOCAL_DC = given("CASSANDRA_LOCAL_DC", "datacenter1")
 CASSANDRA_USERNAME = secret("CASSANDRA_USERNAME")
 CASSANDRA_PASSWORD = secret("CASSANDRA_PASSWORD")
-# For each read and write. Counts are exact if every read sees every write: with LOCAL_QUORUM, QUORUM or ALL, or with a single replica.
+# The level of every read and write. Counts are exact only if a read sees all earlier writes: with LOCAL_QUORUM, QUORUM or ALL, or with a
+# single replica.
 CASSANDRA_CONSISTENCY = given("CASSANDRA_CONSISTENCY", "LOCAL_QUORUM").upper()
-# A CA (PEM file) turns TLS on. Certificate and key are for servers that require a client certificate. The servers' certificates must
-# contain their IP addresses, because the driver learns the nodes from each other by address.
+# TLS is used if a CA (PEM file) is set. Certificate and key are for servers that require a client certificate. The certificate of a server
+# must contain its IP address, because the driver gets the IP addresses of further nodes from the first one.
 CASSANDRA_TLS_CA = given("CASSANDRA_TLS_CA")
 CASSANDRA_TLS_CERT = given("CASSANDRA_TLS_CERT")
 CASSANDRA_TLS_KEY = given("CASSANDRA_TLS_KEY")
@@ -277,11 +282,11 @@ ETL_HOST = given("ETL_HOST", socket.gethostname())  # the name of this host in t
 LOG_ROOTS = folders("LOG_ROOTS", "/var/log")
 LOG_MASK_RULES = listed("LOG_MASK_RULES", "url_password,authorization,bearer,cookie,named,option,token,private_key,card,telephone,named_telephone")
 if os.environ.get("LOG_MASK_RULES") == "":
-    LOG_MASK_RULES = []  # set but empty: mask nothing (docs/masking.md)
+    LOG_MASK_RULES = []  # set but empty: apply no rule (docs/masking.md)
 LOG_MASK_PATTERNS = regexes("LOG_MASK_PATTERNS")  # a JSON list of further regexes (RE2), whose groups match secrets
 
 # --- alerts -------------------------------------------------------------------------------------------------------
-# Recipients of critical and warning alerts, besides the log. The webhook's URL is a secret, so it can come from a file.
+# Critical and warning alerts are sent to these recipients and written to the log. The webhook's URL is a secret, so a file can have it.
 ALERT_EMAILS = listed("ALERT_EMAILS")
 ALERT_WEBHOOK_URL = secret("ALERT_WEBHOOK_URL")
 vars().update(mail_server(secret("EMAIL_URL", "smtp://localhost:25")))

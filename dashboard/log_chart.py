@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 HEIGHT, WIDTH = 80, 1000
-MOST_HOURS = 24 * 8  # of a chart by hour; a longer period is shown by day
+MOST_HOURS = 24 * 8  # in a chart by hour; the chart of a longer period is by day
 ERROR_LEVELS = ("error", "critical")
 
 
 @dataclass(frozen=True, slots=True)
 class Bar:
-    """A bar of the chart. `y` and `height` are of all its events.
+    """One bar of the chart. From the bottom it shows the errors, the warnings and the other events.
 
-    From the bottom it shows the errors, then the warnings, then the rest. `link` is the search for its period.
+    `y`, `height`: those of the whole bar, which stands for all events. `link`: the search for the events of the bar's period.
     """
 
     x: float
@@ -30,7 +30,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """`most`: events of the highest bar. `step`: "hour" or "day"."""
+    """The chart. `most`: the number of events of the highest bar. `events`: that of all bars. `step`: "hour" or "day", the period of a bar."""
 
     bars: list[Bar]
     most: int
@@ -41,7 +41,7 @@ class Chart:
 def chart(
     counts: Mapping[tuple[datetime, str], int], start: datetime, end: datetime, *, link: Callable[[datetime, datetime], str], zone: tzinfo
 ) -> Chart:
-    """Return the chart of the period. Its bars are hours or, for more than MOST_HOURS, days of the time zone.
+    """Return the chart of the period. A bar stands for an hour or, if the period is longer than MOST_HOURS, for a day in `zone`.
 
     `counts`: number of events by hour (UTC) and level. `link`: returns the link of a bar from its start and end.
     """

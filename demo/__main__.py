@@ -1,4 +1,4 @@
-"""The demo (`scripts/demo`): collect two nights with the embedded defaults and print each step."""
+"""The demo (`scripts/demo`): run two nights of the pipeline with an embedded broker and SQLite, and print each step."""
 
 import argparse
 import json
@@ -52,7 +52,7 @@ class Demo:
             "CELERY_BROKER_URL": f"redis+socket://{self.socket}",
             "LOG_ROOTS": f"/var/log,{folder}",
             "ETL_LOG_LEVEL": "INFO",
-            # Retry at once: a demo should not wait half an hour for GitHub to recover.
+            # With these values retries follow at once. With the default values, a stage would be retried for half an hour before it fails.
             "ETL_BACKOFF_SECONDS": "0",
             "ETL_BACKOFF_MAX_SECONDS": "0",
             "ETL_STAGE_RETRIES": "1",
@@ -192,7 +192,7 @@ def main() -> int:
         return 2
     folder = Path(os.environ.get("CALLCENTERSITE_VAR") or PROJECT / "var") / "demo"
     folder.mkdir(parents=True, exist_ok=True)
-    for number in STOP_SIGNALS:  # stop the started processes, whichever signal ends the demo
+    for number in STOP_SIGNALS:  # each then raises KeyboardInterrupt, so that the started processes are stopped
         signal.signal(number, signal.default_int_handler)
     try:
         with sole_owner(folder, what="a demo"):
@@ -208,7 +208,7 @@ def main() -> int:
 
 
 def clear(folder: Path) -> None:
-    """Delete the files of the previous demo."""
+    """Delete the files of the previous demo. Only the lock, which this demo holds, stays."""
     for path in sorted(folder.rglob("*"), reverse=True):
         if path != folder / "owner.lock":
             path.rmdir() if path.is_dir() else path.unlink()
