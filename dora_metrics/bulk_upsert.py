@@ -1,4 +1,7 @@
-"""Insert or update many rows of one table, at a tenth of the cost of bulk_create: a large service has tens of thousands of them."""
+"""Insert or update many rows of one table at a tenth of the cost of Django's bulk_create.
+
+A large service has tens of thousands of rows.
+"""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import islice
@@ -8,14 +11,14 @@ import msgspec
 from django.db import connection, models
 from django.db.models.constants import OnConflict
 
-MOST_PARAMETERS = 20_000  # of one statement, if the database names no limit
+MOST_PARAMETERS = 20_000  # the most parameters of one statement, if the database has no limit
 
 
 def upsert(model: type[models.Model], rows: Iterable[Mapping[str, Any]], *, unique: Sequence[str], kept: Sequence[str]) -> None:
-    """Insert the rows, or update the stored rows with the same values of the `unique` fields.
+    """Insert the rows. If a stored row has the same values in the `unique` fields, update the stored row instead.
 
-    `rows`: each has every column but the primary key, by attribute name; values are not validated. `kept`: columns that an update
-    leaves unchanged.
+    `rows`: each row maps the attribute names of all columns except the primary key to values, which are not validated. `kept`: the
+    columns that an update does not change.
     """
     fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key]
     column_of = {field.name: field.column for field in fields}

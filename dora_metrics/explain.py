@@ -1,4 +1,4 @@
-"""Explain a value: list the deployments, changes and incidents that it is made of, the rule that placed each, and its origin."""
+"""Explain a value: list the deployments, changes and incidents that count in it, with the rules by which each counts, and its origin."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -20,10 +20,10 @@ METRICS = ("deployment_frequency", "change_lead_time", "change_fail_rate", "fail
 
 
 def explanation(service: Service, *, metric: str, period: Period, environment: str, moment: datetime | None = None) -> dict[str, Any]:
-    """Return the value, its members, and in `sums` the totals of the members' counts, which are the numbers of the report.
+    """Return the value and its members. Raises KeyError for an unknown metric.
 
-    It is computed from the current facts by the code that computes the metric. A value that is unknown has no members.
-    Raises KeyError for an unknown metric.
+    `sums` in the result has the totals of the members' counts, which equal the numbers of the report. The value is computed from
+    the current facts by the code that also computes the stored metrics. If the facts were not collected, there are no members.
     """
     moment = moment or now()
     linked = linked_facts_of(service, environment=environment, moment=moment)
@@ -62,7 +62,7 @@ def _collected_part(metric: Metric, period: Period, time_zone: str) -> Period | 
 
 
 def sums(members: Iterable[Member]) -> dict[str, float]:
-    """Return the totals of the members' counts. Durations are left out, because they do not add up to a median."""
+    """Return the totals of the members' counts. Durations are left out, because a total of durations is not a median."""
     found: dict[str, float] = defaultdict(int)
     for member in members:
         for name, count in member.counts.items():
@@ -72,7 +72,7 @@ def sums(members: Iterable[Member]) -> dict[str, float]:
 
 
 def _why_unknown(metric: Metric, period: Period, today: date, time_zone: str) -> str:
-    """Say in one line why there is no value."""
+    """Return one line that says why there is no value."""
     if period.start > today:
         return f"unknown: the period has not begun; today is {today}"
     if metric.coverage is None:
@@ -84,7 +84,7 @@ def _why_unknown(metric: Metric, period: Period, today: date, time_zone: str) ->
 
 
 def _arithmetic(metric: Metric, measures: Measures, members: Iterable[Member]) -> str:
-    """Say in one line how the value is computed from the members."""
+    """Return one line that says how the value is computed from the members."""
     if metric.unit == "seconds":
         seconds = [member.counts["seconds"] for member in members if "seconds" in member.counts]
         median = percentile(seconds, 0.5)
@@ -118,7 +118,7 @@ def _row(member: Member) -> dict[str, Any]:
 
 
 def period_name(period: Period) -> str:
-    """Return the period as `parse_period` reads it."""
+    """Return the text from which `parse_period` makes the period."""
     match period.kind:
         case "week":
             year, week, _ = period.start.isocalendar()

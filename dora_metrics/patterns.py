@@ -7,9 +7,12 @@ import re2
 
 @lru_cache(maxsize=256)
 def compiled(pattern: str | bytes, *, is_latin_1: bool = False) -> "re2._Regexp":
-    """Return the compiled pattern. Raises ValueError with RE2's reason. `is_latin_1`: search bytes as single characters, in any encoding."""
+    """Return the compiled pattern. Raises ValueError with RE2's reason.
+
+    `is_latin_1`: True if bytes of any encoding are searched; each byte is then one character.
+    """
     options = re2.Options()
-    options.log_errors = False  # otherwise RE2 writes them to standard error
+    options.log_errors = False  # otherwise RE2 writes errors to standard error
     if is_latin_1:
         options.encoding = re2.Options.Encoding.LATIN1
     try:

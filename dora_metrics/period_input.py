@@ -1,6 +1,6 @@
-"""Periods that people ask for in a command or a URL: how dates and periods are written, and which period is the default.
+"""Read the dates and periods that people write in a command or a URL, and give a report its default range.
 
-The functions raise ValueError with a sentence that says how to write the value.
+The functions that read or check a value raise ValueError with a sentence that says how to write the value.
 """
 
 import re
@@ -8,7 +8,7 @@ from datetime import date
 
 from dora_metrics.calculators.periods import ONE_DAY, Period, period_of_date
 
-# Databases and time zones can hold every date in this range.
+# The databases and the time zone data support every date in this range.
 FIRST_DATE, LAST_DATE = date(1970, 1, 1), date(2999, 12, 31)
 DEFAULT_PERIODS = 12
 DEFAULT_START = f"the start of the {DEFAULT_PERIODS}th whole period before today"
@@ -43,16 +43,19 @@ def parse_period(text: str) -> Period:
 
 
 def check_order(start: date | None, end: date | None, *, names: tuple[str, str] = ("from", "to")) -> None:
-    """Raise ValueError if the period does not end after it starts. `names`: the two options or parameters, for the message."""
+    """Raise ValueError if `end` is not after `start`. Nothing is checked if either is None.
+
+    `names`: the names of the two options or parameters, for the message.
+    """
     if start and end and end <= start:
         raise ValueError(f"{names[1]} {end} is not after {names[0]} {start}: the period would end before it starts")
 
 
 def report_range(start: date | None, end: date | None, *, by: str, today: date) -> tuple[date, date]:
-    """Return the range [start, end) of a report, with the defaults for what is None.
+    """Return the range [start, end) of a report. A bound that is None gets its default.
 
-    The default start is the start of the 12th whole period (day, week or month, as `by` says) before today's. The default end
-    is the day after today or, if the range starts later than today, the day after its start.
+    The default start is the start of the 12th period before the current one. `by`: the kind of these periods: day, week or month.
+    The default end is the day after today, or the day after `start` if that is later.
     """
     return start or _default_start(today, by), end or max(today, start or today) + ONE_DAY
 

@@ -1,8 +1,8 @@
-"""Escape control characters in text from outside, so that it cannot control a terminal."""
+"""Escape control characters in text from outside, so that the text cannot control a terminal."""
 
 import re
 
-# Characters that control a terminal, change the direction of text, hide it or end a line, and lone surrogates. Line feed and tab are not among them.
+# Characters that control a terminal, change the direction of text, hide text or end a line, and lone surrogates; without line feed and tab.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
 
 
@@ -17,5 +17,5 @@ def one_line(text: str) -> str:
 
 
 def printable_json(text: str) -> str:
-    """Replace control characters in JSON by JSON escapes. The value stays the same, because only its strings can contain them."""
+    """Replace control characters in JSON by JSON escapes. The JSON value stays the same, because these characters occur in its strings only."""
     return CONTROLS.sub(lambda found: f"\\u{ord(found[0]):04x}", text)

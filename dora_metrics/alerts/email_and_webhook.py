@@ -1,4 +1,4 @@
-"""Where alerts are sent: by e-mail and webhook, if these are configured. signals.py logs every alert as well."""
+"""Send alerts by e-mail and to a webhook, if these are configured. signals.py also writes alerts to the log."""
 
 import json
 import urllib.request
@@ -14,8 +14,8 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ex
 from dora_metrics.alerts.signals import critical_alert, warning_alert
 
 WEBHOOK_TIMEOUT_SECONDS = 10
-Send = Callable[[str, str, Mapping[str, object] | None], bool]  # returns whether it sent the alert; raises if that failed
-LONGEST_TEXT = 3000  # characters; Slack refuses 40,000
+Send = Callable[[str, str, Mapping[str, object] | None], bool]  # returns whether the alert was sent; raises if sending failed
+LONGEST_TEXT = 3000  # characters; Slack refuses a text of 40,000
 
 
 def has_receiver() -> bool:
@@ -36,7 +36,10 @@ def send_email(level: str, message: str, context: Mapping[str, object] | None) -
 
 
 def post_webhook(level: str, message: str, context: Mapping[str, object] | None) -> bool:
-    """Post the alert as JSON: `text` is what Slack shows, the other keys are for other receivers. Raises OSError after the last attempt."""
+    """Post the alert as JSON. Return False if no webhook is configured. Raises OSError if the last attempt fails, too.
+
+    Slack shows `text`. The other keys are for other receivers.
+    """
     if settings.ALERT_WEBHOOK_URL:
         parts = {str(key): value if isinstance(value, str | int | float | bool | None) else str(value) for key, value in (context or {}).items()}
         body = {"text": alert_text(level, message, context), "level": level, "message": message, "context": parts}
@@ -45,7 +48,10 @@ def post_webhook(level: str, message: str, context: Mapping[str, object] | None)
 
 
 class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Follow no redirect: urllib would repeat the POST as a GET without the body, and the alert would count as sent."""
+    """Refuses redirects.
+
+    urllib would follow one by a GET without the body. The alert would be lost, but would count as sent.
+    """
 
     def redirect_request(self, *_: Any) -> None:
         return None
@@ -55,12 +61,15 @@ OPENER = urllib.request.build_opener(NoRedirect)
 
 
 class WebhookFailed(OSError):
-    """The webhook could not be reached or refused the alert. The message does not contain the URL, because a webhook's URL is its password."""
+    """The webhook could not be reached, or it refused the alert.
+
+    The message does not contain the URL, because the URL of a webhook is as secret as a password.
+    """
 
 
 @retry(retry=retry_if_exception_type(WebhookFailed), stop=stop_after_attempt(3), wait=wait_exponential(multiplier=0.5, max=4), reraise=True)
 def _post(url: str, body: bytes) -> None:
-    # The scheme is http or https: the settings and the system checks refuse any other.
+    # The scheme is http or https, because the settings and the system checks refuse any other.
     request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "callcentersite-etl"})  # noqa: S310
     try:
         OPENER.open(request, timeout=WEBHOOK_TIMEOUT_SECONDS).close()
@@ -72,7 +81,7 @@ def _post(url: str, body: bytes) -> None:
 
 
 def _receiver(send: Send, level: str) -> Callable[..., bool]:
-    # A function, because Django logs the __qualname__ of a receiver that fails, and a partial has none.
+    # Receivers are functions, because Django logs the __qualname__ of a receiver that fails, and a partial has none.
     def receive(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> bool:
         return send(level, message, context)
 

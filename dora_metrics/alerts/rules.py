@@ -1,4 +1,7 @@
-"""Alert rules about metrics. They are evaluated after each load, and alert once when an episode begins and once when it ends."""
+"""Alert rules about metrics.
+
+They are evaluated after each load. One alert is sent when an episode begins, and one when it ends.
+"""
 
 import logging
 from collections.abc import Callable
@@ -23,19 +26,19 @@ SIGNALS = {AlertRule.Level.CRITICAL: critical_alert, AlertRule.Level.WARNING: wa
 
 
 def evaluate(service: Service, *, moment: datetime | None = None) -> None:
-    """Begin and end the service's episodes. Call it inside the transaction that has written the service's rows.
+    """Evaluate the rules for the service. Call this inside the transaction that has written the service's rows.
 
-    Without a receiver no episode begins or ends, because its alert would never be sent.
+    Nothing is evaluated if neither e-mail nor a webhook is configured, because the alerts of the episodes would never be sent.
     """
     if not has_receiver():
         return
     moment = moment or now()
     for rule in rules_of(service).filter(kind__in=EVALUATORS):
         try:
-            with transaction.atomic():  # a rule that fails must not fail the load
+            with transaction.atomic():  # an error in a rule must not make the load fail
                 _evaluate(rule, service, moment)
         except (OperationalError, InterfaceError):
-            raise  # not the rule's fault: the whole transaction is lost, and the load is retried
+            raise  # the database failed, not the rule: the whole transaction is lost, and the load is retried
         except Exception:
             logger.exception("alert_rule_failed", extra={"rule": rule.name, "service": service.name})
 
@@ -59,7 +62,7 @@ def no_deployment(rule: AlertRule, service: Service, moment: datetime) -> str | 
         return ""
     source = latest.source if latest else service.deployments_from
     streams = [STREAM_OF[source]] if source in STREAM_OF else list(STREAM_OF.values())
-    # If collection is not up to date, deployments may be missing, so the rule cannot be evaluated.
+    # If collection is not up to date, deployments may be missing. So the rule cannot be evaluated.
     spans = [span for stream, span in coverage_of(service, service.repositories.all()).items() if stream in streams]
     if not any(span.since < limit and span.until >= moment - COLLECTED_WITHIN for span in spans):
         return None
@@ -85,7 +88,7 @@ def lead_time(rule: AlertRule, service: Service, moment: datetime) -> str | None
     return f"half of the latest {len(seconds)} changes took longer than {hours:.1f} hours: more than {rule.threshold:g}" if is_slow else ""
 
 
-# How each kind is evaluated. Returns a sentence if the rule is broken, "" if it is not, None if too little is known.
+# The function that evaluates each kind. It returns a sentence if the rule is broken, "" if it is not, None if too little is known.
 EVALUATORS: dict[AlertRule.Kind, Callable[[AlertRule, Service, datetime], str | None]] = {
     AlertRule.Kind.NO_DEPLOYMENT: no_deployment,
     AlertRule.Kind.FAIL_RATE: fail_rate,
@@ -96,7 +99,7 @@ EVALUATORS: dict[AlertRule.Kind, Callable[[AlertRule, Service, datetime], str | 
 def _begin(rule: AlertRule, service: Service, broken: str, moment: datetime) -> None:
     episode, is_new = AlertEpisode.objects.get_or_create(rule=rule, service=service, is_open=True, defaults={"began_at": moment, "message": broken})
     if is_new:
-        # If the alert cannot be sent, the next evaluation begins the episode again.
+        # If the alert cannot be sent, the episode is deleted, and the next evaluation begins it again.
         _send_after_commit(rule, service, f"{service}: {broken}", "begun", undo=episode.delete)
 
 
@@ -111,7 +114,10 @@ def _end(rule: AlertRule, service: Service, moment: datetime) -> None:
 
 
 def _send_after_commit(rule: AlertRule, service: Service, message: str, episode: str, *, undo: Callable[[], object]) -> None:
-    """Send the alert after the commit. `undo`: called if it cannot be sent, so that a later evaluation tries again."""
+    """Send the alert after the transaction is committed.
+
+    `episode`: "begun" or "ended". `undo`: is called if the alert cannot be sent, so that a later evaluation sends it again.
+    """
     context = {"stage": "metrics", "error": message, "rule": rule.name, "service": service.name, "episode": episode}
 
     def send() -> None:
@@ -122,10 +128,16 @@ def _send_after_commit(rule: AlertRule, service: Service, message: str, episode:
 
 
 def end_silently(rule: AlertRule) -> None:
-    """End the open episodes of a rule that was changed, without an alert: they are about the rule as it was."""
+    """End the open episodes of a rule that was changed. No alert is sent.
+
+    An alert would be wrong, because the episodes belong to the rule as it was before the change.
+    """
     AlertEpisode.objects.filter(rule=rule, is_open=True).update(is_open=None, ended_at=now())
 
 
 def overdue_rules() -> dict[int | None, AlertRule]:
-    """Return the enabled rules about hours without a successful run, by service id. The rule under None is for every other service."""
+    """Return the enabled rules of the kind `no_success`, by the id of their service.
+
+    The rule with the key None applies to all services that have no rule of their own.
+    """
     return {rule.service_id: rule for rule in AlertRule.objects.filter(kind=AlertRule.Kind.NO_SUCCESS, is_enabled=True).order_by("-pk")}

@@ -1,7 +1,7 @@
-"""The alert signals: `critical_alert.send(sender=…, message=…, context={"stage": …, "error": …})`.
+"""The alert signals. Send an alert with `critical_alert.send(sender=…, message=…, context={"stage": …, "error": …})`.
 
-Each alert is logged. Connect a receiver to send it elsewhere, too. The pipeline sends by `notify`, which logs the exception of a
-receiver that fails, so that the pipeline does not fail.
+Each alert is logged. To send alerts elsewhere, too, connect a receiver. The pipeline sends alerts with `notify`. If a receiver
+fails, `notify` logs the exception, so that the pipeline does not fail.
 """
 
 import logging
@@ -16,9 +16,10 @@ warning_alert = Signal()
 
 
 def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object], is_logged: bool = True) -> bool:
-    """Send the alert. Return False if a receiver failed and no other one sent the alert: then it is only in the log.
+    """Send the alert. Return False if a receiver failed and no other receiver sent the alert, so that it is only in the log.
 
-    A receiver returns True if it sent the alert. `is_logged`: False if a command prints the alert on standard error, where the log goes, too.
+    A receiver returns True if it has sent the alert. `is_logged`: False if a critical alert must not be logged, because a command
+    prints it on standard error, where the log goes, too.
     """
     answers = signal.send_robust(sender=sender, message=message, context=dict(context), is_logged=is_logged)
     for receiver, answer in answers:

@@ -1,4 +1,4 @@
-"""Who may read the API: staff who are logged in, and programs with a token."""
+"""Who may read the API: staff who are logged in to the admin, and programs with a token."""
 
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ LAST_USE_PRECISION = timedelta(hours=1)
 
 
 class StaffSession(APIKeyCookie):
-    """The session cookie of the admin. No CSRF token is needed, because the API changes nothing."""
+    """Access by the session cookie of the admin. No CSRF token is required, because the API changes nothing."""
 
     param_name = settings.SESSION_COOKIE_NAME
 
@@ -31,9 +31,10 @@ class StaffSession(APIKeyCookie):
 
 
 class BearerToken(AuthBase):
-    """A token in the Authorization header. This method is tried last, so its error explains both.
+    """Access by a token in the Authorization header. This method is tried last, so its error explains both methods.
 
-    ninja's HttpBearer is not used: in debug mode it logs a header of another scheme with its token.
+    ninja's HttpBearer is not used, because in debug mode it logs an Authorization header of any other scheme, with the secret in
+    it.
     """
 
     openapi_type = "http"
@@ -50,10 +51,13 @@ class BearerToken(AuthBase):
 
 
 def name_of_token(token: str, *, moment: datetime) -> str | None:
-    """Return the name of an enabled token and store the hour in which it was used; None for any other token."""
+    """Return the name of the token; None if it is unknown or disabled.
+
+    The time of its use is stored, at most once an hour.
+    """
     token_digest = digest(token)
     row = ApiToken.objects.filter(digest=token_digest, is_enabled=True).first()
-    # Databases may compare without regard to case.
+    # A database may compare digests without regard to case.
     if row is None or not constant_time_compare(row.digest, token_digest):
         return None
     if row.last_used_at is None or row.last_used_at <= moment - LAST_USE_PRECISION:

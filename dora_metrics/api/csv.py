@@ -8,7 +8,7 @@ Columns = Mapping[str, Callable[[Mapping[str, Any]], Any]]
 
 
 def csv_lines(rows: Iterable[Mapping[str, Any]], columns: Columns) -> Iterator[str]:
-    """Yield the header and one line for each row. `columns`: each column's name, and the function that reads its cell from a row."""
+    """Yield a header line, and one line for each row. `columns`: for the name of each column, the function that reads its cell from a row."""
     writer = csv.writer(_Lines())
     yield writer.writerow(columns)
     for row in rows:
@@ -16,7 +16,7 @@ def csv_lines(rows: Iterable[Mapping[str, Any]], columns: Columns) -> Iterator[s
 
 
 def cell(value: Any) -> Any:
-    """Return the value as it is written. Unknown is an empty cell, which no spreadsheet counts as 0."""
+    """Return the value as it is written in a cell. An unknown value is an empty cell, which no spreadsheet counts as 0."""
     match value:
         case None:
             return ""
@@ -28,12 +28,12 @@ def cell(value: Any) -> Any:
 
 
 def without_formula(text: str) -> str:
-    """Prefix a text that a spreadsheet would run as a formula."""
+    """Put an apostrophe in front of a text that a spreadsheet would run as a formula."""
     return f"'{text}" if text[:1] in ("=", "+", "-", "@", "\t", "\r") else text
 
 
 class _Lines:
-    """A file for csv.writer. The writer's writerow returns what `write` returns: the line."""
+    """A file for csv.writer. The method writerow of the writer returns what `write` returns, which is the line."""
 
     def write(self, line: str) -> str:
         return line

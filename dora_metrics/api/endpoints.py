@@ -1,6 +1,6 @@
 """The endpoints of the read-only JSON API under /api/v1/: their parameters and responses.
 
-The queries are in `selectors`, the fields of a response in schemas.py, and how they are filled in serializers.py.
+The queries are in `selectors`. schemas.py defines the fields of a response, and serializers.py fills them.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN
 from dora_metrics.period_input import DEFAULT_START, PERIOD_FORMATS, check_order, parse_date, parse_period, report_range
 
-MOST_PERIODS = 5000  # of all reports of a response: days of one service for 13 years
+MOST_PERIODS = 5000  # the most periods of all reports of a response: the days of one service in 13 years
 DESCRIPTION = """
 DORA metrics, and the deployments, changes and incidents behind them. `docs/metrics.md` defines every number. The API is read-only.
 
@@ -45,7 +45,7 @@ ordered by time, then by id, so no row is repeated if others are added meanwhile
 
 
 class StaffDocs(Swagger):
-    """The documentation page. Without a session it redirects to the admin's login. Its scripts are ninja's static files, served from this host."""
+    """The documentation page. Without a session it redirects to the admin's login. Its scripts are ninja's static files on this host."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
         return staff_member_required(super().render_page)(request, api, **kwargs)
@@ -163,16 +163,17 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 @api.get("/services", tags=["services"], response={200: Services} | PROBLEMS, openapi_extra=WITH_CSV, summary="Services")
 def services(request: HttpRequest, query: Query[PageQuery]) -> Answer:
-    """Every service by name, with the settings that decide its numbers and the spans that have been collected."""
+    """All services, ordered by name, with the settings that determine their numbers and the spans that have been collected."""
     _refuse_unknown(request, query)
     return _answer(request, query, selectors.services_with_coverage(_service(query)), serializers.SERVICES)
 
 
 @api.get("/metrics", tags=["metrics"], response={200: Metrics} | PROBLEMS, openapi_extra=WITH_CSV, summary="The five metrics by period")
 def metrics(request: HttpRequest, query: Query[MetricsQuery]) -> Answer:
-    """One report for each service, by name, as of `dora_report --format json`; in CSV one row for each period.
+    """One report for each service, ordered by name. A report is the object that `dora_report --format json` prints.
 
-    A period has `quality_flags`. `flags`, next to the reports, says what each of them means.
+    In CSV there is one row for each period. A period has `quality_flags`. `flags`, next to the reports, says what each of these
+    flags means.
     """
     _refuse_unknown(request, query)
     service, now = _service(query), timezone.now()
@@ -199,27 +200,30 @@ def metrics(request: HttpRequest, query: Query[MetricsQuery]) -> Answer:
 
 @api.get("/deployments", tags=["facts"], response={200: Deployments} | PROBLEMS, openapi_extra=WITH_CSV, summary="Deployments")
 def deployments(request: HttpRequest, query: Query[DeploymentsQuery]) -> Answer:
-    """The production deployments that count, by finish: whether each failed or was unplanned, and why."""
+    """The production deployments that count, ordered by finish. Each row says whether the deployment failed or was unplanned, and why."""
     return _answer(request, query, selectors.deployments(_fact_filter(request, query), failed=query.failed), serializers.DEPLOYMENTS)
 
 
 @api.get("/changes", tags=["facts"], response={200: Changes} | PROBLEMS, openapi_extra=WITH_CSV, summary="Changes")
 def changes(request: HttpRequest, query: Query[FactsQuery]) -> Answer:
-    """Merged pull requests of people and bots, by merge: the deployment that first carried each, and its lead time."""
+    """Merged pull requests of people and bots, ordered by merge.
+
+    Each row has the deployment that first carried the change, and its lead time.
+    """
     return _answer(request, query, selectors.changes(_fact_filter(request, query)), serializers.CHANGES)
 
 
 @api.get("/incidents", tags=["facts"], response={200: Incidents} | PROBLEMS, openapi_extra=WITH_CSV, summary="Incidents")
 def incidents(request: HttpRequest, query: Query[IncidentsQuery]) -> Answer:
-    """Incidents by start: the deployment that caused each, and how the two were linked."""
+    """Incidents, ordered by start. Each row has the deployment that caused the incident, and how the two were linked."""
     return _answer(request, query, selectors.incidents(_fact_filter(request, query), is_open=query.open), serializers.INCIDENTS)
 
 
 @api.get("/explain", tags=["metrics"], response={200: schemas.Explanation} | PROBLEMS, summary="The facts behind one value")
 def explanation(request: HttpRequest, query: Query[ExplanationQuery]) -> Answer:
-    """The deployments, changes and incidents behind one value and the rule that placed each, computed from the current facts.
+    """The deployments, changes and incidents that count in one value, with the rules by which each counts, computed from the current facts.
 
-    `sums` has the totals of the members' `counts`, which are the numbers of the report.
+    `sums` has the totals of the members' `counts`, which equal the numbers of the report.
     """
     _refuse_unknown(request, query)
     service = _named_service(query.service)
@@ -263,7 +267,10 @@ def _fact_filter(request: HttpRequest, query: FactsQuery) -> selectors.FactFilte
 
 
 def _refuse_unknown(request: HttpRequest, query: Schema) -> None:
-    """Refuse unknown parameters: a misspelt filter would be ignored, and the response would be wrong."""
+    """Refuse unknown parameters, and a cursor for CSV.
+
+    Otherwise a misspelt filter would be ignored, and the response would be wrong.
+    """
     if request.GET.get("format") == "csv" and "cursor" in request.GET:
         raise HttpError(422, "format=csv gives all rows that match: leave the cursor out")
     known = {field.alias or name for name, field in type(query).model_fields.items()}

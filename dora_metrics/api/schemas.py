@@ -1,6 +1,6 @@
-"""The fields of the rows that the API and dora_export return. serializers.py fills them, and the OpenAPI description is made from them.
+"""The fields of the rows that the API and dora_export return. serializers.py fills them. The OpenAPI description is made from them.
 
-What is unknown or missing is null, never 0 and never an empty text.
+A value in a row that is unknown or missing is null, never 0 and never an empty text. Only a `Member` has empty texts.
 """
 
 from typing import Annotated, Any, Literal
@@ -62,7 +62,7 @@ class Deployment(TypedDict):
 
 
 class Stages(TypedDict):
-    """Seconds; null if the start or end of a stage is unknown."""
+    """The seconds of each stage; null if the start or end of the stage is unknown."""
 
     coding: Seconds
     draft: Seconds
@@ -141,7 +141,7 @@ class Coverage(TypedDict):
 
 
 class Service(TypedDict):
-    """The unit that metrics belong to, and the settings that decide its numbers."""
+    """A service, which is the unit that metrics belong to, and the settings that determine its numbers."""
 
     name: str
     repositories: Annotated[list[str], Field(description="every owner/name that GitHub has known its repositories by")]
@@ -271,7 +271,7 @@ class CollectedDays(TypedDict):
 
 
 class Member(TypedDict):
-    """One deployment, change or incident that a value is made of."""
+    """One deployment, change or incident that counts in a value."""
 
     kind: Annotated[str, Field(description="deployment, change or incident")]
     repository: Annotated[str, Field(description="the GitHub repository that it belongs to, owner/name; empty: none is known")]
@@ -286,7 +286,7 @@ class Member(TypedDict):
 
 
 class Explanation(TypedDict):
-    """One value and the facts that it is made of (docs/metrics.md)."""
+    """One value and the facts that count in it (docs/metrics.md)."""
 
     service: ServiceName
     environment: str

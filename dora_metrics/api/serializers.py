@@ -18,7 +18,10 @@ Reader = Callable[[Row], Any]
 
 @dataclass(frozen=True, slots=True)
 class Kind:
-    """A kind of row. `row` makes it from a model instance. `columns` reads its CSV cells."""
+    """A kind of row.
+
+    `row`: the function that makes a row from a model instance. `columns`: the functions that read the CSV cells from a row.
+    """
 
     row: Callable[[Any], Row]
     columns: Columns
@@ -184,24 +187,30 @@ def path(*names: str) -> Reader:
 
 
 def _joined(name: str, key: str = "", between: str = " ") -> Reader:
-    """Return a reader that joins the texts of a list in one cell. `key`: the field to take of each object in the list."""
+    """Return a function that joins the items of a list in one cell.
+
+    `name`: the field that has the list. `key`: the field to take of each item, if the items are objects. `between`: the separator.
+    """
     return lambda row: between.join(str(item[key] if key else item) for item in row[name])
 
 
 def _coverage_in_a_cell(row: Row) -> str:
-    """Return the spans of all streams, prefixed by the repository's name if there are several."""
+    """Return the spans of all streams as one text. If there are several repositories, each span has its repository's name in front."""
     has_several = len({span["repository"] for span in row["coverage"] if span["repository"]}) > 1
     prefixes = (f"{span['repository']}:" if has_several and span["repository"] else "" for span in row["coverage"])
     return " ".join(f"{prefix}{span['stream']}={span['since']}/{span['until']}" for prefix, span in zip(prefixes, row["coverage"], strict=True))
 
 
 def _of_logs(read: Reader) -> Reader:
-    """Return a reader of the log evidence. Its cell is empty for an incident from an issue."""
+    """Return a function that reads a cell from the log evidence of an incident. The cell of an incident from an issue is empty."""
     return lambda row: read(row["logs"]) if row["logs"] else None
 
 
 def _columns(schema: Any, nested: Mapping[str, Columns]) -> Columns:
-    """Return a column for each field of the schema, in order. `nested`: the columns that replace a field."""
+    """Return a column for each field of the schema, in the order of the fields.
+
+    `nested`: for the name of a field with a list or an object, the columns that replace it.
+    """
     flags: dict[str, Columns] = {"quality_flags": {"quality_flags": _joined("quality_flags")}}
     return {column: read for name in schema.__annotations__ for column, read in (flags | dict(nested)).get(name, {name: itemgetter(name)}).items()}
 

@@ -1,6 +1,7 @@
-"""Find the first date whose metrics a change of facts affects: a late incident affects the periods from its deployment on.
+"""Find the first local date from which new or changed facts may affect metrics. For a late incident it is the date of its deployment.
 
-Metrics are made of attempts, deliveries and incidents. These are stored, so the rows that differ show which periods may have changed.
+Metrics are computed from attempts, deliveries and incidents. Their rows are stored, so the earliest row that differs from what is
+stored shows from which date on values may have changed.
 """
 
 from collections.abc import Iterable
@@ -18,18 +19,20 @@ from dora_metrics.models import DORAMetric, Service
 
 
 def first_affected_date(differences: Iterable[tuple[Table, Difference]], service: Service, linked: LinkedFacts) -> date:
-    """Return the first local date whose periods must be measured again: they may have changed, or were not over when last measured.
+    """Return the first local date from which periods must be measured again; `date.min` means all periods.
 
-    `differences`: the changed rows of attempts, deliveries and incidents. `date.min` means all periods.
+    The values of these periods may have changed, or the periods were not over when they were last measured. `differences`: the
+    changed rows of attempts, deliveries and incidents.
     """
     touched = [row[table.moment] for table, difference in differences for row in (difference.before, difference.after) if row]
     return min([_last_measured(service, linked), *([local_date(min(touched), linked.settings.time_zone)] if touched else [])])
 
 
 def _last_measured(service: Service, linked: LinkedFacts) -> date:
-    """Return the last day that was measured. It was not over then.
+    """Return the last day up to which all metrics were measured. That day was not over at the time.
 
-    It is `date.min` if the stored metrics were computed by another definition or time zone, or from another start of collection.
+    Return `date.min` if the stored metrics were computed with another definition version or time zone, or if collection began at
+    another time.
     """
     stored = DORAMetric.objects.filter(service=service, environment=PRODUCTION)
     zone = linked.settings.time_zone
@@ -41,7 +44,7 @@ def _last_measured(service: Service, linked: LinkedFacts) -> date:
     first_of = {name: local_date(coverage.since, zone) for name, coverage in covered.items()}
     if {name: first for name, (first, _) in measured.items()} != first_of:
         return date.min
-    # If collection now begins at another hour of the same day, its first periods become partial, or are no longer partial.
+    # If collection now begins at another hour of the same day, the first periods may have become partial or stopped being partial.
     begins_inside = {name for name, coverage in covered.items() if coverage.since > start_of(first_of[name], zone)}
     first_days = Q(*(Q(metric=name, period_start=first) for name, first in first_of.items()), _connector=Q.OR)
     if set(stored.filter(first_days, period="day", is_partial=True).values_list("metric", flat=True)) != begins_inside:

@@ -1,4 +1,4 @@
-"""Write the rows of a derived table that differ from the stored ones, and delete those that no longer follow from the facts."""
+"""Write the rows of a derived table that differ from the stored rows, and delete stored rows that no longer follow from the facts."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ METRICS = Table(DORAMetric, METRIC_KEY, ("service", *METRIC_KEY))
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """A row before and after the update; None if it did not exist before, or was deleted."""
+    """A row before and after the update. `before`: None if the row is new. `after`: None if the row was deleted."""
 
     before: Row | None
     after: Row | None
@@ -46,7 +46,8 @@ class Difference:
 def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, only: models.Q = ALL_ROWS, **origin: Any) -> list[Difference]:
     """Make the service's rows of the table equal to `rows`, and return the differences in the order of their keys.
 
-    `only`: the stored rows that may be changed or deleted. `origin`: columns that say what wrote a row; they make no difference.
+    `only`: a condition that the stored rows meet which may be changed or deleted. `origin`: the values of columns that say what
+    wrote a row, such as `run_id`. A row that differs only in these columns is not written.
     """
     wanted = {_key(row, table.key): row for row in rows}
     columns = [field.attname for field in table.model._meta.concrete_fields if field.attname not in ("id", "service_id", *origin)]
@@ -75,7 +76,10 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
 
 
 def _save_metrics(rows: list[Row]) -> None:
-    """Insert or update metrics with Django's bulk_create: they are few, and other code may rely on the model's manager."""
+    """Insert or update metrics with Django's bulk_create instead of `upsert`.
+
+    Changed metrics are few, so the cost is small, and other code may rely on the model's manager.
+    """
     unique = METRICS.unique
     DORAMetric.objects.bulk_create(
         [DORAMetric(**row) for row in rows],

@@ -1,4 +1,4 @@
-"""The rows of attempts, deliveries, incidents and metrics that are derived from linked facts. Nothing is read or written here."""
+"""Turn linked facts and values into rows of attempts, deliveries, incidents and metrics. The database is neither read nor written here."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 
 
 def attempt_row(outcome: AttemptOutcome, linked: LinkedFacts, repository_ids: Mapping[str, int]) -> Row:
-    """Return the row of an Attempt. `repository_ids`: by repository name."""
+    """Return the row of an Attempt. `repository_ids`: the id of each repository, by its name."""
     attempt = outcome.attempt
     is_known = linked.coverage.failures is not None
     return {
@@ -59,7 +59,7 @@ def delivery_row(change: LeadTime, change_id: int) -> Row:
 
 
 def incident_row(linked: LinkedIncident, repository_ids: Mapping[str, int]) -> Row:
-    """Return the row of an Incident. `repository_ids`: by repository name."""
+    """Return the row of an Incident. `repository_ids`: the id of each repository, by its name."""
     incident, attempt = linked.incident, linked.link.attempt
     return {
         "repository_id": repository_ids.get(incident.repository) if incident.number is not None else None,
@@ -89,7 +89,7 @@ def _evidence(evidence: LogEvidence) -> Row:
 
 
 def metric_row(value: MetricValue, *, time_zone: str) -> Row:
-    """Return the row of a DORAMetric. `time_zone`: the zone of the period's dates."""
+    """Return the row of a DORAMetric. `time_zone`: the time zone of the period's dates."""
     return {
         "environment": value.environment,
         "metric": value.metric,

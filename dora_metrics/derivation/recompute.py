@@ -1,7 +1,8 @@
 """Recompute a service's attempts, deliveries, incidents and production metrics from its stored facts.
 
-Periods are measured again from the first affected one on (affected_periods.py), and only rows that differ are written. A value that
-changes after its period was over is kept as a MetricRevision. Metrics of other environments are not stored: reports compute them.
+Periods are measured again from the first affected one on (affected_periods.py), and only rows that differ are written. If a value
+changes after its period was over, a MetricRevision records the change. Metrics of other environments are not stored, because
+reports compute them when they are asked for.
 """
 
 import gc
@@ -31,17 +32,17 @@ REVISED = ("value", "n", "numerator", "denominator", "p50", "p75", "p90", "tier"
 def hold(service: Service) -> Service:
     """Lock the service's row for this transaction. Call it before the transaction writes anything else of the service.
 
-    Without the lock, two sources that finish at the same time would each recompute without the other's facts. The lock must come first:
-    on MySQL an insert that refers to the service takes a shared lock on its row, and two transactions that hold the shared lock and
-    both want the exclusive lock are in a deadlock.
+    Without the lock, two sources that finish at the same time would each recompute without the other source's facts. The lock must
+    come first, because on MySQL an insert that refers to the service takes a shared lock on the service's row. If two transactions
+    hold the shared lock and both request the exclusive lock, they are in a deadlock.
     """
     return Service.objects.select_for_update().get(pk=service.pk)
 
 
 def recompute(service: Service, *, run_id: int | None = None, moment: datetime | None = None) -> int:
-    """Recompute everything that new facts may have changed. Call it inside a transaction that began with `hold`.
+    """Recompute everything that new facts may have changed. Return how many metrics changed.
 
-    Returns how many metrics changed.
+    Call it inside a transaction that has called `hold` first. `moment`: no later time counts as collected; None means now.
     """
     with garbage_collection_paused():
         service, linked, differences = _recompute_rows(service, moment=moment)
@@ -50,7 +51,10 @@ def recompute(service: Service, *, run_id: int | None = None, moment: datetime |
 
 
 def recompute_periods(service: Service, *, start: date | None = None, end: date | None = None, moment: datetime | None = None) -> int:
-    """Recompute every period that overlaps these dates (`end` is exclusive), changed or not. Otherwise like `recompute`."""
+    """Recompute every period that overlaps [start, end), even if nothing in it has changed. Return how many metrics changed.
+
+    None does not limit the range on that side. Call it inside a transaction, like `recompute`. `moment`: as there.
+    """
     with garbage_collection_paused():
         service, linked, _ = _recompute_rows(service, moment=moment)
         return _recompute_metrics(service, linked, start=start or date.min, end=end or date.max, run_id=None)
@@ -58,7 +62,10 @@ def recompute_periods(service: Service, *, start: date | None = None, end: date 
 
 @contextmanager
 def garbage_collection_paused() -> Iterator[None]:
-    """Pause the search for reference cycles. A large service has hundreds of thousands of facts; all live to the end and have no cycles."""
+    """Pause Python's search for reference cycles, which would take time and find nothing.
+
+    A large service has hundreds of thousands of facts. They have no cycles, and all of them are in use until the end.
+    """
     was_enabled = gc.isenabled()
     gc.disable()
     try:
@@ -69,7 +76,10 @@ def garbage_collection_paused() -> Iterator[None]:
 
 
 def _recompute_rows(service: Service, *, moment: datetime | None) -> tuple[Service, LinkedFacts, list[tuple[Table, Difference]]]:
-    """Recompute attempts, deliveries and incidents. Returns the locked service, its linked facts, and the rows that changed."""
+    """Recompute attempts, deliveries and incidents.
+
+    Return the locked service, its linked facts, and the rows that changed, each with its table.
+    """
     service = hold(service)
     linked = linked_facts_of(service, environment=PRODUCTION, moment=moment)
     repository_ids = {name: repository.pk for name, repository in counted_repositories(service).items()}
@@ -84,7 +94,10 @@ def _recompute_rows(service: Service, *, moment: datetime | None) -> tuple[Servi
 
 
 def _recompute_metrics(service: Service, linked: LinkedFacts, *, start: date, end: date, run_id: int | None) -> int:
-    """Recompute the metrics of the periods that overlap [start, end), and store a revision of each that was over and changed."""
+    """Recompute the metrics of the periods that overlap [start, end). Return how many metrics changed.
+
+    A MetricRevision is stored for each value that changed although its period was over.
+    """
     values = (metric_row(value, time_zone=linked.settings.time_zone) for value in values_of(linked, since=start))
     rows = [row for row in values if row["period_start"] < end]
     overlapping = models.Q(environment=PRODUCTION, period_start__lt=end, period_end__gt=start)

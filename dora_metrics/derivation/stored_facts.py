@@ -1,4 +1,4 @@
-"""Read a service's stored facts and settings in the form that the calculators take, and link the facts."""
+"""Read a service's stored facts and settings, turn them into the inputs of the calculators, and link the facts."""
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -23,7 +23,7 @@ BranchNames = Mapping[tuple[int, str], str]
 
 
 def linked_facts_of(service: Service, *, environment: str, moment: datetime | None = None) -> LinkedFacts:
-    """Link the facts that are stored now. Nothing counts as collected after `moment`, by default now."""
+    """Link the facts that are stored at present. `moment`: no later time counts as collected; None means now."""
     return link_facts(facts_of(service), settings_of(service, time_zone=settings.ETL_TIME_ZONE), now=moment or now(), environment=environment)
 
 
@@ -50,9 +50,9 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
 
 
 def facts_of(service: Service) -> inputs.Facts:
-    """Return all facts of the service, read by ten queries. All are needed, because matching a change needs the whole history.
+    """Return all facts of the service, which are read by ten queries. A change can be matched only with the whole history.
 
-    Left out are pull requests that the path filter excludes, and hours of the logs without a minute that could be bad.
+    Pull requests that the path filter excludes are left out. So are hours of the logs in which no minute can be bad.
     """
     repositories = counted_repositories(service)
     branch_names = _current_branch_names(repositories.values())
@@ -83,9 +83,10 @@ def facts_of(service: Service) -> inputs.Facts:
 
 
 def counted_repositories(service: Service) -> dict[str, Repository]:
-    """Return the repositories that are or were collected, each by a distinct name; all repositories if none was ever collected.
+    """Return the repositories that are collected now or were collected before, keyed by distinct names; all if there are none of these.
 
-    Two may have the same stored name if one was renamed to the name that the other had when it was last read.
+    Two repositories have the same stored name if one was renamed to the name that the other had when it was last read. In that case
+    the key has the repository's id behind the name.
     """
     known = list(service.repositories.annotate(was_read=Exists(Coverage.objects.filter(repository=OuterRef("pk")))))
     counted = [repository for repository in known if repository.is_collected or repository.was_read] or known
@@ -94,10 +95,12 @@ def counted_repositories(service: Service) -> dict[str, Repository]:
 
 
 def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[str, inputs.Coverage]:
-    """Return the collected span of each stream: for a stream of logs as stored, for the others the span that all repositories share.
+    """Return the collected span of each stream, by the name of the stream.
 
-    Repositories that no enabled source collects do not limit the span. If the service has a path filter, a repository whose pull
-    requests were collected without their changed files counts as having none: it is unknown which of them are changes of the service.
+    The span of a stream of logs is the stored one. The span of any other stream is the span that all repositories have in common.
+    Repositories that no enabled source collects do not limit it. If the service has a path filter, a repository whose pull requests
+    were collected without their changed files counts as a repository without collected pull requests, because it is unknown which
+    of them are changes of the service.
     """
     of_logs: dict[str, inputs.Coverage] = {}
     found: dict[int, dict[str, inputs.Coverage]] = defaultdict(dict)
@@ -140,7 +143,10 @@ def _log_deployments(service: Service) -> Iterator[inputs.LogDeployment]:
 
 
 def _log_hours(service: Service) -> Iterator[inputs.LogHour]:
-    """Yield the parts of the hours that may have a bad minute. A year of lines has hundreds of thousands of parts, most without errors."""
+    """Yield the stored parts of the hours that may have a bad minute.
+
+    Other hours are not read: a year of log lines has hundreds of thousands of parts, most of them without errors.
+    """
     candidates = LogTraffic.objects.filter(service=service, worst_share__gt=0, worst_share__gte=service.log_error_share).values("hour")
     rows = LogTraffic.objects.filter(service=service, hour__in=candidates).values_list("source", "hour", "minutes", "page_id")
     for source, hour, minutes, page_id in rows.iterator(chunk_size=ROWS_PER_READ):
@@ -157,7 +163,10 @@ def _workflow_runs(service: Service, branch_names: BranchNames) -> Iterator[tupl
 
 
 def _current_branch_names(repositories: Iterable[Repository]) -> BranchNames:
-    """Return the current name of the default branch by repository id and former name. Facts under a former name belong to that branch."""
+    """Map a repository's id and a name that its default branch has had to the branch's present name.
+
+    Facts under a former name belong to the same branch.
+    """
     return {(repository.pk, name): repository.default_branch for repository in repositories for name in repository.default_branches}
 
 
@@ -209,7 +218,10 @@ def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tupl
 
 
 def _parents(service: Service) -> Mapping[int, dict[str, tuple[str, ...]]]:
-    """Return each repository's history by repository id. Equal shas share one string, because a sha recurs as a parent and in forks."""
+    """Return each repository's history (each commit with its parents), by the repository's id.
+
+    Equal shas are one string in memory, because most shas occur several times: as a commit, as a parent, and in forks.
+    """
     known: dict[str, str] = {}
     found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
     for repository_id, sha, parents in _rows(Commit, service, "repository_id", "sha", "parents"):

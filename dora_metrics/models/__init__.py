@@ -1,4 +1,4 @@
-"""The tables: facts, what is derived from them, services and their settings, alert rules, and API tokens."""
+"""The tables: services with their settings, facts, rows that are derived from facts, alert rules, and API tokens."""
 
 from dora_metrics.models.alerting import AlertEpisode, AlertRule
 from dora_metrics.models.api_token import ApiToken

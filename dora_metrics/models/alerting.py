@@ -1,4 +1,4 @@
-"""Alert rules, and the episodes during which a service broke one."""
+"""Alert rules, and the episodes during which a rule is broken."""
 
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
@@ -7,7 +7,11 @@ from dora_metrics.models.service import Service
 
 
 class AlertRule(models.Model):
-    """A rule that is evaluated after each load. It alerts once when an episode begins and once when it ends."""
+    """An alert rule.
+
+    A rule about metrics is evaluated after each load. One alert is sent when an episode begins, and one when it ends. A rule about
+    successful runs (`no_success`) is evaluated in etl_tasks/overdue_sources.py, and no AlertEpisode is stored for it.
+    """
 
     class Kind(models.TextChoices):
         NO_DEPLOYMENT = "no_deployment", "no production deployment for so many days"
@@ -41,11 +45,12 @@ class AlertRule(models.Model):
 
 
 class AlertEpisode(models.Model):
-    """A span of time during which a service broke a rule."""
+    """A span of time during which a rule was broken for a service."""
 
     rule = models.ForeignKey(AlertRule, on_delete=models.CASCADE, related_name="episodes")
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="alert_episodes")
-    # True while it is open, then NULL, so that the constraint allows one open episode per rule and service (MySQL has no partial index).
+    # True while the episode is open, NULL after its end. So the constraint allows one open episode for each rule and service, and any
+    # number of ended ones. A partial index would do the same, but MySQL has none.
     is_open = models.BooleanField(null=True, default=True)
     began_at = models.DateTimeField()
     ended_at = models.DateTimeField(null=True)

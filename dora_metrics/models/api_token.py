@@ -1,4 +1,4 @@
-"""Tokens that let programs read the API."""
+"""Tokens with which programs read the API."""
 
 import hashlib
 import secrets
@@ -33,7 +33,7 @@ class ApiToken(models.Model):
 
     @classmethod
     def create(cls, name: str) -> tuple[Self, str]:
-        """Create a token. Return the row and the token itself, which is not stored. Raises ValidationError."""
+        """Create a token. Return its row, and the token itself, which is not stored. Raises ValidationError if the name is not valid."""
         token = PREFIX + secrets.token_urlsafe(32)
         row = cls(name=name, digest=digest(token))
         row.full_clean(validate_unique=False)
@@ -42,5 +42,8 @@ class ApiToken(models.Model):
 
 
 def digest(token: str) -> str:
-    """Return the digest to store. A token of 256 random bits needs no salt and no slow hash."""
+    """Return the digest of a token, which is stored instead of the token.
+
+    A token of 256 random bits cannot be guessed, so it needs no salt and no slow hash.
+    """
     return hashlib.sha256(token.encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""What is derived from the facts. Only derivation/recompute.py writes these tables; the same facts always give the same rows."""
+"""The rows that are derived from the facts. Only derivation/recompute.py writes them, and the same facts always give the same rows."""
 
 from django.db import models
 
@@ -8,7 +8,10 @@ from dora_metrics.models.service import Service
 
 
 class Attempt(models.Model):
-    """A finished attempt to put a commit into production, by the source of deployments that counts, and why it failed or was unplanned."""
+    """A finished attempt to put a commit into production, and the causes by which it failed or was unplanned.
+
+    Only the attempts of the source of deployments that counts are stored.
+    """
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="attempts")
     repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="empty for a log line whose repository is unknown")
@@ -42,7 +45,10 @@ class Attempt(models.Model):
 
 
 class Delivery(models.Model):
-    """How a change first reached production, and its lead time. A change without a delivery is not known to be deployed."""
+    """The first deployment of a change to production, and the change's lead time.
+
+    A change without a delivery is not known to have been deployed, or it is not known when.
+    """
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="deliveries")
     change = models.OneToOneField(Change, on_delete=models.CASCADE, related_name="delivery")
@@ -67,7 +73,7 @@ class Delivery(models.Model):
 
 
 class Incident(models.Model):
-    """An incident and the deployment that it is linked to."""
+    """An incident, and the deployment to which it is linked."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="incidents")
     repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="of its issue; empty for an incident from the logs")
@@ -95,7 +101,7 @@ class Incident(models.Model):
 
 
 class DORAMetric(models.Model):
-    """One value of one metric in one period. docs/metrics.md defines each number."""
+    """The value of one metric in one period. docs/metrics.md defines every number."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="metrics")
     environment = models.CharField(max_length=255)
@@ -132,7 +138,7 @@ class DORAMetric(models.Model):
 
 
 class MetricRevision(models.Model):
-    """A change of a value after its period was over, because a fact arrived late."""
+    """A change of a value after its period was over, for example because a fact arrived late."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="revisions")
     environment = models.CharField(max_length=255)

@@ -1,4 +1,4 @@
-"""The collected facts. Each has a natural key, and names the run and the staged page that it was read from."""
+"""The collected facts. Each has a natural key, the id of the run that loaded it, and the id of the staged page that it was read from."""
 
 from typing import TypeVar
 
@@ -9,7 +9,7 @@ from dora_metrics.models.service import Service
 
 
 class Fact(models.Model):
-    """The columns of every fact. `run_id` and `page_id` are no foreign keys, because runs and staged pages are deleted before facts."""
+    """The columns of every fact. `run_id` and `page_id` are not foreign keys, because runs and staged pages are deleted before facts are."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE)
     url = models.TextField(blank=True, help_text="its page on GitHub")
@@ -24,16 +24,16 @@ F = TypeVar("F", bound="GithubFact")
 
 
 class Present(models.Manager[F]):
-    """The facts that count: those that were not found deleted or transferred on GitHub."""
+    """Selects the facts that count: all except those that were found deleted or transferred on GitHub."""
 
     def get_queryset(self) -> models.QuerySet[F]:
         return super().get_queryset().filter(gone_at=None)
 
 
 class GithubFact(Fact):
-    """A fact of one repository. Its natural key is unique inside the repository only."""
+    """A fact that belongs to one repository. Its natural key is unique only within the repository."""
 
-    # Without an index of its own: each model's unique constraint begins with this column.
+    # The column needs no index of its own, because the unique constraint of each model begins with it.
     repository = models.ForeignKey(Repository, on_delete=models.CASCADE, db_index=False)
     gone_at = models.DateTimeField(
         null=True, blank=True, help_text="when it was found deleted or transferred on GitHub; since then it does not count in any metric"
@@ -47,7 +47,7 @@ class GithubFact(Fact):
 
 
 class Deployment(GithubFact):
-    """A GitHub deployment with its status history. calculators/deployment_sources.py decides whether it counts as an attempt."""
+    """A GitHub deployment with its status history. calculators/deployment_sources.py defines which deployments count as attempts."""
 
     external_id = models.BigIntegerField(help_text="GitHub's database id")
     node_id = models.CharField(max_length=100, blank=True, help_text="GitHub's global id, for reading it again")
@@ -73,7 +73,7 @@ class Deployment(GithubFact):
 
 
 class LogDeployment(Fact):
-    """A log line that reports a deployment. calculators/deployment_sources.py decides whether it counts as an attempt."""
+    """A log line that reports a deployment. calculators/deployment_sources.py defines which lines count as attempts."""
 
     url = models.TextField(blank=True, help_text="the path of the page that shows the line")
     source = models.CharField(max_length=100, help_text="the log's name")
@@ -92,7 +92,7 @@ class LogDeployment(Fact):
 
 
 class LogTraffic(models.Model):
-    """How many events and errors the lines of one hour have, by minute. Counted are the lines that begin in one segment of a log file."""
+    """The numbers of events and errors in the minutes of one hour, counted over the lines that begin in one segment of a log file."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE)
     source = models.CharField(max_length=100, help_text="the log's name")
@@ -101,8 +101,8 @@ class LogTraffic(models.Model):
     minutes = models.JSONField(help_text='{"59": [events, errors]}')
     events = models.PositiveIntegerField()
     errors = models.PositiveIntegerField()
-    # A minute's share of errors cannot exceed the greatest share in its segments. So an hour whose segments are all below the service's
-    # setting has no bad minute and is not read.
+    # A minute's share of errors over all segments cannot exceed its greatest share in one segment. So if all rows of an hour have a
+    # `worst_share` below the service's setting, no minute of the hour is bad, and the hour is not read.
     worst_share = models.FloatField(help_text="percent; the greatest share of errors in one of its minutes")
     run_id = models.BigIntegerField()
     page_id = models.BigIntegerField()
@@ -166,7 +166,8 @@ class Change(GithubFact):
     deletions = models.PositiveIntegerField(default=0)
     changed_files = models.PositiveIntegerField(default=0)
     labels = models.JSONField(default=list)
-    # Complete for a merged pull request. For others at most a hundred are read, so a list may be shorter than its count.
+    # The lists below are complete for a merged pull request. For any other pull request at most a hundred entries are read, so a list may
+    # be shorter than its count.
     commits = models.JSONField(default=list, help_text='[{"sha", "authored_at"}, …]')
     commit_count = models.PositiveIntegerField(default=0)
     reviews = models.JSONField(default=list, help_text='[{"login", "is_bot", "submitted_at"}, …]')
@@ -186,7 +187,7 @@ class Change(GithubFact):
 
 
 class Commit(GithubFact):
-    """A commit of the history of the default branch or of a deployed commit."""
+    """A commit in the history of the default branch or in the history of a deployed commit."""
 
     sha = models.CharField(max_length=64)
     parents = models.JSONField(default=list)
@@ -202,7 +203,7 @@ class Commit(GithubFact):
 
 
 class Issue(GithubFact):
-    """An issue that is not a pull request. calculators/incidents.py decides whether it is an incident."""
+    """An issue that is not a pull request. calculators/incidents.py defines which issues are incidents."""
 
     number = models.PositiveIntegerField()
     external_id = models.BigIntegerField(null=True)
@@ -248,13 +249,14 @@ class Release(GithubFact):
 
 
 class Coverage(models.Model):
-    """The span in which the facts of one stream are complete. Outside of it they are unknown, not zero."""
+    """The span in which the facts of one stream are complete. What happened outside of it is unknown, not zero."""
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="coverage")
     repository = models.ForeignKey(
         Repository, null=True, on_delete=models.CASCADE, related_name="coverage", db_index=False, help_text="empty for the streams of logs"
     )
-    # True without a repository, otherwise NULL, so that the constraint allows one such row per service and stream (MySQL has no partial index).
+    # True in a row without a repository, otherwise NULL. So the constraint allows one row without a repository for each service and stream.
+    # A partial index would do the same, but MySQL has none.
     is_of_logs = models.BooleanField(null=True)
     stream = models.CharField(max_length=30)
     since = models.DateTimeField()

@@ -6,7 +6,11 @@ from dora_metrics.models.service import Service
 
 
 class Repository(models.Model):
-    """A repository on GitHub. Numbers, shas and history have a meaning only inside one repository, so facts belong to it."""
+    """A repository on GitHub.
+
+    Issue numbers, pull request numbers and commit shas are unique only within one repository, so each fact from GitHub belongs to a
+    repository.
+    """
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="repositories")
     name = models.CharField(max_length=200, help_text="owner/name, as GitHub last reported it")

@@ -1,4 +1,4 @@
-"""Services: the unit that a metric belongs to, with every setting that decides its numbers."""
+"""Services and their settings. A metric belongs to a service, and the service's settings determine its numbers."""
 
 import re
 
@@ -15,7 +15,7 @@ MOST_LOG_EVENTS, LONGEST_LOG_MINUTES = 1_000_000, 24 * 60
 
 
 def validate_name(name: str) -> None:
-    """Accept names that need no quoting in a URL, a command line or a terminal."""
+    """Raise ValidationError unless the name can be used in a URL, on a command line and in a terminal without quoting."""
     if not NAME.fullmatch(name):
         raise ValidationError(
             f"{name!r} cannot be a name: use letters, digits, points, hyphens and underscores, at most 100, and one letter or digit"
@@ -23,7 +23,7 @@ def validate_name(name: str) -> None:
 
 
 def validate_pattern(pattern: str) -> None:
-    """Accept regular expressions that RE2 compiles."""
+    """Raise ValidationError unless RE2 can compile the regular expression."""
     try:
         compiled(pattern)
     except ValueError as exc:
@@ -41,7 +41,7 @@ def validate_percent(share: float) -> None:
 
 
 class Service(models.Model):
-    """The unit that a metric belongs to."""
+    """A service, which is the unit that metrics belong to, with the settings that determine its numbers."""
 
     class DeploymentsFrom(models.TextChoices):
         AUTO = "auto", "the first of these that has any"
@@ -123,5 +123,5 @@ class Service(models.Model):
         return self.name
 
     def clean(self) -> None:
-        """Replace None, which a form gives for an emptied list."""
+        """Replace None by an empty list. A form gives None if somebody empties the list of bots."""
         self.bots = self.bots or []

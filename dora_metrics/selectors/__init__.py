@@ -1,4 +1,4 @@
-"""Every query that reports, pages and the API use."""
+"""The queries that reports, pages and the API use."""
 
 from dora_metrics.selectors.facts import FactFilter, changes, deployments, incidents
 from dora_metrics.selectors.keyset_pagination import Keyset, Position

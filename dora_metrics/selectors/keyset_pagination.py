@@ -1,7 +1,7 @@
-"""Keyset pagination: read a long list in pages, ordered by one column and the id, each page from the last row of the one before.
+"""Keyset pagination: read a long list in pages. The list is ordered by one column and the id. A page begins after the last row of the page before.
 
-Pages do not shift when rows are added between two requests, nothing is counted, and the hundredth page costs as much as the first.
-Django's iterator does not suit streaming: on MySQL the driver holds the whole result in memory.
+Pages do not shift when rows are added between two requests, rows are never counted, and the hundredth page costs as much as the
+first. Django's iterator is not used to stream a list, because on MySQL the driver holds the whole result in memory.
 """
 
 import re
@@ -17,7 +17,10 @@ M = TypeVar("M", bound=Model)
 
 
 class Position(NamedTuple):
-    """The last row of a page: its value of the column, and its id. The next page begins after it."""
+    """The end of a page: the value that its last row has in the column by which the list is ordered, and the id of that row.
+
+    The next page begins after that row.
+    """
 
     value: Any
     pk: int
@@ -31,8 +34,9 @@ class Position(NamedTuple):
 class Keyset(Generic[M]):
     """A list of rows, read in pages.
 
-    `by`: a column that is never null, with an index that begins with it or with the columns that `rows` is filtered by. `keeps`:
-    a filter that no query can express. It may leave a page with fewer rows than its limit although another page follows.
+    `by`: the column by which the list is ordered. It is never null, and has an index that begins with it, or with the columns by
+    which `rows` is filtered and then it. `keeps`: returns whether a row belongs to the list, for a condition that no query can
+    express. With it, a page may have fewer rows than its limit although another page follows.
     """
 
     rows: QuerySet[M]
@@ -40,10 +44,10 @@ class Keyset(Generic[M]):
     keeps: Callable[[M], bool] = lambda row: True
 
     def page(self, limit: int, after: Position | None = None) -> tuple[list[M], Position | None]:
-        """Return at most `limit` rows and the position after which the next page begins; None after the last page."""
+        """Return at most `limit` rows that come after `after`, and the position after which the next page begins (None on the last page)."""
         rows = self.rows
         if after:
-            # The range uses the index. The OR leaves out the rows with the same value that earlier pages had.
+            # The range can use the index. The OR leaves out rows with the same value that were on earlier pages.
             beyond = Q(**{f"{self.by}__gt": after.value}) | Q(pk__gt=after.pk)
             rows = rows.filter(beyond, **{f"{self.by}__gte": after.value})
         found = list(rows.order_by(self.by, "pk")[: limit + 1])
@@ -52,7 +56,7 @@ class Keyset(Generic[M]):
         return [row for row in shown if self.keeps(row)], self._position(shown[-1]) if has_more else None
 
     def pages(self, limit: int = ROWS_PER_PAGE) -> Iterator[list[M]]:
-        """Yield all pages; only one is in memory at a time."""
+        """Yield all pages. Only one page is in memory at a time."""
         after: Position | None = None
         while True:
             rows, after = self.page(limit, after)
@@ -65,7 +69,7 @@ class Keyset(Generic[M]):
             yield from rows
 
     def position(self, text: str) -> Position:
-        """Parse what str() of a position returned. Raises ValueError with an explanation for anything else."""
+        """Parse a text that str() returned for a position. Raises ValueError with an explanation for any other text."""
         value, _, pk = text.rpartition("~")
         if re.fullmatch(r"[0-9]{1,18}", pk, re.ASCII):
             if not isinstance(self.rows.model._meta.get_field(self.by), DateTimeField):

@@ -64,7 +64,10 @@ class UnknownEnvironment(ValueError):
 
 
 def check_environment(service: Service, environment: str) -> None:
-    """Raise UnknownEnvironment if nothing was ever deployed to it: the report's zeros would look like an answer."""
+    """Raise UnknownEnvironment if the service was never deployed to the environment.
+
+    Without this check the report would have zeros, which would look like an answer.
+    """
     if environment == PRODUCTION:
         return
     known = environments(service)
@@ -73,32 +76,33 @@ def check_environment(service: Service, environment: str) -> None:
 
 
 def environments(service: Service) -> set[str]:
-    """Return the names of the environments that the service was deployed to.
+    """Return the names of the environments to which the service was deployed.
 
-    Only GitHub's deployments and log lines name one. If another source counts, everything is production and the set is empty.
+    Only GitHub's deployments and log lines name an environment. If another source counts, every deployment is to production, and
+    the set is empty.
     """
     counting = Attempt.objects.filter(service=service).values_list("source", flat=True).first()
     source = counting if service.deployments_from == Service.DeploymentsFrom.AUTO else service.deployments_from
     model = LogDeployment if source == Service.DeploymentsFrom.LOGS else Deployment
     if source not in (None, Service.DeploymentsFrom.GITHUB, Service.DeploymentsFrom.LOGS):
         return set()
-    # Python removes the duplicates, because to MySQL's DISTINCT Staging and staging are equal.
+    # Duplicates are removed in Python, because MySQL's DISTINCT takes Staging and staging as equal.
     named = set(model._default_manager.filter(service=service).order_by().values_list("environment", flat=True))
     return named - {""}
 
 
 def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:
-    """Return the object of `dora_report --format json`: every whole period that overlaps [start, end) and has begun.
+    """Return the object that `dora_report --format json` prints. Raises UnknownEnvironment.
 
-    Values of production are stored. Those of another environment, by its exact name, are computed here from the facts.
-    Raises UnknownEnvironment.
+    It has every period of the kind `by` (day, week or month) that overlaps [start, end) and has begun. `environment`: production,
+    whose values are stored, or the exact name of another environment, whose values are computed here from the facts.
     """
     [found] = reports([service], start=start, end=end, by=by, environment=environment, time_zone=time_zone, now=now)
     return found
 
 
 def reports(services: Sequence[Service], *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> list[dict[str, Any]]:
-    """Return the report of each service, in their order. Production takes one query for all of them."""
+    """Return the report of each service, in the order of `services`. One query reads the production values of all of them."""
     for service in services:
         check_environment(service, environment)
     today = now.astimezone(ZoneInfo(time_zone)).date()
@@ -123,7 +127,7 @@ def reports(services: Sequence[Service], *, start: date, end: date, by: str, env
 
 
 def begun_periods(start: date, end: date, by: str, *, today: date) -> list[Period]:
-    """Return every whole period that overlaps [start, end) and has begun."""
+    """Return every period of the kind `by` (day, week or month) that overlaps [start, end) and has begun. Periods are whole."""
     return list(periods_between(start, min(end, today + ONE_DAY), by))
 
 
@@ -160,7 +164,7 @@ def _period(period: Period, rows: Mapping[tuple[date, str], DORAMetric], today: 
 
 
 def _shown(metric: str, row: DORAMetric | None) -> dict[str, Any]:
-    """Return the metric as the report shows it. If it was not collected, every number is None."""
+    """Return the metric as the report shows it. If its facts were not collected, every number is None."""
     unknown = UNKNOWN[metric]
     if row is None or NOT_COLLECTED in row.quality_flags:
         return dict(unknown)

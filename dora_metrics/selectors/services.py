@@ -1,4 +1,4 @@
-"""Services, by name."""
+"""Select services, ordered by name."""
 
 from django.db.models import Prefetch
 
@@ -13,7 +13,7 @@ class UnknownService(LookupError):
 
 
 def services(name: str | None = None) -> list[Service]:
-    """Return the named service, or all services. Raises UnknownService."""
+    """Return a list of the service with this name, or of all services if `name` is None. Raises UnknownService."""
     found = list(Service.objects.all() if name is None else Service.objects.filter(name=name))
     if name is not None and not found:
         raise UnknownService(f"there is no service {name!r}; {_known()}")
@@ -21,7 +21,10 @@ def services(name: str | None = None) -> list[Service]:
 
 
 def services_with_coverage(service: Service | None = None) -> Keyset[Service]:
-    """Select the services with their repositories and coverage, by name. A page takes three queries."""
+    """Select the service, or all services if it is None, with repositories and coverage, ordered by name.
+
+    Reading a page takes three queries.
+    """
     found = Service.objects.filter(pk=service.pk) if service else Service.objects.all()
     return Keyset(found.prefetch_related("repositories", Prefetch("coverage", Coverage.objects.order_by("stream", "repository_id"))), by="name")
 
