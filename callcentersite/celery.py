@@ -12,6 +12,7 @@ os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")  # by its own default, Flow
 app = Celery("callcentersite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
+app.autodiscover_tasks(related_name="beat_tasks")
 
 # A garbage collection starts when Python has created as many new containers as the first threshold says. A page of log lines creates
 # thousands of short-lived containers: with Python's default of 700, garbage collection takes a sixth of a stage's time.
