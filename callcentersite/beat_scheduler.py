@@ -17,7 +17,7 @@ class Entry(ModelEntry):
     def is_due(self) -> schedstate:
         try:
             return super().is_due()
-        except Exception:  # for example, for an interval of a million years; it would end beat, and again after each restart
+        except Exception:  # for example, for an interval of a million years; such an error would end beat after each restart
             logger.exception("entry_unusable", extra={"entry": self.name})
             return schedstate(is_due=False, next=RETRY_SECONDS)
 

@@ -93,7 +93,7 @@ def regexes(name: str) -> list[str]:
 
 
 def adapters(name: str) -> dict[str, str]:
-    """Return the class path of each kind, from "kind=module.Class, …"."""
+    """Return {kind: path of its class} from a list such as "kind=module.Class, …"."""
     found = {}
     for pair in listed(name):
         kind, _, path = (part.strip() for part in pair.partition("="))

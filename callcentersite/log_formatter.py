@@ -1,6 +1,6 @@
 """The format of log lines: time, level, logger, event name, and the event's values as key=value.
 
-Run and task ids are among the values wherever they are known.
+The values are those that the code passes as `extra`, such as the id of the run.
 """
 
 import logging

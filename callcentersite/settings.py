@@ -64,7 +64,7 @@ ALLOWED_HOSTS = [*host_names("DJANGO_ALLOWED_HOSTS", ""), "localhost", "127.0.0.
 # FORWARDED_ALLOW_IPS (docs/deploy.md).
 SECURE_SSL_REDIRECT = flag("DJANGO_HTTPS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES", SECURE_SSL_REDIRECT)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # health checks come from inside, without the proxy
+SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # health checks come from inside the network by http, and not through the proxy
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
 # These two checks ask for HSTS for subdomains and for the browsers' preload list. The domain's owner may set both in the proxy.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -195,7 +195,7 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # otherwise a
 # The soft limit raises an exception in the stage, which can then save its progress. The hard limit kills a child that does not react.
 CELERY_TASK_SOFT_TIME_LIMIT = number("ETL_STAGE_SOFT_LIMIT_SECONDS", 600, minimum=1, maximum=86_400)
 CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
-CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60  # so many seconds a worker that stops lets its running tasks continue
+CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60  # seconds that a stopping worker waits for its running tasks to end
 # Replace a child after 100 tasks or at 400,000 KiB, so that a memory leak stays bounded.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 100
 CELERY_WORKER_MAX_MEMORY_PER_CHILD = 400_000
@@ -246,7 +246,8 @@ ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # your own kinds of sources: docs/contr
 
 # --- GitHub -----------------------------------------------------------------------------------------------------
 GITHUB_API_URL = given("GITHUB_API_URL", "https://api.github.com").rstrip("/")
-# The credentials by name. "" is the token or GitHub App of sources that name no credential. The name of GITHUB_TOKEN_NAME is NAME.
+# The credentials by name. "" is the token or GitHub App of sources that name no credential. The credential of GITHUB_TOKEN_NAME is
+# named NAME.
 GITHUB_CREDENTIALS = {name: github_credential(f"_{name}" if name else "") for name in github_credential_names()}
 GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # only for a stand-in on another host: anybody on the way can read a token that is sent over http
 GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1, maximum=100)  # most records of a page; GitHub's limit is 100
@@ -282,7 +283,7 @@ ETL_HOST = given("ETL_HOST", socket.gethostname())  # the name of this host in t
 LOG_ROOTS = folders("LOG_ROOTS", "/var/log")
 LOG_MASK_RULES = listed("LOG_MASK_RULES", "url_password,authorization,bearer,cookie,named,option,token,private_key,card,telephone,named_telephone")
 if os.environ.get("LOG_MASK_RULES") == "":
-    LOG_MASK_RULES = []  # set but empty: apply no rule (docs/masking.md)
+    LOG_MASK_RULES = []  # the variable is set but empty: no rule is applied (docs/masking.md)
 LOG_MASK_PATTERNS = regexes("LOG_MASK_PATTERNS")  # a JSON list of further regexes (RE2), whose groups match secrets
 
 # --- alerts -------------------------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 
 HEIGHT, WIDTH = 80, 1000
-MOST_HOURS = 24 * 8  # in a chart by hour; the chart of a longer period is by day
+MOST_HOURS = 24 * 8  # the longest period with a bar for each hour; a longer period has a bar for each day
 ERROR_LEVELS = ("error", "critical")
 
 
@@ -30,7 +30,7 @@ class Bar:
 
 @dataclass(frozen=True, slots=True)
 class Chart:
-    """The chart. `most`: the number of events of the highest bar. `events`: that of all bars. `step`: "hour" or "day", the period of a bar."""
+    """The chart. `most`: the number of events in the highest bar. `events`: the number in all bars. `step`: a bar's period, "hour" or "day"."""
 
     bars: list[Bar]
     most: int
@@ -41,7 +41,7 @@ class Chart:
 def chart(
     counts: Mapping[tuple[datetime, str], int], start: datetime, end: datetime, *, link: Callable[[datetime, datetime], str], zone: tzinfo
 ) -> Chart:
-    """Return the chart of the period. A bar stands for an hour or, if the period is longer than MOST_HOURS, for a day in `zone`.
+    """Return the chart of the events from `start` to `end`. A bar stands for an hour or, in a chart of more than MOST_HOURS, for a day in `zone`.
 
     `counts`: number of events by hour (UTC) and level. `link`: returns the link of a bar from its start and end.
     """

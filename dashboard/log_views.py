@@ -27,7 +27,8 @@ from log_store.store import LogQuery, LogStoreUnavailable, around, event_at, of_
 
 EVENTS_PER_PAGE = 100
 EVENTS_PER_POLL = 200
-# Where the live tail begins if no event is shown yet. It looks back because a line reaches the store some time after it was written.
+# How far back the live tail begins if no event is shown yet. It does not begin now, because a line reaches the store some time after it was
+# written.
 FIRST_POLL_SPAN = timedelta(hours=1)
 LONGEST_CHART = timedelta(days=92)  # a longer period has no chart
 

@@ -1,7 +1,7 @@
 """The dead-letter queue.
 
-A letter is written for whatever could not be processed, which is then called buried. The letter is closed when a run or a replay has
-processed it, or when a person discards it.
+A letter is written for a stage, page, file or record that could not be processed; the names here call this "bury". The letter is closed
+when a run or a replay has processed the data, or when a person discards the letter.
 """
 
 import hashlib
@@ -26,7 +26,7 @@ LONGEST_ERROR = 5000
 
 
 class NotOpen(Exception):
-    """The letter cannot be replayed or discarded, because it is not open. The message has its state and when it was closed."""
+    """The letter cannot be replayed or discarded, because it is not open. The message says its state and when it was closed."""
 
     def __init__(self, letter: DeadLetter) -> None:
         since = f"{letter.resolved_at:%Y-%m-%d %H:%M} UTC" if letter.resolved_at else "an unknown time"
@@ -39,7 +39,7 @@ class NotOpen(Exception):
 def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, **guard: object) -> bool:
     """Mark the run as failed, write the letter of the stage, and send a critical alert.
 
-    `guard`: column values that the run must still have. Return False, and do nothing, if it has other values or has ended already.
+    `guard`: column values that the run must still have. Return False, and do nothing, if the run has other values or has ended already.
     `is_logged`: whether the alert is logged, too; False if the caller prints the error itself.
     """
     error = _storable(error)
@@ -198,7 +198,8 @@ def _has_read_data_of(run: ETLRun, failed: ETLRun) -> bool:
     """Return whether `run` has read everything that `failed` should have read.
 
     A failed run without options, such as a nightly run, should have read from the cursors on, and did not move them. So every later run
-    has read the same data, except a run with `until`. For a failed run with options, only a run with the same options has.
+    has read the same data, except a run with `until`. The data of a failed run with options has been read only by a run with the
+    same options.
     """
     span, failed_span = _requested_span(run), _requested_span(failed)
     return span == failed_span or (not failed_span and "until" not in span)

@@ -92,7 +92,7 @@ def delete_in_batches(target: Target) -> Iterator[int]:
 
 
 def resume(target: Target, *, until: float = math.inf) -> bool:
-    """Delete a marked target, and return True when it is deleted. Return False if it is not deleted by `until`, a `time.monotonic`.
+    """Delete a marked target, and return whether it was deleted by the time `until`, a value of `time.monotonic`.
 
     Raises LogStoreUnavailable.
     """

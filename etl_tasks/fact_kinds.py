@@ -9,7 +9,7 @@ from datetime import timedelta
 
 from dora_metrics.models import Change, Commit, Deployment, GithubFact, Issue, Release, WorkflowRun
 
-WORKFLOW_RUN_RETENTION = timedelta(days=400)  # so long GitHub keeps a run; if an older run is missing, nobody has deleted it
+WORKFLOW_RUN_RETENTION = timedelta(days=400)  # how long GitHub keeps a run; if an older run is missing, GitHub itself has deleted it
 
 
 @dataclass(frozen=True, slots=True)

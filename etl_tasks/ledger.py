@@ -164,7 +164,7 @@ def release_if_progressed(run_id: int, *, wait: float = 0, **guard: object) -> b
 def close(run_id: int, status: str, *, error: str = "", **guard: object) -> bool:
     """End an active run. `guard`: column values that the run must still have.
 
-    Return False if it has other values or has ended already. So only one of several callers reacts to the end of the run.
+    Return False if the run has other values or has ended already. So only one of several callers reacts to the end of the run.
     """
     with transaction.atomic():
         ended = ETLRun.objects.filter(pk=run_id, status__in=ETLRun.ACTIVE, **guard).update(

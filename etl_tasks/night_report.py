@@ -14,7 +14,7 @@ from django.db.models import Count, Q
 from etl_tasks import host_watch, night_schedule, overdue_sources
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
-SWEEPER_HAS_TIME = timedelta(minutes=10)  # for the sweeper to start missing runs and to send lost runs again
+SWEEPER_HAS_TIME = timedelta(minutes=10)  # the sweeper starts missing runs, and sends lost runs again, within this time
 NIGHTS_BACK = timedelta(days=31)
 LONGEST_REASON = 200
 MOST_NAMED = 10

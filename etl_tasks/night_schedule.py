@@ -16,7 +16,7 @@ class UnusableSchedule(Exception):
 
 
 def night_due_at(moment: datetime) -> datetime | None:
-    """Return when the first night of the day was due, for the day of `moment`; None if no night was due by `moment`.
+    """Return when the first night on the day of `moment` was due; None if no night was due by `moment`.
 
     Only enabled crontab entries count, because only beat can evaluate the other kinds of schedules. Raises UnusableSchedule if the
     schedule of an entry cannot be evaluated and no other entry was due.

@@ -34,8 +34,8 @@ def alert_overdue() -> None:
 def overdue_sources(moment: datetime, **conditions: object) -> Iterator[tuple[Source, str, float]]:
     """Yield each enabled source that has had no successful run for too long, with the alert's level and the limit in hours.
 
-    Level and limit come from an alert rule in the admin or, without a rule, are critical and ETL_OVERDUE_HOURS. `conditions`: column
-    values that the source must have.
+    Level and limit come from an alert rule in the admin. Without a rule, the level is critical and the limit is ETL_OVERDUE_HOURS.
+    `conditions`: column values that the source must have.
     """
     rules = overdue_rules()
     shortest = min([settings.ETL_OVERDUE_HOURS, *(rule.threshold for rule in rules.values())])

@@ -142,7 +142,8 @@ def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | B
     """Return the records of the page that belong to the letter: one, or all if the letter is about the whole page or a lost record.
 
     A record is found by its index. A log event is found by its id, because its index may have changed: if the source's settings were
-    changed, the page may be split into other events. The id cannot be checked if the letter has only the beginning of the event's data.
+    changed, the page may be split into other events. If the letter has only the beginning of a long event,
+    the id cannot be checked, and the index is used.
     """
     if letter.record_index is None or letter.kind == DeadLetter.Kind.LOST:
         return records
@@ -169,6 +170,6 @@ def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str,
         try:
             found = list(adapter.clean(source, later_page.stream, later_page.content, later_page.context))
         except UnreadablePage:
-            continue  # it has its own letter
+            continue  # the page has its own letter
         good = [record.fact for record in found if isinstance(record, Good)]
         yield part, [fact for fact in good if tuple(fact[name] for name in key) in wanted]

@@ -187,7 +187,7 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
 def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -> None:
     """Store the page's valid records.
 
-    Facts are loaded only into the SQL database and log events only into the log store. The other of the two is marked as done.
+    Facts are loaded only into the SQL database and log events only into the log store. The mark for the other destination is set at once.
     """
     is_log = kind == LOG_EVENT
     CleanBatch.objects.create(

@@ -21,7 +21,7 @@ from etl_tasks.overdue_sources import alert_overdue
 
 logger = logging.getLogger(__name__)
 
-BEAT_HAS_TIME = timedelta(minutes=2)  # for beat to start a night that is due, before the sweeper does
+BEAT_HAS_TIME = timedelta(minutes=2)  # a night that beat has not started within this time is started by the sweeper
 
 
 def sweep() -> int:

@@ -35,7 +35,7 @@ def add_format_options(parser: CommandParser, *, is_required: bool) -> None:
 
 
 def apply_format_options(options: dict[str, Any], source: Source) -> None:
-    """Set the given options on the source; the others keep their value. A new format clears the pattern and the fields of the old one.
+    """Set the given options on the source; its other settings stay the same. A new format clears the pattern and the fields of the old one.
 
     Raises UsageError.
     """

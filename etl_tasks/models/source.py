@@ -1,4 +1,4 @@
-"""Where facts come from, and how far each source has been read."""
+"""Sources, from which facts come, and cursors, which say how far each source has been read."""
 
 from typing import Any
 
@@ -111,7 +111,7 @@ class Source(models.Model):
 
     @property
     def extract_queue(self) -> str:
-        """The queue of the extract stage, which must run where the files are. The other stages read the staged copy and can run anywhere."""
+        """The queue for the extract stage. This stage must run where the files are; the other stages read the staged copy and can run anywhere."""
         return f"extract@{self.host}" if self.host else "extract"
 
     @property
@@ -144,7 +144,7 @@ class Source(models.Model):
         return self.facts_repository
 
     def update_collected_repositories(self) -> None:
-        """Mark which of the service's repositories an enabled source collects."""
+        """Set `is_collected` of the service's repositories: True for those that an enabled source collects, False for the others."""
         repositories = Repository.objects.filter(service=self.service_id)
         repositories.filter(is_collected=False, source__is_enabled=True).update(is_collected=True)
         repositories.filter(is_collected=True).exclude(source__is_enabled=True).update(is_collected=False)

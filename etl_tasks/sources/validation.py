@@ -17,7 +17,7 @@ from etl_tasks.sources.registry import adapter_of_kind
 
 @receiver(source_validation, dispatch_uid="etl_tasks.validate_source")
 def validate(source: Source, **_: Any) -> None:
-    """Raise ValidationError if the source lacks what its kind needs, cannot work as it is set, or would mix new facts with what it has collected."""
+    """Raise ValidationError if the source lacks what its kind needs, cannot work with its settings, or would mix old and new facts."""
     former = Source.objects.filter(pk=source.pk).first() if source.pk else None
     collected = former if former is not None and former.cursors.exists() else None
     _refuse_deletion_under_way(source, former)
@@ -42,7 +42,7 @@ def _refuse_deletion_under_way(source: Source, former: Source | None) -> None:
 
 
 def _adapter(source: Source) -> Adapter:
-    """Return the adapter of the source's kind. Raises ValidationError if there is none, or if a column that it needs is empty."""
+    """Return the adapter of the source's kind. Raises ValidationError if there is none, or if a column that the kind needs is empty."""
     try:
         adapter = adapter_of_kind(source.kind)
     except FatalError as exc:

@@ -135,9 +135,11 @@ def _existing_source(service: Service, repository: str, *, named: Sequence[str])
 
 
 def _free_name(service: Service, repository: str) -> str:
-    """Return a name for a new source: the service's name for its first source, then the repository's name, with the service's if necessary.
+    """Return a name for a new source: the service's name for its first source, then NAME or, if that is taken, SERVICE-NAME.
 
-    Raises UsageError if these names are taken.
+    NAME is the name of the repository without its owner.
+
+    Raises UsageError if all of these names are taken.
     """
     if not Source.objects.filter(service=service, kind=Source.Kind.GITHUB).exists():
         other = Source.objects.filter(name=service.name).first()

@@ -1,4 +1,4 @@
-"""dead_letters list|show|replay|discard: read and resolve the dead-letter queue."""
+"""dead_letters list|show|replay|discard: list, show, replay or discard dead letters."""
 
 import getpass
 from typing import Any
