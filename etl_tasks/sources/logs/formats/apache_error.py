@@ -16,9 +16,9 @@ _APACHE_NAMES = ("time", "logger", "level", "pid", "tid", "message", "client")
 
 
 class ApacheError(RecordFormat):
-    """Version 2.2: [time] [level] [client …] message. Version 2.4: [time] [module:level] [pid …:tid …] [client …] message.
+    """Reads the lines of Apache 2.2, `[time] [level] [client …] message`, and 2.4, `[time] [module:level] [pid …:tid …] [client …] message`.
 
-    The client goes into `extra` and also stays in the message.
+    The client is put into `extra`, and it also stays in the message.
     """
 
     continuation: ClassVar[Continuation] = Continuation.INDENTED

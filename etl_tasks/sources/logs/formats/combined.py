@@ -1,4 +1,4 @@
-"""Access logs of Apache and nginx: common and combined, also with a virtual host or the addresses of proxies."""
+"""The common and the combined access log of Apache and nginx, also with a virtual host or with the addresses of proxies."""
 
 import re
 from collections.abc import Iterable
@@ -12,8 +12,8 @@ from etl_tasks.sources.logs.formats.time_notations import ImpossibleTime
 from log_store.event import LogEvent
 
 _QUOTED = r'"([^"\\]*(?:\\.[^"\\]*)*)"'
-# The shape of the time is fixed, so that the search after a long user name takes linear time. The last quote of the user
-# agent may be missing: some servers cut long lines there.
+# The time has a fixed form, so that the search for it takes linear time even if the user name is long. The closing quote of the user agent may
+# be missing, because some servers cut long lines there.
 _LINE = re.compile(
     r"(\S+) (\S+) (.+?) \[(\d{1,2}/[A-Za-z]{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4})\] "
     + _QUOTED
@@ -34,7 +34,10 @@ class Combined(LineFormat):
     continuation: ClassVar[Continuation] = Continuation.NEVER
 
     def parse(self, line: str) -> tuple[Any, ...]:
-        """Return host, ident, user, time and the rest. Ident is "-", or the key and value for `extra` of what is in its place."""
+        """Return the values of the line: host, ident, user, time and so on.
+
+        Ident is "-" if the line has none. Otherwise it is a pair: a key of `extra`, and the value that is in the place of ident.
+        """
         match = _LINE(line)
         if match is None:
             raise BadLine('The line is not in the common or combined log format: host ident user [time] "request" status size.')
@@ -54,7 +57,7 @@ class Combined(LineFormat):
         except ImpossibleTime:
             time = clock.inferred("impossible")
         method, path = _method_and_path(request)
-        # Only a line longer than VALUE_LENGTH can have a value longer than that.
+        # If all these values together are not longer than VALUE_LENGTH, none of them has to be cut.
         fit = truncated if len(request) + len(referrer) + len(user_agent) + len(user) + len(more) > VALUE_LENGTH else _unchanged
         extra = {}
         if size != "-":
@@ -90,18 +93,19 @@ class Combined(LineFormat):
 
 
 def _client_and_user(host: str, ident: str, words: list[str]) -> tuple[str, tuple[str, str] | str, str]:
-    """Return host, (key, value) of what is beside the host, and user, for a line that does not begin with "host - user".
+    """Return the host, what is beside it, and the user, for a line that does not begin with "host - user".
 
-    Raises BadLine if the first words have another meaning.
+    What is beside the host is returned as a pair (key of `extra`, value), or as "-" if there is nothing. `words`: the words between ident and the
+    time. Raises BadLine if the words before the time are something else.
     """
     if host.endswith(","):
-        # All addresses of X-Forwarded-For: the client, then each proxy.
+        # The line begins with all addresses of X-Forwarded-For: that of the client, then that of each proxy.
         hosts = [host, ident]
         while hosts[-1].endswith(",") and words:
             hosts.append(words.pop(0))
         host, beside, words = host.rstrip(","), ("forwarded_for", " ".join(hosts)), _without_ident(words)
     elif _is_address(ident) or (len(words) > 1 and words[0] == "-" and _is_name(ident)):
-        # A virtual host before the client, as %v:%p or $host write it, or after the client's address.
+        # There is a virtual host, written by %v:%p or $host, before or after the client's address.
         host, virtual = (host, ident) if _is_address(host) and not _is_address(ident) else (ident, host)
         beside, words = ("vhost", virtual), _without_ident(words)
         if not (_is_name(virtual) or _is_address(virtual)):
@@ -118,7 +122,7 @@ def _without_ident(words: list[str]) -> list[str]:
 
 
 def _method_and_path(request: str) -> tuple[str, str]:
-    """Return method and path; both empty if it is no HTTP request."""
+    """Return the method and the path of a request. Both are empty if it is no HTTP request."""
     words = request.split(" ")
     if len(words) == 3 and words[0] in _METHODS and words[1] and words[2] in _PROTOCOLS:
         return words[0], words[1]

@@ -6,14 +6,14 @@ from itertools import accumulate
 
 BYTE_ORDER_MARK = "\ufeff"
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
-# Colours and styles of a terminal. They occur before the time and inside messages.
+# The escape sequences for a terminal's colours and styles. They occur before the time and inside messages.
 _STYLE = re.compile(r"\x1b\[[\d;]*m")
 
 
 def lines_with_offsets(body: bytes, *, backslash: str = "\\") -> Iterator[tuple[int, str]]:
-    """Return the decoded lines, each with the offset of its first byte."""
+    """Return the decoded lines, each with the offset of its first byte. `backslash`: as in `decoded_lines`."""
     texts = decoded_lines(body, backslash=backslash)
-    # Decoding changes the length of lines with NULs, carriage returns, escapes or other bytes than ASCII.
+    # Decoding changes the length of a line only if it has NULs, carriage returns, escapes or bytes that are not ASCII.
     is_verbatim = body.isascii() and b"\0" not in body and b"\r" not in body and b"\x1b" not in body
     lengths = map(len, texts if is_verbatim else body.split(b"\n"))
     return zip(accumulate((length + 1 for length in lengths), initial=0), texts, strict=False)
@@ -22,9 +22,10 @@ def lines_with_offsets(body: bytes, *, backslash: str = "\\") -> Iterator[tuple[
 def decoded_lines(body: bytes, *, backslash: str = "\\") -> list[str]:
     """Return every line of the body, also blank ones, without its newline or carriage return.
 
-    NULs and bytes that are not UTF-8 become escapes such as \\xff, which begin with `backslash`. NULs around a line are removed: a
-    program that keeps its offset after a truncation leaves zeros before its next line. A byte order mark at the beginning of any
-    line is removed, because files that begin with one are appended to each other. A terminal's styles are removed everywhere.
+    NULs and bytes that are not UTF-8 become escapes such as \\xff. `backslash`: the text with which an escape begins. NULs at the beginning and
+    the end of a line are removed, because a program that keeps its offset after a truncation leaves zeros before its next line. A byte order
+    mark is removed at the beginning of every line, because a log may consist of several files that each began with one. A terminal's styles are
+    removed everywhere.
     """
     text = decoded(body, backslash=backslash)
     if "\x1b" in text:

@@ -11,21 +11,22 @@ class DeployPattern:
     """Searches events for a deployment."""
 
     def __init__(self, pattern: str) -> None:
-        """Raises ValueError, with an explanation, if RE2 refuses the pattern or a group has another name, such as `env` for `environment`."""
+        """Raises ValueError, with an explanation, if RE2 refuses the pattern, or if a group has a name that is not in GROUPS, such as `env`."""
         regex = compiled(pattern, "deploy pattern")
         for name in regex.groupindex:
             if name not in GROUPS:
                 raise ValueError(f"the deploy pattern {pattern!r} has a group {name!r}: its groups are {', '.join(GROUPS)}")
         self._search = regex.search
         self._groups = [name for name in GROUPS if name in regex.groupindex]
-        # One search over a whole body can rule out deployments. Then ^ and $ must match at every line: an event may begin or end at any.
+        # If one search over a whole body finds nothing, none of its events is a deployment. In this search ^ and $ must match at every line,
+        # because an event may begin or end at any line. \A and \z cannot match there, so a pattern with them is searched in each event.
         self._search_body = None if any(anchor in pattern for anchor in _TEXT_ANCHORS) else patterns.compiled(f"(?m:{pattern})").search
 
     def may_match(self, text: str) -> bool:
         return self._search_body is None or self._search_body(text) is not None
 
     def marks(self, event: str) -> dict[str, str]:
-        """Return what goes into the event's `extra`: nothing if it is no deployment."""
+        """Return the entries for the event's `extra`; none if the event is no deployment. `event`: the lines of the event."""
         found = self._search(event)
         if found is None:
             return {}

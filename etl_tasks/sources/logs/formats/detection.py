@@ -1,4 +1,4 @@
-"""Detect the format of lines, and how certain it is (--format auto)."""
+"""Detect the format of lines, and say how certain the result is (--format auto)."""
 
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
@@ -13,13 +13,17 @@ from etl_tasks.sources.logs.formats.logfmt import Logfmt
 from log_store.event import LogEvent
 
 SURE = 0.8
-MUCH_DETAIL = 100  # for formats without layouts; a layout's detail is its number of values
-# Lines without a year get one from `written_at`. Any year will do here.
+MUCH_DETAIL = 100  # the detail of a format without layouts; the detail of a layout is the number of its values
+# Lines without a year get one from `written_at`. Which year that is makes no difference here.
 ANY_ORIGIN = BodyOrigin(source="", key="", start=0, written_at=datetime(2500, 1, 1, tzinfo=UTC), previous=lambda: None)
 
 
 class Guess(msgspec.Struct, frozen=True):
-    """The format reads `read` of `total` lines. The `runner_up` reads `runner_up_read` of them, with other results. `is_tie`: both are equal."""
+    """The detected format, which reads `read` of `total` lines.
+
+    `runner_up`: the best of the other formats that make other events of these lines; it reads `runner_up_read` of them. `is_tie`: whether the two
+    formats read equally many lines and find equally many values.
+    """
 
     log_format: str
     pattern: str
@@ -46,9 +50,9 @@ class _Candidate(msgspec.Struct):
 
 
 def detect(lines: Sequence[bytes]) -> Guess:
-    """Return the format that reads the most lines; among equals, the one that finds more values.
+    """Return the format that reads the most lines. If several formats read equally many, return the format that finds more values.
 
-    Among equal layouts of one format it is the first, as it would be without a pattern.
+    If several layouts of one format read equally many lines, the first layout is returned: a source without a pattern uses it too.
     """
     body = b"\n".join(lines)
     best_of_format: dict[str, _Candidate] = {}
@@ -81,13 +85,14 @@ def _tried(options: FormatOptions, body: bytes) -> _Candidate:
     form = format_of(options)
     outcomes = [outcome for outcome in form.read(body, ANY_ORIGIN) if isinstance(outcome, Good)]
     events = [outcome.fact for outcome in outcomes if not outcome.is_unparsed]
-    # An event's id is its offset here, and it ends where the next one begins. Its message may not have all its lines.
+    # Here the id of an event is its offset. The event ends where the next event begins. Its lines are taken from the body, because its message may
+    # not have all of them.
     begins = [int(outcome.fact.event_id, 16) for outcome in outcomes]
     ends = dict(zip(begins, [*begins[1:], len(body)], strict=False))
     detail = MUCH_DETAIL
     if isinstance(form, Layouts):
         detail = form.detail
-        # Almost any sentence matches some layout, with a word as its level or punctuation as its logger. Do not count those.
+        # Almost any sentence matches some layout, with a word as its level or punctuation as its logger. Do not count such events.
         events = [event for event in events if "level" not in event.extra and _is_like_a_logger(event.logger)]
     elif isinstance(form, Logfmt):
         # Almost any sentence with = looks like logfmt. Count only events with a time.
@@ -105,6 +110,9 @@ def _is_like_a_logger(text: str) -> bool:
 
 
 def _lines_of_a_trace(event: bytes) -> int:
-    """Return the number of continuation lines if some are indented, as in a stack trace. Others may be lines of another format."""
+    """Return the number of an event's continuation lines if any of them is indented, as in a stack trace.
+
+    If none is indented, return 0, because they may be lines of another format.
+    """
     written = [line for line in event.split(b"\n")[1:] if line.strip(b"\0 \t\r")]
     return len(written) if any(line.startswith((b" ", b"\t")) for line in written) else 0

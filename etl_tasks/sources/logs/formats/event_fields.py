@@ -1,7 +1,7 @@
-"""Formats whose lines are named values: which name is which field of an event.
+"""The base class of formats whose lines consist of named values, and the names that stand for each field of an event.
 
-One table covers ECS, bunyan, pino, structlog, journald's export, Docker's json-file and many others. A name with a dot is a key
-with a dot, or a key inside the object of an outer key. All other values go into `extra`.
+One table of names (KEYS) covers ECS, bunyan, pino, structlog, journald's export, Docker's json-file and many others. A name with a dot, such as
+host.name, is a key with a dot, or the key `name` in the object of the key `host`. Values with names that are not in the table go into `extra`.
 """
 
 import math
@@ -33,16 +33,16 @@ from etl_tasks.sources.logs.formats.time_notations import NotATime, is_time
 from log_store.event import LogEvent
 
 Values = dict[str, Any]
-Path = str | tuple[str, ...]  # a key, or the keys of objects in objects
+Path = str | tuple[str, ...]  # where a value is in a record: its key, or the keys that lead to it through nested objects
 
-# The first key that has a value is the field. The others go into `extra`.
+# The keys of each field. The field gets the value of the first key that has one. The values of the field's other keys go into `extra`.
 KEYS: Mapping[str, tuple[str, ...]] = {
     "time": (
         *("timestamp", "time", "ts", "@timestamp", "date", "datetime", "asctime", "created"),
         *("_SOURCE_REALTIME_TIMESTAMP", "__REALTIME_TIMESTAMP"),  # journald's, in microseconds
     ),
     "level": ("level", "severity", "levelname", "log.level", "loglevel", "lvl", "PRIORITY", "levelno"),
-    "message": ("message", "msg", "event", "MESSAGE", "short_message", "log"),  # log: docker's json-file
+    "message": ("message", "msg", "event", "MESSAGE", "short_message", "log"),  # "log" is the key of Docker's json-file
     "logger": ("logger", "log.logger", "logger_name", "name", "SYSLOG_IDENTIFIER"),
     "host": ("host.name", "host", "hostname", "_HOSTNAME", "host.hostname"),
     "service": ("service.name", "service", "service_name", "_SYSTEMD_UNIT"),
@@ -66,13 +66,16 @@ TEXT_LENGTHS = {
     "trace_id": TRACE_ID_LENGTH,
 }
 MAX_KEPT_PATHS = 1000
-CEE = "@cee:"  # before JSON in a syslog message, as rsyslog and liblognorm expect it
+CEE = "@cee:"  # rsyslog and liblognorm expect it before JSON in a syslog message
 _decode = msgspec.json.Decoder().decode
 
 
 @dataclass(frozen=True)
 class FieldPaths:
-    """Where the fields are in records with the same keys. `texts`: index in TEXT_LENGTHS, maximum length, path."""
+    """Where the fields may be in records that have the same keys, in order of precedence.
+
+    `texts`: for each path of a text field, the index of the field in TEXT_LENGTHS, the maximum length and the path.
+    """
 
     times: tuple[Path, ...]
     levels: tuple[Path, ...]
@@ -82,9 +85,9 @@ class FieldPaths:
 
 
 class RecordFormat(LineFormat):
-    """A format whose `parse` returns a dictionary. `event` removes the fields from it; the rest becomes `extra`."""
+    """A format whose `parse` returns a dictionary. `event` takes the values of the fields out of it, and what is left becomes `extra`."""
 
-    has_times = True  # if False, a record without a time is valid
+    has_times = True  # if False, a line without a time is valid even if the source is strict
 
     def __init__(self, options: FormatOptions) -> None:
         super().__init__(options)
@@ -111,9 +114,9 @@ class RecordFormat(LineFormat):
         return record if any(is_time(text, self.notations) for text in self._times_of(record)) else None
 
     def unwrapped(self, record: Values, key: str) -> Values:
-        """Return the record merged with the JSON line in the text of `key`, if that has a level, a time or a message.
+        """If the text of `key` is a JSON line with a level, a time or a message, return the record merged with it. Otherwise return the record.
 
-        Values of the inner line take precedence. The outer values of the same fields are kept as `outer.<key>`.
+        The values of this inner line take precedence. Outer values of the same fields or keys are kept as `outer.<key>`.
         """
         text = record[key]
         if type(text) is not str or "{" not in text[: len(CEE) + 2]:
@@ -153,7 +156,7 @@ class RecordFormat(LineFormat):
             elif value is not None and value != "":
                 texts[index] = truncated(_text_of_bytes(value) if path == "MESSAGE" else value, length)
         message, logger, host, service, method, request_path, trace_id = texts
-        if message[-1:] == "\n":  # Docker keeps it, and so do programs that log whole lines
+        if message[-1:] == "\n":  # the newline that Docker keeps, and that some programs log with the message
             message = message.rstrip("\n")
         if rest:
             message = truncated(message + rest if message else rest.removeprefix("\n"), MESSAGE_LENGTH)
@@ -173,7 +176,7 @@ class RecordFormat(LineFormat):
             try:
                 time = clock.at(value)
             except NotATime:
-                # The real time may be under another key: "time" may be a duration.
+                # This value may be something else, as a duration under the key "time". The real time may be under another key.
                 mark = "impossible"
             else:
                 _take(record, path)
@@ -196,7 +199,7 @@ class RecordFormat(LineFormat):
         return paths
 
     def _paths(self, name: str, record: Values) -> tuple[Path, ...]:
-        """Return where the field may be in records with these keys, in order of precedence."""
+        """Return where the field `name` may be in records with the keys of `record`, in order of precedence."""
         found: list[Path] = []
         for key in self._keys[name]:
             if key in record:
@@ -218,7 +221,7 @@ def _get(record: Values, path: Path) -> Any:
 
 
 def _take(record: Values, path: Path) -> Any:
-    """Remove a value from the record, and objects that become empty. Returns the value, or None."""
+    """Remove the value at a path from the record, and return the value or None. Objects that become empty are removed too."""
     if not isinstance(path, tuple):
         return record.pop(path)
     first, rest = path[0], path[1:]
@@ -279,7 +282,10 @@ def extra_of(record: Values) -> dict[str, str]:
 
 
 def _text_of_bytes(value: object) -> object:
-    """Return the text of a list of bytes. journald's export writes messages so that have control characters or are not UTF-8."""
+    """If the value is a list of bytes, return their text. Otherwise return the value.
+
+    journald's export writes a message as a list of bytes if it has control characters or is not UTF-8.
+    """
     if isinstance(value, list):
         try:
             return bytes(value).decode("utf-8", "backslashreplace")

@@ -1,6 +1,6 @@
-"""The time of each event: from what its line writes to a moment in UTC, also where the year or the date is not written.
+"""Convert the times in lines to moments in UTC, also if a time has no year or no date.
 
-One EventClock reads one body, in the order of its lines, because a line's time may depend on the event before it.
+An EventClock reads the times of one body, in the order of the lines, because the time of a line may depend on the event before it.
 """
 
 from calendar import isleap
@@ -21,10 +21,17 @@ _DIGITS_OF_MONTH = {name.title(): f"{number:02}" for name, number in MONTHS.item
 
 
 class EventClock:
-    """`mark`: the value of "time_is" for the last time returned; the caller clears it. `last`: the time of the event before, or None."""
+    """Reads the times of one body.
+
+    `mark`: the value of "time_is" for the time that was returned last, or "". The caller clears it before each event. `last`: the time that was
+    returned last; None if there is none.
+    """
 
     def __init__(self, zone: tzinfo, origin: BodyOrigin, notations: Sequence[Notation] = (), ahead: Callable[[], Iterable[str]] = tuple) -> None:
-        """`ahead`: returns the times of the body in the order of its lines; called only if a time has no year."""
+        """`zone`: for times without an offset. `notations`: are tried before the known notations.
+
+        `ahead`: a function that returns the texts of all times of the body, in the order of the lines. It is called only if a time has no year.
+        """
         self.mark = ""
         self.last: datetime | None = None
         self._local_times = LocalTimes(zone)
@@ -39,7 +46,7 @@ class EventClock:
         self._position = datetime.min  # noqa: DTZ901 (a local time)
 
     def at(self, value: object) -> datetime:
-        """Return the moment that a value of a line means. Raises NotATime, ImpossibleTime."""
+        """Return the moment that is meant by `value`, the time in a line. Raises NotATime, ImpossibleTime."""
         self.mark = ""
         try:
             if type(value) is str:
@@ -56,7 +63,7 @@ class EventClock:
         return found
 
     def inferred(self, mark: str = "inferred") -> datetime:
-        """Return the time of the event before; UNKNOWN if there is none."""
+        """Return the time of the event before, or UNKNOWN if there is none. `mark`: the value of "time_is" for this event."""
         self.mark = mark
         previous = self._previous()
         self.last = previous
@@ -83,7 +90,7 @@ class EventClock:
         return found
 
     def _written(self, text: str) -> datetime | PartialTime:
-        # The two most frequent notations, without trying all others first.
+        # Try the two most frequent notations first, without regexes.
         if not self._notations and len(text) >= 19:
             try:
                 if text[4] == "-" and text[7] == "-" and text[10] in "T ":
@@ -98,7 +105,10 @@ class EventClock:
         return written
 
     def _checked(self, moment: datetime) -> datetime:
-        """Cut a time to the millisecond, and mark it if it is more than a day after the file was last written to."""
+        """Return a time in UTC, cut to the millisecond. Raises ImpossibleTime if it is outside the years 1970 to 2999.
+
+        A time that is more than a day after the file was last written to gets the mark "future".
+        """
         moment = moment.astimezone(UTC) if moment.tzinfo is not UTC else moment
         if not 1970 <= moment.year <= 2999:
             raise ImpossibleTime("it is outside the years 1970 to 2999")
@@ -109,7 +119,7 @@ class EventClock:
     # --- missing years and dates -------------------------------------------------------------------------------------
 
     def _complete(self, partial: PartialTime) -> datetime:
-        """Add the year or the date that a line does not write."""
+        """Return the time with the year, or with the date, that its line does not contain."""
         position = _position(partial)
         if position is None:
             return self._on_its_day(partial)
@@ -125,7 +135,10 @@ class EventClock:
             raise ImpossibleTime("there is no such day in its year") from exc
 
     def _first_year(self) -> int:
-        """Return the year of the body's first line: the latest one with which its last line is at most a day after the last write."""
+        """Return the year of the body's first line.
+
+        It is the latest year with which all dates of the body exist, and the body's last line is at most a day after the file was last written to.
+        """
         changes, last = 0, None
         days: set[tuple[int, int, int]] = set()
         for text in self._ahead():
@@ -145,7 +158,10 @@ class EventClock:
         return latest.year
 
     def _on_its_day(self, partial: PartialTime) -> datetime:
-        """Add a date to a time of day: that of the event before or the day after it; without one, the latest that fits the file."""
+        """Return a time of day with a date: that of the event before, or the next day if the time is more than twelve hours earlier.
+
+        Without an event before, it is the latest date with which the time is at most an hour after the file was last written to.
+        """
         self.mark = "inferred"
         previous = self._previous()
         if previous is None:
@@ -158,7 +174,7 @@ class EventClock:
 
 
 def _position(partial: PartialTime) -> datetime | None:
-    """Return its date and time in a leap year; None if it has no date."""
+    """Return the date and time in the year LEAP_YEAR, so that they can be compared with others. Returns None if there is no date."""
     if partial.month is None or partial.day is None:
         return None
     return datetime.combine(date(LEAP_YEAR, partial.month, partial.day), partial.time)
@@ -169,7 +185,10 @@ def _is_a_day(year: int, month: int, day: int) -> bool:
 
 
 def _year_change(before: datetime, after: datetime) -> int:
-    """Return by how many years two successive dates differ: 1 from December to January, -1 back to December for a late line, else 0."""
+    """Return by how many years the dates of two successive lines differ.
+
+    It is 1 from December to January, -1 from January to December (the second line was written late), otherwise 0.
+    """
     if before - after > HALF_A_YEAR:
         return 1
     if after - before > 2 * HALF_A_YEAR - 2 * DAY:

@@ -1,22 +1,22 @@
-"""The longest values that the log store's columns hold, and how values are cut to them."""
+"""The maximum lengths of an event's values in the log store, and functions that cut values to these lengths."""
 
 import msgspec
 
-# A longer text is cut in the log store. The staged page keeps the whole line.
+# A longer text is cut. The staged page keeps the whole line.
 HOST_LENGTH = LOGGER_LENGTH = SERVICE_LENGTH = 255
 METHOD_LENGTH = 20
 TRACE_ID_LENGTH = 100
-# Far below 16 MiB, the largest request to Cassandra.
+# This is far below 16 MiB, the size of the largest request to Cassandra.
 MESSAGE_LENGTH = 1_000_000
 VALUE_LENGTH = 100_000
 CUT = "… (cut)"
 
-# Keys of `extra` that only the pipeline writes. Otherwise a line could report a deployment, or hide that it was cut.
+# Keys of `extra` that only the pipeline writes. If a line could write them, it could claim a deployment, or hide that it was cut.
 MARKS = frozenset({"unparsed", "time_is", "cut", "deploy.sha", "deploy.environment", "deploy.state"})
 
 
 def truncated(value: object, length: int) -> str:
-    """Return a value as text of at most `length` characters. Values that are no text become JSON."""
+    """Return a value as text of at most `length` characters. A value that is not a text becomes JSON."""
     if value is None:
         return ""
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
@@ -26,5 +26,5 @@ def truncated(value: object, length: int) -> str:
 
 
 def extra_name(name: str) -> str:
-    """Return the key in `extra` for a value of the line."""
+    """Return the key in `extra` for the value that a line calls `name`. A name that is one of MARKS gets an underscore at its end."""
     return f"{name}_" if name in MARKS else truncated(name, VALUE_LENGTH)

@@ -13,9 +13,9 @@ class FormatOptions(msgspec.Struct, frozen=True):
     """How the lines of a source are read.
 
     `pattern`: a regex with named groups, a format string of Python's logging, or a log4j layout, depending on `log_format`.
-    `time_zone`: for times without an offset; an IANA name, or "local" for this machine's. `fields`: pairs of an event's field
-    and the key for it in JSON or logfmt lines. `deploy_pattern`: a regex for lines that report a deployment, with groups sha,
-    environment and state. `is_strict`: lines that are not in the format become dead letters.
+    `time_zone`: the zone of times without an offset, as an IANA name, or "local" for the zone of this machine. `fields`: pairs of a field of an
+    event and the key that holds it in JSON or logfmt lines. `deploy_pattern`: a regex for lines that report a deployment, with the groups sha,
+    environment and state. `is_strict`: whether lines that are not in the format become dead letters.
     """
 
     log_format: str
@@ -29,9 +29,10 @@ class FormatOptions(msgspec.Struct, frozen=True):
 class BodyOrigin(msgspec.Struct, frozen=True):
     """Where a body of lines comes from.
 
-    `key` and `start`: the file's key and the body's offset in the file; the events' ids consist of them. `written_at`: when the
-    file was last written to; it tells the year of lines without one. `previous`: returns the time of the event before the body,
-    or None; called only if a line needs it. `cut_bytes`: how many bytes of an overlong last line were left out.
+    `key`: the key of the file. `start`: the offset of the body in the file. The id of an event consists of the key and of the event's offset in
+    the file. `written_at`: when the file was last written to; from this follows the year of times without one. `previous`: a function that
+    returns the time of the event before the body, or None. It is called only if the time of a line depends on it. `cut_bytes`: how many bytes of
+    the last line were left out because the line was too long.
     """
 
     source: str
@@ -48,10 +49,10 @@ class Format(Protocol):
         """Whether an event may have several lines."""
 
     def begins(self, line: bytes) -> bool:
-        """Return whether a line (without its newline) is the first of an event, not a continuation of the event before it."""
+        """Return whether a line (without its newline) is the first line of an event. Otherwise it continues the event before it."""
 
     def count(self, body: bytes) -> int:
         """Return how many events `read` will yield. Blank lines do not count."""
 
     def read(self, body: bytes, origin: BodyOrigin) -> Iterator[Good | Bad]:
-        """Yield the events in the order of their lines; the fact of a Good is a LogEvent. Never raises, whatever the bytes are."""
+        """Yield a Good with a LogEvent, or a Bad, for each event, in the order of the lines. Raises nothing, whatever the bytes are."""

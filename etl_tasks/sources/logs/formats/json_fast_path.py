@@ -1,6 +1,7 @@
-"""Decode JSON lines with the same keys into a typed struct instead of a dictionary. Most programs write such lines.
+"""Decode JSON lines that have the same keys into a typed struct instead of a dictionary. Most programs write such lines.
 
-It halves the time of reading a line. It reads only lines for which the result equals RecordFormat's; all others are left to that.
+This halves the time of reading a line. A line is read in this way only if the event is the same as that of RecordFormat. All other lines are read
+by RecordFormat.
 """
 
 import re
@@ -25,19 +26,23 @@ _TYPES: dict[str, Any] = {
     "duration_ms": float,
     **{name: Annotated[str, msgspec.Meta(max_length=length)] for name, length in TEXT_LENGTHS.items()},
 }
-# The values of an event's fields without a key.
+# The values of fields for which the lines have no key.
 _ABSENT: dict[str, Any] = {**dict.fromkeys(TEXT_LENGTHS, ""), "status": None, "duration_ms": None}
 
 
 class LineType:
-    """`decode`: turns a line into a struct whose attributes are an event's fields. Raises msgspec.DecodeError for a line of another type."""
+    """The type of JSON lines that have the same keys, with values of the same types.
+
+    `decode`: a function that turns a line into a struct whose attributes are the fields of an event. It raises msgspec.DecodeError if the line is
+    of another type.
+    """
 
     def __init__(self, keys: tuple[str, ...], field_of: dict[str, str]) -> None:
-        """`field_of`: the field of an event by its key."""
+        """`keys`: the keys of the lines, in order. `field_of`: for each key of a field, the name of the field. Other keys go into `extra`."""
         names = [field_of.get(key, f"extra_{number}") for number, key in enumerate(keys)]
         self._extra = tuple((key, name) for key, name in zip(keys, names, strict=True) if key not in field_of)
         self._level_key = next(key for key, field in field_of.items() if field == "level")
-        self._may_wrap = "MESSAGE" in field_of or "log" in field_of  # it may contain a wrapped line of another program
+        self._may_wrap = "MESSAGE" in field_of or "log" in field_of  # the message may be a JSON line of another program
         instance = msgspec.defstruct(
             "Line",
             [(name, _TYPES.get(name, Any)) for name in names],
@@ -82,7 +87,7 @@ class LineType:
 
 
 def line_type_of(keys: tuple[str, ...], field_paths: FieldPaths) -> LineType | None:
-    """Return the type of lines with these keys. None if the keys alone do not determine the fields, or msgspec refuses a name."""
+    """Return the type of lines with these keys. Returns None if the keys alone do not determine the fields, or if msgspec refuses a key."""
     if any(map(_INVALID_NAME.search, keys)):
         return None
     paths: dict[str, tuple[Any, ...]] = {
@@ -102,6 +107,7 @@ def line_type_of(keys: tuple[str, ...], field_paths: FieldPaths) -> LineType | N
         if len(own) > 1 or any(path in field_of or path in IN_NANOSECONDS for path in own):
             return None
         field_of.update(dict.fromkeys(own, field))
-    # A key of a field must hold a text or a number, not an object that contains another field.
+    # A key such as `host` may hold a text, or an object with the field `host.name`. It is allowed only if it is the key of a field itself: its type
+    # is then a text or a number. A time and a level are required.
     is_determined = inner <= field_of.keys() and {"time", "level"} <= set(field_of.values())
     return LineType(keys, field_of) if is_determined else None

@@ -1,4 +1,4 @@
-"""The format json: one JSON object a line."""
+"""The format json: each line is a JSON object."""
 
 from typing import ClassVar
 
@@ -13,9 +13,9 @@ from log_store.event import LogEvent
 
 _decode = msgspec.json.Decoder().decode
 DOCKER_KEYS = frozenset(("log", "stream", "time", "attrs"))
-# A line of another type than expected is decoded twice. So a type is expected only after this many equal lines in a row.
+# If a line is of another type than expected, it is decoded twice. So a type is expected only after this many lines in a row with the same keys.
 LINES_ALIKE = 8
-# Making a line type takes as long as reading twenty lines. Types recur, so they are kept.
+# How many line types are kept for later lines with the same keys. Making a line type takes as long as reading twenty lines.
 MAX_KEPT_TYPES = 100
 
 
@@ -60,7 +60,10 @@ class JsonLines(RecordFormat):
         return self.unwrapped(record, "MESSAGE") if "MESSAGE" in record else record
 
     def _of_docker(self, record: Values, log: str) -> Values:
-        """Unwrap a line of Docker's json-file, which cuts lines at 16 KiB. All parts but the last lack a newline; a shipper may remove them all."""
+        """Unwrap a line of Docker's json-file. Docker cuts a line at 16 KiB into parts, and only the last part ends with a newline.
+
+        A log shipper may remove all newlines. So a record with other keys than Docker's is not taken for a part.
+        """
         if log[-1:] != "\n" and record.keys() <= DOCKER_KEYS:
             return {**record, "partial": "true"}
         return self.unwrapped(record, "log")

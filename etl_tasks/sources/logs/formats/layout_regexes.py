@@ -1,7 +1,7 @@
-"""Turn a layout of Python's logging or of log4j into a regex that reads the lines it writes.
+"""Turn a layout of Python's logging or of log4j into a regex for the lines that are written by this layout.
 
-A value ends at the first occurrence of the text that follows it in the layout. A message is as long as possible. The regexes take
-linear time in Python's `re`, because they never backtrack. A layout with more values after its message runs on RE2.
+A value ends where the text that follows it in the layout first occurs. A message is as long as possible. The regexes never backtrack, so they take
+linear time in Python's `re`. If a layout has values after its message, RE2 is used instead.
 """
 
 import re
@@ -17,9 +17,9 @@ from etl_tasks.sources.logs.formats.user_patterns import Matcher, line_matcher
 NUMBER = r"\d+"
 LEVEL = r"[A-Za-z][A-Za-z0-9_]{0,19}|Level \d{1,3}"
 _CAPITALS = sorted((word for word in LEVELS if word.isupper()), key=len, reverse=True)
-_A_LETTER = "(?=[A-Za-z])"  # without a letter, no word needs to be tried
+_A_LETTER = "(?=[A-Za-z])"  # so that the words are tried only where there is a letter
 KNOWN_LEVEL = rf"{_A_LETTER}(?:{'|'.join(_CAPITALS)}|Level \d{{1,3}})"
-# In lower case, these are also words of sentences.
+# These words are accepted only in capitals, because in lower case they are also words of sentences.
 _WORDS = ("DEFAULT", "CONFIG", "SUCCESS", "FINE", "FINER", "FINEST", "NOTSET")
 _IN_ANY_CASE = "|".join((*_CAPITALS, *(f"{word.title()}|{word.lower()}" for word in _CAPITALS if word not in _WORDS)))
 KNOWN_LEVEL_IN_ANY_CASE = rf"{_A_LETTER}(?:{_IN_ANY_CASE}|Level \d{{1,3}})"
@@ -29,7 +29,7 @@ ANY_TEXT = ""
 
 @dataclass(frozen=True)
 class Value:
-    """One value of a layout. `shape`: a regex without groups, or ANY_TEXT. `pad_left`, `pad_right`: whether spaces may pad it there."""
+    """One value of a layout. `shape`: a regex without groups, or ANY_TEXT. `pad_left`, `pad_right`: whether spaces may be before or after it."""
 
     name: str
     shape: str
@@ -43,7 +43,7 @@ class Layout:
     match: Matcher
     has_time: bool
     notations: tuple[Notation, ...] = ()
-    beginning: re.Pattern[str] | None = None  # up to the time, if the layout has its own notation for it
+    beginning: re.Pattern[str] | None = None  # matches a line up to its time, if the layout has its own notation for times
 
 
 Part = Value | str  # a string is literal text
@@ -67,7 +67,7 @@ def layout_of(parts: Sequence[Part], pattern: str, notations: Sequence[Notation]
     if len(set(names)) < len(names):
         raise ValueError(f"the layout {pattern!r} has a value twice: leave one of them out, or write a regex, with --format regex")
     has_time = any(name in KEYS["time"] for name in names)
-    if is_declared or not has_time:  # otherwise any line would match the beginning
+    if is_declared or not has_time:  # if the level could be any word, any line would match the beginning of the layout
         parts = _with_known_levels(parts)
     message = names.index("message") if "message" in names else len(names) - 1
     is_simple = message == len(names) - 1 and isinstance(parts[-1], Value)
@@ -82,7 +82,10 @@ def layout_of(parts: Sequence[Part], pattern: str, notations: Sequence[Notation]
 
 
 def _with_known_levels(parts: Sequence[Part]) -> list[Part]:
-    """Accept only known levels: in capitals, or in any case after a time or a number and beside brackets or punctuation."""
+    """Return the parts with a level that accepts only the known levels, in capitals.
+
+    Levels in lower case are accepted too if the first value of the layout is a time or a number, and the level is beside brackets or punctuation.
+    """
     found: list[Part] = []
     begins_with = next((part for part in parts if isinstance(part, Value)), None)
     is_after_value = begins_with is not None and begins_with.shape != ANY_TEXT and begins_with.name != "level"
@@ -96,7 +99,10 @@ def _with_known_levels(parts: Sequence[Part]) -> list[Part]:
 
 
 def _nested(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str]) -> str:
-    """Return the regex of a whole layout. If its last values are empty, the blank before them is optional: lines are read without it."""
+    """Return the regex of a whole layout. `read`: a function that returns the regex of a part, given the part and the parts after it.
+
+    If the last values may be empty, the blank before them is optional, because lines are read without trailing blanks.
+    """
     regex = ""
     for index in range(len(parts) - 1, -1, -1):
         part, rest = parts[index], parts[index + 1 :]
@@ -109,7 +115,10 @@ def _nested(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str]) 
 
 
 def _matcher_of_any_end(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str], count: int) -> Matcher:
-    """Match a layout with values after its message. Each possible end of the line is a regex of its own, the longest first."""
+    """Return the matcher of a layout that has values after its message. `count`: the number of its values.
+
+    There is one regex for each value at which a line may end. The longest regex is tried first.
+    """
     pieces = [read(part, parts[index + 1 :]) for index, part in enumerate(parts)]
     ends = ["".join(pieces)]
     for index in range(len(parts) - 1, -1, -1):
@@ -132,7 +141,7 @@ def _may_be_empty(rest: Sequence[Part]) -> bool:
 
 
 def _beginning(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str]) -> re.Pattern[str] | None:
-    """Return the regex of a layout up to its time; None if it has no time, or only after its message."""
+    """Return the regex of a layout up to its time. Returns None if the layout has no time, or if the time comes after the message."""
     names = [part.name if isinstance(part, Value) else "" for part in parts]
     place = next((index for index, name in enumerate(names) if name in KEYS["time"]), len(parts))
     if "message" in names[: place + 1] or place == len(parts):

@@ -1,4 +1,4 @@
-"""The formats python and log4j: lines written by a layout."""
+"""The formats python and log4j, whose lines are written by a layout."""
 
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ from etl_tasks.sources.logs.formats.time_notations import is_dated
 
 
 class Layouts(RecordFormat):
-    """Reads lines by the layout of the source's pattern, or by the usual layouts of programs."""
+    """Reads lines by the layout that is the source's pattern. Without a pattern, it reads them by the usual layouts of programs (DECLARED)."""
 
     continuation: ClassVar[Continuation] = Continuation.NOT_AN_EVENT
 

@@ -15,13 +15,13 @@ SYSLOG = ("critical", "critical", "critical", "error", "warning", "info", "info"
 _SEVERITIES = dict(enumerate(SYSLOG))
 _PYTHON = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 _BUNYAN = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "critical"}
-# bunyan and pino use tens, GELF uses syslog's severities; all call the key `level`.
+# Under the key `level`, bunyan and pino write tens, and GELF writes syslog's severities. The numbers are different, so both are read.
 _NUMBERS: Mapping[str, Mapping[int, str]] = {"PRIORITY": _SEVERITIES, "levelno": _PYTHON}
 _NUMBERS_OF_LEVEL = {**_SEVERITIES, **_BUNYAN}
 
 
 def level_of(value: object, key: str = "level") -> str | None:
-    """Return the level that a value of this key means; None if it is unknown."""
+    """Return the level that `value` means under the key `key`, or None if it is unknown."""
     if isinstance(value, str):
         level = LEVELS.get(value) or LEVELS.get(value.strip().lower())
         if level is not None or not value.strip().isdecimal() or len(value) > 4:
@@ -33,5 +33,5 @@ def level_of(value: object, key: str = "level") -> str | None:
 
 
 def level_of_status(status: int) -> str:
-    """Return the level of a request whose line has no level."""
+    """Return the level for an HTTP status. It is used for lines that have no level."""
     return "error" if status >= 500 else "warning" if status >= 400 else "info"

@@ -1,4 +1,4 @@
-"""The base class of all formats: read a body of lines into events, whatever bytes it holds."""
+"""The base class of all formats. It reads a body of lines into events, whatever bytes the body holds."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,10 +31,10 @@ class LineFormat(LineGrouping):
 
     @abstractmethod
     def event(self, event_id: str, source: str, record: Record, rest: str, clock: EventClock) -> LogEvent:
-        """Return the event of a record. `rest`: the continuation lines, each after its newline. Raises BadLine."""
+        """Return the event of a record. `rest`: the continuation lines, each with a newline before it. Raises BadLine."""
 
     def event_of(self, event_id: str, source: str, line: str, rest: str, clock: EventClock) -> LogEvent:
-        """Return the event of a first line that has not been parsed. Raises BadLine."""
+        """Return the event of a first line that has not been parsed yet. `rest`: as in `event`. Raises BadLine."""
         return self.event(event_id, source, self.parse(line), rest, clock)
 
     @abstractmethod
@@ -80,7 +80,7 @@ class LineFormat(LineGrouping):
             yield Good(event, is_unparsed)
 
     def _text(self, body: bytes) -> str:
-        """Return the body as text, with white space stripped from its lines as in events."""
+        """Return the body as text. White space is stripped from its lines in the same way as from the lines of events."""
         lines = (text for _, text in lines_with_offsets(body, backslash=self.backslash))
         return "\n".join(line.strip() if self.continuation is Continuation.NEVER else line.rstrip() for line in lines)
 
@@ -93,7 +93,7 @@ class LineFormat(LineGrouping):
 
 
 def _with_time(outcomes: Iterable[Good | Bad], time: datetime) -> Iterator[Good | Bad]:
-    """Give events that had no time of their own the first time of the body, or else the time of the file."""
+    """Yield the outcomes, their events with this time. It is the first time of the body, or if there is none, when the file was last written to."""
     for outcome in outcomes:
         if isinstance(outcome, Good):
             yield msgspec.structs.replace(outcome, fact=msgspec.structs.replace(outcome.fact, time=time))

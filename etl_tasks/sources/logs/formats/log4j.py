@@ -40,7 +40,7 @@ _LOG4J_VALUES = {
     **dict.fromkeys(("marker", "markerSimpleName"), ("marker", ANY_TEXT)),
     **dict.fromkeys(("u", "uuid"), ("uuid", r"[0-9A-Fa-f-]{36}")),
 }
-# Conversions for stack traces. A trace has its own lines, which continue the event.
+# Conversions that write stack traces. They are left out of the regex, because a trace has its own lines, which continue the event.
 _LOG4J_TRACES = (
     "ex",
     "exception",
@@ -74,7 +74,7 @@ def log4j_layout(pattern: str, *, is_declared: bool = False) -> Layout:
         if escaped:
             parts.append("%")
             continue
-        # As log4j does: take the longest known name; the rest of the word is literal text.
+        # Take the longest known name at the beginning of the word, as log4j does. The rest of the word is literal text.
         word = next((letters[:end] for end in range(len(letters), 0, -1) if letters[:end] in (*_LOG4J_VALUES, *_LOG4J_TRACES, "n")), None)
         if word is None:
             raise ValueError(f"the layout {pattern!r} has %{letters}, which is not read here: write a regex for these lines, with --format regex")

@@ -1,4 +1,4 @@
-"""logfmt: key=value pairs, values with spaces in quotes."""
+"""The format logfmt: key=value pairs. Values with spaces are in quotes."""
 
 import re
 from typing import ClassVar
@@ -18,7 +18,7 @@ class Logfmt(RecordFormat):
     def parse(self, line: str) -> Values:
         values: Values = {}
         end = 0
-        # Match pair after pair. A search would start again at every byte of a line that is not logfmt.
+        # Match one pair after the other. In a line that is not logfmt, a search would try again at every byte.
         while pair := _pair(line, end):
             key, quoted, bare = pair.groups()
             values[key] = bare if quoted is None else _unquoted(quoted) if "\\" in quoted else quoted

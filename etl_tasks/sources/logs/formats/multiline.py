@@ -9,7 +9,7 @@ from etl_tasks.sources.logs.formats.decoding import decoded_lines, lines_with_of
 from etl_tasks.sources.logs.formats.time_notations import is_dated
 
 Record = Any  # a parsed first line; each format has its own type
-# Offset, first line, continuation lines, and the record of the first line if it has been parsed already.
+# The offset of an event, its first line, its continuation lines, and the record of its first line if that has been parsed already.
 Group = tuple[int, str, str, Record | None]
 
 
@@ -32,14 +32,14 @@ class LineGrouping(ABC):
     backslash: ClassVar[str] = "\\"
 
     def __init__(self) -> None:
-        self.is_dated: Callable[[str], bool] = is_dated  # of any line, also one in another format
+        self.is_dated: Callable[[str], bool] = is_dated  # whether a line, even in another format, begins with a date and time
 
     @abstractmethod
     def parse(self, line: str) -> Record:
         """Parse the first line of an event. Raises BadLine."""
 
     def dated_record(self, line: str) -> Record | None:
-        """Parse a line that was indented. Returns None if it has no time of its own."""
+        """Parse a line whose indentation was removed. Returns None if the line has no time of its own."""
         return None
 
     @property
@@ -58,10 +58,10 @@ class LineGrouping(ABC):
         return sum(1 for _ in self._groups(body))
 
     def _groups(self, body: bytes) -> Iterator[Group]:
-        """Yield the lines of each event.
+        """Yield a Group for each event of the body.
 
-        Lines before the first recognised event are an event each, with the indented lines after them. So a file in another
-        format shows as many bad lines, not as one endless event.
+        Until the first event is recognised, each line that is not indented is an event, together with the indented lines after it. So a file in
+        another format becomes many bad lines, not one endless event.
         """
         lines = lines_with_offsets(body, backslash=self.backslash)
         if self.continuation is Continuation.NEVER:
@@ -89,9 +89,10 @@ class LineGrouping(ABC):
             yield first[0], first[1], _joined(rest), first[2]
 
     def _starts_event(self, text: str, stripped: str) -> tuple[bool, Record | None]:
-        """Return whether a line that is not blank starts an event, and its record if it had to be parsed to find out.
+        """Return whether a line that is not blank starts an event. Also return its record, if the line was parsed to find this out.
 
-        A line with a date and a time is an event even if it is in another format. Otherwise it would be hidden in the event before it.
+        `text`: the line. `stripped`: the line without trailing white space. A line that begins with a date and a time starts an event even if it is
+        in another format. Otherwise it would be hidden in the event before it.
         """
         is_indented = text[0] in " \t"
         if self.continuation is Continuation.NEVER:

@@ -5,7 +5,7 @@ import re
 from etl_tasks.sources.logs.formats import time_notations
 from etl_tasks.sources.logs.formats.layout_regexes import ANY_TEXT, LEVEL, NUMBER, Layout, Part, Value, layout_of, split_pattern
 
-# Without a pattern, the first of these that matches a line is used. So a layout must not match lines of the layouts after it.
+# If a source has no pattern, each line is read by the first of these layouts that matches it. So a layout must not match lines of later layouts.
 PYTHON_LAYOUTS = (
     "[%(asctime)s] [%(process)d] [%(levelname)s] %(message)s",  # gunicorn
     "[%(asctime)s: %(levelname)s/%(processName)s] %(message)s",  # Celery
@@ -46,7 +46,7 @@ _BRACE = re.compile(r"\{(\w+)(?:![rsa])?(?::([^{}]*))?\}|(\{\{|\}\})")
 
 
 def python_layout(pattern: str, *, is_declared: bool = False) -> Layout:
-    """Turn a format string in %- or {-style into a Layout. Raises ValueError with an explanation."""
+    """Turn a format string, written with % or with {, into a Layout. Raises ValueError with an explanation."""
     regex = _PERCENT if "%(" in pattern else _BRACE
     parts: list[Part] = []
     for literal, found in split_pattern(pattern, regex):
@@ -64,7 +64,11 @@ def python_layout(pattern: str, *, is_declared: bool = False) -> Layout:
 
 
 def _padded(width: str, *, is_left: bool) -> tuple[bool, bool]:
-    """Return whether spaces may pad a value on its left and on its right: 8, -8, <8, >8, ^8. `is_left`: it is left-aligned by default."""
+    """Return whether spaces may be before a value, and whether they may be after it.
+
+    `width`: what the format string has for the width, as 8, -8, <8, >8 or ^8. `is_left`: whether the value is left-aligned if `width` has no sign
+    for the alignment.
+    """
     if not re.search(r"[1-9]", width):
         return False, False
     if "^" in width:
@@ -74,7 +78,7 @@ def _padded(width: str, *, is_left: bool) -> tuple[bool, bool]:
 
 
 def _merged(parts: list[Part]) -> list[Part]:
-    """Make milliseconds right after the time a part of it: %(asctime)s.%(msecs)03d."""
+    """Merge milliseconds into the time if they follow it directly, as in %(asctime)s.%(msecs)03d."""
     merged: list[Part] = []
     for part in parts:
         if part == "":

@@ -8,7 +8,7 @@ from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
 from etl_tasks.sources.logs.formats.user_patterns import compiled, line_matcher
 
-# A group such as \S+ matches any word. A time has at least four digits; "ValueError:" has none.
+# The group of the time may match any word, for example if it is \S+. A time has at least four digits, and "ValueError:" has none.
 _may_be_a_time = re.compile(r"\D*+\d\D*+\d\D*+\d\D*+\d", re.ASCII).match
 
 
@@ -33,7 +33,8 @@ class RegexFormat(RecordFormat):
     def parse(self, line: str) -> Values:
         values = self._match(line)
         if values is None and line[0] not in " \t":
-            # The last group may be empty, and the pattern may require a blank before it. Lines are read without trailing blanks: add one.
+            # The pattern may require a blank before its last group, even if this group is empty. Lines are read without trailing blanks, so try the
+            # line again with a blank.
             values = self._match(f"{line} ") or self._match(f"{line}\t")
         if values is None:
             raise BadLine("The line does not match the pattern.")

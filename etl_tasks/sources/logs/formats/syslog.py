@@ -11,10 +11,10 @@ from etl_tasks.sources.logs.formats.time_notations import SYSLOG_TIME
 
 _ISO_TIME = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:?\d\d)"
 
-# A tag is one word, or a daemon with its version, as syslogd writes for itself, or "-- root", as login writes.
+# A tag is one word, or a daemon and its version (syslogd writes this in its own lines), or "-- root" (written by login).
 _TAG = r" ?((?:-- )?[^\s:\[\]]+(?: \d[\d.]*)?)(?:\[([^\]\s]*)\])?:(?:\s+|$)"
 _RFC_3164 = re.compile(rf"(?:<(\d{{1,3}})>)?({SYSLOG_TIME}) (?:(\S*[^\s:]) )?(?:{_TAG})?(.*)", re.ASCII)
-# rsyslog's other format. Host and tag are required, because lines of many logs begin with such a time.
+# The format of rsyslog with full dates. Host and tag are required, because the lines of many other logs begin with such a time too.
 _RSYSLOG_WITH_DATE = re.compile(rf"(?:<(\d{{1,3}})>)?({_ISO_TIME}) (\S*[^\s:]) {_TAG}(.*)", re.ASCII)
 _RFC_3164_NAMES = ("time", "host", "logger", "pid", "message")
 _PARAMETER = r' [^ \]="]+="(?:[^"\\\]]|\\.)*+"'
@@ -37,13 +37,13 @@ _FACILITIES = (
 
 
 class Syslog(RecordFormat):
-    """RFC 5424, and RFC 3164 with or without its priority, also with the full dates that rsyslog can write."""
+    """Reads RFC 5424, and RFC 3164 with or without its priority, also with the full dates that rsyslog can write."""
 
     continuation: ClassVar[Continuation] = Continuation.INDENTED
     has_times = False  # RFC 5424 allows a - for an unknown time
 
     def parse(self, line: str) -> Values:
-        # A line that ends after its time has lost the blank that follows it.
+        # RFC 3164 has a blank after the time. If the line ends there, this blank was stripped, so the line is tried again with a blank.
         if (
             found := _RFC_3164.fullmatch(line)
             or _RSYSLOG_WITH_DATE.fullmatch(line)
@@ -67,7 +67,7 @@ class Syslog(RecordFormat):
         return record
 
     def times(self, line: str) -> Iterable[str]:
-        """Find the time without parsing the line: a body without years is searched for all its times before it is read."""
+        """Find the time without parsing the line. Before a body without years is read, all its times are collected, so this must be fast."""
         found = _TIME_WITHOUT_YEAR.match(line)
         return (found[1],) if found else ()
 

@@ -1,7 +1,7 @@
-"""The notations of times in log lines. A notation is declared as a Java date pattern, as log4j layouts have it.
+"""The notations of times in log lines. A notation is declared as a date pattern of Java, as in log4j layouts.
 
-The letters are DateTimeFormatter's (yyyy, MMM, dd, HH, SSS, XXX, …; 'quoted text', [optional part]), with three additions: a
-fraction may have any number of digits, a month's name may be long or short, and a day or hour of one letter may be padded with a space.
+The letters are those of Java's DateTimeFormatter (yyyy, MMM, dd, HH, SSS, XXX, …; 'quoted text', [optional part]), with three additions: a fraction
+may have any number of digits, the name of a month may be long or short, and a number with one letter, as d or H, may be padded with a space.
 """
 
 import re
@@ -32,7 +32,7 @@ class PartialTime:
 
 @dataclass(frozen=True)
 class Notation:
-    """`regex` has named groups and no anchors. `unnamed`: the same without names, for use inside another regex."""
+    """A notation. `regex`: has named groups and no anchors. `unnamed`: the same regex without names of groups, for use inside another regex."""
 
     pattern: str
     regex: re.Pattern[str]
@@ -44,10 +44,10 @@ Stamp = datetime | PartialTime
 MONTHS = {name: number for number, name in enumerate(("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"), start=1)}
 LEAP_YEAR = 2000
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-EARLIEST_NUMBER = 1e8  # seconds, in March 1973: a smaller number is a duration or a counter
+EARLIEST_NUMBER = 1e8  # in seconds: March 1973. A smaller number is a duration or a counter
 
 _ONE_OR_TWO = r"[ \d]?\d"
-# By letter and number of repetitions; 0 for any other number.
+# The regex of each letter, by how often the letter is repeated. 0 stands for every other number of repetitions.
 _LETTERS: dict[str, dict[int, str]] = {
     "y": {2: r"(?P<short_year>\d\d)", 0: r"(?P<year>\d{4})"},
     "M": {1: rf"(?P<month>{_ONE_OR_TWO})", 2: r"(?P<month>\d\d)", 0: r"(?P<month_name>[A-Za-z]{3,9})\.?"},
@@ -71,7 +71,7 @@ _NAME = re.compile(r"\?P<\w+>")
 
 @cache
 def notation(pattern: str) -> Notation:
-    """Turn a date pattern into a regex. Raises ValueError, with an explanation, for unsupported letters."""
+    """Turn a date pattern into a Notation. Raises ValueError, with an explanation, if a letter is not supported."""
     regex = ""
     for found in _PIECE.finditer(pattern):
         quoted, letter, other = found.groups()
@@ -90,7 +90,7 @@ def notation(pattern: str) -> Notation:
         raise ValueError(f"the date pattern {pattern!r} cannot be read: each part of a time may occur once, and brackets must be in pairs") from exc
 
 
-# ISO 8601 is missing here because datetime.fromisoformat reads it, many times as fast.
+# ISO 8601 is missing here, because datetime.fromisoformat reads it many times faster.
 KNOWN_NOTATIONS = tuple(
     notation(pattern)
     for pattern in (
@@ -106,13 +106,14 @@ KNOWN_NOTATIONS = tuple(
         "HH:mm:ss.SSS",
     )
 )
-# Seconds, milliseconds, microseconds or nanoseconds since 1970. Fourteen digits that begin with a year are a date.
+# Seconds, milliseconds, microseconds or nanoseconds since 1970. But fourteen digits that begin with a year are a date.
 _NUMBER = re.compile(r"\d{9,19}(?:\.\d+)?", re.ASCII)
 _DIGITS_OF_A_DATE = re.compile(r"(?:19|20)\d{12}", re.ASCII)
 _ISO = r"\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d(?::\d\d(?:[.,]\d{1,9})?)?(?: ?(?:[Zz]|UTC|[+-]\d\d(?::?\d\d)?))?"
 _ISO_SHAPE = re.compile(r"\d{4}-?\d\d-?\d\d(?:[Tt ]\d\d[\d:.,]*)?(?:[Zz]|[+-]\d\d(?::?\d\d)?)?", re.ASCII)
 SYSLOG_TIME = r"[A-Za-z]{3} [ \d]?\d \d\d:\d\d:\d\d(?:\.\d{1,6})?"
-# A date and a time, after at most a bracket or one word. A time of day alone may begin any sentence.
+# A date and a time at the beginning of a line, after at most a few brackets or quotes and one word. A time of day alone does not match, because any
+# sentence may begin with one.
 _DATED = re.compile(
     r"""(?=\D{0,20}+\d)[\[(<"']{0,2}(?:([A-Za-z]{3,13}+)[\]):|,]*+[ \t]*+[\[(]?)?"""
     r"(?:\d{4}[-/.]\d\d[-/.]\d\d[Tt \t]*\d\d:\d\d|\d{1,2}[-/.]\d{1,2}[-/.]\d{4},?[Tt \t]*\d\d:\d\d"
@@ -124,9 +125,9 @@ ANY_TIME = "|".join((_ISO, *(known.unnamed for known in KNOWN_NOTATIONS), r"\d{9
 
 
 def parse_time(text: str, notations: Sequence[Notation] = ()) -> Stamp:
-    """Return the time of a text: aware, or naive if it has no offset. Raises NotATime, ImpossibleTime.
+    """Return the time that a text means: a PartialTime if it has no year or no date, naive if it has no offset, otherwise aware.
 
-    `notations`: tried before the known ones.
+    `notations`: are tried before the known notations. Raises NotATime, ImpossibleTime.
     """
     text = text.strip()
     for notation in notations:
@@ -152,7 +153,7 @@ def is_dated(line: str) -> bool:
 
 
 def is_time(text: str, notations: Sequence[Notation] = ()) -> bool:
-    """Return whether a text is written as a time, even an impossible one."""
+    """Return whether a text is written as a time, even if the time is impossible. `notations`: as in `parse_time`."""
     try:
         parse_time(text, notations)
     except ImpossibleTime:
@@ -170,7 +171,10 @@ def _in_known_notation(text: str) -> Stamp:
 
 
 def from_number(value: float) -> datetime:
-    """Return the time of seconds, milliseconds, microseconds or nanoseconds since 1970. The size tells the unit: seconds reach 1e11 in 5138."""
+    """Return the time of a number of seconds, milliseconds, microseconds or nanoseconds since 1970.
+
+    The unit follows from the size of the number. A number below 1e11 is in seconds, because 1e11 seconds are only reached in the year 5138.
+    """
     if not EARLIEST_NUMBER <= value < 1e20:
         raise NotATime("it is no number of seconds since 1970")
     for limit, unit in ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000)):
@@ -208,12 +212,12 @@ def _time(parts: dict[str, str]) -> time:
 
 
 def _full_year(short: str) -> int:
-    """Return the year of two digits. As in POSIX, 69 to 99 are in the 20th century."""
+    """Return the year that two digits mean. As in POSIX, 69 to 99 are 1969 to 1999, and 00 to 68 are 2000 to 2068."""
     return int(short) + (1900 if int(short) >= 69 else 2000)
 
 
 def _zone(text: str) -> tzinfo | None:
-    """Return the zone of an offset, or of UTC and GMT. Other names are ambiguous: return None, so that the source's time zone applies."""
+    """Return the zone that an offset, UTC or GMT means. Other names are ambiguous. For them, return None, so that the source's time zone is used."""
     name = text.upper()
     if name in ("Z", "UTC", "GMT"):
         return UTC

@@ -1,4 +1,4 @@
-"""Time zones of log lines: convert local times to UTC, also at the hours when clocks change."""
+"""Convert the local times of log lines to UTC, also in the hours when clocks change."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from log_store.event import to_millisecond
 
-# No zone changes its offset within a quarter of an hour. The last change at another minute was in 1973.
+# Since 1973, all zones have changed their offsets only at the beginning of a quarter of an hour. So the offset stays the same within a quarter.
 QUARTER = timedelta(minutes=15)
 LOCAL_ZONE = "/etc/localtime"
 
 
 class LocalTimes:
-    """Converts times without an offset to UTC. Keeps the offset of the last quarter of an hour, because log times ascend."""
+    """Converts times without an offset to UTC. It keeps the offset of a quarter of an hour, because the next time is usually in the same one."""
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
@@ -20,10 +20,11 @@ class LocalTimes:
         self._quarter: tuple[datetime, timedelta] = (datetime.min, timedelta())  # noqa: DTZ901 (a local time)
 
     def to_utc(self, local: datetime, previous: Callable[[], datetime | None]) -> tuple[datetime, str, bool]:
-        """Return the time in UTC, its mark ("ambiguous", "impossible" or ""), and whether it is independent of the event before.
+        """Return the time in UTC, its mark ("ambiguous", "impossible" or ""), and whether this is independent of the event before.
 
-        `previous`: returns the time of the event before. When clocks go back, an hour comes twice: it is the first one until
-        time would run backwards. When clocks go forward, an hour is skipped: its times are read as without the change.
+        `previous`: a function that returns the time of the event before, or None. When clocks are put back, an hour occurs twice. A time in it is
+        read as the first occurrence, unless this is earlier than the event before. When clocks are put forward, an hour is skipped. A time in it
+        is impossible, and is read as if the clocks had not changed.
         """
         if self._is_utc:
             return local.replace(tzinfo=UTC), "", True
@@ -54,7 +55,7 @@ def zone_named(name: str) -> tzinfo:
     if name in ("UTC", "Etc/UTC"):
         return UTC
     if name == "local":
-        # Not from TZ, which Django sets to its own TIME_ZONE.
+        # The variable TZ is not used, because Django sets it to its own TIME_ZONE.
         try:
             with open(LOCAL_ZONE, "rb") as file:
                 return ZoneInfo.from_file(file)

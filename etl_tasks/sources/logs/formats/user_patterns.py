@@ -1,4 +1,4 @@
-"""Regexes that users enter. They run on RE2, whose time is linear in the text, whatever the pattern is."""
+"""Regexes that users enter. They run on RE2, which takes time linear in the length of the text, whatever the pattern is."""
 
 from collections.abc import Callable
 
@@ -6,12 +6,12 @@ import re2
 
 from dora_metrics import patterns
 
-# Returns the groups of a line, or None if the line does not match.
+# A function that returns the groups of a line, or None if the line does not match.
 Matcher = Callable[[str], tuple[str | None, ...] | None]
 
 
 def compiled(pattern: str, called: str, *, as_bytes: bool = False) -> "re2._Regexp":
-    """Compile a regex that a user entered. `called`: its name in the error. Raises ValueError, with an explanation, if RE2 refuses it."""
+    """Compile a regex that a user entered. `called`: what the regex is called in the error. Raises ValueError if RE2 refuses the regex."""
     try:
         return patterns.compiled(pattern.encode() if as_bytes else pattern)
     except ValueError as exc:
@@ -21,9 +21,9 @@ def compiled(pattern: str, called: str, *, as_bytes: bool = False) -> "re2._Rege
 
 
 def line_matcher(pattern: str, groups: tuple[int, ...]) -> Matcher:
-    """Return a function that matches a whole line and returns these groups.
+    """Return a function that matches a whole line and returns the groups with these numbers.
 
-    It matches bytes: on a str, RE2 converts every offset between characters and bytes.
+    The regex is matched with bytes, because for a str RE2 converts every offset between characters and bytes.
     """
     fullmatch = compiled(pattern, "pattern", as_bytes=True).fullmatch
 
