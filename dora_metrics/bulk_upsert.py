@@ -1,6 +1,6 @@
 """Insert or update many rows of one table at a tenth of the cost of Django's bulk_create.
 
-A large service has tens of thousands of rows.
+This matters for a large service, which has tens of thousands of rows.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -11,7 +11,7 @@ import msgspec
 from django.db import connection, models
 from django.db.models.constants import OnConflict
 
-MOST_PARAMETERS = 20_000  # the most parameters of one statement, if the database has no limit
+MOST_PARAMETERS = 20_000  # the most parameters of one statement, if Django names no limit for the database
 
 
 def upsert(model: type[models.Model], rows: Iterable[Mapping[str, Any]], *, unique: Sequence[str], kept: Sequence[str]) -> None:

@@ -118,7 +118,7 @@ def _row(member: Member) -> dict[str, Any]:
 
 
 def period_name(period: Period) -> str:
-    """Return the text from which `parse_period` makes the period."""
+    """Return the period as a text that `parse_period` can read, such as 2026-W07."""
     match period.kind:
         case "week":
             year, week, _ = period.start.isocalendar()

@@ -2,7 +2,8 @@
 
 import re
 
-# Characters that control a terminal, change the direction of text, hide text or end a line, and lone surrogates; without line feed and tab.
+# Characters that control a terminal, change the direction of text, hide text or end a line, and lone surrogates. Line feed and tab
+# are not among them.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff]")
 
 

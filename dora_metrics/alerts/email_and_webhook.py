@@ -23,7 +23,7 @@ def has_receiver() -> bool:
 
 
 def alert_text(level: str, message: str, context: Mapping[str, object] | None) -> str:
-    """Return the alert as plain text."""
+    """Return the alert as plain text, with one line for each value of the context, and at most LONGEST_TEXT characters."""
     lines = [f"[{level}] {message}", *(f"{key}: {value}" for key, value in sorted((context or {}).items()) if value not in (None, ""))]
     return "\n".join(lines)[:LONGEST_TEXT]
 

@@ -88,7 +88,7 @@ def lead_time(rule: AlertRule, service: Service, moment: datetime) -> str | None
     return f"half of the latest {len(seconds)} changes took longer than {hours:.1f} hours: more than {rule.threshold:g}" if is_slow else ""
 
 
-# The function that evaluates each kind. It returns a sentence if the rule is broken, "" if it is not, None if too little is known.
+# The function that evaluates each kind of rule. It returns a sentence if the rule is broken, "" if it is not, None if too little is known.
 EVALUATORS: dict[AlertRule.Kind, Callable[[AlertRule, Service, datetime], str | None]] = {
     AlertRule.Kind.NO_DEPLOYMENT: no_deployment,
     AlertRule.Kind.FAIL_RATE: fail_rate,

@@ -1,4 +1,4 @@
-"""Deployments: the finished attempts of one environment, in order and with retries merged (docs/metrics.md, "Deployment").
+"""Deployments: the finished attempts of one environment, sorted by finish and with retries merged (docs/metrics.md, "Deployment").
 
 deployment_sources.py chooses the source of deployments that counts, and reads its attempts.
 """

@@ -193,9 +193,10 @@ def _rollbacks(attempts: Sequence[Attempt], history_of: Mapping[str, History]) -
 
 
 def _deployed_reverts(changes: RepositoryChanges) -> Iterable[tuple[Attempt | None, Attempt, int]]:
-    """Yield a tuple for each revert that counts: first deployment of the reverted change, first deployment of the revert, number of the revert.
+    """Yield three items for each revert that counts.
 
-    The first of them is None if the reverted change is unknown or was not deployed.
+    They are the first deployment of the reverted change (None if that change is unknown or was not deployed), the first deployment
+    of the revert, and the number of the revert.
     """
     first_deployments = changes.first_deployments
     for number, revert in sorted(changes.reverts.items()):
@@ -218,9 +219,10 @@ def first_deployment_of_target(revert: Revert, first_deployments: FirstDeploymen
 
 
 def _deployed_fixes(changes: RepositoryChanges, link_of: Mapping[IssueKey, Link]) -> Iterable[tuple[Attempt, Cause]]:
-    """Yield each deployment that carries a pull request which closes an incident of an earlier deployment, with the cause that it is unplanned.
+    """Yield each deployment that fixes an earlier one, with the cause that makes it unplanned.
 
-    `link_of`: the link of each incident, by its issue.
+    It carries a pull request that closes an incident, and the incident is linked to the earlier deployment. `link_of`: the link of
+    each incident, by its issue.
     """
     for number, issues in sorted(changes.closes.items()):
         match = changes.first_deployments.of_pull(number)

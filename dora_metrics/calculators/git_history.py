@@ -63,7 +63,7 @@ def _generations(parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
 
 
 class Shas:
-    """Finds a sha by its first digits. The shas are sorted at the first look-up and not before, because most services never look one up."""
+    """Finds a sha by its first digits. The shas are sorted only at the first look-up, because for most services no sha is looked up."""
 
     def __init__(self, *groups: Iterable[str]) -> None:
         self._groups = groups

@@ -49,7 +49,7 @@ class ServiceAttempts:
     def link_by_time(self, moment: datetime) -> Link:
         """Return a link to the latest success that finished at or before `moment`.
 
-        There is no link if that success finished longer before `moment` than the look-back time of the settings.
+        There is no link if that success finished earlier than the look-back time (a setting) before `moment`.
         """
         if self._look_back is None:
             return UNLINKED

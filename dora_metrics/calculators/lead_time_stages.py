@@ -78,7 +78,7 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
 def _ready(pull: PullRequest) -> tuple[datetime, bool]:
     """Return when the pull request was first ready for review, and whether it was a draft until then.
 
-    It was ready at its creation if it has no `ready_for_review`, or a `convert_to_draft` before the first one.
+    It was ready at its creation if it has no `ready_for_review` event, or if a `convert_to_draft` event came before the first one.
     """
     ready = min((event.at for event in pull.draft_events if event.kind == "ready_for_review"), default=None)
     drafted = min((event.at for event in pull.draft_events if event.kind == "convert_to_draft"), default=None)

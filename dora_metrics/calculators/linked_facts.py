@@ -88,7 +88,7 @@ class LinkedFacts:
 def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> LinkedFacts:
     """Link the facts of one environment. Raises ValueError or TypeError for naive datetimes.
 
-    `now`: no later time counts as collected.
+    `now`: coverage ends at this time at the latest.
     """
     found, source = attempts(facts, settings, environment=environment)
     repositories = _repositories(facts, settings, found, source=source, environment=environment)
@@ -127,10 +127,7 @@ def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: 
 
 
 def all_incidents(facts: Facts, settings: Settings, *, now: datetime) -> list[Incident]:
-    """Return the incidents from issues and from the logs, ordered by start.
-
-    `now`: no later time counts as collected.
-    """
+    """Return the incidents from issues and from the logs, ordered by start. `now`: coverage ends at this time at the latest."""
     from_issues = issue_incidents(facts, settings)
     read = facts.coverage.get("log_events")
     from_logs = log_incidents(facts.log_hours, settings, until=min(read.until, now) if read else None)
@@ -142,7 +139,7 @@ def _metric_coverage(coverage: Mapping[str, Coverage], source: str, *, now: date
         return joined([(span := coverage.get(stream)) and Coverage(span.since, min(span.until, now)) for stream in streams])
 
     deployed = STREAM_OF[source]
-    # Matching a pull request to a deployment takes git's history, unless pull requests stand in for deployments.
+    # Pull requests are matched to deployments by git's history, so commits are required, unless pull requests stand in for deployments.
     delivered = [deployed, "pull_requests"] if source == "pulls" else [deployed, "pull_requests", "commits"]
     return MetricCoverage(all_of(deployed), all_of(*delivered), all_of(*delivered, "issues"))
 
@@ -172,7 +169,7 @@ class Repository:
 
 
 def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *, source: str, environment: str) -> dict[str, Repository]:
-    """Return the service's repositories, by name. `found`: the attempts in the environment. `source`: the source that counts."""
+    """Return the service's repositories, keyed by name. `found`: the attempts in the environment. `source`: the source that counts."""
     # Changes are matched by time only if none of the attempts, failed ones included, has a commit.
     has_sha = any(attempt.sha for attempt in found)
     service_attempts = ServiceAttempts(found, settings=settings, links_by_time=environment == PRODUCTION)

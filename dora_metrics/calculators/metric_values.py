@@ -56,7 +56,7 @@ def metrics_of(linked: LinkedFacts) -> list[Metric]:
 def metric_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> list[MetricValue]:
     """Return the value of every metric for every period that has at least one collected day. Other periods have no value.
 
-    `now`: no later time counts as collected. Raises ValueError or TypeError for naive datetimes.
+    `now`: coverage ends at this time at the latest. Raises ValueError or TypeError for naive datetimes.
     """
     return values_of(link_facts(facts, settings, now=now, environment=environment))
 

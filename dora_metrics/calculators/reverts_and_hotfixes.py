@@ -28,11 +28,11 @@ def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas
     `repositories`: the current and former names of the repository of these pull requests, in lower case.
     """
     by_number = {pull.number: pull for pull in pulls}
-    # Pull requests that were merged together have the same merge commit. It means the one with the lowest number.
+    # Pull requests that were merged together have the same merge commit. Such a commit means the pull request with the lowest number.
     by_merge = {pull.merge_sha: pull.number for pull in sorted(pulls, key=lambda pull: -pull.number) if pull.merge_sha}
     found: dict[int, Revert] = {}
     put_back: dict[int, list[int]] = {}
-    # In the order of merging, so that it is already known whether the target, which was merged earlier, is a revert itself.
+    # The order is that of merging. So it is already known whether the target, which was merged earlier, is a revert itself.
     for pull in sorted(pulls, key=_merge_order):
         target = _target(pull, by_merge, repositories=repositories, shas=shas)
         if target is None:

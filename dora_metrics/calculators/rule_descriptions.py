@@ -21,12 +21,12 @@ WHY_UNPLANNED: Mapping[str, str] = {
 
 
 def why_failed(cause: Cause) -> str:
-    """Return in words why the cause makes an attempt count as failed."""
+    """Return in words the reason for which an attempt counts as failed."""
     return WHY_FAILED[cause.rule].format(cause.fact)
 
 
 def why_unplanned(cause: Cause) -> str:
-    """Return in words why the cause makes a success count as unplanned."""
+    """Return in words the reason for which a success counts as unplanned."""
     return WHY_UNPLANNED[cause.rule].format(cause.fact)
 
 

@@ -1,7 +1,8 @@
-"""Find the first local date from which new or changed facts may affect metrics. For a late incident it is the date of its deployment.
+"""Find the first local date from which new or changed facts may affect metrics.
 
-Metrics are computed from attempts, deliveries and incidents. Their rows are stored, so the earliest row that differs from what is
-stored shows from which date on values may have changed.
+A late incident, for example, affects the metrics from the date of its deployment on. Metrics are computed from attempts, deliveries
+and incidents. The rows of these are stored, so the earliest row that differs from the stored one shows from which date on values
+may have changed.
 """
 
 from collections.abc import Iterable
@@ -29,7 +30,7 @@ def first_affected_date(differences: Iterable[tuple[Table, Difference]], service
 
 
 def _last_measured(service: Service, linked: LinkedFacts) -> date:
-    """Return the last day up to which all metrics were measured. That day was not over at the time.
+    """Return the last day up to which all metrics were measured. That day was not over when it was measured.
 
     Return `date.min` if the stored metrics were computed with another definition version or time zone, or if collection began at
     another time.

@@ -46,8 +46,8 @@ class Difference:
 def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, only: models.Q = ALL_ROWS, **origin: Any) -> list[Difference]:
     """Make the service's rows of the table equal to `rows`, and return the differences in the order of their keys.
 
-    `only`: a condition that the stored rows meet which may be changed or deleted. `origin`: the values of columns that say what
-    wrote a row, such as `run_id`. A row that differs only in these columns is not written.
+    `only`: a condition; stored rows that do not meet it are neither changed nor deleted. `origin`: the values of columns that say
+    what wrote a row, such as `run_id`. A row that differs only in these columns is not written.
     """
     wanted = {_key(row, table.key): row for row in rows}
     columns = [field.attname for field in table.model._meta.concrete_fields if field.attname not in ("id", "service_id", *origin)]

@@ -42,7 +42,7 @@ def hold(service: Service) -> Service:
 def recompute(service: Service, *, run_id: int | None = None, moment: datetime | None = None) -> int:
     """Recompute everything that new facts may have changed. Return how many metrics changed.
 
-    Call it inside a transaction that has called `hold` first. `moment`: no later time counts as collected; None means now.
+    Call it inside a transaction that has called `hold` first. `moment`: coverage ends at this time at the latest; None means now.
     """
     with garbage_collection_paused():
         service, linked, differences = _recompute_rows(service, moment=moment)
@@ -53,7 +53,7 @@ def recompute(service: Service, *, run_id: int | None = None, moment: datetime |
 def recompute_periods(service: Service, *, start: date | None = None, end: date | None = None, moment: datetime | None = None) -> int:
     """Recompute every period that overlaps [start, end), even if nothing in it has changed. Return how many metrics changed.
 
-    None does not limit the range on that side. Call it inside a transaction, like `recompute`. `moment`: as there.
+    If `start` or `end` is None, the range is open on that side. Call it inside a transaction. `moment`: as for `recompute`.
     """
     with garbage_collection_paused():
         service, linked, _ = _recompute_rows(service, moment=moment)

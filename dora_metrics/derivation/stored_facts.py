@@ -23,7 +23,7 @@ BranchNames = Mapping[tuple[int, str], str]
 
 
 def linked_facts_of(service: Service, *, environment: str, moment: datetime | None = None) -> LinkedFacts:
-    """Link the facts that are stored at present. `moment`: no later time counts as collected; None means now."""
+    """Link the facts that are stored at present. `moment`: coverage ends at this time at the latest; None means now."""
     return link_facts(facts_of(service), settings_of(service, time_zone=settings.ETL_TIME_ZONE), now=moment or now(), environment=environment)
 
 
@@ -83,10 +83,10 @@ def facts_of(service: Service) -> inputs.Facts:
 
 
 def counted_repositories(service: Service) -> dict[str, Repository]:
-    """Return the repositories that are collected now or were collected before, keyed by distinct names; all if there are none of these.
+    """Return the repositories that are collected now or were collected before, keyed by distinct names.
 
-    Two repositories have the same stored name if one was renamed to the name that the other had when it was last read. In that case
-    the key has the repository's id behind the name.
+    If there are none, all repositories are returned. Two repositories have the same stored name if one was renamed to the name that
+    the other had when it was last read. In that case each key is the name with the repository's id behind it.
     """
     known = list(service.repositories.annotate(was_read=Exists(Coverage.objects.filter(repository=OuterRef("pk")))))
     counted = [repository for repository in known if repository.is_collected or repository.was_read] or known
@@ -143,9 +143,10 @@ def _log_deployments(service: Service) -> Iterator[inputs.LogDeployment]:
 
 
 def _log_hours(service: Service) -> Iterator[inputs.LogHour]:
-    """Yield the stored parts of the hours that may have a bad minute.
+    """Yield the stored counts of the hours that may have a bad minute.
 
-    Other hours are not read: a year of log lines has hundreds of thousands of parts, most of them without errors.
+    Other hours are not read, because a year of log lines has hundreds of thousands of rows with counts, most of them without
+    errors.
     """
     candidates = LogTraffic.objects.filter(service=service, worst_share__gt=0, worst_share__gte=service.log_error_share).values("hour")
     rows = LogTraffic.objects.filter(service=service, hour__in=candidates).values_list("source", "hour", "minutes", "page_id")

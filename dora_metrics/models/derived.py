@@ -47,7 +47,7 @@ class Attempt(models.Model):
 class Delivery(models.Model):
     """The first deployment of a change to production, and the change's lead time.
 
-    A change without a delivery is not known to have been deployed, or it is not known when.
+    If a change has no delivery, it is unknown whether or when it was deployed.
     """
 
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="deliveries")

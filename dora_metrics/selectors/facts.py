@@ -22,7 +22,7 @@ UNREAD = ("labels", "commits", "reviews", "draft_events", "closes", "revert_sign
 
 @dataclass(frozen=True, slots=True)
 class FactFilter:
-    """Which facts to select; None does not restrict.
+    """The facts to select. A field that is None does not restrict them.
 
     `service`: the service that they belong to. `start` and `end`: local dates; `end` is exclusive.
     """

@@ -34,8 +34,8 @@ class Position(NamedTuple):
 class Keyset(Generic[M]):
     """A list of rows, read in pages.
 
-    `by`: the column by which the list is ordered. It is never null, and has an index that begins with it, or with the columns by
-    which `rows` is filtered and then it. `keeps`: returns whether a row belongs to the list, for a condition that no query can
+    `by`: the column by which the list is ordered. It is never null. There is an index that begins with it, or with the columns by
+    which `rows` is filtered, followed by it. `keeps`: returns whether a row belongs to the list, for a condition that no query can
     express. With it, a page may have fewer rows than its limit although another page follows.
     """
 
@@ -44,7 +44,7 @@ class Keyset(Generic[M]):
     keeps: Callable[[M], bool] = lambda row: True
 
     def page(self, limit: int, after: Position | None = None) -> tuple[list[M], Position | None]:
-        """Return at most `limit` rows that come after `after`, and the position after which the next page begins (None on the last page)."""
+        """Return at most `limit` rows that follow the position `after`, and the position where the next page begins (None on the last page)."""
         rows = self.rows
         if after:
             # The range can use the index. The OR leaves out rows with the same value that were on earlier pages.
