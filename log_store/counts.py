@@ -1,4 +1,4 @@
-"""Counts of log events, and the hours and days they are counted by."""
+"""Count log events, and round times down to the hours and days by which events are counted."""
 
 from collections import Counter
 from collections.abc import Iterable

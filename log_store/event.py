@@ -1,7 +1,7 @@
-"""A log event, the same for all formats, and its id.
+"""A log event, which is the same for all formats, and its id.
 
-An id consists of the file's key and the offset of the event's first byte. So reading a line again gives the same id, events of one
-file sort by their place in it, and all events that begin in the same mebibyte of a file (a segment) share a prefix.
+An id consists of the key of the file and the offset of the event's first byte. So an event that is read again has the same id, the ids of a file
+sort in the order of the events, and all ids of events that begin in the same mebibyte of a file (a segment) begin with the same characters.
 """
 
 import hashlib
@@ -18,12 +18,12 @@ DAY_MS = 86_400_000
 
 
 class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
-    """`time`: aware UTC, cut to the millisecond, the precision of both log stores.
+    """An event. `time`: in UTC (aware), cut to the millisecond, which is the precision of both log stores.
 
-    `level`: debug, info, warning, error, critical or unknown. A missing text is empty; no text contains NUL.
-    `service`: as written in the line; empty for the service of the source. `extra`: the other values of the line, and marks:
-    "unparsed" (why it is not in its format), "time_is" ("inferred", "ambiguous", "impossible" or "future"), "cut" (how many
-    bytes were left out), and "deploy.sha", "deploy.environment", "deploy.state" of a deployment.
+    `level`: debug, info, warning, error, critical or unknown. A text is empty if the line does not have it; no text contains NUL.
+    `service`: as written in the line; if it is empty, the service of the source is meant. `extra`: the other values of the line, and marks:
+    "unparsed" (why the line is not in the format of its source), "time_is" ("inferred", "ambiguous", "impossible" or "future"), "cut" (how many
+    bytes of the line were left out), and for a deployment "deploy.sha", "deploy.environment" and "deploy.state".
     """
 
     event_id: str
@@ -43,7 +43,10 @@ class LogEvent(msgspec.Struct, frozen=True, omit_defaults=True, gc=False):
 
 
 def file_key(source_id: int, identity: str) -> str:
-    """Return the key of a source's file. It includes the source: two sources may follow one file, and inodes repeat on other machines."""
+    """Return the key of a file that a source follows. `identity`: device, inode and generation of the file.
+
+    The key is different for each source, because two sources may follow the same file, and files on two machines may have the same inode.
+    """
     return hashlib.blake2b(f"{source_id}:{identity}".encode(), digest_size=KEY_LENGTH // 2).hexdigest()
 
 
@@ -53,17 +56,17 @@ def event_id(key: str, offset: int) -> str:
 
 
 def segment_of(event_id: str) -> str:
-    """Return the segment of an event: the mebibyte of the file that it begins in."""
+    """Return the segment of an event: the mebibyte of the file in which it begins. It is written as the beginning of the event's id."""
     return event_id[:-SEGMENT_DIGITS]
 
 
 def to_millisecond(time: datetime) -> datetime:
-    """Cut a time to the millisecond, the precision of Cassandra's timestamps. So an event reads as it was written."""
+    """Cut a time to the millisecond, the precision of Cassandra's timestamps. So an event that is read equals the event that was written."""
     return time.replace(microsecond=time.microsecond // 1000 * 1000)
 
 
 def milliseconds(time: datetime) -> int:
-    """Return the whole milliseconds since the epoch, rounded down. Computed with integers, because floats are not exact in every year."""
+    """Return the milliseconds since the epoch, rounded down. They are computed with integers, because floats are not exact in every year."""
     since = time - EPOCH
     return since.days * DAY_MS + since.seconds * 1000 + since.microseconds // 1000
 

@@ -4,7 +4,7 @@ from django.db import models
 
 
 class LogEventRow(models.Model):
-    """A log event. Values that a line may have in any length are text columns, so that no line is refused."""
+    """A log event. Values that may have any length are in text columns, so that no line is refused."""
 
     event_id = models.CharField(max_length=64, unique=True)
     source = models.CharField(max_length=100)
@@ -22,7 +22,7 @@ class LogEventRow(models.Model):
     extra = models.JSONField(default=dict)
 
     class Meta:
-        # They include the id, so that events of one time have an order, and pages continue by key.
+        # The indexes include the id, so that events of the same time have an order, and a page can begin after a certain event.
         indexes = [
             models.Index(fields=["source", "time", "event_id"], name="event_in_order"),
             models.Index(fields=["source", "level", "time", "event_id"], name="event_of_level"),

@@ -17,6 +17,6 @@ def open_log_store() -> LogStore:
 
 
 def all_log_stores() -> list[LogStore]:
-    """Return every log store that may hold events: the configured one, and the SQL table, which may hold events from before Cassandra was used."""
+    """Return every log store that may hold events: the configured one, and the SQL one, which may hold events from before Cassandra was used."""
     configured = open_log_store()
     return [configured] if isinstance(configured, SqlLogStore) else [configured, SqlLogStore()]

@@ -1,4 +1,4 @@
-"""The bounds of a page in the order of events."""
+"""The bounds between which a page of events lies."""
 
 from datetime import datetime, timedelta
 
@@ -9,7 +9,10 @@ from log_store.store import LogQuery, of_position
 
 
 class Bounds(msgspec.Struct, frozen=True):
-    """Two places in the order of events, both exclusive. A place is a time in milliseconds and an id; the empty id sorts before all others."""
+    """The events after the place `low` and before the place `high`, in the order of time and id.
+
+    A place is a time in milliseconds and an id. The empty id comes before all other ids, so a place with it is before all events of its time.
+    """
 
     low: tuple[int, str]
     high: tuple[int, str]
@@ -25,5 +28,5 @@ class Bounds(msgspec.Struct, frozen=True):
 
 
 def ceiling(time: datetime) -> int:
-    """Return the first whole millisecond at or after `time`. Stored times have no microseconds, bounds may have them."""
+    """Return the first whole millisecond at or after `time`, in milliseconds since the epoch. `time` may have microseconds."""
     return -((EPOCH - time) // timedelta(milliseconds=1))

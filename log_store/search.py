@@ -1,4 +1,4 @@
-"""Turn the search that a user enters, by command or on the log page, into a query of the log store."""
+"""Turn a search that a user entered, in a command or on the log page, into a query of the log store."""
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -10,7 +10,8 @@ from log_store.store import LEVELS, LogQuery, level_or_worse
 
 LEVEL_CHOICES = (*LEVELS, "unknown")
 DEFAULT_SPAN = timedelta(days=1)
-# The years that the formats read. Near the calendar's limits, converting a time zone or subtracting a day would overflow.
+# The years that the formats read. Other years are refused, because near the limits of Python's calendar, converting a time to another zone or
+# subtracting a day would overflow.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 
 
@@ -19,7 +20,7 @@ class InvalidQuery(ValueError):
 
 
 def moment_of(text: str) -> datetime:
-    """Parse an ISO 8601 time. Without an offset it is in ETL_TIME_ZONE; a date means its first instant."""
+    """Parse an ISO 8601 time. A time without an offset is in ETL_TIME_ZONE. A date means its first instant. Raises InvalidQuery."""
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
@@ -32,9 +33,10 @@ def moment_of(text: str) -> datetime:
 
 
 def query_of(source: str, *, known: Sequence[str], start: str = "", end: str = "", level: str = "", contains: str = "", now: datetime) -> LogQuery:
-    """Return the query for what a user entered. `known`: the names of the log sources. `level`: this level or worse.
+    """Return the query for what a user entered. `known`: the names of the log sources. `level`: events of this level or worse are found.
 
-    The end defaults to a minute after `now`, because clocks differ; the start to a day before the end. Raises InvalidQuery.
+    If `end` is empty, the period ends a minute after `now`, because the clocks of machines differ. If `start` is empty, it begins a day before its
+    end. Raises InvalidQuery.
     """
     if source not in known:
         has = f"known sources: {', '.join(known)}" if known else "there is none yet: add one with add_log_source"

@@ -30,7 +30,7 @@ class SqlLogStore:
         """Does nothing: migrations create the tables."""
 
     def write(self, events: Sequence[LogEvent]) -> list[Tally]:
-        """Write events and counts in one transaction. The rows of the counts are locked first, so writers of the same part take turns."""
+        """Write events and counts in one transaction. The rows of the counts are locked first, so two writers of the same part take turns."""
         if not events:
             return []
         parts = sorted(parts_of(events), key=lambda part: (part.source, part.hour, part.segment))
@@ -49,14 +49,14 @@ class SqlLogStore:
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
         bounds = Bounds.of(query, after, oldest_first=oldest_first)
         rows_at_once = PAGE_ROWS if query.contains else min(PAGE_ROWS, limit + 1)
-        # Read each level on its own and merge: the index has the events of one level in order.
+        # Read the events of each level separately and merge them, because the index only has the events of one level in order.
         filters = [{"source": query.source, "level": level} for level in sorted(query.levels)] or [{"source": query.source}]
         streams = [_in_order(LogEventRow.objects.filter(**columns), bounds, rows_at_once, oldest_first=oldest_first) for columns in filters]
         with _answering():
             return filled(heapq.merge(*streams, key=lambda event: (event.time, event.event_id), reverse=not oldest_first), query, limit=limit)
 
     def count(self, source: str, start: datetime, end: datetime) -> int:
-        """Count whole hours from the table of counts, and the rest of the period from its events."""
+        """Return the number of events in a period. Whole hours are summed from the table of counts. In the rest of the period, events are counted."""
         first, last = hour_of(start + HOUR - datetime.resolution), hour_of(end)
         with _answering():
             if first >= last:
@@ -91,7 +91,7 @@ class SqlLogStore:
 
 
 def _locked_counts(part: Part) -> LogSumRow:
-    """Return the row of the part's counts, locked until the transaction ends. Its levels are empty if the part is new."""
+    """Return the row of the part's counts, locked until the transaction ends. If the part is new, the row is created with empty levels."""
     names = "source", "hour", "segment", "levels"
     with connection.cursor() as cursor:
         cursor.execute(_insert_once(LogSumRow, names, "segment"), (part.source, part.hour.strftime("%Y-%m-%d %H:00:00"), part.segment, "{}"))
@@ -99,7 +99,10 @@ def _locked_counts(part: Part) -> LogSumRow:
 
 
 def _insert_new(parts: Iterable[Part]) -> None:
-    """Insert without models, which cost more than the insert itself. Rows are in the order of their ids, so that writers do not deadlock."""
+    """Insert the events that are not stored yet, in the order of their ids, so that two writers do not deadlock.
+
+    The rows are written without model instances, because making these would take longer than the insert.
+    """
     rows = sorted((row for part in parts for row in _rows(part)), key=itemgetter(0))
     with connection.cursor() as cursor:
         for start in range(0, len(rows), ROWS_AT_ONCE):
@@ -107,20 +110,23 @@ def _insert_new(parts: Iterable[Part]) -> None:
 
 
 def _insert_once(model: type[Model], names: Sequence[str], key: str) -> str:
-    """Return an INSERT that keeps an existing row. MySQL's INSERT IGNORE would also silently cut long values and drop invalid ones."""
+    """Return an INSERT statement that leaves a row unchanged if it exists. `key`: a column, which MySQL then sets to its own value.
+
+    MySQL's INSERT IGNORE is not used, because it would also silently cut long values and drop invalid ones.
+    """
     keep_existing = f"ON DUPLICATE KEY UPDATE {key} = {key}" if connection.vendor == "mysql" else "ON CONFLICT DO NOTHING"
     return f"INSERT INTO {model._meta.db_table} ({', '.join(names)}) VALUES ({', '.join(['%s'] * len(names))}) {keep_existing}"  # noqa: S608 (our own names)
 
 
 def _rows(part: Part) -> Iterator[tuple[Any, ...]]:
-    """Return rows in the order of FIELDS, in the types of the database's driver."""
+    """Yield the part's events as rows. The values are in the order of FIELDS, in types that the database's driver takes."""
     hour = part.hour.strftime("%Y-%m-%d %H")
     for (time, event_id), event in part.events.items():
         second, thousandth = divmod(time % HOUR_MS, 1000)
         yield (
             event_id,
             event.source,
-            # In the format that Django writes, because SQLite compares times as texts.
+            # The time is in the format that Django writes, because SQLite compares times as texts.
             f"{hour}:{second // 60:02}:{second % 60:02}.{thousandth:03}000" if thousandth else f"{hour}:{second // 60:02}:{second % 60:02}",
             event.level,
             event.service,
@@ -137,7 +143,7 @@ def _rows(part: Part) -> Iterator[tuple[Any, ...]]:
 
 
 def _holds_only(part: Part) -> bool:
-    """Return whether the table holds exactly the events of a new part. An event that was stored with another hour stays there."""
+    """Return whether the table holds all events of a new part. An event that was stored before, with another hour, keeps that hour and is missing."""
     return _of_segment(part).count() == len(part.events)
 
 
@@ -149,7 +155,7 @@ def _counted(part: Part) -> Tally:
 
 
 def _of_segment(part: Part) -> QuerySet[LogEventRow]:
-    """Return the rows of the part's segment and hour, by the range of their ids."""
+    """Return the rows of the part's segment and hour. The rows of a segment are those with ids in a certain range."""
     rows = _between(part.source, part.hour, part.hour + HOUR)
     return rows.filter(event_id__gte=part.segment, event_id__lt=part.segment + AFTER_ID)
 
@@ -162,10 +168,10 @@ def _between(source: str, start: datetime, end: datetime) -> QuerySet[LogEventRo
 
 
 def page_of(rows: QuerySet[LogEventRow], bounds: Bounds, *, oldest_first: bool) -> QuerySet[LogEventRow]:
-    """Return the rows between the bounds, in order."""
+    """Return the rows between the bounds, ordered by time and id."""
     (low, low_id), (high, high_id) = bounds.low, bounds.high
     first, last = of_milliseconds(low), of_milliseconds(high)
-    # The plain conditions on `time` let the database use the index.
+    # The last two conditions follow from the others. With them, the database can use the index.
     return rows.filter(
         Q(time__gt=first) | Q(time=first, event_id__gt=low_id),
         Q(time__lt=last) | Q(time=last, event_id__lt=high_id),
@@ -175,7 +181,7 @@ def page_of(rows: QuerySet[LogEventRow], bounds: Bounds, *, oldest_first: bool) 
 
 
 def _in_order(rows: QuerySet[LogEventRow], bounds: Bounds, rows_at_once: int, *, oldest_first: bool) -> Iterator[LogEvent]:
-    """Yield events page by page; each page starts where the one before it ended."""
+    """Yield the events between the bounds in order. They are read in pages, and each page begins after the last event of the page before."""
     while True:
         found = list(page_of(rows, bounds, oldest_first=oldest_first).values_list(*FIELDS)[:rows_at_once])
         for row in found:

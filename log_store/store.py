@@ -11,20 +11,22 @@ from log_store.event import LogEvent, milliseconds, of_milliseconds
 # From least to most severe. Events of level "unknown" are returned only for a query of all levels, or of "unknown" itself.
 LEVELS = ("debug", "info", "warning", "error", "critical")
 SERVER_ERROR = 500
-# The most events that one read examines, which takes about a second. The next read continues from there.
+# The most events that one read examines, which takes about a second. The next read continues after them.
 MOST_SCANNED = 100_000
-# Appended to an id, it sorts after that id and before all others in both stores, because ids are hexadecimal digits.
+# If this letter is appended to an id, the text sorts after this id and before all later ids, because ids consist of hexadecimal digits. If it is
+# appended to a segment, the text sorts after all ids of the segment. Both stores sort in this way.
 AFTER_ID = "g"
 
 
 class LogStoreUnavailable(Exception):
-    """The log store did not answer, or with an error. The operation may have been done or not, so it is repeated."""
+    """The log store did not answer, or answered with an error. It is not known whether the operation was done, so it is repeated."""
 
 
 class LogQuery(msgspec.Struct, frozen=True):
-    """Events from `start` (inclusive) to `end` (exclusive), aware times with a precision of a millisecond.
+    """A query for the events of a source from `start` (inclusive) to `end` (exclusive), which are aware times with a precision of a millisecond.
 
-    `levels`: any of these, or all if empty. `contains`: a text in the message, the path or the trace id; case is ignored.
+    `levels`: events of these levels; of all levels if it is empty. `contains`: events with this text in the message, the path or the trace id,
+    in upper or lower case.
     """
 
     source: str
@@ -35,7 +37,7 @@ class LogQuery(msgspec.Struct, frozen=True):
 
 
 class LogPage(msgspec.Struct, frozen=True):
-    """Events in order. `following`: the position to continue after; empty if there are no more events.
+    """Events in order. `following`: the position after which the next page begins; empty if there are no more events.
 
     A page may have fewer events than the limit and still have a `following`: a search examines at most MOST_SCANNED events.
     """
@@ -47,7 +49,7 @@ class LogPage(msgspec.Struct, frozen=True):
 class Tally(msgspec.Struct, frozen=True):
     """The counts of all stored events of one segment of a file within one hour, after a write.
 
-    `minutes`: by minute of the hour, the number of events and of errors among them (level error or worse, or HTTP 5xx).
+    `minutes`: for each minute of the hour, the number of events and the number of errors among them (level error or worse, or HTTP 5xx).
     """
 
     source: str
@@ -64,33 +66,36 @@ class LogStore(Protocol):
         """Create or upgrade the schema. Does nothing if it is up to date."""
 
     def write(self, events: Sequence[LogEvent]) -> list[Tally]:
-        """Store the events; an event that is already stored is not stored twice. After an error, some of them may be stored.
+        """Store the events, and return the new totals of each segment and hour.
 
-        Returns the new totals per segment and hour.
+        An event that is already stored is not stored twice. After an error, some of the events may be stored.
         """
 
     def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
-        """Write page after page, and yield the totals of each in order. Pages may be written at the same time.
+        """Write the pages, and yield the totals of each page in order. Several pages may be written at the same time.
 
-        The pages are consumed in the caller's thread, a few ahead of the totals.
+        The pages are taken from the iterable in the caller's thread, a few pages before their totals are yielded.
         """
 
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
-        """Return events by time and id, newest first. `after`: the position of the event to continue after."""
+        """Return events ordered by time and id, newest first unless `oldest_first`. `after`: the position after which the page begins."""
 
     def count(self, source: str, start: datetime, end: datetime) -> int: ...
 
     def counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
-        """Return the number of events by hour (its start) and level, for every hour that starts in the period. Reads a table of counts."""
+        """Return the number of events for each hour (its start) and level. Every hour that starts in the period is included as a whole.
+
+        The numbers are read from a table of counts.
+        """
 
     def forget(self, source: str) -> Iterator[int]:
-        """Delete all events of a source in batches, and yield the number of deleted events, or parts of files, of each.
+        """Delete all events of a source in batches. After each batch, yield how many rows (SQL) or partitions (Cassandra) were deleted.
 
         After an interruption, call it again to delete the rest.
         """
 
     def ping(self) -> None:
-        """Return if the store answers."""
+        """Do nothing if the store answers."""
 
 
 def level_or_worse(level: str) -> frozenset[str]:
@@ -99,12 +104,12 @@ def level_or_worse(level: str) -> frozenset[str]:
 
 
 def position(event: LogEvent) -> str:
-    """Return the place of an event in the order of its source, as `read` takes it in `after`."""
+    """Return the position of an event among the events of its source. `read` accepts it as `after`."""
     return f"{milliseconds(event.time)}-{event.event_id}"
 
 
 def of_position(position: str) -> tuple[datetime, str]:
-    """Return the time and the id of a position. Raises ValueError for any other text."""
+    """Return the time and the id of a position. Raises ValueError for a text that is no position."""
     time, _, event_id = position.partition("-")
     if not event_id or not time.isdecimal() or len(time) > 14:
         raise ValueError(f"{position!r} is no position in a log")
@@ -112,7 +117,7 @@ def of_position(position: str) -> tuple[datetime, str]:
 
 
 def matches(event: LogEvent, query: LogQuery) -> bool:
-    """Return whether an event matches the query's levels and text. Both stores use it, so that they match texts equally."""
+    """Return whether an event matches the query's levels and text. Both stores use this function, so that they find the same texts."""
     if query.levels and event.level not in query.levels:
         return False
     text = query.contains.casefold()
@@ -120,7 +125,7 @@ def matches(event: LogEvent, query: LogQuery) -> bool:
 
 
 def filled(events: Iterable[LogEvent], query: LogQuery, *, limit: int) -> LogPage:
-    """Return the first page of events that match the query. `events`: all of the period, in order."""
+    """Return the first page of events that match the query. `events`: all events of the query's period, in order."""
     found: list[LogEvent] = []
     for number, event in enumerate(events, start=1):
         if matches(event, query):
@@ -140,7 +145,8 @@ def is_bad(level: str, status: int | None) -> bool:
 def event_at(store: LogStore, source: str, event_position: str) -> LogEvent | None:
     """Return the event at a position, if the store still has it. Raises ValueError for a text that is no position."""
     time, event_id = of_position(event_position)
-    # Start just after it, newest first: in a log without times, all events may be in one millisecond.
+    # Read newest first, from just after the position, so that the event is the first one. In a log without times, all events may have the same
+    # millisecond, so reading this millisecond from its beginning could take long.
     following = event_position + AFTER_ID
     while True:
         page = store.read(LogQuery(source, time, time + timedelta(milliseconds=1)), after=following, limit=100)
@@ -151,7 +157,10 @@ def event_at(store: LogStore, source: str, event_position: str) -> LogEvent | No
 
 
 def around(store: LogStore, event: LogEvent, *, before: int = 20, after: int = 20, within: timedelta = timedelta(days=1)) -> list[LogEvent]:
-    """Return the event with its neighbours in the same source, oldest first."""
+    """Return the event with its neighbours in the same source, oldest first.
+
+    These are at most `before` older and `after` newer events, whose times differ from the event's by at most `within`.
+    """
     older = store.read(LogQuery(event.source, event.time - within, event.time + timedelta(milliseconds=1)), after=position(event), limit=before)
     newer = store.read(LogQuery(event.source, event.time, event.time + within), after=position(event), limit=after, oldest_first=True)
     return [*reversed(older.events), event, *newer.events]

@@ -1,4 +1,4 @@
-"""Divide the events of a write into parts: one for each segment and hour, by which both log stores count."""
+"""Divide the events of a write into parts, one for each segment and hour. Both log stores count events by part."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -9,7 +9,7 @@ from log_store.store import Tally
 
 
 class Part:
-    """The events of a write in one segment and hour. `events`: by time in milliseconds and id, so that each is contained once."""
+    """The events of a write that are in the same segment and hour. `events`: by time in milliseconds and id, so that each event is in it once."""
 
     __slots__ = ("events", "hour", "segment", "source")
 
@@ -23,7 +23,7 @@ class Part:
         return min(self.events)[0], max(self.events)[0]
 
     def tally(self) -> Tally:
-        """Return the counts of the events in this write."""
+        """Return the counts of the events in this part of the write."""
         lines = ((time, event.level, event.status) for (time, _), event in self.events.items())
         return tally(self.source, self.segment, self.hour, lines)
 

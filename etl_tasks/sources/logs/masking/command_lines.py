@@ -1,7 +1,7 @@
 """The rule for secrets in command-line options: --password hunter2, mysql -phunter2, curl -u ana:hunter2.
 
-The meaning of a short option depends on the program, so it counts only after the name of a program for which it is a secret.
-The words of a command may be separated by blanks, or be a list: ["--password", "hunter2"], also in JSON inside JSON.
+The meaning of a short option depends on the program. So a short option is masked only after the name of a program that takes a secret with it.
+The words of a command may be separated by blanks, or be in a list: ["--password", "hunter2"], also in JSON inside JSON.
 """
 
 import re
@@ -11,25 +11,27 @@ from collections.abc import Callable, Sequence
 from etl_tasks.sources.logs.masking.json_values import is_not_next_json_text
 from etl_tasks.sources.logs.masking.rule import Rule
 
-# The start of an option only. What its secret is depends on the program and on the option's case: see Options.
+# The rule matches only the start of an option. Which bytes are the secret depends on the program, and on whether the option is in capitals, so the
+# class Options finds them.
 OPTION = Rule(r"""(?:^|[\s"'\[,(])(--?)[a-z]""", is_not_next_json_text, starts_option=True)
 
-# The last word of a long option, before its value. With = the rule `named` covers most of them.
+# The last words of long options that take a secret. If the value is written after =, the rule `named` covers most of them too.
 LONG_OPTIONS = (
     *("password", "passwd", "passphrase", "storepass", "keypass", "srcstorepass", "deststorepass"),
     *("pass", "pwd", "secret", "token", "api-?key", "access-?key", "account-?key", "secret-?key", "oauth2-bearer", "pin", "otp"),
 )
 _ALSO_WITH_ONE_HYPHEN = LONG_OPTIONS[:7]
-# Names of variables that the rule `named` needs in addition.
+# Names of variables that hold a secret. The rule `named` uses them.
 ASSIGNED = ("sshpass", "redis(?:cli)?_auth", "storage_key")
 
 _EITHER, _ATTACHED, _SEPARATE = "either", "attached", "separate"
-# Programs, an option, how its value follows, and the text before the secret in the value ("": all of it is the secret).
+# Each row has the names of programs, an option, how its value follows, and a text. With "", the whole value is the secret. With ":" or "%", the
+# secret begins after this text in the value. With "=", a value that contains = is the secret.
 _OPTIONS: Sequence[tuple[str, str, str, str]] = (
     (r"mysql\w*|mariadb(?:-\w+)?", "p", _ATTACHED, ""),  # `mysql -p name` prompts for a password, and name is a database
     (r"(?:redis|valkey|keydb)-cli", "a", _EITHER, ""),
     (r"sshpass|mongo\w*", "p", _EITHER, ""),
-    (r"login", "p", _EITHER, ""),  # of docker, podman, helm registry, az
+    (r"login", "p", _EITHER, ""),  # the subcommand of docker, podman, helm registry and az
     (r"ldap\w+", "w", _EITHER, ""),
     (r"sqlcmd|bcp|ipmitool|zip|unzip", "P", _EITHER, ""),
     (r"7z[ar]?|rar|unrar", "p", _ATTACHED, ""),
@@ -44,10 +46,10 @@ _OPTIONS: Sequence[tuple[str, str, str, str]] = (
     (r"ab", "P", _EITHER, ":"),
     (r"smbclient|rpcclient", "U", _EITHER, "%"),
 )
-# Programs without secret options. After their names, options are theirs: sshpass -p secret ssh -p 22.
+# Programs without secret options. An option after such a name belongs to this program, as the second -p in `sshpass -p secret ssh -p 22`.
 _OTHERS = r"ssh|scp|sftp|rsync|psql|pg_\w+|docker|podman|kubectl|sudo|grep|mkdir|ls|cp|nc|xargs|tee|java|python[\d.]*|wget"
-# Also matches the operators that begin another command, which has no program yet.
 _NAMES = "|".join(dict.fromkeys(programs for programs, _, _, _ in _OPTIONS))
+# This also matches the operators |, && and ;, after which another command begins. Its program is not known yet.
 _PROGRAMS = re.compile(rf"""\||&&|\s;\s|(?:^|[\s/"'\[,(=;])({_NAMES}|{_OTHERS})(?:\.exe)?(?=[\s"'\\,\]]|$)""".encode())
 _BY_OPTION: dict[bytes, tuple[tuple[Callable[[bytes], object], bytes, str, bytes], ...]] = {}
 for _programs, _option, _how, _before in _OPTIONS:
@@ -56,7 +58,7 @@ for _programs, _option, _how, _before in _OPTIONS:
     _BY_OPTION[_letter] = (*_BY_OPTION.get(_letter, ()), _rule)
 _LOOKED_BACK_BYTES = 2000
 
-# In quotes up to the same quote, in the quotes of JSON inside JSON, or bare up to the end of a word.
+# A value may be in quotes, or in escaped quotes (in JSON inside JSON), and then ends at the same quotes. Without quotes, it ends with the word.
 _QUOTED = rb"""\\"((?:[^"\\\n]|\\\\\\"|\\\\[^"\n]|\\[^"\\\n])*+)|\\{2,}"([^"\\\n]*+)|"((?:[^"\\\n]|\\.)*+)|'((?:[^'\\\n]|\\.)*+)"""
 _WORD = rb"""([^\s"'\\;&|()<>]++)"""
 _ITEM = rb"""([^\s"'\\,\[\]{}]++)"""
@@ -74,7 +76,7 @@ _is_reference = re.compile(rb"(?:env|file|fd):").match
 
 
 class Options:
-    """Finds the secrets of options in one body. Searches each line for program names only once, because it may have many options."""
+    """Finds the secrets of options in one body. A line is searched for program names only once, because it may have many options."""
 
     def __init__(self, body: bytes) -> None:
         self._body = body
@@ -83,7 +85,7 @@ class Options:
         self._programs: list[bytes] = []
 
     def secret(self, start: int) -> tuple[int, int] | None:
-        """Return the start and end of the secret of the option whose hyphens are at `start`; None if it has none."""
+        """Return the start and end of an option's secret, or None if it has no secret. `start`: where the hyphens of the option begin."""
         body = self._body
         if found := _long(body, start):
             span = _span(body, start, found)
@@ -100,7 +102,7 @@ class Options:
         return None
 
     def _program_before(self, start: int) -> bytes:
-        """Return the last program named before an option in the same line and command."""
+        """Return the last name of a program before the option at `start`, in the same line and command. Returns b"" if there is none."""
         if start not in self._line:
             begin, end = self._body.rfind(b"\n", 0, start) + 1, self._body.find(b"\n", start)
             self._line = range(begin, end if end >= 0 else len(self._body))
@@ -111,7 +113,10 @@ class Options:
 
 
 def _value(body: bytes, name: re.Match[bytes], option: bytes, how: str) -> re.Match[bytes] | None:
-    """Match the value of an option, in any of its forms: -p x, -px, or with other letters before it, as in -sSp x."""
+    """Match the value of an option in one of the forms -p x, -px, or -sSp x (with the letters of other options before it).
+
+    `name`: the match of the option that is written. `option`: the option of the program. `how`: which of the forms are allowed.
+    """
     written, end = name[1], name.end()
     is_short = not written.startswith(b"-")
     following = _following(body, end) if how != _ATTACHED and (written == option or (is_short and written.endswith(option))) else None
@@ -123,7 +128,10 @@ def _value(body: bytes, name: re.Match[bytes], option: bytes, how: str) -> re.Ma
 
 
 def _span(body: bytes, start: int, found: re.Match[bytes]) -> tuple[int, int] | None:
-    """Return where a value is. Not if it is another option or a key of an object, and after a bare comma only in a list."""
+    """Return the start and end of the value that was found for the option at `start`.
+
+    Returns None if the value is empty, is another option or is a key of a JSON object, or if it follows a comma without quotes outside a list.
+    """
     begin, end = next(found.span(group) for group in range(found.re.groups, 0, -1) if found[group] is not None)
     comma = found.groupdict().get("comma")
     if begin == end or body[begin : begin + 1] == b"-" or (comma and _is_a_key(body, end)):
@@ -139,7 +147,10 @@ def _is_in_a_list(body: bytes, start: int) -> bool:
 
 
 def _part_after(body: bytes, span: tuple[int, int], before: bytes) -> tuple[int, int] | None:
-    """Return the password in user:password. Cookies (with =) are secret as a whole; a value without = is the name of a file."""
+    """Return the start and end of the secret in a value, as of the password in user:password. `before`: the text before the secret.
+
+    If `before` is =, the value is a cookie and is secret as a whole. A value without = is the name of a file, and None is returned.
+    """
     begin, end = span
     if not before:
         return span

@@ -1,8 +1,8 @@
-"""The rules for credentials that their form or their header identifies: URLs, HTTP headers, API tokens, private keys."""
+"""The rules for credentials that are recognised by their form (passwords in URLs, API tokens, private keys) or by the name of an HTTP header."""
 
 from etl_tasks.sources.logs.masking.rule import FIRST, GAP, IS, QUOTE, QUOTES, Rule
 
-# A pair of a digest: name="value", also with the quotes that JSON escapes.
+# One name="value" pair of digest authentication. The quotes may be escaped, as in JSON.
 _PAIR = r"""[\w-]+=(?:\\+"(?:[^"\\\n]|\\+[^"\\\n])*\\+"|"(?:[^"\\\n]|\\.)*"|[^\s"'\\,;]+)"""
 _BARE = rf"""{FIRST}[^\s"'\\,;{{}}\[\]]*"""
 _BREAK = r"(?:\s|\\+[rn])"
@@ -14,7 +14,7 @@ AUTHORIZATION = Rule(
     rf"(?:(?:basic|bearer|token|negotiate|ntlm|apikey)[ \t]+)?({_BARE}))"
 )
 BEARER = Rule(r"\b(?:bearer|basic)[ \t]+([a-z0-9._~+/-]{16,}=*)")
-# After a colon up to the end of the line. After cookie=, up to a space: other pairs follow.
+# After `cookie:`, the secret ends with the line. After `cookie=`, it ends at a space, because other pairs may follow there.
 COOKIE = Rule(
     rf"\b(?:set-)?cookie(?:{QUOTE}{GAP}:{GAP}(?:\[{GAP})?{QUOTE}|{GAP}:{GAP}(?:\[{GAP})?|{QUOTES}{GAP}=>?{GAP}{QUOTE})"
     rf"""(?:{QUOTES}({FIRST}[^\r\n"'\\]*))"""
@@ -25,7 +25,7 @@ TOKEN = Rule(
     r"\b(gh[pousr]_[a-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[a-z]-[\w-]{10,}|[spr]k_(?:live|test)_\w{10,}"
     r"|a[ks]ia[0-9a-z]{16}|aiza[\w-]{35}|ya29\.[\w-]{20,}|npm_[a-z0-9]{36}|eyj[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*)"
 )
-# Up to the end marker. Without one, as long as the lines have the length of a key's lines.
+# The secret ends at the end marker. If there is none, it has all following lines that are as long as the lines of a key, and a last shorter line.
 PRIVATE_KEY = Rule(
     r"-----begin [a-z0-9 ]{0,40}private key(?: block)?-----"
     rf"(?:((?:[^\x22-]|-{{1,4}}[^\x22-])+?)-----end|((?:{_BREAK}*[a-z0-9+/=]{{40,}})+(?:{_BREAK}+[a-z0-9+/=]+{_BREAK})?))"

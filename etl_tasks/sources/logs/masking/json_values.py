@@ -8,28 +8,28 @@ NEWLINE = ord("\n")
 
 _end_of_text = re.compile(rb'(?<!\\)"|\\+"\s*[,:}\]]').search
 _possible_end_of_text = re.compile(rb'\\*"').search
-# What stands between two JSON texts.
+# What may be between two strings in JSON.
 _between_texts = re.compile(rb"[,:}\]][\s,:\[\]{}]*+(?:(?:[-+.\de]++|true|false|null)[\s,:\[\]{}]*+)*+").fullmatch
 _ends_with_key = re.compile(rb'(?<!\\)"[ \t]*(?::|=>?)[ \t]*"$').search
 
 
 def is_not_next_json_text(body: bytes, start: int, end: int) -> bool:
-    """Return False if the secret's name ends a JSON text, because what follows is not its value.
+    """Return False if what was found as a secret, from `start` to `end`, only separates two strings in JSON.
 
-    An example: {"msg":"enter password:","user":"ana"}.
+    This happens if a string ends with the name of a secret, as in {"msg":"enter password:","user":"ana"}.
     """
     is_between = _between_texts(body, start, end) is not None
     return not is_between or body[start - 1 : start] != b'"' or _ends_with_key(body[max(0, start - 20) : start]) is not None
 
 
 def end_of_single_quoted(body: bytes, start: int, end: int) -> int:
-    """Return where a value in single quotes ends. The JSON text that contains it may end before its closing quote."""
+    """Return where a value in single quotes ends. If the JSON string that contains the value ends before the closing quote, the value ends there."""
     found = (_end_of_text if body[end : end + 1] == b"'" else _possible_end_of_text)(body, start, end)
     return found.start() if found else end
 
 
 def overwrite(body: bytearray, start: int, end: int, *, is_json: bool) -> None:
-    """Overwrite a secret in place. `is_json`: the body contains JSON objects."""
+    """Overwrite the secret from `start` to `end` in place. `is_json`: whether the body contains JSON objects."""
     secret = bytes(body[start:end])
     before, after = body[max(0, start - 40) : start].rstrip(), body[end : end + 40].lstrip()
     is_value = before.endswith(b'":') and not after.startswith(b'"') and not secret.startswith(b'"')
@@ -45,7 +45,10 @@ def overwrite(body: bytearray, start: int, end: int, *, is_json: bool) -> None:
 
 
 def _masked_number(length: int, *, may_be_quoted: bool) -> bytes:
-    """Return a text of stars, or a number of zeros where quotes could end an enclosing text: in JSON inside JSON, and in lists."""
+    """Return what replaces a number in JSON: stars in quotes if `may_be_quoted`, otherwise a number of zeros, of the same length.
+
+    In JSON inside JSON and in lists, quotes could end the string that contains the number.
+    """
     if may_be_quoted and length > 1:
         return b'"' + b"*" * (length - 2) + b'"'
     return {1: b"0", 2: b"-0"}.get(length, b"0." + b"0" * (length - 2))

@@ -1,7 +1,8 @@
 """Mask the secrets of log lines, before the lines are stored anywhere.
 
-Every byte of a secret becomes a *, so that lines keep their lengths and their offsets in the file, and JSON stays JSON. The
-rules run on a linear-time engine over a whole body at once. docs/masking.md lists what each rule covers, and what no rule can.
+Every byte of a secret becomes a *, so that lines keep their lengths and their offsets in the file. A number in JSON becomes zeros or quoted stars, so
+that JSON stays JSON. All rules are matched in one search through a whole body, which takes linear time. docs/masking.md lists what each rule covers,
+and what no rule can recognise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -16,7 +17,7 @@ from etl_tasks.sources.logs.masking import card_numbers, command_lines, credenti
 from etl_tasks.sources.logs.masking.json_values import end_of_single_quoted, overwrite
 from etl_tasks.sources.logs.masking.rule import Rule
 
-# Where two rules match at the same place, the first one counts.
+# If two rules match at the same place, the one that comes first in LOG_MASK_RULES is used. The default of this setting has the order of this table.
 RULES: Mapping[str, Rule] = {
     "url_password": credentials.URL_PASSWORD,
     "authorization": credentials.AUTHORIZATION,
@@ -33,7 +34,10 @@ RULES: Mapping[str, Rule] = {
 
 
 def mask(body: bytes) -> bytes:
-    """Mask the secrets of a body by the rules of the settings. Length and newlines stay. Raises ImproperlyConfigured."""
+    """Return the body with its secrets masked, by the rules of the settings. Its length and its newlines stay the same.
+
+    Raises ImproperlyConfigured if a rule of the settings is invalid.
+    """
     try:
         masked = masker(tuple(settings.LOG_MASK_RULES), tuple(settings.LOG_MASK_PATTERNS))
     except ValueError as exc:
@@ -43,7 +47,10 @@ def mask(body: bytes) -> bytes:
 
 @lru_cache(maxsize=8)
 def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[bytes], bytes]:
-    """Return a function that masks a body. `names`: of RULES; `patterns`: additional regexes of the user. Raises ValueError, with a hint."""
+    """Return a function that masks a body. `names`: names of RULES. `patterns`: additional regexes of the user.
+
+    Raises ValueError, with a hint, if a name is unknown or RE2 refuses a regex.
+    """
     if unknown := [name for name in names if name not in RULES]:
         raise ValueError(f"there is no rule {unknown[0]!r} for masking log lines; the rules are {', '.join(RULES)}")
     rules = [*(RULES[name] for name in names), *(Rule(pattern if _compiled(pattern).groups else f"({pattern})") for pattern in patterns)]
@@ -52,7 +59,7 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
     by_group: list[Rule] = []
     for rule in rules:
         by_group += [rule] * _compiled(rule.pattern).groups
-    # Search for all rules in one pass. Their number costs nothing, as long as RE2's automaton stays small.
+    # Search for all rules in one pass. More rules take no more time, as long as RE2's automaton stays small.
     union = _compiled("|".join(f"(?:{rule.pattern})" for rule in rules))
 
     def masked(body: bytes) -> bytes:
@@ -76,7 +83,7 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
                 start, end = span
                 overwrite(masked_body, start, end, is_json=is_json)
             elif len(pieces := lower[start:end].split(maxsplit=1)) == 2:
-                end = start + len(pieces[0])  # its second word may be a secret on its own
+                end = start + len(pieces[0])  # this is no secret, but its second word may be one
             found = union.search(lower, max(end, found.start() + 1))
         return bytes(masked_body)
 
@@ -85,7 +92,7 @@ def masker(names: Sequence[str], patterns: Sequence[str] = ()) -> Callable[[byte
 
 def _compiled(pattern: str) -> "re2._Regexp":
     try:
-        # Match bytes: a byte that is not UTF-8 must not end a secret.
+        # The regex is matched with bytes, because a byte that is not UTF-8 must not end a secret.
         return compiled(pattern.encode("latin-1"), is_latin_1=True)
     except UnicodeEncodeError as exc:
         raise ValueError(f"{pattern!r} cannot be a rule for masking log lines (it has letters that Latin-1 lacks)") from exc

@@ -8,10 +8,11 @@ _NAMES = (
     *("password", "passwd", "passphrase", "secret", "token", "api[_-]?key", "(?:access|private|secret|account)[_-]?key", "credentials?"),
     *ASSIGNED,
     *("sess(?:ion)?[_-]?id", "session[_-]?key", r"contrase(?:n|\xc3\xb1|\xf1)a"),
-    # These are so short that other words end with them.
+    # These are so short that other words end with them. So they must be at the beginning of a word, or after an underscore.
     *(rf"(?:\b|_){name}" for name in ("pass", "pwd", "clave", "jwt", "pin", "nip", "otp", "cvv2?", "cvc2?", "cvn")),
 )
-# In quotes up to the same quote, in the quotes of JSON inside JSON, or bare up to the end of a word in a query, a list or a sentence.
+# A value may be in quotes, or in escaped quotes (in JSON inside JSON), and then ends at the same quotes. Without quotes, it ends with the word, in a
+# query, a list or a sentence.
 _VALUE = "|".join(
     (
         r'\\"((?:[^"\\\n]|\\\\\\"|\\\\[^"\n]|\\[^"\\\n])*)',

@@ -3,20 +3,21 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-QUOTE = r"""\\*["']"""  # a \ only before a quote: if a \ stayed before the stars, the text would no longer be JSON
+QUOTE = r"""\\*["']"""  # a \ belongs to the quote after it. If a \ was left before the stars, the text would no longer be JSON
 QUOTES = f"(?:{QUOTE})*"
-GAP = r"[ \t]{0,8}"  # not \s: a name at the end of a line says nothing about the next line
+GAP = r"[ \t]{0,8}"  # not \s, because the value of a name is in the same line
 IS = rf"{QUOTES}{GAP}[:=]>?{GAP}(?:\[{GAP})?"
-# The first character of a header's value. It excludes what follows a JSON text that ends with the header's name.
+# The first character of a header's value. If a JSON string ends with the header's name, the characters that follow it are no value, so they are
+# excluded.
 FIRST = r"""[^\s"'\\,;:{}\[\]]"""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`pattern`: RE2 over lower-cased lines; each of its groups is a secret, or the whole match if it has no group.
+    """A rule. `pattern`: an RE2 regex for lower-cased lines. It has at least one group, and each of its groups matches a secret.
 
-    `is_secret`: a further check of a match, given the lower-cased body and the match's start and end.
-    `starts_option`: a match is the start of a command-line option; `Options` finds the secret in it.
+    `is_secret`: a function that checks a match further. It is given the lower-cased body, and the start and end of the secret.
+    `starts_option`: whether the group only matches the start of a command-line option. `Options` then finds the secret.
     """
 
     pattern: str

@@ -25,7 +25,7 @@ TELEPHONE = Rule(
     r"(?:^|[^\w+])(\+[1-9](?:[ ().-]{0,2}\d){6,14}|\(\d{2,4}\)[ -]?\d{3,4}[ .-]?\d{3,4}|\d{3}-\d{3}-\d{4}|\d{3}\.\d{3}\.\d{4})\b",
     _is_telephone_number,
 )
-# Beside a word for a telephone, any run of 7 to 15 digits.
+# After a word for a telephone, any 7 to 15 digits are taken for a number, even with blanks or punctuation between them.
 NAMED_TELEPHONE = Rule(
     r'\b(?:tel|sips?):(\+?\d[\d().-]{5,20}\d)|" ?\\?<(\+?\d{7,15})>'
     rf"|(?:{'|'.join(_NAMES)}){QUOTES}{GAP}[:=]?{GAP}{QUOTES}(\+?\(?\d(?:[ ().-]{{0,2}}\d){{6,14}})\b",
