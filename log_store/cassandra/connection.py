@@ -31,7 +31,7 @@ logger = logging.getLogger(__name__)
 
 REQUEST_TIMEOUT_S = 10.0
 CONNECT_TIMEOUT_S = 5.0
-# For each page that is being written (store.py). Most pages need fewer requests.
+# The most requests that wait for an answer at the same time, for each page that is being written (store.py). Most pages need fewer requests.
 REQUESTS_IN_FLIGHT = 8
 BUSY_PAUSE_S = 0.02
 # If a replica has not answered a read after this time, the read is also sent to another replica.
@@ -43,8 +43,9 @@ DRIVER_ERRORS = (DriverException, NoHostAvailable, ConnectionException, OSError)
 class RetryOnce(RetryPolicy):
     """Retry a request once if the replicas timed out. This is safe because every request is idempotent.
 
-    The same coordinator retries: it asks all replicas anyway, and a cluster of one node has no other. If a coordinator is overloaded,
-    starting, gone or sees too few replicas, the driver tries the next host, which is its default. After that the stage is retried.
+    The request is sent to the same coordinator again, because a coordinator asks all replicas anyway, and a cluster of one node has no other. If a
+    coordinator is overloaded, starting or gone, or sees too few replicas, the driver tries the next host, as it does by default. If this fails too,
+    the stage is retried.
     """
 
     def on_read_timeout(
@@ -110,7 +111,7 @@ def _connect() -> Session:
         "consistency_level": ConsistencyLevel.name_to_value[settings.CASSANDRA_CONSISTENCY],
         "request_timeout": REQUEST_TIMEOUT_S,
     }
-    # Only for reads, because somebody waits for them. Sending a slow write again would make busy servers busier.
+    # Only reads are sent to a second replica, because somebody waits for them. Sending a slow write again would make busy servers busier.
     speculation = ConstantSpeculativeExecutionPolicy(SPECULATIVE_DELAY_S, 1)
     reading = ExecutionProfile(**policies, row_factory=tuple_factory, speculative_execution_policy=speculation)
     authentication = None
@@ -152,7 +153,7 @@ os.register_at_fork(after_in_child=connection.replace_lock)
 
 @contextmanager
 def open_session() -> Iterator[Session]:
-    """Yield the session. An error that the driver raises meanwhile becomes LogStoreUnavailable."""
+    """Yield the session. An error of the driver, in connecting or in the block of the `with`, becomes LogStoreUnavailable."""
     try:
         session = connection.session()
     except DRIVER_ERRORS as exc:
@@ -165,14 +166,14 @@ def open_session() -> Iterator[Session]:
         # The server works but does not know the table or keyspace, usually because ensure_schema has not run yet.
         raise LogStoreUnavailable("Cassandra refused the request; if its tables are missing, create them with manage.py init_log_store.") from exc
     except DRIVER_ERRORS as exc:
-        # The driver repairs single connections itself. If no host is left or a host does not respond, a new session recovers faster.
+        # The driver repairs single connections itself. But if no host is left, or a host does not respond, a new session works again sooner.
         connection.drop()
         logger.warning("cassandra_session_dropped", extra={"error": type(exc).__name__})
         raise LogStoreUnavailable(f"Cassandra did not answer as it should ({type(exc).__name__}).") from exc
 
 
 def in_flight(session: Session, statements: Iterable[Any], *, profile: Any = EXEC_PROFILE_DEFAULT) -> Iterator[Any]:
-    """Send the statements, up to REQUESTS_IN_FLIGHT at a time, and yield their results in order."""
+    """Send the statements, up to REQUESTS_IN_FLIGHT at the same time, and yield their results in order."""
     pending: deque[tuple[Any, Any]] = deque()
     for statement in statements:
         if len(pending) == REQUESTS_IN_FLIGHT:
@@ -183,7 +184,7 @@ def in_flight(session: Session, statements: Iterable[Any], *, profile: Any = EXE
 
 
 def _result(session: Session, statement: Any, future: Any, profile: Any) -> Any:
-    """Wait for a result. While a socket is full the driver raises ConnectionBusy instead of sending; then the request is sent again after a pause."""
+    """Wait for the result of a request. If a socket is full, the driver raises ConnectionBusy, and the request is sent again after a pause."""
     deadline = time.monotonic() + REQUEST_TIMEOUT_S
     while True:
         try:
@@ -194,7 +195,7 @@ def _result(session: Session, statement: Any, future: Any, profile: Any) -> Any:
                 raise
         else:
             if isinstance(statement, BatchStatement):
-                # The driver's future and its timer refer to each other, and would keep the rows in memory until garbage collection.
+                # The driver's future and its timer refer to each other, so they would keep the batch's rows in memory until garbage collection.
                 statement.clear()
             return result
         time.sleep(BUSY_PAUSE_S)

@@ -1,4 +1,4 @@
-"""Read events in order from the partitions of a period, and their counts from the table `parts`."""
+"""Read the events of a period in order from their partitions, and the counts of events from the table `parts`."""
 
 import heapq
 from collections import Counter
@@ -23,13 +23,16 @@ COUNTING_PAGE_ROWS = 10_000
 FIELDS = ("level", "service", "host", "logger", "message", "method", "path", "status", "duration_ms", "trace_id", "extra")
 SELECTED = ", ".join(("time", "event_id", *(f"event.{name}" for name in FIELDS)))
 INDEX = "SELECT hour, segment, spans, counted, levels, writetime(levels) FROM {keyspace}.parts WHERE source = ? AND day = ?"
-# S608 is ignored where statements are built from these: they contain no user input.
+# These texts contain no user input, so it is safe to build statements from them (ruff's rule S608).
 OF_PARTITION = "FROM {keyspace}.log WHERE source = ? AND hour = ? AND segment = ?"
 BETWEEN = "AND (time, event_id) > (?, ?) AND (time, event_id) < (?, ?)"
 
 
 class IndexRow(msgspec.Struct, frozen=True):
-    """A row of `parts`, which describes one partition of `log`. `first`, `last`: the range of times of its writes, in milliseconds."""
+    """A row of `parts`, which describes one partition of `log`.
+
+    `marks`: the marks of the writes to it. `first`, `last`: the first and the last time of the events in these writes, in milliseconds.
+    """
 
     source: str
     hour: datetime
@@ -44,7 +47,10 @@ class IndexRow(msgspec.Struct, frozen=True):
 
 
 def scan(session: Session, query: LogQuery, bounds: Bounds, *, oldest_first: bool, page_rows: int) -> Iterator[LogEvent]:
-    """Yield the events between the bounds in order, reading pages as they are needed. Skips partitions whose counts lack the query's levels."""
+    """Yield the events between the bounds in order. Pages of `page_rows` rows are read when they are needed.
+
+    A partition is skipped if its counts show that it has no events of the query's levels.
+    """
     first, last = of_milliseconds(bounds.low[0]), of_milliseconds(bounds.high[0])
     for day in sorted(_days(session, query.source, first, last), reverse=not oldest_first):
         rows = [row for row in index_rows(session, query.source, day, hour_of(first), last) if _may_have(row, query, bounds)]
@@ -54,7 +60,10 @@ def scan(session: Session, query: LogQuery, bounds: Bounds, *, oldest_first: boo
 
 
 def count(session: Session, source: str, bounds: Bounds) -> int:
-    """Return the number of events: from the counts of the partitions that lie completely within the bounds, and by counting in the others."""
+    """Return the number of events between the bounds.
+
+    For a partition that lies completely between the bounds and has counts, the counts are used. In other partitions, the events are counted.
+    """
     query = connection.prepare(f"SELECT count(*) {OF_PARTITION.format(keyspace=keyspace())} {BETWEEN}")
     first, last = of_milliseconds(bounds.low[0]), of_milliseconds(bounds.high[0])
     counted, queries = 0, []
@@ -102,7 +111,7 @@ def index_row(source: str, row: tuple[Any, ...]) -> IndexRow:
 
 
 def index_rows(session: Session, source: str, day: datetime, first: datetime, last: datetime) -> list[IndexRow]:
-    """Return the partitions of a day whose hour starts from `first` to `last` (both inclusive)."""
+    """Return the rows of `parts` for the partitions of a day with hours from `first` to `last` (both inclusive)."""
     query = connection.prepare(f"{INDEX.format(keyspace=keyspace())} AND hour >= ? AND hour <= ?")
     return [index_row(source, row) for row in session.execute(query.bind((source, day, first, last)), execution_profile=READING)]
 
@@ -141,7 +150,7 @@ class _Head:
 
 
 def _merged(session: Session, rows: list[IndexRow], bounds: Bounds, *, oldest_first: bool, page_rows: int) -> Iterator[LogEvent]:
-    """Merge the events of several partitions in order. A partition is read only when one of its events may be the next."""
+    """Merge the events of several partitions in order. A partition is read only when one of its events may be the next to be yielded."""
     rows.sort(key=(lambda row: -row.first) if oldest_first else attrgetter("last"))  # the next partition is the last item
     heads: list[_Head] = []
     while heads or rows:
@@ -174,7 +183,7 @@ def _values(row: IndexRow, bounds: Bounds) -> tuple[Any, ...]:
 
 
 def _event(source: str, row: tuple[Any, ...]) -> LogEvent:
-    """Return a row as an event. `row`: the columns SELECTED."""
+    """Return the event that a row contains. `row`: the values of the columns in SELECTED, in this order."""
     time, event_id, level, service, host, logger, message, method, path, status, duration_ms, trace_id, extra = row
     return LogEvent(
         event_id=event_id,

@@ -14,15 +14,16 @@ TIMEOUT_S = 60.0
 DAY_S = 86_400
 # Time-window compaction works best with about thirty windows over the time to live.
 COMPACTION_WINDOWS = 30
-# A partition lies in the one or two files that were flushed while it was written, so merging files early gains a reader nothing.
+# How many files Cassandra waits for before it merges them. A partition is in only one or two files, those that were flushed while it was written. So
+# if files were merged earlier, reading a partition would not be faster.
 MERGED_AT_ONCE = 16
 
-# An event is written once and as a whole. As one value it costs the servers half of what a dozen columns cost.
+# An event is written once and as a whole, so it is stored as one value. This costs the servers half of what a dozen columns would cost.
 EVENT = """CREATE TYPE IF NOT EXISTS {keyspace}.event (
     level text, message text, extra frozen<map<text, text>>, service text, host text, logger text, method text, path text, status int,
     duration_ms double, trace_id text
 )"""
-# A segment is one mebibyte of a file and has at most half a million lines, so a partition stays below 100 MB whatever the rate of the log.
+# A segment is one mebibyte of a file, so it has at most half a million lines. So a partition stays below 100 MB, however fast a log is written.
 LOG = """CREATE TABLE IF NOT EXISTS {keyspace}.log (
     source text, hour timestamp, segment text, time timestamp, event_id text, event frozen<event>,
     PRIMARY KEY ((source, hour, segment), time, event_id)
@@ -30,21 +31,22 @@ LOG = """CREATE TABLE IF NOT EXISTS {keyspace}.log (
   AND compaction = {{'class': 'TimeWindowCompactionStrategy', 'compaction_window_unit': 'DAYS',
                     'compaction_window_size': {window_days}, 'min_threshold': {merged_at_once}}}
   AND default_time_to_live = {ttl_s}"""
-# What each partition of log holds. spans: the first and last time of each write, by the write's mark. counted: the marks of the writes
-# that are included in levels. levels: the number of events by level.
+# One row for each partition of `log`. `spans`: for the mark of each write, the first and last time of its events. `levels`: the number of events of
+# each level. `counted`: the marks of the writes whose events are included in `levels`.
 PARTS = """CREATE TABLE IF NOT EXISTS {keyspace}.parts (
     source text, day timestamp, hour timestamp, segment text,
     spans map<blob, frozen<tuple<timestamp, timestamp>>>, counted set<blob>, levels frozen<map<text, int>>,
     PRIMARY KEY ((source, day), hour, segment)
 ) WITH CLUSTERING ORDER BY (hour DESC, segment DESC)"""
-# The days that have events, so that a query over years reads no others.
+# The days that have events. With this table, a query over years reads `parts` only for these days.
 DAYS = """CREATE TABLE IF NOT EXISTS {keyspace}.days (
     source text, day timestamp, PRIMARY KEY (source, day)
 ) WITH CLUSTERING ORDER BY (day DESC)"""
 SCHEMA_VERSION = "CREATE TABLE IF NOT EXISTS {keyspace}.schema_version (name text PRIMARY KEY, version int)"
 
-# The statements that lead to version 1, to version 2, and so on: append a tuple to add a version. A step that was killed is run again from its
-# first statement, and old workers may still be writing, so each statement must be repeatable (IF NOT EXISTS) and leave their tables usable.
+# For each version of the schema, from 1 on, the statements that upgrade the schema to it. To add a version, append a tuple. A step that was killed
+# is run again from its first statement, so each statement must be repeatable (IF NOT EXISTS). Workers of the old version may still be writing, so
+# each statement must leave the old tables usable.
 STEPS: tuple[tuple[str, ...], ...] = ((EVENT, LOG, PARTS, DAYS, SCHEMA_VERSION),)
 
 
@@ -54,7 +56,9 @@ def keyspace() -> str:
 
 
 def upgrade(session: Session) -> None:
-    """Create the keyspace if it does not exist, and run the steps that it lacks. Raises LogStoreUnavailable if it is newer than this code.
+    """Create the keyspace if it does not exist, and run the steps that it lacks.
+
+    Raises LogStoreUnavailable if the keyspace has a newer version than this code knows.
 
     After each statement the driver waits until all nodes have the same schema. The version is stored after each step.
     """
@@ -77,7 +81,7 @@ def upgrade(session: Session) -> None:
 
 
 def version(session: Session) -> int:
-    """Return the version that the keyspace has, 0 if it has no tables yet."""
+    """Return the version of the keyspace's schema, or 0 if the keyspace has no tables yet."""
     query = "SELECT table_name FROM system_schema.tables WHERE keyspace_name = %s AND table_name = 'schema_version'"
     if session.execute(query, (settings.CASSANDRA_KEYSPACE,)).one() is None:
         return 0
@@ -87,7 +91,7 @@ def version(session: Session) -> int:
 
 def _create_keyspace(session: Session) -> None:
     query = "SELECT keyspace_name FROM system_schema.keyspaces WHERE keyspace_name = %s"
-    # If an operator has created the keyspace, this account may lack the permission to do so.
+    # An operator may have created the keyspace because this account lacks the permission. So nothing is created if it exists.
     if session.execute(query, (settings.CASSANDRA_KEYSPACE,)).one() is None:
         datacenter = settings.CASSANDRA_LOCAL_DC.replace("'", "''")
         replication = f"{{'class': 'NetworkTopologyStrategy', '{datacenter}': {settings.CASSANDRA_REPLICATION_FACTOR}}}"

@@ -1,4 +1,4 @@
-"""The log store in Cassandra, as the interface of log_store/store.py."""
+"""The log store in Cassandra. It implements the interface in log_store/store.py."""
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
@@ -29,7 +29,7 @@ class CassandraLogStore:
             return writing.write(session, events)
 
     def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
-        """Write each page in a thread of its own, so that the next page is prepared while the servers work on the one before."""
+        """Write each page in a thread, two pages at the same time, so that the next page is prepared while the servers store the page before."""
         pending: deque[Future[list[Tally]]] = deque()
         with ThreadPoolExecutor(PAGES_AT_ONCE) as threads:
             for events in pages:
@@ -65,5 +65,5 @@ class CassandraLogStore:
 
     def ping(self) -> None:
         with open_session() as session:
-            # Consistency ONE, because the question is whether any node answers.
+            # Consistency ONE is enough, because the question is whether any node answers.
             session.execute(SimpleStatement("SELECT release_version FROM system.local", consistency_level=ConsistencyLevel.ONE))

@@ -1,14 +1,15 @@
-"""Write events, and keep the counts of each partition equal to what it holds, even if writes are killed, repeated or meet.
+"""Write events, and keep the counts of each partition correct, even if writes are killed, repeated or run at the same time.
 
-1. The write registers in each row of `parts` that it will fill: its mark, and the range of its times.
+1. A write registers itself in the row of `parts` of each partition to which it will write. It adds its mark, and the first and last time of its
+   events.
 2. It inserts the events.
-3. It reads the marks of these rows. If a row has only its own mark, no other write had registered before all its events were inserted, so the
-   partition holds exactly these events. Otherwise it counts the events of the partition.
-4. It stores the counts, and adds its mark to those that are counted. The timestamp of the counts is taken before step 3 and is later than that of
-   the counts found there: if two writes count at once, the counts of the one that read later remain.
+3. It reads the rows of `parts` again. If a row has only the mark of this write, no other write had registered before all events of this write were
+   inserted. So the partition holds exactly these events, and they need not be counted. Otherwise the write counts the events of the partition.
+4. It stores the counts, and adds its mark to the marks that are counted. The timestamp of the counts is taken before step 3, and it is later than
+   the timestamp of the counts that step 3 found. So if two writes count at the same time, the counts of the write that read later remain.
 
-A mark that is registered and not counted belongs to a write that was killed. Readers then count the events themselves. A mark is a digest of the
-keys that are written, so a write that is repeated has the same mark.
+If a mark is registered but not counted, its write is still running or was killed. Readers then count the events of the partition themselves. A mark
+is a digest of the keys that are written, so a write that is repeated has the same mark.
 """
 
 import hashlib
@@ -33,12 +34,12 @@ from log_store.store import Tally
 from log_store.write_parts import Part, parts_of
 
 KEYS_AT_ONCE = 100
-# A request costs the driver about 0.3 ms whatever its size. Measured: a batch of 256 KiB takes a sixth less time per row than four of 64 KiB, and
-# larger batches gain nothing more.
+# A request takes the driver about 0.3 ms, whatever the size of the request is. Measured: with batches of 256 KiB, a row takes a sixth less time
+# than with batches of 64 KiB. Larger batches are not faster.
 BATCH_ROWS = 2000
 BATCH_BYTES = 256 * 1024
-# The fields after `extra`, if all are null, as after a line that was not parsed. A value may end before its last fields; sending these nulls would
-# let the largest possible partition exceed 100 MB.
+# The bytes of the fields after `extra` if all of them are null, as for a line that was not parsed. They are not sent, because a value may end before
+# its last fields, and with these bytes the largest possible partition would exceed 100 MB.
 TRAILING_NULLS = 8 * b"\xff\xff\xff\xff"
 MARK_BYTES = 8
 
@@ -49,14 +50,14 @@ def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
     marks = [_mark(part) for part in parts]
     register(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
     insert(session, parts, settings.CASSANDRA_TTL_DAYS * DAY_S)
-    began_us = session.cluster.timestamp_generator()  # the clock of the inserts above, which never runs backwards
+    began_us = session.cluster.timestamp_generator()  # the inserts above used this clock too, and it never runs backwards
     rows = {(row.source, row.hour, row.segment): row for row in _index_rows(session, parts)}
     totals = []
     for part, mark in zip(parts, marks, strict=True):
         row = rows.get((part.source, part.hour, part.segment))
         is_only_write = row is not None and row.marks == {mark}
         total = part.tally() if is_only_write else reading.tally_of(session, part.source, part.hour, part.segment)
-        # Later than the counts that were read, even if the clock of the worker that wrote them is ahead.
+        # The timestamp is later than that of the counts that were read, even if the clock of the worker that wrote them is ahead.
         totals.append((total, mark, max(began_us, row.counted_us + 1 if row else 0)))
     store_counts(session, totals)
     return [total for total, _, _ in totals]
@@ -64,7 +65,7 @@ def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
 
 def register(session: Session, writes: Iterable[tuple[str, datetime, str, bytes, tuple[int, int]]]) -> None:
     """Register writes in `parts` before their events are inserted. `writes`: source, hour, segment, mark, and first and last time in milliseconds."""
-    # One day longer than the events, so that no event outlives the rows that lead to its partition.
+    # These rows live one day longer than the events, so that no event outlives the rows that lead to its partition.
     ttl_s = settings.CASSANDRA_TTL_DAYS * DAY_S + DAY_S
     add_day = connection.prepare(f"INSERT INTO {keyspace()}.days (source, day) VALUES (?, ?) USING TTL {ttl_s}")  # noqa: S608 (no user input)
     add_span = connection.prepare(
@@ -96,9 +97,9 @@ def store_counts(session: Session, totals: Iterable[tuple[Tally, bytes, int]]) -
 def forget_day(session: Session, source: str, day: datetime) -> int:
     """Delete a source's events of a day, and return the number of parts deleted.
 
-    The row of the day is deleted last, so that a deletion that was killed finds the rest again. The timestamp of the deletes is later than that
-    of the counts, which was taken after the events were inserted. So the deletes take effect even if the clock of the worker that wrote them is
-    ahead.
+    The row of the day is deleted last, so that after a deletion that was killed, the next one finds the rest. The timestamp of the deletes is later
+    than that of the counts, and the counts got theirs after the events were inserted. So the deletes take effect even if the clock of the worker
+    that wrote the events is ahead.
     """
     parts = reading.index_rows(session, source, day, day, day + DAY)
     at_us = max([session.cluster.timestamp_generator(), *(part.counted_us + 1 for part in parts)])
@@ -116,7 +117,7 @@ def insert(session: Session, parts: Iterable[Part], ttl_s: int) -> None:
 
 
 def _index_rows(session: Session, parts: Iterable[Part]) -> Iterator[reading.IndexRow]:
-    """Yield the rows of `parts` for the parts of a write."""
+    """Yield the rows of the table `parts` for the parts of a write. A row that does not exist is left out."""
     query = connection.prepare(f"{reading.INDEX.format(keyspace=keyspace())} AND (hour, segment) IN ?")
     keys = defaultdict(list)
     for part in parts:
@@ -132,8 +133,8 @@ def _index_rows(session: Session, parts: Iterable[Part]) -> Iterator[reading.Ind
 
 
 def event_batches(parts: Iterable[Part], ttl_s: int) -> Iterator[BatchStatement]:
-    """Yield the parts' events as batches to insert, each for one partition."""
-    # With an explicit time to live, because the table's default is the setting of the day on which it was created.
+    """Yield batches that insert the events of the parts. Each batch is for one partition."""
+    # The time to live is explicit, because the table's default is what the setting was when the table was created.
     statement = connection.prepare(
         f"INSERT INTO {keyspace()}.log (source, hour, segment, time, event_id, event) VALUES (?, ?, ?, ?, ?, ?) USING TTL {ttl_s}"  # noqa: S608 (no user input)
     )
@@ -141,10 +142,11 @@ def event_batches(parts: Iterable[Part], ttl_s: int) -> Iterator[BatchStatement]
 
 
 def _batches_of_part(statement: PreparedStatement, part: Part) -> Iterator[BatchStatement]:
-    """Yield the part's events as unlogged batches. `statement`: an INSERT of source, hour, segment, time, event_id and event.
+    """Yield unlogged batches that insert the part's events. `statement`: an INSERT of source, hour, segment, time, event_id and event.
 
-    The driver's column types encode each row here, because `statement.bind` also encodes the key again and looks for a column encryption policy
-    for each value. The bytes of a whole request are left to the driver. docs/log-store.md has the cost of each way.
+    `statement.bind` is not called for each row, because it would encode the key again, and look for a column encryption policy for each value.
+    Instead, each row is encoded here with the driver's column types. The driver still makes the bytes of the whole request. docs/log-store.md has
+    the cost of both ways.
     """
     row = statement.bind((part.source, part.hour, part.segment))
     key = row.values[:3]
@@ -162,11 +164,12 @@ def _batches_of_part(statement: PreparedStatement, part: Part) -> Iterator[Batch
 
 
 def _fields(event: LogEvent) -> tuple[Any, ...]:
-    """Return the fields of the type `event`, in its order, with None for what is empty."""
+    """Return the fields of an event in the order of Cassandra's type `event`. An empty field is None."""
     return (
         event.level,
         event.message or None,
-        # Sorted by the keys' bytes: the server stores a nested map as it is sent, and `event.extra['queue']` expects this order.
+        # The keys are sorted, because the server stores a nested map in the order in which it is sent, and `event.extra['queue']` only finds a key
+        # if they are in the order of their bytes.
         dict(sorted(event.extra.items())) if event.extra else None,
         event.service or None,
         event.host or None,
@@ -180,7 +183,7 @@ def _fields(event: LogEvent) -> tuple[Any, ...]:
 
 
 def _batches(statements: Sequence[BoundStatement]) -> Iterator[BatchStatement]:
-    """Yield statements for one partition in unlogged batches."""
+    """Yield the statements, which must be for one partition, in unlogged batches."""
     for start in range(0, len(statements), KEYS_AT_ONCE):
         batch = _unlogged_batch()
         for statement in statements[start : start + KEYS_AT_ONCE]:
@@ -196,5 +199,5 @@ def _unlogged_batch() -> BatchStatement:
 
 
 def _mark(part: Part) -> bytes:
-    """Return a digest of the keys (time and id) of a part's events, whatever their order."""
+    """Return a digest of the keys (time and id) of a part's events. The order of the events makes no difference."""
     return hashlib.blake2b(msgspec.json.encode(sorted(part.events)), digest_size=MARK_BYTES).digest()
