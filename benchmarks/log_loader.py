@@ -1,9 +1,9 @@
-"""The cost of writing log events: the log store's loader against its rivals, with the same events, in turns.
+"""Compare the cost of writing log events with the log store's loader and with its rivals. All write the same events, in turns.
 
     .venv/bin/python -m benchmarks.log_loader
 
-Starts two Cassandra servers of its own: one with `commitlog_sync: periodic`, one with `batch`. Client CPU is the CPU time of
-this process, server CPU that of the server's process. Prints medians of the rounds after a warm-up.
+Two Cassandra servers are started for this, one with `commitlog_sync: periodic` and one with `batch`. Client CPU is the CPU time of
+the process that writes, server CPU that of the server's process. After a warm-up round, the medians of the rounds are printed.
 """
 
 import gc
@@ -31,7 +31,8 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 MESSAGE = "order 1042 of customer 77 was refused by the payment provider after 3 attempts: card expired; the session goes on without it, trace kept"
 COLUMNS = ("event_id", "source", "time", "level", "host", "logger", "message", "method", "path", "status")
 KILLS = 3
-# Writes one segment after the other and prints each acknowledged one, while the server is killed.
+# A program that writes one segment after the other, and prints the number of each segment that the server has acknowledged. The
+# server is killed meanwhile.
 LOADING = """
 import django
 django.setup()
@@ -95,7 +96,7 @@ def cassandra(folder: Path, *, durable: bool = False) -> Iterator[Cassandra]:
 
 
 def store_on(server: Cassandra) -> Any:
-    """Replace the current session by one to this server."""
+    """Connect the log store to this server, create the tables, and return the log store."""
     from django.conf import settings
 
     from log_store.cassandra import connection as module
@@ -115,7 +116,7 @@ def store_on(server: Cassandra) -> Any:
 
 
 def parts(source: str, *, count: int = EVENTS, per_part: int = EVENTS // PARTS) -> Iterator[list[Any]]:
-    """Yield the events of one segment and hour at a time, as the follower of log files delivers them."""
+    """Yield lists of events. Each list has the events of one segment and one hour, like those that the follower of log files makes."""
     from log_store.event import SEGMENT_BYTES, LogEvent, event_id, file_key
 
     key = file_key(1, source)
@@ -157,7 +158,7 @@ def as_arguments(given: list[list[Any]]) -> list[tuple[Any, ...]]:
 
 
 def rival(rows: list[tuple[Any, ...]]) -> None:
-    """execute_concurrent_with_args, the driver's own way to write many rows, into a table with ten columns."""
+    """Write the rows with execute_concurrent_with_args, the driver's own function for many rows, into a table with ten columns."""
     from cassandra.concurrent import execute_concurrent_with_args
 
     from log_store.cassandra.connection import connection
@@ -173,7 +174,7 @@ def as_rows(given: list[list[Any]]) -> list[list[tuple[Any, ...]]]:
 
 
 def sqlite(file: Path, prepared: list[list[tuple[Any, ...]]]) -> None:
-    """SQLite: a table with a unique event id, one transaction per part."""
+    """Write the rows into a SQLite table with unique event ids, in one transaction for each part."""
     file.unlink(missing_ok=True)
     with sqlite3.connect(file) as database:
         database.execute("PRAGMA journal_mode = WAL")
@@ -186,7 +187,7 @@ def sqlite(file: Path, prepared: list[list[tuple[Any, ...]]]) -> None:
 
 
 def row(event: Any) -> tuple[Any, ...]:
-    """Return the values in the order of COLUMNS."""
+    """Return the event's values in the order of COLUMNS."""
     return (
         event.event_id,
         event.source,
@@ -205,7 +206,7 @@ def row(event: Any) -> tuple[Any, ...]:
 
 
 class Cost:
-    """The results of one loader per round: events per second, and microseconds of CPU per event."""
+    """The results of one loader. In each round, these are the events per second and the microseconds of CPU per event."""
 
     def __init__(self) -> None:
         self.rates: list[float] = []
@@ -234,7 +235,7 @@ class Cost:
 
 
 def measured(prepare: Callable[[list[list[Any]]], Any], way: Callable[[Any], None], server: Cassandra | None) -> tuple[float, float, float]:
-    """Run a loader in a process of its own. The driver keeps a timer per answered request; it would otherwise cost the next loader CPU."""
+    """Run a loader in its own process. The driver keeps a timer for each answered request, and these timers would cost the next loader CPU time."""
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("fork").Process(target=measure, args=(there, prepare, way, server))
     process.start()
@@ -248,7 +249,7 @@ def measure(pipe: Any, prepare: Callable[[list[list[Any]]], Any], way: Callable[
     prepared = prepare(list(parts(f"bench-{uuid.uuid4().hex[:8]}")))
     if server:
         store_on(server)
-    # Freeing the input must not count as the loader's cost.
+    # Without this, garbage collections that visit the input would count as the loader's cost.
     gc.collect()
     gc.freeze()
     server_before = server.cpu_seconds() if server else 0.0
@@ -267,13 +268,13 @@ def compare(periodic: Cassandra, batch: Cassandra, folder: Path) -> None:
         ("ours, commitlog_sync: batch", as_they_are, ours, batch),
     ]
     costs = [Cost() for _ in ways]
-    # Warm up both servers with the same load.
+    # In the warm-up round, this server gets fewer loads than the other one, so it gets some before.
     for _ in range(2):
         measured(as_they_are, ours, batch)
     for number in range(ROUNDS + 1):
         for cost, (_, prepare, way, server) in zip(costs, ways, strict=True):
             told = measured(prepare, way, server)
-            if number:  # the first one is the warm-up
+            if number:  # round 0 is the warm-up
                 cost.add(*told)
     print(f"{EVENTS:,} events of {len(COLUMNS)} columns in {PARTS} partitions, medians of {ROUNDS} rounds in turns")
     for cost, (name, *_) in zip(costs, ways, strict=True):
@@ -286,7 +287,7 @@ def compare(periodic: Cassandra, batch: Cassandra, folder: Path) -> None:
 
 
 def lost_when_killed(server: Cassandra, name: str) -> None:
-    """Kill the server with SIGKILL during a load. Every acknowledged segment must be there after the restart."""
+    """Kill the server with SIGKILL while it is being loaded. After the restart, it must have every segment that it has acknowledged."""
     acknowledged = lost = 0
     for _ in range(KILLS):
         source = f"bench-{uuid.uuid4().hex[:8]}"

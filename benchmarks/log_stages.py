@@ -1,10 +1,11 @@
-"""The cost of all three stages of a log source, against loading rows that are already parsed.
+"""Compare the cost of all three stages of a log source with the cost of loading rows that are already parsed.
 
     scripts/bench logs
 
 One process follows, masks, stages, parses and writes the lines, on the servers of `scripts/services`. The rival is DSBulk, which
 loads the same rows from CSV. Both run in turns; time and CPU are those of whole processes, including the start of Python and of
-the JVM. Then the same lines go into SQLite, against a plain loop. Last, the memory of one process with few and with many lines.
+the JVM. Then the same lines are written into SQLite, by the stages and by a plain loop. Last, the memory of a process is measured
+with few and with many lines.
 """
 
 import argparse
@@ -38,7 +39,7 @@ AGENTS = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:132.0) Gecko/20100101 Firefox/132.0",
     "curl/8.9.1",
 )
-# DSBulk's distribution is not on Maven Central. These are its modules for loading CSV, with its default (reactive) executor.
+# The complete DSBulk is not on Maven Central. These are its modules for loading CSV, with its default (reactive) executor.
 DSBULK = (
     *(f"com.datastax.oss:dsbulk-{part}:1.10.0" for part in ("runner", "connectors-csv", "workflow-load", "executor-reactor", "batcher-reactor")),
     "ch.qos.logback:logback-classic:1.2.13",
@@ -114,7 +115,7 @@ def against_dsbulk(work: Path, log_format: str, *, events: int, rounds: int) -> 
 
 
 def cassandra_environment(work: Path) -> dict[str, str]:
-    """Create a keyspace and a database for the benchmark."""
+    """Create a keyspace and a database for the benchmark, and return the environment that names them."""
     name = f"bench_{os.getpid()}"
     environment = {
         **os.environ,
@@ -146,14 +147,14 @@ def make_database(url: str, name: str) -> None:
 
 
 def night(work: Path, environment: Mapping[str, str], lines: Path, log_format: str, name: str) -> Cost:
-    """Run a new source over the file, in a process of its own."""
+    """Collect the file as a new log source, in another process, and return the cost of that process."""
     source = f"{lines.stem}-{name}"
     manage(environment, "add_log_source", source, "--service", "bench", "--path", str(lines), "--format", log_format)
     return process([sys.executable, "-m", "benchmarks.log_stages", "--night", source], environment)
 
 
 def one_night(name: str) -> None:
-    """Run the stages like a worker: with the Celery application loaded."""
+    """Run the stages with the Celery application loaded, as in a worker."""
     import django
 
     django.setup()
@@ -174,7 +175,7 @@ def one_night(name: str) -> None:
 
 
 def write_rows(work: Path, environment: Mapping[str, str], lines: Path, log_format: str) -> dict[str, Path]:
-    """Write the rival's CSV files for both tables: the same parsed events, under another source name."""
+    """Write the CSV files that the rival loads, one for each table. They contain the same events, parsed, under another source name."""
     os.environ |= environment
     import django
 
@@ -270,7 +271,7 @@ def sqlite_environment(work: Path, name: str) -> dict[str, str]:
 
 
 def plain_loop(path: Path) -> None:
-    """A plain loop: it neither masks nor stages, and cannot be resumed."""
+    """Load the file with a plain loop. The loop neither masks nor stages, and cannot be resumed."""
     import django
 
     django.setup()
@@ -364,7 +365,7 @@ LINES = {"combined": combined_lines, "json": json_lines}
 
 
 def process(command: Iterable[str], environment: Mapping[str, str]) -> Cost:
-    """Run a process to its end. Raises if it fails."""
+    """Run a command to its end and return its cost. Ends the benchmark if the command fails."""
     server_before = cassandra_cpu_seconds()
     began = time.perf_counter()
     running = subprocess.Popen(list(command), env=dict(environment), cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)

@@ -1,9 +1,9 @@
-"""The cost of a full recompute, against collecting and loading the same facts; and of a report of one service among many.
+"""Measure a full recompute, compared with collecting and loading the same facts, and a report of one service among a thousand.
 
     scripts/bench metrics
 
-Measures CPU seconds of this process only (the stand-in for GitHub runs in another), in turns: half the facts, all, half, all. Uses
-SQLite, or the empty database that BENCH_DATABASE_URL names.
+The CPU seconds do not include the stand-in for GitHub, which runs in another process. Recomputes of half of the facts and of all
+facts are measured in turns. The database is SQLite, or the empty database that BENCH_DATABASE_URL names.
 """
 
 import multiprocessing
@@ -88,7 +88,10 @@ def collect_and_load(repository: str) -> float:
 
 
 def in_a_process_of_its_own(repository: str) -> tuple[float, float, float]:
-    """Return the CPU seconds of a full recompute with only new rows and with unchanged rows, and the peak memory in MB."""
+    """Run two full recomputes in another process: in the first every row is new, in the second no row changes.
+
+    Returns the CPU seconds of each, and the peak memory in MB.
+    """
     here, there = multiprocessing.Pipe()
     process = multiprocessing.get_context("spawn").Process(target=recompute_all, args=(there, os.environ["CALLCENTERSITE_VAR"], repository))
     process.start()
@@ -117,7 +120,7 @@ def recompute_all(pipe: Any, folder: str, repository: str) -> None:
 
 
 def many_services() -> None:
-    """Report one of a thousand services with three years of metrics."""
+    """Measure a report of one service, in a database of a thousand services with three years of metrics each."""
     from django.conf import settings
     from django.db import connection
     from django.test.utils import CaptureQueriesContext
@@ -133,7 +136,7 @@ def many_services() -> None:
     first, *others = services
     DORAMetric.objects.bulk_create(metric_rows(first, periods), batch_size=500)
     columns = ", ".join(field.column for field in DORAMetric._meta.concrete_fields if field.column not in ("id", "service_id"))
-    with connection.cursor() as cursor:  # copied by SQL, because a thousand bulk_create calls would take minutes
+    with connection.cursor() as cursor:  # the rows are copied by SQL, because a thousand bulk_create calls would take minutes
         cursor.execute(
             f"INSERT INTO dora_metrics_dorametric (service_id, {columns}) SELECT service.id, {columns} "
             "FROM dora_metrics_dorametric, dora_metrics_service AS service WHERE service_id = %s AND service.id > %s AND service.id <= %s",

@@ -1,4 +1,4 @@
-"""CPU time of servers, and the jars of rivals."""
+"""Measure the CPU time of servers, and download the Java programs with which the benchmarks compare the product."""
 
 import os
 import shutil
@@ -10,7 +10,7 @@ from pathlib import Path
 CACHE = Path(os.environ.get("BENCH_CACHE", Path.home() / ".cache" / "benchmarks"))
 MAVEN_DEPENDENCY_PLUGIN = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1"
 TICKS = os.sysconf("SC_CLK_TCK")
-# The rival's table for the same events: keys, order, compaction and time to live of our own table, but one column per field.
+# A rival's table for the same events. It has the keys, order, compaction and time to live of our own table, but a column for each field.
 PLAIN_TABLE = """CREATE TABLE IF NOT EXISTS {keyspace}.plain (
     source text, hour timestamp, segment text, time timestamp, event_id text, level text, service text, host text, logger text,
     message text, method text, path text, status int, duration_ms double, trace_id text, extra frozen<map<text, text>>,
@@ -21,14 +21,14 @@ PLAIN_TABLE = """CREATE TABLE IF NOT EXISTS {keyspace}.plain (
 
 
 def cassandra_cpu_seconds() -> float:
-    """Return user and system time of the process that listens on CASSANDRA_PORT on this machine; 0 if none is visible."""
+    """Return the CPU seconds of the process that listens on CASSANDRA_PORT on this machine; 0 if no such process can be seen."""
     pid = listener(int(os.environ.get("CASSANDRA_PORT", "9042")))
     return 0.0 if pid is None else cpu_seconds(pid)
 
 
 def cpu_seconds(pid: int) -> float:
-    """Return user and system time of a process so far."""
-    # The fields follow the command's name, which is in brackets and may contain brackets itself.
+    """Return the CPU seconds that a process has used so far, user and system time together."""
+    # The fields follow the command's name. The name is in brackets and may itself contain brackets, so the last bracket is searched.
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / TICKS
 
@@ -51,19 +51,19 @@ def listener(port: int) -> int | None:
 def open_files(process: Path) -> list[str]:
     try:
         return [os.readlink(one) for one in (process / "fd").iterdir()]
-    except OSError:  # it ended, or belongs to another user
+    except OSError:  # the process has ended, or belongs to another user
         return []
 
 
 def java() -> str:
-    """Return the path of a Java that Cassandra and DSBulk accept: 11 or 17."""
+    """Return the path of a Java that Cassandra and DSBulk accept, 11 or 17; if none is found, that of the `java` on PATH."""
     for found in sorted(Path("/usr/lib/jvm").glob("java-1[17]-openjdk-*/bin/java")):
         return str(found)
     return shutil.which("java") or sys.exit("bench: there is no Java; scripts/services install brings one")
 
 
 def jars_of(name: str, artifacts: Sequence[str]) -> Path:
-    """Download artifacts and their dependencies from Maven Central, once."""
+    """Return the folder with the artifacts' jars. They and their dependencies are downloaded from Maven Central at the first call only."""
     folder = CACHE / name
     if (folder / ".complete").exists():
         return folder / "jars"

@@ -1,4 +1,7 @@
-"""python -m github_stand_in --repository acme/billing: serve generated repositories until stopped."""
+"""Serve generated repositories until the process is stopped.
+
+python -m github_stand_in --repository acme/billing
+"""
 
 import argparse
 from datetime import UTC, datetime

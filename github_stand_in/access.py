@@ -1,4 +1,4 @@
-"""Authentication: tokens and GitHub Apps, and which repositories and fields each may read."""
+"""Authentication with tokens and GitHub Apps, and which repositories and fields they may read."""
 
 import importlib
 import importlib.util
@@ -19,7 +19,10 @@ INSTALLATION_PREFIX = "ghs_"
 
 @dataclass(frozen=True, slots=True)
 class Reader:
-    """A user of the API. `repositories`: the readable ones, None for all. `forbidden`: unreadable fields of a repository; "actions" for REST."""
+    """A user of the API. `repositories`: the repositories that may be read; None for all.
+
+    `forbidden`: the fields of a repository that may not be read; "actions" stands for workflow runs.
+    """
 
     name: str
     repositories: Collection[str] | None = None
@@ -35,7 +38,13 @@ class Reader:
 
 
 class Access:
-    """The tokens and GitHub Apps that may read. `installations`: for each id the readable repositories; None if all may read everything."""
+    """The tokens that the server accepts, and what each may read.
+
+    `tokens`: by token, the repositories that it may read; a token that is not named may read all. `forbidden`: by token or
+    "installation ID", the fields that it may not read, as in Reader. `app_public_key`: the public key of a GitHub App; None if
+    there is no App. `app_token_seconds`: how long a token of the App is valid. `installations`: by the id of an installation of the
+    App, the repositories that it may read; None if every installation may read everything.
+    """
 
     def __init__(
         self,
@@ -48,7 +57,7 @@ class Access:
     ) -> None:
         self.tokens, self.forbidden = tokens, forbidden
         self.app_public_key, self.app_token_seconds, self.installations = app_public_key, app_token_seconds, installations
-        self._given: dict[str, tuple[str, float]] = {}  # maps a token to (installation, expiry)
+        self._given: dict[str, tuple[str, float]] = {}  # by token of an App: its installation and its expiry time
 
     def reader(self, authorization: str) -> Reader | None:
         """Return the reader that the token belongs to, or None if the token is unknown or has expired."""
@@ -60,12 +69,12 @@ class Access:
         installation, end = self._given.get(token, ("", 0.0))
         if time.time() >= end:
             return None
-        name = f"installation {installation}"  # the tokens of one installation share a budget
+        name = f"installation {installation}"  # the same for all tokens of an installation, because they share a budget
         readable = (self.installations or {}).get(installation)
         return Reader(name, readable, self.forbidden.get(name, ()), kind="integration")
 
     def installation_token(self, installation: str, authorization: str) -> tuple[int, dict[str, Any]]:
-        """Return an HTTP status and answer: a new token if the App's signature is valid."""
+        """Return an HTTP status and an answer. If the App's signature is valid, the answer contains a new token."""
         if problem := self._problem(authorization.partition(" ")[2]):
             return 401, {"message": problem, "status": "401"}
         if self.installations is not None and installation not in self.installations:

@@ -27,7 +27,10 @@ class Left:
 
 
 class Budget:
-    """The points and requests that are left. They are refilled every `reset_seconds` of real time."""
+    """How many points and requests each reader has used. Every `reset_seconds` of real time, all of them begin again with 0.
+
+    `limit`: the most points, and also the most requests, of a reader in that time.
+    """
 
     def __init__(self, *, limit: int, reset_seconds: float) -> None:
         self.limit, self.reset_seconds = limit, reset_seconds

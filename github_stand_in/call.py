@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 OPERATION = re.compile(r"\bquery\s+(\w+)")
-# GitHub Enterprise Server serves its API under these prefixes.
+# The paths under which GitHub Enterprise Server serves its REST and GraphQL APIs.
 PREFIXES = ("/api/v3", "/api")
 REST_NAMES = (
     (re.compile(r"/branches/.+$"), "Branch"),
@@ -58,7 +58,10 @@ class Call:
 
     @cached_property
     def operation(self) -> str:
-        """Return the name of the GraphQL query; for REST, a name from REST_NAMES or else the path."""
+        """Return the name of the request. For GraphQL, it is the name of the query, or "" if the query has none.
+
+        For REST, it is the name in REST_NAMES whose pattern matches the path, or the path itself if no pattern matches.
+        """
         if self.is_query:
             found = OPERATION.search(str(self.payload.get("query", "")))
             return found[1] if found else ""
@@ -75,7 +78,10 @@ class Call:
 
 @dataclass
 class Reply:
-    """A reply. `content`: bytes, or a value sent as JSON. `is_cut`: send half and close the connection. `drip_seconds`: the time to send it."""
+    """A reply. `content`: bytes, or a value that is sent as JSON. `is_cut`: send half of the body, then close the connection.
+
+    `drip_seconds`: if not 0, send the body in small pieces, over this time.
+    """
 
     status: int
     content: Any

@@ -30,7 +30,10 @@ class Price:
 
 
 def price(document: DocumentNode, variables: Mapping[str, Any]) -> Price:
-    """Return the cost: each connection counts one request per possible parent, and 100 requests are one point."""
+    """Return what a query costs. Each connection counts as one request for each node that may contain it.
+
+    A hundred requests cost one point, and each query costs at least one.
+    """
     operation = next(node for node in document.definitions if isinstance(node, OperationDefinitionNode))
     defaults = {
         one.variable.name.value: value_from_ast_untyped(one.default_value) for one in operation.variable_definitions or () if one.default_value
@@ -47,7 +50,7 @@ class _Count:
         self.requests = self.nodes = 0
 
     def add(self, selections: Sequence[SelectionSetNode], *, parents: int) -> None:
-        merged: dict[str, list[FieldNode]] = {}  # a field that two fragments select counts once
+        merged: dict[str, list[FieldNode]] = {}  # by name, because a field that two fragments select counts only once
         for selection_set in selections:
             for field in self._fields(selection_set):
                 merged.setdefault(field.alias.value if field.alias else field.name.value, []).append(field)
@@ -58,7 +61,7 @@ class _Count:
                     self.requests += parents
                     below = parents * size
                     self.nodes += below
-                elif argument.name.value == "ids":  # Query.nodes is not a connection, but it multiplies the parents
+                elif argument.name.value == "ids":  # Query.nodes is not a connection, so it counts no request, but it returns many nodes
                     below = parents * len(self._value(argument.value))
             self.add([field.selection_set for field in fields if field.selection_set], parents=below)
 

@@ -15,7 +15,7 @@ from graphql.pyutils import Path
 
 
 def read_row(source: Any, info: GraphQLResolveInfo, **_: Any) -> Any:
-    """Resolve a field that has no resolver: read it from its row by name."""
+    """Resolve a field that has no resolver: read the value from the row under the field's name."""
     try:
         return source[info.field_name]
     except KeyError:
@@ -24,7 +24,10 @@ def read_row(source: Any, info: GraphQLResolveInfo, **_: Any) -> Any:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Shape:
-    """An unwrapped type: a leaf, a list of `item`, or an object. `type_name` is empty if each row names its own type."""
+    """A GraphQL type: a leaf, a list or an object. `is_required`: the type is wrapped in NonNull. `item`: the items of a list.
+
+    `type_name`: the name of an object's type; empty for a list, and for an abstract type, where each row names its own type.
+    """
 
     type: Any
     is_required: bool
@@ -44,7 +47,10 @@ def _shape(type_: Any) -> _Shape:
 
 @dataclass(slots=True)
 class _Field:
-    """One selected field, prepared for every row. `key`: its key in a row, None if it has a resolver."""
+    """One selected field, with everything that is the same for all rows. `key`: the field's key in a row; None if the field has a resolver.
+
+    `selected`: by name of an object type, the type and the subfields that are selected of it.
+    """
 
     key: str | None
     definition: GraphQLField
@@ -57,7 +63,7 @@ class _Field:
 
 
 class RowExecutor(Executor):
-    """A synchronous executor that does not convert leaves: GitHub's database ids exceed the Int of its own schema."""
+    """A synchronous executor. It does not convert leaf values, because GitHub's database ids are larger than the Int of GitHub's own schema."""
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:
         super().__init__(*arguments, **keywords)

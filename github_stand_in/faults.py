@@ -1,18 +1,30 @@
-"""Faults that GitHub has, too. Each is switched on by a setting.
+"""Faults of the kinds that GitHub has, too. Each is switched on by a setting.
 
-Instead of an answer: {"outage": operation or true} · {"every": n, "status": 502} (each nth request) · {"status": 429, "retry_after": s} ·
-{"unfinished_above": n} (502 for more records or ids a page) · {"slow_seconds": s} · {"garbage": operation} (not JSON) ·
-{"redirect": operation or true, "to": address} · {"instead": operation, "answer": JSON} (200, and this as its body).
+An operation is the name of a query, a name in REST_NAMES (for example WorkflowRuns), or a path. In its place, true means all
+operations.
 
-In an answer: {"bad_record": operation} (the last record has an invalid date) · {"null_nodes": operation} (the last record is
-null, with an error of type "error_type" if given) · {"new_enum": operation} · {"new_field": operation} ·
-{"new_ids": operation} (records requested by id come back with another id) ·
-{"null_object": operation} (the commit is null, with an error) · {"cut": operation or true} (half of the answer, then the
-connection is closed) · {"drip": operation or true, "drip_seconds": s} (a few bytes at a time, over that time) ·
-{"shift": operation, "shift_seconds": s} (the clock moves on after each page of the operation).
+These faults replace an answer:
+- {"outage": operation, "status": 502}: an empty answer with this status.
+- {"every": n, "status": 502}: the same for each nth request.
+- {"retry_after": s, "status": 429}: a secondary rate limit.
+- {"unfinished_above": n}: a 502 if a page asks for more records or ids than this.
+- {"garbage": operation}: a body that is not JSON.
+- {"redirect": operation, "to": address}: a redirect.
+- {"instead": operation, "answer": JSON}: a 200 with this body.
 
-{"rate": share, "seed": n} gives that share of the answers one fault of RANDOM. {"after": n} spares the first n requests;
-{"times": n} stops after n faults. An operation is a query's name, WorkflowRuns, WorkflowRun, WorkflowRunAttempt or a path.
+These faults change an answer:
+- {"slow_seconds": s}: each answer comes later by this time.
+- {"bad_record": operation}: the last record has an invalid date.
+- {"null_nodes": operation, "error_type": type}: the last record is null, with an error, which has this type if one is given.
+- {"null_object": operation}: the commit is null, with an error.
+- {"new_enum": operation}, {"new_field": operation}: an unknown value or an unknown field.
+- {"new_ids": operation}: the records have other ids.
+- {"cut": operation}: half of the body is sent, then the connection is closed.
+- {"drip": operation, "drip_seconds": s}: the body is sent in small pieces, over this time.
+- {"shift": operation, "shift_seconds": s}: after each answer, the server's clock is set forward by this time.
+
+{"rate": share, "seed": n} gives this share of the requests a fault of RANDOM. With {"after": n}, the first n faults do not happen.
+With {"times": n}, there are no more faults after n of them.
 """
 
 import math
@@ -38,7 +50,7 @@ ONE_DAY_SECONDS = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Strike:
-    """The fault of one request: a refusal instead of an answer, or damage to the body."""
+    """The fault of one request: a refusal in place of the answer, or damage to the answer's body. If both are empty, there is no fault."""
 
     name: str = ""
     refusal: Reply | None = None
@@ -82,7 +94,7 @@ class Faults:
         return self._at_random(call)
 
     def spoil(self, call: Call, answer: Any) -> None:
-        """Change the records of an answer in place."""
+        """Change the records of an answer in place, if a setting requires it."""
         for name, change in (("bad_record", _bad_date), ("new_enum", _new_state), ("new_field", _new_field), ("new_ids", _new_ids)):
             if self._is_meant(name, call) and self._may():
                 for _, nodes in _lists(answer):
@@ -135,7 +147,7 @@ class Faults:
 
 
 def _records(call: Call) -> int:
-    """Return the page size that the call asks for."""
+    """Return how many records the call asks for: its page size, or the number of its ids."""
     if not call.is_query:
         return int(call.query.get("per_page", 0))
     return max(int(call.variables.get("first") or 0), len(call.variables.get("ids") or ()))
@@ -146,7 +158,7 @@ def _secondary(status: int, after: float) -> Reply:
 
 
 def _lists(answer: Any) -> Iterator[tuple[list[str], list[Any]]]:
-    """Yield each list of records in an answer, with its path."""
+    """Yield the path and the nodes of each list of records in an answer."""
     if isinstance(answer.get("workflow_runs"), list):
         yield ["workflow_runs"], answer["workflow_runs"]
     elif "run_attempt" in answer:

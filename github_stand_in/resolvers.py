@@ -1,4 +1,4 @@
-"""Resolvers of GitHub's schema: the repository, its lists page by page, and single records by number or id."""
+"""The resolvers of GitHub's schema, for the repository, its lists, and single records by number or id."""
 
 import base64
 import json
@@ -106,7 +106,7 @@ def _node(_: Any, info: GraphQLResolveInfo, id: str) -> Row:
 
 
 def _nodes(_: Any, info: GraphQLResolveInfo, ids: Sequence[str]) -> list[Row | GraphQLError]:
-    """Return one row per id; an unknown id gives an error, which the executor turns into a null with an error path."""
+    """Return one row for each id. For an unknown id it is an error, in whose place the executor writes a null and reports the error's path."""
     if len(ids) > MOST_IDS:
         message = f"You may not provide more than {MOST_IDS} node ids; you provided {len(ids)}."
         raise GraphQLError(message, extensions={"type": "ARGUMENT_LIMIT"})
@@ -129,7 +129,7 @@ def _record(asking: Asking, node_id: str) -> Row | GraphQLError:
 
 
 def _run_row(run: Row) -> Row:
-    """Return the REST record under GraphQL's field names."""
+    """Return a workflow run's REST record with GraphQL's field names."""
     return {
         "__typename": "WorkflowRun",
         "id": run["node_id"],
@@ -146,9 +146,10 @@ def _run_row(run: Row) -> Row:
 
 
 def page(rows: Sequence[Row], info: GraphQLResolveInfo, arguments: Mapping[str, Any], keys: Keys | None = None) -> Row:
-    """Return one page of a list. `keys`: its sort keys. They may be left out if the list only grows at its end.
+    """Return one page of a list. `rows`: the whole list. `keys`: the sort key of each row; not needed if the list only grows at its end.
 
-    The cursor contains the sort key, like GitHub's: a row that moves to the front does not appear again on a later page.
+    As at GitHub, the cursor contains the sort key of the page's last row. So the next page begins at the right row even if other
+    rows have moved to the front of the list.
     """
     first, after = arguments.get("first"), arguments.get("after")
     if first is None:
@@ -192,7 +193,7 @@ def _refuse_others(info: GraphQLResolveInfo, arguments: Mapping[str, Any], *know
 
 
 def _sorted_list(kind: str, order: str) -> Callable[..., Row]:
-    """Return the resolver of a list of the repository, in the only order that the collector uses."""
+    """Return the resolver of one of the repository's lists. It refuses every order except `order`, which the product's queries use."""
 
     def resolve(repository: Row, info: GraphQLResolveInfo, **arguments: Any) -> Row:
         _allow(info)
@@ -214,7 +215,7 @@ def _sorted_list(kind: str, order: str) -> Callable[..., Row]:
 
 
 def _own_list(row: Row, info: GraphQLResolveInfo, **arguments: Any) -> Row:
-    """Resolve a list inside a record, which is part of its row."""
+    """Resolve a list inside a record. The whole list is part of the record's row."""
     _refuse_others(info, arguments)
     return page(row[info.field_name]["nodes"], info, arguments)
 
@@ -234,7 +235,7 @@ def _history(commit: Row, info: GraphQLResolveInfo, **arguments: Any) -> Row:
 
 
 class _Lazily(Sequence[Row]):
-    """A sequence that makes each row on access: a history is long, and most queries read only its first page."""
+    """A sequence that makes a row when it is accessed, because a history is long and most queries read only its first page."""
 
     def __init__(self, items: Sequence[Any], row: Callable[[Any], Row]) -> None:
         self.items, self.row = items, row

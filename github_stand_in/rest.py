@@ -10,14 +10,14 @@ from github_stand_in.worlds.facts import FACTS_A_REPOSITORY, Row
 from github_stand_in.worlds.world import World
 
 DEFAULT_PAGE = 30
-# With any of these parameters GitHub searches, and a search returns at most 1,000 results.
+# If a request has one of these parameters, GitHub searches. A search returns at most 1,000 results.
 FILTERS = ("actor", "branch", "check_suite_id", "created", "event", "head_sha", "status")
 MOST_FOUND = 1000
 NOT_FOUND = {"message": "Not Found", "documentation_url": "https://docs.github.com/rest", "status": "404"}
 
 
 def answer(asking: Asking, call: Call, base: str) -> Reply:
-    """Answer a REST request. `base`: the server's address, for the addresses in the answer."""
+    """Answer a REST request. `base`: the address of the server's API, with which the addresses in the answer begin."""
     parts = call.path.strip("/").split("/")
     if call.method != "GET" or parts[0] not in {"repos", "repositories"}:
         return Reply(404, NOT_FOUND)
@@ -55,7 +55,7 @@ def _of_repository(asking: Asking, world: World, rest: list[str], call: Call, ba
 
 
 def _branch(name: str, world: World, asking: Asking, base: str) -> Reply:
-    """Answer for the default branch; every other branch is unknown."""
+    """Answer for the default branch, or redirect to it from its former names. Every other branch is unknown."""
     now = world.branch_now(unquote(name), asking.clock)
     if now is None:
         return Reply(404, NOT_FOUND)
@@ -101,7 +101,7 @@ def _is_asked_for(run: Row, query: Mapping[str, str]) -> bool:
 
 
 def _is_within(time: str, created: str) -> bool:
-    """Whether a time matches GitHub's range syntax: >=day, <=day, >time, <time, from..until, or one day."""
+    """Return whether a time is in the range `created`, in GitHub's syntax: >=day, <=day, >time, <time, from..until, or one day."""
     if ".." in created:
         begin, _, end = created.partition("..")
         return (begin == "*" or time >= begin) and (end == "*" or time[: len(end)] <= end)
@@ -116,7 +116,7 @@ def _is_within(time: str, created: str) -> bool:
 
 
 def conditional(reply: Reply, call: Call) -> Reply:
-    """Return 304 if the caller sent the ETag of this reply. An ETag is valid for one credential."""
+    """Return the reply with its ETag, or a 304 if the caller has sent the same ETag. An ETag is valid for one credential only."""
     if reply.status != 200:
         return reply
     known = call.authorization.encode() + reply.body + reply.headers.get("Link", "").encode()

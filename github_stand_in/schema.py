@@ -19,7 +19,7 @@ DESCRIPTION = re.compile(r'""".*?"""', re.DOTALL)
 
 
 def keep(file: Path, version: str, *, kept: Path = KEPT) -> None:
-    """Store the schema without its descriptions, which are nine tenths of it. The same version always gives the same bytes."""
+    """Store the schema without its descriptions, which are nine tenths of the file. The same version always gives the same bytes."""
     licence = (file.parent / "LICENSE.md").read_text()
     head = [f"@octokit/graphql-schema {version}, MIT: GitHub's schema without its descriptions", *licence.splitlines()]
     comments = "".join(f"# {line}".rstrip() + "\n" for line in head)
@@ -33,7 +33,7 @@ def load() -> GraphQLSchema:
     definitions = parse(gzip.decompress(KEPT.read_bytes()).decode(), no_location=True)
     found = build_ast_schema(definitions, assume_valid=True, assume_valid_sdl=True)
     gc.collect()
-    gc.freeze()  # a full garbage collection would otherwise visit the half a million objects of the schema during an answer
+    gc.freeze()  # otherwise garbage collections during an answer would visit the half a million objects of the schema
     return found
 
 

@@ -38,14 +38,14 @@ NO_QUERY = Price(points=1, nodes=0)
 class StandIn:
     """The server. Use it as `with StandIn({"acme/billing": world}) as github: … github.url`.
 
-    `clock`: the current time; it shows what has happened until then. `latency_seconds`: the wait before each answer.
-    `limit`, `reset_seconds`: the hourly budget and its length. `tokens`: token to the repositories that it may read; every
-    other token except "wrong" may read all. `forbidden`: token to the fields of a repository that it may not read; "actions"
-    stands for workflow runs. `app_public_key`: the key of a GitHub App, whose tokens live `app_token_seconds`;
-    `installations`: what each installation may read. `faults`: see github_stand_in/faults.py.
+    `clock`: the server's time; answers contain what has happened until then. `latency_seconds`: the wait before each answer.
+    `limit`, `reset_seconds`: how many points and requests a reader may use, and after how many seconds it may use as many again.
+    `tokens`: by token, the repositories that it may read; every other token except "wrong" may read all. `forbidden`,
+    `app_public_key`, `app_token_seconds`, `installations`: as in Access. `faults`: see github_stand_in/faults.py.
 
-    `counts` has: requests (all), points (GraphQL), rest (REST answers except 304), not_modified, refused, most_at_once; and
-    per operation: requests under its name, points under "points NAME", faults under "fault NAME".
+    `counts` contains: "requests" (all), "points" (of GraphQL), "rest" (answers of REST except 304), "not_modified", "refused",
+    "most_at_once" (requests answered at the same time). For each operation it contains the number of requests under the
+    operation's name, and its points under "points NAME". For each kind of fault it contains their number under "fault NAME".
     """
 
     def __init__(
@@ -267,7 +267,7 @@ class _Server(ThreadingHTTPServer):
     request_queue_size = 128
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """Ignore connections that the caller closed; report everything else, because it is a bug of this server."""
+        """Ignore an error because the caller closed the connection. Report every other error, because it is a bug of this server."""
         if not isinstance(sys.exc_info()[1], OSError):
             super().handle_error(request, client_address)
 
@@ -276,7 +276,7 @@ class _Handler(BaseHTTPRequestHandler):
     stand_in: StandIn
     protocol_version = "HTTP/1.1"
     disable_nagle_algorithm = True
-    wbufsize = -1  # one write for headers and body
+    wbufsize = -1  # headers and body are sent with one write
     timeout = IDLE_SECONDS
 
     def log_message(self, format: str, *args: object) -> None:

@@ -1,4 +1,4 @@
-"""Generate deployments with their statuses, and workflow runs: those that deploy and those that test pull requests."""
+"""Generate deployments with their statuses, and workflow runs, which deploy or test pull requests."""
 
 import itertools
 import random
@@ -10,7 +10,7 @@ from github_stand_in.worlds.world import World
 
 OUTCOMES = {"success": 88, "failure": 9, "error": 3}
 CONCLUSIONS = {"success": 80, "failure": 12, "cancelled": 4, "timed_out": 2, "skipped": 2}
-# A second attempt of a commit within an hour would count as a retry of the first.
+# The time between attempts of the same commit. Within an hour, the second would count as a retry of the first.
 APART = 70 * MINUTE
 
 
@@ -43,14 +43,14 @@ class Deploys:
             self._record(head, "staging", when, "", when)
 
     def cancelled(self, when: datetime) -> None:
-        """Add a cancelled run with its deployment, which GitHub reports as a failure."""
+        """Add a cancelled workflow run and its deployment. GitHub reports such a deployment as a failure."""
         if head := self.world.head(when):
             end = when + 6 * MINUTE
             run = self._run("Deploy", ".github/workflows/deploy.yml", head, "push", [(when, end, "cancelled")])
             self._record(head, "production", when, "failure", end, run=run)
 
     def ci(self, pull: PullRequest) -> None:
-        """Add the test run of a pull request. A failed one is run again, mostly within an hour, sometimes days later."""
+        """Add the workflow run that tests a pull request. A failed run is run again: most of them an hour later, every third after three days."""
         conclusion = self.random.choices(list(CONCLUSIONS), list(CONCLUSIONS.values()))[0]
         begun = pull.created + MINUTE
         attempts = [(begun, begun + 8 * MINUTE, conclusion)]
@@ -62,7 +62,7 @@ class Deploys:
         self._run("CI", ".github/workflows/ci.yml", first[-1], "pull_request", attempts, branch=pull.branch)
 
     def supersede(self) -> None:
-        """Mark each successful deployment inactive when the next one of its environment succeeds, like GitHub."""
+        """Mark each successful deployment as inactive when the next deployment of its environment succeeds, as GitHub does."""
         for environment in ("production", "staging"):
             ours = [one for one in self.world.deploys.values() if one.environment == environment and one.statuses[-1][1] == "SUCCESS"]
             ours.sort(key=lambda one: one.statuses[-1][0])
@@ -97,7 +97,7 @@ class Deploys:
         if outcome:
             statuses.append((end, outcome.upper()))
         payload = '{"version": 2}' if self.random.random() < 0.5 else "release"
-        ref = None if number % 17 == 0 else "main"  # a branch that was deleted
+        ref = None if number % 17 == 0 else "main"  # None for a branch that was deleted
         self.world.deploys[number] = Deployment(number, when, oid, environment, statuses, payload, DEPLOYER, ref, run)
 
     def _run(self, name: str, path: str, oid: str, event: str, attempts: list[tuple[datetime, datetime, str]], *, branch: str = "main") -> int:

@@ -1,4 +1,4 @@
-"""Worlds with an exact number of records, for benchmarks, and days with an exact number of changes."""
+"""Generate worlds with exact numbers of records, for benchmarks, and add days with exact numbers of changes."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -24,7 +24,7 @@ def exact_world(
     runs: int = 1000,
     commits: int = 5000,
 ) -> World:
-    """Return a world that has exactly these numbers of records by `end`. `commits`: on main."""
+    """Return a world that has exactly these numbers of records at the time `end`. `commits`: the commits that main contains."""
     if commits < 1:
         raise ValueError("a world has at least one commit")
     world = World(repository, end=end, days=days)
@@ -43,7 +43,10 @@ def exact_world(
 
 
 def add_day(world: World, end: datetime, *, changed: int = 0, deployed: int = 0, issues: int = 0, releases: int = 0, runs: int = 0) -> None:
-    """Add the 24 hours before `end`. Of the `changed` pull requests a third is new, a third is merged and a third gets a review."""
+    """Extend the world by the 24 hours before `end`, with these numbers of new records.
+
+    `changed`: how many pull requests change on that day. A third of them is new, a third is merged, and a third gets a review.
+    """
     end = end.astimezone(UTC)
     begin = end - DAY
     if begin < world.end:
@@ -63,7 +66,7 @@ def add_day(world: World, end: datetime, *, changed: int = 0, deployed: int = 0,
 
 
 def _spread(world: World, count: int) -> Iterator[tuple[int, datetime]]:
-    """Yield number and time of each record, evenly spread and at least half a day before the end."""
+    """Yield the number and the time of `count` records, evenly spread from half a day after the start to half a day before the end."""
     step = (world.end - world.start - DAY) / max(count, 1)
     return ((number, world.start + DAY / 2 + number * step) for number in range(1, count + 1))
 
@@ -73,7 +76,11 @@ def _head(world: World, when: datetime) -> str:
 
 
 def _changes(world: World, count: int, commits: int) -> None:
-    """Add merged pull requests, a third of them with merge commits, and direct pushes, until main has `commits` commits."""
+    """Add `count` pull requests and as many direct pushes as are needed for `commits` commits on main.
+
+    A third of the merged pull requests has a merge commit. Every EVERY_OPENth pull request stays open, and every
+    EVERY_CLOSEDth is closed without a merge.
+    """
     first = world.commit((), world.start, world.start, PEOPLE[0])
     world.push(first.oid, world.start)
     will_merge = [number % EVERY_OPEN != 0 and number % EVERY_CLOSED != 0 for number in range(1, count + 1)]

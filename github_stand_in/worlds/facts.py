@@ -1,6 +1,6 @@
-"""The facts of a repository. A fact changes at certain moments and looks the same between two of them.
+"""The facts of a generated repository. A fact changes only at certain times, so its row is the same between two of them.
 
-Rows have GraphQL's field names (REST's for workflow runs). The server and the tests read the same rows.
+Rows have GraphQL's field names, those of workflow runs REST's. The server and the tests read the same rows.
 """
 
 import base64
@@ -15,7 +15,7 @@ Row = dict[str, Any]
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 BOT = "dependabot"
 MAIN = "main"
-# The state of a deployment, if it differs from its latest status.
+# By a deployment's latest status: the deployment's state, if the two differ.
 STATES = {"SUCCESS": "ACTIVE"}
 # msgpack's type bytes for 32-bit and 64-bit numbers.
 REPOSITORY_MARK, FACT_MARK = b"\xce", b"\xcf"
@@ -34,7 +34,7 @@ def actor(login: str | None) -> dict[str, str] | None:
 
 
 def global_id(kind: str, repository: int, number: int = 0) -> str:
-    """Return an id in GitHub's format: the kind, then repository and number as msgpack. `kind`: R, PR, I, DE, RE, WFR."""
+    """Return an id in GitHub's format: the kind, then the repository and the number in msgpack. `kind`: R, PR, I, DE, RE or WFR."""
     packed = b"\x92\x00" if kind == "R" else b"\x93\x02" if kind == "WFR" else b"\x93\x00"
     packed += REPOSITORY_MARK + repository.to_bytes(4)
     if kind != "R":
@@ -43,7 +43,7 @@ def global_id(kind: str, repository: int, number: int = 0) -> str:
 
 
 def parse_global_id(text: str) -> tuple[str, int, int] | None:
-    """Return kind, repository and number, or None for an id in another format."""
+    """Return the kind, repository and number of a global id, or None if it has another format."""
     kind, _, packed_text = text.partition("_")
     try:
         packed = base64.urlsafe_b64decode(packed_text + "=" * (-len(packed_text) % 4))
@@ -55,7 +55,10 @@ def parse_global_id(text: str) -> tuple[str, int, int] | None:
 
 @dataclass(eq=False)
 class Commit:
-    """A commit. `committed`: must be later than that of every parent. `has_author`: whether the author is known."""
+    """A commit. `committed`: the commit time, which must be later than the commit time of every parent. `login`: the author's user, if any.
+
+    `has_author`: False if GitHub returns no author at all.
+    """
 
     oid: str
     parents: tuple[str, ...]
@@ -80,8 +83,8 @@ class Commit:
 class Fact:
     """A fact of a repository. `number`: unique per repository and kind. `created`: the creation time that GitHub shows.
 
-    May be set at any time: `shown`, when the fact appears, if later than `created` (a release of an old commit, an issue
-    transferred from another repository); `gone`, when it was deleted.
+    Two attributes may be set at any time. `shown`: when the fact appears, if that is later than `created`, as for a release of an
+    old commit or an issue transferred from another repository. `gone`: when it was deleted.
     """
 
     KIND = ""
@@ -94,11 +97,11 @@ class Fact:
     _rows: dict[tuple[datetime, str], Row] = field(default_factory=dict, init=False, repr=False)
 
     def moments(self) -> Iterable[datetime]:
-        """Return the moments of changes that move `updatedAt`."""
+        """Return the times of the changes that also change `updatedAt`."""
         raise NotImplementedError
 
     def silent_moments(self) -> Iterable[datetime]:
-        """Return the moments of changes that do not move `updatedAt`."""
+        """Return the times of the changes that leave `updatedAt` as it is."""
         return ()
 
     def is_there(self, clock: datetime) -> bool:
@@ -108,7 +111,7 @@ class Fact:
         raise NotImplementedError
 
     def row(self, repository: int, name: str, clock: datetime) -> Row:
-        """Return the row as of `clock`: the same object until the next moment. Do not modify it."""
+        """Return the row at the time `clock`. Do not modify it, because the same object is returned until the fact changes."""
         self._arrange()
         changed = self._times[bisect_right(self._times, clock) - 1]
         if (found := self._rows.get((changed, name))) is None:
@@ -116,7 +119,7 @@ class Fact:
         return found
 
     def updated(self, clock: datetime) -> datetime:
-        """Return `updatedAt` as of `clock`."""
+        """Return `updatedAt` at the time `clock`."""
         self._arrange()
         return self._updates[bisect_right(self._updates, clock) - 1]
 
@@ -129,17 +132,19 @@ class Fact:
             self._times = sorted({*self._updates, *self.silent_moments()})
 
     def identity(self, repository: int) -> Row:
-        """Return both ids. Like GitHub's, `databaseId` exceeds 2**31, although the schema says Int."""
+        """Return both ids. As at GitHub, `databaseId` may be larger than an Int, which is the type that the schema declares for it."""
         return {"id": global_id(self.KIND, repository, self.number), "databaseId": repository * FACTS_A_REPOSITORY + self.number}
 
 
 @dataclass(eq=False)
 class PullRequest(Fact):
-    """A pull request. `late`: for the oid of each commit that was pushed later, when. `drafts`: (when, __typename) of draft events.
+    """A pull request.
 
-    `bases`: (since when, branch), if the base is not main. `merge_kind`: squash, merge, rebase or fast-forward.
-    `closes`: (repository or "" for its own, issue number). `dropped`: for each of these that was removed, when; a removal does
-    not move `updatedAt`. `edits`: (since when, title, body). `forced`: (when, commits) of force-pushes.
+    `late`: the commits that were pushed after it was opened, by oid, with the time of the push. `drafts`: the draft events, each
+    (when, __typename). `bases`: the base branches, each (since when, branch), if the base is not always main. `merge_kind`:
+    squash, merge, rebase or fast-forward. `closes`: the issues that it closes, each (repository, number); the repository is "" for
+    its own. `dropped`: the items of `closes` that were removed later, with the time of the removal, which leaves `updatedAt` as
+    it is. `edits`: later texts, each (since when, title, body). `forced`: the force-pushes, each (when, commits).
     """
 
     KIND = "PR"
@@ -226,7 +231,7 @@ class PullRequest(Fact):
 
 @dataclass(eq=False)
 class Deployment(Fact):
-    """A deployment. `run`: the workflow run that the latest statuses link to; 0 for none."""
+    """A deployment. `run`: the number of the workflow run that its statuses link to; 0 for none."""
 
     KIND = "DE"
     oid: str
@@ -245,7 +250,7 @@ class Deployment(Fact):
 
     def build(self, repository: int, name: str, now: datetime) -> Row:
         log = f"https://github.com/{name}/actions/runs/{repository * FACTS_A_REPOSITORY + self.run}/job/1" if self.run else None
-        # GitHub lists the newest first.
+        # GitHub lists the newest status first.
         statuses = [
             {"state": state, "createdAt": iso(when), "updatedAt": iso(when), "description": "", "environmentUrl": None, "logUrl": log}
             for when, state in reversed(self.statuses)
@@ -273,9 +278,10 @@ class Deployment(Fact):
 
 @dataclass(eq=False)
 class Issue(Fact):
-    """An issue. `labelled`: (label, since, until or None). `events`: (when, ClosedEvent or ReopenedEvent, reason).
+    """An issue. `labelled`: its labels, each (label, since, until or None). `edits`: later texts, each (since when, title, body).
 
-    `edits`: (since when, title, body). `moved`: (repository, number there) if it was transferred at the time `gone`.
+    `events`: each (when, ClosedEvent or ReopenedEvent, reason). `moved`: if it was transferred at the time `gone`, the other
+    repository and its number there.
     """
 
     KIND = "I"
@@ -329,7 +335,10 @@ class Issue(Fact):
 
 @dataclass(eq=False)
 class Release(Fact):
-    """A release. `published`: when, or None for a draft, which has no tag yet. `promoted`: when a prerelease became a release."""
+    """A release. `published`: when it was published; None if it stays a draft. A draft has no commit, because its tag does not exist yet.
+
+    `promoted`: when a prerelease became a full release.
+    """
 
     KIND = "RE"
     tag: str
@@ -361,7 +370,7 @@ class Release(Fact):
 
 @dataclass(eq=False)
 class WorkflowRun(Fact):
-    """A workflow run. `attempts`: (begin, end, conclusion), oldest first. Its rows have REST's field names."""
+    """A workflow run. Its rows have REST's field names. `attempts`: each (begin, end, conclusion), the oldest first."""
 
     KIND = "WFR"
     name: str
@@ -404,7 +413,7 @@ class WorkflowRun(Fact):
 
 
 def _edited(edits: list[tuple[datetime, str, str]], now: datetime) -> tuple[str, str] | None:
-    """Return title and body of the last edit until `now`."""
+    """Return the title and body of the last edit until `now`; None if there is none."""
     return next(((title, body) for when, title, body in reversed(edits) if when <= now), None)
 
 

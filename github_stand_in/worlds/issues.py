@@ -24,7 +24,7 @@ class Tracker:
             self._incident(day + 20 * HOUR + MINUTE * self.random.randint(0, 90))
 
     def release(self, noon: datetime, workdays: int) -> None:
-        """Add a release every few days. Some are prereleases, some wait as drafts, and some drafts are never published."""
+        """Add a release every fourth workday. Some are prereleases, some are drafts for two days, and some stay drafts."""
         head = self.world.head(noon)
         if workdays % 4 != 2 or head is None:
             return
@@ -72,7 +72,7 @@ class Tracker:
             issue.close(created + DAY * self.random.uniform(0.1, 20), self.random.choice(["COMPLETED", "NOT_PLANNED", "DUPLICATE"]))
 
     def _incident(self, created: datetime) -> None:
-        """Add an incident. The kinds alternate: closed by a hotfix, reopened, label removed, not planned, duplicate, left open."""
+        """Add an incident. Its kind changes in turn: closed by a hotfix, reopened, label removed, not planned, duplicate, left open."""
         self.incidents += 1
         turn = self.incidents % 6
         issue = self._open(created, f"Payments fail, {self.incidents}", self._cause(created))
@@ -90,7 +90,7 @@ class Tracker:
             issue.close(end + 9 * HOUR, "COMPLETED")
 
     def _cause(self, created: datetime) -> str:
-        """Return the text of an incident that names its cause: the deployment, its commit, a pull request, or nothing."""
+        """Return the text of an incident. In turn, it names as the cause the latest deployment, its commit or a pull request, or no cause."""
         deployed = [one for one in self.world.deploys.values() if one.environment == "production" and one.is_done(created)]
         if not deployed:
             return ""

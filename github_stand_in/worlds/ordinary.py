@@ -1,4 +1,4 @@
-"""Worlds with ordinary days: changes, deployments, failures and incidents, generated in order of time."""
+"""Generate worlds with ordinary days: changes, deployments, failures and incidents, in the order of their times."""
 
 import random
 from datetime import datetime
@@ -10,7 +10,7 @@ from github_stand_in.worlds.people import PEOPLE
 from github_stand_in.worlds.pull_requests import Changes
 from github_stand_in.worlds.world import World
 
-# Days before the end.
+# When these happen, in days before the end of the world.
 NIGHT_OF_FAILURES = 40
 LONG_DEPLOYMENTS = (2, 16, 33)
 STUCK_DEPLOYMENT = 25
@@ -19,9 +19,9 @@ LARGE_CHANGES = 9
 
 
 def ordinary_world(repository: str, *, end: datetime, days: float = 120, seed: int = 7, large: bool = False) -> World:
-    """Return a world with `days` of ordinary life, the same for the same seed.
+    """Return a world with `days` ordinary days. The same arguments always give the same world.
 
-    `large`: adds pull requests with 130 and 250 commits, and one with more than a hundred reviews, the first hundred by a bot.
+    `large`: add a pull request with 130 commits, one with 250 commits, and one with 112 reviews, the first hundred by a bot.
     """
     world = World(repository, end=end, days=days, seed=seed)
     Life(world, seed=seed, large=large).generate()
@@ -32,7 +32,7 @@ class Life:
     def __init__(self, world: World, *, seed: int, large: bool) -> None:
         self.world, self.large = world, large
         name = f"{world.repository}/{seed}"
-        # Each part has its own random numbers, so that one more issue does not change every later deployment.
+        # Each part has its own random numbers. So a change to one part, such as one more issue, does not change the others.
         self.tracker = Tracker(world, random.Random(f"{name}/tracker"))
         self.deploys = Deploys(world, random.Random(f"{name}/deploys"))
         self.changes = Changes(world, random.Random(f"{name}/changes"), tracker=self.tracker, deploys=self.deploys)
@@ -71,7 +71,7 @@ class Life:
             self.deploys.cancelled(day + 15 * HOUR)
 
     def _end(self) -> None:
-        """Remove what was generated after the end of the world."""
+        """Merge the pull requests that are due, remove what happens after the world's end, and mark superseded deployments as inactive."""
         world = self.world
         self.changes.merge_due(world.end)
         for pull in world.pulls.values():

@@ -1,4 +1,4 @@
-"""Generate pull requests: opened, reviewed, pushed to again, merged in each of GitHub's ways, reverted."""
+"""Generate pull requests: they are reviewed, get further commits, are merged in each way that GitHub offers, and some are reverted."""
 
 import random
 from datetime import datetime
@@ -29,9 +29,9 @@ class Changes:
             self._revert(day + 9 * HOUR, by_button=workdays % 16 == 5)
 
     def large(self, created: datetime) -> None:
-        """Add pull requests with more than one page of commits, files and reviews."""
+        """Add three pull requests whose lists have more than one page: 130 commits; 250 commits and 150 files; 112 reviews."""
         pull = self._change(created, commits=130, kind="squash")
-        # The earliest commit is not among the first hundred: it was cherry-picked from an old branch.
+        # The 120th commit gets the earliest author time, as if it were cherry-picked, so the earliest is not on the first page of a hundred.
         pull.commits[119].authored = min(commit.authored for commit in pull.commits) - 48 * HOUR
         many = self._change(created + HOUR, commits=250, kind="merge")
         many.paths = [f"generated/part_{number}.py" for number in range(150)]
@@ -45,7 +45,7 @@ class Changes:
             one.merged = one.closed = created + after * HOUR
 
     def merge_due(self, until: datetime) -> None:
-        """Merge every pull request that is due, in order of time."""
+        """Merge the pull requests whose time to be merged is not after `until`, in the order of these times."""
         due = [pull for pull in self.world.pulls.values() if pull.merged and pull.merge_oid is None and pull.merged <= min(until, self.world.end)]
         for pull in sorted(due, key=lambda pull: (pull.merged, pull.number)):
             self._merge(pull)
@@ -83,7 +83,7 @@ class Changes:
         for step in range(count):
             authored = created - HOUR * self.random.uniform(1, 40) + min(step, 20) * HOUR / 4
             authored = min(authored, created)
-            # A rebase changes only the commit date, not the author date.
+            # The commit time may be later than the author time, because a rebase changes only the commit time.
             committed = max(authored, world.commits[parent].committed + SECOND)
             login = author if chance() > 0.1 else None
             commits.append(world.commit((parent,), authored, committed, login, has_author=login is not None or chance() > 0.3))
@@ -132,7 +132,10 @@ class Changes:
         pull.late[commit.oid] = commit.committed
 
     def _revert(self, created: datetime, *, by_button: bool) -> None:
-        """Revert the latest merge, within two hours, so that the day's deployment contains the revert."""
+        """Add a pull request that reverts the latest merge. It is merged after two hours, so the deployment of that day contains the revert.
+
+        `by_button`: with the title, branch and text that GitHub's button “Revert” writes. Otherwise only the text names the commit.
+        """
         merged = [pull for pull in self.world.pulls.values() if pull.merge_oid and pull.number not in self.reverted and pull.author != BOT]
         target = max(merged, key=lambda pull: (pull.merged, pull.number), default=None)
         if target is None or target.merged is None or target.merged > created:
@@ -182,7 +185,7 @@ class Changes:
                 self.tracker.close_by_merge(number, merged)
 
     def _rebased(self, pull: PullRequest, head: str, merged: datetime) -> Commit:
-        """Copy the commits onto main. The original commits, which were reviewed, do not become part of main."""
+        """Copy the commits onto main, and return the last copy. The original commits, which were reviewed, do not become part of main."""
         parent = head
         for step, commit in enumerate(pull.commits):
             copy = self.world.commit((parent,), commit.authored, merged + step * SECOND, commit.login, has_author=commit.has_author)
@@ -191,6 +194,6 @@ class Changes:
 
 
 def _remove_later_events(pull: PullRequest) -> None:
-    """Remove draft events and later pushes."""
+    """Remove the pull request's draft events, and the commits that were pushed after it was opened."""
     pull.commits = [commit for commit in pull.commits if commit.oid not in pull.late]
     pull.drafts, pull.late = [], {}

@@ -1,4 +1,4 @@
-"""One repository. Its facts have times, so that GitHub's view of them can be computed for any moment."""
+"""A generated repository. All its facts have times, so what GitHub would show of them can be computed for any time."""
 
 import hashlib
 import heapq
@@ -27,9 +27,9 @@ SORTED_BY_UPDATE = ("PR", "I")
 
 
 class Listed(Sequence[Row]):
-    """A sorted list that makes its rows on access, because most pages are never requested.
+    """A list of rows, newest first. A row is made when it is accessed, because most pages are never requested.
 
-    `keys`: time and database id of each row, newest first.
+    `by_update`: sort by the time of the last update instead of that of the creation. `keys`: the time and the database id of each row.
     """
 
     def __init__(self, facts: Iterable[Fact], repository: int, name: str, clock: datetime, *, by_update: bool) -> None:
@@ -48,9 +48,10 @@ class Listed(Sequence[Row]):
 
 
 class World:
-    """A repository, empty at first; `ordinary_world` and `exact_world` fill one. `clock` arguments: the moment to look at.
+    """A generated repository. It is empty at first; `ordinary_world` and `exact_world` return worlds with facts.
 
-    May be set at any time: `is_archived`, `is_private`, `renamed` [(when, "owner/name"), …], `gone` (when it was deleted).
+    In all methods, `clock` is the time for which the answer is computed. These attributes may be set at any time: `is_archived`,
+    `is_private`, `renamed` (a list of (when, "owner/name")), `gone` (when the repository was deleted).
     """
 
     def __init__(self, repository: str, *, end: datetime, days: float = 120, seed: int = 7) -> None:
@@ -58,7 +59,7 @@ class World:
         self.start = self.end - timedelta(days=days)
         self.number = int(hashlib.sha256(f"{repository}/{seed}".encode()).hexdigest()[:8], 16) & 0x7FFFFFFF
         self.commits: dict[str, Commit] = {}
-        self.main: list[tuple[datetime, str]] = []  # (since when, commit): the heads of main
+        self.main: list[tuple[datetime, str]] = []  # the heads of main, each (since when, commit)
         self.pulls: dict[int, PullRequest] = {}
         self.issue_of: dict[int, Issue] = {}
         self.deploys: dict[int, Deployment] = {}
@@ -98,11 +99,11 @@ class World:
         return list(self.listed("RE", clock))
 
     def workflow_runs(self, clock: datetime) -> list[Row]:
-        """Return the rows, newest first. Each run has its latest attempt by then."""
+        """Return the rows, newest first. Each row shows the latest attempt of its run."""
         return list(self.listed("WFR", clock))
 
     def listed(self, kind: str, clock: datetime) -> Listed:
-        """Return the list of one kind in GitHub's order. `kind`: as in a global id."""
+        """Return the list of one kind of fact, in GitHub's order. `kind`: as in a global id."""
         place = kind, clock, self.name_at(clock)
         if (found := self._lists.get(place)) is None:
             if len(self._lists) >= LISTS_KEPT:
@@ -118,12 +119,12 @@ class World:
         return run.attempt(attempt, self.number, self.name_at(clock), clock)
 
     def row(self, kind: str, number: int, clock: datetime) -> Row | None:
-        """Return a record by its number within its kind. `kind`: as in its global id."""
+        """Return the row of a fact. `kind`, `number`: as in its global id."""
         fact = self._facts.get(kind, {}).get(number)
         return fact.row(self.number, self.name_at(clock), clock) if fact and fact.is_there(clock) else None
 
     def transferred(self, kind: str, number: int, clock: datetime) -> Row | None:
-        """Return an issue that was transferred away, as its old global id shows it in the other repository."""
+        """Return what the old global id of a transferred issue shows: the issue in the other repository. None if the fact is not one."""
         issue = self.issue_of.get(number) if kind == "I" else None
         if issue is None or issue.moved is None or issue.gone is None or clock < issue.gone:
             return None
@@ -140,7 +141,10 @@ class World:
         return self.main[position - 1][1] if position else None
 
     def history(self, oid: str) -> list[Commit]:
-        """Return every commit reachable from a commit, newest first and before its parents, like git log."""
+        """Return all commits that can be reached from a commit, the commit included, newest first.
+
+        As in git log, each commit comes before its parents, because commit times are always later than those of the parents.
+        """
         if oid not in self._histories:
             found, seen, waiting = [], {oid}, [(-self.commits[oid].committed.timestamp(), oid)]
             while waiting:
@@ -159,7 +163,11 @@ class World:
         return row
 
     def rename_default_branch(self, when: datetime, name: str) -> None:
-        """Rename the branch as GitHub does: open pull requests and everything later get the new name, everything else keeps the old one."""
+        """Rename the default branch as GitHub does.
+
+        Pull requests that are open at the time `when`, and pull requests and runs that are created later, get the new name. All
+        others keep the old one.
+        """
         former = self.default_branch(when)
         self.default_branches.append((when, name))
         for pull in self.pulls.values():
@@ -178,14 +186,17 @@ class World:
         return next((name for when, name in reversed(self.renamed) if when <= clock), self.repository)
 
     def names_by(self, clock: datetime) -> list[str]:
-        """Return every name that the repository has had by then. GitHub redirects from the old ones."""
+        """Return every name that the repository has had until `clock`. GitHub redirects from the former names."""
         return [self.repository, *(name for when, name in self.renamed if when <= clock)]
 
     def default_branch(self, clock: datetime) -> str:
         return next(name for when, name in reversed(self.default_branches) if when <= clock)
 
     def branch_now(self, name: str, clock: datetime) -> str | None:
-        """Return the current name of a branch, or None if it is unknown. GitHub redirects from former names of the default branch and from master."""
+        """Return the default branch's current name if `name` is this name, a former name of the branch, or master; otherwise None.
+
+        GitHub redirects from the former names and from master.
+        """
         known = {"master", *(former for when, former in self.default_branches if when <= clock)}
         return self.default_branch(clock) if name in known else None
 
@@ -211,6 +222,6 @@ class World:
         self.main.append((when, oid))
 
     def changed(self) -> None:
-        """Clear the cached rows. Call this after every change."""
+        """Clear the cached rows and lists. Call this after every change to the world."""
         self._lists.clear()
         self._commit_rows.clear()
