@@ -56,7 +56,7 @@ def event_id(key: str, offset: int) -> str:
 
 
 def segment_of(event_id: str) -> str:
-    """Return the segment of an event: the mebibyte of the file in which it begins. It is written as the beginning of the event's id."""
+    """Return the segment of an event: the mebibyte of the file in which it begins, written as the beginning of the event's id."""
     return event_id[:-SEGMENT_DIGITS]
 
 

@@ -155,7 +155,7 @@ def _counted(part: Part) -> Tally:
 
 
 def _of_segment(part: Part) -> QuerySet[LogEventRow]:
-    """Return the rows of the part's segment and hour. The rows of a segment are those with ids in a certain range."""
+    """Return the rows of the part's segment and hour. They are selected by the range of the segment's ids."""
     rows = _between(part.source, part.hour, part.hour + HOUR)
     return rows.filter(event_id__gte=part.segment, event_id__lt=part.segment + AFTER_ID)
 

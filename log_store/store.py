@@ -25,8 +25,8 @@ class LogStoreUnavailable(Exception):
 class LogQuery(msgspec.Struct, frozen=True):
     """A query for the events of a source from `start` (inclusive) to `end` (exclusive), which are aware times with a precision of a millisecond.
 
-    `levels`: events of these levels; of all levels if it is empty. `contains`: events with this text in the message, the path or the trace id,
-    in upper or lower case.
+    `levels`: events of these levels; of all levels if it is empty. `contains`: events with this text in the message, the path or the trace id;
+    case is ignored.
     """
 
     source: str
@@ -95,7 +95,7 @@ class LogStore(Protocol):
         """
 
     def ping(self) -> None:
-        """Do nothing if the store answers."""
+        """Check that the store answers."""
 
 
 def level_or_worse(level: str) -> frozenset[str]:

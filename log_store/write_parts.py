@@ -34,7 +34,7 @@ def parts_of(events: Iterable[LogEvent]) -> list[Part]:
     part: Part | None = None
     for event in events:
         time, event_id = milliseconds(event.time), event.event_id
-        # Most events are in the same part as the event before them.
+        # Most events are in the same part as the event before them. For these, the part is not looked up.
         if part is None or time // HOUR_MS != hour or event_id[:-SEGMENT_DIGITS] != prefix or event.source != source:
             source, hour, prefix = key = event.source, time // HOUR_MS, segment_of(event_id)
             part = parts.get(key)

@@ -23,7 +23,7 @@ EVENT = """CREATE TYPE IF NOT EXISTS {keyspace}.event (
     level text, message text, extra frozen<map<text, text>>, service text, host text, logger text, method text, path text, status int,
     duration_ms double, trace_id text
 )"""
-# A segment is one mebibyte of a file, so it has at most half a million lines. So a partition stays below 100 MB, however fast a log is written.
+# A segment is one mebibyte of a file and has at most half a million lines. So a partition stays below 100 MB, however fast a log is written.
 LOG = """CREATE TABLE IF NOT EXISTS {keyspace}.log (
     source text, hour timestamp, segment text, time timestamp, event_id text, event frozen<event>,
     PRIMARY KEY ((source, hour, segment), time, event_id)

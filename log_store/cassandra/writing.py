@@ -98,8 +98,8 @@ def forget_day(session: Session, source: str, day: datetime) -> int:
     """Delete a source's events of a day, and return the number of parts deleted.
 
     The row of the day is deleted last, so that after a deletion that was killed, the next one finds the rest. The timestamp of the deletes is later
-    than that of the counts, and the counts got theirs after the events were inserted. So the deletes take effect even if the clock of the worker
-    that wrote the events is ahead.
+    than that of the counts, which was taken after the events were inserted. So the deletes take effect even if the clock of the worker that wrote
+    the events is ahead.
     """
     parts = reading.index_rows(session, source, day, day, day + DAY)
     at_us = max([session.cluster.timestamp_generator(), *(part.counted_us + 1 for part in parts)])

@@ -22,7 +22,7 @@ from etl_tasks.sources.logs.following.decompression import DECOMPRESSORS
 TAIL_BYTES = 256
 PIECE_BYTES = 1 << 20
 # A file that unpacks to more than BOMB_BYTES, and to more than BOMB_RATIO times the compressed bytes, is a decompression bomb: few bytes that
-# unpack to gigabytes. A real log stays below this ratio. Even a log that repeats one line is compressed to a hundredth of its size.
+# unpack to gigabytes. A real log stays below this ratio: even a log of one repeated line only shrinks to a hundredth.
 BOMB_BYTES = 64 << 20
 BOMB_RATIO = 500
 

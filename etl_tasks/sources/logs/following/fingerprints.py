@@ -11,7 +11,7 @@ MARK_BYTES = 4
 
 
 def mark_offsets(count: int) -> list[int]:
-    """Return the offsets of the first `count` marks: every 64 bytes up to 4 KiB (the size of a long header), then eight for each power of two."""
+    """Return the offsets of the first `count` marks: every 64 bytes up to 4 KiB (the size of a long header), then eight per doubling."""
     return [64 * (index + 1) if index < 64 else (9 + index % 8) << (index // 8 + 1) for index in range(count)]
 
 
@@ -38,6 +38,6 @@ def fingerprint_length(fingerprint: str) -> int:
 
 
 def matches(expected: str, content: bytes) -> bool:
-    """Return whether `content` begins or ends with the bytes whose fingerprint is `expected`. It may be longer than these bytes."""
+    """Return whether `content` begins or ends with the bytes whose fingerprint is `expected`. `content` may be longer than these bytes."""
     length = fingerprint_length(expected)
     return expected.startswith("0:") or expected in (fingerprint(content[:length]), fingerprint(content[-length:]))

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 # If a file was written to less than this many seconds ago, its last event may still get more lines.
 SETTLED_S = 5.0
-# For this many seconds after its last change, an incomplete compressed file is treated as still being written. Later it is Unreadable.
+# For this many seconds after its last change, an incomplete compressed file is treated as still being written. After that, it is Unreadable.
 UNFINISHED_S = 3600.0
 # The most times that one run lists the files. It lists them again to find files that were rotated while it was reading.
 MAX_LISTINGS = 3
@@ -48,7 +48,7 @@ class Chunk(msgspec.Struct, frozen=True):
     """Whole events of one segment of one file. `body`: their bytes, unchanged.
 
     `position`: where to continue after this chunk. The caller stores it under the key `stream`. If `body` is empty, only the position has changed:
-    the file now has another place, or a compressed file was read to its end. `written_at`: when the file was last written to. `cut_bytes`: how
+    the file was found with another inode, or a compressed file was read to its end. `written_at`: when the file was last written to. `cut_bytes`: how
     many bytes of the last line were left out because the line was too long.
     """
 
@@ -77,7 +77,7 @@ def chunks(
 
     Known files are read first, then unknown plain files, then unknown compressed files, each in the order of their paths. If a file cannot be
     read, an Unreadable is yielded for it, and the other files are still read. Two things are left for the next run: a last line without a newline,
-    and, if `begins` is given, the last event of a file that is being written to. A compressed file gets no more lines, so nothing of it is left.
+    and, if `begins` is given, the last event of a file that is being written to. A compressed file gets no more lines, so it is read to its end.
     """
     yield from _Run(pattern, KnownPositions(positions), begins, roots).chunks()
 
@@ -138,7 +138,7 @@ class _Run:
     def _open_original(self, position: Position) -> LogContent | None:
         """Open the file of a position. Returns None if the file is gone or cannot be opened. Raises FileMoved if it was moved after it was listed."""
         if position.last_place not in self._listed and not self._is_listed_twice:
-            # The file may have been renamed while the files were being listed, so list them again. Only if both lists lack it, it is gone.
+            # The file may have been renamed while the files were being listed, so list them again. It is gone only if both lists lack it.
             self._is_listed_twice = True
             for path in self._paths_now():
                 with suppress(OSError):

@@ -1,4 +1,4 @@
-"""Find the files that match a pattern, as `glob` does. If a link leads to a folder that was searched already, it is not searched again."""
+"""Find the files that match a pattern, as `glob` does. If a link leads to a folder that was searched already, the folder is not searched again."""
 
 import glob
 import os

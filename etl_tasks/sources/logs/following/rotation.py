@@ -1,8 +1,8 @@
 """Recognise a rotated file by its content, whether it was renamed, copied, compressed or moved to another device.
 
 A position keeps hashes of the file's first bytes, of the bytes before its offset, and of the bytes before some offsets in between (marks). The
-first two hashes identify the file itself. The marks identify a copy that is shorter than what has been read: it is still being made, or the
-original has grown since it was made.
+first two hashes identify the file itself. The marks identify a copy that is shorter than what has been read, because the copy is
+still being made, or because the original has grown since.
 """
 
 import enum
@@ -16,8 +16,8 @@ from etl_tasks.sources.logs.following.position import KnownPositions, Position
 class Original(enum.Enum):
     """The result of comparing the original, which is the file of a known position, with another file that may be a copy of it."""
 
-    HAS_ALL = enum.auto()  # it has the whole content of the other file, which is a copy, perhaps an earlier or unfinished one
-    HAS_LESS = enum.auto()  # it is gone, was truncated, or is itself a shorter copy
+    HAS_ALL = enum.auto()  # the original has all bytes of the other file, which is a copy, perhaps an earlier or unfinished one
+    HAS_LESS = enum.auto()  # the original is gone, was truncated, or is itself a shorter copy
     DIFFERS = enum.auto()  # the two are different logs with the same beginning
 
 
@@ -53,7 +53,7 @@ def marks_of(content: LogContent, end: int) -> list[str]:
 def starting_position(
     file: ListedFile, content: LogContent, known: KnownPositions, open_original: Callable[[Position], LogContent | None]
 ) -> Position | None:
-    """Return where to start reading a file that was not recognised by its place. Returns None if it is empty or a copy with nothing new.
+    """Return where to start reading a file that was not recognised by its place. Returns None if it is empty, or a copy with nothing new.
 
     `open_original`: a function that opens the file of a position, or returns None if that file is gone. Raises FileMoved.
     """
@@ -78,7 +78,7 @@ def starting_position(
         # The position of a file that is to be read again has offset 0, which every file reaches. So also require that some content was compared.
         reaches_offset = reaches_offset and (compared > 0 or fingerprint_length(position.fingerprint) <= len(head))
         if not reaches_offset and position.last_place == file.place and not content.is_compressed:
-            # The file was truncated in place. This does not hold for a compressed file: there the original was deleted, and its inode was reused.
+            # The file was truncated in place. A compressed file is another file: the original was deleted, and its inode was reused.
             continue
         match _compared_with(open_original(position), position, before[length], length):
             case Original.HAS_ALL:

@@ -19,7 +19,7 @@ class DeployPattern:
         self._search = regex.search
         self._groups = [name for name in GROUPS if name in regex.groupindex]
         # If one search over a whole body finds nothing, none of its events is a deployment. In this search ^ and $ must match at every line,
-        # because an event may begin or end at any line. \A and \z cannot match there, so a pattern with them is searched in each event.
+        # because an event may begin or end at any line. \A and \z cannot do this, so a pattern with them is searched in each event.
         self._search_body = None if any(anchor in pattern for anchor in _TEXT_ANCHORS) else patterns.compiled(f"(?m:{pattern})").search
 
     def may_match(self, text: str) -> bool:

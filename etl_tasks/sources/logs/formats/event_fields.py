@@ -176,7 +176,7 @@ class RecordFormat(LineFormat):
             try:
                 time = clock.at(value)
             except NotATime:
-                # This value may be something else, as a duration under the key "time". The real time may be under another key.
+                # This value may be something else, such as a duration under the key "time". The real time may be under another key.
                 mark = "impossible"
             else:
                 _take(record, path)

@@ -24,7 +24,7 @@ class EventClock:
     """Reads the times of one body.
 
     `mark`: the value of "time_is" for the time that was returned last, or "". The caller clears it before each event. `last`: the time that was
-    returned last; None if there is none.
+    returned last; None if no time is known yet.
     """
 
     def __init__(self, zone: tzinfo, origin: BodyOrigin, notations: Sequence[Notation] = (), ahead: Callable[[], Iterable[str]] = tuple) -> None:
@@ -119,7 +119,7 @@ class EventClock:
     # --- missing years and dates -------------------------------------------------------------------------------------
 
     def _complete(self, partial: PartialTime) -> datetime:
-        """Return the time with the year, or with the date, that its line does not contain."""
+        """Return a time with the year or the date that its line does not contain."""
         position = _position(partial)
         if position is None:
             return self._on_its_day(partial)
@@ -158,7 +158,7 @@ class EventClock:
         return latest.year
 
     def _on_its_day(self, partial: PartialTime) -> datetime:
-        """Return a time of day with a date: that of the event before, or the next day if the time is more than twelve hours earlier.
+        """Return a time of day with a date: that of the event before, or the next day if the time is more than twelve hours before it.
 
         Without an event before, it is the latest date with which the time is at most an hour after the file was last written to.
         """

@@ -30,7 +30,7 @@ class BodyOrigin(msgspec.Struct, frozen=True):
     """Where a body of lines comes from.
 
     `key`: the key of the file. `start`: the offset of the body in the file. The id of an event consists of the key and of the event's offset in
-    the file. `written_at`: when the file was last written to; from this follows the year of times without one. `previous`: a function that
+    the file. `written_at`: when the file was last written to; the year of times without one is derived from it. `previous`: a function that
     returns the time of the event before the body, or None. It is called only if the time of a line depends on it. `cut_bytes`: how many bytes of
     the last line were left out because the line was too long.
     """

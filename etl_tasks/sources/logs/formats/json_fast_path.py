@@ -107,7 +107,7 @@ def line_type_of(keys: tuple[str, ...], field_paths: FieldPaths) -> LineType | N
         if len(own) > 1 or any(path in field_of or path in IN_NANOSECONDS for path in own):
             return None
         field_of.update(dict.fromkeys(own, field))
-    # A key such as `host` may hold a text, or an object with the field `host.name`. It is allowed only if it is the key of a field itself: its type
-    # is then a text or a number. A time and a level are required.
+    # A key such as `host` may hold a text, or an object with the field `host.name`. It is allowed only if it is the key of a field itself, because
+    # its value must then be a text or a number. A time and a level are required.
     is_determined = inner <= field_of.keys() and {"time", "level"} <= set(field_of.values())
     return LineType(keys, field_of) if is_determined else None

@@ -60,7 +60,7 @@ class JsonLines(RecordFormat):
         return self.unwrapped(record, "MESSAGE") if "MESSAGE" in record else record
 
     def _of_docker(self, record: Values, log: str) -> Values:
-        """Unwrap a line of Docker's json-file. Docker cuts a line at 16 KiB into parts, and only the last part ends with a newline.
+        """Unwrap a line of Docker's json-file. Docker cuts lines at 16 KiB, and only the last part of a line ends with a newline.
 
         A log shipper may remove all newlines. So a record with other keys than Docker's is not taken for a part.
         """

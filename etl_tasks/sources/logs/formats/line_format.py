@@ -93,7 +93,7 @@ class LineFormat(LineGrouping):
 
 
 def _with_time(outcomes: Iterable[Good | Bad], time: datetime) -> Iterator[Good | Bad]:
-    """Yield the outcomes, their events with this time. It is the first time of the body, or if there is none, when the file was last written to."""
+    """Yield the outcomes with `time` for their events: the first time of the body, or if there is none, when the file was last written to."""
     for outcome in outcomes:
         if isinstance(outcome, Good):
             yield msgspec.structs.replace(outcome, fact=msgspec.structs.replace(outcome.fact, time=time))

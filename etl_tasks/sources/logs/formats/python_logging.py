@@ -66,8 +66,8 @@ def python_layout(pattern: str, *, is_declared: bool = False) -> Layout:
 def _padded(width: str, *, is_left: bool) -> tuple[bool, bool]:
     """Return whether spaces may be before a value, and whether they may be after it.
 
-    `width`: what the format string has for the width, as 8, -8, <8, >8 or ^8. `is_left`: whether the value is left-aligned if `width` has no sign
-    for the alignment.
+    `width`: what the format string has for the width, such as 8, -8, <8, >8 or ^8. `is_left`: whether the value is left-aligned if `width` has no
+    sign for the alignment.
     """
     if not re.search(r"[1-9]", width):
         return False, False

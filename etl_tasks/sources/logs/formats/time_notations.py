@@ -1,7 +1,7 @@
 """The notations of times in log lines. A notation is declared as a date pattern of Java, as in log4j layouts.
 
 The letters are those of Java's DateTimeFormatter (yyyy, MMM, dd, HH, SSS, XXX, …; 'quoted text', [optional part]), with three additions: a fraction
-may have any number of digits, the name of a month may be long or short, and a number with one letter, as d or H, may be padded with a space.
+may have any number of digits, the name of a month may be long or short, and a number with one letter, such as d or H, may be padded with a space.
 """
 
 import re
@@ -125,7 +125,7 @@ ANY_TIME = "|".join((_ISO, *(known.unnamed for known in KNOWN_NOTATIONS), r"\d{9
 
 
 def parse_time(text: str, notations: Sequence[Notation] = ()) -> Stamp:
-    """Return the time that a text means: a PartialTime if it has no year or no date, naive if it has no offset, otherwise aware.
+    """Return the time that a text means: a PartialTime if it has no year or no date, a naive datetime if it has no offset, otherwise an aware one.
 
     `notations`: are tried before the known notations. Raises NotATime, ImpossibleTime.
     """

@@ -20,11 +20,11 @@ class LocalTimes:
         self._quarter: tuple[datetime, timedelta] = (datetime.min, timedelta())  # noqa: DTZ901 (a local time)
 
     def to_utc(self, local: datetime, previous: Callable[[], datetime | None]) -> tuple[datetime, str, bool]:
-        """Return the time in UTC, its mark ("ambiguous", "impossible" or ""), and whether this is independent of the event before.
+        """Return the time in UTC, its mark ("ambiguous", "impossible" or ""), and whether all this does not depend on the event before.
 
         `previous`: a function that returns the time of the event before, or None. When clocks are put back, an hour occurs twice. A time in it is
         read as the first occurrence, unless this is earlier than the event before. When clocks are put forward, an hour is skipped. A time in it
-        is impossible, and is read as if the clocks had not changed.
+        is marked as impossible, and is read as if the clocks had not changed.
         """
         if self._is_utc:
             return local.replace(tzinfo=UTC), "", True

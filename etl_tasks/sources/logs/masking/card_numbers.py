@@ -14,7 +14,7 @@ _is_card_number = re.compile(
 def _is_card(body: bytes, start: int, end: int) -> bool:
     """Return whether the text from `start` to `end` is a payment card number (ISO/IEC 7812) that passes the Luhn check.
 
-    One in ten of all other numbers passes this check too: negative numbers, times, ids. So the sign, the prefix and the length are also checked.
+    One in ten of all other numbers (negative numbers, times, ids) passes this check too. So the sign, the prefix and the length are also checked.
     """
     if re.search(rb"(?:^|[\W_])-$", body[max(0, start - 2) : start]):
         return False

@@ -147,7 +147,7 @@ def _is_in_a_list(body: bytes, start: int) -> bool:
 
 
 def _part_after(body: bytes, span: tuple[int, int], before: bytes) -> tuple[int, int] | None:
-    """Return the start and end of the secret in a value, as of the password in user:password. `before`: the text before the secret.
+    """Return the start and end of the secret in a value, such as the password in user:password. `before`: the text before the secret.
 
     If `before` is =, the value is a cookie and is secret as a whole. A value without = is the name of a file, and None is returned.
     """

@@ -47,7 +47,7 @@ def overwrite(body: bytearray, start: int, end: int, *, is_json: bool) -> None:
 def _masked_number(length: int, *, may_be_quoted: bool) -> bytes:
     """Return what replaces a number in JSON: stars in quotes if `may_be_quoted`, otherwise a number of zeros, of the same length.
 
-    In JSON inside JSON and in lists, quotes could end the string that contains the number.
+    In JSON inside JSON and in lists, quotes could end the string that contains the number, so they are not used there.
     """
     if may_be_quoted and length > 1:
         return b'"' + b"*" * (length - 2) + b'"'
