@@ -1,7 +1,7 @@
 """Faults of the kinds that GitHub has, too. Each is switched on by a setting.
 
-An operation is the name of a query, a name in REST_NAMES (for example WorkflowRuns), or a path. In its place, true means all
-operations.
+An operation is the name of a query, a name in REST_NAMES (for example WorkflowRuns), or a path. In place of an operation, true
+means all operations. Times are in seconds.
 
 These faults replace an answer:
 - {"outage": operation, "status": 502}: an empty answer with this status.
@@ -13,11 +13,12 @@ These faults replace an answer:
 - {"instead": operation, "answer": JSON}: a 200 with this body.
 
 These faults change an answer:
-- {"slow_seconds": s}: each answer comes later by this time.
+- {"slow_seconds": s}: each answer is delayed by this time.
 - {"bad_record": operation}: the last record has an invalid date.
 - {"null_nodes": operation, "error_type": type}: the last record is null, with an error, which has this type if one is given.
 - {"null_object": operation}: the commit is null, with an error.
-- {"new_enum": operation}, {"new_field": operation}: an unknown value or an unknown field.
+- {"new_enum": operation}: the last record has an unknown state.
+- {"new_field": operation}: the records have an unknown field.
 - {"new_ids": operation}: the records have other ids.
 - {"cut": operation}: half of the body is sent, then the connection is closed.
 - {"drip": operation, "drip_seconds": s}: the body is sent in small pieces, over this time.

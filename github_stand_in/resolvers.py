@@ -106,7 +106,7 @@ def _node(_: Any, info: GraphQLResolveInfo, id: str) -> Row:
 
 
 def _nodes(_: Any, info: GraphQLResolveInfo, ids: Sequence[str]) -> list[Row | GraphQLError]:
-    """Return one row for each id. For an unknown id it is an error, in whose place the executor writes a null and reports the error's path."""
+    """Return a row for each id, or an error for an unknown id. In the answer, the executor writes null for it and adds the error with its path."""
     if len(ids) > MOST_IDS:
         message = f"You may not provide more than {MOST_IDS} node ids; you provided {len(ids)}."
         raise GraphQLError(message, extensions={"type": "ARGUMENT_LIMIT"})

@@ -78,8 +78,8 @@ def _head(world: World, when: datetime) -> str:
 def _changes(world: World, count: int, commits: int) -> None:
     """Add `count` pull requests and as many direct pushes as are needed for `commits` commits on main.
 
-    A third of the merged pull requests has a merge commit. Every EVERY_OPENth pull request stays open, and every
-    EVERY_CLOSEDth is closed without a merge.
+    A third of the merged pull requests has a merge commit. Every 100th pull request (EVERY_OPEN) stays open, and every 40th
+    (EVERY_CLOSED) is closed without a merge.
     """
     first = world.commit((), world.start, world.start, PEOPLE[0])
     world.push(first.oid, world.start)

@@ -1,6 +1,7 @@
 """The facts of a generated repository. A fact changes only at certain times, so its row is the same between two of them.
 
-Rows have GraphQL's field names, those of workflow runs REST's. The server and the tests read the same rows.
+The fields of a row are named as in GraphQL; those of a workflow run are named as in REST. The server and the tests read the same
+rows.
 """
 
 import base64
@@ -15,7 +16,7 @@ Row = dict[str, Any]
 SECOND, MINUTE, HOUR, DAY = timedelta(seconds=1), timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 BOT = "dependabot"
 MAIN = "main"
-# By a deployment's latest status: the deployment's state, if the two differ.
+# Maps a deployment's latest status to the state of the deployment. For all other statuses, the two are the same.
 STATES = {"SUCCESS": "ACTIVE"}
 # msgpack's type bytes for 32-bit and 64-bit numbers.
 REPOSITORY_MARK, FACT_MARK = b"\xce", b"\xcf"
@@ -140,11 +141,12 @@ class Fact:
 class PullRequest(Fact):
     """A pull request.
 
-    `late`: the commits that were pushed after it was opened, by oid, with the time of the push. `drafts`: the draft events, each
-    (when, __typename). `bases`: the base branches, each (since when, branch), if the base is not always main. `merge_kind`:
-    squash, merge, rebase or fast-forward. `closes`: the issues that it closes, each (repository, number); the repository is "" for
-    its own. `dropped`: the items of `closes` that were removed later, with the time of the removal, which leaves `updatedAt` as
-    it is. `edits`: later texts, each (since when, title, body). `forced`: the force-pushes, each (when, commits).
+    `late`: for each commit that was pushed after the pull request was opened, by oid, the time of the push. `drafts`: the draft
+    events, a list of (when, __typename). `bases`: a list of (since when, base branch), if the base is not always main.
+    `merge_kind`: squash, merge, rebase or fast-forward. `closes`: the issues that it closes, a list of (repository, number);
+    the repository is "" if it is the pull request's own. `dropped`: for each item of `closes` that was removed later, the time of
+    the removal, which does not change `updatedAt`. `edits`: later texts, a list of (since when, title, body). `forced`: the
+    force-pushes, a list of (when, commits).
     """
 
     KIND = "PR"
@@ -278,10 +280,11 @@ class Deployment(Fact):
 
 @dataclass(eq=False)
 class Issue(Fact):
-    """An issue. `labelled`: its labels, each (label, since, until or None). `edits`: later texts, each (since when, title, body).
+    """An issue.
 
-    `events`: each (when, ClosedEvent or ReopenedEvent, reason). `moved`: if it was transferred at the time `gone`, the other
-    repository and its number there.
+    `labelled`: a list of (label, since, until or None). `events`: a list of (when, ClosedEvent or ReopenedEvent, reason). `edits`:
+    later texts, a list of (since when, title, body). `moved`: if the issue was transferred at the time `gone`, the other
+    repository and the issue's number there.
     """
 
     KIND = "I"
@@ -370,7 +373,7 @@ class Release(Fact):
 
 @dataclass(eq=False)
 class WorkflowRun(Fact):
-    """A workflow run. Its rows have REST's field names. `attempts`: each (begin, end, conclusion), the oldest first."""
+    """A workflow run. The fields of its rows are named as in REST. `attempts`: a list of (begin, end, conclusion), the oldest first."""
 
     KIND = "WFR"
     name: str

@@ -72,7 +72,7 @@ class Tracker:
             issue.close(created + DAY * self.random.uniform(0.1, 20), self.random.choice(["COMPLETED", "NOT_PLANNED", "DUPLICATE"]))
 
     def _incident(self, created: datetime) -> None:
-        """Add an incident. Its kind changes in turn: closed by a hotfix, reopened, label removed, not planned, duplicate, left open."""
+        """Add an incident. One after the other is closed by a hotfix, reopened, without its label, not planned, a duplicate, or left open."""
         self.incidents += 1
         turn = self.incidents % 6
         issue = self._open(created, f"Payments fail, {self.incidents}", self._cause(created))
@@ -90,7 +90,7 @@ class Tracker:
             issue.close(end + 9 * HOUR, "COMPLETED")
 
     def _cause(self, created: datetime) -> str:
-        """Return the text of an incident. In turn, it names as the cause the latest deployment, its commit or a pull request, or no cause."""
+        """Return the text of an incident. As the cause, one after the other names the latest deployment, its commit, a pull request, or nothing."""
         deployed = [one for one in self.world.deploys.values() if one.environment == "production" and one.is_done(created)]
         if not deployed:
             return ""

@@ -124,7 +124,7 @@ class World:
         return fact.row(self.number, self.name_at(clock), clock) if fact and fact.is_there(clock) else None
 
     def transferred(self, kind: str, number: int, clock: datetime) -> Row | None:
-        """Return what the old global id of a transferred issue shows: the issue in the other repository. None if the fact is not one."""
+        """Return what the old global id of a transferred issue shows: the issue in the other repository. None for any other fact."""
         issue = self.issue_of.get(number) if kind == "I" else None
         if issue is None or issue.moved is None or issue.gone is None or clock < issue.gone:
             return None

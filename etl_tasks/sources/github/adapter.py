@@ -91,7 +91,7 @@ class GitHubRepository(Adapter):
 
 
 def _learned(sizes: PageSizes) -> Iterator[Learned]:
-    """Yield the page sizes if they have changed, also after a query that GitHub could not finish, so that the next attempt begins with them."""
+    """Yield the page sizes if they have changed. They are stored even if the run fails, so that the next attempt begins with sizes that work."""
     if (learned := sizes.learned()) is not None:
         yield Learned(learned)
 

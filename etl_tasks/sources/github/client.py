@@ -33,13 +33,13 @@ CHUNK_BYTES = 256 * 1024
 LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 # The last version of the REST API in which pull requests have merge_commit_sha. GraphQL ignores the version.
 API_VERSION = "2022-11-28"
-# One of these is in the error message if GitHub could not finish a query in time.
+# If GitHub could not finish a query in time, its error message contains one of these.
 UNFINISHED = ("something went wrong", "timeout", "timedout", "couldn't respond")
 _UNKNOWN_WAIT_SECONDS = 60.0
 
 
 class PassingFault(RetriableError):
-    """A fault that may not occur again at an attempt some seconds later: a 5xx, a broken connection, an unfinished query."""
+    """A fault that may be over some seconds later: a 5xx, a broken connection, an unfinished query."""
 
 
 class PartialAnswer(PassingFault):
@@ -51,7 +51,7 @@ class PartialAnswer(PassingFault):
 
 
 class Forbidden(FatalError):
-    """The credential lacks a permission. collect.py raises a FatalError instead, with the name of the permission that the stream needs."""
+    """The credential lacks a permission. collect.py turns this into a FatalError with the name of the permission that the stream needs."""
 
 
 class NotFound(FatalError):
@@ -149,7 +149,7 @@ class GitHub:
     def get(self, url: str, *, etag: str = "", page: PageSize | None = None) -> Answer:
         """GET a REST address on the host of GITHUB_API_URL.
 
-        `etag`: of the last answer; makes the request conditional. `page`: the page size, if the address is that of a list.
+        `etag`: the ETag of an earlier answer, which makes the request conditional. `page`: the page size, if the address is a list's.
         """
         if urlsplit(url)[:2] != urlsplit(settings.GITHUB_API_URL)[:2]:
             raise FatalError(f"GitHub named a next page on another host ({urlsplit(url)[:2]}): the token is not sent there")
@@ -246,7 +246,7 @@ class GitHub:
 
 
 def page_of(url: str, size: int) -> str:
-    """Change the page size in a list's address to `size`. The new page contains the first record of the page at `url`."""
+    """Return a list's address with a page size of `size`. Its page contains the first record of the page at `url`."""
     parts = urlsplit(url)
     query = dict(parse_qsl(parts.query))
     begin = (int(query.pop("page", 1)) - 1) * int(query.get("per_page", size))

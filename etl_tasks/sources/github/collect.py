@@ -35,7 +35,7 @@ REPOSITORY = "repository"  # a stream without a list: its cursor holds what the 
 def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSizes) -> Iterator[Page]:
     """Yield the pages of a run: first the pages of the lists, several of which are read at once; then the pages of the rechecks.
 
-    A recheck needs to know what the lists contained, so it begins when they are read.
+    The rechecks depend on what the lists contained, so they begin after the lists have been read.
     """
     collected = [stream.name for stream in STREAMS if stream.is_asked_for(job.source.service)]
     readings = {stream.name: replace(_reading(github, stream, job, survey_result), sizes=sizes) for stream in STREAMS if not _is_done(job, stream)}
@@ -112,7 +112,7 @@ def _is_done(job: Job, stream: Stream) -> bool:
 
 
 def _reader(reading: Reading, job: Job) -> Iterator[Page]:
-    """Return the reader of the stream's list. If nothing has changed, it is one that requests nothing."""
+    """Return the reader of the stream's list. If the list has not changed, the reader requests nothing."""
     if reading.stream.name == "workflow_runs":
         return read_workflow_runs(reading)
     if reading.stream.name == "commits":
@@ -188,8 +188,8 @@ def _stop_at(stream: Stream, job: Job, former: Mapping[str, Any]) -> datetime | 
 def _is_unchanged(reading: Reading) -> bool:
     """Return whether the list has not changed since the last read.
 
-    Its first record must be the same, and the last read must have been so long after that record (the stream's lag) that it
-    saw all earlier changes.
+    Its first record must be the same. Also, the last read must have been at least the stream's lag later than the time of that
+    record, so that it has seen all earlier changes.
     """
     former, top = reading.former, reading.top
     if not former or top is None or top != former.get("top"):

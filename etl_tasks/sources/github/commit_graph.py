@@ -34,9 +34,9 @@ def reached(heads: Iterable[str], parents: Mapping[str, Collection[str]], *, kno
 
 
 def has_unknown(repository: Repository, shas: Collection[str], *, asked: Iterable[str]) -> bool:
-    """Return whether any commit in `shas` is neither stored nor in `asked`, the commits that GitHub was asked for before.
+    """Return whether any commit in `shas` is neither stored nor in `asked`: the commits for which earlier runs have asked GitHub.
 
-    The query counts rows. Loading the whole history to find out would take longer, and most nights need no more than the answer.
+    It counts rows in the database. It does not load the whole history, because most nights do not need that.
     """
     stored = Commit.present.filter(repository=repository)
     return any(stored.filter(sha__in=batch).count() < len(batch) for batch in batches(set(shas) - set(asked)))

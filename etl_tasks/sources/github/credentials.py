@@ -57,7 +57,7 @@ class Credential:
 
     def app_token(self) -> str:
         """Return the JWT with which an App requests a token."""
-        import jwt  # here, because only Apps need it, and with the library cryptography it takes 9 MB in each worker
+        import jwt  # imported here, because only Apps need it; with the library cryptography, it takes 9 MB in each worker
 
         issued = int(time.time()) - CLOCK_SKEW_SECONDS
         claims = {"iat": issued, "exp": issued + LONGEST_JWT_SECONDS, "iss": self._given["app_id"]}

@@ -21,7 +21,7 @@ LIKELY_DECIDING = 20  # the newest successful production deployments, which are 
 
 
 def may_count(source: str, service: Service) -> bool:
-    """Return whether deployments from `source` ("github", "releases", …) count for the service, or may count when more is collected."""
+    """Return whether deployments from `source` ("github", "releases", …) count for the service, or may count after more has been collected."""
     may_others_count = source != GITHUB and is_undecided(service)  # for GITHUB the result does not depend on this, so no query is made
     return source in sources_that_may_count(service.deployments_from, has_github_attempt=not may_others_count)
 

@@ -9,9 +9,9 @@ class PageSize:
     """The number of records in one page of a list. A failure halves the size. A success doubles it, up to `ceiling`.
 
     `start`: the first size. `largest`: the largest size that may ever be tried. `ceiling`: the largest size that may be tried
-    now; a failure sets it to the halved size, and several successes double it.
-    `known`: after a failure, half of the failed size, and then the largest size that has worked since; None while no size has
-    failed, and once `largest` works again. `asked`: the size of the latest query.
+    now; a failure sets it to the halved size, and several successes double it. `known`: after a failure, half of the failed size,
+    and then the largest size that has worked since; None while no size has failed, and once `largest` works again. `asked`: the
+    size of the latest query.
     """
 
     def __init__(self, *, start: int, largest: int, known: int | None = None) -> None:
@@ -46,7 +46,7 @@ class PageSize:
 
 
 class PageSizes:
-    """The page sizes of a source's lists, by the list's name. `remembered`: the sizes that earlier runs have stored, see `known` of PageSize."""
+    """The page sizes of a source's lists, by the list's name. `remembered`: the sizes that earlier runs have stored (`known` in PageSize)."""
 
     def __init__(self, remembered: Mapping[str, int]) -> None:
         self._remembered = dict(remembered)

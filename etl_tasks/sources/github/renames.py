@@ -72,7 +72,7 @@ def _identify(source: Source, seen: Mapping[str, Any]) -> None:
 
 
 def update_names(repository: Repository, seen: Mapping[str, Any]) -> None:
-    """Set the repository's names to those in `seen`, what GitHub returned, and add them to its known names. The caller saves the row."""
+    """Set the repository's names to those that GitHub has returned (`seen`), and add them to its known names. The caller saves the row."""
     former = seen.get("former", {})
     repository.name, repository.node_id, repository.default_branch = seen["name"], seen["node_id"], seen["default_branch"]
     repository.names = _with(repository.names, *former.get("names", ()), seen["name"])
@@ -86,8 +86,8 @@ def _with(names: list[str], *more: str) -> list[str]:
 def former_names(github: GitHub, job: Job, repository: Mapping[str, Any], *, last_seen: Mapping[str, Any]) -> dict[str, list[str]]:
     """Return the former names of the default branch ("branches") and of the repository ("names") that GitHub confirms.
 
-    `repository`: as the survey found it. `last_seen`: the same after the last loaded run. GitHub is asked only if a name has
-    changed since then, or if a stream is read further back than before.
+    `repository`: what the survey found. `last_seen`: what the survey of the last loaded run found. GitHub is asked only if a name
+    has changed since then, or if a stream is read further back than before.
     """
     has_changed = any(last_seen.get(key) != repository[key] for key in ("name", "default_branch"))
     reads_back = has_changed or job.is_full or job.since or job.until

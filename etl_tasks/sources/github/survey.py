@@ -25,8 +25,8 @@ logger = logging.getLogger(__name__)
 LONGEST_SURVEY_SECONDS = 300
 # The survey asks each repository for four lists, so a query of 25 repositories asks for 100 lists, which cost one point.
 REPOSITORIES_A_QUERY = 25
-# The first query contains IDS_A_QUERY watched records of a repository. The others are requested by further queries, each with up
-# to this many batches of IDS_A_QUERY ids.
+# The survey's query contains the ids of at most IDS_A_QUERY watched records of each repository. If a repository has more, they are
+# requested by further queries. Each of these has at most this many batches of IDS_A_QUERY ids.
 BATCHES_A_QUERY = 10
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
 
@@ -161,9 +161,9 @@ def _watched(source: Source) -> Watched:
 
 
 def _watched_nodes(github: GitHub, nodes: Sequence[Any], watched_records: Watched) -> list[Any]:
-    """Return the nodes of all watched records; further queries request those that the survey's first query did not contain.
+    """Return the nodes of all watched records of a repository. Records that the survey's query did not contain are requested here.
 
-    `nodes`: the nodes of the first IDS_A_QUERY records, from the first query. If it is empty, the result is empty.
+    `nodes`: the nodes of the first IDS_A_QUERY records, which the survey's query returned. If it is empty, the result is empty.
     """
     if not nodes:
         return []

@@ -21,7 +21,7 @@ def revert_signs(*, title: str, branch: str, body: str) -> dict[str, Any]:
     """Return the signs that a pull request reverts something; {} if there are none.
 
     The keys: "pull", the number of the reverted pull request and its repository ("owner/name", or "" for the same repository);
-    "branch", the number in the branch's name; "sha", the reverted commit; "title", True if the title begins like a revert's.
+    "branch", the number in the branch's name; "sha", the reverted commit; "title", True if the title begins with "Revert" and a quotation mark.
     """
     signs: dict[str, Any] = {}
     if found := REVERTS_PULL.search(body):

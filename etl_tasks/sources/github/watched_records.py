@@ -11,8 +11,8 @@ from dora_metrics.models import Deployment, Release, Repository, WorkflowRun
 from etl_tasks.sources.github.needed_deployment_sources import SUCCESSFUL_STATES
 from etl_tasks.sources.github.needed_workflow_runs import named_by_failures
 
-# A record that does not end, or a run that can be run again, is watched for this long: GitHub allows to repeat a run for 30 days.
-# The time is counted back from the newest record of its kind, not from today, so the newest record is always watched.
+# How long a deployment or a workflow run is watched. It is limited because some never end. GitHub lets a run be run again for 30 days.
+# The time is counted back from the newest record of the kind, not from today, so that the newest record is always watched.
 LONGEST_WAIT_FOR_AN_END = timedelta(days=30)
 ENDED_STATES = (*SUCCESSFUL_STATES, *sorted(FAILED_STATES), "inactive", "destroyed")
 # The newest successful deployments are watched, because GitHub marks one inactive when the next one succeeds.
@@ -23,7 +23,7 @@ Watched = Mapping[str, tuple[str, str]]
 
 
 def watched(repository: Repository) -> Watched:
-    """Return the stored records that may still change. Each kind has its own limit, so many records of one kind displace no others.
+    """Return the stored records that may still change. Each kind has its own limit, so many records of one kind do not displace others.
 
     Deployments without a success and workflow runs that may still change are watched for LONGEST_WAIT_FOR_AN_END, draft releases
     without a limit. Of the successful deployments, the newest MOST_ACTIVE are watched, because they may become inactive.
@@ -54,9 +54,10 @@ def given_up(repository: Repository) -> QuerySet[Deployment]:
 
 
 def not_stored(repository: Repository, versions: Mapping[str, str]) -> list[str]:
-    """Return the releases in `versions` that are not stored, or only in an older version. `versions`: the version of each by its global id.
+    """Return the global ids of the releases in `versions` that are not stored, or that are stored in an older version.
 
-    A release that is marked as gone counts as not stored.
+    `versions`: GitHub's version of each release (a time in ISO 8601), by global id. A release that is marked as gone counts as not
+    stored.
     """
     stored = dict(Release.present.filter(repository=repository, node_id__in=versions).values_list("node_id", "version_at")) if versions else {}
     return [node_id for node_id, version in versions.items() if node_id not in stored or stored[node_id] < datetime.fromisoformat(version)]

@@ -51,7 +51,7 @@ class AnswerContent:
 
     @property
     def times(self) -> list[datetime]:
-        """Return the time of each record by which the list is sorted. Values that are not times, or have no time zone, are left out."""
+        """Return the values of the stream's `order_key` in the records. Values that are not times, or have no time zone, are left out."""
         found = []
         for node in self.nodes:
             try:

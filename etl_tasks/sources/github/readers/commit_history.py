@@ -62,7 +62,7 @@ def read_history(reading: Reading) -> Iterator[Page]:
 
 
 def _frontier(frontier: set[str], commits: list[Any], known: Collection[str]) -> set[str]:
-    """Return the parents that are still to be read after a page with `commits`. `frontier`: those before the page.
+    """Return the parents that are still to be read after a page with `commits`. `frontier`: the parents that were to be read before this page.
 
     A history lists each commit before its parents, so a commit that was listed is not added to the frontier again.
     """

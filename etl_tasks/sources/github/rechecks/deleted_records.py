@@ -55,9 +55,10 @@ TABLES = {
 
 
 def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
-    """Compare GitHub's count with the number of known records. If GitHub counts fewer, look for deleted records; if more, for unread ones.
+    """Compare GitHub's count with the number of known records.
 
-    A full run asks for every stored record that it has not read, whatever the count is.
+    If GitHub counts fewer records, look for deleted records. If it counts more, look for records that have not been read. A full run
+    asks for every stored record that it has not read, whatever GitHub's count is.
     """
     former, total = recheck.job.cursors.get(recheck.stream.name, {}), recheck.cursor.get("total")
     if total is None or not former or recheck.job.until:

@@ -10,7 +10,7 @@ from etl_tasks.sources.github.readers.workflow_runs import read_workflow_runs
 from etl_tasks.sources.github.rechecks.deleted_records import ask_whether_they_exist, recheck_deleted
 from etl_tasks.sources.github.rechecks.recheck import Recheck
 
-# How many runs and attempts that failed deployments name are requested in one night, at one request each. The next nights request the others.
+# The most runs and attempts that one night requests because failed deployments name them. Each costs a request. The next nights request the others.
 MOST_NAMED_RUNS = 45
 
 
@@ -38,9 +38,9 @@ def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
 
 
 def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
-    """Return the runs in `named` that are neither stored nor staged (123), and the missing attempts of the others ("123/attempts/1").
+    """Return the runs in `named` that are neither stored nor staged, by number, and the missing attempts of the others, as "123/attempts/1".
 
-    Those that GitHub does not have (the cursor's key "gone") are left out.
+    Runs and attempts that GitHub does not have (the cursor's key "gone") are left out.
     """
     attempts = stored_attempts_of(recheck.repository, named)
     for node in recheck.staged():
@@ -55,7 +55,7 @@ def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
 
 
 def _log_urls_of_failures(recheck: Recheck) -> dict[int, list[str]]:
-    """Return, for each deployment that this run has read, by id, its log addresses if it has failed; otherwise an empty list."""
+    """Return the log addresses of each deployment that this run has read, by its id. The list is empty if the deployment has not failed."""
     found: dict[int, list[str]] = {}
     for node in recheck.staged("deployments"):
         statuses = [status for status in (node.get("statuses") or {}).get("nodes") or () if status]
