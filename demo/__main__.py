@@ -49,6 +49,10 @@ class Demo:
         self.github = ""
         self.env = {
             "CALLCENTERSITE_VAR": str(folder),
+            # The shell may export production's servers. An empty value means the default: SQLite, and log events in it.
+            "DATABASE_URL": "",
+            "DATABASE_URL_FILE": "",
+            "CASSANDRA_CONTACT_POINTS": "",
             "CELERY_BROKER_URL": f"redis+socket://{self.socket}",
             "LOG_ROOTS": f"/var/log,{folder}",
             "ETL_LOG_LEVEL": "INFO",

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from callcentersite.local_processes import CannotStart, keep_running, left_behind, listener, processes, sole_owner
-from demo.__main__ import clear
+from demo.__main__ import Demo, clear
 from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -129,3 +129,12 @@ def test_a_child_answers_on_the_socket_that_it_inherits(tmp_path):
             socket.create_connection(held.getsockname(), timeout=10) as client,
         ):
             assert client.recv(10) == b"here"
+
+
+def test_it_uses_its_own_database_whatever_the_environment_names(tmp_path):
+    """DATABASE_URL may be exported for production in the shell in which somebody tries the demo."""
+    exported = {"DATABASE_URL": "mysql://etl:etl@production/etl", "DATABASE_URL_FILE": "/run/secrets/url", "CASSANDRA_CONTACT_POINTS": "10.0.0.1"}
+    ask = "from django.conf import settings as s; print(s.DATABASES['default']['ENGINE'], s.CASSANDRA_CONTACT_POINTS)"
+    env = {**os.environ, "DJANGO_SETTINGS_MODULE": "callcentersite.settings", **exported, **Demo(tmp_path, None).env}
+    answer = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=False)
+    assert (answer.stdout.strip(), answer.stderr) == ("django.db.backends.sqlite3 []", "")
