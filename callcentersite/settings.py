@@ -161,7 +161,8 @@ if not SECRET_KEY:
     SECRET_KEY = kept_secret_key(VAR / "secret_key")
 
 # --- Celery ---------------------------------------------------------------------------------------------------
-# A message only asks for a stage of a run. The worker that gets it must first claim the run in the database (etl_tasks/ledger.py).
+# A message is only a request to run one stage of a run. The worker that receives it must first claim the run in the database
+# (etl_tasks/ledger.py).
 BROKER_SOCKET = VAR / "broker.sock"  # the socket of the embedded broker
 CELERY_BROKER_URL = secret("CELERY_BROKER_URL", f"redis+socket://{BROKER_SOCKET}")
 BROKER_IS_EMBEDDED = CELERY_BROKER_URL.startswith("redis+socket:")
@@ -246,8 +247,8 @@ ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # your own kinds of sources: docs/contr
 
 # --- GitHub -----------------------------------------------------------------------------------------------------
 GITHUB_API_URL = given("GITHUB_API_URL", "https://api.github.com").rstrip("/")
-# The credentials by name. "" is the token or GitHub App of sources that name no credential. The credential of GITHUB_TOKEN_NAME is
-# named NAME.
+# The credentials by name. "" is the token or GitHub App of sources that name no credential. The variable GITHUB_TOKEN_ACME defines the
+# credential ACME.
 GITHUB_CREDENTIALS = {name: github_credential(f"_{name}" if name else "") for name in github_credential_names()}
 GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # only for a stand-in on another host: anybody on the way can read a token that is sent over http
 GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1, maximum=100)  # most records of a page; GitHub's limit is 100

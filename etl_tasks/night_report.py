@@ -33,7 +33,7 @@ class Outcome:
 class NightReport:
     """The report on the last night.
 
-    `due`, `next_due`: when the last night was due, and when the next one is; None if no usable schedule says so. `sentence`: the summary.
+    `due`, `next_due`: when the last night was due, and when the next one is; None if no usable schedule gives the time. `sentence`: the summary.
     `needs_a_person`: one sentence for each problem that a person must solve.
     """
 

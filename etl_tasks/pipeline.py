@@ -32,7 +32,7 @@ INSPECT_SECONDS = 2.0  # long enough, because the main process of a worker answe
 
 
 class SourceBusy(Exception):
-    """No run was created, because the source is being deleted, has an active run, or has a run of that night already."""
+    """No run was created, because the source is being deleted, has an active run, or already has a run for the requested night."""
 
 
 class BrokerAway(Exception):

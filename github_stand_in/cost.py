@@ -61,7 +61,7 @@ class _Count:
                     self.requests += parents
                     below = parents * size
                     self.nodes += below
-                elif argument.name.value == "ids":  # Query.nodes is not a connection, so it is no request, but it returns a node for each id
+                elif argument.name.value == "ids":  # Query.nodes costs nothing itself, but its subfields are requested once for each id
                     below = parents * len(self._value(argument.value))
             self.add([field.selection_set for field in fields if field.selection_set], parents=below)
 

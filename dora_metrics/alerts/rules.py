@@ -26,7 +26,7 @@ SIGNALS = {AlertRule.Level.CRITICAL: critical_alert, AlertRule.Level.WARNING: wa
 
 
 def evaluate(service: Service, *, moment: datetime | None = None) -> None:
-    """Evaluate the rules for the service. Call this inside the transaction that has written the service's rows.
+    """Evaluate the rules for the service. Call this inside the transaction that has written the service's metrics.
 
     Nothing is evaluated if neither e-mail nor a webhook is configured, because the alerts of the episodes would never be sent.
     """

@@ -27,7 +27,8 @@ from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN
 from dora_metrics.period_input import DEFAULT_START, PERIOD_FORMATS, check_order, parse_date, parse_period, report_range
 
-MOST_PERIODS = 5000  # the most periods of all reports of a response: the days of one service in 13 years
+# A response has at most this many periods, over all its services. That is enough for 13 years of one service by day.
+MOST_PERIODS = 5000
 DESCRIPTION = """
 DORA metrics, and the deployments, changes and incidents behind them. `docs/metrics.md` defines every number. The API is read-only.
 

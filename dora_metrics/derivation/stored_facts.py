@@ -98,9 +98,9 @@ def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[st
     """Return the collected span of each stream, by the name of the stream.
 
     The span of a stream of logs is the stored one. The span of any other stream is the span that all repositories have in common.
-    Repositories that no enabled source collects do not limit it. If the service has a path filter, a repository whose pull requests
-    were collected without their changed files counts as a repository without collected pull requests, because it is unknown which
-    of them are changes of the service.
+    Repositories that no enabled source collects do not limit it. If the service has a path filter and a repository's pull
+    requests were collected without their changed files, its pull requests count as not collected. Without the files, it is unknown
+    which pull requests belong to the service.
     """
     of_logs: dict[str, inputs.Coverage] = {}
     found: dict[int, dict[str, inputs.Coverage]] = defaultdict(dict)

@@ -111,7 +111,7 @@ def _connect() -> Session:
         "consistency_level": ConsistencyLevel.name_to_value[settings.CASSANDRA_CONSISTENCY],
         "request_timeout": REQUEST_TIMEOUT_S,
     }
-    # Only reads are sent to a second replica, because somebody waits for them. Sending a slow write again would make busy servers busier.
+    # If a replica is slow, only a read is also sent to a second one, because somebody waits for it. A repeated write would make busy servers busier.
     speculation = ConstantSpeculativeExecutionPolicy(SPECULATIVE_DELAY_S, 1)
     reading = ExecutionProfile(**policies, row_factory=tuple_factory, speculative_execution_policy=speculation)
     authentication = None

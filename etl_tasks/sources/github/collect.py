@@ -77,7 +77,7 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
 def _keep_cursors(pages: Iterator[Page], cursors: dict[str, dict[str, Any]]) -> Iterator[Page]:
     """Yield the pages of lists. At a list's last page, put the list's cursor into `cursors`, and keep the stream open for its recheck.
 
-    An unreadable page has no cursor, so it ends its stream.
+    An unreadable page has no cursor. It is passed on unchanged and ends its stream.
     """
     for page in pages:
         if page.is_done and page.cursor:

@@ -38,7 +38,7 @@ def _records_of_list(stream: Stream, content: bytes, context: Mapping[str, Any])
 
 
 def nulls_without_id(nodes: Sequence[Any], context: Mapping[str, Any]) -> int:
-    """Return how many nulls of a list's page are records whose id is not known. `nodes`: all nodes of the page."""
+    """Return how many nulls in a list's page stand for records whose id is not known. `nodes`: all nodes of the page."""
     return max(0, sum(node is None for node in nodes) - len(context.get("named", ())))
 
 

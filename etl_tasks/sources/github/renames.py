@@ -72,7 +72,10 @@ def _identify(source: Source, seen: Mapping[str, Any]) -> None:
 
 
 def update_names(repository: Repository, seen: Mapping[str, Any]) -> None:
-    """Set the repository's names to those that GitHub has returned (`seen`), and add them to its known names. The caller saves the row."""
+    """Set the repository's name, node id and default branch to what GitHub returned (`seen`).
+
+    The current and former names and branches are added to `names` and `default_branches`. The caller saves the row.
+    """
     former = seen.get("former", {})
     repository.name, repository.node_id, repository.default_branch = seen["name"], seen["node_id"], seen["default_branch"]
     repository.names = _with(repository.names, *former.get("names", ()), seen["name"])

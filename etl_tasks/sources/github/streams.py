@@ -10,7 +10,8 @@ from dora_metrics.models import Service
 from etl_tasks.sources.github.needed_deployment_sources import may_count
 from etl_tasks.sources.github.query_texts import with_fragments
 
-# GitHub may need some minutes until every reader sees a change. So a run reads a list back to this long before the newest record of the last run.
+# GitHub may need some minutes until every reader sees a change. So each run reads the list again from this
+# long before the newest record of the last run.
 LAG = timedelta(minutes=10)
 
 # The values of "shape" in the context of a staged page. A page of the stream's list has no shape. A page of another kind holds:

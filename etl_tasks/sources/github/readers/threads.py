@@ -21,7 +21,7 @@ def read_concurrently(readers: Sequence[Iterator[Page]], *, threads: int) -> Ite
     """Yield the pages of all readers. The pages of one reader keep their order. `threads`: the most readers that run at once.
 
     After the first error, no reader starts another page. The pages that have been read are yielded, then the error is raised. If
-    several readers have failed, an error that is not retriable is raised, if there is one.
+    several readers have failed, an error that is not retriable takes precedence.
     """
     if len(readers) <= 1 or threads == 1:
         for reader in readers:

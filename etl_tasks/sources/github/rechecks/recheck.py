@@ -1,4 +1,4 @@
-"""The state of a recheck, and the requests for records by id that the rechecks have in common."""
+"""The state of a recheck, which asks again for records of one stream, and the requests by id that every recheck uses."""
 
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace

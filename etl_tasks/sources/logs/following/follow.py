@@ -40,7 +40,7 @@ logger = logging.getLogger(__name__)
 SETTLED_S = 5.0
 # For this many seconds after its last change, an incomplete compressed file is treated as still being written. After that, it is Unreadable.
 UNFINISHED_S = 3600.0
-# The most times that one run lists the files. It lists them again to find files that were rotated while it was reading.
+# One run lists the files at most this many times, to find files that were rotated while it was reading.
 MAX_LISTINGS = 3
 
 

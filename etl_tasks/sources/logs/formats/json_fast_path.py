@@ -38,7 +38,9 @@ class LineType:
     """
 
     def __init__(self, keys: tuple[str, ...], field_of: dict[str, str]) -> None:
-        """`keys`: the keys of the lines, in order. `field_of`: for each key of a field, the name of the field. Other keys go into `extra`."""
+        """`keys`: the keys that every line has, in order. `field_of`: maps a key to the event field that gets its value. Values of other keys go into
+        `extra`.
+        """
         names = [field_of.get(key, f"extra_{number}") for number, key in enumerate(keys)]
         self._extra = tuple((key, name) for key, name in zip(keys, names, strict=True) if key not in field_of)
         self._level_key = next(key for key, field in field_of.items() if field == "level")

@@ -1,4 +1,4 @@
-"""Pattern layouts of log4j and logback."""
+"""Turn pattern layouts of log4j and logback into regexes that read the lines written with them."""
 
 import re
 

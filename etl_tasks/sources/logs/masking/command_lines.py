@@ -25,8 +25,8 @@ _ALSO_WITH_ONE_HYPHEN = LONG_OPTIONS[:7]
 ASSIGNED = ("sshpass", "redis(?:cli)?_auth", "storage_key")
 
 _EITHER, _ATTACHED, _SEPARATE = "either", "attached", "separate"
-# Each row has the names of programs, an option, how its value follows, and a text. With "", the whole value is the secret. With ":" or "%", the
-# secret begins after this text in the value. With "=", a value that contains = is the secret.
+# Each row has the names of programs, an option, how its value follows, and a text. The text says which part of the value is secret: with "",
+# the whole value; with ":" or "%", the part after this text; with "=", the whole value if it contains =, else nothing.
 _OPTIONS: Sequence[tuple[str, str, str, str]] = (
     (r"mysql\w*|mariadb(?:-\w+)?", "p", _ATTACHED, ""),  # `mysql -p name` prompts for a password, and name is a database
     (r"(?:redis|valkey|keydb)-cli", "a", _EITHER, ""),

@@ -1,4 +1,4 @@
-"""Shared inputs that were read wrongly in the past. Skipped where they are missing. The project's own samples are in formats/."""
+"""Inputs that were read wrongly in the past, from a folder beside the repository. Without that folder the tests are skipped."""
 
 from pathlib import Path
 
