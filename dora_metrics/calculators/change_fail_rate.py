@@ -1,4 +1,4 @@
-"""The change fail rate: the share of finished attempts that failed, and the reasons."""
+"""The change fail rate: the share of finished attempts that failed, with the reason why each counts as failed."""
 
 from collections import Counter
 from collections.abc import Mapping

@@ -1,4 +1,7 @@
-"""Turn linked facts and values into rows of attempts, deliveries, incidents and metrics. The database is neither read nor written here."""
+"""Turn linked facts, and the metric values computed from them, into rows for the tables of attempts, deliveries, incidents and metrics.
+
+The database is neither read nor written here.
+"""
 
 from collections.abc import Mapping
 from typing import Any

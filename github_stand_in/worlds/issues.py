@@ -72,7 +72,7 @@ class Tracker:
             issue.close(created + DAY * self.random.uniform(0.1, 20), self.random.choice(["COMPLETED", "NOT_PLANNED", "DUPLICATE"]))
 
     def _incident(self, created: datetime) -> None:
-        """Add an incident. One after the other is closed by a hotfix, reopened, without its label, not planned, a duplicate, or left open."""
+        """Add an incident. Six endings take turns: closed by a hotfix, reopened, label removed after five days, not planned, duplicate, left open."""
         self.incidents += 1
         turn = self.incidents % 6
         issue = self._open(created, f"Payments fail, {self.incidents}", self._cause(created))

@@ -55,7 +55,7 @@ MANY = """
 import contextlib, io, json, shlex, sys
 sys.argv = ["manage.py"]
 import os; os.environ["DJANGO_SETTINGS_MODULE"] = "callcentersite.settings"
-from callcentersite.command_exit_status import execute
+from callcentersite.command_errors import execute
 done = {}
 for line in json.load(sys.stdin):
     out, err = io.StringIO(), io.StringIO()

@@ -166,8 +166,9 @@ def _is_outdated(stream: Stream, job: Job, cursor: Mapping[str, Any]) -> bool:
 
 
 def _reading_of_history(reading: Reading, repository: Repository) -> Reading:
-    """Complete the reading of the default branch's history. Nothing is read if the branch is empty, or its head is that of the last run.
+    """Return the Reading of the default branch's history, with the stored commits filled in.
 
+    It says that the list is not read if the branch is empty, or if its head is the same as in the last run.
     Deployed commits that the branch does not contain are read later, by the recheck.
     """
     if not reading.top or reading.top == reading.former.get("top"):

@@ -22,8 +22,8 @@ from etl_tasks.sources.github.rechecks.recheck import LIST_IS_READ, Recheck
 from etl_tasks.sources.github.staged_records import nodes_of_page
 from etl_tasks.sources.github.streams import EXISTENCE
 
-# For each stream and night: the most queries for stored records, of a hundred records each, and the most further pages of a list.
-# The next night continues the queries.
+# Limits for one stream in one night. At most 10 queries, of 100 records each, ask whether stored records still exist; the next night
+# continues with the remaining records. At most 10 pages of the stream's list are read beyond those that the run has read anyway.
 MOST_EXISTENCE_QUERIES, MOST_FURTHER_PAGES = 10, 10
 FIELD = {"pull_requests": "pullRequest", "issues": "issue"}
 
