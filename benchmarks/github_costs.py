@@ -1,4 +1,4 @@
-"""Measure what collecting from GitHub costs: points and requests together, as the stand-in's server counts them.
+"""Measure what collecting from GitHub costs: points and requests together, as the stand-in for GitHub counts them.
 
     scripts/bench github
 
@@ -142,7 +142,7 @@ def new_sources(repositories: list[str]) -> list[Any]:
 
 
 class Server:
-    """The stand-in's server, which runs in another process. `url`: its address."""
+    """The stand-in for GitHub, which runs in another process. `url`: its address."""
 
     def __init__(self, url: str) -> None:
         self.url = url

@@ -1,4 +1,4 @@
-"""Compare the cost of writing log events with the log store's loader and with its rivals. All write the same events, in turns.
+"""Compare the cost of writing log events with the log store's loader and in two other ways. All write the same events, in turns.
 
     .venv/bin/python -m benchmarks.log_loader
 
@@ -268,7 +268,7 @@ def compare(periodic: Cassandra, batch: Cassandra, folder: Path) -> None:
         ("ours, commitlog_sync: batch", as_they_are, ours, batch),
     ]
     costs = [Cost() for _ in ways]
-    # In the warm-up round, this server gets fewer loads than the other one, so it gets some before.
+    # In the warm-up round, the server `batch` gets fewer loads than the other one, so it gets two before that round.
     for _ in range(2):
         measured(as_they_are, ours, batch)
     for number in range(ROUNDS + 1):

@@ -24,8 +24,8 @@ These faults change an answer:
 - {"drip": operation, "drip_seconds": s}: the body is sent in small pieces, over this time.
 - {"shift": operation, "shift_seconds": s}: after each answer, the server's clock is set forward by this time.
 
-{"rate": share, "seed": n} gives this share of the requests a fault of RANDOM. With {"after": n}, the first n faults do not happen.
-With {"times": n}, there are no more faults after n of them.
+{"rate": share, "seed": n} gives this share of the requests a fault that is chosen at random from RANDOM. With {"after": n}, the
+first n faults do not happen. With {"times": n}, there are no more faults after n of them.
 """
 
 import math

@@ -10,7 +10,7 @@ from github_stand_in.worlds.world import World
 
 OUTCOMES = {"success": 88, "failure": 9, "error": 3}
 CONCLUSIONS = {"success": 80, "failure": 12, "cancelled": 4, "timed_out": 2, "skipped": 2}
-# The time between attempts of the same commit. Within an hour, the second would count as a retry of the first.
+# The time between two attempts to deploy the same commit. Within an hour, the second would count as a retry of the first.
 APART = 70 * MINUTE
 
 

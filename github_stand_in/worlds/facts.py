@@ -1,7 +1,7 @@
-"""The facts of a generated repository. A fact changes only at certain times, so its row is the same between two of them.
+"""The facts of a generated repository. The row of a fact is the record that the API returns for it at a certain time.
 
-The fields of a row are named as in GraphQL; those of a workflow run are named as in REST. The server and the tests read the same
-rows.
+A fact changes only at known times, so its row stays the same from one of them to the next. The fields of a row are named as in
+GraphQL; those of a workflow run are named as in REST. The server and the tests read the same rows.
 """
 
 import base64

@@ -90,7 +90,7 @@ class Tracker:
             issue.close(end + 9 * HOUR, "COMPLETED")
 
     def _cause(self, created: datetime) -> str:
-        """Return the text of an incident. As the cause, one after the other names the latest deployment, its commit, a pull request, or nothing."""
+        """Return the text of an incident. Four causes take turns: the latest deployment, its commit, a pull request, and an unknown one."""
         deployed = [one for one in self.world.deploys.values() if one.environment == "production" and one.is_done(created)]
         if not deployed:
             return ""

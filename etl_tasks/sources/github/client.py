@@ -207,7 +207,7 @@ class GitHub:
         headers = {"If-None-Match": etag} if etag else {}
         began = time.monotonic()
         try:
-            # Redirects are not followed, because the token must not be sent to another host. GraphQL answers for a renamed repository without one.
+            # Redirects are not followed, because the token must not be sent to another host. For a renamed repository, GraphQL answers without one.
             response = self._session.request(
                 method,
                 url,

@@ -28,14 +28,15 @@ from etl_tasks.sources.github.staged_records import is_undecided_once_loaded
 from etl_tasks.sources.github.streams import BY_NAME, STREAMS, Stream
 from etl_tasks.sources.github.survey import SurveyResult
 
-MAY_COUNT = ("releases", "workflow_runs")  # streams that `auto` does not read once GitHub's deployments count
+MAY_COUNT = ("releases", "workflow_runs")  # streams that are not read with deployments_from=auto, once GitHub's deployments count
 REPOSITORY = "repository"  # a stream without a list: its cursor holds what the last run read about the repository itself
 
 
 def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSizes) -> Iterator[Page]:
     """Yield the pages of a run: first the pages of the lists, several of which are read at once; then the pages of the rechecks.
 
-    The rechecks depend on what the lists contained, so they begin after the lists have been read.
+    A recheck finds what a list does not show, for example which records were deleted. It depends on what the lists contained, so
+    the rechecks begin after the lists have been read.
     """
     collected = [stream.name for stream in STREAMS if stream.is_asked_for(job.source.service)]
     readings = {stream.name: replace(_reading(github, stream, job, survey_result), sizes=sizes) for stream in STREAMS if not _is_done(job, stream)}
@@ -189,8 +190,8 @@ def _stop_at(stream: Stream, job: Job, former: Mapping[str, Any]) -> datetime | 
 def _is_unchanged(reading: Reading) -> bool:
     """Return whether the list has not changed since the last read.
 
-    Its first record must be the same. Also, the last read must have been at least the stream's lag later than the time of that
-    record, so that it has seen all earlier changes.
+    Its first record must be the same. Also, that record must have been older than the stream's lag when the list was last read.
+    Otherwise that read may have missed earlier changes, because GitHub may show a change some minutes late.
     """
     former, top = reading.former, reading.top
     if not former or top is None or top != former.get("top"):

@@ -81,7 +81,7 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
 
 
 def deployment_rest(record: records.DeploymentNextPages) -> dict[str, Any]:
-    """Map the next page of a deployment's statuses. Its statuses are older than those of the first page."""
+    """Map a page, after the first, of a deployment's statuses. Its statuses are older than those of the first page."""
     moments = [record.updated_at, *([record.latest_status.created_at] if record.latest_status else [])]
     return {
         "external_id": record.database_id,
@@ -121,7 +121,7 @@ def change(record: records.PullRequest) -> dict[str, Any]:
 
 
 def change_rest(record: records.PullRequestNextPages) -> dict[str, Any]:
-    """Map the next pages of the lists inside a pull request. A list that was not requested is empty."""
+    """Map pages, after the first, of the lists inside a pull request. A list that was not requested is empty."""
     return {"number": record.number, "version_at": _time(record.updated_at) if record.updated_at else None, **_lists_of_change(record)}
 
 

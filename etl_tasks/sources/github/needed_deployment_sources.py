@@ -17,7 +17,7 @@ from dora_metrics.models import Deployment, Service, WorkflowRun
 
 SUCCESSFUL_STATES = ("active", "success")
 COLUMNS = ("external_id", "environment", "sha", "created_at", "statuses")
-LIKELY_DECIDING = 20  # the newest successful production deployments, which are read first
+LIKELY_DECIDING = 20  # how many deployments are read first: the newest successful ones to production
 
 
 def may_count(source: str, service: Service) -> bool:

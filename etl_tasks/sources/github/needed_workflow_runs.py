@@ -16,8 +16,9 @@ RUN_OF_LOG_URL = re.compile(r"/actions/runs/([0-9]{1,18})\b")
 def named_by_failures(repository: Repository, *, read: Mapping[int, Sequence[str]] | None = None) -> list[int]:
     """Return the numbers of the workflow runs that failed deployments name in their log addresses, the newest deployments first.
 
-    These runs are needed because a deployment is not an attempt if its run was cancelled. `read`: for each deployment that this
-    run has read, by id, its log addresses if it has failed, otherwise an empty list. It is used instead of the stored deployment.
+    These runs are needed because a failed deployment does not count as an attempt to deploy if its workflow run was cancelled.
+    `read`: for each deployment that the present collection has read, by id, its log addresses if it has failed, otherwise an
+    empty list. It is used instead of the stored deployment.
     """
     if not may_count("github", repository.service):
         return []

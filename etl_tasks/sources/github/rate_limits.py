@@ -1,4 +1,4 @@
-"""How much of GitHub's hourly rate limits is left, according to the latest answers, and the reserve that is left to people."""
+"""How much of GitHub's hourly rate limits is left, according to the latest answers. Runs leave a reserve of it to the people who share it."""
 
 import time
 from collections.abc import Mapping

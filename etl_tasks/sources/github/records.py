@@ -125,7 +125,7 @@ class PullRequest(GraphQLNode):
 
 
 class PullRequestNextPages(GraphQLNode):
-    """The next pages of the lists inside a pull request. A list that was not requested is None."""
+    """Pages, after the first, of the lists inside a pull request. A list that was not requested is None."""
 
     number: Count
     updated_at: datetime | None = None  # None in pages that were staged before the query had this field

@@ -17,14 +17,14 @@ LAG = timedelta(minutes=10)
 # The values of "shape" in the context of a staged page. A page of the stream's list has no shape. A page of another kind holds:
 BY_ID = "again"  # records that were requested by global id
 EXISTENCE = "looked"  # the answer to the question which stored records GitHub still has
-NEXT_PAGES = "rest"  # the next pages of the lists inside one record
+NEXT_PAGES = "rest"  # pages, after the first, of the lists inside one record
 SINGLE_RECORD = "one"  # one record of REST
 DEPLOYED_HISTORY = "deployed"  # a page of the history of a deployed commit
 
 
 @dataclass(frozen=True, slots=True)
 class NextPages:
-    """How to request the next pages of the lists inside a record. Their items are added to the record's fact.
+    """How to request the pages after the first of the lists inside a record. Their items are added to the record's fact.
 
     `key`: the record's field by which the query finds the record. `path`: where the record is in an answer. `fact`: the kind
     of fact that these pages become. `lists`: the record's fields that are lists. `is_read`: returns whether a metric uses

@@ -17,12 +17,12 @@ def read_history(reading: Reading) -> Iterator[Page]:
 
     A merge may bring in commits that are older than any cursor, so a date cannot say where to stop. Reading goes on while a commit
     that was read has a parent that is neither read nor known. In the branch's history, the known commits are those that the
-    branch's head of the last loaded run reaches. In the history of a deployed commit, all stored commits are known: if a commit
-    behind a stored one is missing, it is in `ids` itself.
+    branch's head of the last loaded run reaches. In the history of a deployed commit, all stored commits are known: if an
+    ancestor of a stored commit is missing, it is in `ids` itself.
 
     `resume`: "head", the commit whose history is being read; "after", the end cursor of its last page; "frontier", the parents
     that are still to be read; "again", the commits of `ids` that are left; "shape", DEPLOYED_HISTORY once the branch is read;
-    "rest", the commits whose parents have a next page.
+    "rest", the commits whose lists of parents have a further page.
     """
     size = reading.page_size()
     beginning = {"head": reading.top if reading.reads_list else "", "after": None, "frontier": [], "again": list(reading.ids), "shape": ""}

@@ -18,10 +18,10 @@ def read_unchanged(reading: Reading) -> Iterator[Page]:
 
 
 def read_list(reading: Reading) -> Iterator[Page]:
-    """Read the records in `ids`; then the list, newest first, back to `stop_at`; then the next pages of the lists inside the records.
+    """Read the records in `ids`; then the list, newest first, back to `stop_at`; then the further pages of the lists inside the records.
 
     `resume`: "again", the ids that are left; "after", the end cursor of the list's last page; "is_listed", whether the list needs
-    no further page; "rest", the records whose lists have a next page.
+    no further page; "rest", the records with lists that are not read to their ends.
     """
     stream, size, size_by_id = reading.stream, reading.page_size(), reading.page_size_of("again")
     resume = reading.resume(again=list(reading.ids), after=None, is_listed=not reading.reads_list, rest=[])

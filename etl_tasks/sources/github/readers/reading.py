@@ -88,7 +88,10 @@ class Reading:
         return {} if total is None else {"total": total}
 
     def _cursor_of_backfill(self) -> dict[str, Any]:
-        """Return the cursor with its period extended back to the begin of the backfill. If the backfill ends before that period, return {}."""
+        """Return the stored cursor with "collected_from" moved back to the beginning of the backfill.
+
+        Return {} if the stream has no cursor, or if the backfill ends before "collected_from", because a gap would remain.
+        """
         known_from = utc(self.former["collected_from"]) if self.former else None
         if known_from is None or self.until is None or self.until < known_from:
             return {}

@@ -9,7 +9,7 @@ from contextlib import suppress
 from etl_tasks.errors import RetriableError
 from etl_tasks.sources.adapter import Page
 
-# How many pages may wait to be staged, for each thread. If the worker dies, they are lost and have to be paid for again.
+# How many pages may wait to be staged, for each thread. If the worker dies, these pages have to be requested and paid for again.
 PAGES_AHEAD = 2
 
 

@@ -88,7 +88,7 @@ def _cursor(reading: Reading, first: AnswerContent) -> dict[str, Any]:
 
 
 def _window_behind(reading: Reading, content: AnswerContent, *, has_more: bool) -> list[tuple[str, str]]:
-    """Return the window from the time at which reading stops to the page's oldest run, as a list; [] if the page already reaches back that far."""
+    """Return the window from the time at which reading stops to the page's oldest run, as a list; [] if the page already reaches that time."""
     oldest = content.oldest
     begin = reading.stop_at or utc(str(reading.repository["created_at"]))
     if not has_more or oldest is None or oldest < begin:

@@ -11,12 +11,18 @@ from etl_tasks.sources.github.rechecks.deleted_records import recheck_deleted
 from etl_tasks.sources.github.rechecks.recheck import Recheck
 from etl_tasks.sources.github.streams import Stream
 
-# In how many nights a lost record is requested again. After that, its dead letter stays open until a person replays it.
+# A record for which GitHub returned null is requested in at most 5 nights. After that, its dead letter stays open until a person
+# replays it.
 MOST_TRIES = 5
 
 
 def recheck_records(recheck: Recheck) -> Iterator[Page]:
-    """Read the next pages of the lists inside records, then request changed and lost records, then look for deleted records."""
+    """Yield the pages of the recheck of pull requests, issues, deployments or releases, in three steps.
+
+    First, pages of the lists inside records are read that an interrupted attempt of the run left unread ("rest"). Then records
+    are requested by id: those that the survey found changed, and those for which GitHub returned null, in this run or in an
+    earlier one. Last, GitHub's count of the records is compared with the known ones, to find out which were deleted on GitHub.
+    """
     reading = recheck.reading
     if rest := reading.progress and reading.progress.resume.get("rest"):
         resume = {"again": [], "is_listed": True, "rest": rest}
@@ -29,7 +35,7 @@ def recheck_records(recheck: Recheck) -> Iterator[Page]:
 
 
 def lost_ids(job: Job, stream: Stream) -> list[str]:
-    """Return the ids of the records that GitHub did not return in earlier nights, except those that were requested MOST_TRIES times."""
+    """Return the ids of the records for which GitHub returned null in earlier nights, except those that were requested MOST_TRIES times."""
     letters = DeadLetter.objects.filter(
         source=job.source, stream=stream.name, kind=DeadLetter.Kind.LOST, state=DeadLetter.State.OPEN, attempts__lt=MOST_TRIES
     )

@@ -1,4 +1,7 @@
-"""If GitHub's count of a list differs from the number of known records, find the records that were deleted or that exist again.
+"""If GitHub's count of a list differs from the number of known records, find the records that explain the difference.
+
+A record is known if it is stored or in a dead letter. If GitHub counts fewer records than are known, some were deleted. If it counts
+more, some have not been read, or were deleted and exist again.
 
 A search may take several nights. Three keys of the stream's cursor store its state: "total", GitHub's count at the last run;
 "unexplained", how many more records are known than GitHub counts (negative: fewer); "look", the place where the search continues.
@@ -23,7 +26,7 @@ from etl_tasks.sources.github.staged_records import nodes_of_page
 from etl_tasks.sources.github.streams import EXISTENCE
 
 # Limits for one stream in one night. At most 10 queries, of 100 records each, ask whether stored records still exist; the next night
-# continues with the remaining records. At most 10 pages of the stream's list are read beyond those that the run has read anyway.
+# continues with the remaining records. To find unread records, the list is read once more from its beginning, but at most 10 pages of it.
 MOST_EXISTENCE_QUERIES, MOST_FURTHER_PAGES = 10, 10
 FIELD = {"pull_requests": "pullRequest", "issues": "issue"}
 
@@ -58,7 +61,7 @@ def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
     """Compare GitHub's count with the number of known records.
 
     If GitHub counts fewer records, look for deleted records. If it counts more, look for records that have not been read. A full run
-    asks for every stored record that it has not read, whatever GitHub's count is.
+    asks whether each stored record that it has not read still exists, whatever GitHub's count is.
     """
     former, total = recheck.job.cursors.get(recheck.stream.name, {}), recheck.cursor.get("total")
     if total is None or not former or recheck.job.until:
@@ -88,7 +91,8 @@ def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
 def ask_whether_they_exist(recheck: Recheck, asked: Sequence[Any]) -> tuple[Page, int, list[str]]:
     """Ask GitHub whether stored records still exist. `asked`: the node_ids or numbers of up to a hundred records.
 
-    Returns the page, how many of the records are gone, and the global ids of those that exist. The page is empty if none is gone.
+    Returns the page, how many of the records are gone (deleted or transferred), and the global ids of those that exist. The page is
+    empty if none is gone.
     """
     is_by_number = TABLES[recheck.stream.name].asked_by == "number"
     reading = recheck.reading
@@ -153,11 +157,11 @@ def _key_of_letter(table: StreamTable, data: str) -> Any:
 
 
 def _find_deleted(recheck: Recheck, given: set[Any], *, wanted: int | None, after: Any = None, has_grown: bool = False) -> Iterator[Page]:
-    """Ask for stored records that this run has not read, until `wanted` records are found to be gone. If `wanted` is None, ask for all.
+    """Ask whether the stored records that this run has not read still exist, until `wanted` of them are found to be gone.
 
-    `given`: the keys of the records that this run has read. `after`: the key at which the search of the last night stopped.
-    `has_grown`: whether more records have disappeared since the search began. They may be among the records that the search has
-    already passed, so after the last record it begins once more with the first.
+    If `wanted` is None, ask for all. `given`: the keys of the records that this run has read. `after`: the key at which the search
+    of the last night stopped. `has_grown`: whether more records have disappeared since the search began. They may be among the
+    records that the search has already passed, so after the last record it begins once more with the first.
     """
     found, queries, has_reached_end = 0, 0, False
     while wanted is None or (found < wanted and queries < MOST_EXISTENCE_QUERIES):

@@ -38,9 +38,10 @@ def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
 
 
 def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
-    """Return the runs in `named` that are neither stored nor staged, by number, and the missing attempts of the others, as "123/attempts/1".
+    """Return what to request of the runs in `named`: 123 if no attempt of run 123 is known; otherwise "123/attempts/1" for each missing one.
 
-    Runs and attempts that GitHub does not have (the cursor's key "gone") are left out.
+    An attempt is known if it is stored or staged. It is missing if a later one is known, but not this one. Runs and attempts that
+    GitHub does not have (the cursor's key "gone") are left out.
     """
     attempts = stored_attempts_of(recheck.repository, named)
     for node in recheck.staged():
