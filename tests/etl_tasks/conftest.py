@@ -26,7 +26,7 @@ def _forget_connections() -> None:
 @pytest.fixture
 def sent_messages(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[], list[tuple[str, list[Any]]]]]:
     """Use an in-memory broker. Return a function that returns the task and arguments of each message sent since its last call."""
-    former, app.conf.broker_transport_options = app.conf.broker_transport_options, {}  # the options are for Redis
+    former, app.conf.broker_transport_options = app.conf.broker_transport_options, {}  # the configured options are for Redis only
     use_broker(IN_MEMORY, monkeypatch)
 
     def take_all() -> list[tuple[str, list[Any]]]:

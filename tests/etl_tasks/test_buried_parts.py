@@ -1,4 +1,7 @@
-"""A dead letter keeps the parts of its record that were read on further pages. A replay loads them with the record."""
+"""Records that become dead letters although further pages of their inner lists, such as commits or statuses, have been read.
+
+The dead letter keeps the content of these pages. A replay loads it with the record.
+"""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -25,7 +28,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture
 def small(github: StandIn) -> SmallRepository:
-    """The oldest commit, the last linked issue, the success status and the incident label are not among the first 100 of their lists."""
+    """The oldest commit, the last linked issue, the success status and the incident label are not among the first 100 entries of their lists."""
     small = SmallRepository(commits=150)
     small.pull.commits[140].authored = small.world.start
     small.pull.closes = [("acme/elsewhere", number) for number in range(149)] + [("", 1)]
@@ -92,7 +95,7 @@ def test_a_letter_that_is_replayed_late_does_not_cut_what_a_later_night_has_read
 
 
 def test_a_letter_of_an_older_version_adds_nothing_to_a_newer_one(github: StandIn, small: SmallRepository) -> None:
-    """The branch was force-pushed. A replay must not restore its former commits."""
+    """After the letter was written, a force push removed commits from the branch. A replay must not restore them."""
     source = source_of("acme/train")
     with unreadable("change"):
         night(source)

@@ -1,4 +1,4 @@
-"""A log source belongs to one host: how it is set, and what commands on another host do."""
+"""A log source belongs to the host that has its files: how this host is set, and what commands on another host do."""
 
 import io
 from datetime import timedelta

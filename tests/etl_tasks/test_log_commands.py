@@ -1,4 +1,4 @@
-"""Set up log sources by command: detect the format, keep settings, and preview what would be read."""
+"""Set up log sources by command: detect the format, keep settings that are not given again, and preview what would be read."""
 
 import gzip
 import os
@@ -116,7 +116,7 @@ def test_the_admin_refuses_what_cannot_work(admin_client: Client, billing: Sourc
 def test_a_preview_shows_events_and_what_was_not_read_and_why(syslog: Path) -> None:
     token = "Bearer " + "abcdefghijkl" + "mnopqrstuvwxyz0123456789"
     syslog.write_text(f"Mar  1 12:00:00 web-1 app[1]: Authorization: {token} \x1b[2J\n\tat x\nwords\n" + syslog.read_text())
-    os.utime(syslog, (1772452800, 1772452800))  # an old file: its last event is complete
+    os.utime(syslog, (1772452800, 1772452800))  # the last write is long ago, so the last event is complete
     said = run("etl_preview_log", str(syslog)).splitlines()
 
     assert said[0] == "199 of 200 lines read as syslog"
@@ -184,7 +184,7 @@ def test_the_letter_of_a_file_that_could_not_be_opened_is_closed_by_the_run_that
     assert (letter.stage, letter.state) == ("extract", "open")
 
     (tmp_path / "elsewhere").write_text("2026-03-01T12:00:00Z there\n")
-    os.utime(tmp_path / "elsewhere", (1772366400, 1772366400))  # an old file: its last event is complete
+    os.utime(tmp_path / "elsewhere", (1772366400, 1772366400))  # the last write is long ago, so the last event is complete
     for stage in ("etl_extract", "etl_transform", "etl_load"):
         run(stage)
     letter.refresh_from_db()

@@ -59,7 +59,7 @@ def turn(run: ETLRun, *, retries: int = 0) -> str:
 
 
 def interrupting(point: str, error: Exception, monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """Raise `error` at each pass of a crash point, as the soft time limit can. Return a function that stops this."""
+    """Raise `error` whenever a stage passes the crash point (a named place in its code). Return a function that stops this."""
 
     def at(name: str) -> None:
         if name == point:
@@ -101,7 +101,7 @@ def test_a_stage_that_moved_before_it_was_stopped_goes_on(
     assert run
     bring_to(run, point.partition(".")[0])
     stop = interrupting(point, error, monkeypatch)
-    # Retriable errors are on their last retry. The soft time limit is never retried.
+    # No further retry: a retriable error has used up its retries here, and the soft time limit is never retried.
     assert turn(run, retries=tasks.load.max_retries) == "IGNORED"
     run.refresh_from_db()
     assert (run.status, run.owner, run.error) == ("postponed", "", "")
@@ -168,7 +168,7 @@ def spent_hour(github: StandIn, settings: Any) -> StandIn:
 def test_etl_extract_postpones_a_collection_that_is_larger_than_the_hour_and_goes_on_in_the_next(
     billing: Source, logs: Source, spent_hour: StandIn, world: World, capsys: Any
 ) -> None:
-    """Formerly such a run became a dead letter, and each night started again."""
+    """Formerly such a run became a dead letter, and each night began again with the first page."""
     call_command("etl_extract")
     said = capsys.readouterr().out
     until, reason, rest = (r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC", r"\(.*points of this hour are left.*\)", "the next etl_extract after that goes on")
@@ -249,7 +249,7 @@ def test_cron_finishes_in_the_next_call_what_the_hour_was_too_short_for(world: W
         assert (first.returncode, "billing: postponed until" in first.stdout) == (0, True), first.stderr
         github.budget = Budget(limit=5000, reset_seconds=3600)
         with closing(sqlite3.connect(tmp_path / "callcentersite.sqlite3")) as database, database:
-            database.execute("UPDATE etl_tasks_etlrun SET lease_until = '2026-03-20 02:00:00'")  # an hour passes
+            database.execute("UPDATE etl_tasks_etlrun SET lease_until = '2026-03-20 02:00:00'")  # in the past, as if the hour were over
         second = test_commands.pipeline(tmp_path, **env)
     assert second.returncode == 0, second.stderr
     assert re.search(r"run 1 billing: success", second.stdout)

@@ -50,7 +50,7 @@ def test_the_second_night_adds_only_what_is_new_and_the_same_again_changes_nothi
     github.clock = END
     second = night(billing)
     assert 0 < second.loaded < 40
-    assert_equal_to_truth(world, END, has_runs=False)  # `auto` found deployments, so workflow runs are no longer requested
+    assert_equal_to_truth(world, END, has_runs=False)  # deployments_from is `auto`: once deployments are found, workflow runs are not requested
     before = facts()
     third = night(billing)
     assert third.loaded == 0
@@ -244,7 +244,7 @@ def test_what_a_failed_run_has_stored_is_not_in_the_way_of_what_is_written_after
     # Fail after the events are stored and before the run is finished.
     with failing_statements("dora_metrics_dorametric", OperationalError("the database is away")), pytest.raises(inline.StageFailed):
         night(logs)
-    assert len(stored(logs)) == 50  # the cursors have not moved
+    assert len(stored(logs)) == 50  # but the next run reads these lines again, because the cursors have not moved
     shutil.copy(log_file, f"{log_file}.1")
     log_file.write_text(lines(50, 110))
     assert night(logs).extracted == 110

@@ -1,4 +1,4 @@
-"""The sweeper handles missing nights, lost runs and overdue sources."""
+"""The sweeper starts missed nights, sends runs again whose message or worker was lost, and alerts about sources without a recent success."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta

@@ -34,7 +34,7 @@ def tally(segment: str = "s1", hour: datetime = NOON, **minutes: tuple[int, int]
 
 
 def keep(service: Service, *, events: Any = (), tallies: Any = (), page_id: int = 7) -> int:
-    """Load the events and tallies. Return the number of queries."""
+    """Load the events and tallies (counts of events per minute). Return the number of queries."""
     with CaptureQueriesContext(connection) as queries:
         log_facts.upsert(service, source="web", run_id=1, page_id=page_id, events=events, tallies=tallies)
     return len(queries)

@@ -1,6 +1,7 @@
 """A repository that changes at random in every way that GitHub allows: records change, appear late or are deleted.
 
-Each change has a time. The stand-in's clock decides which changes are visible. `rng` is a random.Random or hypothesis' replacement for it.
+Each change has a time. The GitHub stand-in shows the changes up to the time of its clock. `rng` is a random.Random or hypothesis' replacement
+for it.
 """
 
 import random
@@ -28,7 +29,7 @@ ENVIRONMENTS = ("production", "production", "production", "staging")
 ENDS = ("SUCCESS", "SUCCESS", "SUCCESS", "FAILURE", "ERROR", "INACTIVE", "WAITING", "IN_PROGRESS", "QUEUED", "")
 CONCLUSIONS = ("success", "success", "success", "failure", "timed_out", "cancelled", "skipped")
 DEPLOY, CI = ("Deploy", ".github/workflows/deploy.yml"), ("CI", ".github/workflows/ci.yml")
-# GitHub allows a re-run of a workflow run for about this long.
+# For about this long after a workflow run was created, GitHub allows re-runs of it.
 RERUN_WITHIN = 29 * DAY
 
 
@@ -83,7 +84,7 @@ class ChangingRepository:
         self.world.push(self._commit(self.head, when).oid, when)
 
     def push_by_force(self, when: datetime) -> None:
-        """Replace the last one to three commits of the branch by a new one."""
+        """Replace the last one to three commits of the default branch by a new one."""
         line = self.world.history(self.head)
         self.world.push(self._commit(line[min(self.rng.randint(1, 3), len(line) - 1)].oid, when).oid, when)
 
@@ -224,7 +225,7 @@ class ChangingRepository:
         self.deploy(when, oid=side.oid, end="SUCCESS")
 
     def take_up(self, when: datetime) -> None:
-        """Continue a deployment that has not succeeded so far, perhaps to another outcome."""
+        """Report a deployment that has not succeeded as unfinished again, and perhaps end it with another outcome."""
         if not (found := [one for one in self._deployments(when) if one.statuses[-1][0] < when and "SUCCESS" not in dict(one.statuses).values()]):
             return
         one = self.rng.choice(found)
@@ -290,7 +291,7 @@ class ChangingRepository:
     # --- releases -----------------------------------------------------------------------------------------------------
 
     def release(self, when: datetime) -> None:
-        """Add a release. GitHub dates a release by its commit, which may be old."""
+        """Add a release. GitHub's creation date of a published release is that of its commit, which may be old."""
         number = len(self.world.published) + 1
         line = self.world.history(self.head)
         commit = line[min(self.rng.choice((0, 0, 1, 5, 20)), len(line) - 1)]
@@ -317,7 +318,10 @@ class ChangingRepository:
     # --- time ---------------------------------------------------------------------------------------------------------
 
     def free(self, when: datetime) -> datetime:
-        """Return the first unused second from `when` on, in steps of 7. GitHub's times have whole seconds, and two events must not share one."""
+        """Return `when`, or if it is taken, the first free time after it in steps of 7 seconds.
+
+        GitHub's times have whole seconds, and no two events may have the same time.
+        """
         while when in self.taken:
             when += timedelta(seconds=7)
         self.taken.add(when)

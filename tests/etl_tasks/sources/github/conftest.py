@@ -1,4 +1,4 @@
-"""Clear the process's rate limits and App tokens before each test."""
+"""Before and after each test, forget the rate limits and App tokens that this process has received from GitHub."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Run the nightly collection of a GitHub source in this process, and read the stand-in's counters."""
+"""Run the nightly collection of a GitHub source in this process, and read how many requests the GitHub stand-in has counted."""
 
 import pytest
 
@@ -45,6 +45,6 @@ def show(github: StandIn, world: World) -> None:
 
 
 def spent(github: StandIn) -> dict[str, int]:
-    """Return the stand-in's counters and reset them."""
+    """Return what the stand-in has counted since the last call, such as requests and points. Set its counters to 0."""
     found, github.counts = dict(github.counts), type(github.counts)()
     return found

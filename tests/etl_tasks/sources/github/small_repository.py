@@ -1,4 +1,4 @@
-"""A small repository with one incident and the release that fixes it. A test may extend any of its lists."""
+"""A small repository with one incident and the deployment that fixes it. A test may lengthen its lists, such as the commits or statuses."""
 
 from datetime import datetime, timedelta
 
@@ -14,7 +14,10 @@ MERGED_AT, MENDED_AT = END - 11 * DAY, END - 10 * DAY
 
 
 class SmallRepository:
-    """A deployment at `BROKEN_AT`, incident #1 at `REPORTED_AT`, then pull request #2, merged and deployed. Call `ready` after changes."""
+    """A deployment at `BROKEN_AT`, incident #1 at `REPORTED_AT`, then pull request #2, merged and deployed.
+
+    Call `ready` after changes.
+    """
 
     def __init__(self, *, author: str = "ana", commits: int = 1) -> None:
         self.world = World("acme/train", end=END, days=30)

@@ -1,4 +1,7 @@
-"""Records that change, appear late or are deleted after they were read. The stored facts follow GitHub, with a limited number of requests."""
+"""Records that change, appear late or are deleted on GitHub after a run has read the list that they belong to.
+
+Later runs bring the database into agreement with GitHub, with a limited number of requests.
+"""
 
 from datetime import datetime, timedelta
 
@@ -269,7 +272,7 @@ def test_a_release_and_a_run_that_are_gone_count_no_more(github: StandIn, quiet:
     for kind in ("releases", "workflows"):
         kept, lost = (publish(quiet, END - days * DAY) for days in (9, 8))
         if kind == "workflows":
-            kept, lost = (run(quiet, END - days * DAY) for days in (59, 58))  # too old to be watched for changes
+            kept, lost = (run(quiet, END - days * DAY) for days in (59, 58))  # GitHub allows no re-run after 30 days
         show(github, quiet)
         source = source_of("acme/quiet", deployments_from=kind)
         nights(github, source, END - DAY)
@@ -318,7 +321,7 @@ def test_what_was_gone_and_is_back_counts_again(github: StandIn, quiet: World) -
 
 
 def test_a_large_repository_is_looked_through_over_several_nights(github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deleted_records, "MOST_EXISTENCE_QUERIES", 2)  # the real limit needs a repository that takes minutes to read
+    monkeypatch.setattr(deleted_records, "MOST_EXISTENCE_QUERIES", 2)  # a repository that exceeds the real limit takes minutes to read
     large = exact_world("acme/large", end=END, pull_requests=1, deployments=0, issues=700, releases=0, runs=0, commits=2)
     lost = [list(large.issue_of.values())[place] for place in (20, 400)]
     show(github, large)

@@ -104,7 +104,7 @@ def test_what_lies_beyond_the_first_hundred_is_read_for_a_metric_and_only_then(g
 
 
 def test_what_is_left_out_is_told_by_the_counts_of_the_fact(github: StandIn) -> None:
-    """Only the first page of commits and reviews is read, because no metric uses a pull request that is not merged."""
+    """Only the first page of its commits and reviews is read if a pull request is not merged, because no metric uses it."""
     large = ordinary_world("acme/large", end=END, days=40, large=True)
     for pull in large.pulls.values():
         if len(pull.commits) == 130 or len(pull.reviews) > 100:
@@ -133,7 +133,7 @@ def test_a_path_filter_that_is_set_later_has_the_pull_requests_read_again(billin
     assert set(DORAMetric.objects.filter(metric="change_lead_time").values_list("period", "period_start", "value")) == before
     spent(github)
     night(Source.objects.get(pk=billing.pk))
-    assert spent(github)["points"] <= 2  # the pull requests were read again only once
+    assert spent(github)["points"] <= 2  # this night does not read all pull requests again, as the previous one did
 
 
 def test_paths_are_read_where_the_service_has_a_filter(github: StandIn, world: World) -> None:

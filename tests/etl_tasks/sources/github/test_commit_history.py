@@ -1,4 +1,4 @@
-"""Read the history of deployed commits outside the default branch. Each commit is requested once, even one that is gone."""
+"""Read the history of deployed commits outside the default branch. Each commit is requested once, even one that GitHub no longer has."""
 
 from datetime import datetime, timedelta
 
@@ -176,7 +176,7 @@ def test_a_handful_a_night_production_first_and_the_newest_first(github: StandIn
 
 
 def test_deployments_of_one_branch_share_their_history(github: StandIn, released: World) -> None:
-    """The branch shares no commit with main, like gh-pages. What the newest deployment reaches is not requested again for older ones."""
+    """The branch shares no commit with main, like gh-pages. The commits read for the newest deployment are not requested again for the older ones."""
     root = released.commit((), END - 20 * DAY, END - 20 * DAY, "ana")
     pages = [root]
     for number in range(1, 130):
@@ -256,7 +256,8 @@ def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: S
         deploy(released, one[-1].oid)
     show(github, released)
     spent(github)
-    github.faults = {"after": 5, "retry_after": 0}  # the Survey query, the deployments and three pages; rate limits do not shrink pages
+    # The Survey query, the deployments and three pages of commits are answered. Then GitHub refuses by rate limit, which does not shrink pages.
+    github.faults = {"after": 5, "retry_after": 0}
     run = ledger.open_run(source, trigger="shell")
     assert run
     with pytest.raises(inline.Postponed):
@@ -272,7 +273,7 @@ def test_a_reading_that_was_cut_off_goes_on_at_the_page_where_it_stood(github: S
 
 
 def test_a_hole_that_a_run_left_is_filled(github: StandIn, released: World) -> None:
-    """A run that was abandoned while it loaded has stored the newest page and not the older ones."""
+    """A run that was abandoned while it loaded may have stored the newest page of commits and not the older ones."""
     commits = branch(released, 5)
     deploy(released, commits[-1].oid)
     show(github, released)

@@ -64,7 +64,7 @@ def test_an_incident_is_known_by_the_last_of_120_labels(github: StandIn) -> None
 
 
 def test_a_deployment_succeeded_at_its_first_success_whatever_its_tool_said_130_times_since(github: StandIn) -> None:
-    """GitHub lists the newest status first."""
+    """GitHub lists the newest status first, so the success is not on the first page."""
     small = SmallRepository()
     small.mended.statuses += [(small.mended.statuses[0][0] + SECOND * (number + 1), "IN_PROGRESS") for number in range(130)]
     collected(github, small)
@@ -145,7 +145,7 @@ def test_a_merge_of_120_branches_has_all_its_parents(github: StandIn) -> None:
 
 
 def inner_lists() -> set[tuple[str, str]]:
-    """Return the (type or query, field) pairs of all connections inside a record, over all GraphQL queries."""
+    """Return all lists with pages that the GraphQL queries request inside a record, as (name of the query's file, name of the list's field)."""
     found: set[tuple[str, str]] = set()
 
     class Connections(Visitor):

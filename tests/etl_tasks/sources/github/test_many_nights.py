@@ -32,12 +32,14 @@ FIRST, LAST = map(int, os.environ.get("NIGHTS_SEEDS", "0:2").split(":"))
 
 
 def live(github: StandIn, rng: random.Random, *, deployments_from: str, days: int = DAYS, faults: float = 0) -> list[str]:
-    """Run many nights of one source, then the first night of a second source at the same time. Return their differences.
+    """Run many nights of one source, then the first night of a second source at the time of the last one.
+
+    Return the differences between the facts and metrics of the two.
 
     `faults`: the share of failed answers, which interrupt stages. The last night has no faults, so it reads
     the pages that were skipped after three answers with invalid JSON.
     """
-    github.budget = Budget(limit=5000, reset_seconds=3600)  # a new hour, so no budget of the previous world is used up
+    github.budget = Budget(limit=5000, reset_seconds=3600)  # the full budget, whatever an earlier call has spent
     client._rate_limits.clear()
     show(github, ChangingRepository(rng, start=START, days=days).world)
     ours = source_of("acme/restless", deployments_from=deployments_from)
@@ -63,7 +65,7 @@ def collect(github: StandIn, source: Source, clock: datetime) -> None:
 
 @pytest.fixture(autouse=True)
 def small_pages(settings: Settings) -> None:
-    """Make lists longer than the part that one night reads."""
+    """Use small pages, so that one night does not read a whole list again."""
     settings.GITHUB_PAGE_SIZE = 5
 
 

@@ -102,7 +102,7 @@ def test_what_stays_no_json_is_one_letter_with_what_came_and_its_neighbours_go_o
 
     github.faults = {}
     assert night(billing).status == "success"
-    assert_equal_to_truth(world, END, has_runs=False)  # `auto` found deployments, so workflow runs are no longer requested
+    assert_equal_to_truth(world, END, has_runs=False)  # deployments_from is `auto`: once deployments are found, workflow runs are not requested
 
 
 class Elsewhere(BaseHTTPRequestHandler):
@@ -149,7 +149,7 @@ def test_a_next_page_on_another_host_gets_no_token(github: StandIn, elsewhere: s
 
 @pytest.fixture
 def impatient(settings: Settings) -> None:
-    """Allow one second per read. The whole answer then has two seconds."""
+    """Allow one second for each read from the socket. The whole answer may then take two seconds."""
     settings.GITHUB_TIMEOUT_SECONDS = 1
 
 

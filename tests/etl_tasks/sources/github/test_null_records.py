@@ -1,4 +1,7 @@
-"""GitHub returns null for some records. Deleted ones are marked as gone. The others are requested again by id or become dead letters."""
+"""GitHub returns null for some records.
+
+If GitHub has deleted the record, the stored row is marked as gone. Any other record is requested again by id or becomes a dead letter.
+"""
 
 from collections.abc import Callable, Sequence
 from datetime import timedelta
@@ -31,7 +34,7 @@ def lively(github: StandIn) -> World:
 
 
 def lose(world: World, facts: Sequence[Fact]) -> None:
-    """Make the stand-in return null for these facts if more than their id is requested: `createdAt` cannot be null in the schema."""
+    """Give these facts no `createdAt`. The schema forbids this, so the stand-in returns null for the whole record when the field is requested."""
 
     def build_without_creation(build: Callable[..., Row], *arguments: Any) -> Row:
         return {**build(*arguments), "createdAt": None}
@@ -59,7 +62,7 @@ def test_a_deployment_that_is_deleted_between_survey_and_read_is_gone_and_the_ru
     night(source)
     waiting = Deployment.objects.filter(state__in=["failure", "error", "active"]).first()
     assert waiting
-    Deployment.objects.filter(pk=waiting.pk).update(version_at=END - 300 * DAY)  # so that the next run requests it as changed
+    Deployment.objects.filter(pk=waiting.pk).update(version_at=END - 300 * DAY)  # older than GitHub's version, so the next run requests it
     fact = lively.deploys[waiting.external_id - lively.number * 100_000]
     github.clock = END - 2 * DAY
     run = ledger.open_run(source, trigger="shell")

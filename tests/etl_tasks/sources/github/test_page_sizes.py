@@ -165,7 +165,7 @@ def test_what_worked_is_remembered_and_a_whole_page_is_not() -> None:
     assert sizes.learned() == {"issues": 6, "pull_requests": 50}
     for _ in range(3):
         pulls.succeeded()
-    assert sizes.learned() is None  # the size may be 100 again, which has not been tried yet
+    assert sizes.learned() is None  # the next page may have 100 records, but 50 is still the largest size that has worked
     pulls.succeeded()
     assert sizes.learned() == {"issues": 6}
     assert sizes.of("issues", largest=settings.GITHUB_PAGE_SIZE, start=25).size == 6

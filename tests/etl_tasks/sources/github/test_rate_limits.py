@@ -1,4 +1,4 @@
-"""Stop before a rate limit of GitHub is used up, so that people keep a reserve."""
+"""Stop before a rate limit of GitHub is used up, so that a reserve is left for people who use the same limit."""
 
 import time
 

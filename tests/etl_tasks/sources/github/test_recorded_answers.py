@@ -1,4 +1,4 @@
-"""Process real GitHub answers and logs that were recorded elsewhere. Skipped where the recordings are missing."""
+"""Process recordings of real GitHub answers and logs, which are not part of this repository. Skipped where they are missing."""
 
 import json
 from datetime import UTC, date, datetime, timedelta
@@ -175,7 +175,7 @@ def test_runs_on_the_default_branch_that_ended_are_deployments_and_no_others(bil
 
 
 def test_a_deployment_that_was_superseded_succeeded_all_the_same(billing: Source) -> None:
-    """github-pages was deployed on 14 February (inactive since the 20th) and on the 20th. Five more have no recorded statuses."""
+    """github-pages was deployed on 14 February (inactive since the 20th) and on the 20th. Five more deployments have no recorded statuses."""
     load("deployment", deployment_nodes(), billing)
     found = month(billing, date(2026, 2, 1), environment="github-pages", deployments_from="github")["deployment_frequency"]
     assert (found["deployments"], found["value"], found["deploy_days"]) == (2, 2 / 28, 2)

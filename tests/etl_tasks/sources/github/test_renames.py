@@ -137,7 +137,7 @@ def test_a_few_names_are_tried_at_first_and_none_later(github: StandIn, deployer
 
 @pytest.mark.parametrize("is_seen_by_nights", [True, False])
 def test_a_revert_that_names_the_repository_by_a_former_name_counts(github: StandIn, is_seen_by_nights: bool) -> None:
-    """GitHub's revert button writes the name that the repository has at that time into the body."""
+    """GitHub's revert button writes the repository's name at that time into the text of the new pull request."""
     small = SmallRepository()
     small.incident.labelled = []
     former = small.world.pulls[3] = PullRequest(

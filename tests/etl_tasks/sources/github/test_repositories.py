@@ -182,7 +182,7 @@ def months(service: Service) -> dict[str, dict[str, Any]]:
 
 
 def test_the_metrics_of_a_service_join_its_repositories(billing: Source, invoices: Source, github: StandIn) -> None:
-    """Compare one service with both repositories to two services with one each. Counts must be the sum."""
+    """Compare one service with both repositories to two services with one each. Its counts must be the sums of theirs."""
     for source in (billing, invoices):
         night(source)
     alone = [Service.objects.create(name=name) for name in ("one", "two")]

@@ -1,4 +1,4 @@
-"""Readers run in threads and the caller receives their pages. No page is lost or out of order, and an error ends all readers."""
+"""Readers, one per list on GitHub, run in threads. The caller receives all pages, those of one reader in their order. An error ends all readers."""
 
 import threading
 from collections.abc import Iterator

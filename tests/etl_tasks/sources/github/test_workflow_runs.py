@@ -32,7 +32,8 @@ def test_more_than_a_thousand_runs_come_by_halved_windows(github: StandIn) -> No
 
     assert run.status == "success"
     assert stored() == numbers(busy)
-    # The first page; three windows that are too large (2,200 runs and two halves of 1,100); four windows of 550 runs with 6 pages each.
+    # Requests: the first page; one for each of three windows with too many runs (2,200, then two halves of 1,100); 6 pages for each of four
+    # windows of 550 runs.
     assert spent(github)["WorkflowRuns"] == 1 + 3 + 4 * 6
 
 

@@ -48,7 +48,7 @@ def found(pattern: object, roots: Roots) -> tuple[bytes, list[Unreadable]]:
 
 
 def source_of(service: Service, path: object) -> Source:
-    """Store a source without validation, as if it were older than LOG_ROOTS."""
+    """Store a source without validation, like one that was created before LOG_ROOTS was set."""
     return Source.objects.create(name="app", service=service, kind="logs", path=str(path), log_format="json")
 
 
@@ -129,7 +129,7 @@ def test_a_link_that_takes_the_files_place_after_the_look_is_not_followed(root: 
 def test_a_link_that_takes_a_folders_place_after_the_look_is_not_followed(root: Path) -> None:
     roots, inner = Roots([str(root)]), root / "inner"
     inner.mkdir()
-    # Both paths name the same file, so only the link can reveal the change.
+    # The same file is in both folders, so after the folder is replaced, only the symbolic link shows that the path leads outside.
     os.link(root.parent / "etc" / "passwd", inner / "passwd")
     seen = inspect_file(str(inner / "passwd"), roots)
     inner.rename(root / "was")

@@ -11,7 +11,11 @@ from log_store.event import KEY_LENGTH, event_id, segment_of
 
 
 class Follower:
-    """Reads a pattern of files again and again. Positions pass through JSON between two reads. `ids` has the (identity, offset) of each line read."""
+    """Reads the files that match a pattern again and again.
+
+    Between two reads, the positions are converted to JSON and back, as in the database. `ids` has an (identity, offset) for each line read:
+    the identity of its file and the line's first byte there.
+    """
 
     def __init__(self, pattern: Path, begins: Callable[[bytes], bool] | None = None) -> None:
         self.pattern = str(pattern)
@@ -55,6 +59,6 @@ def append(path: Path, text: str) -> None:
 
 
 def settle(*paths: Path, seconds: float = 60) -> None:
-    """Set the files' modification times `seconds` back."""
+    """Set the files' modification times to `seconds` ago. After 60 seconds, the last event of a file counts as complete."""
     for path in paths:
         os.utime(path, (time.time() - seconds,) * 2)

@@ -171,7 +171,7 @@ class Rotator:
             while block := source.read(self.rng.choice((1000, 8192, 65536))):
                 target.write(block)
                 time.sleep(self.rng.choice((0, 0, 0, 0.001)))
-        time.sleep(self.rng.choice((0, 0, 0.02)))  # in this time the reader may read further than the copy
+        time.sleep(self.rng.choice((0, 0, 0.02)))  # in this time the reader may read lines that are not in the copy
         os.truncate(self.log, 0)
         while not self.log.stat().st_size and not is_writer_done():
             time.sleep(0.0005)

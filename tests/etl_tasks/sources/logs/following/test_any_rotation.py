@@ -21,7 +21,8 @@ PACKERS = {"gz": gzip.compress, "xz": lzma.compress, "zst": zstandard.compress}
 class Server:
     """Writes numbered lines and rotates its logs. Slow operations run in steps, so other operations can happen in between.
 
-    Each line is longer than the interval between two marks. docs/logs.md describes what may happen to shorter lines after a banner.
+    `banner`: the same first lines in each new file. A file is told from an earlier one with the same banner by its marks, hashes at certain
+    offsets. Each line here is longer than the distance between two marks. docs/logs.md says what may happen to shorter lines.
     """
 
     def __init__(self, folder: Path, banner: str) -> None:
@@ -123,7 +124,7 @@ def test_every_line_arrives_once_and_in_its_order(steps, banner):
         for name, *how in steps:
             if name in ("delete_oldest", "truncate"):
                 server.finish()
-                found += follower.new_lines()  # lines that are deleted unread are lost
+                found += follower.new_lines()  # the next step deletes lines, so they are read before
             if name == "read":
                 found += follower.new_lines()
             else:

@@ -74,7 +74,7 @@ def test_one_that_is_still_being_written_is_read_as_far_as_it_is_whole_and_then_
 
 
 def test_a_zst_that_is_being_written_holds_back_no_block(packed):
-    """Otherwise an unfinished compressed copy would differ from its original at the end of every block."""
+    """All complete blocks can be read. Without the last one, the unfinished copy of a log would not match the log up to the same offset."""
     content = random_lines(8_000)
     with packed.open("wb") as file, zstandard.ZstdCompressor().stream_writer(file) as writer:
         for start in range(0, len(content), 50_000):

@@ -1,4 +1,4 @@
-"""Marks: the offsets at which a position stores hashes, so that it can tell two contents apart."""
+"""Marks: hashes at certain offsets of a file, which are stored with its position and tell it from other files."""
 
 from itertools import pairwise
 

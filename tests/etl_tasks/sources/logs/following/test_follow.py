@@ -105,7 +105,7 @@ def test_a_compressed_rotation_goes_on_where_the_file_was(log, follower):
 def test_an_inode_used_again_is_another_file(log, follower):
     append(log, "one\n")
     follower.new_lines()
-    # Same device and inode: file systems reuse the inode of a deleted file for the next one.
+    # The device and inode stay the same, as when the inode of a deleted file is reused for a new one.
     with log.open("r+") as file:
         file.truncate(0)
         file.write("fresh\n")

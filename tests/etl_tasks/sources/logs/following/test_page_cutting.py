@@ -1,4 +1,4 @@
-"""Chunks end at the end of a segment, after complete events, and before events that may still be incomplete."""
+"""A chunk holds the events of one segment (a mebibyte of the file), and no event that may still be incomplete."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""A copy of a file that has been read is skipped, or is read from that file's position on."""
+"""A copy of a file that has been read is skipped, or is read from where the reading of that file stopped."""
 
 import gzip
 import lzma
@@ -85,7 +85,7 @@ def test_a_copy_that_missed_the_last_lines_before_the_truncation_is_not_read_aga
 
 
 def test_a_compressed_copy_that_has_got_the_inode_of_its_original_is_still_its_copy(log, follower):
-    """The copy has the same inode and is shorter, but it is no truncated file. File systems reuse the inode of a deleted file."""
+    """File systems reuse the inode of a deleted file. The shorter copy must not be taken for its original, truncated."""
     append(log, lines(0, 100))
     copied = gzip.compress(log.read_bytes())
     append(log, lines(100, 103))

@@ -79,7 +79,7 @@ LINES: dict[str, tuple[FormatOptions, list[str]]] = {
         FormatOptions("regex", pattern=r"(?P<time>\S+ \S+) (?P<level>\w+) (?P<message>.*)"),
         [f"{time} {level} {text}" for time, level, text in zip(TIMES, ("INFO", "ERROR", "INFO"), ("first", "MESSAGE", "third"), strict=True)],
     ),
-    # Layouts without a date are left out: only the capitals of the level show where an event begins.
+    # Layouts without a date are left out: there, only a level in capitals shows where an event begins, and some changes below alter it.
     **{f"python {layout}": (FormatOptions("python"), of_python(layout)) for layout in PYTHON_LAYOUTS if "asctime" in layout},
     **{f"python set to {layout}": (FormatOptions("python", pattern=layout), of_python(layout)) for layout in PYTHON_LAYOUTS if "asctime" in layout},
     **{f"log4j {layout}": (FormatOptions("log4j"), of_log4j(layout)) for layout in LOG4J_LAYOUTS if "%d" in layout},

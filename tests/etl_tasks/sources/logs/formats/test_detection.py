@@ -1,4 +1,4 @@
-"""Detect the format of lines, and the share of lines that it reads."""
+"""Detect the format of log lines, and compute the share of the lines that this format can read."""
 
 from pathlib import Path
 
@@ -40,7 +40,7 @@ def test_it_knows_the_usual_layouts_of_python(layout: str) -> None:
 
 @pytest.mark.parametrize(
     ("layout", "line"),
-    # A Python program may write this layout too. Both formats give the same events.
+    # One layout is left out: a Python program may write it too, and both formats read the same events from it.
     [(layout, line) for layout, line in LOG4J_LINES.items() if layout != "%d %-5p %c: %m%n"],
 )
 def test_it_knows_the_usual_layouts_of_log4j(layout: str, line: str) -> None:

@@ -52,7 +52,7 @@ def test_an_offset_in_the_line_wins_over_the_zone_that_is_set(zone: str, written
 
 @pytest.mark.parametrize(
     ("zone", "day", "first_hour_twice"),
-    # The first of the two hours that have the same local time, in UTC.
+    # Two hours have the same local times. The last value is half past the first of them, in UTC.
     [(MADRID, "2026-10-25", "2026-10-25 00:30"), (NEW_YORK, "2026-11-01", "2026-11-01 05:30"), (MEXICO, "2022-10-30", "2022-10-30 06:30")],
 )
 def test_the_hour_that_comes_twice_in_autumn_is_told_by_the_order_of_the_lines(zone: str, day: str, first_hour_twice: str) -> None:
@@ -114,7 +114,7 @@ def test_a_second_goes_by_over_the_change_of_spring(zone: str, before: str, afte
 
 
 def test_a_local_zone_is_that_of_the_machine(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(time_zones, "LOCAL_ZONE", str(tmp_path / "none"))  # normally the path of an operating system file
+    monkeypatch.setattr(time_zones, "LOCAL_ZONE", str(tmp_path / "none"))  # normally /etc/localtime; UTC if there is no such file
     assert time_zones.zone_named("local") is UTC
     assert time_zones.zone_named("UTC") is UTC
 

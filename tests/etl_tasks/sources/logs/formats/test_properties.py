@@ -31,7 +31,7 @@ READINGS = {
 }
 EXAMPLES = settings(max_examples=60, deadline=None)
 
-# Pieces of real lines, because random bytes hardly ever look like one.
+# Pieces of real log lines, because random bytes hardly ever look like a log line.
 PIECES = st.sampled_from(
     [
         *(b"\n", b" ", b"\t", b"\r\n", b"\0", b"\xff", b"\xc3", b'"', b"[", b"]", b"{", b"}", b"\\", b"=", b": ", b" - ", b"<34>1 ", b"<34>"),
@@ -264,7 +264,7 @@ def test_a_body_cut_where_an_event_begins_reads_as_one(name: str, data: st.DataO
     at=st.integers(1, 12),
 )
 def test_two_hours_of_one_name_are_told_apart_over_a_cut(start: datetime, steps: list[int], at: int) -> None:
-    """Steps are at most half an hour. After an hour without a line, the two hours cannot be distinguished."""
+    """In autumn, two hours have the same local times. After an hour without a line, the two look alike, so steps are at most half an hour."""
     form = format_of(FormatOptions("python", time_zone="Europe/Madrid"))
     moments = [datetime(2026, 10, 24, 21, 59, 59, tzinfo=UTC), start.replace(microsecond=0, tzinfo=UTC)]
     for step in steps:

@@ -1,4 +1,7 @@
-"""Lines that another program has wrapped or extended. Each value gets its own field, or the event says why the line was not parsed."""
+"""Lines that another program has put into a line of its own format, or to which it has added values.
+
+Each value gets its own field, or the event says why the line was not parsed.
+"""
 
 import json
 
@@ -35,7 +38,7 @@ REST = ' [01/Mar/2026:12:00:00 +0000] "GET /v HTTP/1.1" 502 1 "-" "curl"'
     ],
 )
 def test_the_words_before_a_request_s_time_are_told_apart(words: str, host: str, user: str | None, beside: dict[str, str]) -> None:
-    """Formerly the virtual host was read as the host, and the client with two hyphens as the user."""
+    """Formerly, in a line with a virtual host, this was read as the client's host, and the client's address and the hyphens as the user."""
     found = event("combined", words + REST)
 
     assert (found.time, found.host, found.status, found.extra.get("user")) == (NOON, host, 502, user)

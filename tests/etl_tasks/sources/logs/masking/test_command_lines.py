@@ -74,14 +74,14 @@ from etl_tasks.sources.logs.masking.masker import mask
         ("7z a -phunter2 out.7z in", "hunter2"),
         ("ps: etl 7 0.0 curl -u a:hunter2 | grep -p x", "hunter2"),
         ("Running --db-password hunter2", "hunter2"),
-        # as a JSON text, and as JSON inside JSON
+        # command lines in a JSON string, and in JSON inside a JSON string
         ('{"cmd":"mysql -phunter2 billing","status":1}', "hunter2"),
         ('{"cmd":"curl -u a:hunter2","status":1}', "hunter2"),
         ('{"cmd":"curl -u \\"a:hunter2\\" x","status":1}', "hunter2"),
         ('{"cmd":"mysql --password \\"hunter2\\"","status":1}', "hunter2"),
         ('{"cmd":"mysql -p\\"hunter2\\" x"}', "hunter2"),
         ('{"log":"{\\"cmd\\":\\"sshpass -p hunter2 ssh\\"}\\n"}', "hunter2"),
-        # as lists of words
+        # command lines as lists of words
         ('{"argv":["mysql","--password","hunter2","billing"]}', "hunter2"),
         ('{"argv":["mysql", "-phunter2", "billing"]}', "hunter2"),
         ('{"argv":["curl", "-u", "a:hunter2", "x"]}', "hunter2"),
