@@ -1,4 +1,7 @@
-"""Read the tables, to compare them with what the stand-in serves or with the tables of another run."""
+"""Read the tables of facts and metrics, to compare them with what the stand-in for GitHub serves, or one service's rows with another's.
+
+The "world" is the simulated repository whose data the stand-in serves.
+"""
 
 from datetime import datetime
 from typing import Any
@@ -25,7 +28,7 @@ BOOKKEEPING = ("id", "run_id", "page_id", "service_id", "repository_id", "moved_
 
 
 def rows(model: Any, *keys: str) -> list[dict[str, Any]]:
-    """Return all rows of a model, without its facts that GitHub no longer has."""
+    """Return all rows of a model, except those that were deleted on GitHub since they were stored."""
     there = getattr(model, "present", model.objects)
     return [{name: value for name, value in row.items() if name not in BOOKKEEPING} for row in there.order_by(*keys).values()]
 
@@ -143,7 +146,7 @@ def change(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def signs(row: dict[str, Any]) -> dict[str, Any]:
-    """Find the signs of a revert in the simple bodies, branches and titles that the world writes."""
+    """Find the signs of a revert in a pull request of the world, whose texts are simpler than those that people write."""
     found: dict[str, Any] = {}
     words = row["body"].split()
     if words[:1] == ["Reverts"]:
@@ -189,7 +192,7 @@ def issue(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def links(body: str) -> dict[str, list[Any]]:
-    """Find the cause in a body as the world writes it: at most one, or "unknown"."""
+    """Find what the text of an issue or pull request of the world names as the cause of an incident: one thing, nothing, or "unknown"."""
     for start, name, kind in (("deployment: ", "deployments", str), ("root cause: ", "root_causes", str), ("caused by #", "caused_by", int)):
         named = body.partition(start)[2].split(".")[0].strip()
         if named and named != "unknown":
@@ -268,7 +271,7 @@ def difference_of_services(ours: Service, fresh: Service) -> list[str]:
 
 
 def _is_compared(model: Any, row: dict[str, Any], service: Service, named: set[int]) -> bool:
-    """Whether the service's metrics read the row. The others are not kept up to date: they may be outdated or no longer needed."""
+    """Whether the service's metrics are computed from the row. No other rows are compared, because they are not kept up to date."""
     if model is Release:
         return service.deployments_from == "releases" or is_undecided(service)
     if model is WorkflowRun:

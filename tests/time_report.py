@@ -1,4 +1,4 @@
-"""Report how long the run took and which tests were the slowest. A plugin, loaded by pyproject.toml."""
+"""Report how long pytest took and which tests were the slowest. This is a pytest plugin, loaded by pyproject.toml."""
 
 import os
 import time

@@ -37,7 +37,7 @@ def environment(values: Mapping[str, str]) -> Iterator[Recording]:
 
 
 def read(values: Mapping[str, str]) -> dict[str, Any]:
-    """Return the settings by name. Raises ImproperlyConfigured."""
+    """Return the settings, by name, that settings.py defines in an environment with these values. Raises ImproperlyConfigured."""
     with environment(values):
         found = runpy.run_path(str(settings.BASE_DIR / "callcentersite/settings.py"))
     return {name: value for name, value in found.items() if name.isupper()}

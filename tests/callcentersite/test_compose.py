@@ -10,7 +10,7 @@ from django.conf import settings
 from tests.callcentersite.read_settings import variables
 
 OURS = ("migrate", "web", "worker-extract", "worker", "beat", "flower")
-# These need not be passed: the image sets the folder, and Compose gives the key and its servers' addresses directly, not as files.
+# These need not be passed: the image sets CALLCENTERSITE_VAR, and Compose passes the values of the other three, not files that contain them.
 FIXED = {"CALLCENTERSITE_VAR", "DJANGO_SECRET_KEY_FILE", "DATABASE_URL_FILE", "CELERY_BROKER_URL_FILE"}
 # Only the containers that query GitHub get these.
 CREDENTIALS = {"GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_INSTALLATION_ID"}

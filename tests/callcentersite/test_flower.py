@@ -16,7 +16,7 @@ from flower.options import options
 from callcentersite import flower_login_check
 from tests.waiting import wait_until
 
-LISTENING = "0A"  # the state in /proc/net/tcp; its addresses are hexadecimal
+LISTENING = "0A"  # how /proc/net/tcp writes the state LISTEN; it writes addresses as hexadecimal numbers, too
 LOOPBACK, ANY = "0100007F", "00000000"
 
 

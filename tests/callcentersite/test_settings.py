@@ -20,7 +20,7 @@ NUMBERS = (
     *("GITHUB_RESERVE_PERCENT", "GITHUB_TIMEOUT_SECONDS", "CASSANDRA_PORT", "CASSANDRA_TTL_DAYS", "CASSANDRA_REPLICATION_FACTOR"),
 )
 FLAGS = ("DJANGO_DEBUG", "DJANGO_HTTPS", "DJANGO_SECURE_COOKIES", "GITHUB_ALLOW_HTTP", "CASSANDRA_TLS_CHECK_HOSTNAME")
-# These name a file or folder: random values would create folders anywhere.
+# Variables that get no random values, because settings.py creates the folder that they name.
 PATHS = {"CALLCENTERSITE_VAR"}
 
 

@@ -46,7 +46,7 @@ def messages(browser: Chrome) -> list[str]:
 
 
 def assert_shown(browser: Chrome, *expected: str) -> None:
-    """Wait for the page that a click has requested, and compare its messages."""
+    """Wait until the page, which a click may have requested, shows exactly these messages of events."""
     waiting = WebDriverWait(browser, 10, ignored_exceptions=[StaleElementReferenceException])
     waiting.until(lambda _: messages(browser) == list(expected), f"not {expected}")
 

@@ -1,4 +1,4 @@
-"""The demo starts from an empty folder, is the only one in it, and reports what keeps it from starting."""
+"""The demo starts from an empty folder, refuses to start while another demo uses the folder, and reports what keeps it from starting."""
 
 import os
 import signal
@@ -17,7 +17,7 @@ from demo.__main__ import Demo, clear
 from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
-# Another demo: it prints a line when it has started, and sleeps until it is stopped.
+# A program that occupies a folder as a running demo does. It prints a line when it has started, and sleeps until it is stopped.
 OTHER = """
 import sys, time
 from pathlib import Path

@@ -6,7 +6,8 @@ from dora_metrics.models import Service
 from tests.dora_metrics.calculators.examples import at, change, covering, deployment, facts, hotfix, issue, line, links, revert
 from tests.dora_metrics.stored_rows import store
 
-# January and a part of February, with failures, recoveries, reverts, a hotfix and a rollback. Some shares are thirds or sevenths.
+# January and a part of February, with failures, recoveries, reverts, a hotfix and a rollback. Some shares are thirds or
+# sevenths, which no float holds exactly.
 EVENTFUL = facts(
     deployments=(
         *(deployment(day, sha, at(day)) for day, sha in enumerate(("a", "m1", "m2", "m3", "m4", "m3", "m7"))),

@@ -1,4 +1,7 @@
-"""Explanations: each value has its members, with their rule and their source. Their sums equal the numbers of the report."""
+"""Explanations list a value's members: the deployments, changes and incidents behind it, each with its rule and source.
+
+What the members count for adds up to the numbers of the report.
+"""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Start real worker and beat processes that use the servers of this run and the test database."""
+"""Start real worker and beat processes that use the test database and the servers that this test run was given."""
 
 import importlib
 import os
@@ -84,7 +84,7 @@ def database_url() -> str:
 
 @pytest.fixture(scope="session")
 def broker() -> Iterator[None]:
-    """Use Redis from scripts/services if there is one, otherwise start the embedded broker."""
+    """Use the Redis server of CELERY_BROKER_URL. If that is not set, start a private one ("embedded") on a Unix socket."""
     if not settings.BROKER_IS_EMBEDDED:
         yield
         return

@@ -1,4 +1,4 @@
-"""A worker runs "Test connection" of a log source, because the web process cannot see the files."""
+"""The admin's action "Test connection" is run by a worker for a log source, because the web process may not see the log files."""
 
 import os
 

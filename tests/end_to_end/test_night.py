@@ -108,7 +108,7 @@ def test_a_worker_killed_at_any_point_ends_in_success_with_equal_tables(stack: S
 
 
 def test_a_worker_killed_between_two_pages_goes_on_behind_the_last_one(stack: Stack, world: World) -> None:
-    """The worker gets SIGKILL in the middle of several lists. The next one does not request any staged page again."""
+    """The worker gets SIGKILL in the middle of several lists. The next worker does not request a page again that the killed one had staged."""
     stack.logs.write_text(lines(0, 10))
     stack.github.latency_seconds = 0.1
     run = pipeline.run_source("billing")
@@ -155,7 +155,8 @@ def test_githubs_waiting_time_is_obeyed(stack: Stack, world: World) -> None:
 def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World) -> None:
     from etl_tasks import ledger
 
-    run = ledger.open_run(Source.objects.get(name="billing"), trigger="shell")  # a run without its message
+    # This only creates the run. The message that tells a worker to start it is not sent.
+    run = ledger.open_run(Source.objects.get(name="billing"), trigger="shell")
     assert run
     with stack.running("worker", "beat"):
         stack.wait_for(run)
@@ -164,7 +165,7 @@ def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World)
 
 
 def test_a_load_beyond_its_time_goes_on_turn_by_turn_until_it_is_done(stack: Stack) -> None:
-    """The first load of a large log, in which each turn may take two seconds."""
+    """A task of the load stage may take two seconds. The log is too large for that, so several tasks load it, one after the other."""
     padding = "x" * 1000
     with stack.logs.open("w") as file:
         for first in range(0, 60_000, 1000):

@@ -1,4 +1,4 @@
-"""Send the collector's queries to the stand-in."""
+"""Send the GraphQL queries of the extract stage to the stand-in for GitHub."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ NAMES = sorted(path.stem for path in QUERIES.glob("*.graphql"))
 FRAGMENT_TEXT = "\n".join(path.read_text() for path in sorted(QUERIES.glob("fragments/*.graphql")))
 FRAGMENTS = {found[1]: found[0] for found in re.finditer(r"^fragment (\w+) on .*?^}", FRAGMENT_TEXT, re.S | re.M)}
 SPREAD = re.compile(r"\.\.\.(\w+)")
-# The field of the repository that contains each list.
+# Maps each query to the field of GitHub's Repository object that contains the list it asks for.
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases", "commits": "object"}
 TOKEN = {"Authorization": "bearer t"}
 PARTS = ("labels", "commits", "reviews", "files", "closingIssuesReferences", "timelineItems")

@@ -51,7 +51,7 @@ def test_a_token_reads_its_own_repositories_and_finds_no_others(service: World, 
 
 @pytest.mark.parametrize("query", LISTS)
 def test_a_field_without_permission_takes_its_repository_with_it(service: World, query: str) -> None:
-    """The lists are not nullable in the schema, so GitHub makes the repository null instead; `object` is nullable."""
+    """Where a list may not be read, the whole repository is null, because no list may be null in the schema. Only `object` (for commits) may."""
     with StandIn({"acme/billing": service}, forbidden={"t": {LISTS[query]}}) as stand_in:
         found = ask(stand_in, query, withFiles=False, revision="HEAD").json()
         allowed = ask(stand_in, query, withFiles=False, revision="HEAD", token="other").json()

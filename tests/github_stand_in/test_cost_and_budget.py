@@ -28,7 +28,8 @@ def test_the_price_is_that_of_githubs_own_examples() -> None:
 @pytest.mark.parametrize(
     ("query", "variables", "expected"),
     [
-        ("pull_requests", {"first": 100, "withFiles": True}, 6),  # 1 + 6 lists × 100
+        # A hundred requests cost one point. Here 601 count: one for the list, and six, its inner lists, for each of 100 pull requests.
+        ("pull_requests", {"first": 100, "withFiles": True}, 6),
         ("pull_requests", {"first": 100, "withFiles": False}, 5),
         ("pull_requests", {"first": 25, "withFiles": True}, 2),
         ("deployments", {"first": 100}, 1),

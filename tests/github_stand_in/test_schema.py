@@ -96,7 +96,7 @@ def test_a_field_that_the_stand_in_does_not_have_is_an_error_and_no_null(stand_i
 
 @pytest.mark.parametrize("name", ["pull_requests", "issues", "commits", "releases", "pull_request_next_pages", "deployments"])
 def test_the_quick_executor_answers_as_graphql_core_itself(large: World, name: str) -> None:
-    """Database ids are left out: GitHub's exceed the Int that its schema declares."""
+    """Database ids are not queried: graphql-core refuses those that are too large for the type Int, which GitHub's schema gives them."""
     number = max(large.pulls.values(), key=lambda pull: len(pull.commits)).number
     variables: dict[str, Any] = {"owner": "acme", "name": "billing", "first": 100, "after": None, "revision": "HEAD", "number": number}
     asking = Asking(Worlds({"acme/billing": large}), END, Reader("t"), {"cost": 1, "limit": 1, "remaining": 1, "resetAt": "2026-01-01T00:00:00Z"})

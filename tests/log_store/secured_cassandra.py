@@ -30,7 +30,7 @@ client_encryption_options:
 
 
 class Server:
-    """The server. `folder`: for its data, its log and the certificates."""
+    """Starts and kills the server by scripts/services. `folder`: for its data, its log and the certificates."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder

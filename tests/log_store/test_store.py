@@ -195,8 +195,8 @@ lines = st.lists(
     st.tuples(
         st.integers(0, 3),  # the file's segment
         st.integers(0, 40),  # the line in the segment
-        st.integers(-90, 90),  # minutes
-        st.sampled_from([0, 1, 59_999]),  # milliseconds
+        st.integers(-90, 90),  # minutes after START
+        st.sampled_from([0, 1, 59_999]),  # milliseconds after that minute
     ),
     max_size=12,
 )

@@ -1,4 +1,7 @@
-"""Alert rules: one alert when an episode begins and one when it ends. No episode begins while alerts have no receiver."""
+"""Alert rules: one alert when an episode (a time during which a rule is broken) begins, and one when it ends.
+
+No episode begins while neither e-mail nor a webhook is configured.
+"""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta

@@ -166,7 +166,7 @@ def test_only_one_service_s(service: Service, reader: Client, what: str) -> None
 
 @pytest.mark.parametrize("what", LISTS)
 def test_dates_are_local_and_the_last_is_exclusive(service: Service, reader: Client, settings: Any, what: str) -> None:
-    settings.ETL_TIME_ZONE = "America/Mexico_City"  # six hours behind
+    settings.ETL_TIME_ZONE = "America/Mexico_City"  # six hours behind UTC
     other = Service.objects.create(name="other")
     for number, hour in enumerate((5, 6, 29, 30), 1):
         moment = datetime(2026, 2, 10, tzinfo=UTC) + timedelta(hours=hour)

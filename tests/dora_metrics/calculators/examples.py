@@ -1,4 +1,4 @@
-"""Make facts in one line each, and compute metrics from them."""
+"""Functions that make one fact per call, and functions that compute metrics from such facts."""
 
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
@@ -53,7 +53,7 @@ def deployment(number: int, sha: str, created_at: datetime, *states: str, enviro
 
 
 def pull(number: int, **changed: Any) -> PullRequest:
-    """Return a pull request that is opened one day before START and merged at START as commit m<number> of head h<number>."""
+    """Return a pull request that is opened one day before START and merged at START. Its head is commit h<number>, its merge commit m<number>."""
     usual: dict[str, Any] = {
         "author": "ada",
         "author_is_bot": False,
@@ -86,7 +86,7 @@ def issue(number: int, created_at: datetime, closed_at: datetime | None = None, 
 
 
 def links(*, deployment: str = "", root_cause: str = "", caused_by: int | None = None) -> Links:
-    """Return the references of a body that has at most one line of each kind."""
+    """Return the references to a cause in the text of an issue or pull request, at most one of each kind."""
     return Links(*(() if one in ("", None) else (one,) for one in (deployment, root_cause, caused_by)))
 
 
@@ -129,17 +129,17 @@ def assessed(*, settings: Settings = GITHUB, now: datetime = LATER, environment:
 
 
 def failed(**changed: Any) -> dict[str, set[str]]:
-    """Return the reasons of each failed attempt, by its key."""
+    """Map the key of each deployment that counts as failed to the rules by which it does."""
     return {one.attempt.key: {cause.rule for cause in one.causes} for one in assessed(**changed).attempts if one.is_failed}
 
 
 def unplanned(**changed: Any) -> dict[str, set[str]]:
-    """Return the reasons of each success that was rework, by its key."""
+    """Map the key of each successful deployment that counts as unplanned to the rules by which it does."""
     return {one.attempt.key: {cause.rule for cause in one.unplanned} for one in assessed(**changed).attempts if one.unplanned}
 
 
 def linked(**changed: Any) -> dict[int | None, tuple[str, str] | None]:
-    """Map each incident's number to the attempt that it is linked to and how; None for no link."""
+    """Map each incident's number to the key of the deployment that it is linked to and the kind of link; None for no link."""
     return {one.incident.number: (one.link.attempt.key, one.link.how) if one.link.attempt else None for one in assessed(**changed).incidents}
 
 
@@ -152,7 +152,7 @@ def value_of(metric: str, kind: str = "month", start: date = JANUARY, **changed:
 
 
 def days_with(metric: str, name: str, **changed: Any) -> dict[int, Any]:
-    """Map days after START to the detail `name`, without the days on which it is 0, None or empty."""
+    """Map each day, counted from START, to the detail `name` of the metric's value, without the days on which that is 0, None or empty."""
     found = {(v.period_start - JANUARY).days: v.details[name] for v in of_days(metric, **changed)}
     return {day: shown for day, shown in found.items() if shown}
 
@@ -167,7 +167,7 @@ def logged(number: int, time: datetime, **changed: Any) -> LogDeployment:
 
 
 def log_hours(begin: datetime, *minutes: tuple[int, int], source: str = "web") -> tuple[LogHour, ...]:
-    """Return the hours of a log from the (events, errors) of consecutive minutes."""
+    """Return the hourly counts of a log. `minutes`: the (events, errors) of the consecutive minutes from `begin` on."""
     found: dict[datetime, dict[int, tuple[int, int]]] = {}
     for number, counts in enumerate(minutes):
         minute = begin + timedelta(minutes=number)

@@ -83,7 +83,7 @@ def test_devlake_s_value_is_successes_with_an_incident_by_successes():
     changed = one_a_day("a", "m1", "m2", pull_requests=(change(1), revert(2, 1)))
     changed["deployments"] = (*changed["deployments"], deployment(9, "x", at(3), "failure"))
     found = rate(**changed, issues=(issue(100, at(0.5)), issue(101, at(0.6)), issue(102, at(4), links=links(deployment="9"))))
-    assert found.details["failed"] == 3  # 0 because of incidents, 1 because of a revert, 9 because of its state and an incident
+    assert found.details["failed"] == 3  # deployment 0 because of incidents, 1 because of a revert, 9 because of its state and an incident
     assert found.details["devlake_value"] == 1 / 3
 
 

@@ -130,6 +130,6 @@ def test_one_that_is_not_deployed_is_no_rework():
 
 
 def test_a_fix_is_no_reason_for_what_it_mends_to_have_failed():
-    """The only reason is the incident."""
+    """Deployment 1 failed because of the incident only, not because FIX mends it."""
     changed = one_a_day("a", "b", "c", "m3", pull_requests=(FIX,), issues=(issue(100, at(1.5)),))
     assert value_of("change_fail_rate", **changed).details["reasons"] == {"incident": 1}

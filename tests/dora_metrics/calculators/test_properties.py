@@ -65,7 +65,7 @@ def test_the_order_in_which_facts_arrive_does_not_matter(facts, chosen, random):
 
 
 def counts(value):
-    """Return the numbers whose sum over the parts of a period equals that of the period."""
+    """Return the numbers of a value that can be added: their sum over all days equals their sum over all weeks and over all months."""
     details = value.details
     reasons = {f"reasons.{name}": count for name, count in details.get("reasons", {}).items()}
     plain = {name: details[name] for name in ("deployments", "failed", "unlinked_incidents", "unplanned", "n_open", "n_bots") if name in details}

@@ -209,7 +209,7 @@ SHA = "abcdef1" + "0" * 33
 
 
 def told(*lines: Any) -> Facts:
-    """Return a service whose log deployments are `lines`. Its first repository has commit a, its second has a and its child `SHA`."""
+    """Return a service whose logs report the deployments `lines`. Its first repository has commit a; its second has a and the child `SHA` of a."""
     second = part(WEB, parents=line("a", SHA), pull_requests=(change(3, merge_sha=SHA),))
     return replace(both(part(API, parents=line("a"), pull_requests=(change(1, merge_sha="x"),)), second), log_deployments=lines)
 

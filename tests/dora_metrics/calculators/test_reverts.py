@@ -23,7 +23,7 @@ def signed(number, **signs):
 
 
 def counted(*pulls, deployed=("a", "m1", "m2", "m3", "m4"), **changed):
-    """Return the reasons of failed deployments, and the reasons of unplanned ones."""
+    """Return two maps: why each failed deployment counts as failed, and why each unplanned one counts as unplanned (key to rules)."""
     changed = one_a_day(*deployed, pull_requests=pulls, **changed)
     return failed(**changed), unplanned(**changed)
 

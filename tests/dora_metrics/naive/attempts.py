@@ -1,4 +1,4 @@
-"""A second, slow and simple implementation of docs/metrics.md, "Deployment"."""
+"""A second, slow and simple implementation of docs/metrics.md, "Deployment", which the tests compare with the calculators."""
 
 import re
 from collections.abc import Sequence
@@ -159,10 +159,10 @@ def name_of_pull(number: int, part: Facts, facts: Facts) -> str:
 
 
 def merge_retries(attempts: Sequence[Attempt]) -> list[Attempt]:
-    """Merge each failed attempt into the next one of its environment and repository, if that has the same commit and ends within an hour."""
+    """Merge each failed attempt into the next one of its environment and repository, if that has the same commit and ends at most an hour later."""
     in_order = sorted(attempts, key=order)
     merged: list[Attempt] = []
-    waiting: dict[tuple[str, str], tuple[str, ...]] = {}  # ids of the failed attempts before, by repository and environment
+    waiting: dict[tuple[str, str], tuple[str, ...]] = {}  # by repository and environment: ids of the failed attempts that the next one retries
     for index, attempt in enumerate(in_order):
         ids = waiting.pop(place(attempt), ()) + attempt.ids
         later = [other for other in in_order[index + 1 :] if place(other) == place(attempt)]

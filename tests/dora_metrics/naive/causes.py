@@ -131,7 +131,7 @@ def _carrier_by_time(world: World, part: Facts, pull: PullRequest) -> Attempt | 
 def _carrier(world: World, part: Facts, shas: set[str], anchor: str) -> Attempt | None:
     """Return the first success that has one of `shas` or descends from `anchor`.
 
-    None if the very first success whose commit is in the history already descends from it: the change is older.
+    None if the very first success whose commit is in the history already descends from `anchor`: nobody knows which earlier deployment had it first.
     """
     history = world.history(part)
     is_first_known = True
@@ -267,7 +267,10 @@ def _incident(world: World, part: Facts, issue: Issue) -> Incident:
 
 
 def _is_same_outage(world: World, spell: Spell, incident: Incident) -> bool:
-    """Whether spell and issue overlap, and the issue was at most `log_issue_hours` old, or not yet created, when the spell began."""
+    """Whether an incident from logs (`spell`) and an issue are the same outage.
+
+    They must overlap, and the issue may be at most `log_issue_hours` older than the spell.
+    """
     if (spell.start - incident.start).total_seconds() > 3600 * world.settings.log_issue_hours:
         return False
     begins = max(spell.start, incident.start)
@@ -278,7 +281,7 @@ def _is_same_outage(world: World, spell: Spell, incident: Incident) -> bool:
 
 
 def _link(world: World, part: Facts, issue: Issue) -> tuple[str, Attempt | None, bool]:
-    """Return the kind of link, its deployment, and whether the issue also names one that cannot be the cause."""
+    """Return the kind of link, the linked deployment, and whether the issue also points to a deployment that began too late to be the cause."""
     is_settled, attempt, is_impossible = explicit_link(world, part, issue.links, issue.created_at)
     if is_settled:
         return "explicit" if attempt else "", attempt, is_impossible
@@ -294,7 +297,7 @@ def _link(world: World, part: Facts, issue: Issue) -> tuple[str, Attempt | None,
 
 
 def had_begun(world: World, attempt: Attempt, moment: datetime) -> bool:
-    """Whether the attempt, or one that it retried, had started by then."""
+    """Whether the attempt, or one that it retried, had started by `moment`."""
     alone = attempts_in(world.facts, world.settings, world.source, world.environment, merges=False)
     return any(one.started_at <= moment for one in alone if one.ids[0] in attempt.ids)
 
@@ -310,7 +313,9 @@ def closed_by(world: World, pull: PullRequest) -> list[Key]:
 
 
 def explicit_link(world: World, part: Facts, links: Links, start: datetime, *, is_hotfix: bool = False) -> tuple[bool, Attempt | None, bool]:
-    """Return whether the body decides the link, its deployment if it is in this environment, and whether the body names one that began too late.
+    """Follow the references (`links`) in the text of an incident or hotfix, which began or was opened at `start`.
+
+    Return whether they decide the link, the linked deployment if it is in this environment, and whether they name one that began too late.
 
     For a hotfix no deployment is too late, because a hotfix may be created before the deployment that it fixes.
     """
@@ -339,7 +344,7 @@ def explicit_link(world: World, part: Facts, links: Links, start: datetime, *, i
 
 
 def _meant_to_be_deployed(world: World, part: Facts) -> set[tuple[str, str]]:
-    """Return id and sha of the repository's GitHub deployments and of all deployments in the source, including those that are not attempts."""
+    """Return id and sha of the repository's GitHub deployments and of what else may be a deployment in `world.source`, even if it is no attempt."""
     pattern = world.settings.workflow
     told: set[tuple[str, str]] = {(deployment.id, deployment.sha) for deployment in part.deployments}
     if world.source == "logs":

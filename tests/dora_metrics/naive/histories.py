@@ -82,7 +82,8 @@ class _History:
         self.start = self.elder.start if self.elder else rng.choice(STARTS) + rng.randint(0, 20 * 24) * HOUR
         self.length = rng.randint(30, 60)
         self.end = self.start + self.length * DAY
-        self.grain = rng.choice((1, 1, 1, 60, 3600, 6 * 3600))  # seconds; a large value causes ties
+        # Times are cut to multiples of this many seconds. If it is large, some times are equal.
+        self.grain = rng.choice((1, 1, 1, 60, 3600, 6 * 3600))
         self.source = rng.choices(("github", "workflows", "releases", "pulls"), (60, 18, 10, 12))[0]
         if self.elder and self._chance(0.9):
             self.source = self.elder.source
@@ -218,7 +219,7 @@ class _History:
         begun_at = [sha for at, sha in self.heads if at <= created_at]
         branched_from = tip if way == "forward" or not begun_at else begun_at[-1]
         commits = tuple(self._sha() for _ in range(rng.randint(1, 4)))
-        if way in ("forward", "merge") or self._chance(0.2):  # otherwise the commits are lost when the branch is deleted
+        if way in ("forward", "merge") or self._chance(0.2):  # otherwise git's history lacks them, because the branch was deleted
             for index, sha in enumerate(commits):
                 self.parents[sha] = (commits[index - 1] if index else branched_from,)
         if way == "squash":
@@ -337,7 +338,8 @@ class _History:
                 outcome = rng.choice(("success", "success", "failure"))
                 self.attempts.append(_Attempt(sha, environment, moment - 2 * MINUTE, moment, outcome, is_rerun=True))
         for number, attempt in enumerate(self.attempts):
-            attempt.id = str(90 + number + (len(self.elder.attempts) if self.elder else 0))  # some have two digits, some three
+            # Some ids have two digits and some three, because they must be sorted as numbers, not as text.
+            attempt.id = str(90 + number + (len(self.elder.attempts) if self.elder else 0))
 
     def _deployed_sha(self, moment: datetime) -> str:
         rng = self.rng

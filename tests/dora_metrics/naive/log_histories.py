@@ -59,7 +59,7 @@ def log_deployments(facts: Facts, rng: random.Random) -> tuple[LogDeployment, ..
 
 
 def log_hours(facts: Facts, rng: random.Random) -> tuple[LogHour, ...]:
-    """Return hours near deployments, issues and merges. Some are in several parts or from two logs; the errors of each vary by minute."""
+    """Return hours near deployments, issues and merges. Some hours come in several parts, to be added, or from two logs."""
     moments = [one.created_at for part in facts.parts for one in (*part.deployments, *part.issues)]
     moments += [one.merged_at for part in facts.parts for one in part.pull_requests]
     found: list[LogHour] = []

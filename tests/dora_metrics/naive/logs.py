@@ -18,7 +18,10 @@ class Spell:
 
 
 def spells(facts: Facts, settings: Settings, now: datetime) -> list[Spell]:
-    """Visit every minute of the logged hours, and after each hour the number of good minutes that ends an incident: no incident ends later."""
+    """Visit every minute of the logged hours.
+
+    After each hour also visit as many minutes as must be good to end an incident: an incident cannot end later than that.
+    """
     if not settings.log_incidents:
         return []
     walk = {part.hour + number * MINUTE for part in facts.log_hours for number in range(60 + settings.log_good_minutes)}

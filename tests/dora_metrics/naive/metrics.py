@@ -170,7 +170,7 @@ def is_impossible(pull: PullRequest, authored_at: datetime) -> bool:
 
 
 def stages(world: World, pull: PullRequest, deployed_at: datetime) -> dict[str, float | None]:
-    """Return the seconds of each stage; None if its start or end is missing."""
+    """Return how many seconds each stage of the lead time took; None if the start or end of the stage is missing."""
     readies = [event.at for event in pull.draft_events if event.kind == "ready_for_review"]
     converted = [event.at for event in pull.draft_events if event.kind == "convert_to_draft"]
     was_draft = bool(readies) and not any(at < min(readies) for at in converted)

@@ -17,7 +17,7 @@ from tests.dora_metrics.naive.metrics import METRICS, Values, naive_values
 
 CHUNK, CHUNKS = 100, 10
 FEWER = 50  # histories of two repositories, because each takes more than twice as long
-RICH = 300  # histories that are searched for traits: fewer than all, to save time
+RICH = 300  # histories in which traits (unusual cases) are counted: fewer than all, to save time
 A_HANDFUL = 5
 # The first chunk is part of every run. The others are marked slow, because together they take more than a minute.
 EACH_CHUNK = [0, *(pytest.param(chunk, marks=pytest.mark.slow) for chunk in range(1, CHUNKS))]

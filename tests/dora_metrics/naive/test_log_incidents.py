@@ -1,4 +1,7 @@
-"""The calculator and the naive implementation find the same incidents in a thousand random logs. The latter is also checked by hand."""
+"""The calculator and the naive implementation find the same incidents in a thousand random logs.
+
+The naive implementation is also compared with incidents that were found by hand.
+"""
 
 import random
 from datetime import datetime, timedelta
@@ -18,7 +21,7 @@ BAD, GOOD = (20, 2), (20, 1)
 
 
 def a_log(seed: int) -> tuple[Facts, Settings, datetime]:
-    """Return a few hours of up to three logs in parts and in any order. Some logs have not been read to their end."""
+    """Return a few hours of one or two logs, in random order. Some hours come in two parts, and the last hours may not have been read yet."""
     rng = random.Random(seed)
     parts = [
         LogHour(source, at(0) + number * HOUR, minutes(rng))

@@ -30,7 +30,8 @@ with warnings.catch_warnings():
 # All tests of this module run in one process, so that the server is started once.
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("secured")]
 PAGES, LINES = 200, 200
-# Writes page after page, as the load stage does: a page that failed is written again, an acknowledged one is not. It prints each written page.
+# A program that writes events in pages, as the load stage does: a page that failed is written again, an acknowledged one is not.
+# It prints the number of each written page.
 LOADING = f"""
 import sys, time, django
 django.setup()
@@ -61,7 +62,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 @pytest.fixture
 def secured(server: Server, settings: Settings) -> Iterator[LogStore]:
-    """Set the settings of the server's clients, and close any earlier session."""
+    """Return a store that uses this server, with Django's settings changed accordingly. Sessions to other servers are closed before."""
     connection.drop()
     told = dict(server.settings())
     settings.CASSANDRA_CONTACT_POINTS = [told.pop("CASSANDRA_CONTACT_POINTS")]
@@ -112,7 +113,7 @@ def test_nothing_is_lost_or_kept_twice_when_the_server_is_killed_while_a_process
         loaded += [int(line) for line in loader.stdout]
 
     assert loaded == list(range(PAGES))
-    connection.drop()  # this session is to the server before the kill
+    connection.drop()  # the session was opened before the server was killed
     assert read_all(secured, everything(source), limit=10_000) == in_order(written)
     assert secured.counts(source, written[0].time, written[-1].time) == counted(written)
     # Cassandra would warn of a batch that is too large or over several partitions.

@@ -93,7 +93,7 @@ def test_a_value_of_extra_is_found_by_its_name_whatever_order_the_line_had(cassa
 
 
 def registered_by_another(written: list[LogEvent]) -> list[bytes]:
-    """Do only the first step of another write, and return its marks."""
+    """Do only the first step of another process's write: register it. Return its marks, a random id for each part that it registers."""
     parts = parts_of(written)
     marks = [uuid.uuid4().bytes[:8] for _ in parts]
     session = connection.session()
@@ -132,7 +132,7 @@ SLICE = st.tuples(st.integers(0, 100), st.integers(1, 60))
 @hypothesis.settings(max_examples=20, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
 @hypothesis.given(st.lists(st.tuples(STEPS_DONE, SLICE), min_size=1, max_size=6))
 def test_sums_are_exact_whatever_writes_were_killed_wherever(cassandra: LogStore, writes: list[tuple[str, tuple[int, int]]]) -> None:
-    """Each write is a slice of 120 lines, which cover three hours and two segments, and is killed after the given step."""
+    """Each write is a slice of 120 lines, killed after the given step. The lines cover three hours and two segments (mebibytes of the file)."""
     source = f"source-{uuid.uuid4().hex[:8]}"
     lines = events(source, 120, step=timedelta(minutes=1), line_bytes=16_000)
     held: set[int] = set()
@@ -198,7 +198,7 @@ def marks_of(source: str, keyspace: str) -> int:
 
 
 def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, source: str) -> None:
-    """One hour has sixty segments that follow each other in time; another hour has the only errors."""
+    """One hour has sixty partitions, one for each mebibyte of the file and later than the one before. The only errors are in another hour."""
     written = events(source, 60, step=timedelta(minutes=1), line_bytes=SEGMENT_BYTES)
     errors = [msgspec.structs.replace(event, time=event.time - HOUR, level="error") for event in events(source, 5, file="b")]
     cassandra.write(written + errors)
@@ -260,7 +260,7 @@ def own_keyspace(settings: Settings, cassandra: LogStore) -> Iterator[str]:
 
 
 def on_disk(keyspace: str) -> int:
-    """Return the size of `log` in bytes, after the server has flushed it to disk (here every second)."""
+    """Return the size of the table `log` in bytes, after the server has flushed it to disk (here every second)."""
     session = connection.session()
     session.execute(f"ALTER TABLE {keyspace}.log WITH memtable_flush_period_in_ms = 1000", timeout=60)
     query = "SELECT mebibytes FROM system_views.disk_usage WHERE keyspace_name = %s AND table_name = 'log'"
