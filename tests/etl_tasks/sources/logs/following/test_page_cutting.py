@@ -1,4 +1,4 @@
-"""A chunk holds the events of one segment (a mebibyte of the file), and no event that may still be incomplete."""
+"""A chunk holds events that begin in the same segment (a mebibyte of the file), and no event that may still be incomplete."""
 
 import os
 import re

@@ -1,5 +1,6 @@
-"""The fast path for JSON lines with the same keys. For any mixture of lines, it returns the same events as the slow path,
-which decodes each line to a dictionary.
+"""The fast path for JSON lines with the same keys.
+
+For any mixture of lines, it returns the same events as the slow path, which decodes each line to a dictionary.
 """
 
 import json
