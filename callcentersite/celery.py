@@ -14,8 +14,8 @@ app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="beat_tasks")
 
-# A garbage collection starts when Python has created as many new containers as the first threshold says. A page of log lines creates
-# thousands of short-lived containers: with Python's default of 700, garbage collection takes a sixth of a stage's time.
+# A garbage collection starts when Python has created as many new container objects (lists, dictionaries, instances) as the first threshold
+# says. A page of log lines creates thousands of short-lived ones: with Python's default of 700, collecting takes a sixth of a stage's time.
 GC_THRESHOLDS = (20_000, 20, 50)
 
 

@@ -156,7 +156,7 @@ def keep_running(
 def _spawn(
     name: str, command: list[str], *, folder: Path, env: Mapping[str, str], cwd: Path, sockets: Mapping[str, socket.socket] | None
 ) -> subprocess.Popen[bytes]:
-    """Start a command, and let its process inherit a lock.
+    """Start a command, and let its process inherit a lock on the file NAME.running.
 
     The lock is held until the process and all its children have ended, even if the process that started them ends first.
     """

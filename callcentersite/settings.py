@@ -39,7 +39,7 @@ def github_credential(suffix: str) -> dict[str, str]:
     return {
         "token": secret(f"GITHUB_TOKEN{suffix}"),
         "app_id": given(f"GITHUB_APP_ID{suffix}"),
-        # A .env file has the key in one line, with \\n in place of its line ends.
+        # A .env file has the key in one line, with \n (a backslash and an n) in place of its line ends.
         "private_key": secret(f"GITHUB_APP_PRIVATE_KEY{suffix}").replace("\\n", "\n"),
         "installation_id": given(f"GITHUB_APP_INSTALLATION_ID{suffix}"),
     }
@@ -238,9 +238,9 @@ ETL_GRACE_SECONDS = number(
     "ETL_GRACE_SECONDS", 900, minimum=1, maximum=86_400
 )  # a message that waits longer in its queue counts as lost; this time doubles each time the run is sent again
 ETL_MAX_RESENDS = number("ETL_MAX_RESENDS", 5, maximum=10)  # a run that is lost more often fails
-ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1, maximum=3600)  # the interval of the sweep, in the entry that the first migrate creates
-ETL_SCHEDULE = schedule("ETL_SCHEDULE", "0 1 * * *")  # the schedule of the night, in the entry that the first migrate creates
-ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # with more bad records in a stream, the stage fails
+ETL_SWEEP_SECONDS = number("ETL_SWEEP_SECONDS", 60, minimum=1, maximum=3600)  # the sweep's interval, which the first migrate stores for beat
+ETL_SCHEDULE = schedule("ETL_SCHEDULE", "0 1 * * *")  # when the nightly runs start; the first migrate stores it for beat
+ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # if a larger share of a stream cannot be read, transform fails
 ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1, maximum=8760)  # alert after this time without a successful run
 ETL_TIME_ZONE = time_zone("ETL_TIME_ZONE")
 ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # your own kinds of sources: docs/contributing.md
@@ -253,7 +253,7 @@ GITHUB_CREDENTIALS = {name: github_credential(f"_{name}" if name else "") for na
 GITHUB_ALLOW_HTTP = flag("GITHUB_ALLOW_HTTP")  # only for a stand-in on another host: anybody on the way can read a token that is sent over http
 GITHUB_PAGE_SIZE = number("GITHUB_PAGE_SIZE", 100, minimum=1, maximum=100)  # most records of a page; GitHub's limit is 100
 GITHUB_LANES = number("GITHUB_LANES", 4, minimum=1, maximum=16)  # streams of a source that are read at the same time
-GITHUB_RESERVE_SHARE = number("GITHUB_RESERVE_PERCENT", 10, maximum=90) / 100  # share of the hourly budget that is left for people
+GITHUB_RESERVE_SHARE = number("GITHUB_RESERVE_PERCENT", 10, maximum=90) / 100  # share of the hourly rate limit that is left for people
 GITHUB_TIMEOUT_SECONDS = number("GITHUB_TIMEOUT_SECONDS", 30, minimum=1, maximum=3600)
 # An Enterprise Server has REST under /api/v3 and GraphQL under /api/graphql.
 GITHUB_GRAPHQL_URL = given("GITHUB_GRAPHQL_URL", GITHUB_API_URL.removesuffix("/v3") + "/graphql")

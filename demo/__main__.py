@@ -56,7 +56,7 @@ class Demo:
             "CELERY_BROKER_URL": f"redis+socket://{self.socket}",
             "LOG_ROOTS": f"/var/log,{folder}",
             "ETL_LOG_LEVEL": "INFO",
-            # With these values retries follow at once. With the default values, a stage would be retried for half an hour before it fails.
+            # With these values retries follow within a second. With the default values, a stage would be retried for half an hour before it fails.
             "ETL_BACKOFF_SECONDS": "0",
             "ETL_BACKOFF_MAX_SECONDS": "0",
             "ETL_STAGE_RETRIES": "1",

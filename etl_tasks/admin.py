@@ -1,6 +1,7 @@
-"""Admin pages for operators: sources, runs, staged pages and dead letters.
+"""Admin pages for operators: sources, services, user accounts, and what the pipeline writes about its runs.
 
-Runs, staged pages, cursors and dead letters are read-only. Two admin actions replay or discard dead letters.
+Runs, staged pages, cursors, faults and dead letters are read-only here, because only the pipeline writes these rows. The one exception:
+admin actions replay or discard dead letters, which stand for data that could not be processed.
 """
 
 from collections import Counter
@@ -49,7 +50,7 @@ class DeletedByWorker(admin.ModelAdmin):
     ) -> tuple[list[Any], dict[str, int], set[str], list[str]]:
         """Return what Django's method returns, but with the number of rows of each kind in place of the rows.
 
-        The user needs the permission to delete the object, but not the permission to delete its rows.
+        The user needs the permission to delete the object, but not the permission to delete what was collected for it.
         """
         shown: list[Any] = []
         totals: Counter[str] = Counter()

@@ -1,4 +1,4 @@
-"""The two tasks that beat sends by its schedule: the start of the night, and the sweep."""
+"""The two tasks that beat sends by its schedule: the start of the nightly runs, and the sweep, which repairs what lost messages left undone."""
 
 from celery import shared_task
 
@@ -9,7 +9,7 @@ from etl_tasks.models import ETLRun
 
 @shared_task(name="etl.nightly")
 def nightly() -> list[int]:
-    """Start the night, and return the ids of the runs that were created."""
+    """Start the runs of this night, one for each enabled source, and return the ids of those that were created."""
     runs: list[ETLRun] = []
     with isolated("beat's start of the night"):
         runs = pipeline.open_night(pipeline.local_today())

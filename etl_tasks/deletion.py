@@ -165,7 +165,7 @@ def _models_referring_to(parent: type[models.Model]) -> list[type[models.Model]]
 
 
 def _rows(model: type[models.Model], **where: object) -> models.QuerySet[models.Model]:
-    """Return the rows, including those marked as gone, which the default manager leaves out."""
+    """Return the matching rows of the model. The base manager is used because it never leaves out rows, such as those marked as gone."""
     return model._base_manager.filter(**where)
 
 
@@ -177,6 +177,6 @@ def _in_batches(rows: models.QuerySet[models.Model]) -> Iterator[int]:
     most = PAGES_AT_ONCE if rows.model in (CleanBatch, StagedPage) else ROWS_AT_ONCE
     while keys := list(rows.order_by().values_list("pk", flat=True)[:most]):
         with transaction.atomic():
-            # `only`, because otherwise Django reads all columns of the rows before it deletes them, and the bodies are large.
+            # `only`, because otherwise Django reads all columns of the rows before it deletes them, also the large contents of pages.
             rows.model._base_manager.filter(pk__in=keys).only("pk").delete()
         yield len(keys)

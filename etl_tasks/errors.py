@@ -3,7 +3,7 @@
 A bad record is not an error of the stage: transform writes a dead letter for it and continues.
 """
 
-LONGEST_WAIT_SECONDS = 24 * 3600  # rate limits are hourly, so a longer wait in a header is a mistake, and is cut to this
+LONGEST_WAIT_SECONDS = 24 * 3600  # a header that asks for a longer wait is mistaken, because rate limits are hourly: wait only this long
 
 
 class RetriableError(Exception):

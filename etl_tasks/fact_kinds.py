@@ -17,8 +17,8 @@ class FactKind:
     """How facts of one kind are stored.
 
     `key`: the columns of the natural key, without the repository. `version`: the column whose value is higher in the newer of two answers;
-    empty for facts that never change. `part_of`: the kind whose rows are extended by facts of this kind: their items are added to lists
-    of the existing rows, and no rows are created. `sorted_by`: for each list column with an order, the key of the items by which they are
+    empty for facts that never change. `part_of`: if it names another kind, facts of this kind get no rows of their own: their items are
+    added to the lists in that kind's rows. `sorted_by`: for each list column with an order, the key of the items by which they are
     sorted. `kept_for`: how long GitHub keeps such a record; None if it keeps the record for good.
     """
 

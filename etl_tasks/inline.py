@@ -22,7 +22,7 @@ STAGE_FUNCTIONS: dict[str, Callable[[ETLRun], None]] = {
 }
 
 
-LONGEST_WAIT_SECONDS = 120.0  # the longest time that a command sleeps before it tries a stage again; shorter than a lease
+LONGEST_WAIT_SECONDS = 120.0  # the longest sleep before another try; ETL_LEASE_SECONDS is longer by default, so the run stays ours
 
 
 class Postponed(Exception):

@@ -1,7 +1,8 @@
-"""Who may work on a run. Every decision is one conditional UPDATE and not a lock, which would remain if its holder were killed.
+"""Who may work on a run. A process takes, keeps and ends a run by a conditional UPDATE of the run's row.
 
-A run is active until `close`. A worker that claims a run for a stage holds a lease, which each commit renews. When the lease has ended,
-another worker may claim the run. Each claim raises the attempt number, so later writes of the former holder fail.
+A lock outside the row, for example in Redis, would remain if its holder were killed. A run is active until `close`. A worker that claims a
+run for a stage holds a lease, which each commit renews. When the lease has ended, another worker may claim the run. Each claim raises the
+attempt number, so later writes of the former holder fail.
 """
 
 import logging
@@ -27,12 +28,12 @@ class LeaseNotHeld(Exception):
 
 
 def lease_duration() -> timedelta:
-    """Return how long a stage may go without a commit before the run counts as lost."""
+    """Return how long a stage may go without a commit before the sweeper takes its worker for dead and sends the run again."""
     return timedelta(seconds=settings.ETL_LEASE_SECONDS)
 
 
 def grace_period() -> timedelta:
-    """Return how long a message may wait in its queue before the run counts as lost."""
+    """Return how long a message may wait in its queue before the sweeper takes it for lost and sends the run again."""
     return timedelta(seconds=settings.ETL_GRACE_SECONDS)
 
 
@@ -119,7 +120,7 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
 
 @contextmanager
 def guarded_transaction(run: ETLRun) -> Iterator[None]:
-    """Run the block in a transaction, renew the lease, and count a step. Raises LeaseNotHeld if this attempt no longer holds the run."""
+    """Run the block in a transaction, renew the lease, and add 1 to `steps`. Raises LeaseNotHeld if this attempt no longer holds the run."""
     with transaction.atomic():
         held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
         if not held.update(lease_until=now() + lease_duration(), resends=0, steps=F("steps") + 1):

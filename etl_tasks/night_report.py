@@ -1,6 +1,6 @@
-"""Report whether last night worked, and for which problems a person is needed.
+"""Report whether the runs of last night succeeded, and which problems a person must solve.
 
-For a run that is queued, running or postponed, nobody is needed unless its lease ended some time ago.
+A run that is queued, running or postponed needs nobody. Only if the sweeper should have sent it again some time ago, somebody must look.
 """
 
 from collections.abc import Iterable
@@ -33,8 +33,8 @@ class Outcome:
 class NightReport:
     """The report on the last night.
 
-    `due`, `next_due`: when the last night was due, and when the next one is; None if no usable schedule gives the time. `sentence`: the summary.
-    `needs_a_person`: one sentence for each problem that a person must solve.
+    `due`, `next_due`: when the runs of the last night were due, and when the next ones are; None if no usable schedule gives
+    the time. `sentence`: the summary. `needs_a_person`: one sentence for each problem that a person must solve.
     """
 
     due: datetime | None
@@ -73,7 +73,7 @@ def _short(when: datetime) -> str:
 
 
 def _outcomes(begin: datetime, moment: datetime) -> list[Outcome]:
-    """Return the outcome of each enabled source, from its latest run since `begin`. Backfills do not count.
+    """Return the outcome of each enabled source, from its latest run since `begin`. Runs with `until` (backfills) do not count.
 
     A source that was added after `begin` is left out if it has no run.
     """

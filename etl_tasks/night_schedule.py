@@ -1,4 +1,4 @@
-"""When the night is due. The time comes from the periodic task that people edit in the admin."""
+"""When the nightly runs of all sources are due. The time comes from an entry of the admin's periodic tasks, which people can edit."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -7,7 +7,7 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django_celery_beat.models import PeriodicTask
 
-NIGHTLY = "etl.nightly"  # the entry is found by its task, because people may rename the entry
+NIGHTLY = "etl.nightly"  # the task of the entry, which is found by its task because people may rename the entry
 DAYS_SEARCHED = 32  # a schedule may name a single day of the month
 
 
@@ -16,7 +16,7 @@ class UnusableSchedule(Exception):
 
 
 def night_due_at(moment: datetime) -> datetime | None:
-    """Return when the first night on the day of `moment` was due; None if no night was due by `moment`.
+    """Return the first time on the day of `moment` at which the nightly runs were due; None if they were not due by `moment`.
 
     Only enabled crontab entries count, because only beat can evaluate the other kinds of schedules. Raises UnusableSchedule if the
     schedule of an entry cannot be evaluated and no other entry was due.
@@ -35,12 +35,12 @@ def night_due_at(moment: datetime) -> datetime | None:
 
 
 def last_night_due_at(moment: datetime) -> datetime | None:
-    """Return when the latest night was due; None if no night was due within a month. Raises UnusableSchedule."""
+    """Return when nightly runs were due last; None if none were due in the past month. Raises UnusableSchedule."""
     return next((due for end in _ends_of_days(moment, -1) if (due := night_due_at(min(end, moment)))), None)
 
 
 def next_night_due_at(moment: datetime) -> datetime | None:
-    """Return when the next night is due; None if no night is due within a month. Raises UnusableSchedule."""
+    """Return when nightly runs are due next; None if none are due within a month. Raises UnusableSchedule."""
     return next((due for end in _ends_of_days(moment, 1) if (due := night_due_at(end)) and due > moment), None)
 
 

@@ -21,8 +21,8 @@ class Good(msgspec.Struct, frozen=True, gc=False):
 class Bad(msgspec.Struct, frozen=True, gc=False):
     """A record that becomes a dead letter.
 
-    `index`: its place in the page, from 0, or WHOLE_PAGE. `is_lost`: True if the source did not return the record; `data` then says how
-    to request it again.
+    `index`: its place in the page, from 0, or WHOLE_PAGE. `key`: the id of the record or log event, as far as it is known.
+    `is_lost`: True if the source did not return the record; `data` then says how to request it again.
     """
 
     index: int

@@ -147,7 +147,10 @@ def open_night(night: date, *, created_before: datetime | None = None) -> list[E
 
 
 def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
-    """Survey the sources of one kind and send their runs, which are among `opened`. If the survey fails, each run finds out what is new."""
+    """Survey the sources of one kind, and send their runs, which are among `opened`.
+
+    A survey finds out with few requests what is new in all of the sources. If it fails, each run finds that out itself.
+    """
     runs = [run for run in opened if run.source.kind == kind]
     with isolated(f"the survey of {kind} sources"):
         results = survey(kind, [run.source for run in runs])

@@ -141,9 +141,9 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
 def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | Bad], *, is_log: bool) -> Sequence[Good | Bad]:
     """Return the records of the page that belong to the letter: one, or all if the letter is about the whole page or a lost record.
 
-    A record is found by its index. A log event is found by its id, because its index may have changed: if the source's settings were
-    changed, the page may be split into other events. If the letter has only the beginning of a long event,
-    the id cannot be checked, and the index is used.
+    A record is found by its index. A log event is found by its id and text, because its index may have changed: if the source's settings
+    were changed, the page may be split into other events. If the letter has only the beginning of a long event, the texts cannot be
+    compared, and the index is used.
     """
     if letter.record_index is None or letter.kind == DeadLetter.Kind.LOST:
         return records
@@ -157,8 +157,9 @@ def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | B
 
 
 def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str, source: Source) -> Iterator[tuple[str, list[Any]]]:
-    """Yield, from later pages of the run, the further parts of these records as pairs of a kind and its parts.
+    """Yield the further parts of these records from later pages of the run, as pairs of a kind and its parts.
 
+    A part has more items of the lists inside a record, for example more statuses of a deployment, which did not fit on its first page.
     The run has read these parts but could not load them: the records were dead letters, so there were no rows to extend.
     """
     adapter, key = adapter_of(source), KINDS[kind].key

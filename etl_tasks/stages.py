@@ -35,7 +35,7 @@ FEWEST_FOR_A_SHARE = 20  # with fewer records than this, a high share of bad one
 
 
 def extract(run: ETLRun) -> None:
-    """Stage everything that the source has after its cursors, page by page. A later attempt continues after the last committed page."""
+    """Store a copy of everything that the source has after its cursors, page by page. A later attempt continues after the last committed page."""
     page_count = run.pages.count()
     for item in adapter_of(run.source).pages(_job(run)):
         crash_point("extract.before_page_commit")
@@ -106,7 +106,7 @@ def _complete_stage(run: ETLRun) -> None:
 
 
 def _one_by_one(queryset: Any) -> Iterator[Any]:
-    """Yield the rows of a queryset. Only one row is in memory at a time, because their bodies are large."""
+    """Yield the rows of a queryset. Only one row is in memory at a time, because each has a large page or batch."""
     for pk in list(queryset.values_list("pk", flat=True)):
         yield queryset.model.objects.get(pk=pk)
 
@@ -187,7 +187,8 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
 def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -> None:
     """Store the page's valid records.
 
-    Facts are loaded only into the SQL database and log events only into the log store. The mark for the other destination is set at once.
+    Facts are loaded only into the SQL database and log events only into the log store. So the flag of the other destination
+    (`is_loaded` for log events, `is_stored` for facts) is True at once.
     """
     is_log = kind == LOG_EVENT
     CleanBatch.objects.create(
@@ -205,8 +206,8 @@ def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -
 def _correct_record_count(adapter: Adapter, run: ETLRun, page: StagedPage, *, found: int) -> None:
     """Correct the page's record count if the source's settings were changed since the page was staged.
 
-    `found`: the number of records that transform has found. If the adapter does not confirm it, records were lost: the count stays, and
-    `load` fails because of it.
+    `found`: the number of records that transform has found. If `Adapter.count` finds another number, transform has missed records: the
+    page's count stays, and the check at the end of `load` fails.
     """
     if found == page.record_count or adapter.count(run.source, page.content) != found:
         return
@@ -267,7 +268,7 @@ def _load_log_events(run: ETLRun) -> None:
 
 
 def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent], list[Tally]]]:
-    """Write the log events to the log store. Yield each batch, with its events and tallies, once it is written."""
+    """Write the log events to the log store. Yield each batch, with its events and their tallies (counts per hour), once it is written."""
     in_progress: deque[tuple[CleanBatch, list[LogEvent]]] = deque()
 
     def pages() -> Iterator[list[LogEvent]]:

@@ -47,7 +47,7 @@ def open_missing_night() -> int:
 
 
 def resend_lost() -> int:
-    """Send again every active run whose lease has ended, and return how many. A run that was sent ETL_MAX_RESENDS times fails.
+    """Send again every active run whose lease has ended, and return how many. A run that was already sent again ETL_MAX_RESENDS times fails instead.
 
     Raises SomeFailed after all runs were tried.
     """

@@ -24,7 +24,8 @@ ROWS_A_QUERY = 500
 class Upserted:
     """How many facts were written, how many were skipped because the stored version is the same or newer, and how many wait.
 
-    `waiting`: parts of records that are dead letters and have no row yet. The replay of the dead letter loads the parts, too.
+    `waiting`: further parts (FactKind.part_of) of records that are dead letters and so have no row yet. The replay of the dead letter loads
+    the parts, too.
     """
 
     written: int
@@ -33,12 +34,12 @@ class Upserted:
 
 
 def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Repository, run_id: int, page_id: int) -> Upserted:
-    """Insert new facts and update older versions. A fact with the key "gone_at" marks the rows with its other values as
-    deleted on GitHub.
+    """Insert new facts and update older versions. A fact with the key "gone_at" marks the rows that have its other values
+    as gone, which means deleted on GitHub.
 
-    `kind_name`: a key of KINDS. `run_id`, `page_id`: stored in the rows, as the origin of their values. Call this function inside a
-    transaction that has written nothing of the service yet, because it locks the service: otherwise two writers could both insert a row
-    that each found missing.
+    `kind_name`: a key of KINDS. `run_id`, `page_id`: stored in the rows, as the origin of their values. This function locks the service,
+    so that two writers cannot both insert a row that each found missing. Call it inside a transaction that has written nothing of the
+    service yet; `hold` says why.
     """
     hold(repository.service)
     kind = KINDS[kind_name]
@@ -91,7 +92,7 @@ def _upsert_rows(kind: FactKind, rows: Mapping[tuple[Any, ...], dict[str, Any]],
 
 
 def _restored(known: Mapping[tuple[Any, ...], GithubFact], *, page_id: int) -> set[tuple[Any, ...]]:
-    """Return the keys of the stored rows that are marked as gone, but were delivered by a page fetched after the mark.
+    """Return the keys of the stored rows that are marked as gone, but are on a page that was fetched after they were marked.
 
     `known`: the stored rows by natural key. The replay of a page that is older than the mark restores nothing.
     """

@@ -67,7 +67,7 @@ def _deployment(event: LogEvent) -> dict[str, Any]:
 
 
 def _traffic(tally: Tally) -> dict[str, Any]:
-    """Return the row of one segment and hour.
+    """Return the row of one hour of a segment, which is one mebibyte of a log file.
 
     `minutes`: for each minute, [events, errors]. `worst_share`: the percentage of errors in the minute where it is highest.
     """

@@ -15,7 +15,7 @@ def local_time(moment: datetime | None) -> str:
 
 
 def run_times(run: ETLRun) -> str:
-    """Return when the run began and ended, or what it waits for."""
+    """Return when the run was queued or, once it has begun, when it began, and when it ended or until when it is postponed."""
     if run.started_at is None:
         return f"queued {local_time(run.created_at)}"
     if run.completed_at:

@@ -9,7 +9,7 @@ ZSTD_LEVEL = 1
 
 
 class StagedPage(models.Model):
-    """One answer of a source, unchanged and compressed. A page or chunk is one row, however many records it has."""
+    """One answer of a source, unchanged and compressed. A page of a list, or a chunk of a log file, is one row with any number of records."""
 
     run = models.ForeignKey(ETLRun, on_delete=models.CASCADE, related_name="pages")
     number = models.PositiveIntegerField()

@@ -1,4 +1,7 @@
-"""What a kind of source must implement. To add a kind, write its adapter and name it in ETL_ADAPTERS (docs/contributing.md)."""
+"""What a kind of source must implement. To add a kind, write its adapter and name it in ETL_ADAPTERS (docs/contributing.md).
+
+A source consists of streams, for example GitHub's list of issues or one log file. Each stream has its own cursor.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -62,7 +65,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Learned:
-    """What is stored with the source even if the run fails. `page_sizes`: for each list, the page size that the server can complete."""
+    """What is stored with the source even if the run fails. `page_sizes`: for each list whose larger pages failed, the size to ask for."""
 
     page_sizes: dict[str, int]
 
@@ -91,7 +94,7 @@ class Adapter(ABC):
         """Raise ValueError with a sentence, or ValidationError, if the source cannot work with its settings."""
 
     def validate_change(self, source: Source, *, former: Source) -> None:  # noqa: B027 (optional)
-        """Raise the same errors if saving `source` would lose or mix what has been collected.
+        """Raise the same errors as `validate` if saving `source` would mix collected facts with others or make them unreachable.
 
         `former`: the source as it is stored. This method is called only for a source that has been collected.
         """
@@ -113,7 +116,7 @@ class Adapter(ABC):
 
     @abstractmethod
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
-        """Return the kind of the page's records: a key of fact_kinds.KINDS, or LOG_EVENT."""
+        """Return the kind of the records in a page of the stream with this context: a key of fact_kinds.KINDS, or LOG_EVENT."""
 
     def count(self, source: Source, content: bytes) -> int | None:
         """Return how many records a staged page has with the source's current settings; None if settings cannot change the number."""

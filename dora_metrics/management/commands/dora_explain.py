@@ -1,4 +1,4 @@
-"""dora_explain SERVICE METRIC PERIOD: print the facts behind one value."""
+"""dora_explain SERVICE METRIC PERIOD: print the facts from which one value of a metric was computed."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""dora_export: write the facts behind the metrics, or the metrics, in the shapes of the API."""
+"""dora_export: write the facts behind the metrics, or the metrics, with the same fields as the API."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""dora_report: print the five metrics by day, week or month."""
+"""dora_report: print the five DORA metrics by day, week or month."""
 
 from typing import Any
 

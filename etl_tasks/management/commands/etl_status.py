@@ -180,7 +180,7 @@ def stream_line(progress: StreamProgress) -> str:
 
 
 def revision_row(revision: MetricRevision) -> dict[str, Any]:
-    """Return the row of a metric that has changed. "what" names the numbers that differ; they can differ while the value is the same."""
+    """Return the row of a metric that has changed. "what" names the stored numbers that differ, for example "n", even if the value does not."""
     before, after = revision.before, revision.after
     return {
         "metric": revision.metric,
