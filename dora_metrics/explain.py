@@ -20,7 +20,7 @@ METRICS = ("deployment_frequency", "change_lead_time", "change_fail_rate", "fail
 
 
 def explanation(service: Service, *, metric: str, period: Period, environment: str, moment: datetime | None = None) -> dict[str, Any]:
-    """Return the value and its members. Raises KeyError for an unknown metric.
+    """Return the value and its members, which are the facts that count in it. Raises KeyError for an unknown metric.
 
     `sums` in the result has the totals of the members' counts, which equal the numbers of the report. The value is computed from
     the current facts by the code that also computes the stored metrics. If the facts were not collected, there are no members.

@@ -13,7 +13,10 @@ MINUTE_MS, HOUR_MS = 60_000, 3_600_000
 
 
 def tally(source: str, segment: str, hour: datetime, lines: Iterable[tuple[int, str, int | None]]) -> Tally:
-    """Count the events of one segment and hour. `lines`: the time in milliseconds, the level and the HTTP status of each event."""
+    """Count the events of one segment (a mebibyte of a log file) and hour.
+
+    `lines`: the time in milliseconds, the level and the HTTP status of each event.
+    """
     levels: Counter[str] = Counter()
     minutes: dict[int, tuple[int, int]] = {}
     for (time, level, status), events in Counter((time // MINUTE_MS, level, status) for time, level, status in lines).items():

@@ -34,7 +34,7 @@ class LogEventRow(models.Model):
 
 
 class LogSumRow(models.Model):
-    """How many log events of one segment of a file are stored for one hour, by level."""
+    """How many log events of one segment (a mebibyte of a file) are stored for one hour, by level."""
 
     source = models.CharField(max_length=100)
     hour = models.DateTimeField()

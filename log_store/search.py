@@ -10,7 +10,7 @@ from log_store.store import LEVELS, LogQuery, level_or_worse
 
 LEVEL_CHOICES = (*LEVELS, "unknown")
 DEFAULT_SPAN = timedelta(days=1)
-# The years that the formats read. Other years are refused, because near the limits of Python's calendar, converting a time to another zone or
+# The years that the log formats accept. Other years are refused, because near the limits of Python's calendar, converting a time to another zone or
 # subtracting a day would overflow.
 FIRST_YEAR, LAST_YEAR = 1970, 2999
 

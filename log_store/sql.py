@@ -30,7 +30,10 @@ class SqlLogStore:
         """Does nothing: migrations create the tables."""
 
     def write(self, events: Sequence[LogEvent]) -> list[Tally]:
-        """Write events and counts in one transaction. The rows of the counts are locked first, so two writers of the same part take turns."""
+        """Write events and counts in one transaction.
+
+        The rows of the counts are locked first, so two writers of the same part (segment and hour) take turns.
+        """
         if not events:
             return []
         parts = sorted(parts_of(events), key=lambda part: (part.source, part.hour, part.segment))
@@ -49,7 +52,7 @@ class SqlLogStore:
     def read(self, query: LogQuery, *, after: str = "", limit: int = 100, oldest_first: bool = False) -> LogPage:
         bounds = Bounds.of(query, after, oldest_first=oldest_first)
         rows_at_once = PAGE_ROWS if query.contains else min(PAGE_ROWS, limit + 1)
-        # Read the events of each level separately and merge them, because the index only has the events of one level in order.
+        # Read the events of each level separately and merge them, because in the index only events of the same level are in order of time.
         filters = [{"source": query.source, "level": level} for level in sorted(query.levels)] or [{"source": query.source}]
         streams = [_in_order(LogEventRow.objects.filter(**columns), bounds, rows_at_once, oldest_first=oldest_first) for columns in filters]
         with _answering():
@@ -143,7 +146,10 @@ def _rows(part: Part) -> Iterator[tuple[Any, ...]]:
 
 
 def _holds_only(part: Part) -> bool:
-    """Return whether the table holds all events of a new part. An event that was stored before, with another hour, keeps that hour and is missing."""
+    """Return whether exactly the part's events are stored for its segment and hour. The part is new: it had no counts before.
+
+    An event whose id was already stored with a time in another hour is not stored again, so it is missing here.
+    """
     return _of_segment(part).count() == len(part.events)
 
 

@@ -19,7 +19,7 @@ AFTER_ID = "g"
 
 
 class LogStoreUnavailable(Exception):
-    """The log store did not answer, or answered with an error. It is not known whether the operation was done, so it is repeated."""
+    """The log store did not answer, or answered with an error. It is not known whether a write or deletion was done, so it must be repeated."""
 
 
 class LogQuery(msgspec.Struct, frozen=True):

@@ -23,7 +23,10 @@ def has_receiver() -> bool:
 
 
 def alert_text(level: str, message: str, context: Mapping[str, object] | None) -> str:
-    """Return the alert as plain text, with one line for each value of the context, and at most LONGEST_TEXT characters."""
+    """Return the alert as plain text: its level and message, then one line for each value of the context that is not empty.
+
+    A text of more than LONGEST_TEXT characters is cut.
+    """
     lines = [f"[{level}] {message}", *(f"{key}: {value}" for key, value in sorted((context or {}).items()) if value not in (None, ""))]
     return "\n".join(lines)[:LONGEST_TEXT]
 
@@ -36,9 +39,9 @@ def send_email(level: str, message: str, context: Mapping[str, object] | None) -
 
 
 def post_webhook(level: str, message: str, context: Mapping[str, object] | None) -> bool:
-    """Post the alert as JSON. Return False if no webhook is configured. Raises OSError if the last attempt fails, too.
+    """Post the alert as JSON. Return False if no webhook is configured. Raises WebhookFailed if all three attempts fail.
 
-    Slack shows `text`. The other keys are for other receivers.
+    Slack shows `text`. The other keys are for programs other than Slack.
     """
     if settings.ALERT_WEBHOOK_URL:
         parts = {str(key): value if isinstance(value, str | int | float | bool | None) else str(value) for key, value in (context or {}).items()}
@@ -50,7 +53,7 @@ def post_webhook(level: str, message: str, context: Mapping[str, object] | None)
 class NoRedirect(urllib.request.HTTPRedirectHandler):
     """Refuses redirects.
 
-    urllib would follow one by a GET without the body. The alert would be lost, but would count as sent.
+    urllib would follow a redirect with a GET request, which has no body. So the alert would not arrive, but would count as sent.
     """
 
     def redirect_request(self, *_: Any) -> None:
@@ -81,7 +84,7 @@ def _post(url: str, body: bytes) -> None:
 
 
 def _receiver(send: Send, level: str) -> Callable[..., bool]:
-    # Receivers are functions, because Django logs the __qualname__ of a receiver that fails, and a partial has none.
+    # The receiver is a nested function instead of a partial: Django logs the __qualname__ of a receiver that fails, and a partial has none.
     def receive(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> bool:
         return send(level, message, context)
 

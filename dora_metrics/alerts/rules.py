@@ -1,6 +1,7 @@
-"""Alert rules about metrics.
+"""Alert rules about metrics, evaluated each time new facts of a service have been loaded.
 
-They are evaluated after each load. One alert is sent when an episode begins, and one when it ends.
+A span of time during which a rule is broken for a service is an episode. One alert is sent when an episode begins, and one when it
+ends.
 """
 
 import logging
@@ -21,14 +22,14 @@ from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Delivery, Serv
 
 logger = logging.getLogger(__name__)
 
-COLLECTED_WITHIN = timedelta(days=2)  # two days, because one night may fail
+COLLECTED_WITHIN = timedelta(days=2)  # two days, because the collection of one night may fail
 SIGNALS = {AlertRule.Level.CRITICAL: critical_alert, AlertRule.Level.WARNING: warning_alert}
 
 
 def evaluate(service: Service, *, moment: datetime | None = None) -> None:
     """Evaluate the rules for the service. Call this inside the transaction that has written the service's metrics.
 
-    Nothing is evaluated if neither e-mail nor a webhook is configured, because the alerts of the episodes would never be sent.
+    Nothing is evaluated if neither e-mail nor a webhook is configured, because no alert could be sent.
     """
     if not has_receiver():
         return
@@ -62,7 +63,7 @@ def no_deployment(rule: AlertRule, service: Service, moment: datetime) -> str | 
         return ""
     source = latest.source if latest else service.deployments_from
     streams = [STREAM_OF[source]] if source in STREAM_OF else list(STREAM_OF.values())
-    # If collection is not up to date, deployments may be missing. So the rule cannot be evaluated.
+    # Unless deployments were collected from before `limit` until two days ago or later, some may be missing. So the rule cannot be evaluated.
     spans = [span for stream, span in coverage_of(service, service.repositories.all()).items() if stream in streams]
     if not any(span.since < limit and span.until >= moment - COLLECTED_WITHIN for span in spans):
         return None
@@ -136,8 +137,9 @@ def end_silently(rule: AlertRule) -> None:
 
 
 def overdue_rules() -> dict[int | None, AlertRule]:
-    """Return the enabled rules of the kind `no_success`, by the id of their service.
+    """Return the enabled rules of the kind `no_success` (no successful run for so many hours), by the id of their service.
 
-    The rule with the key None applies to all services that have no rule of their own.
+    The rule with the key None applies to all services that have no rule of their own. If there are several rules for the same key,
+    the oldest one is returned.
     """
     return {rule.service_id: rule for rule in AlertRule.objects.filter(kind=AlertRule.Kind.NO_SUCCESS, is_enabled=True).order_by("-pk")}

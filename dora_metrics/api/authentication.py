@@ -31,7 +31,7 @@ class StaffSession(APIKeyCookie):
 
 
 class BearerToken(AuthBase):
-    """Access by a token in the Authorization header. This method is tried last, so its error explains both methods.
+    """Access by a token in the Authorization header. It is tried after StaffSession, so its error explains both kinds of access.
 
     ninja's HttpBearer is not used, because in debug mode it logs an Authorization header of any other scheme, with the secret in
     it.
@@ -57,7 +57,7 @@ def name_of_token(token: str, *, moment: datetime) -> str | None:
     """
     token_digest = digest(token)
     row = ApiToken.objects.filter(digest=token_digest, is_enabled=True).first()
-    # A database may compare digests without regard to case.
+    # The digests are compared again here, because a database may compare them without regard to case.
     if row is None or not constant_time_compare(row.digest, token_digest):
         return None
     if row.last_used_at is None or row.last_used_at <= moment - LAST_USE_PRECISION:

@@ -33,7 +33,7 @@ def without_formula(text: str) -> str:
 
 
 class _Lines:
-    """A file for csv.writer. The method writerow of the writer returns what `write` returns, which is the line."""
+    """Stands in for the file that csv.writer needs. The writer's `writerow` returns what `write` returns, so it returns the line."""
 
     def write(self, line: str) -> str:
         return line

@@ -224,7 +224,7 @@ def incidents(request: HttpRequest, query: Query[IncidentsQuery]) -> Answer:
 def explanation(request: HttpRequest, query: Query[ExplanationQuery]) -> Answer:
     """The deployments, changes and incidents that count in one value, with the rules by which each counts, computed from the current facts.
 
-    `sums` has the totals of the members' `counts`, which equal the numbers of the report.
+    `members` lists these facts. `sums` has the totals of their `counts`, which equal the numbers of the report.
     """
     _refuse_unknown(request, query)
     service = _named_service(query.service)

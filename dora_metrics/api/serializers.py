@@ -195,7 +195,7 @@ def _joined(name: str, key: str = "", between: str = " ") -> Reader:
 
 
 def _coverage_in_a_cell(row: Row) -> str:
-    """Return the spans of all streams as one text. If there are several repositories, each span has its repository's name in front."""
+    """Return the collected span of each stream, all in one text. If the service has several repositories, their names are in front of the spans."""
     has_several = len({span["repository"] for span in row["coverage"] if span["repository"]}) > 1
     prefixes = (f"{span['repository']}:" if has_several and span["repository"] else "" for span in row["coverage"])
     return " ".join(f"{prefix}{span['stream']}={span['since']}/{span['until']}" for prefix, span in zip(prefixes, row["coverage"], strict=True))

@@ -1,4 +1,4 @@
-"""The change fail rate: the share of finished attempts that failed, with the reason why each counts as failed."""
+"""The change fail rate: the share of finished attempts to deploy that failed, with the reason why each counts as failed."""
 
 from collections import Counter
 from collections.abc import Mapping
@@ -14,7 +14,10 @@ from dora_metrics.calculators.value_members import deployment_member, failure_ru
 
 
 class ChangeFailRate:
-    """An attempt counts in the period of its finish. An unlinked incident counts in the period of its start."""
+    """An attempt to deploy counts in the period in which it finished.
+
+    An incident that is not linked to an attempt is counted beside the value (`unlinked_incidents`), in the period in which it started.
+    """
 
     name, unit = "change_fail_rate", "share"
 

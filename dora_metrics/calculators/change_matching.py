@@ -1,4 +1,7 @@
-"""The deployment that first carried each change (docs/metrics.md, "Change lead time")."""
+"""Find the deployment that first carried each change, which means that it deployed the change's commits (docs/metrics.md, "Change lead time").
+
+A success is an attempt to deploy that succeeded.
+"""
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -11,7 +14,11 @@ from dora_metrics.calculators.quality_flags import TIME_MATCHED
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """The first success that carries a pull request. `how`: the rule that found it: sha, range or time_matched."""
+    """The first success that carries a pull request.
+
+    `how`: the rule that found it. sha: it deployed the merge commit or the head itself. range: it deployed a descendant.
+    time_matched: it was the first success after the merge.
+    """
 
     deployment: Attempt
     how: str
@@ -47,7 +54,7 @@ def match_changes(
         # If git's history lacks the merge commit, the head replaces it.
         commit = pull.merge_sha if pull.merge_sha in parents else pull.head_sha
         if commit in hidden:
-            # The commit was first deployed at an unknown earlier time, so a later rollback to it is not its first deployment.
+            # A hidden commit was first deployed at an unknown earlier time, so a later rollback to it is not its first deployment.
             exact = [position for position in exact if position <= first_known]
         ranged = first_reached.get(commit)
         candidates = exact if ranged is None else [*exact, ranged]
@@ -154,13 +161,17 @@ def _carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[s
 def is_missing_from_git(attempt: Attempt, parents: Mapping[str, tuple[str, ...]]) -> bool:
     """Return whether the attempt's commit is missing from git's history.
 
-    If so, the commit's ancestors are unknown. So the attempt carries no changes by range, and it hides no commits.
+    If so, the commit's ancestors are unknown. So the attempt carries no changes by range, and no commit becomes hidden because of it
+    (`_first_reached` says which commits are hidden).
     """
     return bool(attempt.sha) and attempt.sha not in parents and attempt.pull_request is None
 
 
 def _match_by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
-    """Match each pull request to the first success that finished at or after its merge, unless that is the very first success."""
+    """Match each pull request to the first success that finished at or after its merge, unless that is the very first success.
+
+    Changes that were merged before the very first success may have been deployed at an unknown earlier time.
+    """
     found = {}
     finishes = [attempt.finished_at for attempt in successes]
     for pull in pulls:

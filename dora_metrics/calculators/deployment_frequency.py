@@ -16,7 +16,7 @@ RECENT = timedelta(days=31)
 
 
 class DeploymentFrequency:
-    """A success counts in the period of its finish."""
+    """A successful attempt to deploy counts in the period in which it finished."""
 
     name, unit = "deployment_frequency", "deployments/day"
 
@@ -48,9 +48,10 @@ class DeploymentFrequency:
         return [_member(success) for success in self._successes.within(collected)]
 
     def _deploy_days_per_week(self, period: Period) -> float | None:
-        """Return the median number of deploy days in the complete ISO weeks whose Sunday lies in the period.
+        """Return the median number of deploy days, which are days with a successful deployment, per ISO week.
 
-        A week without a deploy day counts as 0.
+        It is taken over the weeks whose Sunday lies in the period and whose seven days were all collected. A week without a deploy
+        day counts as 0. None if there is no such week.
         """
         if self.coverage is None:
             return None

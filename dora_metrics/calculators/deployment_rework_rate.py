@@ -1,4 +1,4 @@
-"""The deployment rework rate: the share of successes that were unplanned, because they mended an earlier deployment."""
+"""The deployment rework rate: the share of successful deployments that were unplanned, which means that they mended an earlier one."""
 
 from dora_metrics.calculators.failures import AttemptOutcome
 from dora_metrics.calculators.linked_facts import LinkedFacts
@@ -9,7 +9,7 @@ from dora_metrics.calculators.value_members import deployment_member
 
 
 class DeploymentReworkRate:
-    """A success counts in the period of its finish."""
+    """A successful attempt to deploy counts in the period in which it finished."""
 
     name, unit = "deployment_rework_rate", "share"
 

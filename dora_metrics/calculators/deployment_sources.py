@@ -1,4 +1,7 @@
-"""The choice of the source of deployments that counts, and the attempts that each source reports (docs/metrics.md, "Deployment")."""
+"""Choose the source from which a service's deployments are taken, and read the attempts that each source reports.
+
+docs/metrics.md describes the sources under "Deployment". The chosen source is called the source that counts.
+"""
 
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
@@ -116,8 +119,8 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
     """Return the attempt that the statuses of a GitHub deployment describe; None if the deployment has not finished or does not count.
 
     An attempt with a success status succeeded and finished at the first one, whatever statuses follow. An attempt without a success
-    failed and finished at its last failure. It does not count if it was resumed after that failure, or if the failure's log belongs
-    to one of the `cancelled_runs`.
+    failed and finished at its last failure. It does not count if a later status says that it was resumed, or if the failure's log
+    belongs to one of the `cancelled_runs`.
     """
     statuses = sorted(deployment.statuses, key=lambda status: (status.created_at, status.state, status.log_url))
     success = next((status for status in statuses if status.state == "success"), None)
@@ -126,7 +129,7 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
     if end is None:
         return None
     if success is None:
-        # GitHub's times are whole seconds. An in_progress with the same time as the failure is taken to have come before it.
+        # GitHub's times are whole seconds. An in_progress status with the same time as the failure is taken to have come before it.
         is_resumed = any(status.state in RESUMED_STATES and status.created_at > end.created_at for status in statuses)
         if is_resumed or _run_id(end.log_url) in cancelled_runs:
             return None

@@ -14,9 +14,9 @@ from dora_metrics.calculators.value_members import deployment_member, failure_ru
 
 
 class FailedDeploymentRecoveryTime:
-    """An attempt that has recovered counts in the period of its recovery.
+    """A failed attempt that has recovered counts in the value, in the period of its recovery.
 
-    A failed attempt that has not recovered counts in the period of its finish.
+    A failed attempt that has not recovered counts in `n_open` only, in the period of its finish.
     """
 
     name, unit = "failed_deployment_recovery_time", "seconds"

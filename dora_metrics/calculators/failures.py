@@ -65,8 +65,8 @@ class AttemptOutcome:
 class RepositoryChanges:
     """The changes of one repository by which failures and unplanned successes are found.
 
-    `qualifier`: as `Facts.qualifier` returns it. `reverts`: by number. `hotfixes`: each with its link. `closes`: for the number of
-    each pull request, the issues of the service that it closes.
+    `qualifier`: as `Facts.qualifier` returns it. `reverts`: by number. `hotfixes`: each with the link to the attempt
+    that it mends. `closes`: for the number of each pull request, the issues of the service that it closes.
     """
 
     qualifier: str
@@ -89,8 +89,8 @@ def attempt_outcomes(
 ) -> list[AttemptOutcome]:
     """Return the outcomes of the attempts, in the order of `attempts`.
 
-    `attempts`: the attempts of one environment, ordered by finished_at. `incidents`: each incident with its link. `changes`: the
-    changes of each repository, by its name. `flags_of`: the quality flags of each attempt, by its key.
+    `attempts`: the attempts of one environment, ordered by finished_at. `incidents`: each incident with the link to the
+    attempt that caused it. `changes`: the changes of each repository, by its name. `flags_of`: the quality flags of each attempt, by its key.
     """
     causes: dict[str, list[Cause]] = defaultdict(list)
     unplanned: dict[str, list[Cause]] = defaultdict(list)
@@ -177,7 +177,8 @@ def _next_successes(attempts: Sequence[Attempt]) -> dict[str, Attempt]:
 def _rollbacks(attempts: Sequence[Attempt], history_of: Mapping[str, History]) -> Iterable[tuple[Attempt, Attempt]]:
     """Yield each attempt that was rolled back, with the success that rolled it back.
 
-    A merged pull request that stands in for a deployment is never a rollback.
+    A success rolls back the attempt or the success before it if it started after that one had finished, and its commit is a true
+    ancestor of that one's commit. A merged pull request that stands in for a deployment is never a rollback.
     """
     last_attempt: dict[tuple[str, str], Attempt] = {}
     last_success: dict[tuple[str, str], Attempt] = {}
@@ -196,7 +197,8 @@ def _deployed_reverts(changes: RepositoryChanges) -> Iterable[tuple[Attempt | No
     """Yield three items for each revert that counts.
 
     They are the first deployment of the reverted change (None if that change is unknown or was not deployed), the first deployment
-    of the revert, and the number of the revert.
+    of the revert, and the number of the revert. A revert does not count if the same deployment first carried the reverted change, or
+    a pull request that put the change back.
     """
     first_deployments = changes.first_deployments
     for number, revert in sorted(changes.reverts.items()):
@@ -221,7 +223,7 @@ def first_deployment_of_target(revert: Revert, first_deployments: FirstDeploymen
 def _deployed_fixes(changes: RepositoryChanges, link_of: Mapping[IssueKey, Link]) -> Iterable[tuple[Attempt, Cause]]:
     """Yield each deployment that fixes an earlier one, with the cause that makes it unplanned.
 
-    It carries a pull request that closes an incident, and the incident is linked to the earlier deployment. `link_of`: the link of
+    Such a deployment carries a pull request that closes an incident, and the incident is linked to the earlier deployment. `link_of`: the link of
     each incident, by its issue.
     """
     for number, issues in sorted(changes.closes.items()):

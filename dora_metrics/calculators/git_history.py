@@ -16,9 +16,9 @@ class History:
     def is_true_ancestor(self, ancestor: str, descendant: str) -> bool:
         """Return whether `descendant` descends from `ancestor`; False if they are the same commit or the history lacks either of them.
 
-        A commit's generation is greater than the generation of each of its ancestors. So the answer is False without a walk if
-        `descendant` has no greater generation than `ancestor`, as for most deployments. Otherwise the walk leaves out all commits
-        whose generation is not greater than that of `ancestor`.
+        A commit's generation is greater than the generation of each of its ancestors. So if `descendant` has no greater
+        generation than `ancestor`, the answer is False without a walk through the history. For most deployments this is the case.
+        Otherwise the walk leaves out all commits whose generation is not greater than that of `ancestor`.
         """
         if ancestor == descendant or ancestor not in self.parents or descendant not in self.parents:
             return False

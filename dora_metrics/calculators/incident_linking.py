@@ -49,7 +49,8 @@ class ServiceAttempts:
     def link_by_time(self, moment: datetime) -> Link:
         """Return a link to the latest success that finished at or before `moment`.
 
-        There is no link if that success finished earlier than the look-back time (a setting) before `moment`.
+        There is no link if that success finished more than `look_back_hours` (a setting) before `moment`, or if the environment is not
+        production.
         """
         if self._look_back is None:
             return UNLINKED
@@ -86,11 +87,11 @@ class Linker:
         self._deployed_shas = Shas(sha for _, sha in known)
 
     def link(self, links: Links, moment: datetime, *, second: Callable[[], Link], is_effect: bool = True) -> Link:
-        """Return the link by the first of three rules that finds one: the causes that the body names (`links`), then `second`, then time.
+        """Return the link by the first of three rules that finds one: the named causes, then `second`, then time.
 
-        `moment`: when the incident began or the hotfix was created. `second`: returns the link by the second rule. `is_effect`:
-        True if the cause must have begun by `moment`. It is False for a hotfix, which may be written before the deployment that it
-        mends.
+        `links`: the causes that the body of the issue or pull request names. `moment`: when the incident began or the hotfix was
+        created. `second`: returns the link by the second rule. `is_effect`: True if the cause must have begun by `moment`. It is
+        False for a hotfix, which may be written before the deployment that it mends.
         """
         is_settled, stated = self._explicit_link(links, moment, is_effect=is_effect)
         if is_settled:
@@ -100,9 +101,9 @@ class Linker:
         return replace(found, is_contradicted=stated.is_contradicted or between.is_contradicted)
 
     def _explicit_link(self, links: Links, moment: datetime, *, is_effect: bool) -> tuple[bool, Link]:
-        """Return whether the body settles the link, and the link.
+        """Return whether the causes that the body names decide the link, and the link.
 
-        If the body names a known deployment that is not an attempt in this environment, it is settled that there is no link.
+        If the body names a known deployment that is not an attempt in this environment, it is decided that there is no link.
         """
         is_contradicted = False
         for candidates in self._stated_attempts(links):
@@ -113,10 +114,10 @@ class Linker:
         return False, Link(is_contradicted=is_contradicted)
 
     def _stated_attempts(self, links: Links) -> Iterator[Sequence[Attempt]]:
-        """For each statement of the body, yield the attempts that it may mean. The statements come in the order in which they are tried.
+        """For each cause that the body names, yield the attempts that may be meant. The causes come in the order in which they are tried.
 
-        If a statement names a known deployment that is not an attempt in this environment, an empty list is yielded for it. A
-        statement that names nothing known is skipped.
+        If a cause is a known deployment that is not an attempt in this environment, an empty list is yielded for it. A cause that is
+        unknown is skipped.
         """
         for text in links.deployments:
             names = f"{self._qualifier}{text}", text
@@ -135,8 +136,8 @@ class Linker:
 def _choose(candidates: Sequence[Attempt], moment: datetime, *, is_effect: bool) -> Attempt | None:
     """Return the latest candidate that had finished by `moment`.
 
-    If there is none, return the first candidate, or if `is_effect` is True the first one that had begun by `moment`. Otherwise
-    return None.
+    If none had finished: with `is_effect`, return the first candidate that had begun by `moment`, or None if none had begun. Without
+    `is_effect`, return the first candidate.
     """
     if position := _count_finished(candidates, moment):
         return candidates[position - 1]

@@ -12,7 +12,7 @@ DISMISSED = frozenset({"not_planned", "duplicate"})  # an issue that was closed 
 
 @dataclass(frozen=True, slots=True)
 class LogErrors:
-    """The events and errors of one log in the bad minutes of an incident.
+    """The numbers of events and errors of one log in the bad minutes of an incident, which are the minutes with many errors.
 
     `source`: the log's name. `url`: the path of the page that shows the lines with errors. `command`: the command that prints them.
     """
@@ -26,7 +26,7 @@ class LogErrors:
 
 @dataclass(frozen=True, slots=True)
 class LogEvidence:
-    """The bad minutes of an incident from the logs, and the numbers of events and errors in them.
+    """The bad minutes (minutes with many errors) of an incident from the logs, and the numbers of events and errors in them.
 
     `first_minute` and `last_minute`: the beginnings of these two minutes. `sources`: the logs with errors in the bad minutes. The
     log with the most errors comes first.

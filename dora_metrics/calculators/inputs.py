@@ -18,7 +18,8 @@ class Status:
 class Origin:
     """Where a fact can be looked up.
 
-    `url`: its page on GitHub, or the page that shows its log lines. `page_id`: the id of the staged page that it was read from.
+    `url`: its page on GitHub, or the page that shows its log lines. `page_id`: the id of the StagedPage (the
+    stored answer of a source) from which it was read.
     """
 
     url: str = ""

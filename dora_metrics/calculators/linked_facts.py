@@ -1,6 +1,7 @@
 """Link changes and incidents to deployments, and deployments to the facts by which they failed or recovered.
 
-The metrics count the linked facts by period. Numbers of issues and pull requests, and shas, are looked up within one repository.
+The metrics count the linked facts by period. Numbers of issues and pull requests, and shas, are looked up within one repository,
+because several repositories may have the same number or sha.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -170,7 +171,7 @@ class Repository:
 
 def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *, source: str, environment: str) -> dict[str, Repository]:
     """Return the service's repositories, keyed by name. `found`: the attempts in the environment. `source`: the source that counts."""
-    # Changes are matched by time only if none of the attempts, failed ones included, has a commit.
+    # If no attempt has a commit, changes are matched by time. One failed attempt with a commit is enough to rule this out.
     has_sha = any(attempt.sha for attempt in found)
     service_attempts = ServiceAttempts(found, settings=settings, links_by_time=environment == PRODUCTION)
     attempts_of = _by_repository(found, facts)

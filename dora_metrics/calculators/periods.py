@@ -77,8 +77,8 @@ def joined(spans: Sequence[Coverage | None]) -> Coverage | None:
 def collected_part(period: Period, coverage: Coverage, time_zone: str) -> Period:
     """Return the part of the period whose local dates have begun and were collected. Its last date may be unfinished.
 
-    Facts of other dates may be stored too, because a page that was read may reach further. The facts of such a date are incomplete,
-    so none of them counts.
+    Facts of other dates may be stored too, because a page of facts that was read may reach beyond the collected span. The facts of
+    such a date are incomplete, so none of them counts.
     """
     start = max(period.start, local_date(coverage.since, time_zone))
     end = min(period.end, local_date(coverage.until, time_zone) + ONE_DAY)
@@ -88,7 +88,8 @@ def collected_part(period: Period, coverage: Coverage, time_zone: str) -> Period
 def is_partial(period: Period, coverage: Coverage, time_zone: str) -> bool:
     """Return whether collection has not reached the end of the period, or began inside the period.
 
-    A period that is over may be partial: after a failed night its last days were not collected, and they must not count as empty.
+    A period that is over may be partial: if the collection of a night failed, its last days were not collected. They must not count
+    as days without facts.
     """
     return coverage.until < start_of(period.end, time_zone) or coverage.since > start_of(period.start, time_zone)
 

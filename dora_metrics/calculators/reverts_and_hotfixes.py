@@ -47,8 +47,9 @@ def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas
 
 
 def _target(pull: PullRequest, by_merge: Mapping[str, int], *, repositories: Collection[str], shas: Shas) -> Revert | None:
-    """Return the revert that the first sign describes; None if the pull request is not a revert.
+    """Return the revert that the pull request's signs describe; None if it is not a revert.
 
+    Of several signs the first counts: the pull request that the body names, the branch, the sha, the title.
     `by_merge`: the number of the pull request that has each merge commit.
     """
     signs = pull.revert_signs

@@ -21,19 +21,19 @@ WHY_UNPLANNED: Mapping[str, str] = {
 
 
 def why_failed(cause: Cause) -> str:
-    """Return in words the reason for which an attempt counts as failed."""
+    """Return in words why an attempt counts as failed."""
     return WHY_FAILED[cause.rule].format(cause.fact)
 
 
 def why_unplanned(cause: Cause) -> str:
-    """Return in words the reason for which a success counts as unplanned."""
+    """Return in words why a successful deployment counts as unplanned."""
     return WHY_UNPLANNED[cause.rule].format(cause.fact)
 
 
 def describe_log_evidence(evidence: LogEvidence) -> tuple[str, ...]:
     """Return one line about an incident's bad minutes, and one line for each log.
 
-    The line of a log has its counts and the command that prints its lines with errors.
+    The line of a log has its numbers of errors and events, and the command that prints the errors.
     """
     first, last = evidence.first_minute, evidence.last_minute
     summary = f"{evidence.bad_minutes} bad minutes from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"

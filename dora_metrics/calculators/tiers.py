@@ -1,4 +1,7 @@
-"""The tier of a value. The bounds are the figures of the clusters in DORA's report of 2023 (docs/metrics.md, "Tiers")."""
+"""The tier of a value: elite, high, medium or low (docs/metrics.md, "Tiers").
+
+The bounds are the figures of the clusters of teams in DORA's report of 2023.
+"""
 
 TIER_YEAR = 2023
 ONE_HOUR_SECONDS, ONE_DAY_SECONDS = 3_600, 86_400

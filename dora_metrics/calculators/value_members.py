@@ -1,4 +1,4 @@
-"""Make members of a value from the deployments and incidents that count in it."""
+"""Turn the deployments and incidents that count in a value into its members, which `dora_explain` and the API list."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime

@@ -32,9 +32,9 @@ REVISED = ("value", "n", "numerator", "denominator", "p50", "p75", "p90", "tier"
 def hold(service: Service) -> Service:
     """Lock the service's row for this transaction. Call it before the transaction writes anything else of the service.
 
-    Without the lock, two sources that finish at the same time would each recompute without the other source's facts. The lock must
-    come first, because on MySQL an insert that refers to the service takes a shared lock on the service's row. If two transactions
-    hold the shared lock and both request the exclusive lock, they are in a deadlock.
+    Without the lock, the runs of two sources that load facts at the same time would each recompute without the facts of the
+    other. The lock must come first, because on MySQL an insert that refers to the service takes a shared lock on the service's row. If
+    two transactions hold the shared lock and both request the exclusive lock, they are in a deadlock.
     """
     return Service.objects.select_for_update().get(pk=service.pk)
 

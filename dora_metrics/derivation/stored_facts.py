@@ -50,7 +50,7 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
 
 
 def facts_of(service: Service) -> inputs.Facts:
-    """Return all facts of the service, which are read by ten queries. A change can be matched only with the whole history.
+    """Return all facts of the service. All are needed, because a change can be matched to its deployment only with the whole history.
 
     Pull requests that the path filter excludes are left out. So are hours of the logs in which no minute can be bad.
     """
@@ -248,7 +248,7 @@ def _links(links: Mapping[str, Any]) -> inputs.Links:
 
 
 def _rows(model: Any, service: Service, *columns: str, **filters: Any) -> Any:
-    rows = getattr(model, "present", model.objects)  # facts that are gone from GitHub do not count
+    rows = getattr(model, "present", model.objects)  # facts that were deleted or transferred on GitHub do not count
     return rows.filter(service=service, **filters).order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_PER_READ)
 
 

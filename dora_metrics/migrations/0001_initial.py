@@ -1,4 +1,4 @@
-"""The tables of facts and metrics, and two alert rules, created once: people may change or delete them afterwards."""
+"""Create the tables of facts and metrics, and two alert rules. The rules are created only here, so people may change or delete them."""
 
 import django.core.validators
 import django.db.models.deletion

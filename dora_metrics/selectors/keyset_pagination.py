@@ -47,7 +47,7 @@ class Keyset(Generic[M]):
         """Return at most `limit` rows that follow the position `after`, and the position where the next page begins (None on the last page)."""
         rows = self.rows
         if after:
-            # The range can use the index. The OR leaves out rows with the same value that were on earlier pages.
+            # The condition with `__gte` can use the index. The OR leaves out rows with the same value that were on earlier pages.
             beyond = Q(**{f"{self.by}__gt": after.value}) | Q(pk__gt=after.pk)
             rows = rows.filter(beyond, **{f"{self.by}__gte": after.value})
         found = list(rows.order_by(self.by, "pk")[: limit + 1])

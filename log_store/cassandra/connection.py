@@ -45,7 +45,7 @@ class RetryOnce(RetryPolicy):
 
     The request is sent to the same coordinator again, because a coordinator asks all replicas anyway, and a cluster of one node has no other. If a
     coordinator is overloaded, starting or gone, or sees too few replicas, the driver tries the next host, as it does by default. If this fails too,
-    the stage is retried.
+    the request fails, and the stage of the pipeline that sent it is retried.
     """
 
     def on_read_timeout(
@@ -111,7 +111,7 @@ def _connect() -> Session:
         "consistency_level": ConsistencyLevel.name_to_value[settings.CASSANDRA_CONSISTENCY],
         "request_timeout": REQUEST_TIMEOUT_S,
     }
-    # If a replica is slow, only a read is also sent to a second one, because somebody waits for it. A repeated write would make busy servers busier.
+    # If a replica is slow, a read is sent to a second one, too, because a person may be waiting. A write is not: it would make busy servers busier.
     speculation = ConstantSpeculativeExecutionPolicy(SPECULATIVE_DELAY_S, 1)
     reading = ExecutionProfile(**policies, row_factory=tuple_factory, speculative_execution_policy=speculation)
     authentication = None

@@ -1,4 +1,4 @@
-"""Read the events of a period in order from their partitions, and the counts of events from the table `parts`."""
+"""Read the events of a period in order from the partitions of the table `log`, and the counts of events from the table `parts`."""
 
 import heapq
 from collections import Counter
@@ -31,7 +31,8 @@ BETWEEN = "AND (time, event_id) > (?, ?) AND (time, event_id) < (?, ?)"
 class IndexRow(msgspec.Struct, frozen=True):
     """A row of `parts`, which describes one partition of `log`.
 
-    `marks`: the marks of the writes to it. `first`, `last`: the first and the last time of the events in these writes, in milliseconds.
+    `marks`: the marks of the writes to it; a mark is a digest that identifies a write (writing.py). `first`, `last`: the first and the last time
+    of the events in these writes, in milliseconds.
     """
 
     source: str
@@ -41,7 +42,7 @@ class IndexRow(msgspec.Struct, frozen=True):
     first: int
     last: int
     levels: dict[str, int] | None
-    """The number of events by level; None if a registered write is not counted yet."""
+    """The number of events by level; None if the events of one of these writes are not counted yet."""
     counted_us: int
     """The timestamp of `levels` in microseconds; 0 if they were never written."""
 
