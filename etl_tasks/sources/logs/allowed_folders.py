@@ -1,4 +1,7 @@
-"""The folders that log sources may read from (LOG_ROOTS). Without this limit, a user who may add a source could read any file of the worker."""
+"""The folders that log sources may read from (LOG_ROOTS).
+
+Without this limit, a user who may add a source could read every file that the worker can read.
+"""
 
 import errno
 import glob

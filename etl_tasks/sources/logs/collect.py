@@ -27,7 +27,7 @@ STREAM = "files"
 
 
 class LogFiles(Adapter):
-    """The adapter of a log source. Each followed file is a stream."""
+    """The adapter of a log source. Each file that it follows is a stream, with a stored position of its own."""
 
     label = "log files"
     needed = ("path", "log_format")
@@ -47,8 +47,8 @@ class LogFiles(Adapter):
         if refusal := roots.refusal(job.source.path):
             raise FatalError(refusal)
         positions = follow.from_the_beginning(_begun_by_failed_runs(job.source))
-        # The offset at which a day begins in a file is not known, so files are read again from the beginning. Events get the same ids again, so
-        # they are stored only once.
+        # A run that reads everything again, or again from a certain day (`since`), starts at the beginning of each file, because the offset at
+        # which a day begins is not known. Events get the same ids again, so they are stored only once.
         positions |= follow.from_the_beginning(job.cursors) if job.is_full or job.since else job.cursors
         positions |= {stream: progress.cursor for stream, progress in job.progress.items()}
         lines = _format(job.source)
@@ -111,7 +111,8 @@ def _begun_by_failed_runs(source: Source) -> dict[str, dict[str, Any]]:
     """Return the last position of each file that was read by a failed or cancelled run.
 
     Some events of such a run may be stored already. With these positions, an unchanged file keeps its identity, and its events keep their ids.
-    Another file in the same place gets a new identity. Otherwise its events could have the ids of stored events, and would not be stored.
+    A different file that now has the same inode gets a new identity. Otherwise its events could have the ids of stored events, and would not be
+    stored.
     """
     failed = StreamProgress.objects.filter(run__source=source, run__status__in=(ETLRun.Status.FAILED, ETLRun.Status.CANCELLED))
     return dict(failed.filter(stream__startswith=STREAM_PREFIX).order_by("run_id").values_list("stream", "cursor"))

@@ -5,7 +5,7 @@ from etl_tasks.sources.logs.formats.interface import FormatOptions
 
 
 def format_options(source: Source) -> FormatOptions:
-    """Return the options for reading the lines of a source. Raises ValueError if its `log_fields` is not an object of names and keys."""
+    """Return the options for reading the lines of a source. Raises ValueError if its `log_fields` does not map field names to keys."""
     fields = source.log_fields or {}
     if not isinstance(fields, dict) or not all(isinstance(key, str) and key for key in fields.values()):
         raise ValueError('the fields must map names to keys, as {"message": "text"}')

@@ -1,7 +1,7 @@
 """Read the bytes of a log file. A compressed file is recognised by its first bytes, not by its name, and is decompressed.
 
-A compressed file can only be read forwards. If it is incomplete, the bytes before the incomplete part are returned, and `failure` says what is
-wrong.
+A compressed file can only be read forwards. If it is damaged, or was not written to its end yet, `read` returns the bytes before the fault, and
+then `failure` says what is wrong.
 """
 
 import gzip
@@ -22,7 +22,7 @@ from etl_tasks.sources.logs.following.decompression import DECOMPRESSORS
 TAIL_BYTES = 256
 PIECE_BYTES = 1 << 20
 # A file that unpacks to more than BOMB_BYTES, and to more than BOMB_RATIO times the compressed bytes, is a decompression bomb: few bytes that
-# unpack to gigabytes. A real log stays below this ratio: even a log of one repeated line only shrinks to a hundredth.
+# unpack to gigabytes. Logs normally stay below this ratio, because their lines differ at least in their times.
 BOMB_BYTES = 64 << 20
 BOMB_RATIO = 500
 
@@ -31,7 +31,7 @@ BOMB = "It unpacks to more than 500 times its size, as no log does: only the fir
 
 
 class ListedFile(msgspec.Struct, frozen=True):
-    """A file as it was when it was listed.
+    """A file that matches the source's pattern, as it was when the matching files were listed.
 
     `real`: its path with links resolved. `place`: its device and inode, which stay the same when the file is renamed.
     """
@@ -79,7 +79,7 @@ def check_encoding(head: bytes) -> None:
 
 
 class LogContent:
-    """The bytes of a plain file."""
+    """The bytes of a file that is not compressed."""
 
     # A compressed file gets no more lines, so its last line is complete even without a newline.
     is_compressed = False

@@ -1,6 +1,8 @@
 """Hashes of a file's content, by which the file is recognised under another name or inode. The content itself is not kept.
 
-A mark is a hash of the bytes before an offset, at most 256. The offsets are close together at the beginning of a file and farther apart later.
+A mark is the hash of the last 256 bytes (or fewer) before one of the offsets that `mark_offsets` returns. These are close together at the beginning
+of a file and farther apart later.
+
 A new log may begin with the same header as a deleted one. It is taken for a copy of the deleted log only as long as its own content, after the
 header, is shorter than the distance between two marks.
 """
@@ -11,7 +13,10 @@ MARK_BYTES = 4
 
 
 def mark_offsets(count: int) -> list[int]:
-    """Return the offsets of the first `count` marks: every 64 bytes up to 4 KiB (the size of a long header), then eight per doubling."""
+    """Return the offsets of the first `count` marks.
+
+    There is one every 64 bytes up to 4 KiB (the size of a long header), then eight from 4 to 8 KiB, eight from 8 to 16 KiB, and so on.
+    """
     return [64 * (index + 1) if index < 64 else (9 + index % 8) << (index // 8 + 1) for index in range(count)]
 
 
@@ -24,7 +29,7 @@ def mark_count(end: int) -> int:
 
 
 def mark(content: bytes) -> str:
-    """Return the hash of `content`, the bytes before the offset of a mark."""
+    """Return the hash that is stored for an offset of `mark_offsets`. `content`: the bytes before this offset, at most 256."""
     return hashlib.blake2b(content, digest_size=MARK_BYTES).hexdigest()
 
 

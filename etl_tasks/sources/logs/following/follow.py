@@ -1,10 +1,10 @@
 """Follow log files, also when they are rotated, and yield what is new since the last run. A file is recognised by its content, not by its name.
 
-A known file is first looked for by its device and inode. If the content there no longer matches the position, the file was truncated or its
-inode was reused. The content is then read from offset 0, as a new generation. A file with an unknown inode may be a copy of a known file,
-compressed or on another device. If the known file is gone or shorter than the copy, reading continues in the copy at the known file's position.
-If the known file still has the whole content of the copy, or was read further, the copy holds nothing new and is skipped.
-docs/logs.md lists the lines that cannot be read.
+A known file, one that an earlier run has read from, is first looked for by its device and inode. If the content there is no longer what was read,
+the file was truncated or its inode was reused, so the content is treated like that of an unknown file. An unknown file may be a copy of a known
+file, compressed or on another device. If the known file is gone or shorter than the copy, reading continues in the copy at the known file's
+position. If the known file still has the whole content of the copy, or was read further, the copy holds nothing new and is skipped. Every other
+unknown file is read from offset 0, with a new identity. docs/logs.md lists the lines that cannot be read.
 """
 
 import logging
@@ -38,18 +38,19 @@ logger = logging.getLogger(__name__)
 
 # If a file was written to less than this many seconds ago, its last event may still get more lines.
 SETTLED_S = 5.0
-# For this many seconds after its last change, an incomplete compressed file is treated as still being written. After that, it is Unreadable.
+# For this many seconds after its last change, an incomplete compressed file is treated as still being written. After that, it is reported as
+# Unreadable.
 UNFINISHED_S = 3600.0
 # One run lists the files at most this many times, to find files that were rotated while it was reading.
 MAX_LISTINGS = 3
 
 
 class Chunk(msgspec.Struct, frozen=True):
-    """Whole events of one segment of one file. `body`: their bytes, unchanged.
+    """Whole events of one segment (a mebibyte) of one file. `body`: their bytes, unchanged.
 
     `position`: where to continue after this chunk. The caller stores it under the key `stream`. If `body` is empty, only the position has changed:
-    the file was found with another inode, or a compressed file was read to its end. `written_at`: when the file was last written to. `cut_bytes`: how
-    many bytes of the last line were left out because the line was too long.
+    the file was found with another inode, or a compressed file was read to its end. `written_at`: when the file was last written to. `cut_bytes`:
+    how many bytes of the last line were left out because the line was too long.
     """
 
     stream: str

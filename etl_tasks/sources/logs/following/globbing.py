@@ -14,7 +14,8 @@ ANY_FOLDERS = "**"
 def paths_of(pattern: str, roots: Roots = ANYWHERE) -> list[str]:
     """Return the files that match the pattern (** matches folders at any depth). Raises FileNotFoundError if there are none.
 
-    If a link leads to a folder outside `roots`, the folder is not searched, and its own path is returned.
+    If a link leads to a folder outside `roots`, the folder is not searched. Its path is returned like that of a file, and `inspect_file` refuses
+    it.
     """
     parts = tuple(part for part in pattern.split("/") if part)
     paths = sorted(set(_named("/" if pattern.startswith("/") else "", parts, set(), roots))) if parts else []
@@ -27,7 +28,7 @@ def _named(folder: str, parts: tuple[str, ...], visited: set[tuple[int, int, int
     """Yield the files in `folder` that match `parts`, the parts of the pattern that are left.
 
     `visited`: for each folder that was searched, the number of parts that were left, its device and its inode. Without this set, a loop of links
-    would be followed forty levels deep.
+    would be followed until the system refuses: on Linux, after forty links.
     """
     first, rest = parts[0], parts[1:]
     if glob.has_magic(first) and not roots.hold(folder or "."):

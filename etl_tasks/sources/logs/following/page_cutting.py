@@ -25,8 +25,9 @@ Begins = Callable[[bytes], bool]
 class CutPage(msgspec.Struct, frozen=True):
     """The content from offset `start` to offset `end`.
 
-    `before`: the last bytes before `start`. `tail`: the last bytes before `end`. Each has at most TAIL_BYTES. `marks`: the marks of the file that
-    are known so far, at least up to `end`. `cut_bytes`: how many bytes of the last line are not in `body`, because the line was too long.
+    `before`: the last bytes before `start`. `tail`: the last bytes before `end`. Each has at most TAIL_BYTES. `marks`: the file's marks (hashes,
+    see fingerprints.py) that are known so far, at least up to `end`. `cut_bytes`: how many bytes of the last line are not in `body`, because the
+    line was too long.
     """
 
     start: int
@@ -82,7 +83,7 @@ class PageCutter:
             line = following
 
     def _skip_holes(self) -> int:
-        """Skip segments of zeros, and return where the first other segment ends, relative to `self._start`.
+        """Skip segments that are all zeros, and return where the next segment ends, relative to `self._start`.
 
         A program that keeps its offset after a truncation leaves a hole of zeros, which is as long as its log was.
         """

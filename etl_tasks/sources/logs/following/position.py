@@ -14,10 +14,11 @@ STREAM_PREFIX = "file:"
 class Position(msgspec.Struct, frozen=True):
     """Where to continue in a file.
 
-    `identity`: "device:inode:generation" of the place where the file was first seen. `place`: "device:inode" of the place where it was last seen;
-    empty if that is the same place. `fingerprint`: "length:hash" of the file's first bytes. `tail`: "length:hash" of the last bytes before
-    `offset`. `marks`: for each offset of `mark_offsets` up to which the file has been read, a hash of the bytes before it, at most 256.
-    `read_whole`: the size and time of a compressed file that was read to its end. Until they change, the file is not unpacked again.
+    `identity`: "device:inode:generation", with the device and inode where the file was first seen. The generation tells apart files that had the
+    same inode one after the other. `place`: "device:inode" where the file was last seen; empty if these are the same. `fingerprint`: "length:hash"
+    of the file's first bytes. `tail`: "length:hash" of the last bytes before `offset`. `marks`: the hashes of the bytes before each offset of
+    `mark_offsets` up to which the file has been read. `read_whole`: the size and modification time of a compressed file that was read to its end.
+    Until they change, the file is not unpacked again.
     """
 
     identity: str
@@ -70,7 +71,7 @@ class KnownPositions:
         self._generations[position.first_place] = max(self._generations[position.first_place], position.generation + 1)
 
     def at(self, place: str) -> list[Position]:
-        """Return the positions of the files that were last seen at a place, the latest generation first."""
+        """Return the positions of the files that were last seen at a place (device and inode), the latest generation first."""
         found = (self._positions[identity] for identity in self._by_place.get(place, ()))
         return sorted(found, key=lambda position: (position.generation, position.offset), reverse=True)
 

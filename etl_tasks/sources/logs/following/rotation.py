@@ -1,8 +1,8 @@
 """Recognise a rotated file by its content, whether it was renamed, copied, compressed or moved to another device.
 
-A position keeps hashes of the file's first bytes, of the bytes before its offset, and of the bytes before some offsets in between (marks). The
-first two hashes identify the file itself. The marks identify a copy that is shorter than what has been read, because the copy is
-still being made, or because the original has grown since.
+The stored position of a file (see position.py) has hashes of the file's first bytes, of the bytes before the offset up to which it has been read,
+and of the bytes before some offsets in between (marks). The first two hashes identify the file itself. The marks identify a copy that is shorter
+than what has been read, because the copy is still being made, or because the original has grown since.
 """
 
 import enum
@@ -35,7 +35,7 @@ def continues(content: LogContent, position: Position) -> bool:
 
 
 def bytes_before(content: LogContent, ends: Iterable[int]) -> dict[int, bytes]:
-    """Return the bytes before each of the offsets `ends`, at most TAIL_BYTES, by offset. Offsets beyond the content are left out."""
+    """Return the bytes before each of the offsets `ends`, at most TAIL_BYTES; the offset is the key. Offsets beyond the content are left out."""
     found: dict[int, bytes] = {}
     for end in sorted(set(ends)):
         before = content.seek(end)
@@ -53,7 +53,7 @@ def marks_of(content: LogContent, end: int) -> list[str]:
 def starting_position(
     file: ListedFile, content: LogContent, known: KnownPositions, open_original: Callable[[Position], LogContent | None]
 ) -> Position | None:
-    """Return where to start reading a file that was not recognised by its place. Returns None if it is empty, or a copy with nothing new.
+    """Return where to start reading a file that was not recognised by its device and inode. Returns None if it is empty, or a copy with nothing new.
 
     `open_original`: a function that opens the file of a position, or returns None if that file is gone. Raises FileMoved.
     """

@@ -34,9 +34,10 @@ class Combined(LineFormat):
     continuation: ClassVar[Continuation] = Continuation.NEVER
 
     def parse(self, line: str) -> tuple[Any, ...]:
-        """Return the values of the line: host, ident, user, time and so on.
+        """Return the values of the line: host, ident (the client's own name for its user), user, time and so on.
 
-        Ident is "-" if the line has none. Otherwise it is a pair: a key of `extra`, and the value that is in the place of ident.
+        Ident is "-" if the line has none. Otherwise it is a pair: a key of the event's `extra`, and its value. This may be another value than
+        ident, such as a virtual host.
         """
         match = _LINE(line)
         if match is None:

@@ -1,4 +1,4 @@
-"""Decode the bytes of a body into lines of text."""
+"""Decode the bytes of a log chunk (its body) into lines of text."""
 
 import re
 from collections.abc import Iterator

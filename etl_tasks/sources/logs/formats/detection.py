@@ -13,7 +13,9 @@ from etl_tasks.sources.logs.formats.logfmt import Logfmt
 from log_store.event import LogEvent
 
 SURE = 0.8
-MUCH_DETAIL = 100  # the detail of a format without layouts; the detail of a layout is the number of its values
+# If two formats read equally many lines, the one with more detail is taken. The detail of a layout is the number of its values. This is the detail
+# of every format without layouts.
+MUCH_DETAIL = 100
 # Lines without a year get one from `written_at`. Which year that is makes no difference here.
 ANY_ORIGIN = BodyOrigin(source="", key="", start=0, written_at=datetime(2500, 1, 1, tzinfo=UTC), previous=lambda: None)
 
@@ -21,8 +23,8 @@ ANY_ORIGIN = BodyOrigin(source="", key="", start=0, written_at=datetime(2500, 1,
 class Guess(msgspec.Struct, frozen=True):
     """The detected format, which reads `read` of `total` lines.
 
-    `runner_up`: the best of the other formats that make other events of these lines; it reads `runner_up_read` of them. `is_tie`: whether the two
-    formats read equally many lines and find equally many values.
+    `runner_up`: the best of the other formats whose events differ from those of the detected format; it reads `runner_up_read` of the lines.
+    `is_tie`: whether the two formats read equally many lines and find equally many values.
     """
 
     log_format: str

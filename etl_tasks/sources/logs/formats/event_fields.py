@@ -1,7 +1,8 @@
 """The base class of formats whose lines consist of named values, and the names that stand for each field of an event.
 
 One table of names (KEYS) covers ECS, bunyan, pino, structlog, journald's export, Docker's json-file and many others. A name with a dot, such as
-host.name, is a key with a dot, or the key `name` in the object of the key `host`. Values with names that are not in the table go into `extra`.
+host.name, is a key with a dot, or the key `name` in the object of the key `host`. Values with names that are not in the table go into the event's
+`extra`.
 """
 
 import math

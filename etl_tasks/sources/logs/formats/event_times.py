@@ -1,6 +1,7 @@
 """Convert the times in lines to moments in UTC, also if a time has no year or no date.
 
-An EventClock reads the times of one body, in the order of the lines, because the time of a line may depend on the event before it.
+An EventClock reads the times of one body (the bytes of a log chunk), in the order of the lines, because the time of a line may depend on the event
+before it.
 """
 
 from calendar import isleap
@@ -14,7 +15,7 @@ from log_store.event import to_millisecond
 
 DAY = timedelta(days=1)
 HALF_A_YEAR = timedelta(days=183)
-YEARS_BACK = 40  # a year with February 29 is at most eight years back
+YEARS_BACK = 40  # how many years are tried; a year with February 29 is at most eight years back
 UNKNOWN = datetime.max.replace(tzinfo=UTC)  # placeholder until a later line of the body has a time
 LENGTH_OF_ACCESS_TIME = len("17/May/2015:10:05:03 +0000")
 _DIGITS_OF_MONTH = {name.title(): f"{number:02}" for name, number in MONTHS.items()}
@@ -23,8 +24,8 @@ _DIGITS_OF_MONTH = {name.title(): f"{number:02}" for name, number in MONTHS.item
 class EventClock:
     """Reads the times of one body.
 
-    `mark`: the value of "time_is" for the time that was returned last, or "". The caller clears it before each event. `last`: the time that was
-    returned last; None if no time is known yet.
+    `mark`: the value that "time_is" gets in the event's `extra`, for the time that was returned last; "" for none. The caller clears it before each
+    event. `last`: the time that was returned last; None if no time is known yet.
     """
 
     def __init__(self, zone: tzinfo, origin: BodyOrigin, notations: Sequence[Notation] = (), ahead: Callable[[], Iterable[str]] = tuple) -> None:
@@ -158,9 +159,9 @@ class EventClock:
         return latest.year
 
     def _on_its_day(self, partial: PartialTime) -> datetime:
-        """Return a time of day with a date: that of the event before, or the next day if the time is more than twelve hours before it.
+        """Return a time of day with the date of the event before it. If this would be over twelve hours before that event, the next day is taken.
 
-        Without an event before, it is the latest date with which the time is at most an hour after the file was last written to.
+        If there is no event before, it gets the latest date with which it is at most an hour after the file was last written to.
         """
         self.mark = "inferred"
         previous = self._previous()

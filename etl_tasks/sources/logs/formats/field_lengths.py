@@ -2,7 +2,7 @@
 
 import msgspec
 
-# A longer text is cut. The staged page keeps the whole line.
+# A longer text is cut. The whole line stays in the staged page, the stored copy of what was read.
 HOST_LENGTH = LOGGER_LENGTH = SERVICE_LENGTH = 255
 METHOD_LENGTH = 20
 TRACE_ID_LENGTH = 100
@@ -11,7 +11,7 @@ MESSAGE_LENGTH = 1_000_000
 VALUE_LENGTH = 100_000
 CUT = "… (cut)"
 
-# Keys of `extra` that only the pipeline writes. If a line could write them, it could claim a deployment, or hide that it was cut.
+# Keys of an event's `extra` that only the pipeline writes. If a line could write them, it could claim a deployment, or hide that it was cut.
 MARKS = frozenset({"unparsed", "time_is", "cut", "deploy.sha", "deploy.environment", "deploy.state"})
 
 

@@ -13,7 +13,8 @@ from log_store.event import LogEvent
 
 _decode = msgspec.json.Decoder().decode
 DOCKER_KEYS = frozenset(("log", "stream", "time", "attrs"))
-# If a line is of another type than expected, it is decoded twice. So a type is expected only after this many lines in a row with the same keys.
+# After this many lines in a row with the same keys, the next lines are first decoded with the LineType of these keys. It is not done sooner,
+# because a line that is of another type has to be decoded twice.
 LINES_ALIKE = 8
 # How many line types are kept for later lines with the same keys. Making a line type takes as long as reading twenty lines.
 MAX_KEPT_TYPES = 100
@@ -62,7 +63,7 @@ class JsonLines(RecordFormat):
     def _of_docker(self, record: Values, log: str) -> Values:
         """Unwrap a line of Docker's json-file. Docker cuts lines at 16 KiB, and only the last part of a line ends with a newline.
 
-        A log shipper may remove all newlines. So a record with other keys than Docker's is not taken for a part.
+        A log shipper may remove all newlines. So a record with other keys than Docker's is not taken for a part of a line.
         """
         if log[-1:] != "\n" and record.keys() <= DOCKER_KEYS:
             return {**record, "partial": "true"}

@@ -117,7 +117,8 @@ def _nested(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str]) 
 def _matcher_of_any_end(parts: Sequence[Part], read: Callable[[Part, Sequence[Part]], str], count: int) -> Matcher:
     """Return the matcher of a layout that has values after its message. `count`: the number of its values.
 
-    There is one regex for each value at which a line may end. The longest regex is tried first.
+    If the last values of a line are empty, the blank before them is missing too, because lines are read without trailing blanks. So there is one
+    regex for each place where a line may end. The longest regex is tried first.
     """
     pieces = [read(part, parts[index + 1 :]) for index, part in enumerate(parts)]
     ends = ["".join(pieces)]

@@ -15,8 +15,10 @@ SYSLOG = ("critical", "critical", "critical", "error", "warning", "info", "info"
 _SEVERITIES = dict(enumerate(SYSLOG))
 _PYTHON = {10: "debug", 20: "info", 30: "warning", 40: "error", 50: "critical"}
 _BUNYAN = {10: "debug", 20: "debug", 30: "info", 40: "warning", 50: "error", 60: "critical"}
-# Under the key `level`, bunyan and pino write tens, and GELF writes syslog's severities. The numbers are different, so both are read.
+# The levels that numbers mean, by the key of the number. The numbers of all other keys are looked up in _NUMBERS_OF_LEVEL.
 _NUMBERS: Mapping[str, Mapping[int, str]] = {"PRIORITY": _SEVERITIES, "levelno": _PYTHON}
+# Under the key `level`, bunyan and pino write 10 to 60, and GELF writes syslog's severities, 0 to 7. No number occurs in both, so one table serves
+# both.
 _NUMBERS_OF_LEVEL = {**_SEVERITIES, **_BUNYAN}
 
 

@@ -1,4 +1,4 @@
-"""The base class of all formats. It reads a body of lines into events, whatever bytes the body holds."""
+"""The base class of all formats. It turns the bytes of a log chunk (a body) into events, whatever these bytes are."""
 
 from abc import abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
@@ -31,19 +31,23 @@ class LineFormat(LineGrouping):
 
     @abstractmethod
     def event(self, event_id: str, source: str, record: Record, rest: str, clock: EventClock) -> LogEvent:
-        """Return the event of a record. `rest`: the continuation lines, each with a newline before it. Raises BadLine."""
+        """Return the event whose first line was parsed into `record`. Raises BadLine.
+
+        `rest`: the continuation lines of the event, each with a newline before it.
+        """
 
     def event_of(self, event_id: str, source: str, line: str, rest: str, clock: EventClock) -> LogEvent:
-        """Return the event of a first line that has not been parsed yet. `rest`: as in `event`. Raises BadLine."""
+        """Return the event whose first line is `line`, which has not been parsed yet. `rest`: as in `event`. Raises BadLine."""
         return self.event(event_id, source, self.parse(line), rest, clock)
 
     @abstractmethod
     def times(self, line: str) -> Iterable[str]:
-        """Return the texts of a line that may be its time. Raises BadLine."""
+        """Return the parts of a line that may be its time, as they are written. Raises BadLine."""
 
     def read(self, body: bytes, origin: BodyOrigin) -> Iterator[Good | Bad]:
         clock = EventClock(self._zone, origin, self.notations, lambda: self._times_in(body))
-        untimed: list[Good | Bad] = []  # events before the first time of the body
+        # The events before the first time in the body. They get this time, or if the body has no time, the time when the file was last written to.
+        untimed: list[Good | Bad] = []
         for outcome in self._outcomes(body, origin, clock):
             if clock.last is None:
                 untimed.append(outcome)
@@ -93,7 +97,7 @@ class LineFormat(LineGrouping):
 
 
 def _with_time(outcomes: Iterable[Good | Bad], time: datetime) -> Iterator[Good | Bad]:
-    """Yield the outcomes with `time` for their events: the first time of the body, or if there is none, when the file was last written to."""
+    """Yield the outcomes, and set the time of each event to `time`."""
     for outcome in outcomes:
         if isinstance(outcome, Good):
             yield msgspec.structs.replace(outcome, fact=msgspec.structs.replace(outcome.fact, time=time))

@@ -63,7 +63,7 @@ _CONVERSION = re.compile(r"%(-?\d*)(?:\.-?\d+)?([A-Za-z]+)((?:\{[^{}]*\})*)|%(%)
 
 
 def log4j_layout(pattern: str, *, is_declared: bool = False) -> Layout:
-    """Turn the first line of a PatternLayout of log4j or logback into a Layout. Raises ValueError with an explanation."""
+    """Turn a PatternLayout of log4j or logback, up to its first %n, into a Layout. Raises ValueError with an explanation."""
     parts: list[Part] = []
     notations: list[Notation] = []
     for literal, found in split_pattern(pattern, _CONVERSION):

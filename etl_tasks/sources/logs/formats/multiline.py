@@ -1,4 +1,4 @@
-"""Join the lines of a body into events: a traceback or an indented line belongs to the event before it."""
+"""Join the lines of a log chunk into events: a traceback or an indented line belongs to the event before it."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 from etl_tasks.sources.logs.formats.decoding import decoded_lines, lines_with_offsets
 from etl_tasks.sources.logs.formats.time_notations import is_dated
 
-Record = Any  # a parsed first line; each format has its own type
+Record = Any  # what a format's `parse` returns for the first line of an event; each format has its own type
 # The offset of an event, its first line, its continuation lines, and the record of its first line if that has been parsed already.
 Group = tuple[int, str, str, Record | None]
 
@@ -26,7 +26,7 @@ class Continuation(Enum):
 
 
 class LineGrouping(ABC):
-    """Groups the lines of a body into events. Each format sets `continuation` and parses a first line."""
+    """Groups the lines of a log chunk (its body) into events. Each format sets `continuation`, and its `parse` reads the first line of an event."""
 
     continuation: ClassVar[Continuation]
     backslash: ClassVar[str] = "\\"
@@ -39,7 +39,7 @@ class LineGrouping(ABC):
         """Parse the first line of an event. Raises BadLine."""
 
     def dated_record(self, line: str) -> Record | None:
-        """Parse a line whose indentation was removed. Returns None if the line has no time of its own."""
+        """Parse an indented line, which is given without its indentation. Returns None if it has no time of its own, and so starts no event."""
         return None
 
     @property

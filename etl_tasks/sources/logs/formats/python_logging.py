@@ -78,7 +78,7 @@ def _padded(width: str, *, is_left: bool) -> tuple[bool, bool]:
 
 
 def _merged(parts: list[Part]) -> list[Part]:
-    """Merge milliseconds into the time if they follow it directly, as in %(asctime)s.%(msecs)03d."""
+    """Leave out milliseconds that directly follow the time, as in %(asctime)s.%(msecs)03d, because the regex of the time matches them too."""
     merged: list[Part] = []
     for part in parts:
         if part == "":

@@ -8,7 +8,7 @@ from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
 from etl_tasks.sources.logs.formats.user_patterns import compiled, line_matcher
 
-# The group of the time may match any word, for example if it is \S+. A time has at least four digits, and "ValueError:" has none.
+# The group of the time may match any word, for example if it is \S+, and so also the "ValueError:" of a traceback. A time has at least four digits.
 _may_be_a_time = re.compile(r"\D*+\d\D*+\d\D*+\d\D*+\d", re.ASCII).match
 
 

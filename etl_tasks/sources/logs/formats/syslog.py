@@ -11,7 +11,8 @@ from etl_tasks.sources.logs.formats.time_notations import SYSLOG_TIME
 
 _ISO_TIME = r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(?:\.\d{1,9})?(?:[Zz]|[+-]\d\d:?\d\d)"
 
-# A tag is one word, or a daemon and its version (syslogd writes this in its own lines), or "-- root" (written by login).
+# A tag (the program's name before the message) is one word, or a daemon and its version (syslogd writes this in its own lines), or "-- root"
+# (written by login).
 _TAG = r" ?((?:-- )?[^\s:\[\]]+(?: \d[\d.]*)?)(?:\[([^\]\s]*)\])?:(?:\s+|$)"
 _RFC_3164 = re.compile(rf"(?:<(\d{{1,3}})>)?({SYSLOG_TIME}) (?:(\S*[^\s:]) )?(?:{_TAG})?(.*)", re.ASCII)
 # The format of rsyslog with full dates. Host and tag are required, because the lines of many other logs begin with such a time too.

@@ -47,7 +47,7 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 EARLIEST_NUMBER = 1e8  # in seconds: March 1973. A smaller number is a duration or a counter
 
 _ONE_OR_TWO = r"[ \d]?\d"
-# For each letter of a time pattern, the regex by how many times the letter stands in a row. 0 stands for any other number.
+# For each letter of a date pattern: how many times it stands in a row, and the regex for that. The key 0 stands for any other number of times.
 _LETTERS: dict[str, dict[int, str]] = {
     "y": {2: r"(?P<short_year>\d\d)", 0: r"(?P<year>\d{4})"},
     "M": {1: rf"(?P<month>{_ONE_OR_TWO})", 2: r"(?P<month>\d\d)", 0: r"(?P<month_name>[A-Za-z]{3,9})\.?"},

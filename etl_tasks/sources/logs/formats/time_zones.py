@@ -12,7 +12,7 @@ LOCAL_ZONE = "/etc/localtime"
 
 
 class LocalTimes:
-    """Converts times without an offset to UTC. It keeps the offset of a quarter of an hour, because the next time is usually in the same one."""
+    """Converts times without an offset to UTC. It keeps the offset for one quarter of an hour, because the next time is usually in it too."""
 
     def __init__(self, zone: tzinfo) -> None:
         self.zone = zone
@@ -20,7 +20,7 @@ class LocalTimes:
         self._quarter: tuple[datetime, timedelta] = (datetime.min, timedelta())  # noqa: DTZ901 (a local time)
 
     def to_utc(self, local: datetime, previous: Callable[[], datetime | None]) -> tuple[datetime, str, bool]:
-        """Return the time in UTC, its mark ("ambiguous", "impossible" or ""), and whether all this does not depend on the event before.
+        """Return the time in UTC, what is unusual about it ("ambiguous", "impossible" or ""), and True if neither depends on the event before.
 
         `previous`: a function that returns the time of the event before, or None. When clocks are put back, an hour occurs twice. A time in it is
         read as the first occurrence, unless this is earlier than the event before. When clocks are put forward, an hour is skipped. A time in it

@@ -115,7 +115,8 @@ class Options:
 def _value(body: bytes, name: re.Match[bytes], option: bytes, how: str) -> re.Match[bytes] | None:
     """Match the value of an option in one of the forms -p x, -px, or -sSp x (with the letters of other options before it).
 
-    `name`: the match of the option that is written. `option`: the option of the program. `how`: which of the forms are allowed.
+    `name`: the match of the option as it is written in the line. `option`: the program's option in _OPTIONS, which takes the secret. `how`: which
+    of the forms are allowed.
     """
     written, end = name[1], name.end()
     is_short = not written.startswith(b"-")

@@ -25,7 +25,8 @@ TOKEN = Rule(
     r"\b(gh[pousr]_[a-z0-9]{20,}|github_pat_\w{20,}|glpat-[\w-]{20,}|xox[a-z]-[\w-]{10,}|[spr]k_(?:live|test)_\w{10,}"
     r"|a[ks]ia[0-9a-z]{16}|aiza[\w-]{35}|ya29\.[\w-]{20,}|npm_[a-z0-9]{36}|eyj[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)*)"
 )
-# The secret ends at the end marker. If there is none, it has all following lines that are as long as the lines of a key, and a last shorter line.
+# The secret ends at the end marker. If there is none, it is all following lines with 40 or more characters of base64, and one
+# shorter line after them.
 PRIVATE_KEY = Rule(
     r"-----begin [a-z0-9 ]{0,40}private key(?: block)?-----"
     rf"(?:((?:[^\x22-]|-{{1,4}}[^\x22-])+?)-----end|((?:{_BREAK}*[a-z0-9+/=]{{40,}})+(?:{_BREAK}+[a-z0-9+/=]+{_BREAK})?))"

@@ -1,8 +1,8 @@
 """Mask the secrets of log lines, before the lines are stored anywhere.
 
-Every byte of a secret becomes a *, so that lines keep their lengths and their offsets in the file. A number in JSON becomes zeros or quoted stars, so
-that JSON stays JSON. All rules are matched in one search through a whole body, which takes linear time. docs/masking.md lists what each rule covers,
-and what no rule can recognise.
+Every byte of a secret becomes a *, so that lines keep their lengths and their offsets in the file. A number in JSON becomes zeros or quoted stars,
+so that JSON stays JSON. All rules are matched in one search through a whole body (the bytes of a log chunk), which takes linear time.
+docs/masking.md lists what each rule covers, and what no rule can recognise.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -34,9 +34,9 @@ RULES: Mapping[str, Rule] = {
 
 
 def mask(body: bytes) -> bytes:
-    """Return the body with its secrets masked, by the rules of the settings. Its length and its newlines stay the same.
+    """Return the body with its secrets masked, by LOG_MASK_RULES and LOG_MASK_PATTERNS. Its length and its newlines stay the same.
 
-    Raises ImproperlyConfigured if a rule of the settings is invalid.
+    Raises ImproperlyConfigured if one of these settings has an invalid rule.
     """
     try:
         masked = masker(tuple(settings.LOG_MASK_RULES), tuple(settings.LOG_MASK_PATTERNS))

@@ -17,7 +17,7 @@ class Rule:
     """A rule. `pattern`: an RE2 regex for lower-cased lines. It has at least one group, and each of its groups matches a secret.
 
     `is_secret`: a function that checks a match further. It is given the lower-cased body, and the start and end of the secret.
-    `starts_option`: whether the group only matches the start of a command-line option. `Options` then finds the secret.
+    `starts_option`: whether the group only matches the start of a command-line option. `command_lines.Options` then finds the secret.
     """
 
     pattern: str
