@@ -22,7 +22,7 @@ def health(request: HttpRequest) -> JsonResponse:
 def _result(check: Callable[[], object]) -> str:
     try:
         check()
-    except Exception as exc:  # noqa: BLE001  any failure means that the part does not work
+    except Exception as exc:  # noqa: BLE001  any failure means that the server does not work
         return f"failed: {type(exc).__name__}"  # without the message, because a driver may quote a password in it
     return "ok"
 

@@ -83,7 +83,7 @@ def logs(request: HttpRequest) -> HttpResponse:
 
 @_for_staff
 def new_events(request: HttpRequest) -> HttpResponse:
-    """Return the events after the position `after`, for the live tail, as {"html": table rows, "newest": the next `after`}.
+    """Return the events after the one at position `after`, for the live tail, as {"html": table rows, "newest": the next `after`}.
 
     An invalid query returns status 400 with {"problem": an explanation}.
     """

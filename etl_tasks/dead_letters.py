@@ -62,7 +62,7 @@ def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, *
 
 
 def bury_records(run: ETLRun, page: StagedPage, bad: Sequence[Bad]) -> None:
-    """Write a letter for each bad record of the page, and close the letters of lost records that this page has brought.
+    """Write a letter for each bad record of the page, and close the letters of lost records that are on this page.
 
     A lost record is one that GitHub did not return when it was requested by id. If a record fails again, its letter stays open and
     counts another attempt. Call this function inside a transaction.

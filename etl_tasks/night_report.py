@@ -22,7 +22,7 @@ MOST_NAMED = 10
 
 @dataclass(frozen=True)
 class Outcome:
-    """What happened to one source. `state`: succeeded, failed, under way, postponed, waiting (too early to tell) or missing."""
+    """What became of one source's run of the night. `state`: succeeded, failed, under way, postponed, waiting (too early to tell) or missing."""
 
     source: Source
     state: str

@@ -69,7 +69,7 @@ def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Re
 
 
 def _upsert_rows(kind: FactKind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, repository: Repository, origin: Mapping[str, int]) -> int:
-    """Write each row that is new, that is newer than its stored version, or whose stored version must no longer be marked as gone.
+    """Write each row that is new, that is newer than its stored version, or whose stored version is marked as gone but was seen again.
 
     `rows`: the rows by natural key. `origin`: the ids of the run and the page. Return how many rows were written.
     """

@@ -27,7 +27,7 @@ def _github_repository() -> Adapter:
     return GitHubRepository()
 
 
-# A night starts the kinds in this order. Log files are first, because they have no survey and so need not wait for the survey of GitHub.
+# The nightly runs are sent kind by kind, in this order. Log files have no survey (`Adapter.survey`): first, they need not wait for GitHub's.
 BUILT_IN: Mapping[str, Callable[[], Adapter]] = {Source.Kind.LOGS: _log_files, Source.Kind.GITHUB: _github_repository}
 
 

@@ -1,4 +1,4 @@
-"""etl_status: print whether last night worked and, if not, what to do."""
+"""etl_status: print whether the runs of last night succeeded and, if not, what to do."""
 
 from datetime import datetime
 from typing import Any
