@@ -65,7 +65,7 @@ class AttemptOutcome:
 class RepositoryChanges:
     """The changes of one repository by which failures and unplanned successes are found.
 
-    `qualifier`: as `Facts.qualifier` returns it. `reverts`: by number. `hotfixes`: each with the link to the attempt
+    `qualifier`: as `Facts.qualifier` returns it. `reverts`: keyed by number. `hotfixes`: each with the link to the attempt
     that it mends. `closes`: for the number of each pull request, the issues of the service that it closes.
     """
 

@@ -117,7 +117,7 @@ class Linker:
         """For each cause that the body names, yield the attempts that may be meant. The causes come in the order in which they are tried.
 
         If a cause is a known deployment that is not an attempt in this environment, an empty list is yielded for it. A cause that is
-        unknown is skipped.
+        unknown, or is a change that was not deployed, is skipped.
         """
         for text in links.deployments:
             names = f"{self._qualifier}{text}", text
