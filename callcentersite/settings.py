@@ -288,7 +288,8 @@ if os.environ.get("LOG_MASK_RULES") == "":
 LOG_MASK_PATTERNS = regexes("LOG_MASK_PATTERNS")  # a JSON list of further regexes (RE2), whose groups match secrets
 
 # --- alerts -------------------------------------------------------------------------------------------------------
-# Critical and warning alerts are sent to these recipients and written to the log. The webhook's URL is a secret, so a file can have it.
+# Critical and warning alerts are written to the log and sent to these e-mail addresses and to this webhook. The webhook's URL is a
+# secret, so ALERT_WEBHOOK_URL_FILE may name a file that contains it.
 ALERT_EMAILS = listed("ALERT_EMAILS")
 ALERT_WEBHOOK_URL = secret("ALERT_WEBHOOK_URL")
 vars().update(mail_server(secret("EMAIL_URL", "smtp://localhost:25")))

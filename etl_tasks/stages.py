@@ -216,9 +216,9 @@ def _correct_record_count(adapter: Adapter, run: ETLRun, page: StagedPage, *, fo
 
 
 def _fail_if_source_changed(run: ETLRun) -> None:
-    """Raise FatalError if more than ETL_MAX_BAD_PERCENT of a stream's records are bad or unparsed, and delete their dead letters.
+    """If more than ETL_MAX_BAD_PERCENT of a stream's records are bad or unparsed, delete their dead letters and raise FatalError.
 
-    So many failures are caused by a changed API or a wrong format, and not by single bad records.
+    With such a share, the cause is a changed API or a wrong format, not single bad records.
     """
     batches = CleanBatch.objects.filter(page__run=run, is_loaded=False) | CleanBatch.objects.filter(page__run=run, is_stored=False)
     by_stream = batches.values("page__stream").annotate(good=Sum("record_count"), bad=Sum("dead_lettered"), unparsed=Sum("unparsed"))

@@ -44,7 +44,7 @@ class Worlds:
 
 @dataclass(frozen=True, slots=True)
 class Asking:
-    """The context of one query: the repositories, the current time, the reader and the rate limit."""
+    """The context of one query: the repositories, the current time, who asks (a token with its rights), and the rate limit."""
 
     worlds: Worlds
     clock: datetime

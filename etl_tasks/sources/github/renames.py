@@ -1,8 +1,9 @@
 """Follow a repository that was renamed or transferred, and find former names of the repository and of its default branch.
 
 Former names are needed because old workflow runs name the branch on which they ran, and old reverts name the repository. If a
-nightly run finds a new name, the name before it is stored. For a first collection no name is stored. It takes names from the
-records that it has read, and asks GitHub for each of them, because GitHub redirects from former names to the present one.
+nightly run finds a new name, it keeps the previous one. When a first collection begins, no former name is stored yet. So the
+first collection takes possible names from the records that it has read, and asks GitHub for each of them: GitHub redirects from
+a former name to the present one.
 """
 
 from collections import Counter

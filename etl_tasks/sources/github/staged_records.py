@@ -32,7 +32,7 @@ def gone_records(job: Job, stream_name: str) -> list[dict[str, Any]]:
 
 
 def is_undecided_once_loaded(job: Job) -> bool:
-    """Return what `is_undecided` will return after this run has loaded."""
+    """Return what `is_undecided` (other sources than GitHub's deployments may count) will return after this run has loaded."""
     service = job.source.service
     if service.deployments_from != service.DeploymentsFrom.AUTO:
         return False

@@ -57,7 +57,7 @@ class _Attempt:
     environment: str
     started_at: datetime
     finished_at: datetime
-    outcome: str  # success, failure, cancelled, running, resumed
+    outcome: str  # success, failure, cancelled, running (has not ended), resumed (failed, then set back to pending)
     is_rerun: bool = False
     id: str = ""
 

@@ -198,7 +198,7 @@ def marks_of(source: str, keyspace: str) -> int:
 
 
 def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, source: str) -> None:
-    """One hour has sixty partitions, one for each mebibyte of the file and later than the one before. The only errors are in another hour."""
+    """One hour has sixty partitions, one per mebibyte of the file, each with later events than the one before. The errors are in another hour."""
     written = events(source, 60, step=timedelta(minutes=1), line_bytes=SEGMENT_BYTES)
     errors = [msgspec.structs.replace(event, time=event.time - HOUR, level="error") for event in events(source, 5, file="b")]
     cassandra.write(written + errors)

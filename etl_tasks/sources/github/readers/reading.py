@@ -30,7 +30,7 @@ class Reading:
     reads_list: bool = True  # False to read only the records in `ids`
     # Records to read by id. Global ids and numbers of workflow runs are read before the list. The histories of commits are read after the branch's.
     ids: Sequence[Any] = ()
-    known_commits: frozenset[str] = frozenset()  # the stored commits that the default branch's head of the last run reaches
+    known_commits: frozenset[str] = frozenset()  # the stored commits reachable from the default branch's head of the last run
     stored_commits: frozenset[str] = frozenset()
     asked_in_vain: Sequence[str] = ()  # deployed commits that GitHub did not have in earlier runs
     missing_attempts: Callable[[Mapping[str, Any]], list[int]] = lambda run: []  # the attempts of a listed workflow run that are to be requested
