@@ -129,7 +129,8 @@ class Adapter(ABC):
     def ask_again(self, source: Source, stream: str, lost: Mapping[str, Any]) -> Page:
         """Request a record that the source did not return, and return a page with it.
 
-        `lost`: the data of the record's Bad. Raises RetriableError or FatalError.
+        `lost`: the `data` of the `Bad` (etl_tasks/outcomes.py) by which the adapter has reported the record. Raises RetriableError or
+        FatalError.
         """
         raise FatalError(f"{source} gives all of its records: there is nothing to ask for again")
 

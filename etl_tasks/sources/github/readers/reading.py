@@ -48,7 +48,10 @@ class Reading:
         return self.sizes.of(self.stream.name, largest=largest, start=self.stream.first_page if self.former else largest)
 
     def page_size_of(self, kind: str) -> PageSize:
-        """Return the size of the stream's other pages. `kind`: "again" for records by id, "rest" for next pages inside records, "list" for REST."""
+        """Return the size of the stream's pages of this kind, which is independent of the size of the pages of its GraphQL list.
+
+        `kind`: "again" for records requested by id, "rest" for next pages of the lists inside a record, "list" for a list of the REST API.
+        """
         return self.sizes.of(f"{self.stream.name} {kind}", largest=LARGEST_PAGE)
 
     def resume(self, **beginning: Any) -> dict[str, Any]:

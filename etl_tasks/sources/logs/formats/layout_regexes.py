@@ -82,7 +82,7 @@ def layout_of(parts: Sequence[Part], pattern: str, notations: Sequence[Notation]
 
 
 def _with_known_levels(parts: Sequence[Part]) -> list[Part]:
-    """Return the parts with a level that accepts only the known levels, in capitals.
+    """Return all the parts, but with the level replaced by one that accepts only the known levels, in capitals.
 
     Levels in lower case are accepted too if the first value of the layout is a time or a number, and the level is beside brackets or punctuation.
     """
