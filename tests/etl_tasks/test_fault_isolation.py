@@ -141,6 +141,7 @@ def test_a_kind_that_nobody_reads_fails_by_itself_and_says_so(billing: Source, g
     assert "no adapter reads" in DeadLetter.objects.get().error
 
 
+@pytest.mark.slow
 def test_a_broker_that_goes_away_leaves_the_runs_to_the_sweeper(
     billing: Source, logs: Source, github: StandIn, sent_runs: Any, committed: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,7 +20,7 @@ from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, source_of, spent
 from tests.tables import assert_equal_to_truth
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 def refused(source: Source) -> RetriableError:
