@@ -22,7 +22,7 @@ from github_stand_in.server import StandIn
 from log_store.models import LogEventRow, LogSumRow
 from log_store.opening import open_log_store
 
-pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("sent_messages")]
+pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.usefixtures("sent_messages")]
 
 
 @pytest.fixture(autouse=True)
