@@ -118,8 +118,8 @@ def run(demo: Demo, *, serve: bool) -> None:
         running = started.enter_context(processes(servers, folder=demo.folder, env=demo.env, cwd=PROJECT))
         if not demo.is_real:
             demo.wait_for(demo.folder / "github.url", "the stand-in for GitHub")
-            github_stand_in = (demo.folder / "github.url").read_text()
-            demo.env |= {"GITHUB_API_URL": github_stand_in, "GITHUB_TOKEN": "token-for-the-stand-in"}
+            demo.github = (demo.folder / "github.url").read_text()
+            demo.env |= {"GITHUB_API_URL": demo.github, "GITHUB_TOKEN": "token-for-the-stand-in"}
             demo.say(f"a stand-in for GitHub serves {demo.repository}: 120 days of a team's work")
         demo.wait_for(demo.socket, "the broker")
         demo.manage("migrate", "--verbosity", "0")

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 import pytest
+from django.conf import settings
 
 from callcentersite.local_processes import CannotStart, keep_running, left_behind, listener, processes, sole_owner
 from demo.__main__ import Demo, clear
@@ -138,3 +139,12 @@ def test_it_uses_its_own_database_whatever_the_environment_names(tmp_path):
     env = {**os.environ, "DJANGO_SETTINGS_MODULE": "callcentersite.settings", **exported, **Demo(tmp_path, None).env}
     answer = subprocess.run([sys.executable, "-c", ask], env=env, capture_output=True, text=True, check=False)
     assert (answer.stdout.strip(), answer.stderr) == ("django.db.backends.sqlite3 []", "")
+
+
+@pytest.mark.slow
+def test_two_nights_end_with_the_letter_replayed_and_the_five_metrics(tmp_path):
+    env = {**os.environ, "CALLCENTERSITE_VAR": str(tmp_path)}
+    done = subprocess.run([sys.executable, "-m", "demo"], cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=False, timeout=240)
+    assert done.returncode == 0, done.stderr
+    assert "letter 1: replayed" in done.stdout
+    assert "billing, production, by month" in done.stdout
