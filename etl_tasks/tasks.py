@@ -13,7 +13,7 @@ from celery import Task, shared_task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import task_failure, task_retry
 from django.conf import settings
-from django.db import InterfaceError, OperationalError
+from django.db import InterfaceError, OperationalError, connection
 from django.utils.timezone import now
 
 from etl_tasks import dead_letters, deletion, ledger, stages
@@ -41,6 +41,9 @@ class StageTask(Task):
             except self.autoretry_for as exc:
                 self.retry_or_postpone(run, exc)
             except SoftTimeLimitExceeded:
+                # The limit may have interrupted a statement before its result was read. MySQL refuses further statements on such a connection.
+                if not connection.in_atomic_block:  # a stage leaves no transaction open, but a test may surround it with one
+                    connection.close()
                 # A long stage continues after its last commit, as long as each attempt commits something.
                 self.end_chain_if(ledger.release_if_progressed(run.pk, attempt=run.attempt))
                 raise

@@ -14,13 +14,14 @@ from billiard.exceptions import TimeLimitExceeded
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import task_failure
 from django.core.management import CommandError, call_command
-from django.db import OperationalError
+from django.db import OperationalError, connection
 from django.utils.timezone import now
 
 from dora_metrics.models import Service
 from etl_tasks import inline, ledger, replay, stages, sweeper, tasks
 from etl_tasks.errors import LONGEST_WAIT_SECONDS, RetriableError
 from etl_tasks.models import DeadLetter, ETLRun, Source
+from etl_tasks.sources.adapter import Job, Page
 from etl_tasks.sources.github import client
 from github_stand_in.budget import Budget
 from github_stand_in.server import StandIn
@@ -28,6 +29,7 @@ from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
 from tests.conftest import END
 from tests.etl_tasks import test_commands
+from tests.etl_tasks.sources.failing import FailingSource
 from tests.etl_tasks.sources.github.nights import spent
 from tests.etl_tasks.test_stages import lines
 from tests.tables import assert_equal_to_truth
@@ -113,6 +115,26 @@ def test_a_stage_that_moved_before_it_was_stopped_goes_on(
             run.refresh_from_db()
     assert run.status == "success"
     assert not DeadLetter.objects.exists()
+
+
+class InterruptedQuery(FailingSource):
+    """A source whose stage is stopped while MySQL executes a statement: the result of the statement is never read."""
+
+    def pages(self, job: Job) -> Iterator[Page]:
+        yield from super().pages(job)
+        connection.connection.query("SELECT 1")
+        raise SoftTimeLimitExceeded
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="only MySQL refuses a statement while a result is unread")
+@pytest.mark.django_db(transaction=True)
+def test_a_stage_that_is_stopped_in_the_middle_of_a_query_goes_on(billing: Source, settings: Any) -> None:
+    settings.ETL_ADAPTERS = {"github": f"{__name__}.{InterruptedQuery.__name__}"}
+    run = ledger.open_run(billing, trigger="shell")
+    assert run
+    assert turn(run) == "IGNORED"
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("postponed", "")
 
 
 @pytest.mark.parametrize("point", ["extract.before_page_commit", "transform.before_batch", "load.after_log_store"])
