@@ -13,7 +13,8 @@ from graphql import GraphQLError, GraphQLResolveInfo, GraphQLSchema
 
 from github_stand_in import schema as published
 from github_stand_in.access import Reader
-from github_stand_in.worlds.facts import Row, iso, parse_global_id
+from github_stand_in.worlds.facts import Row, iso
+from github_stand_in.worlds.global_ids import parse_global_id
 from github_stand_in.worlds.world import World
 
 LARGEST_PAGE = 100

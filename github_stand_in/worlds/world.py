@@ -7,20 +7,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from github_stand_in.worlds.facts import (
-    FACTS_A_REPOSITORY,
-    MAIN,
-    Commit,
-    Deployment,
-    Fact,
-    Issue,
-    PullRequest,
-    Release,
-    Row,
-    WorkflowRun,
-    global_id,
-    iso,
-)
+from github_stand_in.worlds.facts import FACTS_A_REPOSITORY, MAIN, Commit, Deployment, Fact, Issue, PullRequest, Release, Row, WorkflowRun, iso
+from github_stand_in.worlds.global_ids import global_id
 
 LISTS_KEPT = 64
 SORTED_BY_UPDATE = ("PR", "I")

@@ -12,7 +12,8 @@ from dora_metrics.calculators.linked_facts import all_incidents
 from dora_metrics.calculators.service_settings import Settings
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.exact_size import add_day, exact_world
-from github_stand_in.worlds.facts import FACTS_A_REPOSITORY, Release, global_id, iso, parse_global_id
+from github_stand_in.worlds.facts import FACTS_A_REPOSITORY, Release, iso
+from github_stand_in.worlds.global_ids import global_id, parse_global_id
 from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
 from tests.dora_metrics.calculators.examples import log_hours
