@@ -3,32 +3,17 @@
 from collections.abc import Iterator
 
 import pytest
-from django.test import Client, override_settings
+from django.test import Client
 
 from dora_metrics.models import ApiToken, Service
-from etl_tasks import inline, ledger
-from etl_tasks.models import Source
-from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
-from tests.conftest import END
+from tests.shared_night import shared_night
 
 
 @pytest.fixture(scope="module")
 def stored(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, world: World) -> Iterator[Service]:
-    """Collect once per module, because a night takes seconds. Tests read the service; what they add is rolled back."""
-    with (
-        django_db_blocker.unblock(),
-        StandIn({"acme/billing": world}, clock=END) as github,
-        override_settings(GITHUB_API_URL=github.url, GITHUB_GRAPHQL_URL=f"{github.url}/graphql"),
-    ):
-        service = Service.objects.create(name="billing")
-        source = Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
-        run = ledger.open_run(source, trigger="shell")
-        assert run
-        inline.run_remaining_stages(run.pk)
-    yield service
-    with django_db_blocker.unblock():
-        service.delete()
+    with shared_night(world, django_db_blocker, faults={}) as run:
+        yield run.source.service
 
 
 @pytest.fixture

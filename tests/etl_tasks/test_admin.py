@@ -5,15 +5,13 @@ from collections.abc import Iterator
 import pytest
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
-from django.test import Client, override_settings
+from django.test import Client
 from django.urls import reverse
 
-from dora_metrics.models import AlertRule, Attempt, Delivery, DORAMetric, Incident, Issue, Service
-from etl_tasks import inline, ledger
+from dora_metrics.models import AlertRule, Attempt, Delivery, DORAMetric, Incident, Issue
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
-from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
-from tests.conftest import END
+from tests.shared_night import shared_night
 
 pytestmark = pytest.mark.django_db
 PAGES = (
@@ -28,21 +26,8 @@ PAGES = (
 
 @pytest.fixture(scope="module")
 def stored_night(django_db_setup: None, django_db_blocker: pytest.FixtureRequest, world: World) -> Iterator[ETLRun]:
-    """Run one night for all tests of the module; each of them rolls back its own changes."""
-    with (
-        django_db_blocker.unblock(),
-        StandIn({"acme/billing": world}, clock=END) as github,
-        override_settings(GITHUB_API_URL=github.url, GITHUB_GRAPHQL_URL=f"{github.url}/graphql"),
-    ):
-        github.faults = {"bad_record": "Deployments"}
-        service = Service.objects.create(name="billing")
-        source = Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
-        run = ledger.open_run(source, trigger="shell")
-        assert run
-        inline.run_remaining_stages(run.pk)
-    yield run
-    with django_db_blocker.unblock():
-        service.delete()
+    with shared_night(world, django_db_blocker, faults={"bad_record": "Deployments"}) as run:
+        yield run
 
 
 @pytest.fixture
