@@ -10,7 +10,7 @@ class LogEventRow(models.Model):
     source = models.CharField(max_length=100)
     time = models.DateTimeField()
     level = models.CharField(max_length=10)
-    service = models.TextField(blank=True, db_default="")
+    service = models.TextField(blank=True)
     host = models.TextField(blank=True)
     logger = models.TextField(blank=True)
     message = models.TextField(blank=True)

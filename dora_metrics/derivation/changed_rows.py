@@ -76,9 +76,9 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
 
 
 def _save_metrics(rows: list[Row]) -> None:
-    """Insert or update metrics with Django's bulk_create instead of `upsert`.
+    """Insert or update metrics with `DORAMetric.objects.bulk_create`, which the specification of the project names.
 
-    Changed metrics are few, so the cost is small, and other code may rely on the model's manager.
+    `upsert` would be faster, but changed metrics are few.
     """
     unique = METRICS.unique
     DORAMetric.objects.bulk_create(

@@ -19,7 +19,7 @@ class Migration(migrations.Migration):
                 ('source', models.CharField(max_length=100)),
                 ('time', models.DateTimeField()),
                 ('level', models.CharField(max_length=10)),
-                ('service', models.TextField(blank=True, db_default='')),
+                ('service', models.TextField(blank=True)),
                 ('host', models.TextField(blank=True)),
                 ('logger', models.TextField(blank=True)),
                 ('message', models.TextField(blank=True)),
