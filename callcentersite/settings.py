@@ -217,6 +217,7 @@ CELERY_TASK_ROUTES = {
     "etl.transform": {"queue": "transform"},
     "etl.load": {"queue": "load"},
     "etl.delete": {"queue": "load"},
+    "etl.recompute": {"queue": "load"},
     "etl.nightly": {"queue": "sweep"},
     "etl.sweep": {"queue": "sweep"},
 }

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils.timezone import now
 from kombu.exceptions import OperationalError as BrokerError
 
+from dora_metrics.models import Service
 from etl_tasks import ledger, tasks
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun, Source
@@ -74,6 +75,12 @@ def send_all(runs: Sequence[ETLRun]) -> None:
 def send_deletion() -> None:
     """Ask a worker to continue the pending deletions. The message expires when the next sweep sends another."""
     tasks.delete.apply_async(expires=settings.ETL_SWEEP_SECONDS)
+
+
+def send_recompute(service: Service) -> None:
+    """Ask a worker to recompute all periods of the service from its stored facts, after the commit. Raises BrokerAway."""
+    check_broker()
+    transaction.on_commit(partial(tasks.recompute.delay, service.pk))
 
 
 # --- starting runs --------------------------------------------------------------------------------------------------

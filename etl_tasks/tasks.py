@@ -1,4 +1,4 @@
-"""The stages as Celery tasks with one retry policy, and the two other tasks that workers run on request: check and delete.
+"""The stages as Celery tasks with one retry policy, and the other tasks that workers run on request: check, delete and recompute.
 
 The tasks that beat sends are in beat_tasks.py.
 """
@@ -18,6 +18,7 @@ from django.utils.timezone import now
 
 from etl_tasks import dead_letters, deletion, ledger, stages
 from etl_tasks.errors import RetriableError, describe_error
+from etl_tasks.loaders.metrics import recompute_service
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources import registry
 from log_store.store import LogStoreUnavailable
@@ -101,6 +102,11 @@ def check(source_id: int) -> dict[str, Any]:
 def delete() -> bool:
     """Continue the pending deletions for a limited time. Return False if it was too short; the sweeper then sends another message."""
     return deletion.resume_all(seconds=min(settings.ETL_SWEEP_SECONDS, settings.CELERY_TASK_SOFT_TIME_LIMIT / 2))
+
+
+@shared_task(name="etl.recompute", autoretry_for=(OperationalError, InterfaceError), max_retries=3, retry_backoff=True)
+def recompute(service_id: int) -> int:
+    return recompute_service(service_id)
 
 
 @task_failure.connect(weak=False, dispatch_uid="etl_tasks.bury_failed_stage")

@@ -40,13 +40,13 @@ def hold(service: Service) -> Service:
 
 
 def recompute(service: Service, *, run_id: int | None = None, moment: datetime | None = None) -> int:
-    """Recompute everything that new facts may have changed. Return how many metrics changed.
+    """Recompute everything that new facts or changed settings may have changed. Return how many metrics changed.
 
     Call it inside a transaction that has called `hold` first. `moment`: coverage ends at this time at the latest; None means now.
     """
     with garbage_collection_paused():
         service, linked, differences = _recompute_rows(service, moment=moment)
-        start = first_affected_date(differences, service, linked)
+        start = date.min if service.needs_recompute else first_affected_date(differences, service, linked)
         return _recompute_metrics(service, linked, start=start, end=date.max, run_id=run_id)
 
 
@@ -118,6 +118,8 @@ def _recompute_metrics(service: Service, linked: LinkedFacts, *, start: date, en
         != (after := {name: difference.after[name] for name in REVISED} if difference.after else {})
     ]
     MetricRevision.objects.bulk_create(revisions, batch_size=REVISIONS_PER_QUERY)
+    if service.needs_recompute and (start, end) == (date.min, date.max):
+        Service.objects.filter(pk=service.pk).update(needs_recompute=False)
     changed = {"service": service.name, "since": start.isoformat(), "changed": len(differences), "revised": len(revisions)}
     logger.info("metrics_recomputed", extra=changed)
     return len(differences)

@@ -80,6 +80,7 @@ class Migration(migrations.Migration):
                 ('log_issue_hours', models.PositiveIntegerField(default=24, help_text="an incident from the logs that begins within so many hours of the start of an issue's incident is the same outage and counts once", validators=[django.core.validators.MaxValueValidator(87840)])),
                 ('path', models.CharField(blank=True, help_text='only pull requests that change a matching file count; * inside a folder, ** across folders', max_length=200)),
                 ('bots', models.JSONField(blank=True, default=list, help_text='logins that are bots, in addition to those that GitHub marks', validators=[dora_metrics.models.service.validate_logins])),
+                ('needs_recompute', models.BooleanField(default=False, editable=False, help_text='settings have changed since the stored numbers were computed; the next run computes them again')),
                 ('created_at', models.DateTimeField(auto_now_add=True)),
                 ('deletion_began_at', models.DateTimeField(blank=True, editable=False, help_text='the service and everything collected for it is being deleted', null=True)),
             ],

@@ -1,6 +1,7 @@
 """Services and their settings. A metric belongs to a service, and the service's settings determine its numbers."""
 
 import re
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -12,6 +13,7 @@ from dora_metrics.patterns import compiled
 NAME = re.compile(r"(?=.*[^\W_])[\w.-]{1,100}")
 LONGEST_LOOK_BACK_HOURS = 10 * 366 * 24
 MOST_LOG_EVENTS, LONGEST_LOG_MINUTES = 1_000_000, 24 * 60
+NOT_SETTINGS = frozenset({"id", "name", "needs_recompute", "created_at", "deletion_began_at"})
 
 
 def validate_name(name: str) -> None:
@@ -111,6 +113,9 @@ class Service(models.Model):
     bots = models.JSONField(
         default=list, blank=True, validators=[validate_logins], help_text="logins that are bots, in addition to those that GitHub marks"
     )
+    needs_recompute = models.BooleanField(
+        default=False, editable=False, help_text="settings have changed since the stored numbers were computed; the next run computes them again"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     deletion_began_at = models.DateTimeField(
         null=True, blank=True, editable=False, help_text="the service and everything collected for it is being deleted"
@@ -125,3 +130,14 @@ class Service(models.Model):
     def clean(self) -> None:
         """Replace None by an empty list. A form gives None if somebody empties the list of bots."""
         self.bots = self.bots or []
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save the service. If a setting that determines its numbers has changed and there are numbers, mark that they have to be recomputed."""
+        if not self._state.adding and self._changes_settings() and self.metrics.exists():
+            self.needs_recompute = True
+        super().save(*args, **kwargs)
+
+    def _changes_settings(self) -> bool:
+        names = [field.attname for field in self._meta.concrete_fields if field.attname not in NOT_SETTINGS]
+        stored = Service.objects.filter(pk=self.pk).values(*names).first()
+        return stored is not None and any(stored[name] != getattr(self, name) for name in names)
