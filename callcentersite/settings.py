@@ -82,6 +82,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "django_celery_beat",
     "django_celery_results",
+    "csp",
     "ninja",  # listed so that this server, and no other host, serves the scripts of the API's docs page
     "log_store",
     "dora_metrics",
@@ -92,7 +93,9 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
@@ -110,6 +113,7 @@ TEMPLATES = [
                 "django.template.context_processors.request",
                 "django.contrib.auth.context_processors.auth",
                 "django.contrib.messages.context_processors.messages",
+                "dashboard.context_processors.time_zone",
             ]
         },
     }
@@ -120,7 +124,25 @@ STATIC_URL = "static/"
 STATIC_ROOT = BASE_DIR / "static_collected"
 WHITENOISE_USE_FINDERS = True
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-LANGUAGE_CODE = "en"
+
+# --- pages --------------------------------------------------------------------------------------------------------
+LOGIN_URL, LOGIN_REDIRECT_URL, LOGOUT_REDIRECT_URL = "dashboard:login", "dashboard:overview", "dashboard:login"
+# Scripts, styles, fonts and requests come from this server only, and no page has inline scripts or styles.
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": ["'self'"],
+        "img-src": ["'self'", "data:"],
+        "object-src": ["'none'"],
+        "base-uri": ["'self'"],
+        "form-action": ["'self'"],
+        "frame-ancestors": ["'none'"],
+    }
+}
+# A page is shown in the language that the user chose or the browser asks for. DJANGO_LANGUAGE is the language of everybody else and of the
+# commands. Texts that are stored, such as the error of a run, are always English.
+LANGUAGES = [("en", "English"), ("es", "Español")]
+LANGUAGE_CODE = one_of("DJANGO_LANGUAGE", "EN", ("EN", "ES")).lower()
+LOCALE_PATHS = [BASE_DIR / "locale"]
 
 # Django and Celery use UTC: with another zone, date_hierarchy answers 500 on a MySQL server without time-zone tables.
 # The zone of the schedule and of the metrics' periods is ETL_TIME_ZONE.

@@ -1,10 +1,17 @@
-from django.urls import path
+"""The addresses of all pages. Each room has a `urls.py` of its own."""
 
-from dashboard import log_views
+from django.conf import settings
+from django.contrib.auth.views import LogoutView
+from django.urls import include, path
+from django.views.i18n import set_language
+
+from dashboard.login import Login
 
 app_name = "dashboard"
 urlpatterns = [
-    path("", log_views.logs, name="logs"),
-    path("new/", log_views.new_events, name="new_events"),
-    path("event/<str:source>/<str:event_position>/", log_views.log_event, name="log_event"),
+    path("", include("dashboard.overview.urls")),
+    path(settings.LOG_PAGE_URL.removeprefix("/"), include("dashboard.logs.urls")),
+    path("login/", Login.as_view(), name="login"),
+    path("logout/", LogoutView.as_view(), name="logout"),
+    path("language/", set_language, name="set_language"),
 ]

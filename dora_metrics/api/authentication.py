@@ -1,4 +1,4 @@
-"""Who may read the API: staff who are logged in to the admin, and programs with a token."""
+"""Who may read the API: people who are logged in and may view services, and programs with a token."""
 
 from datetime import datetime, timedelta
 
@@ -14,12 +14,12 @@ from ninja.security.base import AuthBase
 from dora_metrics.models import ApiToken
 from dora_metrics.models.api_token import digest
 
-HOW_TO = "send `Authorization: Bearer TOKEN`, with a token that `manage.py api_token create NAME` prints, or log in to the admin as staff"
+HOW_TO = "send `Authorization: Bearer TOKEN`, with a token that `manage.py api_token create NAME` prints, or log in to the pages"
 LAST_USE_PRECISION = timedelta(hours=1)
 
 
-class StaffSession(APIKeyCookie):
-    """Access by the session cookie of the admin. No CSRF token is required, because the API changes nothing."""
+class UserSession(APIKeyCookie):
+    """Access by the session cookie of the pages. No CSRF token is required, because the API changes nothing."""
 
     param_name = settings.SESSION_COOKIE_NAME
 
@@ -27,11 +27,16 @@ class StaffSession(APIKeyCookie):
         super().__init__(csrf=False)
 
     def authenticate(self, request: HttpRequest, key: str | None) -> str | None:
-        return request.user.get_username() if request.user.is_active and request.user.is_staff else None
+        return request.user.get_username() if may_read(request) else None
+
+
+def may_read(request: HttpRequest) -> bool:
+    """Return whether the user who is logged in may read the API: staff, and whoever may view services."""
+    return request.user.is_active and (request.user.is_staff or request.user.has_perm("dora_metrics.view_service"))
 
 
 class BearerToken(AuthBase):
-    """Access by a token in the Authorization header. It is tried after StaffSession, so its error explains both kinds of access.
+    """Access by a token in the Authorization header. It is tried after UserSession, so its error explains both kinds of access.
 
     ninja's HttpBearer is not used, because in debug mode it logs an Authorization header of any other scheme, with the secret in
     it.
@@ -43,7 +48,7 @@ class BearerToken(AuthBase):
     def __call__(self, request: HttpRequest) -> str:
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
-            raise AuthenticationError(message=f"this is read by staff and by programs with a token: {HOW_TO}")
+            raise AuthenticationError(message=f"this is read by people who are logged in and by programs with a token: {HOW_TO}")
         name = name_of_token(token.strip(), moment=now())
         if name is None:
             raise AuthenticationError(message=f"this token is unknown or disabled: {HOW_TO}")

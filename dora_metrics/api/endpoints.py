@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.contrib.admin.views.decorators import staff_member_required
+from django.contrib.auth.decorators import user_passes_test
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.utils import timezone
 from ninja import NinjaAPI, Query, Schema
@@ -20,7 +20,7 @@ from pydantic import BeforeValidator, Field
 
 from dora_metrics import explain, models, selectors
 from dora_metrics.api import schemas, serializers
-from dora_metrics.api.authentication import BearerToken, StaffSession
+from dora_metrics.api.authentication import BearerToken, UserSession, may_read
 from dora_metrics.api.csv import Columns, csv_lines
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.production import PRODUCTION
@@ -45,15 +45,15 @@ ordered by time, then by id, so no row is repeated if others are added meanwhile
 """
 
 
-class StaffDocs(Swagger):
-    """The documentation page. Without a session it redirects to the admin's login. Its scripts are ninja's static files on this host."""
+class DocsForReaders(Swagger):
+    """The documentation page. Without a session it redirects to the login. Its scripts are ninja's static files on this host."""
 
     def render_page(self, request: HttpRequest, api: NinjaAPI, **kwargs: Any) -> HttpResponse:
-        return staff_member_required(super().render_page)(request, api, **kwargs)
+        return user_passes_test(lambda _user: may_read(request))(super().render_page)(request, api, **kwargs)
 
 
 api = NinjaAPI(
-    title="callcentersite ETL", version="1", description=DESCRIPTION, auth=[StaffSession(), BearerToken()], docs=StaffDocs(), urls_namespace="api"
+    title="callcentersite ETL", version="1", description=DESCRIPTION, auth=[UserSession(), BearerToken()], docs=DocsForReaders(), urls_namespace="api"
 )
 
 

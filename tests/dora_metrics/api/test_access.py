@@ -156,11 +156,11 @@ def test_answers_are_as_described(service: Service, reader: Client, description:
     jsonschema.Draft202012Validator({**description["components"]["schemas"]["Problem"]}).validate(problem)
 
 
-def test_the_page_for_people_is_for_staff_and_loads_nothing_from_elsewhere(client: Client, admin_client: Client, reader: Client) -> None:
+def test_the_page_for_people_needs_a_login_and_loads_nothing_from_elsewhere(client: Client, admin_client: Client, reader: Client) -> None:
     for anybody in (client, reader):
         response = anybody.get("/api/v1/docs")
         assert response.status_code == 302
-        assert response["Location"].startswith("/admin/login/")
+        assert response["Location"].startswith("/login/")
     page = admin_client.get("/api/v1/docs").content.decode()
     assert "/static/ninja/swagger-ui-bundle.js" in page
     assert "://" not in page

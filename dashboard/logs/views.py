@@ -8,16 +8,13 @@ from urllib.parse import urlencode
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.contrib import admin
-from django.contrib.admin.views.decorators import staff_member_required
-from django.contrib.auth.decorators import permission_required
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, JsonResponse
 from django.shortcuts import render
 from django.template.loader import render_to_string
 from django.utils.timezone import now
-from django.views.decorators.http import require_GET
 
-from dashboard.log_chart import Chart, chart, chart_span
+from dashboard.access import page
+from dashboard.logs.chart import Chart, chart, chart_span
 from etl_tasks.models import Source
 from etl_tasks.sources.registry import log_sources
 from log_store.event import LogEvent
@@ -33,26 +30,24 @@ FIRST_POLL_SPAN = timedelta(hours=1)
 LONGEST_CHART = timedelta(days=92)  # a longer period has no chart
 
 
-def _for_staff(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
-    """Require a staff login and the permission to view log events, because log lines contain personal data.
+def _for_readers(view: Callable[..., HttpResponse]) -> Callable[..., HttpResponseBase]:
+    """Require the permission to view log events, because log lines contain personal data.
 
     If the log store does not answer, the view returns status 503 and the page with the reason.
     """
 
-    @require_GET
-    @staff_member_required
-    @permission_required("log_store.view_logeventrow", raise_exception=True)
+    @page("log_store.view_logeventrow")
     @wraps(view)
     def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         try:
             return view(request, *args, **kwargs)
         except LogStoreUnavailable as exc:
-            return render(request, "dashboard/logs.html", {**_page_context(request), "problem": str(exc)}, status=503)
+            return render(request, "dashboard/logs/logs.html", {**_page_context(request), "problem": str(exc)}, status=503)
 
     return guarded
 
 
-@_for_staff
+@_for_readers
 def logs(request: HttpRequest) -> HttpResponse:
     """Return the search form with a page of events, newest first, below a chart of their period.
 
@@ -60,28 +55,28 @@ def logs(request: HttpRequest) -> HttpResponse:
     """
     context = _page_context(request)
     if not context["source"]:
-        return render(request, "dashboard/logs.html", context)
+        return render(request, "dashboard/logs/logs.html", context)
     try:
         query = _query(request)
         after = request.GET.get("after", "")
         if after:
             of_position(after)
     except ValueError as exc:
-        return render(request, "dashboard/logs.html", {**context, "problem": str(exc)}, status=400)
+        return render(request, "dashboard/logs/logs.html", {**context, "problem": str(exc)}, status=400)
     store = open_log_store()
-    page = store.read(query, after=after, limit=EVENTS_PER_PAGE)
+    found = store.read(query, after=after, limit=EVENTS_PER_PAGE)
     context |= {
-        "rows": [_row(event) for event in page.events],
-        "older": _link(request, after=page.following) if page.following else "",
-        "newest": position(page.events[0]) if page.events else "",
+        "rows": [_row(event) for event in found.events],
+        "older": _link(request, after=found.following) if found.following else "",
+        "newest": position(found.events[0]) if found.events else "",
         "has_live_tail": not request.GET.get("to") and not after,
         "chart": _chart(request, query),
         "has_results": True,
     }
-    return render(request, "dashboard/logs.html", context)
+    return render(request, "dashboard/logs/logs.html", context)
 
 
-@_for_staff
+@_for_readers
 def new_events(request: HttpRequest) -> HttpResponse:
     """Return the events after the one at position `after`, for the live tail, as {"html": table rows, "newest": the next `after`}.
 
@@ -94,12 +89,12 @@ def new_events(request: HttpRequest) -> HttpResponse:
     except ValueError as exc:
         return JsonResponse({"problem": str(exc)}, status=400)
     new = LogQuery(query.source, since, now() + timedelta(days=1), query.levels, query.contains)
-    page = open_log_store().read(new, after=newest, limit=EVENTS_PER_POLL, oldest_first=True)
-    html = render_to_string("dashboard/log_rows.html", {"rows": [_row(event) for event in reversed(page.events)]})
-    return JsonResponse({"html": html, "newest": page.following or (position(page.events[-1]) if page.events else newest)})
+    found = open_log_store().read(new, after=newest, limit=EVENTS_PER_POLL, oldest_first=True)
+    html = render_to_string("dashboard/logs/rows.html", {"rows": [_row(event) for event in reversed(found.events)]})
+    return JsonResponse({"html": html, "newest": found.following or (position(found.events[-1]) if found.events else newest)})
 
 
-@_for_staff
+@_for_readers
 def log_event(request: HttpRequest, source: str, event_position: str) -> HttpResponse:
     """Return one event with all its fields, and its neighbours. The URL stays valid as long as the store has the event."""
     store = open_log_store()
@@ -109,24 +104,20 @@ def log_event(request: HttpRequest, source: str, event_position: str) -> HttpRes
         event = None
     if event is None:
         problem = f"{source} has no event at {event_position}: it may have reached the end of its life"
-        return render(request, "dashboard/logs.html", {**_page_context(request), "problem": problem}, status=404)
+        return render(request, "dashboard/logs/logs.html", {**_page_context(request), "problem": problem}, status=404)
     context = {
         **_page_context(request),
-        "title": "A log event",
         "event": _row(event),
         "service": event.service or _service_of(source),
         "rows": [_row(neighbour) for neighbour in around(store, event)],
     }
-    return render(request, "dashboard/log_event.html", context)
+    return render(request, "dashboard/logs/event.html", context)
 
 
 def _page_context(request: HttpRequest) -> dict[str, Any]:
-    """Return what every log page shows: the admin's frame, and the search form as the user filled it in."""
+    """Return what every log page shows: the search form as the user filled it in."""
     form = {name: request.GET.get(name, "") for name in ("source", "from", "to", "level", "text")}
     return {
-        **admin.site.each_context(request),
-        "title": "Logs",
-        "is_nav_sidebar_enabled": False,  # leaves more width for long lines
         "sources": log_sources(),
         "levels": LEVEL_CHOICES,
         "zone": settings.ETL_TIME_ZONE,

@@ -1,7 +1,7 @@
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
-from dashboard.log_chart import HEIGHT, WIDTH, chart
+from dashboard.logs.chart import HEIGHT, WIDTH, chart
 
 MADRID = ZoneInfo("Europe/Madrid")
 

@@ -1,0 +1,164 @@
+"""How pages show values: numbers, shares, durations and times in the reader's language, and statuses as words."""
+
+from contextlib import suppress
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from django import template
+from django.conf import settings
+from django.urls import NoReverseMatch, reverse
+from django.utils.formats import date_format, number_format
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from dora_metrics.display import duration_text, share_text
+
+register = template.Library()
+
+UNKNOWN = "–"
+METRIC_NAMES = {
+    "deployment_frequency": gettext_lazy("Deployment frequency"),
+    "change_lead_time": gettext_lazy("Change lead time"),
+    "change_fail_rate": gettext_lazy("Change fail rate"),
+    "failed_deployment_recovery_time": gettext_lazy("Recovery time"),
+    "deployment_rework_rate": gettext_lazy("Deployment rework rate"),
+}
+FLAG_NAMES = {
+    "low_n": gettext_lazy("few values"),
+    "not_collected": gettext_lazy("not collected"),
+    "not_begun": gettext_lazy("not begun"),
+    "clock_skew": gettext_lazy("clock skew"),
+    "time_matched": gettext_lazy("matched by time"),
+    "unknown_sha": gettext_lazy("unknown commit"),
+    "unlinked_incidents": gettext_lazy("unlinked incidents"),
+    "deployed_before_merge": gettext_lazy("deployed before merge"),
+    "proxy_pr_merge": gettext_lazy("merges count as deployments"),
+}
+# A status of a run, night or dead letter: its class of badge, its sign and its word.
+STATUSES = {
+    "success": ("ok", "✓", gettext_lazy("success")),
+    "succeeded": ("ok", "✓", gettext_lazy("success")),
+    "partial": ("warn", "◐", gettext_lazy("partial")),
+    "failed": ("bad", "✕", gettext_lazy("failed")),
+    "missing": ("bad", "?", gettext_lazy("missing")),
+    "cancelled": ("idle", "⊘", gettext_lazy("cancelled")),
+    "postponed": ("warn", "⏸", gettext_lazy("postponed")),
+    "queued": ("info", "…", gettext_lazy("queued")),
+    "running": ("info", "▶", gettext_lazy("running")),
+    "under way": ("info", "▶", gettext_lazy("running")),
+    "waiting": ("info", "…", gettext_lazy("waiting")),
+    "open": ("bad", "✕", gettext_lazy("open")),
+    "replayed": ("ok", "✓", gettext_lazy("replayed")),
+    "discarded": ("idle", "⊘", gettext_lazy("discarded")),
+}
+TIERS = {
+    "elite": ("elite", gettext_lazy("elite")),
+    "high": ("high", gettext_lazy("high")),
+    "medium": ("medium", gettext_lazy("medium")),
+    "low": ("low", gettext_lazy("low")),
+}
+
+
+@register.filter
+def number(value: float | None, decimals: int | None = None) -> str:
+    """Return the number in the reader's form, with `decimals` places; by default two at most, and none for a whole number."""
+    if value is None:
+        return UNKNOWN
+    if decimals is None:
+        rounded = round(value, 2)
+        decimals = 0 if rounded == int(rounded) else 2
+    return number_format(value, decimals, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def share(value: float | None) -> str:
+    """Return a share from 0 to 1 as a percentage with one decimal place."""
+    return UNKNOWN if value is None else share_text(value)
+
+
+@register.filter
+def duration(seconds: float | None) -> str:
+    """Return seconds in the largest unit, such as 45 s, 12 min, 3.4 h or 2.8 d."""
+    return UNKNOWN if seconds is None else duration_text(seconds)
+
+
+@register.filter
+def instant(moment: datetime | None, precision: str = "minute") -> SafeString | str:
+    """Return the time in ETL_TIME_ZONE with the zone's abbreviation, as a `time` element that has the exact time in UTC.
+
+    `precision`: minute or second.
+    """
+    if moment is None:
+        return UNKNOWN
+    local = moment.astimezone(ZoneInfo(settings.ETL_TIME_ZONE))
+    clock = "H:i:s" if precision == "second" else "H:i"
+    text = f"{date_format(local, _('j M Y'), use_l10n=True)}, {date_format(local, clock)} {local:%Z}"
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), text)
+
+
+@register.filter
+def day(date: Any) -> str:
+    """Return a date in the reader's form."""
+    return UNKNOWN if date is None else date_format(date, _("j M Y"), use_l10n=True)
+
+
+@register.filter
+def metric_value(value: float | None, metric: str) -> str:
+    """Return the value of a metric in its unit."""
+    if metric in ("change_lead_time", "failed_deployment_recovery_time"):
+        return duration(value)
+    if metric == "deployment_frequency":
+        return UNKNOWN if value is None else _("%(number)s a day") % {"number": number(value)}
+    return share(value)
+
+
+@register.filter
+def metric_name(metric: str) -> str:
+    return str(METRIC_NAMES.get(metric, metric))
+
+
+@register.filter
+def flag_name(flag: str) -> str:
+    return str(FLAG_NAMES.get(flag, flag.replace("_", " ")))
+
+
+@register.simple_tag
+def status_badge(status: Any) -> SafeString:
+    """Return the badge of a status. `status`: its name, or an object with the attribute `status` or `state`, such as a run or a letter."""
+    name = str(getattr(status, "status", None) or getattr(status, "state", None) or status)
+    kind, sign, word = STATUSES.get(name, ("idle", "•", name))
+    return format_html('<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>', kind, sign, word)
+
+
+@register.simple_tag
+def tier_badge(tier: str | None) -> SafeString | str:
+    """Return the badge of a DORA tier; nothing if there is none."""
+    if not tier:
+        return ""
+    kind, word = TIERS.get(tier, ("idle", tier))
+    return format_html('<span class="tier {}">{}</span>', kind, word)
+
+
+@register.simple_tag(takes_context=True)
+def navigation(context: template.RequestContext) -> list[dict[str, Any]]:
+    """Return the links of the navigation that the user may open, as {"label", "url", "is_current"}."""
+    request = context["request"]
+    links: list[tuple[Any, str]] = []
+    for label, name, permission in NAVIGATION:
+        with suppress(NoReverseMatch):
+            if request.user.has_perm(permission):
+                links.append((label, reverse(name)))
+    current = max((url for _label, url in links if request.path.startswith(url)), key=len, default="")
+    return [{"label": label, "url": url, "is_current": url == current} for label, url in links]
+
+
+NAVIGATION = (
+    (gettext_lazy("Overview"), "dashboard:overview", "dora_metrics.view_service"),
+    (gettext_lazy("Operations"), "dashboard:operations", "etl_tasks.view_etlrun"),
+    (gettext_lazy("Dead letters"), "dashboard:letters", "etl_tasks.view_deadletter"),
+    (gettext_lazy("Logs"), "dashboard:logs", "log_store.view_logeventrow"),
+    (gettext_lazy("Setup"), "dashboard:setup", "etl_tasks.add_source"),
+)

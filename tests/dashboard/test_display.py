@@ -1,0 +1,46 @@
+"""How pages show values."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from django.utils.translation import override
+
+from dashboard.templatetags import display
+
+
+@pytest.mark.parametrize(
+    ("value", "metric", "expected"),
+    [
+        (0.5, "deployment_frequency", "0.50 a day"),
+        (3.0, "deployment_frequency", "3 a day"),
+        (86_400 * 3.3, "change_lead_time", "3.3 d"),
+        (0.35, "change_fail_rate", "35.0%"),
+        (None, "change_fail_rate", "–"),
+        (None, "change_lead_time", "–"),
+    ],
+)
+def test_a_value_is_shown_in_the_unit_of_its_metric(value: float | None, metric: str, expected: str) -> None:
+    assert display.metric_value(value, metric) == expected
+
+
+def test_numbers_follow_the_language() -> None:
+    with override("es"):
+        assert display.number(0.5) == "0,50"
+
+
+def test_a_time_is_in_the_zone_of_the_metrics_and_names_it(settings: Any) -> None:
+    settings.ETL_TIME_ZONE = "America/Mexico_City"
+    text = display.instant(datetime(2026, 3, 1, 3, 4, tzinfo=UTC))
+    assert text == '<time datetime="2026-03-01T03:04:00+00:00">28 Feb 2026, 21:04 CST</time>'
+    assert display.instant(None) == "–"
+
+
+def test_a_status_is_a_word_and_a_sign_whatever_it_is() -> None:
+    assert "partial" in display.status_badge("partial")
+    assert "&lt;b&gt;" in display.status_badge("<b>")
+
+
+def test_a_tier_is_a_word_and_nothing_if_there_is_none() -> None:
+    assert "elite" in display.tier_badge("elite")
+    assert display.tier_badge(None) == display.tier_badge("") == ""
