@@ -113,7 +113,11 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
         run = ETLRun.objects.select_related("source__service", "source__facts_repository").get(pk=run_id)
         run.task_ids[stage] = owner
         run.started_at = run.started_at or moment
-        run.save(update_fields=["task_ids", "started_at"])
+        began, ended = f"{stage}_began_at", f"{stage}_ended_at"
+        if getattr(run, began) is None or getattr(run, ended) is not None:  # the first attempt, or the first one after the stage had failed
+            setattr(run, began, moment)
+            setattr(run, ended, None)
+        run.save(update_fields=["task_ids", "started_at", began, ended])
     logger.info("stage_claimed", extra={"run": run.pk, "stage": stage, "attempt": run.attempt})
     return run
 
@@ -131,7 +135,9 @@ def guarded_transaction(run: ETLRun) -> Iterator[None]:
 def advance(run: ETLRun) -> None:
     """Move the run to its next stage and release it. Call this function inside `guarded_transaction`."""
     following = STAGES[STAGES.index(run.stage) + 1]
-    ETLRun.objects.filter(pk=run.pk).update(stage=following, owner="", lease_until=now() + grace_period())
+    moment = now()
+    ended: dict[str, Any] = {f"{run.stage}_ended_at": moment}
+    ETLRun.objects.filter(pk=run.pk).update(stage=following, owner="", lease_until=moment + grace_period(), **ended)
 
 
 def extend_lease(run_id: int, owner: str, wait: timedelta) -> None:
@@ -175,6 +181,10 @@ def close(run_id: int, status: str, *, error: str = "", **guard: object) -> bool
             run = ETLRun.objects.get(pk=run_id)
             began, ended_at = run.started_at or run.created_at, run.completed_at
             run.duration_seconds = (ended_at - began).total_seconds() if ended_at else None
-            run.save(update_fields=["duration_seconds"])
+            changed = ["duration_seconds"]
+            if getattr(run, f"{run.stage}_began_at"):
+                setattr(run, f"{run.stage}_ended_at", ended_at)
+                changed.append(f"{run.stage}_ended_at")
+            run.save(update_fields=changed)
             logger.info("run_closed", extra={"run": run_id, "status": status})
     return bool(ended)

@@ -49,6 +49,47 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
+            name='Heartbeat',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('name', models.CharField(max_length=150, unique=True)),
+                ('seen_at', models.DateTimeField()),
+            ],
+            options={
+                'ordering': ['name'],
+            },
+        ),
+        migrations.CreateModel(
+            name='GitHubBudget',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('credential', models.CharField(blank=True, help_text="the credential's name; empty for that of GITHUB_TOKEN or GITHUB_APP_ID", max_length=50)),
+                ('resource', models.CharField(choices=[('graphql', 'GraphQL points'), ('core', 'REST requests')], max_length=10)),
+                ('remaining', models.PositiveIntegerField()),
+                ('limit', models.PositiveIntegerField()),
+                ('resets_at', models.DateTimeField()),
+                ('seen_at', models.DateTimeField(help_text='when GitHub answered')),
+            ],
+            options={
+                'verbose_name': 'GitHub budget',
+                'ordering': ['credential', 'resource'],
+                'constraints': [models.UniqueConstraint(fields=('credential', 'resource'), name='one_budget_a_resource')],
+            },
+        ),
+        migrations.CreateModel(
+            name='NightPing',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('due', models.DateTimeField(help_text='when the night was due', unique=True)),
+                ('is_start_sent', models.BooleanField(default=False)),
+                ('verdict', models.CharField(blank=True, choices=[('', 'not told yet'), ('good', 'Good'), ('bad', 'Bad')], default='', max_length=10)),
+                ('sent_at', models.DateTimeField(blank=True, null=True)),
+            ],
+            options={
+                'ordering': ['due'],
+            },
+        ),
+        migrations.CreateModel(
             name='Fault',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -119,6 +160,12 @@ class Migration(migrations.Migration):
                 ('started_at', models.DateTimeField(blank=True, null=True)),
                 ('completed_at', models.DateTimeField(blank=True, null=True)),
                 ('duration_seconds', models.FloatField(blank=True, null=True)),
+                ('extract_began_at', models.DateTimeField(blank=True, null=True)),
+                ('extract_ended_at', models.DateTimeField(blank=True, null=True)),
+                ('transform_began_at', models.DateTimeField(blank=True, null=True)),
+                ('transform_ended_at', models.DateTimeField(blank=True, null=True)),
+                ('load_began_at', models.DateTimeField(blank=True, null=True)),
+                ('load_ended_at', models.DateTimeField(blank=True, null=True)),
                 ('error', models.TextField(blank=True)),
                 ('active_for', models.OneToOneField(blank=True, editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='active_run', to='etl_tasks.source')),
                 ('source', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='runs', to='etl_tasks.source')),
@@ -212,6 +259,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='etlrun',
             index=models.Index(fields=['source', '-id'], name='run_latest'),
+        ),
+        migrations.AddIndex(
+            model_name='etlrun',
+            index=models.Index(fields=['completed_at'], name='run_ended'),
         ),
         migrations.AddConstraint(
             model_name='etlrun',

@@ -1,9 +1,26 @@
 """The ledger of runs. What a run has to do is read from these rows only, because Celery's messages may be lost or delivered twice."""
 
+from dataclasses import dataclass
+from datetime import datetime
+
 from django.db import models
 from django.utils.timezone import now
 
 from etl_tasks.models.source import Source
+
+
+@dataclass(frozen=True)
+class StageTime:
+    """When a run was in one stage. `ended_at` is None while the stage is under way; both are None if it has not begun."""
+
+    stage: str
+    began_at: datetime | None
+    ended_at: datetime | None
+
+    @property
+    def seconds(self) -> float | None:
+        """The time from begin to end, with the waits in between; None until the stage has ended."""
+        return (self.ended_at - self.began_at).total_seconds() if self.began_at and self.ended_at else None
 
 
 class ETLRun(models.Model):
@@ -63,11 +80,23 @@ class ETLRun(models.Model):
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
     duration_seconds = models.FloatField(null=True, blank=True)
+    # When each stage was first claimed, and when it succeeded or failed. Attempts and waits in between belong to the stage. A stage that
+    # failed and is replayed begins anew. `stage_times` returns all six.
+    extract_began_at = models.DateTimeField(null=True, blank=True)
+    extract_ended_at = models.DateTimeField(null=True, blank=True)
+    transform_began_at = models.DateTimeField(null=True, blank=True)
+    transform_ended_at = models.DateTimeField(null=True, blank=True)
+    load_began_at = models.DateTimeField(null=True, blank=True)
+    load_ended_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "logical_date"], name="one_run_a_night")]
-        indexes = [models.Index(fields=["status", "lease_until"], name="run_lapsed"), models.Index(fields=["source", "-id"], name="run_latest")]
+        indexes = [
+            models.Index(fields=["status", "lease_until"], name="run_lapsed"),
+            models.Index(fields=["source", "-id"], name="run_latest"),
+            models.Index(fields=["completed_at"], name="run_ended"),
+        ]
         verbose_name = "ETL run"
 
     def __str__(self) -> str:
@@ -77,6 +106,11 @@ class ETLRun(models.Model):
     def is_waiting(self) -> bool:
         """Whether the run is postponed and not due yet."""
         return self.status == self.Status.POSTPONED and self.lease_until > now()
+
+    @property
+    def stage_times(self) -> list[StageTime]:
+        """When the run was in each of the three stages."""
+        return [StageTime(stage, getattr(self, f"{stage}_began_at"), getattr(self, f"{stage}_ended_at")) for stage in self.Stage.values]
 
 
 class StreamProgress(models.Model):

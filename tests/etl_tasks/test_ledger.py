@@ -1,8 +1,9 @@
 """Which worker may claim a run."""
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import time_machine
 from django.utils.timezone import now
 
 from dora_metrics.models import Service
@@ -10,6 +11,7 @@ from etl_tasks import dead_letters, ledger
 from etl_tasks.models import DeadLetter, ETLRun, Source
 
 pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -118,3 +120,42 @@ def test_a_failed_run_is_reopened_at_its_stage_unless_its_source_is_busy(source:
     assert ledger.reopen(run)
     run.refresh_from_db()
     assert (run.status, run.stage, run.error) == ("queued", "extract", "")
+
+
+def test_a_stage_lasts_from_its_first_claim_to_its_end(run: ETLRun) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        ledger.claim(run.pk, "extract", "worker")
+        clock.shift(60)
+        held = ledger.claim(run.pk, "extract", "worker")  # a retry of the same task
+        clock.shift(40)
+        with ledger.guarded_transaction(held):
+            ledger.advance(held)
+        clock.shift(5)
+        ledger.claim(run.pk, "transform", "worker")
+
+    run.refresh_from_db()
+    extract, transform, load = run.stage_times
+    assert (extract.began_at, extract.seconds) == (NOON, 100)
+    assert (transform.began_at, transform.ended_at) == (NOON + timedelta(seconds=105), None)
+    assert (load.began_at, load.seconds) == (None, None)
+
+
+def test_a_stage_that_failed_begins_anew_when_it_is_replayed(run: ETLRun) -> None:
+    with time_machine.travel(NOON, tick=False) as clock:
+        ledger.claim(run.pk, "extract", "worker")
+        clock.shift(10)
+        ledger.close(run.pk, ETLRun.Status.FAILED)
+        run.refresh_from_db()
+        assert run.stage_times[0].seconds == 10
+        clock.shift(3600)
+        ledger.reopen(run)
+        ledger.claim(run.pk, "extract", "a person")
+
+    run.refresh_from_db()
+    assert (run.stage_times[0].began_at, run.stage_times[0].ended_at) == (NOON + timedelta(seconds=3610), None)
+
+
+def test_a_run_that_ends_before_it_was_claimed_has_no_stage_times(run: ETLRun) -> None:
+    ledger.close(run.pk, ETLRun.Status.CANCELLED)
+    run.refresh_from_db()
+    assert {(time.began_at, time.ended_at) for time in run.stage_times} == {(None, None)}
