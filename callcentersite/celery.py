@@ -13,6 +13,7 @@ app = Celery("callcentersite")
 app.config_from_object("django.conf:settings", namespace="CELERY")
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="beat_tasks")
+app.autodiscover_tasks(related_name="replay_tasks")
 
 # A garbage collection starts when Python has created as many new container objects (lists, dictionaries, instances) as the first threshold
 # says. A page of log lines creates thousands of short-lived ones: with Python's default of 700, collecting takes a sixth of a stage's time.

@@ -240,6 +240,7 @@ CELERY_TASK_ROUTES = {
     "etl.load": {"queue": "load"},
     "etl.delete": {"queue": "load"},
     "etl.recompute": {"queue": "load"},
+    "etl.replay": {"queue": "load"},
     "etl.nightly": {"queue": "sweep"},
     "etl.sweep": {"queue": "sweep"},
 }

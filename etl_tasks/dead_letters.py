@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from django.db import transaction
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.timezone import now
 
 from dora_metrics.alerts import critical_alert, notify
@@ -156,6 +156,15 @@ def _storable(text: str) -> str:
     return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
+# --- finding --------------------------------------------------------------------------------------------------------
+
+
+def alike(letter: DeadLetter) -> QuerySet[DeadLetter]:
+    """Return the open letters that have the cause of this one, itself included: the same source, stage, kind and error."""
+    same = {"source": letter.source_id, "stage": letter.stage, "kind": letter.kind, "error": letter.error}
+    return DeadLetter.objects.filter(**same, state=DeadLetter.State.OPEN)
+
+
 # --- closing --------------------------------------------------------------------------------------------------------
 
 
@@ -163,6 +172,13 @@ def discard(letter: DeadLetter, *, by: str) -> None:
     """Close the letter without processing its data. Raises NotOpen."""
     if not resolve(letter, DeadLetter.State.DISCARDED, by=by):
         refuse_unless_open(letter)
+
+
+def discard_alike(letter: DeadLetter, *, by: str) -> int:
+    """Discard every open letter that has the cause of this one, and return how many."""
+    count = alike(letter).update(state=DeadLetter.State.DISCARDED, resolved_at=now(), resolved_by=by[:150])
+    logger.info("dead_letters_discarded", extra={"like": letter.pk, "count": count, "by": by})
+    return count
 
 
 def resolve(letter: DeadLetter, state: str, *, by: str) -> bool:

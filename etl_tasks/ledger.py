@@ -188,3 +188,12 @@ def close(run_id: int, status: str, *, error: str = "", **guard: object) -> bool
             run.save(update_fields=changed)
             logger.info("run_closed", extra={"run": run_id, "status": status})
     return bool(ended)
+
+
+def cancel(run_id: int, *, by: str) -> bool:
+    """End an active run because a person wants it. `by` names the person. Return False if the run has ended already.
+
+    A worker that holds the run stops at its next commit, which raises LeaseNotHeld. What it has committed stays: staged pages and loaded
+    facts. The cursors have not moved, so the next run of the source reads the same data again.
+    """
+    return close(run_id, ETLRun.Status.CANCELLED, error=f"cancelled by {by}")

@@ -3,13 +3,14 @@
 A run that is queued, running or postponed needs nobody. Only if the sweeper should have sent it again some time ago, somebody must look.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count, Q
+from django.db.models import Count
 
 from etl_tasks import host_watch, night_schedule, overdue_sources
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
@@ -29,19 +30,50 @@ class Outcome:
     run: ETLRun | None
 
 
+class NeedKind(StrEnum):
+    """The kinds of problems that a person must solve."""
+
+    FAULT = "fault"  # something outside of runs has failed since `since`
+    SCHEDULE = "schedule"  # the schedule of the nightly runs cannot be used
+    FAILED = "failed"  # the run of the night has failed or was cancelled
+    MISSING = "missing"  # the source has no run of the night
+    LOST = "lost"  # the run should have been sent again at `since`
+    OVERDUE = "overdue"  # no run has succeeded for `hours`
+    SILENT = "silent"  # no worker has taken the queue of the source's host since `since`
+    LETTERS = "letters"  # the source has `count` open dead letters
+
+
+@dataclass(frozen=True)
+class Need:
+    """One problem that a person must solve. `sentence` is for the command line. Pages build their own from the other fields."""
+
+    kind: NeedKind
+    sentence: str
+    source: Source | None = None
+    run: ETLRun | None = None
+    since: datetime | None = None
+    hours: float = 0
+    count: int = 0
+    detail: str = ""  # the error of a fault, or what is wrong with the schedule
+
+
 @dataclass(frozen=True)
 class NightReport:
     """The report on the last night.
 
     `due`, `next_due`: when the runs of the last night were due, and when the next ones are; None if no usable schedule gives
-    the time. `sentence`: the summary. `needs_a_person`: one sentence for each problem that a person must solve.
+    the time. `sentence`: the summary. `needs`: the problems that a person must solve.
     """
 
     due: datetime | None
     next_due: datetime | None
     sentence: str
     outcomes: list[Outcome]
-    needs_a_person: list[str]
+    needs: list[Need]
+
+    @property
+    def needs_a_person(self) -> list[str]:
+        return [need.sentence for need in self.needs]
 
     @property
     def succeeded(self) -> int:
@@ -50,20 +82,24 @@ class NightReport:
 
 def report_last_night(moment: datetime) -> NightReport:
     """Return the report on the latest night before `moment`, or on the last ETL_OVERDUE_HOURS hours if beat does not start the nights."""
-    problems = [f"{fault}: failing since {_short(fault.began_at)}: {fault.error}" for fault in Fault.objects.all()]
+    problems = [_fault(fault) for fault in Fault.objects.all()]
     try:
-        due, next_due = night_schedule.last_night_due_at(moment), night_schedule.next_night_due_at(moment)
+        entries = night_schedule.nightly_entries()
+        due, next_due = night_schedule.last_night_due_at(moment, entries), night_schedule.next_night_due_at(moment, entries)
     except night_schedule.UnusableSchedule as exc:
         due = next_due = None
-        problems += [] if any(str(exc) in sentence for sentence in problems) else [str(exc)]
+        if not any(str(exc) in problem.sentence for problem in problems):
+            problems.append(Need(NeedKind.SCHEDULE, str(exc), detail=str(exc)))
     is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
-    outcomes = _outcomes(due, moment) if due else []
+    sources = list(Source.objects.filter(is_enabled=True).order_by("name"))
+    outcomes = _outcomes(sources, due, moment) if due else []
     period = f"last night ({_short(due)})" if due else ""
     # If cron starts the runs, it may do so before the hour of beat's schedule. Sources then seem to have no run although they have one.
     if not due or (not is_by_beat and any(outcome.run is None for outcome in outcomes)):
-        outcomes = _outcomes(moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
+        outcomes = _outcomes(sources, moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
         period = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
-    return NightReport(due, next_due, _summary(period, outcomes), outcomes, [*problems, *_needs(outcomes, moment, is_by_beat=is_by_beat)])
+    needs = [*problems, *_needs(sources, outcomes, moment, is_by_beat=is_by_beat)]
+    return NightReport(due, next_due, _summary(period, outcomes), outcomes, needs)
 
 
 def _short(when: datetime) -> str:
@@ -72,8 +108,8 @@ def _short(when: datetime) -> str:
     return f"{local.day} {local:%b, %H:%M}"
 
 
-def _outcomes(begin: datetime, moment: datetime) -> list[Outcome]:
-    """Return the outcome of each enabled source, from its latest run since `begin`. Runs with `until` (backfills) do not count.
+def _outcomes(sources: Iterable[Source], begin: datetime, moment: datetime) -> list[Outcome]:
+    """Return the outcome of each source, from its latest run since `begin`. Runs with `until` (backfills) do not count.
 
     A source that was added after `begin` is left out if it has no run.
     """
@@ -82,7 +118,7 @@ def _outcomes(begin: datetime, moment: datetime) -> list[Outcome]:
         if "until" not in run.options:
             latest[run.source_id] = run
     outcomes = []
-    for source in Source.objects.filter(is_enabled=True).order_by("name"):
+    for source in sources:
         if last := latest.get(source.pk):
             outcomes.append(Outcome(source, _state(last), last))
         elif source.created_at < begin:
@@ -124,33 +160,50 @@ def _shorten(sentences: list[str]) -> list[str]:
     return [*sentences[:MOST_NAMED], f"and {more} more"] if more > 0 else sentences
 
 
-def _needs(outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -> list[str]:
-    needs, named = [], set()
-    for outcome in outcomes:
-        if outcome.state == "failed" and outcome.run:
-            needs.append(
-                f"{outcome.source}: run {outcome.run.pk} {outcome.run.status} in {outcome.run.stage}: `etl_status --run {outcome.run.pk}` says more"
-            )
-        elif outcome.state == "missing":
-            needs.append(f"{outcome.source}: it did not run: check that beat and a worker run")
-        else:
-            continue
-        named.add(outcome.source.pk)
+def _fault(fault: Fault) -> Need:
+    sentence = f"{fault}: failing since {_short(fault.began_at)}: {fault.error}"
+    return Need(NeedKind.FAULT, sentence, since=fault.began_at, detail=f"{fault}: {fault.error}")
+
+
+def _needs(sources: Sequence[Source], outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -> list[Need]:
+    needs = [need for outcome in outcomes if (need := _need_of(outcome))]
     lost = ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=moment - SWEEPER_HAS_TIME)
     if not is_by_beat:  # the next command that cron starts continues a postponed run
         lost = lost.exclude(status=ETLRun.Status.POSTPONED)
     for run in lost.select_related("source").order_by("source__name"):
         stands = f"run {run.pk} has stood at {run.stage} since {_short(run.lease_until)}"
-        needs.append(f"{run.source}: {stands}: check that beat and a worker run, or call etl_{run.stage}")
-        named.add(run.source_id)
+        sentence = f"{run.source}: {stands}: check that beat and a worker run, or call etl_{run.stage}"
+        needs.append(Need(NeedKind.LOST, sentence, run.source, run, since=run.lease_until))
+    named = {need.source.pk for need in needs if need.source}
     for source, _, hours in overdue_sources.overdue_sources(moment):
         if source.pk not in named:
-            needs.append(f"{source}: no successful run for {hours:g} hours")
-    silent = Source.objects.filter(is_enabled=True, host_silent_since__lt=moment - timedelta(seconds=settings.ETL_GRACE_SECONDS))
-    for source in silent.order_by("name"):
-        needs.append(f"{source}: {host_watch.no_worker_message(source.host)}")
-    open_letters = Source.objects.annotate(letters=Count("dead_letters", filter=Q(dead_letters__state=DeadLetter.State.OPEN)))
-    for source in open_letters.filter(letters__gt=0).order_by("name"):
-        letters = f"{source.letters} open dead letter{'s' if source.letters > 1 else ''}"
-        needs.append(f"{source}: {letters}: `dead_letters list --source {source}`")
-    return needs
+            needs.append(Need(NeedKind.OVERDUE, f"{source}: no successful run for {hours:g} hours", source, hours=hours))
+    silent_limit = moment - timedelta(seconds=settings.ETL_GRACE_SECONDS)
+    for source in sources:
+        if source.host_silent_since and source.host_silent_since < silent_limit:
+            sentence = f"{source}: {host_watch.no_worker_message(source.host)}"
+            needs.append(Need(NeedKind.SILENT, sentence, source, since=source.host_silent_since))
+    return [*needs, *_letters(sources)]
+
+
+def _letters(enabled: Iterable[Source]) -> Iterator[Need]:
+    """Yield a need for each source, also a disabled one, that has open dead letters."""
+    open_letters = DeadLetter.objects.filter(state=DeadLetter.State.OPEN).order_by()
+    counts = dict(open_letters.values_list("source_id").annotate(Count("pk")))
+    sources = {source.pk: source for source in enabled}
+    if disabled := counts.keys() - sources.keys():
+        sources |= Source.objects.in_bulk(disabled)
+    for source in sorted((sources[pk] for pk in counts if pk in sources), key=lambda source: source.name):
+        count = counts[source.pk]
+        letters = f"{count} open dead letter{'s' if count > 1 else ''}"
+        yield Need(NeedKind.LETTERS, f"{source}: {letters}: `dead_letters list --source {source}`", source, count=count)
+
+
+def _need_of(outcome: Outcome) -> Need | None:
+    source, run = outcome.source, outcome.run
+    if outcome.state == "failed" and run:
+        sentence = f"{source}: run {run.pk} {run.status} in {run.stage}: `etl_status --run {run.pk}` says more"
+        return Need(NeedKind.FAILED, sentence, source, run)
+    if outcome.state == "missing":
+        return Need(NeedKind.MISSING, f"{source}: it did not run: check that beat and a worker run", source)
+    return None

@@ -1,6 +1,6 @@
 """When the nightly runs of all sources are due. The time comes from an entry of the admin's periodic tasks, which people can edit."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
@@ -15,7 +15,12 @@ class UnusableSchedule(Exception):
     """The schedule of an entry cannot be evaluated, and no other entry was due. The message names the entry and says where to correct it."""
 
 
-def night_due_at(moment: datetime) -> datetime | None:
+def nightly_entries() -> list[PeriodicTask]:
+    """Return the enabled entries that start the nightly runs. Read them once to ask the functions below about several times."""
+    return list(PeriodicTask.objects.select_related("crontab").filter(task=NIGHTLY, enabled=True))
+
+
+def night_due_at(moment: datetime, entries: Sequence[PeriodicTask] | None = None) -> datetime | None:
     """Return the first time on the day of `moment` at which the nightly runs were due; None if they were not due by `moment`.
 
     Only enabled crontab entries count, because only beat can evaluate the other kinds of schedules. Raises UnusableSchedule if the
@@ -23,7 +28,7 @@ def night_due_at(moment: datetime) -> datetime | None:
     """
     due: list[datetime] = []
     unusable: Exception | None = None
-    for entry in PeriodicTask.objects.select_related("crontab").filter(task=NIGHTLY, enabled=True):
+    for entry in nightly_entries() if entries is None else entries:
         try:
             due += _due_today(entry, moment)
         except Exception as exc:  # noqa: BLE001  Celery refuses some schedules that the admin accepts, with various exceptions
@@ -34,14 +39,22 @@ def night_due_at(moment: datetime) -> datetime | None:
     return min(due, default=None)
 
 
-def last_night_due_at(moment: datetime) -> datetime | None:
+def last_night_due_at(moment: datetime, entries: Sequence[PeriodicTask] | None = None) -> datetime | None:
     """Return when nightly runs were due last; None if none were due in the past month. Raises UnusableSchedule."""
-    return next((due for end in _ends_of_days(moment, -1) if (due := night_due_at(min(end, moment)))), None)
+    return next(nights_due_before(moment, nightly_entries() if entries is None else entries), None)
 
 
-def next_night_due_at(moment: datetime) -> datetime | None:
+def next_night_due_at(moment: datetime, entries: Sequence[PeriodicTask] | None = None) -> datetime | None:
     """Return when nightly runs are due next; None if none are due within a month. Raises UnusableSchedule."""
-    return next((due for end in _ends_of_days(moment, 1) if (due := night_due_at(end)) and due > moment), None)
+    entries = nightly_entries() if entries is None else entries
+    return next((due for end in _ends_of_days(moment, 1) if (due := night_due_at(end, entries)) and due > moment), None)
+
+
+def nights_due_before(moment: datetime, entries: Sequence[PeriodicTask]) -> Iterator[datetime]:
+    """Yield when the nightly runs of the past month were due, the latest first. Raises UnusableSchedule."""
+    for end in _ends_of_days(moment, -1):
+        if due := night_due_at(min(end, moment), entries):
+            yield due
 
 
 def _ends_of_days(moment: datetime, step: int) -> Iterator[datetime]:

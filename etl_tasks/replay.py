@@ -6,13 +6,16 @@ failed, its run continues at that stage.
 
 import json
 import logging
+import math
+import time
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from django.db import OperationalError, transaction
 from django.db.models import F
 
-from etl_tasks import dead_letters, inline, ledger, stages
+from etl_tasks import dead_letters, inline, ledger, pipeline, stages
 from etl_tasks.dead_letters import refuse_unless_open
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.fact_kinds import KINDS
@@ -83,6 +86,40 @@ def reopen_run(letter: DeadLetter) -> None:
         is_failed = letter.run.status == ETLRun.Status.FAILED
         reason = f"{letter.source} has another run under way" if is_failed else f"run {letter.run_id} is {letter.run.status}, not failed"
         raise ReplayFailed(f"{reason}: see etl_status")
+
+
+def resend_stage(letter: DeadLetter) -> None:
+    """Make the failed run of a stage letter active again, and send it to the workers. Raises ReplayFailed, NotOpen.
+
+    The web pages use this function, because the web process may lack the credentials and the log files.
+    """
+    if letter.source.deletion_began_at:
+        raise ReplayFailed(f"source {letter.source} is being deleted")
+    reopen_run(letter)
+    transaction.on_commit(partial(pipeline.send_all, [letter.run]))
+
+
+def replay_alike(letter_id: int, *, by: str, after: int = 0, until: float = math.inf) -> int | None:
+    """Replay the open letters that have the cause of this one, by their ids, beginning after the id `after`.
+
+    A letter that fails again stays open, and the others are tried. Return None when all were tried, or the id after which to continue
+    if the time `until`, a value of `time.monotonic`, was too short. `letter_id`: may be closed meanwhile; its cause is still known.
+    """
+    letter = DeadLetter.objects.filter(pk=letter_id).first()
+    if letter is None:
+        return None
+    act = resend_stage if letter.kind == DeadLetter.Kind.STAGE else partial(replay_letter, by=by)
+    letters = dead_letters.alike(letter).select_related("source__service", "run", "page")
+    for pk in list(letters.filter(pk__gt=after).order_by("pk").values_list("pk", flat=True)):
+        if time.monotonic() > until:
+            return after
+        after = pk
+        for chosen in letters.filter(pk=pk):  # read one at a time: a letter may have a large record, or be closed meanwhile
+            try:
+                act(chosen)
+            except (ReplayFailed, dead_letters.NotOpen) as exc:
+                logger.warning("replay_failed", extra={"letter": pk, "reason": str(exc)})
+    return None
 
 
 def _replay_stage(letter: DeadLetter, *, by: str) -> None:

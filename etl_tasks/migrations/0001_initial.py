@@ -172,6 +172,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'ETL run',
+                'permissions': [('start_etlrun', 'Can start and cancel runs')],
             },
         ),
         migrations.CreateModel(
@@ -263,6 +264,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='etlrun',
             index=models.Index(fields=['completed_at'], name='run_ended'),
+        ),
+        migrations.AddIndex(
+            model_name='etlrun',
+            index=models.Index(fields=['created_at'], name='run_by_time'),
         ),
         migrations.AddConstraint(
             model_name='etlrun',

@@ -96,7 +96,9 @@ class ETLRun(models.Model):
             models.Index(fields=["status", "lease_until"], name="run_lapsed"),
             models.Index(fields=["source", "-id"], name="run_latest"),
             models.Index(fields=["completed_at"], name="run_ended"),
+            models.Index(fields=["created_at"], name="run_by_time"),
         ]
+        permissions = [("start_etlrun", "Can start and cancel runs")]
         verbose_name = "ETL run"
 
     def __str__(self) -> str:

@@ -8,8 +8,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
+from pytest_django import Settings
 
-from etl_tasks import dead_letters, inline, ledger
+from etl_tasks import dead_letters, inline, ledger, replay, replay_tasks
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from tests.etl_tasks.sources.failing import failing
 
@@ -170,3 +171,41 @@ def test_several_letters_are_reported_one_by_one(billing: Source) -> None:
         call_command("dead_letters", "discard", str(first.pk), str(second.pk), stdout=out)
     assert f"letter {second.pk}: discarded\n1 discarded, 1 failed\n" in out.getvalue()
     assert f"letter {first.pk} is discarded since" in out.getvalue()
+
+
+def three_alike_and_another(source: Source) -> list[DeadLetter]:
+    run = ledger.open_run(source, trigger="shell")
+    assert run
+    errors = ["no such state", "no such state", "no such state", "no date"]
+    rows = [{"key": f"record:{index}", "error": error, "data": "{}"} for index, error in enumerate(errors)]
+    return [DeadLetter.objects.create(source=source, run=run, kind="record", stage="transform", **row) for row in rows]
+
+
+def test_letters_with_the_same_cause_are_discarded_together(billing: Source) -> None:
+    first, *_, other = three_alike_and_another(billing)
+    assert dead_letters.discard_alike(first, by="lead") == 3
+    assert list(DeadLetter.objects.filter(state="open")) == [other]
+    first.refresh_from_db()
+    assert (first.state, first.resolved_by) == ("discarded", "lead")
+    assert first.resolved_at
+
+
+def test_a_replay_of_letters_with_the_same_cause_tries_each_of_them(billing: Source) -> None:
+    first, second, third, other = three_alike_and_another(billing)
+    assert replay.replay_alike(second.pk, by="lead") is None
+    tried = dict(DeadLetter.objects.values_list("pk", "attempts"))
+    assert tried == {first.pk: 2, second.pk: 2, third.pk: 2, other.pk: 1}  # they have no staged copy, so each fails again and stays open
+
+
+def test_a_replay_of_many_letters_continues_after_the_last_one_tried(billing: Source) -> None:
+    first, second, third, _ = three_alike_and_another(billing)
+    assert replay.replay_alike(first.pk, by="lead", after=first.pk, until=0) == first.pk
+    assert replay.replay_alike(first.pk, by="lead", after=second.pk) is None
+    assert [letter.attempts for letter in DeadLetter.objects.filter(pk__in=[first.pk, second.pk, third.pk]).order_by("pk")] == [1, 1, 2]
+
+
+def test_a_worker_whose_time_is_up_asks_for_another_turn(billing: Source, sent_messages: Callable[[], list[Any]], settings: Settings) -> None:
+    first = three_alike_and_another(billing)[0]
+    settings.CELERY_TASK_SOFT_TIME_LIMIT = -1
+    replay_tasks.replay_alike(first.pk, "lead")
+    assert sent_messages() == [("etl.replay", [first.pk, "lead", 0])]

@@ -159,3 +159,48 @@ def test_a_run_that_ends_before_it_was_claimed_has_no_stage_times(run: ETLRun) -
     ledger.close(run.pk, ETLRun.Status.CANCELLED)
     run.refresh_from_db()
     assert {(time.began_at, time.ended_at) for time in run.stage_times} == {(None, None)}
+
+
+@pytest.mark.parametrize("state", ["queued", "running", "postponed"])
+def test_an_active_run_is_cancelled_once_and_its_source_is_free(source: Source, run: ETLRun, state: str) -> None:
+    if state != "queued":
+        held = ledger.claim(run.pk, "extract", "worker")
+    if state == "postponed":
+        ledger.postpone(held, now() + timedelta(hours=1))
+    assert ledger.cancel(run.pk, by="lead")
+    assert not ledger.cancel(run.pk, by="lead")
+    run.refresh_from_db()
+    assert (run.status, run.error, run.active_for, run.owner) == ("cancelled", "cancelled by lead", None, "")
+    assert run.completed_at
+    assert ledger.open_run(source, trigger="shell")
+
+
+def test_the_worker_of_a_cancelled_run_writes_nothing_more(run: ETLRun) -> None:
+    held = ledger.claim(run.pk, "extract", "worker")
+    ledger.cancel(run.pk, by="lead")
+    with pytest.raises(ledger.LeaseNotHeld), ledger.guarded_transaction(held):
+        pytest.fail("the holder of a cancelled run entered its block")
+    with pytest.raises(ledger.LeaseNotHeld):
+        ledger.postpone(held, now() + timedelta(hours=1))
+    assert not ledger.release_if_progressed(run.pk, attempt=held.attempt)
+    assert not dead_letters.bury_stage(run.pk, "extract", "too late", owner="worker")
+    assert not DeadLetter.objects.exists()
+
+
+def test_a_message_for_a_cancelled_run_is_refused(run: ETLRun) -> None:
+    ledger.cancel(run.pk, by="lead")
+    with pytest.raises(ledger.LeaseNotHeld):
+        ledger.claim(run.pk, "extract", "worker")
+
+
+def test_a_run_that_has_ended_is_not_cancelled(run: ETLRun) -> None:
+    ledger.claim(run.pk, "extract", "worker")
+    ledger.close(run.pk, "success")
+    assert not ledger.cancel(run.pk, by="lead")
+    run.refresh_from_db()
+    assert (run.status, run.error) == ("success", "")
+
+
+def test_a_cancelled_run_is_not_reopened(run: ETLRun) -> None:
+    ledger.cancel(run.pk, by="lead")
+    assert not ledger.reopen(run)

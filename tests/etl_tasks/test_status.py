@@ -15,6 +15,7 @@ from django_celery_beat.models import PeriodicTask
 from dora_metrics.models import Service
 from etl_tasks import dead_letters, ledger, night_schedule
 from etl_tasks.models import ETLRun, Fault, Source
+from etl_tasks.night_report import report_last_night
 from etl_tasks.outcomes import Unreadable
 
 pytestmark = pytest.mark.django_db
@@ -248,3 +249,40 @@ def test_the_last_and_the_next_night_are_those_of_the_admin_s_schedule(three: di
     assert night_schedule.last_night_due_at(MORNING) == NIGHT
     assert night_schedule.last_night_due_at(NIGHT - timedelta(seconds=1)) == NIGHT - timedelta(days=1)
     assert night_schedule.next_night_due_at(NIGHT) == NIGHT + timedelta(days=1)
+
+
+def test_the_report_names_the_source_and_the_run_of_each_need(three: dict[str, Source]) -> None:
+    good(three["billing"])
+    failed = bad(three["calls"])
+    with time_machine.travel(MORNING, tick=False):
+        Fault.objects.create(name="sending lost runs again", error="no broker")
+        needs = report_last_night(MORNING).needs
+    assert [(need.kind, str(need.source), need.run and need.run.pk, need.count) for need in needs] == [
+        ("fault", "None", None, 0),
+        ("failed", "calls", failed.pk, 0),
+        ("missing", "web", None, 0),
+        ("letters", "calls", None, 1),
+    ]
+    assert needs[0].detail == "sending lost runs again: no broker"
+
+
+def test_the_report_takes_as_many_queries_for_many_sources_as_for_few(
+    three: dict[str, Source], django_assert_max_num_queries: pytest.FixtureRequest
+) -> None:
+    for number in range(30):
+        source = Source.objects.create(name=f"more-{number}", service=three["web"].service, kind="github", repository=f"acme/more-{number}")
+        Source.objects.filter(pk=source.pk).update(created_at=NIGHT - timedelta(days=10), host_silent_since=NIGHT)
+        bad(source)
+    for source in three.values():
+        bad(source)
+    with django_assert_max_num_queries(10):  # type: ignore[operator]
+        report = report_last_night(MORNING)
+    assert len([need for need in report.needs if need.kind == "silent"]) == 30
+
+
+def test_letters_of_a_disabled_source_still_need_a_person(three: dict[str, Source]) -> None:
+    for source in three.values():
+        good(source)
+    bad(three["web"], at=NIGHT + timedelta(hours=1), is_night=False)
+    Source.objects.filter(name="web").update(is_enabled=False)
+    assert [need.sentence for need in report_last_night(MORNING).needs] == ["web: 1 open dead letter: `dead_letters list --source web`"]
