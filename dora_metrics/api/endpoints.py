@@ -222,7 +222,7 @@ def incidents(request: HttpRequest, query: Query[IncidentsQuery]) -> Answer:
 
 @api.get("/explain", tags=["metrics"], response={200: schemas.Explanation} | PROBLEMS, summary="The facts behind one value")
 def explanation(request: HttpRequest, query: Query[ExplanationQuery]) -> Answer:
-    """The deployments, changes and incidents that count in one value, with the rules by which each counts, computed from the current facts.
+    """The deployments, changes and incidents that count in one value, with the rules by which each counts.
 
     `members` lists these facts. `sums` has the totals of their `counts`, which equal the numbers of the report.
     """

@@ -9,8 +9,12 @@ from dora_metrics.calculators.linked_facts import LinkedFacts, LinkedIncident
 from dora_metrics.calculators.metric_interface import Measures, Member
 from dora_metrics.calculators.periods import ByDate, Period
 from dora_metrics.calculators.quality_flags import UNLINKED_INCIDENTS, flags_where
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from dora_metrics.calculators.tiers import fail_rate_tier
 from dora_metrics.calculators.value_members import deployment_member, failure_rules, incident_member
+
+NOT_FAILED = Sentence(gettext_noop("succeeded, and nothing says that it failed"))
+NOT_LINKED = Sentence(gettext_noop("its body, a revert and the time before it name no deployment that counts"))
 
 
 class ChangeFailRate:
@@ -69,11 +73,10 @@ def _attempt_member(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]
     counts: dict[str, float] = {"deployments": 1}
     if outcome.is_failed:
         counts |= {"failed": 1, **{f"reasons.{rule}": 1 for rule in sorted(_rules(outcome))}}
-    return deployment_member(outcome, counts=counts, rules=failure_rules(outcome, evidence) or ("succeeded, and nothing says that it failed",))
+    return deployment_member(outcome, counts=counts, rules=failure_rules(outcome, evidence) or (NOT_FAILED,), reasons=outcome.causes)
 
 
 def _incident_member(linked_incident: LinkedIncident) -> Member:
-    rule = "its body, a revert and the time before it name no deployment that counts"
     return incident_member(
-        linked_incident, at=linked_incident.incident.started_at, counts={"unlinked_incidents": 1}, rule=rule, flags=_flags(linked_incident)
+        linked_incident, at=linked_incident.incident.started_at, counts={"unlinked_incidents": 1}, rule=NOT_LINKED, flags=_flags(linked_incident)
     )

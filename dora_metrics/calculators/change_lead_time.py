@@ -8,12 +8,13 @@ from dora_metrics.calculators.metric_interface import Measures, Member
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.calculators.periods import ByDate, Period
 from dora_metrics.calculators.quality_flags import UNKNOWN_SHA, low_n
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from dora_metrics.calculators.tiers import lead_time_tier
 
 HOW = {
-    "sha": "has the very commit that was deployed",
-    "range": "is in the history of the commit that was deployed",
-    "time_matched": "was merged before the deployment, which names no commit",
+    "sha": gettext_noop("has the very commit that was deployed: {}"),
+    "range": gettext_noop("is in the history of the commit that was deployed: {}"),
+    "time_matched": gettext_noop("was merged before the deployment, which names no commit: {}"),
 }
 
 
@@ -58,10 +59,10 @@ def _stage(stage: str, lead_times: Sequence[LeadTime]) -> dict[str, float | int 
 
 
 def _member(change: LeadTime) -> Member:
-    matched = f"{HOW[change.match.how]}: deployment {change.match.deployment.key}"
+    matched = Sentence(HOW[change.match.how], f"deployment {change.match.deployment.key}")
     if change.is_by_bot:
         counts: dict[str, float] = {"n_bots": 1}
-        rules: tuple[str, ...] = (f"by a bot ({change.pull.author}): left out", matched)
+        rules: tuple[str, ...] = (Sentence(gettext_noop("by a bot ({}): left out"), change.pull.author), matched)
     else:
         stages = {f"stages.{stage}.n": 1.0 for stage, seconds in change.stages.items() if seconds is not None}
         counts = {"n": 1, "seconds": change.seconds, **stages}

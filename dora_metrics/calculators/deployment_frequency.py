@@ -9,10 +9,12 @@ from dora_metrics.calculators.linked_facts import LinkedFacts
 from dora_metrics.calculators.metric_interface import Measures, Member
 from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.calculators.periods import Period, is_partial, period_of_date, periods_between
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from dora_metrics.calculators.tiers import frequency_tier
 from dora_metrics.calculators.value_members import deployment_member
 
 RECENT = timedelta(days=31)
+SUCCEEDED = Sentence(gettext_noop("succeeded"))
 
 
 class DeploymentFrequency:
@@ -68,4 +70,4 @@ def _count_between(ordered: Sequence[date], start: date, end: date) -> int:
 
 
 def _member(success: AttemptOutcome) -> Member:
-    return deployment_member(success, counts={"deployments": 1}, rules=("succeeded",))
+    return deployment_member(success, counts={"deployments": 1}, rules=(SUCCEEDED,))

@@ -5,7 +5,10 @@ from dora_metrics.calculators.linked_facts import LinkedFacts
 from dora_metrics.calculators.metric_interface import Measures, Member
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.rule_descriptions import why_unplanned
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from dora_metrics.calculators.value_members import deployment_member
+
+PLANNED = Sentence(gettext_noop("planned"))
 
 
 class DeploymentReworkRate:
@@ -35,4 +38,5 @@ class DeploymentReworkRate:
 
 def _member(success: AttemptOutcome) -> Member:
     counts = {"deployments": 1, **({"unplanned": 1} if success.unplanned else {})}
-    return deployment_member(success, counts=counts, rules=[f"unplanned: {why_unplanned(cause)}" for cause in success.unplanned] or ("planned",))
+    rules = [Sentence(gettext_noop("unplanned: {}"), why_unplanned(cause)) for cause in success.unplanned]
+    return deployment_member(success, counts=counts, rules=rules or (PLANNED,), reasons=success.unplanned)

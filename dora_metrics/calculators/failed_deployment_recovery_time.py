@@ -9,8 +9,12 @@ from dora_metrics.calculators.metric_interface import Measures, Member
 from dora_metrics.calculators.percentiles import mean, percentile
 from dora_metrics.calculators.periods import ByDate, Period
 from dora_metrics.calculators.quality_flags import low_n
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from dora_metrics.calculators.tiers import recovery_tier
 from dora_metrics.calculators.value_members import deployment_member, failure_rules, incident_member
+
+NOT_RECOVERED = Sentence(gettext_noop("has not recovered"))
+ENDED = Sentence(gettext_noop("an incident that ended in the period"))
 
 
 class FailedDeploymentRecoveryTime:
@@ -62,15 +66,15 @@ class FailedDeploymentRecoveryTime:
 
 def _recovered(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> Member:
     counts = {"n": 1, "seconds": outcome.recovery_seconds or 0.0}
-    rules = (*failure_rules(outcome, evidence), f"recovered by {outcome.recovered_by}")
+    rules = (*failure_rules(outcome, evidence), Sentence(gettext_noop("recovered by {}"), outcome.recovered_by))
     return deployment_member(outcome, at=outcome.recovered_at, counts=counts, rules=rules, flags=outcome.recovery_flags)
 
 
 def _open(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) -> Member:
-    return deployment_member(outcome, counts={"n_open": 1}, rules=(*failure_rules(outcome, evidence), "has not recovered"))
+    return deployment_member(outcome, counts={"n_open": 1}, rules=(*failure_rules(outcome, evidence), NOT_RECOVERED))
 
 
 def _ended(linked_incident: LinkedIncident) -> Member:
     counts = {"mean_time_to_restore.n": 1, "mean_time_to_restore.seconds": linked_incident.incident.duration_seconds}
     ended_at = linked_incident.incident.ended_at or linked_incident.incident.started_at
-    return incident_member(linked_incident, at=ended_at, counts=counts, rule="an incident that ended in the period", flags=linked_incident.flags)
+    return incident_member(linked_incident, at=ended_at, counts=counts, rule=ENDED, flags=linked_incident.flags)

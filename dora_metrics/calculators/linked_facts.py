@@ -118,7 +118,7 @@ def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: 
         environment=environment,
         settings=settings,
         source=source,
-        coverage=_metric_coverage(facts.coverage, source, now=now),
+        coverage=metric_coverage(facts.coverage, source, now=now),
         attempts=outcomes,
         changes=sorted(changes, key=lambda change: (change.pull.number, change.repository)),
         incidents=[LinkedIncident(incident, link) for incident, link in links],
@@ -135,7 +135,12 @@ def all_incidents(facts: Facts, settings: Settings, *, now: datetime) -> list[In
     return sorted([*from_issues, *without_duplicates(from_logs, from_issues, settings)], key=lambda incident: incident.order)
 
 
-def _metric_coverage(coverage: Mapping[str, Coverage], source: str, *, now: datetime) -> MetricCoverage:
+def metric_coverage(coverage: Mapping[str, Coverage], source: str, *, now: datetime) -> MetricCoverage:
+    """Return the spans in which the metrics are known.
+
+    `coverage`: the collected span of each stream. `source`: the source of deployments that counts. `now`: no span ends later.
+    """
+
     def all_of(*streams: str) -> Coverage | None:
         return joined([(span := coverage.get(stream)) and Coverage(span.since, min(span.until, now)) for stream in streams])
 

@@ -136,7 +136,7 @@ def _errors_by_source(bad: Mapping[datetime, _Minute], start: datetime, end: dat
     found = []
     for name, counts in sums.items():
         if counts.errors:
-            url, command = _errors_url(name, start, end, settings), _errors_command(name, start, end, settings)
+            url, command = _errors_url(name, start, end, settings), errors_command(name, start, end, settings)
             found.append(LogErrors(name, counts.events, counts.errors, url, command))
     return tuple(sorted(found, key=lambda log: (-log.errors, log.source)))
 
@@ -147,7 +147,8 @@ def _errors_url(source: str, start: datetime, end: datetime, settings: Settings)
     return f"{settings.log_page_url}?{query}"
 
 
-def _errors_command(source: str, start: datetime, end: datetime, settings: Settings) -> str:
+def errors_command(source: str, start: datetime, end: datetime, settings: Settings) -> str:
+    """Return the command that prints the errors from `start` to `end` (exclusive)."""
     return f"{settings.log_command} --source {quote(source)} --from {_iso(start)} --to {_iso(end)} --level error --limit 0"
 
 

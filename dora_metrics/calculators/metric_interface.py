@@ -30,7 +30,8 @@ class Member:
     """One deployment, change or incident that counts in a value.
 
     `counts`: what it adds to each number of the report, by the name that the number has in the report. The name of a duration ends
-    in "seconds". `rules`: the rules by which it counts in the value, in words.
+    in "seconds". `rules`: the rules by which it counts in the value, in words. `reasons`: the names of the rules by which a
+    deployment counts as failed or as unplanned in the value.
     """
 
     kind: str  # deployment, change or incident
@@ -42,6 +43,7 @@ class Member:
     title: str = ""
     flags: tuple[str, ...] = ()
     origin: Origin = NO_ORIGIN
+    reasons: tuple[str, ...] = ()
 
 
 class Metric(Protocol):

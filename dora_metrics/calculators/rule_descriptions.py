@@ -4,30 +4,31 @@ from collections.abc import Mapping
 
 from dora_metrics.calculators.failures import FIX, HOTFIX, INCIDENT, REVERT, ROLLBACK, STATE, Cause
 from dora_metrics.calculators.incidents import LogEvidence
+from dora_metrics.calculators.sentences import LogLines, Sentence, gettext_noop
 
 WHY_FAILED: Mapping[str, str] = {
-    STATE: "the attempt itself failed",
-    INCIDENT: "{} is linked to it",
-    REVERT: "{}, deployed later, reverts what it carried",
-    HOTFIX: "{}, a hotfix linked to it, was deployed later",
-    ROLLBACK: "{} rolled it back",
+    STATE: gettext_noop("the attempt itself failed"),
+    INCIDENT: gettext_noop("{} is linked to it"),
+    REVERT: gettext_noop("{}, deployed later, reverts what it carried"),
+    HOTFIX: gettext_noop("{}, a hotfix linked to it, was deployed later"),
+    ROLLBACK: gettext_noop("{} rolled it back"),
 }
 WHY_UNPLANNED: Mapping[str, str] = {
-    ROLLBACK: "it rolled back {}",
-    REVERT: "it carries {}, a revert",
-    HOTFIX: "it carries {}, a hotfix",
-    FIX: "it carries {}, which closes the incident of an earlier deployment",
+    ROLLBACK: gettext_noop("it rolled back {}"),
+    REVERT: gettext_noop("it carries {}, a revert"),
+    HOTFIX: gettext_noop("it carries {}, a hotfix"),
+    FIX: gettext_noop("it carries {}, which closes the incident of an earlier deployment"),
 }
 
 
-def why_failed(cause: Cause) -> str:
+def why_failed(cause: Cause) -> Sentence:
     """Return in words why an attempt counts as failed."""
-    return WHY_FAILED[cause.rule].format(cause.fact)
+    return Sentence(WHY_FAILED[cause.rule], cause.fact)
 
 
-def why_unplanned(cause: Cause) -> str:
+def why_unplanned(cause: Cause) -> Sentence:
     """Return in words why a successful deployment counts as unplanned."""
-    return WHY_UNPLANNED[cause.rule].format(cause.fact)
+    return Sentence(WHY_UNPLANNED[cause.rule], cause.fact)
 
 
 def describe_log_evidence(evidence: LogEvidence) -> tuple[str, ...]:
@@ -36,6 +37,8 @@ def describe_log_evidence(evidence: LogEvidence) -> tuple[str, ...]:
     The line of a log has its numbers of errors and events, and the command that prints the errors.
     """
     first, last = evidence.first_minute, evidence.last_minute
-    summary = f"{evidence.bad_minutes} bad minutes from {first:%Y-%m-%d %H:%M} to {last:%Y-%m-%d %H:%M} UTC"
-    lines = (f"{log.errors} errors among {log.events} events: {log.command}" for log in evidence.sources)
-    return (f"from the logs: {summary}", *lines)
+    span = f"{first:%Y-%m-%d %H:%M}", f"{last:%Y-%m-%d %H:%M}"
+    summary = Sentence(gettext_noop("from the logs: {} bad minutes from {} to {} UTC"), evidence.bad_minutes, *span)
+    template = gettext_noop("{} errors among {} events: {}")
+    lines = (Sentence(template, log.errors, log.events, LogLines(log.command, log.url)) for log in evidence.sources)
+    return (summary, *lines)

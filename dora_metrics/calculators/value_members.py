@@ -3,17 +3,24 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
-from dora_metrics.calculators.failures import AttemptOutcome
+from dora_metrics.calculators.failures import AttemptOutcome, Cause
 from dora_metrics.calculators.incidents import LogEvidence
 from dora_metrics.calculators.linked_facts import LinkedIncident
 from dora_metrics.calculators.metric_interface import Member
 from dora_metrics.calculators.rule_descriptions import describe_log_evidence, why_failed
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 
 
 def deployment_member(
-    outcome: AttemptOutcome, *, counts: Mapping[str, float], rules: Iterable[str], at: datetime | None = None, flags: Iterable[str] | None = None
+    outcome: AttemptOutcome,
+    *,
+    counts: Mapping[str, float],
+    rules: Iterable[str],
+    reasons: Iterable[Cause] = (),
+    at: datetime | None = None,
+    flags: Iterable[str] | None = None,
 ) -> Member:
-    """Return the attempt as a member of a value. `counts` and `rules`: as in `Member`.
+    """Return the attempt as a member of a value. `counts`, `rules` and `reasons`: as in `Member`.
 
     `at`: the time by which it belongs to the period; None means its finish. `flags`: its quality flags in the value; None means
     those of the outcome.
@@ -28,6 +35,7 @@ def deployment_member(
         title=outcome.attempt.sha,
         flags=tuple(sorted(outcome.flags if flags is None else flags)),
         origin=outcome.attempt.origin,
+        reasons=tuple(sorted({cause.rule for cause in reasons})),
     )
 
 
@@ -36,9 +44,12 @@ def failure_rules(outcome: AttemptOutcome, evidence: Mapping[str, LogEvidence]) 
 
     `evidence`: the evidence of each incident from the logs, by the key of the incident.
     """
-    found = []
+    found: list[str] = []
     for cause in outcome.causes:
-        found += [f"failed: {why_failed(cause)}", *(describe_log_evidence(evidence[cause.fact]) if cause.fact in evidence else ())]
+        found += [
+            Sentence(gettext_noop("failed: {}"), why_failed(cause)),
+            *(describe_log_evidence(evidence[cause.fact]) if cause.fact in evidence else ()),
+        ]
     return found
 
 

@@ -14,12 +14,14 @@ import time_machine
 from django.core.management import CommandError, call_command
 
 from dora_metrics import explain, selectors
+from dora_metrics.calculators.inputs import Facts
 from dora_metrics.calculators.quality_flags import MEANING
+from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Change, Coverage, Deployment, DORAMetric, Issue, Service
 from dora_metrics.period_input import parse_period
-from tests.dora_metrics.calculators.examples import at
+from tests.dora_metrics.calculators.examples import at, issue
 from tests.dora_metrics.example_service import NOW, a_service
-from tests.dora_metrics.stored_rows import repository_of
+from tests.dora_metrics.stored_rows import repository_of, store
 
 pytestmark = pytest.mark.django_db
 # For each metric, the numbers of the report that its members add up to.
@@ -72,6 +74,7 @@ def test_reasons_are_counted_one_by_one(billing):
 
 def test_a_member_names_its_rule_its_page_on_github_and_its_staged_page(billing):
     Deployment.objects.filter(external_id=9).update(url="https://github.example/acme/billing/deployments/production", page_id=5)
+    recompute(billing, moment=NOW)
     found = opened(billing, "change_fail_rate", "2026-01-10")
     [member] = [one for one in found["members"] if one["kind"] == "deployment"]
     assert member["key"] == "9"
@@ -82,6 +85,7 @@ def test_a_member_names_its_rule_its_page_on_github_and_its_staged_page(billing)
 
 def test_an_unlinked_incident_is_a_member_too(billing):
     Issue.objects.filter(number=101).update(url="https://github.example/acme/billing/issues/101", page_id=7)
+    recompute(billing, moment=NOW)
     found = opened(billing, "change_fail_rate", "2025-12-31")
     [member] = found["members"]
     assert (member["kind"], member["key"], member["counts"]) == ("incident", "issue 101", {"unlinked_incidents": 1})
@@ -232,3 +236,72 @@ def test_what_the_api_cannot_use_is_refused_with_one_sentence(billing, admin_cli
 
 def test_nobody_else_may_ask(billing, client):
     assert client.get("/api/v1/explain", {"service": "billing", "metric": "change_fail_rate", "period": "2026-01"}).status_code == 401
+
+
+# --- why it moved -----------------------------------------------------------------------------------------------------
+
+
+def moved(service: Service, metric: str, period: str, against: str) -> dict[str, Any]:
+    periods = {"period": parse_period(period), "against": parse_period(against)}
+    return explain.comparison(service, metric=metric, **periods, environment="production", moment=NOW)
+
+
+@pytest.mark.parametrize("metric", ["deployment_frequency", "change_fail_rate", "deployment_rework_rate"])
+def test_the_facts_behind_a_difference_add_up_to_it(billing, metric):
+    found = moved(billing, metric, "2026-W02", "2026-W01")
+    assert found["value"] == opened(billing, metric, "2026-W02")["value"]
+    told = found["movement"]
+    assert told["before"] == opened(billing, metric, "2026-W01")["value"]
+    assert sum(fact["amount"] for fact in told["facts"]) + told["volume"] == pytest.approx(found["value"] - told["before"])
+    assert sum(group["amount"] for group in told["groups"]) + told["volume"] == pytest.approx(told["difference"])
+    json.dumps(found)
+
+
+def test_a_difference_of_medians_lists_changes_and_stages(billing):
+    told = moved(billing, "change_lead_time", "2026-W02", "2026-W01")["movement"]
+    assert {(fact["key"], fact["is_before"]) for fact in told["facts"]} >= {("pull request 1", True), ("pull request 7", False)}
+    assert {stage["stage"] for stage in told["stages"]} == {"coding", "draft", "pickup", "review", "deploy"}
+    assert told["difference"] == pytest.approx(told["distributions"]["after"]["percentiles"]["p50"] - told["before"])
+
+
+def test_what_changed_a_value_after_its_period_was_over_is_listed(billing):
+    store(billing, Facts(issues=(issue(103, at(6.5)),)))
+    recompute(billing, run_id=77, moment=NOW)
+    [revision] = moved(billing, "change_fail_rate", "2026-01", "2025-12")["movement"]["revisions"]
+    assert (revision["before"], revision["after"], revision["run"], revision["start"]) == (5 / 8, 6 / 8, 77, "2026-01-01")
+
+
+def test_nothing_is_said_about_a_difference_to_the_unknown(billing):
+    told = moved(billing, "change_fail_rate", "2026-01", "2024-01")["movement"]
+    assert (told["before"], told["difference"]) == (None, None)
+    assert "facts" not in told
+    assert "nothing to compare: one of the two values is unknown" in command("billing", "change_fail_rate", "2026-01", "--against", "2024-01")
+
+
+def test_the_command_says_why_a_share_moved(billing):
+    store(billing, Facts(issues=(issue(103, at(6.5)),)))
+    recompute(billing, run_id=77, moment=NOW)
+    text = command("billing", "change_fail_rate", "2026-W02", "--against", "2026-W01")
+    part = text[text.index("why it moved") :].splitlines()
+    assert part[:4] == [
+        "why it moved against 2026-W01 (2 / 4 = 0.5)",
+        "  +50.0 points in all; one fact is worth 25.0%",
+        "  +0.0 points  4 deployments, before 4",
+        "  +25.0 points  hotfix: 1, before 0",
+    ]
+    assert any(line.startswith("  +25.0 points  2026-01-10T00:00:00+00:00  deployment 9  x") for line in part)
+    assert any(line.startswith("  -25.0 points  2026-01-03T") and line.endswith("no more") for line in part)
+    assert re.search(r"late facts: since \S+ by run 77, the week of 2026-01-05 has 100\.0% instead of 75\.0%", part[-1])
+
+
+def test_the_command_says_why_a_median_moved(billing):
+    text = command("billing", "change_lead_time", "2026-W02", "--against", "2026-W01")
+    part = text[text.index("why it moved") :]
+    assert "  before: 2 durations, p25 " in part
+    assert "  coding: " in part
+    assert "pull request 7" in part
+
+
+def test_a_wrong_period_to_compare_with_is_one_sentence(billing):
+    with pytest.raises(CommandError, match="'2026-13' is no period"):
+        command("billing", "change_fail_rate", "2026-01", "--against", "2026-13")

@@ -1,0 +1,198 @@
+"""Rebuild the linked facts of production from the rows that were derived from them (derived_rows.py is the reverse).
+
+Linking reads all facts of a service, which takes seconds for a large one. The rows of the periods in question take milliseconds. What
+the metrics compute from the rebuilt facts for these periods equals what they compute from the linked facts.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Q
+from django.utils.timezone import now
+
+from dora_metrics.calculators.change_matching import Match
+from dora_metrics.calculators.deployment_frequency import RECENT
+from dora_metrics.calculators.deployment_sources import AUTO, GITHUB
+from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.failures import INCIDENT, AttemptOutcome, Cause
+from dora_metrics.calculators.incident_linking import Link
+from dora_metrics.calculators.incidents import Incident, LogErrors, LogEvidence
+from dora_metrics.calculators.inputs import Origin, PullRequest
+from dora_metrics.calculators.lead_time_stages import LeadTime
+from dora_metrics.calculators.linked_facts import LinkedFacts, LinkedIncident, MetricCoverage, metric_coverage
+from dora_metrics.calculators.log_incidents import ONE_MINUTE, errors_command
+from dora_metrics.calculators.periods import ByDate, Period, start_of
+from dora_metrics.calculators.production import PRODUCTION
+from dora_metrics.calculators.quality_flags import CLOCK_SKEW, IMPOSSIBLE_CAUSE, RECOVERED_BEFORE_FINISH
+from dora_metrics.calculators.service_settings import Settings
+from dora_metrics.derivation.stored_facts import counted_repositories, coverage_of, settings_of
+from dora_metrics.models import Attempt as AttemptRow
+from dora_metrics.models import Delivery, Service
+from dora_metrics.models import Incident as IncidentRow
+
+PULL_COLUMNS = ("author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "title")
+Names = Mapping[int | None, str]  # the name of each repository by its id; the key None has ""
+
+
+def stored_links_of(service: Service, periods: Sequence[Period], *, moment: datetime | None = None) -> LinkedFacts:
+    """Return the linked facts that count in at least one of the periods, and some more. `moment`: as for `linked_facts_of`.
+
+    It takes at most eight queries, whatever the number of facts.
+    """
+    chosen = settings_of(service, time_zone=settings.ETL_TIME_ZONE)
+    repositories = counted_repositories(service)
+    spans = [(start_of(period.start, chosen.time_zone), start_of(period.end, chosen.time_zone)) for period in periods]
+    # The tier of the deployment frequency, and its deploy days per week, count days before the period.
+    long_spans = [(start - RECENT, end) for start, end in spans]
+    has_recovered = Q(is_failed=True) & _within("recovered_at", spans)
+    attempts = list(AttemptRow.objects.filter(_within("finished_at", long_spans) | has_recovered, service=service))
+    of_logs = {cause["fact"] for row in attempts for cause in row.causes if cause["rule"] == INCIDENT and cause["fact"].startswith("logs ")}
+    has_counted = _within("started_at", spans) | _within("ended_at", spans) | Q(key__in=of_logs)
+    incidents = list(IncidentRow.objects.filter(has_counted, service=service))
+    deliveries = list(Delivery.objects.filter(_within("deployed_at", spans), service=service).select_related("change").only(*_DELIVERY_COLUMNS))
+    source = _source(service)
+    return linked_from_rows(
+        chosen,
+        {repository.pk: name for name, repository in repositories.items()} | {None: ""},
+        source=source,
+        coverage=metric_coverage(coverage_of(service, repositories.values()), source, now=moment or now()),
+        attempts=[*attempts, *_missing_attempts(service, attempts, incidents)],
+        deliveries=deliveries,
+        incidents=incidents,
+    )
+
+
+_DELIVERY_COLUMNS = (
+    *("deployment", "how", "change_start", "deployed_at", "lead_time_seconds", "is_bots", "stages", "flags"),
+    *(f"change__{name}" for name in ("number", "repository_id", "url", "page_id", *PULL_COLUMNS)),
+)
+
+
+def _within(column: str, spans: Iterable[tuple[datetime, datetime]]) -> Q:
+    return Q(*(Q(**{f"{column}__gte": start, f"{column}__lt": end}) for start, end in spans), _connector=Q.OR)
+
+
+def _missing_attempts(service: Service, attempts: Iterable[AttemptRow], incidents: Iterable[IncidentRow]) -> list[AttemptRow]:
+    """Return the attempts to which the incidents are linked, without those in `attempts`."""
+    missing = {incident.deployment for incident in incidents} - {attempt.key for attempt in attempts} - {""}
+    return list(AttemptRow.objects.filter(service=service, key__in=missing)) if missing else []
+
+
+def linked_from_rows(
+    chosen: Settings,
+    names: Names,
+    *,
+    source: str,
+    coverage: MetricCoverage,
+    attempts: Iterable[AttemptRow],
+    deliveries: Iterable[Delivery],
+    incidents: Iterable[IncidentRow],
+) -> LinkedFacts:
+    """Return linked facts with what the rows tell. The database is not read.
+
+    `source`: the source of deployments that counts. `attempts`: among others those of the deliveries, and those to which the
+    incidents are linked.
+    """
+    outcomes = sorted((outcome_of(row, names) for row in attempts), key=lambda outcome: outcome.attempt.order)
+    attempt_of = {outcome.attempt.key: outcome.attempt for outcome in outcomes}
+    changes = [lead_time_of(row, attempt_of[row.deployment], names) for row in deliveries]
+    found = [linked_incident_of(row, attempt_of.get(row.deployment), names, chosen) for row in incidents]
+    zone = chosen.time_zone
+    return LinkedFacts(
+        environment=PRODUCTION,
+        settings=chosen,
+        source=source,
+        coverage=coverage,
+        attempts=outcomes,
+        changes=sorted(changes, key=lambda change: (change.pull.number, change.repository)),
+        incidents=sorted(found, key=lambda linked: linked.incident.order),
+        finished=ByDate(outcomes, lambda outcome: outcome.attempt.finished_at, zone),
+        successes=ByDate((outcome for outcome in outcomes if outcome.attempt.is_success), lambda outcome: outcome.attempt.finished_at, zone),
+    )
+
+
+def _source(service: Service) -> str:
+    """Return the source of deployments that counts. With "auto" every source without an attempt is passed over, and GitHub is the last resort."""
+    if service.deployments_from != AUTO:
+        return service.deployments_from
+    return AttemptRow.objects.filter(service=service).values_list("source", flat=True).first() or GITHUB
+
+
+def outcome_of(row: AttemptRow, names: Names) -> AttemptOutcome:
+    """Return the outcome that `derived_rows.attempt_row` turned into the row. Its causes do not say what ended them."""
+    attempt = Attempt(
+        ids=tuple(row.ids),
+        environment=row.environment,
+        sha=row.sha,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        is_success=row.is_success,
+        pull_request=int(row.key.rpartition("#")[2]) if row.source == "pulls" else None,
+        has_skew=CLOCK_SKEW in row.flags,
+        origin=Origin(row.url, row.page_id),
+        repository=names.get(row.repository_id, ""),
+    )
+    return AttemptOutcome(
+        attempt=attempt,
+        causes=_causes(row.causes),
+        unplanned=_causes(row.unplanned),
+        recovered_at=row.recovered_at,
+        recovered_by=row.recovered_by,
+        flags=frozenset(row.flags) - {RECOVERED_BEFORE_FINISH},
+        is_recovered_early=RECOVERED_BEFORE_FINISH in row.flags,
+    )
+
+
+def _causes(stored: Iterable[Mapping[str, Any]]) -> tuple[Cause, ...]:
+    return tuple(Cause(cause["rule"], cause["fact"], _time(cause["ended_at"]) if cause["ended_at"] else None) for cause in stored)
+
+
+def lead_time_of(row: Delivery, attempt: Attempt, names: Names) -> LeadTime:
+    """Return the lead time that `derived_rows.delivery_row` turned into the row. Its pull request has no lists. `attempt`: the deployment."""
+    change, name = row.change, names.get(row.change.repository_id, "")
+    pull = PullRequest(
+        number=change.number, origin=Origin(change.url, change.page_id), **{column: getattr(change, column) for column in PULL_COLUMNS}
+    )
+    qualifier = f"{name}#" if len(names) > 2 else ""  # one repository, and the key None
+    return LeadTime(
+        key=f"pull request {qualifier}{pull.number}",
+        repository=name,
+        pull=pull,
+        match=Match(attempt, row.how),
+        change_start=row.change_start,
+        seconds=row.lead_time_seconds,
+        stages=row.stages,
+        flags=frozenset(row.flags),
+        is_by_bot=row.is_bots,
+    )
+
+
+def linked_incident_of(row: IncidentRow, attempt: Attempt | None, names: Names, chosen: Settings) -> LinkedIncident:
+    """Return the incident that `derived_rows.incident_row` turned into the row. `attempt`: the deployment that it is linked to."""
+    incident = Incident(
+        key=row.key,
+        started_at=row.started_at,
+        ended_at=row.ended_at,
+        number=row.number,
+        repository=names.get(row.repository_id, ""),
+        title=row.title,
+        has_skew=CLOCK_SKEW in row.flags,
+        origin=Origin(row.url, row.page_id),
+        evidence=_evidence(row.evidence, chosen) if row.evidence else None,
+    )
+    return LinkedIncident(incident, Link(attempt, row.how, is_contradicted=IMPOSSIBLE_CAUSE in row.flags))
+
+
+def _evidence(stored: Mapping[str, Any], chosen: Settings) -> LogEvidence:
+    first, last = _time(stored["first_minute"]), _time(stored["last_minute"])
+    sources = tuple(
+        LogErrors(log["source"], log["events"], log["errors"], log["url"], errors_command(log["source"], first, last + ONE_MINUTE, chosen))
+        for log in stored["sources"]
+    )
+    return LogEvidence(first, last, stored["bad_minutes"], stored["events"], stored["errors"], sources)
+
+
+def _time(text: str) -> datetime:
+    return datetime.fromisoformat(text)
