@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from etl_tasks.models import GitHubBudget, Heartbeat
 
 SWEEP = "sweep"  # a worker has begun the sweep
+LOOK = "look for workers"  # the sweep has asked all workers which queues they take
 QUEUE = "queue "  # followed by a queue's name: a worker takes messages from the queue
 LONGEST_NAME = 150
 

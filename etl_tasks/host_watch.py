@@ -1,4 +1,4 @@
-"""Alert when no worker reads the log files of a host.
+"""Look which queues workers take, store that, and alert when no worker reads the log files of a host.
 
 Files that only one host has are read by a worker on that host. This worker takes messages from the host's own queue.
 """
@@ -10,11 +10,12 @@ from django.db.models import Q
 from django.utils.timezone import now
 
 from dora_metrics.alerts import critical_alert, notify, warning_alert
-from etl_tasks import pipeline
+from etl_tasks import heartbeats, pipeline
 from etl_tasks.fault_isolation import for_each
 from etl_tasks.models import Source
 
 WITH_HOST = Q(is_enabled=True) & ~Q(host="")
+LOOK_INTERVAL = timedelta(seconds=45)  # below the sweep's usual interval of a minute, so that each sweep takes a look
 NOT_SILENT = {"host_silent_since": None, "host_alerted_at": None}
 
 
@@ -25,9 +26,21 @@ def watch() -> None:
     """
     Source.objects.exclude(WITH_HOST).exclude(**NOT_SILENT).update(**NOT_SILENT)
     hosts = sorted(set(Source.objects.filter(WITH_HOST).values_list("host", flat=True)))
-    if hosts:
-        served = pipeline.served_queues()
+    if hosts or _is_look_due(now()):
+        try:
+            served = pipeline.served_queues()
+        except pipeline.BrokerAway:
+            if hosts:
+                raise
+            return  # nobody has to be told here: no files wait for a worker of their own, and component_states.py reports the broker
+        heartbeats.mark_seen([heartbeats.LOOK, *map(heartbeats.name_of_queue, served)], now())
         for_each(hosts, lambda host: _mark_served(host) if Source(host=host).extract_queue in served else _mark_silent(host, now()))
+
+
+def _is_look_due(moment: datetime) -> bool:
+    """Return whether the last look is LOOK_INTERVAL ago. A look takes two seconds, so a sweep that runs every second does not always take one."""
+    looked_at = heartbeats.last_seen().get(heartbeats.LOOK)
+    return looked_at is None or looked_at <= moment - LOOK_INTERVAL
 
 
 def no_worker_message(host: str) -> str:

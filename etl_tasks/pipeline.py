@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from functools import partial
@@ -15,6 +15,7 @@ from celery.result import AsyncResult
 from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
+from kombu.exceptions import ChannelError
 from kombu.exceptions import OperationalError as BrokerError
 
 from dora_metrics.models import Service
@@ -29,6 +30,7 @@ logger = logging.getLogger(__name__)
 
 CHECK_SECONDS = 15  # short, because a person waits for the answer in a browser
 CHECK_INTERVAL_SECONDS = 0.2
+ANSWER_SECONDS = 2.0  # how long the broker may take for an answer about its queues
 INSPECT_SECONDS = 2.0  # long enough, because the main process of a worker answers even while its child processes are busy
 
 
@@ -183,6 +185,26 @@ def check_broker() -> None:
             broker.ensure_connection(max_retries=1, timeout=2)
     except (BrokerError, OSError) as exc:
         raise BrokerAway("the broker cannot be reached: check CELERY_BROKER_URL and that Redis runs") from exc
+
+
+def queue_lengths(queues: Iterable[str]) -> dict[str, int]:
+    """Return how many messages wait in each of the queues. Raises BrokerAway."""
+    # A shorter timeout than that of the workers, because a person or a monitor waits for the answer.
+    broker = current_app.connection_for_write(connect_timeout=2, transport_options={"socket_timeout": ANSWER_SECONDS})
+    try:
+        with broker:
+            broker.ensure_connection(max_retries=1, timeout=2)
+            channel = broker.default_channel
+            return {name: _length(channel, name) for name in queues}
+    except (BrokerError, OSError, *broker.connection_errors, *broker.channel_errors) as exc:
+        raise BrokerAway("the broker does not answer: check CELERY_BROKER_URL and that Redis runs") from exc
+
+
+def _length(channel: Any, queue: str) -> int:
+    try:
+        return int(channel.queue_declare(queue, passive=True).message_count)
+    except ChannelError:  # Redis does not know a queue that is empty
+        return 0
 
 
 def served_queues() -> set[str]:

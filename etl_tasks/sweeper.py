@@ -13,7 +13,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils.timezone import now
 
-from etl_tasks import dead_letters, deletion, host_watch, ledger, pipeline
+from etl_tasks import dead_letters, deletion, heartbeats, host_watch, ledger, pipeline
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun
 from etl_tasks.night_schedule import night_due_at
@@ -80,11 +80,16 @@ def resume_deletions() -> None:
         pipeline.send_deletion()
 
 
+def mark_sweep() -> None:
+    heartbeats.mark_seen([heartbeats.SWEEP], now())
+
+
 # The name of a step is shown to people when the step fails. The step that may take longest is the last.
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
+    ("storing that the sweep runs", mark_sweep),
     ("sending lost runs again", resend_lost),
     ("the search for overdue sources", alert_overdue),
-    ("the look for workers of the log files' hosts", host_watch.watch),
+    ("the look for workers", host_watch.watch),
     ("what is being deleted", resume_deletions),
     ("the start of a missing night", open_missing_night),
 )
