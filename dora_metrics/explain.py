@@ -260,14 +260,3 @@ def _group_as_json(group: Group) -> dict[str, Any]:
 
 def _fact_as_json(fact: Contribution | Influence, amount: float | None) -> dict[str, Any]:
     return {"is_before": fact.is_before, "amount": amount, **_row(fact.member)}
-
-
-def period_name(period: Period) -> str:
-    """Return the period as a text that `parse_period` can read, such as 2026-W07."""
-    match period.kind:
-        case "week":
-            year, week, _ = period.start.isocalendar()
-            return f"{year}-W{week:02}"
-        case "month":
-            return f"{period.start:%Y-%m}"
-    return period.start.isoformat()

@@ -6,13 +6,15 @@ The functions that read or check a value raise ValueError with a sentence that s
 import re
 from datetime import date
 
-from dora_metrics.calculators.periods import ONE_DAY, Period, period_of_date
+from dora_metrics.calculators.periods import ONE_DAY, RANGE, Period, period_of_date
 
 # The databases and the time zone data support every date in this range.
 FIRST_DATE, LAST_DATE = date(1970, 1, 1), date(2999, 12, 31)
 DEFAULT_PERIODS = 12
-DEFAULT_START = f"the start of the {DEFAULT_PERIODS}th whole period before today"
-PERIOD_FORMATS = "a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02"
+DEFAULT_DAYS = 30  # of a range
+DEFAULT_START = f"the start of the {DEFAULT_PERIODS}th whole period before today; of a range, {DEFAULT_DAYS} days before its end"
+DEFAULT_END = "tomorrow; of a range, today"
+PERIOD_FORMATS = "a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02, a range as 2026-10-28..2026-11-26 (both days belong to it)"
 
 
 def parse_date(text: str) -> date:
@@ -27,7 +29,12 @@ def parse_date(text: str) -> date:
 
 
 def parse_period(text: str) -> Period:
-    """Return the day (2026-02-28), ISO week (2026-W07) or month (2026-02) that `text` names."""
+    """Return the day (2026-02-28), ISO week (2026-W07), month (2026-02) or range (2026-10-28..2026-11-26) that `text` names.
+
+    A range is written with its first and its last day. `period_name` returns the text again.
+    """
+    if ".." in text:
+        return _parse_range(text)
     try:
         if not FIRST_DATE.year <= int(text[:4]) <= LAST_DATE.year:
             raise ValueError(text)
@@ -42,6 +49,29 @@ def parse_period(text: str) -> Period:
     raise ValueError(f"{text!r} is no period: write {PERIOD_FORMATS}")
 
 
+def _parse_range(text: str) -> Period:
+    first, _, last = text.partition("..")
+    if not all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", day, re.ASCII) for day in (first, last)):
+        raise ValueError(f"{text!r} is no period: write {PERIOD_FORMATS}")
+    start, end = parse_date(first), parse_date(last)
+    if end < start:
+        raise ValueError(f"{text!r} ends before it starts: write the first day before the last one")
+    return Period(start, end + ONE_DAY, RANGE)
+
+
+def period_name(period: Period) -> str:
+    """Return the period as a text that `parse_period` can read, such as 2026-W07."""
+    match period.kind:
+        case "week":
+            year, week, _ = period.start.isocalendar()
+            return f"{year}-W{week:02}"
+        case "month":
+            return f"{period.start:%Y-%m}"
+        case "range":
+            return f"{period.start.isoformat()}..{(period.end - ONE_DAY).isoformat()}"
+    return period.start.isoformat()
+
+
 def check_order(start: date | None, end: date | None, *, names: tuple[str, str] = ("from", "to")) -> None:
     """Raise ValueError if `end` is not after `start`. Nothing is checked if either is None.
 
@@ -52,11 +82,15 @@ def check_order(start: date | None, end: date | None, *, names: tuple[str, str] 
 
 
 def report_range(start: date | None, end: date | None, *, by: str, today: date) -> tuple[date, date]:
-    """Return the range [start, end) of a report. A bound that is None gets its default.
+    """Return the range [start, end) of a report. A bound that is None gets its default. `by`: day, week, month or range.
 
-    The default start is the start of the 12th period before the current one. `by`: the kind of these periods: day, week or month.
-    The default end is the day after today, or the day after `start` if that is later.
+    The default start is the start of the 12th period before the current one. The default end is the day after today, or the day after
+    `start` if that is later. A report by range has whole days: its default end is today (exclusive), and its default start 30 days before
+    its end.
     """
+    if by == RANGE:
+        end = end or max(today, start + ONE_DAY if start else today)
+        return start or max(FIRST_DATE, end - DEFAULT_DAYS * ONE_DAY), end
     return start or _default_start(today, by), end or max(today, start or today) + ONE_DAY
 
 

@@ -22,10 +22,10 @@ from dora_metrics import explain, models, selectors
 from dora_metrics.api import schemas, serializers
 from dora_metrics.api.authentication import BearerToken, UserSession, may_read
 from dora_metrics.api.csv import Columns, csv_lines
-from dora_metrics.calculators.periods import Period
+from dora_metrics.calculators.periods import RANGE, Period
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN
-from dora_metrics.period_input import DEFAULT_START, PERIOD_FORMATS, check_order, parse_date, parse_period, report_range
+from dora_metrics.period_input import DEFAULT_END, DEFAULT_START, PERIOD_FORMATS, check_order, parse_date, parse_period, report_range
 
 # A response has at most this many periods, over all its services. That is enough for 13 years of one service by day.
 MOST_PERIODS = 5000
@@ -86,8 +86,10 @@ class IncidentsQuery(FactsQuery):
 
 class MetricsQuery(FactsQuery):
     start: LocalDate | None = Field(None, alias="from", description=f"local date; default: {DEFAULT_START}")
-    end: LocalDate | None = Field(None, alias="to", description="local date, exclusive; default: now")
-    by: Literal["day", "week", "month"] = Field("month", description="days, ISO weeks or months")
+    end: LocalDate | None = Field(None, alias="to", description=f"local date, exclusive; default: {DEFAULT_END}")
+    by: Literal["day", "week", "month", "range"] = Field(
+        "month", description="days, ISO weeks or months; or range: one period from `from` to `to`, only with `service`, computed now"
+    )
     environment: str = Field(
         PRODUCTION, min_length=1, description="another environment by its exact name, only with `service`; its metrics are computed now"
     )
@@ -182,6 +184,8 @@ def metrics(request: HttpRequest, query: Query[MetricsQuery]) -> Answer:
     start, end = report_range(query.start, query.end, by=query.by, today=today)
     _check_order(start, end)
     _check_environment(service, query.environment)
+    if query.by == RANGE and service is None:
+        raise HttpError(422, "by=range is computed while you wait: name the service, too")
     count = len(selectors.begun_periods(start, end, query.by, today=today))
     if count > MOST_PERIODS:
         raise HttpError(422, f"from {start} to {end} are {count} periods by {query.by}: ask for at most {MOST_PERIODS} at a time")

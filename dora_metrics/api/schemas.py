@@ -250,7 +250,7 @@ Report = TypedDict(
         "environment": str,
         "from": Date,
         "to": Annotated[Date, Field(description="exclusive")],
-        "by": Literal["day", "week", "month"],
+        "by": Literal["day", "week", "month", "range"],
         "time_zone": Annotated[str, Field(description="the time zone of its dates")],
         "definition_version": Annotated[str, Field(description="the version of docs/metrics.md")],
         "periods": list[Period],

@@ -13,6 +13,7 @@ from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from dora_metrics.calculators.tiers import frequency_tier
 from dora_metrics.calculators.value_members import deployment_member
 
+DAYS_OF_A_WEEK = 7
 RECENT = timedelta(days=31)
 SUCCEEDED = Sentence(gettext_noop("succeeded"))
 
@@ -30,7 +31,7 @@ class DeploymentFrequency:
 
     def measure(self, period: Period, collected: Period) -> Measures:
         successes = self._successes.within(collected)
-        per_week = None if period.kind == "day" else self._deploy_days_per_week(period)
+        per_week = self._deploy_days_per_week(period)
         is_recent = _count_between(self._deploy_dates, collected.end - RECENT, collected.end) > 0
         return Measures(
             n=len(successes),
@@ -53,9 +54,9 @@ class DeploymentFrequency:
         """Return the median number of deploy days, which are days with a successful deployment, per ISO week.
 
         It is taken over the weeks whose Sunday lies in the period and whose seven days were all collected. A week without a deploy
-        day counts as 0. None if there is no such week.
+        day counts as 0. None if there is no such week, or if the period is shorter than a week.
         """
-        if self.coverage is None:
+        if self.coverage is None or period.days < DAYS_OF_A_WEEK:
             return None
         weeks = [
             week

@@ -66,32 +66,47 @@ def values_of(linked: LinkedFacts, *, since: date = date.min) -> list[MetricValu
     return [value for metric in metrics_of(linked) for value in _values(metric, linked, since)]
 
 
+def values_in(linked: LinkedFacts, period: Period) -> list[MetricValue]:
+    """Return the values of the metrics of which at least one day of the period was collected."""
+    zone = linked.settings.time_zone
+    return [
+        _value(metric, linked, period=period, coverage=metric.coverage)
+        for metric in metrics_of(linked)
+        if metric.coverage and collected_part(period, metric.coverage, zone).days
+    ]
+
+
 def _values(metric: Metric, linked: LinkedFacts, since: date) -> Iterator[MetricValue]:
     coverage, zone = metric.coverage, linked.settings.time_zone
     if coverage is None:
         return
     for period in covered_periods(coverage, zone, since=since):
-        found = metric.measure(period, collected_part(period, coverage, zone))
-        yield MetricValue(
-            metric=metric.name,
-            environment=linked.environment,
-            period_kind=period.kind,
-            period_start=period.start,
-            period_end=period.end,
-            unit=metric.unit,
-            n=found.n,
-            value=found.value,
-            numerator=found.numerator,
-            denominator=found.denominator,
-            p50=found.p50,
-            p75=found.p75,
-            p90=found.p90,
-            tier=found.tier,
-            tier_year=TIER_YEAR if found.tier else None,
-            is_partial=is_partial(period, coverage, zone),
-            quality_flags=tuple(sorted(found.flags)),
-            details=found.details,
-        )
+        yield _value(metric, linked, period=period, coverage=coverage)
+
+
+def _value(metric: Metric, linked: LinkedFacts, *, period: Period, coverage: Coverage) -> MetricValue:
+    zone = linked.settings.time_zone
+    found = metric.measure(period, collected_part(period, coverage, zone))
+    return MetricValue(
+        metric=metric.name,
+        environment=linked.environment,
+        period_kind=period.kind,
+        period_start=period.start,
+        period_end=period.end,
+        unit=metric.unit,
+        n=found.n,
+        value=found.value,
+        numerator=found.numerator,
+        denominator=found.denominator,
+        p50=found.p50,
+        p75=found.p75,
+        p90=found.p90,
+        tier=found.tier,
+        tier_year=TIER_YEAR if found.tier else None,
+        is_partial=is_partial(period, coverage, zone),
+        quality_flags=tuple(sorted(found.flags)),
+        details=found.details,
+    )
 
 
 def covered_periods(coverage: Coverage, time_zone: str, *, since: date = date.min) -> Iterator[Period]:

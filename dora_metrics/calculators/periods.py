@@ -1,4 +1,4 @@
-"""Periods (days, ISO weeks and months) of local dates, their collected parts, and items by local date (docs/metrics.md, "Periods")."""
+"""Periods (days, ISO weeks, months and ranges) of local dates, their collected parts, and items by local date (docs/metrics.md, "Periods")."""
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 from dora_metrics.calculators.inputs import Coverage
 
 KINDS = ("day", "week", "month")
+RANGE = "range"  # a period of any dates; its values are not stored
 ONE_DAY = timedelta(days=1)
 T = TypeVar("T")
 
@@ -43,7 +44,13 @@ def period_of_date(day: date, kind: str) -> Period:
 
 
 def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:
-    """Yield every period that overlaps [start, end). Periods are whole, so the first and the last one may reach beyond the range."""
+    """Yield every period that overlaps [start, end). Periods are whole, so the first and the last one may reach beyond the range.
+
+    The only period of the kind RANGE is [start, end) itself.
+    """
+    if kind == RANGE:
+        yield from [Period(start, end, RANGE)] if start < end else []
+        return
     period = period_of_date(start, kind)
     while period.start < end:
         yield period

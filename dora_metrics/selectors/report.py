@@ -9,12 +9,13 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 
 from dora_metrics.calculators import DEFINITION_VERSION
-from dora_metrics.calculators.metric_values import values_of
-from dora_metrics.calculators.periods import ONE_DAY, Period, periods_between
+from dora_metrics.calculators.metric_values import values_in, values_of
+from dora_metrics.calculators.periods import ONE_DAY, RANGE, Period, periods_between
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import NOT_COLLECTED
 from dora_metrics.derivation.derived_rows import metric_row
 from dora_metrics.derivation.stored_facts import linked_facts_of
+from dora_metrics.derivation.stored_links import stored_links_of
 from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment, Service
 
 UNKNOWN: Mapping[str, dict[str, Any]] = {
@@ -94,20 +95,24 @@ def environments(service: Service) -> set[str]:
 def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:
     """Return the object that `dora_report --format json` prints. Raises UnknownEnvironment.
 
-    It has every period of the kind `by` (day, week or month) that overlaps [start, end) and has begun. `environment`: production,
-    whose values are stored, or the exact name of another environment, whose values are computed here from the facts.
+    It has every period of the kind `by` (day, week or month) that overlaps [start, end) and has begun, or by range the one period
+    [start, end). `environment`: production, or another environment by its exact name. Production's values by day, week and month are
+    stored; all others are computed here.
     """
     [found] = reports([service], start=start, end=end, by=by, environment=environment, time_zone=time_zone, now=now)
     return found
 
 
 def reports(services: Sequence[Service], *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> list[dict[str, Any]]:
-    """Return the report of each service, in the order of `services`. One query reads the production values of all of them."""
+    """Return the report of each service, in the order of `services`. One query reads the stored values of all of them."""
     for service in services:
         check_environment(service, environment)
     today = now.astimezone(ZoneInfo(time_zone)).date()
     periods = begun_periods(start, end, by, today=today)
-    found = _stored(services, periods) if environment == PRODUCTION else _computed(services, by=by, environment=environment, now=now)
+    if environment == PRODUCTION and by != RANGE:
+        found = _stored(services, periods)
+    else:
+        found = _computed(services, periods, environment=environment, now=now)
     rows: dict[int, dict[tuple[date, str], DORAMetric]] = defaultdict(dict)
     for row in found:
         rows[row.service_id][row.period_start, row.metric] = row
@@ -127,7 +132,12 @@ def reports(services: Sequence[Service], *, start: date, end: date, by: str, env
 
 
 def begun_periods(start: date, end: date, by: str, *, today: date) -> list[Period]:
-    """Return every period of the kind `by` (day, week or month) that overlaps [start, end) and has begun. Periods are whole."""
+    """Return every period of the kind `by` (day, week or month) that overlaps [start, end) and has begun. Periods are whole.
+
+    By range it is the period [start, end), if it has begun.
+    """
+    if by == RANGE:
+        return [Period(start, end, RANGE)] if start <= today else []
     return list(periods_between(start, min(end, today + ONE_DAY), by))
 
 
@@ -139,10 +149,18 @@ def _stored(services: Sequence[Service], periods: Sequence[Period]) -> Iterable[
     return stored.filter(period_start__gte=first.start, period_start__lte=last.start)
 
 
-def _computed(services: Sequence[Service], *, by: str, environment: str, now: datetime) -> Iterable[DORAMetric]:
+def _computed(services: Sequence[Service], periods: Sequence[Period], *, environment: str, now: datetime) -> Iterable[DORAMetric]:
+    if not periods:
+        return
+    kind = periods[0].kind
     for service in services:
-        for value in values_of(linked_facts_of(service, environment=environment, moment=now)):
-            if value.period_kind == by:
+        if environment == PRODUCTION:
+            linked = stored_links_of(service, periods, moment=now)
+        else:
+            linked = linked_facts_of(service, environment=environment, moment=now)
+        values = values_in(linked, periods[0]) if kind == RANGE else values_of(linked)
+        for value in values:
+            if value.period_kind == kind:
                 yield DORAMetric(service=service, **metric_row(value, time_zone=settings.ETL_TIME_ZONE))
 
 

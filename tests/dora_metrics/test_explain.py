@@ -65,6 +65,24 @@ def test_it_is_the_value_of_the_report(billing):
         assert opened(billing, metric, "2026-01")["value"] == reported.get("value", reported.get("p50"))
 
 
+@pytest.mark.parametrize("metric", explain.METRICS)
+def test_a_range_is_explained_with_the_numbers_of_its_report(billing, metric):
+    asked = {"start": date(2026, 1, 3), "end": date(2026, 1, 29), "by": "range", "environment": "production", "time_zone": "UTC"}
+    [period] = selectors.report(billing, **asked, now=NOW)["periods"]
+    found = opened(billing, metric, "2026-01-03..2026-01-28")
+    reported = period[metric]
+    assert found["period"] == {"kind": "range", "start": "2026-01-03", "end": "2026-01-29"}
+    assert found["value"] == reported.get("value", reported.get("p50"))
+    assert {name: found["sums"].get(name, 0) for name in SUMS[metric]} == {name: reported[name] for name in SUMS[metric]}
+
+
+@pytest.mark.parametrize("metric", explain.METRICS)
+def test_a_range_of_a_month_s_days_has_the_values_of_the_month(billing, metric):
+    month, days = opened(billing, metric, "2026-01"), opened(billing, metric, "2026-01-01..2026-01-31")
+    same = ("value", "numbers", "sums", "arithmetic", "quality_flags", "members", "collected")
+    assert {name: days[name] for name in same} == {name: month[name] for name in same}
+
+
 def test_reasons_are_counted_one_by_one(billing):
     found = opened(billing, "change_fail_rate", "2026-01")
     reasons = {name.removeprefix("reasons."): count for name, count in found["sums"].items() if name.startswith("reasons.")}
@@ -166,6 +184,11 @@ def test_the_command_prints_it_for_people_and_for_machines(billing):
     }
 
 
+def test_the_command_takes_a_range_with_its_first_and_last_day(billing):
+    text = command("billing", "change_fail_rate", "2026-01-01..2026-01-31")
+    assert text.startswith("change_fail_rate of billing, production, 2026-01-01..2026-01-31 (UTC)\n  5 / 8 = 0.625\n")
+
+
 def test_a_partial_period_says_which_of_its_days_count(billing):
     assert "only 11 days of the period count: from 2026-02-01 to 2026-02-12" in command("billing", "deployment_frequency", "2026-02")
 
@@ -179,6 +202,9 @@ def test_a_partial_period_says_which_of_its_days_count(billing):
         (("billing", "change_fail_rate", "January"), "'January' is no period"),
         (("billing", "change_fail_rate", "9999-12"), "'9999-12' is no period"),
         (("billing", "change_fail_rate", "9999-W52"), "'9999-W52' is no period"),
+        (("billing", "change_fail_rate", "2026-01..2026-02"), "'2026-01..2026-02' is no period"),
+        (("billing", "change_fail_rate", "2026-02-29..2026-03-01"), "'2026-02-29' is no date"),
+        (("billing", "change_fail_rate", "2026-02-02..2026-02-01"), "'2026-02-02..2026-02-01' ends before it starts"),
         (("", "change_fail_rate", "2026-01"), "there is no service ''; known: billing"),
         (("billing", "change_fail_rate", "2026-01", "--environment", "stage"), "billing was never deployed to 'stage'; known: production"),
     ],

@@ -1,9 +1,11 @@
 """A report lists every period that has begun. Unknown values are null."""
 
+import json
 from datetime import date
 from io import StringIO
 
 import pytest
+import time_machine
 from django.core.management import call_command
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
@@ -52,6 +54,31 @@ def test_a_range_that_has_not_begun_is_said_to_be_in_the_future(billing, words):
     assert "2027-11-01 has not begun" in out.getvalue()
     assert "not_collected" not in out.getvalue()
     assert "partial period" not in out.getvalue()
+
+
+def test_by_range_it_has_one_period_from_the_first_day_to_the_last(billing):
+    [one] = periods(billing, date(2025, 12, 30), date(2026, 1, 2), "range")
+    assert (one["start"], one["end"], one["partial"]) == ("2025-12-30", "2026-01-02", True)  # collection began inside it
+    assert one["deployment_frequency"]["deployments"] == 1
+    assert one["deployment_frequency"]["value"] == 1 / 2
+    [none] = periods(billing, date(2025, 1, 1), date(2025, 12, 1), "range")
+    assert [numbers(none[metric]) for metric in METRICS] == [{None}] * 5
+
+
+def test_by_range_the_command_names_the_first_and_the_last_day(billing):
+    out = StringIO()
+    with time_machine.travel(NOW, tick=False):
+        call_command("dora_report", "--by=range", "--from=2026-01-01", "--to=2026-01-04", stdout=out)
+    assert "billing, production, by range (UTC)" in out.getvalue()
+    assert "  2026-01-01..2026-01-03  0.67         2 " in out.getvalue()
+
+
+def test_by_range_the_default_is_the_last_thirty_whole_days(billing):
+    out = StringIO()
+    with time_machine.travel(NOW, tick=False):
+        call_command("dora_report", "--service=billing", "--by=range", format="json", stdout=out)
+    [one] = json.loads(out.getvalue())["periods"]
+    assert (one["start"], one["end"]) == ("2026-01-11", "2026-02-10")  # the 10th is today
 
 
 def test_the_end_of_the_range_is_exclusive(billing):

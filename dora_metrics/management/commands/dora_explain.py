@@ -9,7 +9,7 @@ from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.display import duration_text
 from dora_metrics.management.base_command import BaseCommand, UsageError
-from dora_metrics.period_input import PERIOD_FORMATS, parse_period
+from dora_metrics.period_input import PERIOD_FORMATS, parse_period, period_name
 
 MOST_FACTS = 20  # of those that made a difference
 
@@ -47,7 +47,7 @@ class Command(BaseCommand):
 
     def _show(self, found: dict[str, Any], period: Period) -> None:
         write = self.stdout.write
-        write(f"{found['metric']} of {found['service']}, {found['environment']}, {explain.period_name(period)} ({found['time_zone']})")
+        write(f"{found['metric']} of {found['service']}, {found['environment']}, {period_name(period)} ({found['time_zone']})")
         write(f"  {found['arithmetic']}")
         if found["collected"] and found["collected"]["days"] < period.days:
             write(f"  only {found['collected']['days']} days of the period count: from {found['collected']['start']} to {found['collected']['end']}")
@@ -74,7 +74,7 @@ class Command(BaseCommand):
     def _show_movement(self, found: dict[str, Any], against: Period) -> None:
         write, moved = self.stdout.write, found["movement"]
         write("")
-        write(f"why it moved against {explain.period_name(against)} ({moved['before_arithmetic']})")
+        write(f"why it moved against {period_name(against)} ({moved['before_arithmetic']})")
         if moved["difference"] is None:
             write("  nothing to compare: one of the two values is unknown")
         elif found["unit"] == "seconds":

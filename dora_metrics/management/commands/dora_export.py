@@ -11,12 +11,12 @@ from dora_metrics import selectors
 from dora_metrics.api import serializers
 from dora_metrics.api.csv import csv_lines
 from dora_metrics.calculators.periods import KINDS as PERIOD_KINDS
-from dora_metrics.calculators.periods import local_date
+from dora_metrics.calculators.periods import RANGE, local_date
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.management.arguments import add_period_arguments, check_order
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
-from dora_metrics.period_input import DEFAULT_START, report_range
+from dora_metrics.period_input import DEFAULT_END, DEFAULT_START, report_range
 
 KINDS = {"deployments": serializers.DEPLOYMENTS, "changes": serializers.CHANGES, "incidents": serializers.INCIDENTS}
 FIND: Mapping[str, Callable[[selectors.FactFilter], Iterable[Any]]] = {
@@ -39,9 +39,9 @@ class Command(BaseCommand):
         add_period_arguments(
             parser,
             start_help=f"local date; default: no limit, and for metrics {DEFAULT_START}",
-            end_help="local date, exclusive; default: no limit, and for metrics tomorrow",
+            end_help=f"local date, exclusive; default: no limit, and for metrics {DEFAULT_END}",
         )
-        parser.add_argument("--by", choices=PERIOD_KINDS, help="length of a period, for metrics only; default: month")
+        parser.add_argument("--by", choices=[*PERIOD_KINDS, RANGE], help="length of a period, for metrics only; default: month")
         parser.add_argument("--environment", metavar="NAME", help="for metrics only; default: production")
         parser.add_argument("--format", choices=["jsonl", "csv"], default="jsonl", help="jsonl is one JSON object per line; default: jsonl")
 
@@ -72,10 +72,10 @@ class Command(BaseCommand):
         check_order(start, end)
         if not selectors.begun_periods(start, end, by, today=today):
             self.stderr.write(f"{start} has not begun: today is {today} ({settings.ETL_TIME_ZONE})")
-        if environment == PRODUCTION:
+        if environment == PRODUCTION and by != RANGE:
             pages: Iterable[list[Service]] = selectors.services_by_name(service).pages(SERVICES_AT_ONCE)
         else:
-            # The metrics of other environments are not stored: they are computed now, for one service at a time.
+            # These metrics are not stored: they are computed now, for one service at a time.
             pages = [[service] for service in self.services_deployed_to(environment, options["service"])]
 
         def reports() -> Iterator[serializers.Row]:

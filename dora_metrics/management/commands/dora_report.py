@@ -1,5 +1,6 @@
-"""dora_report: print the five DORA metrics by day, week or month."""
+"""dora_report: print the five DORA metrics by day, week or month, or of one range of days."""
 
+from datetime import date
 from typing import Any
 
 from django.conf import settings
@@ -9,21 +10,29 @@ from django.utils import timezone
 from dora_metrics import selectors
 from dora_metrics.api import serializers
 from dora_metrics.api.csv import csv_lines
-from dora_metrics.calculators.periods import KINDS, local_date
+from dora_metrics.calculators.periods import KINDS, RANGE, Period, local_date
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.management.arguments import add_period_arguments, check_order
 from dora_metrics.management.base_command import BaseCommand
-from dora_metrics.period_input import DEFAULT_START, report_range
+from dora_metrics.period_input import DEFAULT_END, DEFAULT_START, period_name, report_range
 
 
 class Command(BaseCommand):
-    help = "Print the five DORA metrics of one service, or of all services, by day, week or month. Exit status: 0, or 2 for wrong arguments."
+    help = (
+        "Print the five DORA metrics of one service, or of all services, by day, week or month, or over one range. "
+        "Exit status: 0, or 2 for wrong arguments."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--service", metavar="NAME", help="default: all services")
-        add_period_arguments(parser, start_help=f"local date; default: {DEFAULT_START}", end_help="local date, exclusive; default: tomorrow")
-        parser.add_argument("--by", choices=KINDS, default="month", help="length of a period (a week is an ISO week); default: month")
+        add_period_arguments(parser, start_help=f"local date; default: {DEFAULT_START}", end_help=f"local date, exclusive; default: {DEFAULT_END}")
+        parser.add_argument(
+            "--by",
+            choices=[*KINDS, RANGE],
+            default="month",
+            help="length of a period (a week is an ISO week), or range: one period from --from to --to, computed now; default: month",
+        )
         parser.add_argument(
             "--environment",
             default=PRODUCTION,
@@ -58,7 +67,7 @@ class Command(BaseCommand):
             if not report["periods"]:
                 continue
             self.stdout.write(f"{report['service']}, {report['environment']}, by {report['by']} ({report['time_zone']})")
-            lines = [[_label(period), *_cells(period)] for period in report["periods"]]
+            lines = [[_label(period, report["by"]), *_cells(period)] for period in report["periods"]]
             heads = [report["by"], "deploys/day", "deploys", "lead time p50", "changes", "fail rate", "recovery p50", "rework", "flags"]
             widths = [max(len(row[column]) for row in [heads, *lines]) for column in range(len(heads))]
             for row in [heads, *lines]:
@@ -82,8 +91,10 @@ def _cells(period: dict[str, Any]) -> list[str]:
     ]
 
 
-def _label(period: dict[str, Any]) -> str:
-    return period["start"] + ("*" if period["partial"] else "")
+def _label(period: dict[str, Any], by: str) -> str:
+    start, end = date.fromisoformat(period["start"]), date.fromisoformat(period["end"])
+    name = period_name(Period(start, end, RANGE)) if by == RANGE else period["start"]
+    return name + ("*" if period["partial"] else "")
 
 
 def _number(value: float | None) -> str:

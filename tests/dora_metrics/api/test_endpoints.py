@@ -145,6 +145,19 @@ def test_metrics_of_another_environment_are_computed_for_a_named_service(service
     assert "was never deployed to 'moon'" in get(reader, "metrics", 404, service="billing", environment="moon")["detail"]
 
 
+def test_metrics_of_one_range_are_computed_for_a_named_service(service: Service, reader: Client) -> None:
+    out = io.StringIO()
+    call_command("dora_report", "--service=billing", "--by=range", "--from=2026-02-03", "--to=2026-03-06", format="json", stdout=out)
+    asked = {"service": "billing", "by": "range", "from": "2026-02-03", "to": "2026-03-06"}
+    answer = get(reader, "metrics", **asked)
+    assert answer["reports"] == [json.loads(out.getvalue())]
+    [period] = answer["reports"][0]["periods"]
+    assert (period["start"], period["end"]) == ("2026-02-03", "2026-03-06")
+    assert period["deployment_frequency"]["deployments"] > 5
+    [row] = table(reader, "metrics", **asked)
+    assert (row["start"], row["deployments"]) == ("2026-02-03", str(period["deployment_frequency"]["deployments"]))
+
+
 def test_flags_of_facts_are_told_in_words(service: Service, reader: Client) -> None:
     attempt(service, "99", END, flags=["unknown_sha"])
     assert get(reader, "deployments", **{"from": "2026-03-20"})["flags"]["unknown_sha"] == MEANING["unknown_sha"]
@@ -205,7 +218,8 @@ def test_failed_and_open_choose(service: Service, reader: Client) -> None:
         *((f"{what}?cursor=2026-01-01T00:00:00%2B00:00~{'9' * 30}", 422, "is none of ours") for what in LISTS),
         *((f"{what}?format=xml", 422, "format: ") for what in ENDPOINTS),
         *((f"{what}?servcie=billing", 422, "there is no parameter 'servcie'; known: ") for what in ENDPOINTS),
-        ("metrics?by=fortnight", 422, "by: Input should be 'day', 'week' or 'month'"),
+        ("metrics?by=fortnight", 422, "by: Input should be 'day', 'week', 'month' or 'range'"),
+        ("metrics?by=range", 422, "by=range is computed while you wait: name the service, too"),
         ("metrics?from=1990-01-01&by=day", 422, "ask for at most 5000 at a time"),
         ("deployments?failed=perhaps", 422, "failed: "),
         ("incidents?open=perhaps", 422, "open: "),

@@ -18,8 +18,14 @@ STAGES = ("coding", "draft", "pickup", "review", "deploy")
 HOUR_S, DAY_S = 3600, 86400
 
 
-def naive_values(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> Values:
-    """Return all values by metric, period kind and first day of the period. Durations are in seconds."""
+def naive_values(
+    facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION, ranges: Sequence[tuple[date, date]] | None = None
+) -> Values:
+    """Return all values by metric, period kind and first day of the period. Durations are in seconds.
+
+    `ranges`: first days, and the days after the last days. If they are given, the periods are these ranges, as far as one of their days
+    was collected. No two of them begin on the same day.
+    """
     world = world_of(facts, settings, environment, now)
     attempts = [_AttemptOutcome(attempt, reasons_of(world, attempt)) for attempt in world.attempts]
     values: Values = {}
@@ -29,8 +35,11 @@ def naive_values(facts: Facts, settings: Settings, *, now: datetime, environment
             continue
         since, until = collected
         zone = ZoneInfo(settings.time_zone)
-        for kind, start, end in periods(local_date(since, zone), local_date(until, zone)):
+        wanted = periods(local_date(since, zone), local_date(until, zone)) if ranges is None else [("range", *days) for days in ranges]
+        for kind, start, end in wanted:
             part = Part(kind, start, end, since, until, zone, now)
+            if not part.days:
+                continue
             values[metric, kind, start] = EMPTY | {"is_partial": part.is_partial} | METRICS[metric](world, attempts, part)
             values[metric, kind, start]["quality_flags"] = tuple(sorted(values[metric, kind, start]["quality_flags"]))
     return values
@@ -124,7 +133,7 @@ def _deployment_frequency(world: World, _: list[_AttemptOutcome], part: Part) ->
 
 
 def _deploy_days_per_week(world: World, part: Part) -> float | None:
-    if part.kind == "day":
+    if part.end - part.start < timedelta(days=7):
         return None
     counts = []
     for sunday in part.days:

@@ -1,13 +1,16 @@
 """The calculators and the naive implementation give the same values for a thousand random histories."""
 
+import random
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
 
 from dora_metrics.calculators.inputs import Facts, Issue, PullRequest
-from dora_metrics.calculators.metric_values import metric_values
+from dora_metrics.calculators.linked_facts import link_facts
+from dora_metrics.calculators.metric_values import MetricValue, metric_values, values_in
+from dora_metrics.calculators.periods import RANGE, Period
 from dora_metrics.calculators.service_settings import Settings
 from tests.dora_metrics.naive import causes
 from tests.dora_metrics.naive.attempts import PRODUCTION, logged
@@ -16,6 +19,7 @@ from tests.dora_metrics.naive.logs import spells
 from tests.dora_metrics.naive.metrics import METRICS, Values, naive_values
 
 CHUNK, CHUNKS = 100, 10
+RANGED = 100
 FEWER = 50  # histories of two repositories, because each takes more than twice as long
 RICH = 300  # histories in which traits (unusual cases) are counted: fewer than all, to save time
 A_HANDFUL = 5
@@ -44,10 +48,29 @@ def test_it_agrees_on_a_service_with_two_repositories(chunk: int) -> None:
     assert not found, f"{len(found)} differences\n" + "\n".join(found[:30])
 
 
+def test_it_agrees_on_ranges() -> None:
+    found = []
+    for seed in range(RANGED):
+        facts, settings, now = history(seed)
+        rng = random.Random(f"ranges of {seed}")
+        first = rng.choice([span.since.date() for span in facts.coverage.values()] or [now.date()])
+        starts = rng.sample([first + timedelta(days=day) for day in range(-5, 60)], 12)
+        ranges = [(start, start + timedelta(days=rng.choice((1, 3, 6, 7, 8, 14, 30, 45)))) for start in starts]
+        for environment in (PRODUCTION, "staging") if seed % 5 == 0 else (PRODUCTION,):
+            ours = naive_values(facts, settings, now=now, environment=environment, ranges=ranges)
+            linked = link_facts(facts, settings, now=now, environment=environment)
+            values = [value for start, end in ranges for value in values_in(linked, Period(start, end, RANGE))]
+            found += [f"seed {seed}, {environment}: {line}" for line in differences_between(ours, values)]
+    assert not found, f"{len(found)} differences\n" + "\n".join(found[:30])
+
+
 def differences(facts: Facts, settings: Settings, now: datetime, environment: str) -> list[str]:
     """Return one line for each field in which the calculators and the naive implementation differ."""
     ours = naive_values(facts, settings, now=now, environment=environment)
-    values = metric_values(facts, settings, now=now, environment=environment)
+    return differences_between(ours, metric_values(facts, settings, now=now, environment=environment))
+
+
+def differences_between(ours: Values, values: list[MetricValue]) -> list[str]:
     theirs = {(value.metric, value.period_kind, value.period_start): value for value in values}
     assert len(theirs) == len(values)
     found = []
