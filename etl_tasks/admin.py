@@ -111,7 +111,19 @@ class AuditedUserAdmin(UserAdmin):
 
 @admin.register(Source)
 class SourceAdmin(DeletedByWorker):
-    list_display = ("name", "service", "kind", "repository", "path", "log_format", "is_archived", "is_enabled", "deletion_began_at", "events")
+    list_display = (
+        "name",
+        "service",
+        "kind",
+        "repository",
+        "path",
+        "log_format",
+        "every_minutes",
+        "is_archived",
+        "is_enabled",
+        "deletion_began_at",
+        "events",
+    )
     readonly_fields = ("is_archived", "is_private")
     list_filter = ("kind", "is_enabled")
     list_select_related = ("service",)

@@ -39,6 +39,8 @@ class NotOpen(Exception):
 def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, **guard: object) -> bool:
     """Mark the run as failed, write the letter of the stage, and send a critical alert.
 
+    A run between two nights sends no alert if the letter is open already: while a source fails, one alert is enough.
+
     `guard`: column values that the run must still have. Return False, and do nothing, if the run has other values or has ended already.
     `is_logged`: whether the alert is logged, too; False if the caller prints the error itself.
     """
@@ -48,7 +50,10 @@ def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, *
             return False
         run = ETLRun.objects.select_related("source").get(pk=run_id)
         key = ":".join(["stage", stage, *(f"{name}={value}" for name, value in _requested_span(run).items())])
+        was_open = DeadLetter.objects.filter(source=run.source, key=key, state=DeadLetter.State.OPEN).exists()
         _write(run, key=key, kind=DeadLetter.Kind.STAGE, stage=stage, error=error, data=f'{{"run": {run_id}}}')
+        if was_open and run.trigger == ETLRun.Trigger.INTERVAL:
+            return True
         transaction.on_commit(
             lambda: notify(
                 critical_alert,
@@ -219,6 +224,11 @@ def _has_read_data_of(run: ETLRun, failed: ETLRun) -> bool:
     """
     span, failed_span = _requested_span(run), _requested_span(failed)
     return span == failed_span or (not failed_span and "until" not in span)
+
+
+def has_closed_letters(run: ETLRun) -> bool:
+    """Return whether a letter was closed because this run succeeded."""
+    return DeadLetter.objects.filter(source=run.source, resolved_by=f"run {run.pk}").exists()
 
 
 def close_unreadable_letters(run: ETLRun) -> None:

@@ -10,9 +10,10 @@ from enum import StrEnum
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import Count
+from django.db.models import Count, OuterRef, Q, Subquery
+from django.utils.translation import gettext as _
 
-from etl_tasks import host_watch, night_schedule, overdue_sources
+from etl_tasks import host_watch, intervals, night_schedule, overdue_sources
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
 SWEEPER_HAS_TIME = timedelta(minutes=10)  # the sweeper starts missing runs, and sends lost runs again, within this time
@@ -38,6 +39,7 @@ class NeedKind(StrEnum):
     FAILED = "failed"  # the run of the night has failed or was cancelled
     MISSING = "missing"  # the source has no run of the night
     LOST = "lost"  # the run should have been sent again at `since`
+    LATE = "late"  # a run between two nights was due at `since` but has not begun
     OVERDUE = "overdue"  # no run has succeeded for `hours`
     SILENT = "silent"  # no worker has taken the queue of the source's host since `since`
     LETTERS = "letters"  # the source has `count` open dead letters
@@ -83,22 +85,23 @@ class NightReport:
 def report_last_night(moment: datetime) -> NightReport:
     """Return the report on the latest night before `moment`, or on the last ETL_OVERDUE_HOURS hours if beat does not start the nights."""
     problems = [_fault(fault) for fault in Fault.objects.all()]
+    entries = night_schedule.nightly_entries()
     try:
-        entries = night_schedule.nightly_entries()
         due, next_due = night_schedule.last_night_due_at(moment, entries), night_schedule.next_night_due_at(moment, entries)
     except night_schedule.UnusableSchedule as exc:
         due = next_due = None
         if not any(str(exc) in problem.sentence for problem in problems):
             problems.append(Need(NeedKind.SCHEDULE, str(exc), detail=str(exc)))
     is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
-    sources = list(Source.objects.filter(is_enabled=True).order_by("name"))
+    sources = list(intervals.with_last_runs(Source.objects.filter(is_enabled=True).order_by("name")))
     outcomes = _outcomes(sources, due, moment) if due else []
     period = f"last night ({_short(due)})" if due else ""
     # If cron starts the runs, it may do so before the hour of beat's schedule. Sources then seem to have no run although they have one.
     if not due or (not is_by_beat and any(outcome.run is None for outcome in outcomes)):
         outcomes = _outcomes(sources, moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
         period = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
-    needs = [*problems, *_needs(sources, outcomes, moment, is_by_beat=is_by_beat)]
+    late = intervals.late_sources(sources, moment, by=SWEEPER_HAS_TIME, entries=entries)
+    needs = [*problems, *_needs(sources, outcomes, moment, late, is_by_beat=is_by_beat)]
     return NightReport(due, next_due, _summary(period, outcomes), outcomes, needs)
 
 
@@ -109,14 +112,11 @@ def _short(when: datetime) -> str:
 
 
 def _outcomes(sources: Iterable[Source], begin: datetime, moment: datetime) -> list[Outcome]:
-    """Return the outcome of each source, from its latest run since `begin`. Runs with `until` (backfills) do not count.
+    """Return the outcome of each source, from its latest run since `begin`.
 
     A source that was added after `begin` is left out if it has no run.
     """
-    latest: dict[int, ETLRun] = {}
-    for run in ETLRun.objects.filter(created_at__gte=begin, source__is_enabled=True).defer("task_ids").order_by("pk"):
-        if "until" not in run.options:
-            latest[run.source_id] = run
+    latest = _latest_runs(begin)
     outcomes = []
     for source in sources:
         if last := latest.get(source.pk):
@@ -124,6 +124,20 @@ def _outcomes(sources: Iterable[Source], begin: datetime, moment: datetime) -> l
         elif source.created_at < begin:
             outcomes.append(Outcome(source, "waiting" if moment < begin + SWEEPER_HAS_TIME else "missing", None))
     return outcomes
+
+
+def _latest_runs(begin: datetime) -> dict[int, ETLRun]:
+    """Return the latest run since `begin` of each enabled source that has one, by the source's primary key. Backfills do not count.
+
+    A run between two nights counts only if it succeeded: it makes up for a night that failed, but its failure is not one of the night. For a
+    source without such a run, its active run is returned, whenever that began: it keeps the night's run waiting.
+    """
+    runs = ETLRun.objects.exclude(options__has_key="until")
+    counted = runs.filter(~Q(trigger=ETLRun.Trigger.INTERVAL) | Q(status__in=ETLRun.GOOD), source=OuterRef("pk"), created_at__gte=begin)
+    sources = intervals.with_last_runs(Source.objects.filter(is_enabled=True)).filter(last_began_at__gte=begin)
+    latest = set(sources.annotate(counted=Subquery(counted.order_by("-pk").values("pk")[:1])).values_list("counted", flat=True)) - {None}
+    found = runs.filter(Q(pk__in=latest) | Q(status__in=ETLRun.ACTIVE, source__is_enabled=True)).defer("task_ids", "options")
+    return {run.source_id: run for run in sorted(found, key=lambda run: run.pk in latest)}  # of two runs of a source, the counted one
 
 
 def _state(run: ETLRun) -> str:
@@ -165,7 +179,10 @@ def _fault(fault: Fault) -> Need:
     return Need(NeedKind.FAULT, sentence, since=fault.began_at, detail=f"{fault}: {fault.error}")
 
 
-def _needs(sources: Sequence[Source], outcomes: Iterable[Outcome], moment: datetime, *, is_by_beat: bool) -> list[Need]:
+def _needs(
+    sources: Sequence[Source], outcomes: Iterable[Outcome], moment: datetime, late: Iterable[tuple[Source, datetime]], *, is_by_beat: bool
+) -> list[Need]:
+    """Return what a person must solve. `late`: the sources whose run between two nights has not begun, and when it was due."""
     needs = [need for outcome in outcomes if (need := _need_of(outcome))]
     lost = ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=moment - SWEEPER_HAS_TIME)
     if not is_by_beat:  # the next command that cron starts continues a postponed run
@@ -175,9 +192,13 @@ def _needs(sources: Sequence[Source], outcomes: Iterable[Outcome], moment: datet
         sentence = f"{run.source}: {stands}: check that beat and a worker run, or call etl_{run.stage}"
         needs.append(Need(NeedKind.LOST, sentence, run.source, run, since=run.lease_until))
     named = {need.source.pk for need in needs if need.source}
-    for source, _, hours in overdue_sources.overdue_sources(moment):
+    for source, _level, hours in overdue_sources.overdue_sources(moment):
         if source.pk not in named:
             needs.append(Need(NeedKind.OVERDUE, f"{source}: no successful run for {hours:g} hours", source, hours=hours))
+    for source, due in late:
+        if source.pk not in named:
+            sentence = _("%(source)s: its run of %(time)s has not begun: check that beat and a worker run") % {"source": source, "time": _short(due)}
+            needs.append(Need(NeedKind.LATE, sentence, source, since=due))
     silent_limit = moment - timedelta(seconds=settings.ETL_GRACE_SECONDS)
     for source in sources:
         if source.host_silent_since and source.host_silent_since < silent_limit:

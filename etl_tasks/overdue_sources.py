@@ -49,12 +49,17 @@ def overdue_sources(moment: datetime, **conditions: object) -> Iterator[tuple[So
             yield source, level, hours
 
 
-def end_episode(run: ETLRun) -> None:
-    """If an alert was sent that the run's source is overdue, send another, after the commit, that a run has succeeded."""
-    if Source.objects.filter(pk=run.source_id, overdue_alerted_at__isnull=False).update(overdue_alerted_at=None):
-        message = f"{run.pipeline}: over: a run has succeeded again"
-        context = {"stage": "schedule", "error": "", "source": run.pipeline, "run": run.pk, "episode": "ended"}
-        transaction.on_commit(partial(notify, warning_alert, sender=Source, message=message, context=context))
+def end_episode(run: ETLRun) -> bool:
+    """If an alert was sent that the run's source is overdue, send another, after the commit, that a run has succeeded.
+
+    Return whether the source was overdue.
+    """
+    if not Source.objects.filter(pk=run.source_id, overdue_alerted_at__isnull=False).update(overdue_alerted_at=None):
+        return False
+    message = f"{run.pipeline}: over: a run has succeeded again"
+    context = {"stage": "schedule", "error": "", "source": run.pipeline, "run": run.pk, "episode": "ended"}
+    transaction.on_commit(partial(notify, warning_alert, sender=Source, message=message, context=context))
+    return True
 
 
 def _send_alert(group: tuple[tuple[str, float], list[str]]) -> None:

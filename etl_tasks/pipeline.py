@@ -141,15 +141,24 @@ def open_night(night: date, *, created_before: datetime | None = None) -> list[E
     missing = Source.objects.filter(is_enabled=True, active_run=None).exclude(runs__logical_date=night)
     if created_before:
         missing = missing.filter(created_at__lt=created_before)
+    return _open_and_send(list(missing.select_related("service")), trigger=ETLRun.Trigger.BEAT, logical_date=night)
+
+
+def open_between_nights(sources: Sequence[Source]) -> list[ETLRun]:
+    """Start a run of each source that has no active run, and return the new runs. Raises SomeFailed after all sources were tried."""
+    return _open_and_send(sources, trigger=ETLRun.Trigger.INTERVAL)
+
+
+def _open_and_send(sources: Sequence[Source], *, trigger: str, logical_date: date | None = None) -> list[ETLRun]:
     runs: list[ETLRun] = []
 
     def open_run(source: Source) -> None:
-        if run := ledger.open_run(source, trigger=ETLRun.Trigger.BEAT, logical_date=night):
+        if run := ledger.open_run(source, trigger=trigger, logical_date=logical_date):
             runs.append(run)
 
     try:
         # All runs are stored before any source is surveyed: whatever happens afterwards, the sweeper sends them.
-        for_each(list(missing.select_related("service")), open_run)
+        for_each(sources, open_run)
     finally:
         for_each(dict.fromkeys([*kinds(), *(run.source.kind for run in runs)]), partial(_survey_and_send, runs))
     return runs

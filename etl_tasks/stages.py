@@ -22,7 +22,7 @@ from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.metrics import updating_metrics
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
 from etl_tasks.outcomes import Bad, Good, Unreadable, UnreadablePage
-from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Learned, Page, Progress
+from etl_tasks.sources.adapter import LATEST_TIMES, LOG_EVENT, Adapter, Job, Learned, Page, Progress
 from etl_tasks.sources.registry import adapter_of
 from log_store.event import LogEvent
 from log_store.opening import open_log_store
@@ -77,10 +77,11 @@ def load(run: ETLRun) -> None:
     _load_log_events(run)
     crash_point("load.before_finish")
     with ledger.guarded_transaction(run):
-        with updating_metrics(run.source.service, run_id=run.pk):
+        is_empty = _is_empty(run)
+        with updating_metrics(run.source.service, run_id=run.pk, has_new_facts=not is_empty) as metrics:
             _move_cursors(run)
             run.source.update_collected_repositories()
-        _end_run(run)
+        _end_run(run, may_be_quiet=is_empty and not metrics.is_recomputed)
 
 
 def stage_page(run: ETLRun, page: Page, number: int, *, is_clean: bool = False) -> StagedPage:
@@ -123,6 +124,7 @@ def _job(run: ETLRun) -> Job:
         since=datetime.fromisoformat(since) if since else None,
         until=datetime.fromisoformat(until) if until else None,
         is_full=bool(run.options.get("full")),
+        is_between_nights=run.trigger == ETLRun.Trigger.INTERVAL,
         is_first_attempt=run.attempt == 1,
         survey=run.options.get("news"),
         staged=partial(_staged, run),
@@ -280,6 +282,22 @@ def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent
         yield *in_progress.popleft(), tallies
 
 
+def _is_empty(run: ETLRun) -> bool:
+    """Return whether the run is one between two nights that found nothing new: no pages, no new dead letters, and no cursor that moves on.
+
+    A cursor does not move on if only the time changes at which its stream was read.
+    """
+    if run.trigger != ETLRun.Trigger.INTERVAL or run.pages.exists() or run.dead_letters.exists():
+        return False
+    stored = dict(Cursor.objects.filter(source=run.source).values_list("stream", "position"))
+    read = run.progress.exclude(cursor={}).values_list("stream", "cursor")
+    return all(_without_times(cursor) == _without_times(stored.get(stream, {})) for stream, cursor in read)
+
+
+def _without_times(cursor: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in cursor.items() if key not in LATEST_TIMES}
+
+
 def _move_cursors(run: ETLRun) -> None:
     """Move each cursor that still has the version with which the run began. So a late or replayed run never moves a cursor back."""
     moved: dict[str, dict[str, Any]] = {}
@@ -302,8 +320,11 @@ def _save_coverage(run: ETLRun, stream: str, cursor: dict[str, Any]) -> None:
         Coverage.objects.update_or_create(repository=repository, stream=stream, defaults={"service_id": repository.service_id, **span})
 
 
-def _end_run(run: ETLRun) -> None:
-    """Check that every extracted record is accounted for, close the dead letters whose data this run has read, and end the run."""
+def _end_run(run: ETLRun, *, may_be_quiet: bool) -> None:
+    """Check that every extracted record is accounted for, close the dead letters whose data this run has read, and end the run.
+
+    `may_be_quiet`: the run has written nothing that refers to it. It is quiet if it has ended no failure either.
+    """
     counted = ETLRun.objects.get(pk=run.pk)
     settled = counted.loaded + counted.skipped + counted.dead_lettered
     if counted.extracted != settled:
@@ -312,4 +333,6 @@ def _end_run(run: ETLRun) -> None:
     dead_letters.close_stage_letters(run, *ledger.STAGES)
     dead_letters.close_unreadable_letters(run)
     ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
-    overdue_sources.end_episode(run)
+    was_overdue = overdue_sources.end_episode(run)
+    if may_be_quiet and not was_overdue and not dead_letters.has_closed_letters(run):
+        ETLRun.objects.filter(pk=run.pk).update(is_quiet=True)

@@ -1,4 +1,5 @@
 """Repair what lost messages left undone: start a missing night, send lost runs again, and fail runs that are lost too often.
+Start the runs that are due between two nights.
 
 What has to be done is found in the ledger of runs.
 """
@@ -13,7 +14,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils.timezone import now
 
-from etl_tasks import dead_letters, deletion, heartbeats, host_watch, ledger, pipeline
+from etl_tasks import dead_letters, deletion, heartbeats, host_watch, intervals, ledger, pipeline, quiet_runs
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun
 from etl_tasks.night_schedule import night_due_at
@@ -75,6 +76,11 @@ def resend_lost() -> int:
     return len(resent)
 
 
+def open_runs_between_nights() -> int:
+    """Start the runs that are due between two nights; return how many."""
+    return len(pipeline.open_between_nights(intervals.due_sources(now())))
+
+
 def resume_deletions() -> None:
     if deletion.pending():
         pipeline.send_deletion()
@@ -84,12 +90,14 @@ def mark_sweep() -> None:
     heartbeats.mark_seen([heartbeats.SWEEP], now())
 
 
-# The name of a step is shown to people when the step fails. The step that may take longest is the last.
+# The name of a step is shown to people when the step fails. The last two may take longest, because they survey GitHub.
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("storing that the sweep runs", mark_sweep),
     ("sending lost runs again", resend_lost),
     ("the search for overdue sources", alert_overdue),
     ("the look for workers", host_watch.watch),
     ("what is being deleted", resume_deletions),
+    ("the deletion of quiet runs", quiet_runs.delete_superseded),
     ("the start of a missing night", open_missing_night),
+    ("the start of runs between two nights", open_runs_between_nights),
 )

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from django.db import models
 from django.utils.timezone import now
+from django.utils.translation import gettext_lazy as _
 
 from etl_tasks.models.source import Source
 
@@ -37,6 +38,7 @@ class ETLRun(models.Model):
 
     class Trigger(models.TextChoices):
         BEAT = "beat"
+        INTERVAL = "interval", _("interval: between two nights")
         SHELL = "shell"
         COMMAND = "command"
         ADMIN = "admin"
@@ -55,7 +57,9 @@ class ETLRun(models.Model):
     # Equal to `source` while the run is active, otherwise NULL. As the column is unique, a source has at most one active run. A partial index
     # would do the same, but MySQL has none.
     active_for = models.OneToOneField(Source, null=True, blank=True, on_delete=models.SET_NULL, related_name="active_run", editable=False)
-    logical_date = models.DateField(null=True, blank=True, help_text="the night that the run belongs to; empty if a person started it")
+    logical_date = models.DateField(
+        null=True, blank=True, help_text=_("the night that the run belongs to; empty if it ran between two nights or a person started it")
+    )
     trigger = models.CharField(max_length=10, choices=Trigger)
     options = models.JSONField(
         default=dict, blank=True, help_text="since, until and full, as requested; news: what the survey of all sources found for this one"
@@ -89,6 +93,11 @@ class ETLRun(models.Model):
     load_began_at = models.DateTimeField(null=True, blank=True)
     load_ended_at = models.DateTimeField(null=True, blank=True)
     error = models.TextField(blank=True)
+    is_quiet = models.BooleanField(
+        default=False,
+        db_index=True,
+        help_text=_("a run between two nights that found nothing new; it is deleted once a later run of the source has succeeded"),
+    )
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "logical_date"], name="one_run_a_night")]

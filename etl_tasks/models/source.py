@@ -3,11 +3,14 @@
 from typing import Any
 
 from django.conf import settings
-from django.core.validators import RegexValidator
+from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
 from django.dispatch import Signal
+from django.utils.translation import gettext_lazy as _
 
 from dora_metrics.models import Repository, Service
+
+MOST_MINUTES_BETWEEN_RUNS = 24 * 60
 
 source_validation = Signal()
 """Sent by `Source.full_clean` with the source. Its receiver, sources/validation.py, knows the kinds and raises ValidationError."""
@@ -80,6 +83,14 @@ class Source(models.Model):
     )
     is_strict = models.BooleanField(
         default=False, help_text="make a dead letter of each line that does not match the format; otherwise the line is kept as it is"
+    )
+
+    every_minutes = models.PositiveSmallIntegerField(
+        _("minutes between runs"),
+        null=True,
+        blank=True,
+        validators=[MaxValueValidator(MOST_MINUTES_BETWEEN_RUNS)],
+        help_text=_("also run between the nights, this many minutes after the last run began; empty for nightly runs only"),
     )
 
     # State

@@ -13,6 +13,7 @@ from etl_tasks.errors import FatalError
 from etl_tasks.models import Source, StagedPage
 from etl_tasks.outcomes import Bad, Good, Unreadable
 
+LATEST_TIMES = {"collected_until", "seen_at", "until"}  # the keys of a cursor that say when the source was last read
 LOG_EVENT = "log_event"  # the kind of records that go to the log store instead of SQL tables of facts
 
 
@@ -38,6 +39,7 @@ class Job:
     since: datetime | None = None  # read back to this time even if the cursor is newer
     until: datetime | None = None  # a backfill: read no newer records, and leave the cursors where they are
     is_full: bool = False  # read as if there were no cursor
+    is_between_nights: bool = False  # what is tried again only a few times is left to the nights
     is_first_attempt: bool = True  # False if an earlier attempt failed, was killed or was asked to wait
     survey: dict[str, Any] | None = None  # what `Adapter.survey` returned for the source
     staged: Callable[[str], Iterator[StagedPage]] = lambda stream: iter(())
@@ -50,6 +52,9 @@ class Page:
     `cursor`: the stream's cursor once the run is loaded; {} leaves the cursor where it is. The keys "collected_from" and
     "collected_until" (ISO 8601) become the Coverage of the source's repository. `resume`: where a later attempt of the run continues.
     `context`: what `Adapter.clean` needs beside the body.
+
+    If nothing is new, the cursor should differ from the stored one in the keys of LATEST_TIMES only: a run between two nights that has no
+    records and no other difference recomputes no metrics.
     """
 
     stream: str
@@ -89,6 +94,8 @@ class Adapter(ABC):
     """Whether this kind reads files. If the source names a host, only a worker on that host can read them."""
     keeps_log_events = False
     """Whether the records of this kind are log events. They are stored under the name of their source."""
+    shortest_interval_minutes = 1
+    """The fewest minutes between the beginnings of two runs, for a source that also runs between the nights."""
 
     def validate(self, source: Source) -> None:  # noqa: B027 (optional)
         """Raise ValueError with a sentence, or ValidationError, if the source cannot work with its settings."""

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.dispatch import receiver
+from django.utils.translation import gettext as _
 
 from dora_metrics.models import validate_name
 from etl_tasks.errors import FatalError
@@ -42,7 +43,10 @@ def _refuse_deletion_under_way(source: Source, former: Source | None) -> None:
 
 
 def _adapter(source: Source) -> Adapter:
-    """Return the adapter of the source's kind. Raises ValidationError if there is none, or if a column that the kind needs is empty."""
+    """Return the adapter of the source's kind.
+
+    Raises ValidationError if there is none, if a column that the kind needs is empty, or if a column has a value that the kind cannot have.
+    """
     try:
         adapter = adapter_of_kind(source.kind)
     except FatalError as exc:
@@ -51,6 +55,10 @@ def _adapter(source: Source) -> Adapter:
         raise ValidationError(missing)
     if source.host and not adapter.reads_files:
         raise ValidationError({"host": "only files lie on a host: leave it empty"})
+    fewest = adapter.shortest_interval_minutes
+    if source.every_minutes is not None and source.every_minutes < fewest:
+        sentence = _("%(minutes)d is too few for a source of kind %(kind)s: write at least %(fewest)d minutes, or leave it empty")
+        raise ValidationError({"every_minutes": sentence % {"minutes": source.every_minutes, "kind": source.kind, "fewest": fewest}})
     return adapter
 
 

@@ -10,7 +10,9 @@ from django.core.management.base import CommandParser
 
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
+from etl_tasks.intervals import describe_interval
 from etl_tasks.management import log_format_options
+from etl_tasks.management.interval_argument import add_interval_argument, apply_interval
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.formats.detection import Guess
 
@@ -23,6 +25,7 @@ class Command(BaseCommand):
         parser.add_argument("--service", required=True, metavar="NAME", help="service that writes the log")
         parser.add_argument("--path", required=True, metavar="GLOB", help="files to read, for example '/var/log/billing/*.log'")
         log_format_options.add_format_options(parser, is_required=True)
+        add_interval_argument(parser)
         parser.add_argument("--host", help="host that has the files, if only one has; --host= if every worker sees them")
         parser.add_argument(
             "--deploy-pattern", metavar="REGEX", help="lines that record a deployment; named groups sha, environment and state give its values"
@@ -49,6 +52,7 @@ class Command(BaseCommand):
             source.deploy_pattern = options["deploy_pattern"]
         if options["strict"] is not None:
             source.is_strict = options["strict"]
+        apply_interval(options["every"], source)
         try:
             source.full_clean(exclude=["service"])
         except ValidationError as exc:
@@ -56,8 +60,9 @@ class Command(BaseCommand):
         source.save()
         if guess:
             self.stdout.write(log_format_options.describe_guess(guess))
+        place = f"{source.path}{f' on {source.host}' if source.host else ''}"
         self.stdout.write(
-            f"{'created' if is_new else 'updated'} log source {name} of {service}: {source.path}{f' on {source.host}' if source.host else ''}"
+            f"{'created' if is_new else 'updated'} log source {name} of {service}: {place}, read {describe_interval(source.every_minutes)}"
         )
 
 

@@ -11,6 +11,8 @@ from django.db import transaction
 from dora_metrics.calculators.service_settings import DEFAULTS
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
+from etl_tasks.intervals import describe_interval
+from etl_tasks.management.interval_argument import add_interval_argument, apply_interval
 from etl_tasks.models import Source
 
 LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes", "log_issue_hours")
@@ -32,6 +34,7 @@ class Command(BaseCommand):
             help="GitHub repository; may be repeated; repositories are added to those that the service has, and none is removed",
         )
         parser.add_argument("--credential", metavar="NAME", help="use GITHUB_TOKEN_NAME, or the App of GITHUB_APP_ID_NAME; default: GITHUB_TOKEN")
+        add_interval_argument(parser)
         parser.add_argument("--production", metavar="REGEX", help=f"environments that are production; default: {DEFAULTS.production}")
         parser.add_argument("--deployments", choices=Service.DeploymentsFrom.values, help="where deployments are read from; default: auto")
         parser.add_argument("--workflow", metavar="REGEX", help=f"name or path of a workflow that deploys; default: {DEFAULTS.workflow}")
@@ -93,23 +96,27 @@ class Command(BaseCommand):
             except ValidationError as exc:
                 raise UsageError.from_validation(exc) from exc
             service.save()
-            sources = [_source(service, repository, named=repositories, credential=options["credential"]) for repository in repositories]
+            sources = [
+                _source(service, repository, named=repositories, credential=options["credential"], every=options["every"])
+                for repository in repositories
+            ]
         if not is_new and options["path"] is not None:
             self.stdout.write(
                 "the next run reads pull requests that were collected without paths again; until then the metrics of changes are unknown"
             )
-        reading = ", ".join(f"source {source} reads {source.repository}" for source in sources)
+        reading = ", ".join(f"source {source} reads {source.repository} {describe_interval(source.every_minutes)}" for source in sources)
         self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, {reading}")
 
 
-def _source(service: Service, repository: str, *, named: Sequence[str], credential: str | None) -> Source:
-    """Create or update the service's source for the repository."""
+def _source(service: Service, repository: str, *, named: Sequence[str], credential: str | None, every: int | None) -> Source:
+    """Create or update the service's source for the repository. `every`: as for `apply_interval`."""
     source = _existing_source(service, repository, named=named) or Source(
         name=_free_name(service, repository), service=service, kind=Source.Kind.GITHUB
     )
     source.repository = repository
     if credential is not None:
         source.credential = credential
+    apply_interval(every, source)
     try:
         source.full_clean(exclude=["service"])
     except ValidationError as exc:

@@ -7,6 +7,8 @@ from django.core.management.base import CommandParser
 
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
+from etl_tasks.intervals import describe_interval
+from etl_tasks.management.interval_argument import add_interval_argument, apply_interval
 from etl_tasks.models import Source
 from etl_tasks.sources.registry import kinds
 
@@ -25,6 +27,7 @@ class Command(BaseCommand):
         parser.add_argument("--kind", required=True, help="a kind of ETL_ADAPTERS")
         parser.add_argument("--path", help="files to read, for kinds that read files")
         parser.add_argument("--host", help="host that has the files, if only one has; --host= if every worker sees them")
+        add_interval_argument(parser)
         parser.add_argument("--option", action="append", metavar="NAME=VALUE", help="an option of the kind; may be repeated")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -42,6 +45,7 @@ class Command(BaseCommand):
             source.path = options["path"]
         if options["host"] is not None:
             source.host = options["host"]
+        apply_interval(options["every"], source)
         for option in options["option"] or ():
             key, sign, value = option.partition("=")
             if not key or not sign:
@@ -55,4 +59,6 @@ class Command(BaseCommand):
         service.save()
         source.service = service
         source.save()
-        self.stdout.write(f"{'created' if is_new else 'updated'} source {name} of {service}, of kind {kind}")
+        self.stdout.write(
+            f"{'created' if is_new else 'updated'} source {name} of {service}, of kind {kind}, read {describe_interval(source.every_minutes)}"
+        )

@@ -6,11 +6,12 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from dora_metrics.management.arguments import id_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Deployment, MetricRevision
-from etl_tasks import host_watch, selectors
+from etl_tasks import host_watch, intervals, selectors
 from etl_tasks.log_coverage import READ_STREAM
 from etl_tasks.management.run_output import local_time, run_line, run_row, run_times
 from etl_tasks.models import DeadLetter, ETLRun, StreamProgress
@@ -86,17 +87,19 @@ class Command(BaseCommand):
         runs = ETLRun.objects.in_bulk([row["last_run"]["run"] for row in report["sources"] if row["last_run"]])
         for row in report["sources"]:
             on_host = f", on {row['host']}" if row["host"] else ""
-            write(f"{row['source']} ({row['kind']}{'' if row['is_enabled'] else ', disabled'}{on_host})")
+            every = f", {intervals.describe_interval(row['every_minutes'])}" if row["every_minutes"] else ""
+            write(f"{row['source']} ({row['kind']}{every}{'' if row['is_enabled'] else ', disabled'}{on_host})")
+            next_run = next_run_sentence(row)
             if row["no_worker_since"]:
                 since = local_time(datetime.fromisoformat(row["no_worker_since"]))
                 write(f"  {host_watch.no_worker_message(row['host'])}; none has taken this queue since {since}")
             if row["last_run"] is None:
-                write("  never ran")
+                write(f"  never ran{next_run}")
                 continue
             run = runs[row["last_run"]["run"]]
             write(f"  {run_line(run, has_error=run.pk not in reported)}")
             success = row["last_success_at"]
-            write(f"  {run_times(run)}; last success {local_time(datetime.fromisoformat(success)) if success else 'never'}")
+            write(f"  {run_times(run)}; last success {local_time(datetime.fromisoformat(success)) if success else 'never'}{next_run}")
             if row["given_up"]:
                 shown = ", ".join(f"{given['id']} ({given['environment']}, {given['created_at'][:10]})" for given in row["given_up"][:MOST_GIVEN_UP])
                 more = len(row["given_up"]) - MOST_GIVEN_UP
@@ -105,6 +108,15 @@ class Command(BaseCommand):
                     + (f" and {more} more" if more > 0 else "")
                 )
         write(f"the next night is due at {local_time(night.next_due)}" if night.next_due else "no next night is due: see periodic tasks in the admin")
+
+
+def next_run_sentence(row: dict[str, Any]) -> str:
+    """Return when the next run of the source is due, as the end of a line. `row`: as `source_row` returns it. Empty if no run is due."""
+    if not row["next_run_due_at"]:
+        return ""
+    due = datetime.fromisoformat(row["next_run_due_at"])
+    sentence = _("next run due %(time)s") if due > now() else _("next run was due %(time)s")
+    return "; " + sentence % {"time": local_time(due)}
 
 
 def run_report(run: ETLRun) -> dict[str, Any]:
@@ -123,7 +135,7 @@ def run_report(run: ETLRun) -> dict[str, Any]:
 
 def status_report(night: NightReport) -> dict[str, Any]:
     """Return the JSON object of `etl_status --json`."""
-    sources: list[Any] = list(selectors.sources_with_runs())  # Any: mypy does not know the annotated columns
+    sources: list[Any] = list(intervals.with_last_runs(selectors.sources_with_runs()))  # Any: mypy does not know the annotated columns
     runs = ETLRun.objects.in_bulk([source.last_run_id for source in sources if source.last_run_id])
     cursors = selectors.cursors_by_source()
     return {
@@ -140,19 +152,27 @@ def status_report(night: NightReport) -> dict[str, Any]:
         "needs_a_person": night.needs_a_person,
         "next_night_due_at": night.next_due.isoformat() if night.next_due else None,
         "sources": [
-            source_row(source, last_run=runs[source.last_run_id] if source.last_run_id else None, cursors=cursors.get(source.pk, {}))
+            source_row(
+                source,
+                last_run=runs[source.last_run_id] if source.last_run_id else None,
+                cursors=cursors.get(source.pk, {}),
+                next_night=night.next_due,
+            )
             for source in sources
         ],
     }
 
 
-def source_row(source: Any, *, last_run: ETLRun | None, cursors: dict[str, Any]) -> dict[str, Any]:
-    """Return a source's part of the report. `source`: a row of selectors.sources_with_runs."""
+def source_row(source: Any, *, last_run: ETLRun | None, cursors: dict[str, Any], next_night: datetime | None) -> dict[str, Any]:
+    """Return a source's part of the report. `source`: a row of selectors.sources_with_runs, with the annotations of intervals.with_last_runs."""
+    next_due = next_due_at(source, next_night=next_night)
     return {
         "source": source.name,
         "service": source.service.name,
         "kind": source.kind,
         "is_enabled": source.is_enabled,
+        "every_minutes": source.every_minutes,
+        "next_run_due_at": next_due and next_due.isoformat(),
         "host": source.host,
         "no_worker_since": source.host_silent_since and source.host_silent_since.isoformat(),
         "last_run": run_row(last_run) if last_run else None,
@@ -161,6 +181,14 @@ def source_row(source: Any, *, last_run: ETLRun | None, cursors: dict[str, Any])
         "given_up": [given_up_row(deployment) for deployment in selectors.deployments_given_up(source)],
         "open_dead_letters": source.open_letters,
     }
+
+
+def next_due_at(source: Any, *, next_night: datetime | None) -> datetime | None:
+    """Return when the next run of the source is due; None while a run is active, for a disabled source, and without a schedule."""
+    if not source.is_enabled or source.last_status in ETLRun.ACTIVE:
+        return None
+    between = [intervals.next_due_at(source, now())] if source.every_minutes else []
+    return min([*between, *([next_night] if next_night else [])], default=None)
 
 
 def given_up_row(deployment: Deployment) -> dict[str, Any]:

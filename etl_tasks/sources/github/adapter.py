@@ -31,6 +31,7 @@ class GitHubRepository(Adapter):
     """The adapter of a GitHub source."""
 
     label = "a GitHub repository"
+    shortest_interval_minutes = 5  # a survey costs a point of the hourly limit for each 25 repositories
 
     def validate(self, source: Source) -> None:
         if not FULL_NAME.fullmatch(source.repository):

@@ -35,7 +35,12 @@ def recheck_records(recheck: Recheck) -> Iterator[Page]:
 
 
 def lost_ids(job: Job, stream: Stream) -> list[str]:
-    """Return the ids of the records for which GitHub returned null in earlier nights, except those that were requested MOST_TRIES times."""
+    """Return the ids of the records for which GitHub returned null in earlier runs, except those that were requested MOST_TRIES times.
+
+    A run between two nights requests none, so that the tries are spread over several nights.
+    """
+    if job.is_between_nights:
+        return []
     letters = DeadLetter.objects.filter(
         source=job.source, stream=stream.name, kind=DeadLetter.Kind.LOST, state=DeadLetter.State.OPEN, attempts__lt=MOST_TRIES
     )

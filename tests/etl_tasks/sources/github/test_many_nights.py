@@ -15,8 +15,9 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pytest_django import Settings
 
+from dora_metrics.derivation.recompute import recompute_periods
 from etl_tasks import ledger
-from etl_tasks.models import Source
+from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.github import client
 from github_stand_in.budget import Budget
 from github_stand_in.server import StandIn
@@ -54,10 +55,10 @@ def live(github: StandIn, rng: random.Random, *, deployments_from: str, days: in
     return difference_of_services(ours.service, fresh.service)
 
 
-def collect(github: StandIn, source: Source, clock: datetime) -> None:
+def collect(github: StandIn, source: Source, clock: datetime, *, trigger: str = "shell") -> None:
     github.clock = clock
     with time_machine.travel(clock, tick=False):
-        run = ledger.open_run(source, trigger="shell")
+        run = ledger.open_run(source, trigger=trigger)
         assert run
         finish(run)
     source.refresh_from_db()
@@ -84,3 +85,29 @@ def test_whatever_happens_in_a_few_days_a_few_nights_end_as_a_fresh_first_one(
         found = live(github, rng, deployments_from=deployments_from, days=days, faults=faults)
         transaction.set_rollback(True)
     assert found == []
+
+
+@pytest.mark.parametrize("deployments_from", KINDS)
+@pytest.mark.parametrize("seed", range(FIRST, LAST, 2))
+def test_between_the_nights_the_numbers_are_those_of_a_full_recompute_and_the_facts_end_the_same(
+    github: StandIn, seed: int, deployments_from: str
+) -> None:
+    """A run between the nights that finds nothing new recomputes nothing. It must not leave out anything that a recompute would change."""
+    rng = random.Random(seed)
+    client._rate_limits.clear()
+    github.budget = Budget(limit=5000, reset_seconds=3600)
+    show(github, ChangingRepository(rng, start=START, days=2).world)
+    source = source_of("acme/restless", deployments_from=deployments_from)
+    clock, checked = START + timedelta(hours=1), 0
+    while clock < START + timedelta(days=2):
+        collect(github, source, clock, trigger="interval")
+        if ETLRun.objects.latest("pk").is_quiet:
+            checked += 1
+            with time_machine.travel(clock, tick=False), transaction.atomic():
+                assert recompute_periods(source.service) == 0, clock
+        clock += timedelta(minutes=rng.choice([5, 15, 60, 300]))
+    assert checked > 2
+    collect(github, source, clock)
+    fresh = source_of("acme/restless", name="fresh", deployments_from=deployments_from)
+    collect(github, fresh, clock)
+    assert difference_of_services(source.service, fresh.service) == []
