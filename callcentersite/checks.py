@@ -35,7 +35,7 @@ def check_github(**_: object) -> list[CheckMessage]:
     for name in ("GITHUB_API_URL", "GITHUB_GRAPHQL_URL"):
         url = getattr(settings, name)
         if reason := _web_address_error(url) or ("it has a query or a fragment" if set("?#") & set(url) else ""):
-            found.append(Error(f"{name} is no web address: {reason}", hint="Write https://api.github.com, or https://HOST/api/v3", id="etl.E002"))
+            found.append(Error(f"{name} is not a web address: {reason}", hint="Write https://api.github.com, or https://HOST/api/v3", id="etl.E002"))
         elif goes_in_clear(url):
             found.append(
                 Error(f"{name} would send the token over plain http", hint="Use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in", id="etl.E003")
@@ -87,7 +87,7 @@ def check_cassandra(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if invalid := [host for host in settings.CASSANDRA_CONTACT_POINTS if not is_host(host)]:
         hint = "Write host names or addresses, separated by commas; the port is CASSANDRA_PORT"
-        found.append(Error(f"CASSANDRA_CONTACT_POINTS: {invalid[0]!r} is no host", hint=hint, id="etl.E021"))
+        found.append(Error(f"CASSANDRA_CONTACT_POINTS: {invalid[0]!r} is not a host", hint=hint, id="etl.E021"))
     if not re.fullmatch(r"[A-Za-z0-9_]{1,48}", settings.CASSANDRA_KEYSPACE):
         hint = "Use at most 48 letters, digits and underscores"
         found.append(Error(f"CASSANDRA_KEYSPACE={settings.CASSANDRA_KEYSPACE!r} is not a valid keyspace name", hint=hint, id="etl.E022"))
@@ -142,12 +142,12 @@ def check_alerts(**_: object) -> list[CheckMessage]:
     found: list[CheckMessage] = []
     if settings.ALERT_WEBHOOK_URL and (reason := _web_address_error(settings.ALERT_WEBHOOK_URL)):
         hint = "Copy the https:// address from the chat's webhook page"
-        found.append(Error(f"ALERT_WEBHOOK_URL is no web address: {reason}", hint=hint, id="etl.E007"))
+        found.append(Error(f"ALERT_WEBHOOK_URL is not a web address: {reason}", hint=hint, id="etl.E007"))
     for recipient in settings.ALERT_EMAILS:
         try:
             validate_email(recipient)
         except ValidationError:
-            found.append(Error(f"ALERT_EMAILS: {recipient!r} is no e-mail address", hint="Separate the addresses by commas", id="etl.E008"))
+            found.append(Error(f"ALERT_EMAILS: {recipient!r} is not an e-mail address", hint="Separate the addresses by commas", id="etl.E008"))
     try:
         # Build a message as an alert does, without sending it.
         mail.EmailMessage(subject="", body="", from_email=settings.DEFAULT_FROM_EMAIL, to=["team@example.com"]).message()
@@ -155,7 +155,7 @@ def check_alerts(**_: object) -> list[CheckMessage]:
             raise ValueError
     except (ValueError, IndexError):
         hint = "Write it as callcentersite@example.com"
-        found.append(Error(f"ALERT_FROM={settings.DEFAULT_FROM_EMAIL!r} is no e-mail address", hint=hint, id="etl.E018"))
+        found.append(Error(f"ALERT_FROM={settings.DEFAULT_FROM_EMAIL!r} is not an e-mail address", hint=hint, id="etl.E018"))
     try:
         mail.get_connection()
     except (ImproperlyConfigured, ValueError, OSError) as exc:

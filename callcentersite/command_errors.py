@@ -3,13 +3,13 @@
 import logging
 import os
 import sys
-from difflib import get_close_matches
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility, get_commands
 from django.core.management.base import BaseCommand
 from django.db.utils import InterfaceError, OperationalError, ProgrammingError
 
+from dora_metrics.name_suggestions import suggestion
 from dora_metrics.terminal_escaping import one_line
 from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 
@@ -26,10 +26,7 @@ class _CommandLine(ManagementUtility):
     def fetch_command(self, subcommand: str) -> BaseCommand:
         # If the settings cannot be used, `get_commands` lacks our commands. Django's own lookup then raises an error with the reason.
         if subcommand not in (known := get_commands()) and known.keys() & FAILURE_STATUS.keys():
-            similar = get_close_matches(subcommand, known, n=1)
-            raise UnknownCommand(
-                f"there is no command {subcommand!r}: " + (f"do you mean {similar[0]}?" if similar else "`manage.py help` lists them")
-            )
+            raise UnknownCommand(f"there is no command {subcommand!r}; {suggestion(subcommand, known, otherwise='`manage.py help` lists them')}")
         return super().fetch_command(subcommand)
 
 

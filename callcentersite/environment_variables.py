@@ -15,12 +15,14 @@ from ipaddress import IPv6Address
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, available_timezones
 
 from celery.schedules import ParseException, crontab
 from django.core.exceptions import ImproperlyConfigured, ValidationError
 from django_celery_beat.validators import crontab_validator
 from environ import Env
+
+from dora_metrics.name_suggestions import closest
 
 TRUE, FALSE = frozenset({"1", "true", "yes", "on"}), frozenset({"0", "false", "no", "off"})
 CRONTAB_FIELDS = ("minute", "hour", "day_of_month", "month_of_year", "day_of_week")
@@ -110,7 +112,8 @@ def time_zone(name: str) -> str:
     try:
         ZoneInfo(raw)
     except Exception as exc:
-        raise ImproperlyConfigured(f"{name}={raw[:200]!r} is no IANA time zone: write, for example, America/Mexico_City") from exc
+        similar = closest(raw, available_timezones()) or "America/Mexico_City"
+        raise ImproperlyConfigured(f"{name}={raw[:200]!r} is not an IANA time zone: write, for example, {similar}") from exc
     return raw
 
 
@@ -123,7 +126,7 @@ def schedule(name: str, default: str) -> str:
         when = crontab(**fields)
     except (ParseException, ValidationError, ValueError) as exc:
         raise ImproperlyConfigured(
-            f"{name}={raw[:200]!r} is no crontab line: write five fields (minute, hour, day of the month, month, day of the week; Sunday is 0), "
+            f"{name}={raw[:200]!r} is not a crontab line: write five fields (minute, hour, day of the month, month, day of the week; Sunday is 0), "
             "for example 0 1 * * *"
         ) from exc
     if not any(day <= monthrange(A_LEAP_YEAR, month)[1] for month in when.month_of_year for day in when.day_of_month):

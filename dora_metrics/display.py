@@ -45,6 +45,12 @@ def instant_text(moment: datetime | None, *, time_zone: str | None = None) -> st
     return moment.astimezone(ZoneInfo(time_zone or settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S %Z")
 
 
+def precise_text(moment: datetime, *, time_zone: str | None = None) -> str:
+    """Return the time as `instant_text` does, with milliseconds: 2026-11-26 01:00:04.250 UTC."""
+    local = moment.astimezone(ZoneInfo(time_zone or settings.ETL_TIME_ZONE))
+    return f"{local:%Y-%m-%d %H:%M:%S}.{local.microsecond // 1000:03} {local:%Z}"
+
+
 def minute_text(moment: datetime | None, *, time_zone: str | None = None) -> str:
     """Return the time as `instant_text` does, without seconds: 2026-11-26 01:00 UTC."""
     if moment is None:

@@ -6,7 +6,7 @@ Compare it with the value of another period, too, and list the facts that made t
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any
 
 from django.db.models import Q
@@ -24,6 +24,7 @@ from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN, NOT_COLLE
 from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from dora_metrics.derivation.stored_facts import linked_facts_of
 from dora_metrics.derivation.stored_links import stored_links_of
+from dora_metrics.display import duration_text
 from dora_metrics.models import MetricRevision, Service
 
 METRICS = ("deployment_frequency", "change_lead_time", "change_fail_rate", "failed_deployment_recovery_time", "deployment_rework_rate")
@@ -168,7 +169,8 @@ def _arithmetic(metric: Metric, measures: Measures, members: Iterable[Member]) -
 
 
 def duration(seconds: float) -> str:
-    return f"{seconds:.0f} s ({timedelta(seconds=round(seconds))})"
+    """Return the duration for people, and the exact number of seconds, from which the median can be checked."""
+    return f"{duration_text(seconds)} ({seconds:.0f} s)"
 
 
 # --- for JSON ---------------------------------------------------------------------------------------------------------

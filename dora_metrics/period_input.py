@@ -22,7 +22,7 @@ def parse_date(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is no date: write it as 2026-02-28") from None
+        raise ValueError(f"{text!r} is not a valid date: write it as 2026-02-28") from None
     if not FIRST_DATE <= day <= LAST_DATE:
         raise ValueError(f"{text!r} is too far away: give a date from {FIRST_DATE} to {LAST_DATE}")
     return day
@@ -46,13 +46,13 @@ def parse_period(text: str) -> Period:
             return period_of_date(date.fromisoformat(text), "day")
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"{text!r} is no period: write {PERIOD_FORMATS}")
+    raise ValueError(f"{text!r} is not a valid period: write {PERIOD_FORMATS}")
 
 
 def _parse_range(text: str) -> Period:
     first, _, last = text.partition("..")
     if not all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", day, re.ASCII) for day in (first, last)):
-        raise ValueError(f"{text!r} is no period: write {PERIOD_FORMATS}")
+        raise ValueError(f"{text!r} is not a valid period: write {PERIOD_FORMATS}")
     start, end = parse_date(first), parse_date(last)
     if end < start:
         raise ValueError(f"{text!r} ends before it starts: write the first day before the last one")

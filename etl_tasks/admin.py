@@ -61,7 +61,7 @@ class DeletedByWorker(admin.ModelAdmin):
             except LogStoreUnavailable as exc:
                 protected.append(f"{target}: {exc}")
                 continue
-            shown += [f"{target._meta.verbose_name} {target}", [f"{count} {name}" for name, count in counts.items()]]
+            shown += [f"{target._meta.verbose_name} {target}", deletion.in_words(counts)]
             totals.update(counts)
         return shown, dict(totals), set(), protected
 

@@ -9,9 +9,10 @@ continued where it stopped, and two processes may delete the same target at once
 import logging
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
+from django.apps import apps
 from django.db import models, transaction
 from django.utils.timezone import now
 
@@ -25,6 +26,7 @@ from log_store.opening import all_log_stores, open_log_store
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1000
+LOG_EVENTS = "log events"
 PAGES_AT_ONCE = 100  # fewer, because a page may be large
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
@@ -40,18 +42,28 @@ def sources_of(target: Target) -> list[Source]:
 
 
 def count_contents(target: Target) -> dict[str, int]:
-    """Return how many rows and log events would be deleted, by the plural name of their kind, without zeros. Raises LogStoreUnavailable."""
+    """Return how many rows and log events would be deleted, by the plural name of their kind, without zeros. Raises LogStoreUnavailable.
+
+    `in_words` writes them for people.
+    """
     sources = sources_of(target)
-    found = {"sources": len(sources)} if isinstance(target, Service) else {}
+    found = {str(Source._meta.verbose_name_plural): len(sources)} if isinstance(target, Service) else {}
     ledger_rows = ((ETLRun, "source__in"), (StagedPage, "run__source__in"), (DeadLetter, "source__in"))
     counted = [(model._meta.verbose_name_plural, model.objects.filter(**{path: sources}).count()) for model, path in ledger_rows]
     counted += [(rows.model._meta.verbose_name_plural, rows.count()) for rows in _facts(target)]
     store = open_log_store()
-    counted.append(("log events", sum(store.count(source.name, FIRST, LAST) for source in sources)))
+    counted.append((LOG_EVENTS, sum(store.count(source.name, FIRST, LAST) for source in sources)))
     for name, count in counted:
         if count:
             found[str(name)] = found.get(str(name), 0) + count
     return found
+
+
+def in_words(counts: Mapping[str, int]) -> list[str]:
+    """Return what `count_contents` has counted, as in "1 dead letter" and "12 changes"."""
+    singular = {str(model._meta.verbose_name_plural): str(model._meta.verbose_name) for model in apps.get_models()}
+    singular[LOG_EVENTS] = "log event"
+    return [f"{count} {singular.get(name, name) if count == 1 else name}" for name, count in counts.items()]
 
 
 def begin(target: Target) -> None:

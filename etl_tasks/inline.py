@@ -4,12 +4,13 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from django.conf import settings
 from django.db import OperationalError
 from django.utils.timezone import now
 
+from dora_metrics.display import instant_text
 from etl_tasks import dead_letters, ledger, stages
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import ETLRun, Source
@@ -30,8 +31,7 @@ class Postponed(Exception):
 
     def __init__(self, stage: str, reason: str, until: datetime) -> None:
         super().__init__(
-            f"postponed until {until.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC ({reason}): "
-            f"the next etl_{stage} after that goes on where it stood, or a worker does"
+            f"postponed until {instant_text(until)} ({reason}): the next etl_{stage} after that goes on where it stood, or a worker does"
         )
 
 

@@ -7,12 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from zoneinfo import ZoneInfo
 
 from django.conf import settings
 from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from dora_metrics.display import minute_text
 from etl_tasks import host_watch, intervals, night_schedule, overdue_sources
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
@@ -95,7 +96,7 @@ def report_last_night(moment: datetime) -> NightReport:
     is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
     sources = list(intervals.with_last_runs(Source.objects.filter(is_enabled=True).order_by("name")))
     outcomes = _outcomes(sources, due, moment) if due else []
-    period = f"last night ({_short(due)})" if due else ""
+    period = f"last night ({minute_text(due)})" if due else ""
     # If cron starts the runs, it may do so before the hour of beat's schedule. Sources then seem to have no run although they have one.
     if not due or (not is_by_beat and any(outcome.run is None for outcome in outcomes)):
         outcomes = _outcomes(sources, moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
@@ -103,12 +104,6 @@ def report_last_night(moment: datetime) -> NightReport:
     late = intervals.late_sources(sources, moment, by=SWEEPER_HAS_TIME, entries=entries)
     needs = [*problems, *_needs(sources, outcomes, moment, late, is_by_beat=is_by_beat)]
     return NightReport(due, next_due, _summary(period, outcomes), outcomes, needs)
-
-
-def _short(when: datetime) -> str:
-    """Return the time in ETL_TIME_ZONE, as in "26 Nov, 01:00"."""
-    local = when.astimezone(ZoneInfo(settings.ETL_TIME_ZONE))
-    return f"{local.day} {local:%b, %H:%M}"
 
 
 def _outcomes(sources: Iterable[Source], begin: datetime, moment: datetime) -> list[Outcome]:
@@ -161,7 +156,7 @@ def _describe(outcome: Outcome) -> str:
         case None:
             return f"{outcome.source} {'has not begun yet' if outcome.state == 'waiting' else 'did not run'}"
         case run if outcome.state == "postponed":
-            return f"{outcome.source} is postponed until {_short(run.lease_until)}"
+            return f"{outcome.source} is postponed until {minute_text(run.lease_until)}"
         case run if outcome.state == "failed":
             reason = run.error if len(run.error) <= LONGEST_REASON else run.error[:LONGEST_REASON] + "…"
             return f"{outcome.source} {run.status}: {reason}" if reason else f"{outcome.source} {run.status}"
@@ -175,7 +170,7 @@ def _shorten(sentences: list[str]) -> list[str]:
 
 
 def _fault(fault: Fault) -> Need:
-    sentence = f"{fault}: failing since {_short(fault.began_at)}: {fault.error}"
+    sentence = f"{fault}: failing since {minute_text(fault.began_at)}: {fault.error}"
     return Need(NeedKind.FAULT, sentence, since=fault.began_at, detail=f"{fault}: {fault.error}")
 
 
@@ -188,7 +183,7 @@ def _needs(
     if not is_by_beat:  # the next command that cron starts continues a postponed run
         lost = lost.exclude(status=ETLRun.Status.POSTPONED)
     for run in lost.select_related("source").order_by("source__name"):
-        stands = f"run {run.pk} has stood at {run.stage} since {_short(run.lease_until)}"
+        stands = f"run {run.pk} has stood at {run.stage} since {minute_text(run.lease_until)}"
         sentence = f"{run.source}: {stands}: check that beat and a worker run, or call etl_{run.stage}"
         needs.append(Need(NeedKind.LOST, sentence, run.source, run, since=run.lease_until))
     named = {need.source.pk for need in needs if need.source}
@@ -197,7 +192,10 @@ def _needs(
             needs.append(Need(NeedKind.OVERDUE, f"{source}: no successful run for {hours:g} hours", source, hours=hours))
     for source, due in late:
         if source.pk not in named:
-            sentence = _("%(source)s: its run of %(time)s has not begun: check that beat and a worker run") % {"source": source, "time": _short(due)}
+            sentence = _("%(source)s: its run of %(time)s has not begun: check that beat and a worker run") % {
+                "source": source,
+                "time": minute_text(due),
+            }
             needs.append(Need(NeedKind.LATE, sentence, source, since=due))
     silent_limit = moment - timedelta(seconds=settings.ETL_GRACE_SECONDS)
     for source in sources:
@@ -216,7 +214,7 @@ def _letters(enabled: Iterable[Source]) -> Iterator[Need]:
         sources |= Source.objects.in_bulk(disabled)
     for source in sorted((sources[pk] for pk in counts if pk in sources), key=lambda source: source.name):
         count = counts[source.pk]
-        letters = f"{count} open dead letter{'s' if count > 1 else ''}"
+        letters = ngettext("%(count)s open dead letter", "%(count)s open dead letters", count) % {"count": count}
         yield Need(NeedKind.LETTERS, f"{source}: {letters}: `dead_letters list --source {source}`", source, count=count)
 
 

@@ -24,9 +24,9 @@ def moment_of(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise InvalidQuery(f"{text!r} is no time: write it as 2026-02-28, 2026-02-28T01:30 or 2026-02-28T01:30:00+01:00") from None
+        raise InvalidQuery(f"{text!r} is not a valid time: write it as 2026-02-28, 2026-02-28T01:30 or 2026-02-28T01:30:00+01:00") from None
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise InvalidQuery(f"{text!r} is no time of a log: years go from {FIRST_YEAR} to {LAST_YEAR}")
+        raise InvalidQuery(f"{text!r} is not a time of a log event: years go from {FIRST_YEAR} to {LAST_YEAR}")
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(settings.ETL_TIME_ZONE))
     return moment.astimezone(UTC)

@@ -109,10 +109,10 @@ def position(event: LogEvent) -> str:
 
 
 def of_position(position: str) -> tuple[datetime, str]:
-    """Return the time and the id of a position. Raises ValueError for a text that is no position."""
+    """Return the time and the id of a position. Raises ValueError for a text that is not a position."""
     time, _, event_id = position.partition("-")
     if not event_id or not time.isdecimal() or len(time) > 14:
-        raise ValueError(f"{position!r} is no position in a log")
+        raise ValueError(f"{position!r} is not a position in a log")
     return of_milliseconds(int(time)), event_id
 
 
@@ -143,7 +143,7 @@ def is_bad(level: str, status: int | None) -> bool:
 
 
 def event_at(store: LogStore, source: str, event_position: str) -> LogEvent | None:
-    """Return the event at a position, if the store still has it. Raises ValueError for a text that is no position."""
+    """Return the event at a position, if the store still has it. Raises ValueError for a text that is not a position."""
     time, event_id = of_position(event_position)
     # Read newest first, from just after the position, so that the event is the first one. In a log without times, all events may have the same
     # millisecond, so reading this millisecond from its beginning could take long.

@@ -40,7 +40,7 @@ def period_of_date(day: date, kind: str) -> Period:
         case "month":
             first = day.replace(day=1)
             return Period(first, (first + timedelta(days=32)).replace(day=1), kind)
-    raise ValueError(f"{kind!r} is no period: day, week or month")
+    raise ValueError(f"{kind!r} is not a period: day, week or month")
 
 
 def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:

@@ -17,6 +17,11 @@ def add_period_arguments(parser: CommandParser, *, start_help: str, end_help: st
     parser.add_argument("--to", dest="end", type=date_argument, metavar="DATE", help=end_help)
 
 
+def add_json_argument(parser: CommandParser, help_text: str) -> None:
+    """Add --json. Every command with results for programs has it; the reports have --format instead."""
+    parser.add_argument("--json", action="store_true", help=help_text)
+
+
 def date_argument(text: str) -> date:
     """Return the date in the text. Used as the `type` of an argparse argument."""
     try:
@@ -28,7 +33,7 @@ def date_argument(text: str) -> date:
 def id_argument(text: str) -> int:
     """Return the id in the text, of a run or a dead letter. Used as the `type` of an argparse argument."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and 1 <= int(text) <= LARGEST_ID):
-        raise argparse.ArgumentTypeError(f"{text[:30]!r} is no id: ids are whole numbers from 1 to {LARGEST_ID}")
+        raise argparse.ArgumentTypeError(f"{text[:30]!r} is not an id: ids are whole numbers from 1 to {LARGEST_ID}")
     return int(text)
 
 

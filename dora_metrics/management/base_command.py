@@ -3,8 +3,9 @@
 import argparse
 import json
 import sys
-from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import IO, Any, NoReturn
 
 from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand as DjangoCommand
@@ -12,7 +13,9 @@ from django.core.management.base import CommandError, CommandParser, OutputWrapp
 from django.db import connections
 
 from dora_metrics import selectors
+from dora_metrics.management.live_display import Display, is_colourless, is_terminal, live_display
 from dora_metrics.models import Service
+from dora_metrics.name_suggestions import closest, suggestion
 from dora_metrics.terminal_escaping import one_line, printable, printable_json
 
 
@@ -36,6 +39,8 @@ class TerminalOutput(OutputWrapper):
     So text from GitHub, log files and users cannot move the cursor, change colours or start a new line.
     """
 
+    _out: IO[str]
+
     def write(self, msg: str = "", style_func: Any = None, ending: str | None = None) -> None:  # type: ignore[override]  # Django's signature
         """Write one line; a line feed in `msg` is escaped, too."""
         ending = self.ending if ending is None else ending
@@ -47,6 +52,19 @@ class TerminalOutput(OutputWrapper):
 
 
 class _Parser(CommandParser):
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Refuse a value that is none of the choices, and suggest the most similar one."""
+        if action.choices is not None and value not in action.choices and (meant := closest(str(value), map(str, action.choices))):
+            raise argparse.ArgumentError(action, f"invalid choice: {value!r}; did you mean {meant!r}?")
+        super()._check_value(action, value)
+
+    def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
+        found, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            meant = closest(unknown[0].partition("=")[0], [option for option in self._option_string_actions if option.startswith("--")])
+            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {meant}?" if meant else ""))
+        return found
+
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message}; see `manage.py {self.prog.rpartition(' ')[2]} --help`")
 
@@ -63,7 +81,8 @@ class BaseCommand(DjangoCommand):
     stderr: TerminalOutput
 
     def __init__(self, stdout: Any = None, stderr: Any = None, no_color: bool = False, force_color: bool = False) -> None:
-        super().__init__(stdout, stderr, no_color, force_color)
+        super().__init__(stdout, stderr, no_color or (is_colourless() and not force_color), force_color)
+        self.has_colour = not is_colourless() or force_color
         style = self.stderr.style_func
         self.stdout, self.stderr = TerminalOutput(stdout or sys.stdout), TerminalOutput(stderr or sys.stderr)
         self.stderr.style_func = style
@@ -99,11 +118,35 @@ class BaseCommand(DjangoCommand):
         for name in ("stdout", "stderr"):  # call_command passes them here; Django would wrap them in its own class
             if stream := options.pop(name, None):
                 setattr(self, name, TerminalOutput(stream))
+        if is_colourless() and not options["force_color"]:
+            options["no_color"] = True
+        self.has_colour = not options["no_color"]
         try:
             return super().execute(*args, **options)
         except UsageError as exc:
             exc.returncode = self.usage_error_status
             raise
+
+    @contextmanager
+    def live_display(self) -> Iterator[Display]:
+        """Show progress on standard error while the block runs, if that is a terminal; lines of the command appear above it.
+
+        Elsewhere nothing is shown. A command that another program calls by `call_command` shows nothing, either.
+        """
+        terminal = self.stderr._out
+        if not self._called_from_command_line or not is_terminal(terminal):
+            yield Display()
+            return
+        with live_display(terminal, has_colour=self.has_colour) as (display, above):
+            outputs = [output for output in (self.stdout, self.stderr) if is_terminal(output._out)]
+            former = [output._out for output in outputs]
+            for output in outputs:
+                output._out = above
+            try:
+                yield display
+            finally:
+                for output, stream in zip(outputs, former, strict=True):
+                    output._out = stream
 
     def write_json(self, value: object, *, indent: int | None = 1) -> None:
         self.stdout.write_text(printable_json(json.dumps(value, indent=indent)))
@@ -125,13 +168,17 @@ class BaseCommand(DjangoCommand):
         All services count as deployed to production.
         """
         services = self.services(name)
-        found, reasons = [], []
+        found: list[Service] = []
+        unknown: list[selectors.UnknownEnvironment] = []
         for service in services:
             try:
                 selectors.check_environment(service, environment)
                 found.append(service)
             except selectors.UnknownEnvironment as exc:
-                reasons.append(str(exc))
-        if reasons and not found:
-            raise UsageError(reasons[0] if len(reasons) == 1 else f"no service was ever deployed to {environment!r}")
+                unknown.append(exc)
+        if len(unknown) == 1 and not found:
+            raise UsageError(str(unknown[0]))
+        if unknown and not found:
+            known = sorted({name for exc in unknown for name in exc.known})
+            raise UsageError(f"no service was ever deployed to {environment!r}; {suggestion(environment, known)}")
         return found

@@ -187,7 +187,8 @@ class Migration(migrations.Migration):
                 ('service', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, to='dora_metrics.service')),
             ],
             options={
-                'verbose_name_plural': 'log traffic',
+                'verbose_name': 'log traffic count',
+                'verbose_name_plural': 'log traffic counts',
             },
         ),
         migrations.CreateModel(
@@ -335,7 +336,8 @@ class Migration(migrations.Migration):
                 ('service', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='coverage', to='dora_metrics.service')),
             ],
             options={
-                'verbose_name_plural': 'coverage',
+                'verbose_name': 'coverage record',
+                'verbose_name_plural': 'coverage records',
             },
         ),
         migrations.CreateModel(

@@ -113,7 +113,7 @@ class LogTraffic(models.Model):
             models.Index(fields=["service", "hour"], name="log_traffic_by_hour"),
             models.Index(fields=["service", "worst_share", "hour"], name="log_traffic_by_errors"),
         ]
-        verbose_name_plural = "log traffic"
+        verbose_name, verbose_name_plural = "log traffic count", "log traffic counts"
 
     def __str__(self) -> str:
         return f"{self.source} {self.hour:%F %H}h"
@@ -267,7 +267,7 @@ class Coverage(models.Model):
             models.UniqueConstraint(fields=["repository", "stream"], name="coverage_once"),
             models.UniqueConstraint(fields=["service", "stream", "is_of_logs"], name="log_coverage_once"),
         ]
-        verbose_name_plural = "coverage"
+        verbose_name, verbose_name_plural = "coverage record", "coverage records"
 
     def __str__(self) -> str:
         return f"{self.stream}: {self.since:%F} to {self.until:%F}"

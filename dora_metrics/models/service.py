@@ -29,7 +29,7 @@ def validate_pattern(pattern: str) -> None:
     try:
         compiled(pattern)
     except ValueError as exc:
-        raise ValidationError(f"{pattern!r} is no regular expression that RE2 reads ({exc})") from exc
+        raise ValidationError(f"{pattern!r} is not a regular expression that RE2 reads ({exc})") from exc
 
 
 def validate_logins(logins: object) -> None:
@@ -39,7 +39,7 @@ def validate_logins(logins: object) -> None:
 
 def validate_percent(share: float) -> None:
     if not 0 <= share <= 100:  # also rejects NaN
-        raise ValidationError(f"{share:g} is no percentage: write a number from 0 to 100")
+        raise ValidationError(f"{share:g} is not a percentage: write a number from 0 to 100")
 
 
 class Service(models.Model):

@@ -81,7 +81,7 @@ class Keyset(Generic[M]):
                     moment = None
                 if moment and moment.tzinfo:
                     return Position(moment, int(pk))
-        raise ValueError(f"cursor {text!r} is none of ours: take it, as it is, from the `next` of the page before")
+        raise ValueError(f"cursor {text!r} is not one of this API's: take it, as it is, from the `next` of the page before")
 
     def _position(self, row: M) -> Position:
         return Position(getattr(row, self.by), row.pk)

@@ -17,6 +17,7 @@ from dora_metrics.derivation.derived_rows import metric_row
 from dora_metrics.derivation.stored_facts import linked_facts_of
 from dora_metrics.derivation.stored_links import stored_links_of
 from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment, Service
+from dora_metrics.name_suggestions import suggestion
 
 UNKNOWN: Mapping[str, dict[str, Any]] = {
     "deployment_frequency": {
@@ -61,7 +62,11 @@ UNKNOWN: Mapping[str, dict[str, Any]] = {
 
 
 class UnknownEnvironment(ValueError):
-    """The service was never deployed to this environment. The message lists the known environments."""
+    """The service was never deployed to this environment. The message suggests one, or lists those that there are: `known`."""
+
+    def __init__(self, service: Service, environment: str, known: Sequence[str]) -> None:
+        super().__init__(f"{service} was never deployed to {environment!r}; {suggestion(environment, known)}")
+        self.known = known
 
 
 def check_environment(service: Service, environment: str) -> None:
@@ -73,7 +78,7 @@ def check_environment(service: Service, environment: str) -> None:
         return
     known = environments(service)
     if environment not in known:
-        raise UnknownEnvironment(f"{service} was never deployed to {environment!r}; known: {', '.join(sorted({PRODUCTION, *known}))}")
+        raise UnknownEnvironment(service, environment, sorted({PRODUCTION, *known}))
 
 
 def environments(service: Service) -> set[str]:

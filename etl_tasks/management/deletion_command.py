@@ -3,7 +3,9 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 
+from dora_metrics.management.arguments import add_json_argument
 from dora_metrics.management.base_command import BaseCommand
 from etl_tasks import deletion
 from log_store.store import LogStoreUnavailable
@@ -18,6 +20,7 @@ class DeletionCommand(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME", help="name of the service or source")
         parser.add_argument("--yes", action="store_true", help="delete it; without --yes, nothing is deleted")
+        add_json_argument(parser, "print what was or would be deleted as one JSON object")
 
     def target(self, name: str) -> deletion.Target:
         """Return the service or source to delete. Raises UsageError."""
@@ -28,14 +31,25 @@ class DeletionCommand(BaseCommand):
         label = f"{target._meta.verbose_name} {target}"
         try:
             counts = deletion.count_contents(target)
-            self.stdout.write(f"{label}: " + (", ".join(f"{count} {name}" for name, count in counts.items()) or "nothing was collected of it"))
-            if not options["yes"]:
-                self.stdout.write("nothing is deleted yet: add --yes; what is deleted cannot be brought back, but collected again")
-                return
-            deletion.begin(target)
-            deletion.resume(target)
+            if not options["json"]:
+                self.stdout.write(f"{label}: " + (", ".join(deletion.in_words(counts)) or "nothing was collected of it"))
+            if options["yes"]:
+                deletion.begin(target)
+                self._delete(target, label, total=sum(counts.values()))
         except deletion.Refused as exc:
             raise CommandError(str(exc), returncode=1) from exc
         except LogStoreUnavailable as exc:
             raise CommandError(f"{exc} Try again: the deletion continues where it stopped", returncode=1) from exc
-        self.stdout.write(f"{label} is deleted")
+        if options["json"]:
+            kind = str(target._meta.verbose_name)
+            self.write_json({"kind": kind, "name": target.name, "contents": counts, "is_deleted": options["yes"]}, indent=None)
+        elif options["yes"]:
+            self.stdout.write(f"{label} is deleted")
+        else:
+            self.stdout.write("nothing is deleted yet: add --yes; what is deleted cannot be brought back, but collected again")
+
+    def _delete(self, target: deletion.Target, label: str, *, total: int) -> None:
+        with self.live_display() as display:
+            item = display.add(_("deleting %s") % label, total=max(total, 1))
+            for count in deletion.delete_in_batches(target):
+                item.advance(count)

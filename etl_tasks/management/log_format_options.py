@@ -4,16 +4,19 @@ import glob
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Any
+from zoneinfo import available_timezones
 
 from django.core.management.base import CommandParser
 
 from dora_metrics.management.base_command import UsageError
+from dora_metrics.name_suggestions import closest
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
 from etl_tasks.sources.logs.formats.detection import Guess, detect
 
 AUTO = "auto"
+LOCAL = "local"
 FILES_SAMPLED = 5
 LINES_SAMPLED = 200  # of each file
 
@@ -44,9 +47,17 @@ def apply_format_options(options: dict[str, Any], source: Source) -> None:
     if options["pattern"] is not None:
         source.log_pattern = options["pattern"]
     if options["time_zone"] is not None:
+        _check_time_zone(options["time_zone"])
         source.log_time_zone = options["time_zone"]
     if options["field"] is not None:
         source.log_fields = _parse_fields(options["field"])
+
+
+def _check_time_zone(name: str) -> None:
+    """Raise UsageError if a similar name is a time zone and this one is not. Any other mistake is found with the source's other settings."""
+    known = available_timezones() | {LOCAL}
+    if name not in known and (meant := closest(name, known)):
+        raise UsageError(f"--time-zone {name!r} is not an IANA time zone; did you mean {meant!r}?")
 
 
 def _parse_fields(values: Iterable[str]) -> dict[str, str]:

@@ -1,27 +1,22 @@
-"""Runs and times as the commands print them."""
+"""Runs as the commands print them."""
 
-from datetime import datetime
 from typing import Any
-from zoneinfo import ZoneInfo
 
-from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
+from dora_metrics.display import duration_text, instant_text
 from etl_tasks.models import ETLRun
-
-
-def local_time(moment: datetime | None) -> str:
-    """Return the time in ETL_TIME_ZONE, with the name of the zone; "-" for None."""
-    return moment.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).strftime("%Y-%m-%d %H:%M:%S %Z") if moment else "-"
 
 
 def run_times(run: ETLRun) -> str:
     """Return when the run was queued or, once it has begun, when it began, and when it ended or until when it is postponed."""
     if run.started_at is None:
-        return f"queued {local_time(run.created_at)}"
+        return f"queued {instant_text(run.created_at)}"
     if run.completed_at:
-        return f"began {local_time(run.started_at)}, ended {local_time(run.completed_at)}"
-    state = f"postponed until {local_time(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else "not ended"
-    return f"began {local_time(run.started_at)}, {state}"
+        return f"began {instant_text(run.started_at)}, ended {instant_text(run.completed_at)}"
+    state = f"postponed until {instant_text(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else "not ended"
+    return f"began {instant_text(run.started_at)}, {state}"
 
 
 def run_row(run: ETLRun) -> dict[str, Any]:
@@ -50,10 +45,29 @@ def run_row(run: ETLRun) -> dict[str, Any]:
 
 def run_line(run: ETLRun, *, has_error: bool = True) -> str:
     """Return the run in one line. `has_error`: False if the command prints the error elsewhere."""
-    counts = f"{run.extracted} extracted, {run.loaded} loaded, {run.skipped} unchanged, {run.dead_lettered} dead letters"
+    counts = _("%(extracted)s extracted, %(loaded)s loaded, %(skipped)s unchanged") % {
+        "extracted": run.extracted,
+        "loaded": run.loaded,
+        "skipped": run.skipped,
+    }
+    counts += ", " + letters_text(run.dead_lettered)
     if run.unparsed:
-        counts += f", {run.unparsed} lines not of their format kept as they are"
-    duration = f", {run.duration_seconds:.1f} s" if run.duration_seconds is not None else ""
+        counts += ", " + ngettext(
+            "%(count)s line not of its format kept as it is", "%(count)s lines not of their format kept as they are", run.unparsed
+        ) % {"count": run.unparsed}
+    duration = f", {duration_text(run.duration_seconds)}" if run.duration_seconds is not None else ""
     reason = f": {run.error}" if run.error and has_error else ""
-    until = f" until {local_time(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else ""
+    until = f" until {instant_text(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else ""
     return f"run {run.pk} {run.pipeline}: {run.status}{until} ({run.stage}), {counts}{duration}{reason}"
+
+
+def letters_text(count: int) -> str:
+    return ngettext("%(count)s dead letter", "%(count)s dead letters", count) % {"count": count}
+
+
+def pages_text(count: int) -> str:
+    return ngettext("%(count)s page", "%(count)s pages", count) % {"count": count}
+
+
+def records_text(count: int) -> str:
+    return ngettext("%(count)s record", "%(count)s records", count) % {"count": count}

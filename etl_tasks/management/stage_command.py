@@ -7,11 +7,14 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import Error as DatabaseFailed
 from django.db.models import Q
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
-from dora_metrics.management.arguments import id_argument
+from dora_metrics.management.arguments import add_json_argument, id_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
+from dora_metrics.management.live_display import Display, Item
 from etl_tasks import inline, ledger
-from etl_tasks.management.run_output import run_line
+from etl_tasks.management.run_display import shown_while_running
+from etl_tasks.management.run_output import run_line, run_row
 from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.models import ETLRun, Source
 
@@ -30,29 +33,43 @@ class StageCommand(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("--run", type=id_argument, metavar="ID", help=f"only this run, which must be waiting for {self.stage}")
+        add_json_argument(parser, "print the runs as a JSON list")
 
     def handle(self, *args: Any, **options: Any) -> None:
         self.failures: list[str] = []
         runs = self.named_run(options["run"]) if options["run"] is not None else self.waiting_runs()
-        if not runs:
+        is_json = options["json"]
+        if not runs and not is_json:
             self.stdout.write(f"no run stands at {self.stage}: nothing to do")
-        for run in runs:
-            if run.is_waiting:
-                self.stdout.write(run_line(run))
-                continue
+        with self.live_display() as display:
+            whole = display.add(_("all sources"), total=len(runs)) if len(runs) > 1 else Item()
+            for run in runs:
+                if run.is_waiting and not is_json:
+                    self.stdout.write(run_line(run))
+                elif not run.is_waiting:
+                    self.run_stage(run, display, is_quiet=is_json)
+                whole.advance()
+        if is_json:
+            self.write_json([run_row(run) for run in ETLRun.objects.filter(pk__in=[run.pk for run in runs]).order_by("pk")], indent=None)
+        if self.failures:
+            raise CommandError(f"{self.stage} failed: " + "; ".join(self.failures), returncode=self.failure_status)
+
+    def run_stage(self, run: ETLRun, display: Display, *, is_quiet: bool) -> None:
+        """Run the stage of one run, and print what became of it. A failure is added to `failures`."""
+        with shown_while_running(display, run.pk):
             try:
                 inline.run_stage(run.pk, self.stage)
             except inline.Postponed as exc:
-                self.stdout.write(f"{run.pipeline}: {exc}")
+                if not is_quiet:
+                    self.stdout.write(f"{run.pipeline}: {exc}")
             except inline.StageFailed as exc:
                 self.failures.append(f"{run.pipeline}: {exc}")
             except ledger.LeaseNotHeld:
                 self.failures.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")
             except DatabaseFailed as exc:  # the other runs may still succeed
                 self.failures.append(f"{run.pipeline}: run {run.pk} could not be taken or buried: {exc}")
+        if not is_quiet:
             self.stdout.write(run_line(ETLRun.objects.get(pk=run.pk), has_error=False))
-        if self.failures:
-            raise CommandError(f"{self.stage} failed: " + "; ".join(self.failures), returncode=self.failure_status)
 
     def named_run(self, run_id: int) -> list[ETLRun]:
         run = ETLRun.objects.filter(pk=run_id).first()

@@ -143,7 +143,7 @@ class Migration(migrations.Migration):
                 ('logical_date', models.DateField(blank=True, help_text='the night that the run belongs to; empty if it ran between two nights or a person started it', null=True)),
                 ('trigger', models.CharField(choices=[('beat', 'Beat'), ('interval', 'interval: between two nights'), ('shell', 'Shell'), ('command', 'Command'), ('admin', 'Admin'), ('replay', 'Replay')], max_length=10)),
                 ('options', models.JSONField(blank=True, default=dict, help_text='since, until and full, as requested; news: what the survey of all sources found for this one')),
-                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('postponed', 'Postponed'), ('success', 'Success'), ('partial', 'success, some records are dead letters'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', max_length=10)),
+                ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('postponed', 'Postponed'), ('success', 'Success'), ('partial', 'Partial'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', help_text='partial: everything was read, and the records that could not be processed are dead letters', max_length=10)),
                 ('stage', models.CharField(choices=[('extract', 'Extract'), ('transform', 'Transform'), ('load', 'Load')], default='extract', max_length=10)),
                 ('attempt', models.PositiveIntegerField(default=0, help_text='grows with every claim, so that writes of an earlier holder are refused')),
                 ('owner', models.CharField(blank=True, help_text='the task id or process that holds the run; empty between stages', max_length=100)),

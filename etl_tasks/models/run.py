@@ -32,7 +32,7 @@ class ETLRun(models.Model):
         RUNNING = "running"
         POSTPONED = "postponed"
         SUCCESS = "success"
-        PARTIAL = "partial", "success, some records are dead letters"
+        PARTIAL = "partial"
         FAILED = "failed"
         CANCELLED = "cancelled"
 
@@ -64,7 +64,12 @@ class ETLRun(models.Model):
     options = models.JSONField(
         default=dict, blank=True, help_text="since, until and full, as requested; news: what the survey of all sources found for this one"
     )
-    status = models.CharField(max_length=10, choices=Status, default=Status.QUEUED)
+    status = models.CharField(
+        max_length=10,
+        choices=Status,
+        default=Status.QUEUED,
+        help_text="partial: everything was read, and the records that could not be processed are dead letters",
+    )
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.EXTRACT)
     attempt = models.PositiveIntegerField(default=0, help_text="grows with every claim, so that writes of an earlier holder are refused")
     owner = models.CharField(max_length=100, blank=True, help_text="the task id or process that holds the run; empty between stages")

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.conf import settings
 
+from dora_metrics.name_suggestions import suggestion
 from etl_tasks.errors import FatalError
 from etl_tasks.models import Source
 from etl_tasks.sources.adapter import Adapter, Check
@@ -39,7 +40,7 @@ def kinds() -> list[str]:
 def adapter_of_kind(kind: str) -> Adapter:
     """Return the adapter of a kind. Raises FatalError if there is none, or if it cannot be imported or created."""
     if kind not in kinds():
-        raise FatalError(f"no adapter reads sources of kind {kind!r}; known: {', '.join(kinds())}")
+        raise FatalError(f"no adapter reads sources of kind {kind!r}; {suggestion(kind, kinds())}")
     path = settings.ETL_ADAPTERS.get(kind, "")
     try:
         return _configured(path) if path else _built_in(kind)

@@ -3,7 +3,7 @@ from datetime import UTC, date, datetime
 import pytest
 from django.utils import translation
 
-from dora_metrics.display import date_text, duration_text, instant_text, minute_text, share_text
+from dora_metrics.display import date_text, duration_text, instant_text, minute_text, precise_text, share_text
 
 
 @pytest.mark.parametrize(
@@ -44,6 +44,7 @@ def test_a_time_is_in_the_pipelines_zone_and_names_it(settings) -> None:
     assert instant_text(moment) == "2026-11-25 19:00:04 CST"
     assert minute_text(moment) == "2026-11-25 19:00 CST"
     assert instant_text(moment, time_zone="UTC") == "2026-11-26 01:00:04 UTC"
+    assert precise_text(moment.replace(microsecond=7900), time_zone="UTC") == "2026-11-26 01:00:04.007 UTC"
     assert instant_text(None) == minute_text(None) == "-"
 
 

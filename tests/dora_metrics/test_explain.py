@@ -197,13 +197,13 @@ def test_a_partial_period_says_which_of_its_days_count(billing):
     ("words", "sentence"),
     [
         (("nobody", "change_fail_rate", "2026-01"), "there is no service 'nobody'; known: billing"),
-        (("billing", "change_fail_rate", "2026-13"), "'2026-13' is no period: write a day as"),
-        (("billing", "change_fail_rate", "2026-W54"), "'2026-W54' is no period"),
-        (("billing", "change_fail_rate", "January"), "'January' is no period"),
-        (("billing", "change_fail_rate", "9999-12"), "'9999-12' is no period"),
-        (("billing", "change_fail_rate", "9999-W52"), "'9999-W52' is no period"),
-        (("billing", "change_fail_rate", "2026-01..2026-02"), "'2026-01..2026-02' is no period"),
-        (("billing", "change_fail_rate", "2026-02-29..2026-03-01"), "'2026-02-29' is no date"),
+        (("billing", "change_fail_rate", "2026-13"), "'2026-13' is not a valid period: write a day as"),
+        (("billing", "change_fail_rate", "2026-W54"), "'2026-W54' is not a valid period"),
+        (("billing", "change_fail_rate", "January"), "'January' is not a valid period"),
+        (("billing", "change_fail_rate", "9999-12"), "'9999-12' is not a valid period"),
+        (("billing", "change_fail_rate", "9999-W52"), "'9999-W52' is not a valid period"),
+        (("billing", "change_fail_rate", "2026-01..2026-02"), "'2026-01..2026-02' is not a valid period"),
+        (("billing", "change_fail_rate", "2026-02-29..2026-03-01"), "'2026-02-29' is not a valid date"),
         (("billing", "change_fail_rate", "2026-02-02..2026-02-01"), "'2026-02-02..2026-02-01' ends before it starts"),
         (("", "change_fail_rate", "2026-01"), "there is no service ''; known: billing"),
         (("billing", "change_fail_rate", "2026-01", "--environment", "stage"), "billing was never deployed to 'stage'; known: production"),
@@ -233,7 +233,7 @@ def test_another_environment_is_computed_when_somebody_asks(billing):
     report = selectors.report(billing, environment="staging", **asked)
     assert report["periods"][0]["deployment_frequency"]["deployments"] == 1
     assert not DORAMetric.objects.filter(environment="staging").exists()
-    with pytest.raises(selectors.UnknownEnvironment, match=r"known: production, staging"):
+    with pytest.raises(selectors.UnknownEnvironment, match="did you mean 'staging'"):
         selectors.report(billing, environment="Staging", **asked)
 
 
@@ -248,7 +248,7 @@ def test_the_api_gives_the_same_to_programs(billing, admin_client):
     [
         ({"service": "nobody"}, 404, "there is no service 'nobody'; known: billing"),
         ({"metric": "velocity"}, 422, "metric: Input should be 'deployment_frequency', 'change_lead_time'"),
-        ({"period": "2026-13"}, 422, "period: '2026-13' is no period: write a day as 2026-02-28"),
+        ({"period": "2026-13"}, 422, "period: '2026-13' is not a valid period: write a day as 2026-02-28"),
         ({"environment": "stage"}, 404, "billing was never deployed to 'stage'"),
         ({"colour": "red"}, 422, "there is no parameter 'colour'; known: environment, metric, period, service"),
     ],
@@ -315,9 +315,9 @@ def test_the_command_says_why_a_share_moved(billing):
         "  +0.0 points  4 deployments, before 4",
         "  +25.0 points  hotfix: 1, before 0",
     ]
-    assert any(line.startswith("  +25.0 points  2026-01-10T00:00:00+00:00  deployment 9  x") for line in part)
-    assert any(line.startswith("  -25.0 points  2026-01-03T") and line.endswith("no more") for line in part)
-    assert re.search(r"late facts: since \S+ by run 77, the week of 2026-01-05 has 100\.0% instead of 75\.0%", part[-1])
+    assert any(line.startswith("  +25.0 points  2026-01-10 00:00:00 UTC  deployment 9  x") for line in part)
+    assert any(line.startswith("  -25.0 points  2026-01-03 ") and line.endswith("no more") for line in part)
+    assert re.search(r"late facts: since .+ by run 77, the week of 2026-01-05 has 100\.0% instead of 75\.0%", part[-1])
 
 
 def test_the_command_says_why_a_median_moved(billing):
@@ -329,5 +329,5 @@ def test_the_command_says_why_a_median_moved(billing):
 
 
 def test_a_wrong_period_to_compare_with_is_one_sentence(billing):
-    with pytest.raises(CommandError, match="'2026-13' is no period"):
+    with pytest.raises(CommandError, match="'2026-13' is not a valid period"):
         command("billing", "change_fail_rate", "2026-01", "--against", "2026-13")

@@ -299,7 +299,7 @@ def test_many_runs_between_the_nights_cost_the_report_no_further_queries(often: 
 def test_runs_that_do_not_begin_need_a_person_once_the_sweeper_had_its_time(often: Source) -> None:
     assert report_last_night(NIGHT + 24 * MINUTE).needs_a_person == []
     assert report_last_night(NIGHT + 26 * MINUTE).needs_a_person == [
-        "billing: its run of 26 Nov, 01:15 has not begun: check that beat and a worker run"
+        "billing: its run of 2026-11-26 01:15 UTC has not begun: check that beat and a worker run"
     ]
     begun(often, NIGHT + 26 * MINUTE)
     assert report_last_night(NIGHT + 27 * MINUTE).needs_a_person == []

@@ -102,7 +102,7 @@ def test_the_admin_refuses_what_cannot_work(admin_client: Client, billing: Sourc
     }
     address = reverse("admin:etl_tasks_source_change", args=[source.pk])
 
-    assert "is no regular expression that RE2 reads" in admin_client.post(address, form).content.decode()
+    assert "is not a regular expression that RE2 reads" in admin_client.post(address, form).content.decode()
     assert (
         "must map names to keys"
         in admin_client.post(address, {**form, "log_format": "json", "log_pattern": "", "log_fields": "[1]"}).content.decode()
@@ -120,13 +120,13 @@ def test_a_preview_shows_events_and_what_was_not_read_and_why(syslog: Path) -> N
     said = run("etl_preview_log", str(syslog)).splitlines()
 
     assert said[0] == "199 of 200 lines read as syslog"
-    assert said[2].startswith(f"{said[2][:4]}-03-01 12:00:00.000 unknown  Authorization: ")
+    assert said[2].startswith(f"{said[2][:4]}-03-01 12:00:00.000 UTC unknown  Authorization: ")
     assert token not in said[2]
     assert "\\x1b[2J (+1 lines)" in said[2]
-    assert said[3][5:] == "03-01 12:00:00.000 unknown  Invalid user 0  [host=web-1 logger=sshd pid=24200]"
+    assert said[3][5:] == "03-01 12:00:00.000 UTC unknown  Invalid user 0  [host=web-1 logger=sshd pid=24200]"
     assert len(said) == 22 + 3
     assert said[23:] == [
-        "302 of 303 lines read as syslog: 301 events, their times in UTC",
+        "302 of 303 lines read as syslog: 301 events",
         f"not read: {syslog}, byte {syslog.read_bytes().index(b'words')}: The line is not syslog: "
         "<priority>1 time host app pid id data message, or time host tag: message. words",
     ]
@@ -138,8 +138,8 @@ def test_a_preview_reads_compressed_files_as_a_source_does(tmp_path: Path, billi
         file.write("2026-03-29 02:30:00 hello\n2026-03-29 03:30:00 there\n")
     said = run("etl_preview_log", str(tmp_path / "*.gz"), "--source", "shop-logs")
 
-    assert "2026-03-29 01:30:00.000 unknown  there" in said
-    assert "2 of 2 lines read as python: 2 events, their times in UTC\n1 of them with a time that is impossible" in said
+    assert "2026-03-29 01:30:00.000 UTC unknown  there" in said
+    assert "2 of 2 lines read as python: 2 events\n1 of them with a time that is impossible" in said
 
 
 def test_a_strict_source_s_dead_letter_cannot_move_a_terminal_s_cursor(tmp_path: Path, billing: Source) -> None:

@@ -21,7 +21,7 @@ from etl_tasks.outcomes import Unreadable
 pytestmark = pytest.mark.django_db
 NIGHT = datetime(2026, 11, 26, 1, tzinfo=UTC)
 MORNING = NIGHT + timedelta(hours=7)
-ALL_WELL = "last night (26 Nov, 01:00): 3 of 3 sources succeeded"
+ALL_WELL = "last night (2026-11-26 01:00 UTC): 3 of 3 sources succeeded"
 
 
 @pytest.fixture
@@ -92,7 +92,7 @@ def test_a_failed_source_is_named_with_its_reason_once_and_the_status_is_1(three
     good(three["web"])
     found, said = status()
     assert found == 1
-    assert said.splitlines()[0] == "last night (26 Nov, 01:00): 2 of 3 sources succeeded; billing failed: GitHub answered HTTP 502"
+    assert said.splitlines()[0] == "last night (2026-11-26 01:00 UTC): 2 of 3 sources succeeded; billing failed: GitHub answered HTTP 502"
     assert said.count("GitHub answered HTTP 502") == 1
     assert f"needs a person: billing: run {run.pk} failed in extract: `etl_status --run {run.pk}` says more" in said
     assert "needs a person: billing: 1 open dead letter: `dead_letters list --source billing`" in said
@@ -135,7 +135,7 @@ def test_a_missing_night_needs_a_person_but_not_in_its_first_minutes(three: dict
 
 def test_before_the_hour_last_night_is_the_day_before(three: dict[str, Source]) -> None:
     found, said = status(at=NIGHT - timedelta(minutes=1))
-    assert (found, said.splitlines()[0]) == (0, "last night (25 Nov, 01:00): 3 of 3 sources succeeded")
+    assert (found, said.splitlines()[0]) == (0, "last night (2026-11-25 01:00 UTC): 3 of 3 sources succeeded")
     assert said.splitlines()[-1] == "the next night is due at 2026-11-26 01:00:00 UTC"
 
 
@@ -146,7 +146,7 @@ def test_what_runs_or_is_postponed_needs_nobody(three: dict[str, Source]) -> Non
     found, said = status(at=NIGHT + timedelta(minutes=2))
     assert found == 0
     assert said.splitlines()[0] == (
-        "last night (26 Nov, 01:00): 1 of 3 sources succeeded; calls is running (extract); web is postponed until 26 Nov, 01:45"
+        "last night (2026-11-26 01:00 UTC): 1 of 3 sources succeeded; calls is running (extract); web is postponed until 2026-11-26 01:45 UTC"
     )
     assert "began 2026-11-26 01:00:00 UTC, postponed until 2026-11-26 01:45:00 UTC" in said
 
@@ -223,7 +223,10 @@ def test_where_cron_starts_the_runs_a_postponed_one_waits_for_its_next_call(thre
     Source.objects.filter(name="web").update(created_at=MORNING - timedelta(hours=10))
     ledger.postpone(begun(three["web"], NIGHT, is_night=False), NIGHT + timedelta(minutes=45))
     found, said = status()
-    assert (found, said.splitlines()[0]) == (0, "last night (26 Nov, 01:00): 2 of 3 sources succeeded; web is postponed until 26 Nov, 01:45")
+    assert (found, said.splitlines()[0]) == (
+        0,
+        "last night (2026-11-26 01:00 UTC): 2 of 3 sources succeeded; web is postponed until 2026-11-26 01:45 UTC",
+    )
 
 
 def test_without_a_schedule_the_last_day_counts(three: dict[str, Source]) -> None:

@@ -32,12 +32,12 @@ def test_a_level_comes_with_those_that_are_worse() -> None:
     ("question", "sentence"),
     [
         ({"source": "call"}, "there is no log source 'call'; known sources: calls"),
-        ({"start": "yesterday"}, "'yesterday' is no time: write it as"),
+        ({"start": "yesterday"}, "'yesterday' is not a valid time: write it as"),
         ({"level": "loud"}, "there is no level 'loud': choose one of debug, info"),
         ({"start": "2026-03-02", "end": "2026-03-01"}, "the period ends before it begins"),
-        ({"end": "0001-01-01"}, "'0001-01-01' is no time of a log: years go from 1970 to 2999"),
-        ({"start": "0001-01-01T00:00+05:00"}, "is no time of a log"),
-        ({"end": "9999-12-31T23:59-05:00"}, "is no time of a log"),
+        ({"end": "0001-01-01"}, "'0001-01-01' is not a time of a log event: years go from 1970 to 2999"),
+        ({"start": "0001-01-01T00:00+05:00"}, "is not a time of a log event"),
+        ({"end": "9999-12-31T23:59-05:00"}, "is not a time of a log event"),
     ],
 )
 def test_a_question_that_cannot_be_is_refused_with_what_to_do(question: dict[str, str], sentence: str) -> None:

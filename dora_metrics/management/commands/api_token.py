@@ -6,8 +6,11 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import IntegrityError, transaction
 
+from dora_metrics.display import minute_text
+from dora_metrics.management.arguments import add_json_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import ApiToken
+from dora_metrics.name_suggestions import suggestion
 
 
 class Command(BaseCommand):
@@ -20,6 +23,7 @@ class Command(BaseCommand):
             help="create: print a new token, which is shown only this once; list: show all tokens; disable: switch one off",
         )
         parser.add_argument("name", nargs="?", metavar="NAME", help="create, disable: name of the token, for example the program that uses it")
+        add_json_argument(parser, "print JSON: the tokens, or the one that was created (with its secret) or disabled")
 
     def handle(self, *args: Any, **options: Any) -> None:
         name = (options["name"] or "").strip()
@@ -27,37 +31,57 @@ class Command(BaseCommand):
             case "list":
                 if name:
                     raise UsageError("list takes no name: it shows every token")
-                self._list()
+                self._list(is_json=options["json"])
             case "create":
-                self._create(_required(name, "create"))
+                self._create(_required(name, "create"), is_json=options["json"])
             case "disable":
-                self._disable(_required(name, "disable"))
+                self._disable(_required(name, "disable"), is_json=options["json"])
 
-    def _create(self, name: str) -> None:
+    def _create(self, name: str, *, is_json: bool) -> None:
         try:
             with transaction.atomic():
-                _, token = ApiToken.create(name)
+                row, token = ApiToken.create(name)
         except ValidationError as exc:
             raise UsageError.from_validation(exc) from exc
         except IntegrityError:
             raise UsageError(f"there is a token {name!r} already: choose another name") from None
+        if is_json:
+            self.write_json({**token_row(row), "token": token}, indent=None)
+            return
         # Only the token goes to standard output, so that a script can capture it.
         self.stderr.write(f"the token {name!r} is shown this once and cannot be read again:")
         self.stdout.write(token)
 
-    def _list(self) -> None:
+    def _list(self, *, is_json: bool) -> None:
         tokens = list(ApiToken.objects.all())
+        if is_json:
+            self.write_json([token_row(token) for token in tokens])
+            return
         for token in tokens:
             state = "enabled" if token.is_enabled else "disabled"
-            used = f"last used {token.last_used_at:%Y-%m-%d %H:%M} UTC" if token.last_used_at else "never used"
-            self.stdout.write(f"{token.name}  {state}  created {token.created_at:%Y-%m-%d}  {used}")
+            used = f"last used {minute_text(token.last_used_at)}" if token.last_used_at else "never used"
+            self.stdout.write(f"{token.name}  {state}  created {minute_text(token.created_at)}  {used}")
         if not tokens:
             self.stdout.write("no tokens yet: make one with `api_token create NAME`")
 
-    def _disable(self, name: str) -> None:
+    def _disable(self, name: str, *, is_json: bool) -> None:
         if not ApiToken.objects.filter(name=name).update(is_enabled=False):
-            raise UsageError(f"there is no token {name!r}: `api_token list` shows them")
-        self.stdout.write(f"{name} is disabled")
+            known = ApiToken.objects.values_list("name", flat=True)
+            raise UsageError(f"there is no token {name!r}; {suggestion(name, known, otherwise='`api_token list` shows them')}")
+        if is_json:
+            self.write_json(token_row(ApiToken.objects.get(name=name)), indent=None)
+        else:
+            self.stdout.write(f"{name} is disabled")
+
+
+def token_row(token: ApiToken) -> dict[str, Any]:
+    """Return the token as the JSON object that `--json` prints. The secret is not stored, so it is not in it."""
+    return {
+        "name": token.name,
+        "is_enabled": token.is_enabled,
+        "created_at": token.created_at.isoformat(),
+        "last_used_at": token.last_used_at.isoformat() if token.last_used_at else None,
+    }
 
 
 def _required(name: str, action: str) -> str:

@@ -1,5 +1,6 @@
 """dora_explain SERVICE METRIC PERIOD: print the facts from which one value of a metric was computed, and why it moved."""
 
+from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
@@ -7,7 +8,8 @@ from django.core.management.base import CommandParser
 from dora_metrics import explain, selectors
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.production import PRODUCTION
-from dora_metrics.display import duration_text
+from dora_metrics.display import duration_text, instant_text
+from dora_metrics.management.arguments import add_json_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.period_input import PERIOD_FORMATS, parse_period, period_name
 
@@ -26,7 +28,7 @@ class Command(BaseCommand):
         parser.add_argument("period", metavar="PERIOD", help=PERIOD_FORMATS)
         parser.add_argument("--environment", default=PRODUCTION, metavar="NAME", help="default: production")
         parser.add_argument("--against", metavar="PERIOD", help="compare with this period, and list what made the difference, largest first")
-        parser.add_argument("--json", action="store_true", help="print one JSON object instead of text")
+        add_json_argument(parser, "print one JSON object instead of text")
 
     def handle(self, *args: Any, **options: Any) -> None:
         [service] = self.services(options["service"])
@@ -64,7 +66,7 @@ class Command(BaseCommand):
         seconds = member["counts"].get("seconds")
         took = "" if seconds is None else explain.duration(seconds)
         write("")
-        write("  ".join(part for part in (member["at"], repository, f"{member['kind']} {member['key']}", member["title"], took) if part))
+        write("  ".join(part for part in (_time(member["at"]), repository, f"{member['kind']} {member['key']}", member["title"], took) if part))
         for rule in member["rules"]:
             write(f"    {rule}")
         if member["quality_flags"]:
@@ -84,7 +86,7 @@ class Command(BaseCommand):
         for revision in moved["revisions"]:
             run = f" by run {revision['run']}" if revision["run"] else ""
             values = " instead of ".join(_value(revision[name], found["unit"]) for name in ("after", "before"))
-            write(f"  late facts: since {revision['revised_at']}{run}, the {revision['period']} of {revision['start']} has {values}")
+            write(f"  late facts: since {_time(revision['revised_at'])}{run}, the {revision['period']} of {revision['start']} has {values}")
 
     def _show_quotients(self, moved: dict[str, Any], unit: str) -> None:
         write = self.stdout.write
@@ -112,10 +114,14 @@ class Command(BaseCommand):
         for fact in facts[:MOST_FACTS]:
             amount = "all of it" if fact["amount"] is None else _difference(fact["amount"], unit)
             took = duration_text(fact["counts"]["seconds"]) if unit == "seconds" else ""
-            words = (amount, fact["at"], f"{fact['kind']} {fact['key']}", fact["title"], took, "no more" if fact["is_before"] else "")
+            words = (amount, _time(fact["at"]), f"{fact['kind']} {fact['key']}", fact["title"], took, "no more" if fact["is_before"] else "")
             self.stdout.write("  " + "  ".join(word for word in words if word))
         if len(facts) > MOST_FACTS:
             self.stdout.write(f"  and {len(facts) - MOST_FACTS} more: --json has all of them")
+
+
+def _time(text: str) -> str:
+    return instant_text(datetime.fromisoformat(text))
 
 
 def _value(value: float | None, unit: str) -> str:

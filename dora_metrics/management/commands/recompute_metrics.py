@@ -4,9 +4,11 @@ from typing import Any
 
 from django.core.management.base import CommandParser
 from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from dora_metrics.derivation.recompute import recompute_periods
-from dora_metrics.management.arguments import add_period_arguments, check_order
+from dora_metrics.management.arguments import add_json_argument, add_period_arguments, check_order
 from dora_metrics.management.base_command import BaseCommand
 
 
@@ -21,10 +23,21 @@ class Command(BaseCommand):
         add_period_arguments(
             parser, start_help="only periods that end after this local date", end_help="only periods that begin before this local date"
         )
+        add_json_argument(parser, "print a JSON list of the services, each with how many values changed")
 
     def handle(self, *args: Any, **options: Any) -> None:
         check_order(options["start"], options["end"])
-        for service in self.services(options["service"]):
-            with transaction.atomic():
-                changed = recompute_periods(service, start=options["start"], end=options["end"])
-            self.stdout.write(f"{service}: {changed} values changed")
+        services, rows = self.services(options["service"]), []
+        with self.live_display() as display:
+            item = display.add(_("computing metrics"), total=len(services) or None)
+            for service in services:
+                item.update(note=service.name)
+                with transaction.atomic():
+                    changed = recompute_periods(service, start=options["start"], end=options["end"])
+                item.advance()
+                rows.append({"service": service.name, "changed": changed})
+                if not options["json"]:
+                    counted = ngettext("%(count)s value changed", "%(count)s values changed", changed) % {"count": changed}
+                    self.stdout.write(f"{service}: {counted}")
+        if options["json"]:
+            self.write_json(rows, indent=None)

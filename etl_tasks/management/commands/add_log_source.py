@@ -10,6 +10,7 @@ from django.core.management.base import CommandParser
 
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
+from dora_metrics.name_suggestions import suggestion
 from etl_tasks.intervals import describe_interval
 from etl_tasks.management import log_format_options
 from etl_tasks.management.interval_argument import add_interval_argument, apply_interval
@@ -36,7 +37,8 @@ class Command(BaseCommand):
         name = options["name"]
         service = Service.objects.filter(name=options["service"]).first()
         if service is None:
-            raise UsageError(f"there is no service {options['service']!r}: add it first with add_service")
+            meant = suggestion(options["service"], Service.objects.values_list("name", flat=True), otherwise="add it first with add_service")
+            raise UsageError(f"there is no service {options['service']!r}; {meant}")
         if Source.objects.filter(name=name).exclude(service=service, kind=Source.Kind.LOGS).exists():
             raise UsageError(f"a source named {name!r} exists already, of another kind or service: choose another name")
         if not options["path"].strip():

@@ -4,6 +4,7 @@ from argparse import BooleanOptionalAction
 from collections.abc import Sequence
 from typing import Any
 
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import transaction
@@ -11,6 +12,7 @@ from django.db import transaction
 from dora_metrics.calculators.service_settings import DEFAULTS
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
+from dora_metrics.name_suggestions import closest
 from etl_tasks.intervals import describe_interval
 from etl_tasks.management.interval_argument import add_interval_argument, apply_interval
 from etl_tasks.models import Source
@@ -106,6 +108,10 @@ class Command(BaseCommand):
             )
         reading = ", ".join(f"source {source} reads {source.repository} {describe_interval(source.every_minutes)}" for source in sources)
         self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, {reading}")
+        if (credential := options["credential"]) and credential not in settings.GITHUB_CREDENTIALS:
+            meant = closest(credential, settings.GITHUB_CREDENTIALS)
+            hint = f"did you mean {meant!r}?" if meant else f"set GITHUB_TOKEN_{credential} where workers run"
+            self.stderr.write(f"warning: the credential {credential!r} is not in this environment; {hint}")
 
 
 def _source(service: Service, repository: str, *, named: Sequence[str], credential: str | None, every: int | None) -> Source:

@@ -7,6 +7,7 @@ from django.core.management.base import CommandParser
 
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
+from dora_metrics.name_suggestions import suggestion
 from etl_tasks.intervals import describe_interval
 from etl_tasks.management.interval_argument import add_interval_argument, apply_interval
 from etl_tasks.models import Source
@@ -35,7 +36,7 @@ class Command(BaseCommand):
         if kind in COMMAND_OF_KIND:
             raise UsageError(f"a source of kind {kind} has a command of its own: {COMMAND_OF_KIND[kind]}")
         if kind not in kinds():
-            raise UsageError(f"there is no kind {kind!r} of source; known: {', '.join(kinds())}; ETL_ADAPTERS adds others")
+            raise UsageError(f"there is no kind {kind!r} of source; {suggestion(kind, kinds())}; ETL_ADAPTERS adds others")
         service = Service.objects.filter(name=options["service"]).first() or Service(name=options["service"])
         source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=kind)
         is_new = source.pk is None

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
+from dora_metrics.management.arguments import add_json_argument
 from dora_metrics.management.base_command import BaseCommand
 from etl_tasks import pipeline
 from etl_tasks.management.source_arguments import source_named
@@ -19,11 +20,16 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", metavar="NAME", help="name of the source")
+        add_json_argument(parser, "print one JSON object")
 
     def handle(self, *args: Any, **options: Any) -> None:
         source = source_named(options["name"])
         result = check(source) if source.is_here else pipeline.check_sources([source])[0]
-        for sentence in result.sentences:
-            self.stdout.write(sentence)
+        if options["json"]:
+            self.write_json({"source": source.name, "can_be_read": result.can_be_read, "sentences": list(result.sentences)})
+        else:
+            for sentence in result.sentences:
+                self.stdout.write(sentence)
         if not result.can_be_read:
-            raise CommandError(f"{source} cannot be read as it is set; the lines above say what is missing", returncode=1)
+            where = '"sentences" says' if options["json"] else "the lines above say"
+            raise CommandError(f"{source} cannot be read as it is set; {where} what is missing", returncode=1)

@@ -1,15 +1,18 @@
 """dead_letters list|show|replay|discard: list, show, replay or discard dead letters."""
 
 import getpass
+from collections.abc import Callable
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from dora_metrics.management.arguments import id_argument
+from dora_metrics.display import instant_text
+from dora_metrics.management.arguments import add_json_argument, id_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import dead_letters, replay
-from etl_tasks.management.run_output import local_time
 from etl_tasks.management.source_arguments import check_source_names
 from etl_tasks.models import DeadLetter, ETLRun
 
@@ -32,7 +35,7 @@ class Command(BaseCommand):
         parser.add_argument("--stage", choices=ETLRun.Stage.values, help="only letters of this stage")
         parser.add_argument("--source", metavar="NAME", help="only letters of this source")
         parser.add_argument("--all", action="store_true", help="show, replay, discard: every open letter that matches; list: resolved letters, too")
-        parser.add_argument("--json", action="store_true", help="list, show: print JSON")
+        add_json_argument(parser, "print JSON: the letters, or what became of each letter that was replayed or discarded")
 
     def handle(self, *args: Any, **options: Any) -> None:
         letters = self.chosen_letters(options)
@@ -42,7 +45,7 @@ class Command(BaseCommand):
             case "show":
                 self.show(letters, is_json=options["json"])
             case action:
-                self.act(action, letters)
+                self.act(action, letters, is_json=options["json"])
 
     def chosen_letters(self, options: dict[str, Any]) -> QuerySet[DeadLetter]:
         letters = DeadLetter.objects.select_related("source__service", "run", "page").order_by("pk")
@@ -67,14 +70,19 @@ class Command(BaseCommand):
             return
         total = letters.count()
         for letter in letters[:MOST_LISTED]:
-            attempts = f", {letter.attempts} times" if letter.attempts > 1 else ""
+            attempts = ""
+            if letter.attempts > 1:
+                attempts = ", " + ngettext("%(count)s time", "%(count)s times", letter.attempts) % {"count": letter.attempts}
             if letter.kind == DeadLetter.Kind.STAGE:
                 attempts += f", last in run {letter.run_id}"
             what = f"{letter.source}  {letter.stage} {letter.kind}{attempts}  {letter.error[:160]}"
-            self.stdout.write(f"{letter.pk}  {local_time(letter.timestamp)}  {letter.state}  {what}")
-        self.stdout.write(
-            "no open dead letters" if not total else f"{total} letter{'s' if total > 1 else ''}; `dead_letters show ID`, then replay or discard"
-        )
+            self.stdout.write(f"{letter.pk}  {instant_text(letter.timestamp)}  {letter.state}  {what}")
+        if not total:
+            self.stdout.write("no open dead letters")
+            return
+        counted = ngettext("%(count)s letter", "%(count)s letters", total) % {"count": total}
+        shown = f", of which the first {MOST_LISTED} are above" if total > MOST_LISTED else ""
+        self.stdout.write(f"{counted}{shown}; `dead_letters show ID`, then replay or discard")
 
     def show(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         if is_json:
@@ -85,26 +93,37 @@ class Command(BaseCommand):
                 self.stdout.write_text(f"{name}: " + str(value).replace("\n", "\n    "))
             self.stdout.write("")
 
-    def act(self, action: str, letters: QuerySet[DeadLetter]) -> None:
+    def act(self, action: str, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         by = f"command:{getpass.getuser()}"
         done, act = ("replayed", replay.replay_letter) if action == "replay" else ("discarded", dead_letters.discard)
-        chosen, failures = list(letters), []
-        for letter in chosen:
-            try:
-                act(letter, by=by)
-            except dead_letters.NotOpen as exc:
-                failures.append(str(exc))
-            except replay.ReplayFailed as exc:
-                failures.append(replay.describe_failure(letter, exc))
-            else:
-                self.stdout.write(f"letter {letter.pk}: {done}")
-                continue
-            if len(chosen) > 1:
-                self.stdout.write(failures[-1])
-        self.stdout.write(f"{len(chosen) - len(failures)} {done}, {len(failures)} failed")
+        chosen, failures = list(letters), {}
+        with self.live_display() as display:
+            item = display.add(_("dead letters"), total=max(len(chosen), 1))
+            for letter in chosen:
+                if failure := failure_of(act, letter, by=by):
+                    failures[letter.pk] = failure
+                if not is_json and (not failure or len(chosen) > 1):  # the error of a single letter is the command's error
+                    self.stdout.write(failure or f"letter {letter.pk}: {done}")
+                item.advance()
+        if is_json:
+            self.write_json([{"id": letter.pk, "is_done": letter.pk not in failures, "error": failures.get(letter.pk, "")} for letter in chosen])
+        else:
+            self.stdout.write(f"{len(chosen) - len(failures)} {done}, {len(failures)} failed")
         if failures:
-            several = f"{len(failures)} of {len(chosen)} letters could not be {done}: the lines above say why"
-            raise CommandError(failures[0] if len(chosen) == 1 else several, returncode=1)
+            where = '"error" says' if is_json else "the lines above say"
+            several = f"{len(failures)} of {len(chosen)} letters could not be {done}: {where} why"
+            raise CommandError(next(iter(failures.values())) if len(chosen) == 1 else several, returncode=1)
+
+
+def failure_of(act: Callable[..., None], letter: DeadLetter, *, by: str) -> str:
+    """Replay or discard the letter. Return why that failed, or an empty text."""
+    try:
+        act(letter, by=by)
+    except dead_letters.NotOpen as exc:
+        return str(exc)
+    except replay.ReplayFailed as exc:
+        return replay.describe_failure(letter, exc)
+    return ""
 
 
 def letter_row(letter: DeadLetter) -> dict[str, Any]:

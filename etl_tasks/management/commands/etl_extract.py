@@ -27,6 +27,7 @@ class Command(StageCommand):
         if options["source"] and options["run"] is not None:
             raise UsageError("--run names one run: leave --source out")
         self.names: list[str] | None = options["source"]
+        self.is_json: bool = options["json"]
         super().handle(*args, **options)
 
     def named_run(self, run_id: int) -> list[ETLRun]:
@@ -45,7 +46,7 @@ class Command(StageCommand):
         if self.names:
             self.failures += elsewhere
         else:
-            for sentence in elsewhere:
+            for sentence in elsewhere if not self.is_json else ():
                 self.stdout.write(sentence)
         runs, busy = open_runs(source for source in chosen if source.is_here)
         self.failures += busy

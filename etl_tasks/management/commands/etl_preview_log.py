@@ -7,9 +7,12 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import ngettext
 
+from dora_metrics.display import precise_text
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks.management import log_format_options
+from etl_tasks.management.source_arguments import log_source_named
 from etl_tasks.models import Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.allowed_folders import log_roots
@@ -44,10 +47,9 @@ class Command(BaseCommand):
         log_format_options.check_is_allowed(path)
         source = Source(name="preview", kind=Source.Kind.LOGS)
         if options["source"] is not None:
-            named = Source.objects.filter(name=options["source"], kind=Source.Kind.LOGS).first()
-            if named is None:
-                raise UsageError(f"there is no log source {options['source']!r}: `etl_status` lists the sources")
-            source = named
+            source = log_source_named(options["source"])
+            if source.kind != Source.Kind.LOGS:
+                raise UsageError(f"{source} has an adapter of its own, so its lines cannot be previewed here: try check_source {source}")
         options["format"] = options["format"] or source.log_format or log_format_options.AUTO
         try:
             if options["format"] == log_format_options.AUTO:
@@ -82,8 +84,9 @@ class Command(BaseCommand):
             if counts["unread"] <= UNREAD_SHOWN:
                 unread.append(f"{where}: {error} {_short(text)}")
         lines_read = self._lines - counts["lines unread"]
+        events = ngettext("%(count)s event", "%(count)s events", counts["read"]) % {"count": counts["read"]}
         self.stdout.write()
-        self.stdout.write(f"{lines_read} of {self._lines} lines read as {source.log_format}: {counts['read']} events, their times in UTC")
+        self.stdout.write(f"{lines_read} of {self._lines} lines read as {source.log_format}: {events}")
         for flag in sorted(filter(None, time_flags)):
             self.stdout.write(f"{time_flags[flag]} of them with a time that is {flag}")
         for line in unread:
@@ -123,11 +126,10 @@ class Command(BaseCommand):
 
 
 def _event_line(event: LogEvent) -> str:
-    time = f"{event.time:%Y-%m-%d %H:%M:%S}.{event.time.microsecond // 1000:03}"
     names = ("service", "host", "logger", "method", "path", "status", "duration_ms", "trace_id")
     values = {name: getattr(event, name) for name in names if getattr(event, name) not in ("", None)} | event.extra
     rest = " ".join(f"{name}={_short(str(value))}" for name, value in values.items())
-    return f"{time} {event.level:8} {_short(event.message)}" + (f"  [{rest}]" if rest else "")
+    return f"{precise_text(event.time, time_zone='UTC')} {event.level:8} {_short(event.message)}" + (f"  [{rest}]" if rest else "")
 
 
 def _count_lines(body: bytes) -> int:

@@ -1,6 +1,7 @@
 """etl_run: start the Celery chain of every enabled source, or of the named ones."""
 
 import time
+from collections.abc import Iterator
 from typing import Any
 
 from django.conf import settings
@@ -8,15 +9,18 @@ from django.core.management.base import CommandError, CommandParser
 from django.db import close_old_connections
 
 from dora_metrics.calculators.periods import start_of
-from dora_metrics.management.arguments import check_order, date_argument
+from dora_metrics.management.arguments import add_json_argument, check_order, date_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import pipeline
+from etl_tasks.management.run_display import RunLines
 from etl_tasks.management.run_output import run_line, run_row
 from etl_tasks.management.source_arguments import check_source_names
 from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.models import ETLRun, Source
+from etl_tasks.run_progress import progress_of
 
 POLL_SECONDS = 0.3
+SHOWN_EVERY = 2  # polls; the display needs further queries
 
 
 class Command(BaseCommand):
@@ -37,7 +41,7 @@ class Command(BaseCommand):
         )
         parser.add_argument("--full", action="store_true", help="read everything again, as in the first run")
         parser.add_argument("--wait", action="store_true", help="print progress, and wait until the runs end")
-        parser.add_argument("--json", action="store_true", help="print the runs as JSON")
+        add_json_argument(parser, "print the runs as a JSON list")
 
     def handle(self, *args: Any, **options: Any) -> None:
         names = options["source"] or list(Source.objects.filter(is_enabled=True).values_list("name", flat=True))
@@ -72,6 +76,14 @@ class Command(BaseCommand):
             raise CommandError("; ".join(busy), returncode=1)
 
     def _wait(self, runs: list[ETLRun], *, is_quiet: bool) -> None:
+        with self.live_display() as display:
+            lines = RunLines(display, count=len(runs))
+            for number, waiting in enumerate(self._until_ended(runs, is_quiet=is_quiet)):
+                if display.is_live and number % SHOWN_EVERY == 0:
+                    lines.show(progress_of(waiting), ended=len(runs) - len(waiting))
+
+    def _until_ended(self, runs: list[ETLRun], *, is_quiet: bool) -> Iterator[set[int]]:
+        """Print each change of a run's state, and yield the ids of the runs that have not ended, until all have."""
         shown: dict[int, str] = {}
         waiting = {run.pk for run in runs}
         while waiting:
@@ -84,6 +96,7 @@ class Command(BaseCommand):
                 # A run whose stage used up its time limit is postponed, too, but is due at once: keep waiting, because the sweeper continues it.
                 if run.status not in ETLRun.ACTIVE or run.is_waiting:
                     waiting.discard(run.pk)
+            yield waiting
             if waiting:
                 time.sleep(POLL_SECONDS)
                 close_old_connections()

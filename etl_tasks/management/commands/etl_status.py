@@ -7,13 +7,15 @@ from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
-from dora_metrics.management.arguments import id_argument
+from dora_metrics.display import instant_text
+from dora_metrics.management.arguments import add_json_argument, id_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Deployment, MetricRevision
 from etl_tasks import host_watch, intervals, selectors
 from etl_tasks.log_coverage import READ_STREAM
-from etl_tasks.management.run_output import local_time, run_line, run_row, run_times
+from etl_tasks.management.run_output import pages_text, run_line, run_row, run_times
 from etl_tasks.models import DeadLetter, ETLRun, StreamProgress
 from etl_tasks.night_report import NightReport, report_last_night
 
@@ -31,7 +33,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--run", type=id_argument, metavar="ID", help="print one run instead: its streams, its dead letters, and the past metrics that it changed"
         )
-        parser.add_argument("--json", action="store_true", help="print one JSON object, which also has the cursors")
+        add_json_argument(parser, "print one JSON object, which also has the cursors")
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["run"] is not None:
@@ -45,7 +47,8 @@ class Command(BaseCommand):
             self.write_status(night, report)
         if count := len(night.needs_a_person):
             where = '"needs_a_person" says what' if options["json"] else "the lines above say what"
-            raise CommandError(f"{count} thing{'s need' if count > 1 else ' needs'} a person: {where}", returncode=1)
+            needs = ngettext("%(count)s thing needs a person", "%(count)s things need a person", count) % {"count": count}
+            raise CommandError(f"{needs}: {where}", returncode=1)
 
     def report_run(self, run_id: int, *, is_json: bool) -> None:
         run = ETLRun.objects.filter(pk=run_id).first()
@@ -60,7 +63,7 @@ class Command(BaseCommand):
 
     def write_run(self, run: ETLRun) -> None:
         self.stdout.write(run_line(run))
-        self.stdout.write(f"  {run_times(run)}; attempt {run.attempt}, {run.pages.count()} pages")
+        self.stdout.write(f"  {run_times(run)}; attempt {run.attempt}, {pages_text(run.pages.count())}")
         for progress in run.progress.order_by("stream"):
             self.stdout.write(f"  {stream_line(progress)}")
         for letter in run.dead_letters.order_by("pk"):
@@ -91,7 +94,7 @@ class Command(BaseCommand):
             write(f"{row['source']} ({row['kind']}{every}{'' if row['is_enabled'] else ', disabled'}{on_host})")
             next_run = next_run_sentence(row)
             if row["no_worker_since"]:
-                since = local_time(datetime.fromisoformat(row["no_worker_since"]))
+                since = instant_text(datetime.fromisoformat(row["no_worker_since"]))
                 write(f"  {host_watch.no_worker_message(row['host'])}; none has taken this queue since {since}")
             if row["last_run"] is None:
                 write(f"  never ran{next_run}")
@@ -99,7 +102,7 @@ class Command(BaseCommand):
             run = runs[row["last_run"]["run"]]
             write(f"  {run_line(run, has_error=run.pk not in reported)}")
             success = row["last_success_at"]
-            write(f"  {run_times(run)}; last success {local_time(datetime.fromisoformat(success)) if success else 'never'}{next_run}")
+            write(f"  {run_times(run)}; last success {instant_text(datetime.fromisoformat(success)) if success else 'never'}{next_run}")
             if row["given_up"]:
                 shown = ", ".join(f"{given['id']} ({given['environment']}, {given['created_at'][:10]})" for given in row["given_up"][:MOST_GIVEN_UP])
                 more = len(row["given_up"]) - MOST_GIVEN_UP
@@ -107,7 +110,9 @@ class Command(BaseCommand):
                     f"  deployments without an outcome for {selectors.LONGEST_WAIT_FOR_AN_END.days} days, not asked for any more: {shown}"
                     + (f" and {more} more" if more > 0 else "")
                 )
-        write(f"the next night is due at {local_time(night.next_due)}" if night.next_due else "no next night is due: see periodic tasks in the admin")
+        write(
+            f"the next night is due at {instant_text(night.next_due)}" if night.next_due else "no next night is due: see periodic tasks in the admin"
+        )
 
 
 def next_run_sentence(row: dict[str, Any]) -> str:
@@ -116,7 +121,7 @@ def next_run_sentence(row: dict[str, Any]) -> str:
         return ""
     due = datetime.fromisoformat(row["next_run_due_at"])
     sentence = _("next run due %(time)s") if due > now() else _("next run was due %(time)s")
-    return "; " + sentence % {"time": local_time(due)}
+    return "; " + sentence % {"time": instant_text(due)}
 
 
 def run_report(run: ETLRun) -> dict[str, Any]:

@@ -6,9 +6,10 @@ import msgspec
 from django.core.management.base import CommandError, CommandParser
 from django.utils.timezone import now
 
+from dora_metrics.display import minute_text, precise_text
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.terminal_escaping import printable_json
-from etl_tasks.sources.registry import log_sources
+from etl_tasks.management.source_arguments import log_source_named
 from log_store.counts import hour_of
 from log_store.event import LogEvent
 from log_store.opening import open_log_store
@@ -44,10 +45,11 @@ class Command(BaseCommand):
             raise UsageError("--limit is negative: 0 prints all events, 100 the newest hundred")
         if options["counts"] and options["contains"]:
             raise UsageError("--counts are kept by level alone: leave --contains out")
+        log_source_named(options["source"])
         try:
             query = query_of(
                 options["source"],
-                known=log_sources(),
+                known=[options["source"]],
                 start=options["start"],
                 end=options["end"],
                 level=options["level"],
@@ -85,13 +87,12 @@ class Command(BaseCommand):
         except ValueError as exc:
             raise InvalidQuery(f"{exc}: take it from --format jsonl, or from the event's page") from exc
         if event is None:
-            raise InvalidQuery(f"{source} has no event at {event_position}: it may have reached the end of its life")
+            raise InvalidQuery(f"{source} has no event at {event_position}: it may have expired")
         return around(store, event)
 
     def _print_row(self, event: LogEvent) -> None:
         where = " ".join(part for part in (event.host, event.logger) if part)
-        time = event.time.isoformat(timespec="milliseconds")
-        self.stdout.write_text(f"{time} {event.level:<8} {where + ': ' if where else ''}{event.message}")
+        self.stdout.write_text(f"{precise_text(event.time)} {event.level:<8} {where + ': ' if where else ''}{event.message}")
 
     def _print_json(self, event: LogEvent) -> None:
         self.stdout.write(printable_json(msgspec.json.encode({"position": position(event), **msgspec.structs.asdict(event)}).decode()))
@@ -101,4 +102,4 @@ class Command(BaseCommand):
             if query.levels and level not in query.levels:
                 continue
             row = {"hour": hour.isoformat(), "level": level, "events": events}
-            self.stdout.write(msgspec.json.encode(row).decode() if is_json else f"{row['hour']} {level:<8} {events:>10}")
+            self.stdout.write(msgspec.json.encode(row).decode() if is_json else f"{minute_text(hour)} {level:<8} {events:>10}")

@@ -35,7 +35,7 @@ class GitHubRepository(Adapter):
 
     def validate(self, source: Source) -> None:
         if not FULL_NAME.fullmatch(source.repository):
-            raise ValidationError({"repository": f"{source.repository!r} is no repository: write it as owner/name"})
+            raise ValidationError({"repository": f"{source.repository!r} is not a repository: write it as owner/name"})
         if source.service_id is None:
             return
         others = Source.objects.filter(service=source.service_id, kind=source.kind, repository__iexact=source.repository)

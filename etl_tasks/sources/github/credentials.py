@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 
+from dora_metrics.name_suggestions import closest
 from etl_tasks.errors import FatalError
 
 RENEW_BEFORE_END_SECONDS = 300
@@ -30,7 +31,7 @@ class Credential:
         given: Any = settings.GITHUB_CREDENTIALS.get(name)
         if given is None:
             raise FatalError(
-                f"the source's credential {name} is not in the environment: set GITHUB_TOKEN_{name}, "
+                f"the source's credential {name} is not in the environment{_meant(name)}: set GITHUB_TOKEN_{name}, "
                 f"or GITHUB_APP_ID_{name}, GITHUB_APP_PRIVATE_KEY_{name} and GITHUB_APP_INSTALLATION_ID_{name}"
             )
         self._given = given
@@ -65,7 +66,7 @@ class Credential:
             return jwt.encode(claims, self._given["private_key"], algorithm="RS256")
         except (ValueError, TypeError, jwt.PyJWTError) as exc:
             raise FatalError(
-                f"GITHUB_APP_PRIVATE_KEY is no private key in PEM form ({type(exc).__name__}): give the whole file as GitHub made it"
+                f"GITHUB_APP_PRIVATE_KEY is not a private key in PEM form ({type(exc).__name__}): give the whole file as GitHub made it"
             ) from None
 
     def keep(self, token: str, *, expires_at: str) -> None:
@@ -77,3 +78,8 @@ class Credential:
     @property
     def _key(self) -> tuple[str, str]:
         return str(self._given["installation_id"]), str(self._given["app_id"])
+
+
+def _meant(name: str) -> str:
+    similar = closest(name, settings.GITHUB_CREDENTIALS)
+    return f" (did you mean {similar}?)" if similar else ""

@@ -41,7 +41,7 @@ def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
     if found is None and is_nullable:
         return []
     if not isinstance(found, list):
-        raise UnreadablePage(f"{'.'.join(path)} is no list")
+        raise UnreadablePage(f"{'.'.join(path)} is not a list")
     return found
 
 

@@ -139,10 +139,10 @@ def test_the_chart_says_that_it_counts_what_the_search_leaves_out(reader: Client
     ("asked", "sentence"),
     [
         ({"source": "nobody"}, "there is no log source"),
-        ({"from": "soon"}, "is no time"),
+        ({"from": "soon"}, "is not a valid time"),
         ({"level": "loud"}, "there is no level"),
         ({"from": "2026-03-03"}, "ends before it begins"),
-        ({"after": "nowhere"}, "is no position"),
+        ({"after": "nowhere"}, "is not a position"),
     ],
 )
 def test_a_question_that_cannot_be_is_answered_with_a_sentence(reader: Client, calls: Source, asked: dict[str, str], sentence: str) -> None:

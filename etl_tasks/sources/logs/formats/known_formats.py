@@ -33,7 +33,7 @@ def format_of(options: FormatOptions) -> Format:
     """Return the format for these options. Raises ValueError, with a hint, if they do not fit together."""
     name = options.log_format
     if name not in FORMATS:
-        raise ValueError(f"{name!r} is no format of log lines: name one of {', '.join(FORMATS)}")
+        raise ValueError(f"{name!r} is not a format of log lines: name one of {', '.join(FORMATS)}")
     if options.pattern and name not in WITH_A_PATTERN:
         raise ValueError(f"the format {name} has no pattern: leave it empty, or choose one of {', '.join(WITH_A_PATTERN)}")
     if options.fields and name not in WITH_FIELDS:

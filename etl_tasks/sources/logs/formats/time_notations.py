@@ -142,7 +142,7 @@ def parse_time(text: str, notations: Sequence[Notation] = ()) -> Stamp:
         try:
             return datetime.fromisoformat(iso.upper())
         except ValueError as exc:
-            raise ImpossibleTime("it is no possible date and time") from exc
+            raise ImpossibleTime("it is not a possible date and time") from exc
     return _in_known_notation(text)
 
 
@@ -176,7 +176,7 @@ def from_number(value: float) -> datetime:
     The unit follows from the size of the number. A number below 1e11 is in seconds, because 1e11 seconds are only reached in the year 5138.
     """
     if not EARLIEST_NUMBER <= value < 1e20:
-        raise NotATime("it is no number of seconds since 1970")
+        raise NotATime("it is not a number of seconds since 1970")
     for limit, unit in ((1e11, 1), (1e14, 1_000), (1e17, 1_000_000)):
         if value < limit:
             return EPOCH + timedelta(microseconds=value * 1_000_000 // unit if unit != 1 else round(value * 1_000_000))
@@ -199,7 +199,7 @@ def _from_parts(found: re.Match[str]) -> Stamp:
                 return PartialTime(time=clock, month=day.month, day=day.day)
         return datetime.combine(day, clock, tzinfo=_zone(parts.get("zone", "")))
     except (ValueError, KeyError, OverflowError) as exc:
-        raise ImpossibleTime("it is no possible date and time") from exc
+        raise ImpossibleTime("it is not a possible date and time") from exc
 
 
 def _time(parts: dict[str, str]) -> time:

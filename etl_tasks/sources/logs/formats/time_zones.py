@@ -64,4 +64,4 @@ def zone_named(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f'{name!r} is no IANA time zone: write it as Europe/Madrid, or "local" for this machine\'s') from None
+        raise ValueError(f'{name!r} is not an IANA time zone: write it as Europe/Madrid, or "local" for this machine\'s') from None

@@ -16,7 +16,7 @@ def compiled(pattern: str, called: str, *, as_bytes: bool = False) -> "re2._Rege
         return patterns.compiled(pattern.encode() if as_bytes else pattern)
     except ValueError as exc:
         raise ValueError(
-            f"the {called} {pattern!r} is no regular expression that RE2 reads ({exc}): it has no look-around and no back-references"
+            f"the {called} {pattern!r} is not a regular expression that RE2 reads ({exc}): it has no look-around and no back-references"
         ) from exc
 
 

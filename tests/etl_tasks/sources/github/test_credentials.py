@@ -103,7 +103,7 @@ def test_an_app_that_github_does_not_know_is_told_once(
 
 def test_a_key_that_is_none_is_told_without_a_request(app: StandIn, key: rsa.RSAPrivateKey, settings) -> None:
     settings.GITHUB_CREDENTIALS = {"": {**app_credential(key)[""], "private_key": "no key"}}
-    with pytest.raises(FatalError, match="no private key in PEM form"):
+    with pytest.raises(FatalError, match="not a private key in PEM form"):
         GitHub().query(QUERY, {})
 
     assert app.counts["requests"] == 0

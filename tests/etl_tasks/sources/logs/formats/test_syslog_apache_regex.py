@@ -140,12 +140,12 @@ def test_a_regex_without_a_message_keeps_the_line_as_it_is() -> None:
         (FormatOptions("json", time_zone="Mars/Olympus"), "no IANA time zone"),
         (FormatOptions("json", time_zone="../../etc/passwd"), "no IANA time zone"),
         (FormatOptions("json", time_zone=""), "no IANA time zone"),
-        (FormatOptions("json", deploy_pattern="("), "the deploy pattern '(' is no regular expression"),
+        (FormatOptions("json", deploy_pattern="("), "the deploy pattern '(' is not a regular expression"),
         (
             FormatOptions("json", deploy_pattern="to (?P<env>x)"),
             "the deploy pattern 'to (?P<env>x)' has a group 'env': its groups are sha, environment, state",
         ),
-        (FormatOptions("xml"), "'xml' is no format of log lines"),
+        (FormatOptions("xml"), "'xml' is not a format of log lines"),
     ],
 )
 def test_what_cannot_work_is_refused_with_a_sentence(reading: FormatOptions, sentence: str) -> None:
