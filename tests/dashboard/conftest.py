@@ -1,5 +1,6 @@
-"""Open the pages in a real browser, logged in with a session cookie."""
+"""Open the pages in a real browser: the system's Chromium, driven by Playwright, logged in with a session cookie."""
 
+import os
 import shutil
 from collections.abc import Iterator
 from typing import Any
@@ -7,34 +8,69 @@ from typing import Any
 import pytest
 from django.contrib.auth.models import User
 from django.test import Client
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service as Driver
+from playwright.sync_api import Browser, BrowserContext, Page, Response, expect, sync_playwright
+
+WIDE = {"width": 1366, "height": 900}
+PHONE = {"width": 390, "height": 844}
+expect.set_options(timeout=20_000)  # parts of a page refresh every few seconds, and the machine may be busy
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Chrome]:
-    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+def chromium() -> Iterator[Browser]:
+    program = shutil.which("chromium")
+    if not program:
         pytest.skip("no Chromium: see the line at the end")
-    options = ChromeOptions()
-    options.binary_location = str(shutil.which("chromium"))
-    for argument in ("headless=new", "no-sandbox", "disable-gpu", "disable-background-networking", "no-first-run", "window-size=1400,1000"):
-        options.add_argument(f"--{argument}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    with Chrome(options=options, service=Driver(shutil.which("chromedriver"))) as browser:
-        browser.implicitly_wait(5)
+    # Playwright runs an event loop in this thread, so Django would refuse database queries of the tests.
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
         yield browser
+        browser.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
+
+
+class Visit:
+    """A browser context of a person who is logged in. `complaints`: console errors, policy violations, and answers with an error status."""
+
+    def __init__(self, browser: Browser, base_url: str, *, session: str = "", **options: Any) -> None:
+        self.context: BrowserContext = browser.new_context(base_url=base_url, **{"viewport": WIDE, "locale": "en-GB", **options})
+        self.context.set_default_timeout(10_000)
+        if session:
+            self.context.add_cookies([{"name": "sessionid", "value": session, "url": base_url}])
+        self.complaints: list[str] = []
+        self.context.on("console", lambda message: self._complain(message.text) if message.type in ("error", "warning") else None)
+        self.context.on("weberror", lambda error: self._complain(str(error.error)))
+        self.context.on("response", self._look_at)
+        self.page: Page = self.context.new_page()
+
+    def _complain(self, text: str) -> None:
+        self.complaints.append(text)
+
+    def _look_at(self, response: Response) -> None:
+        if response.status >= 400:
+            self._complain(f"{response.status} {response.request.method} {response.url}")
+
+    def close(self) -> None:
+        self.context.close()
+
+
+def session_of(user: User) -> str:
+    client = Client()
+    client.force_login(user)
+    return client.cookies["sessionid"].value
 
 
 @pytest.fixture
-def browser(chromium: Chrome, live_server: Any, transactional_db: None) -> Iterator[Chrome]:
-    """Return a browser that is logged in. Script errors and missing files fail the test."""
-    client = Client()
-    client.force_login(User.objects.create_superuser("lead", password="only-for-tests"))
-    chromium.get(f"{live_server.url}/healthz")
-    chromium.delete_all_cookies()
-    chromium.add_cookie({"name": "sessionid", "value": client.cookies["sessionid"].value})
-    chromium.get_log("browser")
-    yield chromium
-    chromium.get("about:blank")
-    complaints = [entry["message"] for entry in chromium.get_log("browser") if entry["level"] == "SEVERE" and "favicon" not in entry["message"]]
-    assert not complaints
+def visit(chromium: Browser, live_server: Any, transactional_db: None) -> Iterator[Visit]:
+    """Return the visit of a superuser. Script errors, policy violations and missing files fail the test."""
+    found = Visit(chromium, live_server.url, session=session_of(User.objects.create_superuser("lead", password="only-for-tests")))
+    yield found
+    found.close()
+    assert not found.complaints
+
+
+@pytest.fixture
+def page(visit: Visit) -> Page:
+    return visit.page

@@ -5,11 +5,7 @@ from typing import Any
 
 import pytest
 from django.utils.timezone import now
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import Chrome
-from selenium.webdriver.common.by import By
-from selenium.webdriver.support.expected_conditions import url_contains
-from selenium.webdriver.support.wait import WebDriverWait
+from playwright.sync_api import Page, expect
 
 from dora_metrics.models import Service
 from etl_tasks.models import Source
@@ -41,42 +37,32 @@ def store(*messages: str, level: str = "info") -> None:
     )
 
 
-def messages(browser: Chrome) -> list[str]:
-    return [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, "#events td.message")]
-
-
-def assert_shown(browser: Chrome, *expected: str) -> None:
-    """Wait until the page, which a click may have requested, shows exactly these messages of events."""
-    waiting = WebDriverWait(browser, 10, ignored_exceptions=[StaleElementReferenceException])
-    waiting.until(lambda _: messages(browser) == list(expected), f"not {expected}")
-
-
-def test_a_person_searches_opens_an_event_and_finds_it_among_its_neighbours(browser: Chrome, live_server: Any) -> None:
+def test_a_person_searches_opens_an_event_and_finds_it_among_its_neighbours(page: Page) -> None:
     store("queue opened", "<b>not bold</b>", "queue closed")
     store("recorder is down", level="error")
-    browser.get(f"{live_server.url}/logs/")
-    browser.find_element(By.CSS_SELECTOR, "select[name=source] option:nth-of-type(2)").click()
-    browser.find_element(By.CSS_SELECTOR, ".log-search button").click()
-    assert_shown(browser, "recorder is down", "queue closed", "<b>not bold</b>", "queue opened")
-    assert browser.find_elements(By.CSS_SELECTOR, ".log-chart rect.error")
+    page.goto("/logs/")
+    page.get_by_label("Source").select_option("calls")
+    page.get_by_role("button", name="Search").click()
+    shown = page.locator("#events td.message")
+    expect(shown).to_have_text(["recorder is down", "queue closed", "<b>not bold</b>", "queue opened"])
+    expect(page.locator(".log-chart rect.error").first).to_be_attached()
 
-    browser.find_element(By.CSS_SELECTOR, "select[name=level] option[value=error]").click()
-    browser.find_element(By.CSS_SELECTOR, ".log-search button").click()
-    assert_shown(browser, "recorder is down")
+    page.get_by_label("Level").select_option("error")
+    page.get_by_role("button", name="Search").click()
+    expect(shown).to_have_text(["recorder is down"])
 
-    browser.find_element(By.CSS_SELECTOR, "#events td.time a").click()
-    WebDriverWait(browser, 10).until(url_contains("/logs/event/calls/"))
-    around = [cell.text for cell in browser.find_elements(By.CSS_SELECTOR, ".log-events td.message")]
-    assert around == ["queue opened", "<b>not bold</b>", "queue closed", "recorder is down"]
-    assert browser.find_element(By.CSS_SELECTOR, "tr.this td.message").text == "recorder is down"
+    page.locator("#events td.time a").click()
+    page.wait_for_url("**/logs/event/calls/**")
+    expect(page.locator(".log-events td.message")).to_have_text(["queue opened", "<b>not bold</b>", "queue closed", "recorder is down"])
+    expect(page.locator("tr.this td.message")).to_have_text("recorder is down")
 
 
-def test_the_live_tail_puts_new_events_on_top_and_stops_when_it_is_switched_off(browser: Chrome, live_server: Any) -> None:
+def test_the_live_tail_puts_new_events_on_top_and_stops_when_it_is_switched_off(page: Page) -> None:
     store("before")
-    browser.get(f"{live_server.url}/logs/?source=calls")
-    browser.find_element(By.ID, "tail").click()
-    WebDriverWait(browser, 5).until(lambda _: browser.find_element(By.ID, "tail-says").text.startswith("checked at"))
+    page.goto("/logs/?source=calls")
+    page.locator("#tail").check()
+    expect(page.locator("#tail-says")).to_contain_text("checked at")
     store("first after", "second after")
-    assert_shown(browser, "second after", "first after", "before")
-    browser.find_element(By.ID, "tail").click()
-    assert browser.find_element(By.ID, "tail-says").text == ""
+    expect(page.locator("#events td.message")).to_have_text(["second after", "first after", "before"])
+    page.locator("#tail").uncheck()
+    expect(page.locator("#tail-says")).to_have_text("")
