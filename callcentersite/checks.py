@@ -163,6 +163,18 @@ def check_alerts(**_: object) -> list[CheckMessage]:
     return found
 
 
+@register()
+def check_monitoring(**_: object) -> list[CheckMessage]:
+    found: list[CheckMessage] = []
+    if settings.HEARTBEAT_URL and (reason := _web_address_error(settings.HEARTBEAT_URL)):
+        hint = "Copy the ping URL of the check, such as https://hc-ping.com/…"
+        found.append(Error(f"HEARTBEAT_URL is not a web address: {reason}", hint=hint, id="etl.E023"))
+    if re.search(r"[^\x21-\x7e]", settings.METRICS_TOKEN):
+        hint = "Generate one: openssl rand -hex 32"
+        found.append(Error("METRICS_TOKEN has characters that cannot be sent in a header", hint=hint, id="etl.E024"))
+    return found
+
+
 def _web_address_error(url: str) -> str:
     """Return why no request can be sent to the address, or an empty string if one can."""
     try:

@@ -64,7 +64,6 @@ ALLOWED_HOSTS = [*host_names("DJANGO_ALLOWED_HOSTS", ""), "localhost", "127.0.0.
 # FORWARDED_ALLOW_IPS (docs/deploy.md).
 SECURE_SSL_REDIRECT = flag("DJANGO_HTTPS")
 SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = flag("DJANGO_SECURE_COOKIES", SECURE_SSL_REDIRECT)
-SECURE_REDIRECT_EXEMPT = [r"^healthz$"]  # health checks come from inside the network by http, and not through the proxy
 SECURE_HSTS_SECONDS = 30 * 24 * 3600 if SECURE_SSL_REDIRECT else 0
 # These two checks ask for HSTS for subdomains and for the browsers' preload list. The domain's owner may set both in the proxy.
 SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
@@ -91,6 +90,7 @@ INSTALLED_APPS = [
     "callcentersite.apps.CallCenterSiteConfig",
 ]
 MIDDLEWARE = [
+    "callcentersite.health.MonitoringMiddleware",  # the first, so that /healthz, /readyz and /metrics need no host name, https, session or database
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -319,6 +319,14 @@ ALERT_WEBHOOK_URL = secret("ALERT_WEBHOOK_URL")
 vars().update(mail_server(secret("EMAIL_URL", "smtp://localhost:25")))
 EMAIL_TIMEOUT = 10  # seconds; a mail server that hangs must not delay a stage
 DEFAULT_FROM_EMAIL = SERVER_EMAIL = given("ALERT_FROM", "callcentersite@localhost")
+
+# --- monitoring ---------------------------------------------------------------------------------------------------
+# Who may read /metrics and the details of /readyz. If it is empty, only requests that come directly, without a proxy, from this machine or a
+# private network may (callcentersite/health.py).
+METRICS_TOKEN = secret("METRICS_TOKEN")
+# This address is requested after each good night, with /fail appended after a bad one, in the protocol of healthchecks.io. So a service
+# elsewhere can alert you if this installation is down and cannot alert anybody itself. Whoever knows the address can report a good night.
+HEARTBEAT_URL = secret("HEARTBEAT_URL")
 
 # --- logging ------------------------------------------------------------------------------------------------------
 ETL_LOG_LEVEL = one_of("ETL_LOG_LEVEL", "INFO", ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"))

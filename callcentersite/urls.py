@@ -2,14 +2,12 @@ from django.contrib import admin
 from django.urls import include, path
 from django.views.generic import RedirectView
 
-from callcentersite.health import health
 from dora_metrics.api.endpoints import api
 
 urlpatterns = [
     path("", include("dashboard.urls")),
     path("admin/", admin.site.urls),
     path("api/v1/", api.urls),
-    path("healthz", health, name="health"),
     path("favicon.ico", RedirectView.as_view(url="/static/dashboard/favicon.svg", permanent=True)),
 ]
 admin.site.site_header = admin.site.site_title = "callcentersite ETL"

@@ -99,6 +99,11 @@ def queue_lengths(*, timeout_s: float = ANSWER_SECONDS) -> dict[str, int] | None
     return lengths
 
 
+def beat_sent_at() -> datetime | None:
+    """Return when beat last sent a task; None if it has never sent one. One query."""
+    return PeriodicTask.objects.exclude(last_run_at=None).order_by("-last_run_at").values_list("last_run_at", flat=True).first()
+
+
 def needed_queues() -> list[str]:
     """Return the names of the queues that workers must take: those of the enabled sources, and the shared ones. One query."""
     hosts = Source.objects.filter(is_enabled=True).order_by("host").values_list("host", flat=True).distinct()
@@ -180,7 +185,7 @@ def _sweep_interval() -> timedelta | None:
 
 
 def _beat(moment: datetime, interval: timedelta | None) -> ComponentState:
-    sent = PeriodicTask.objects.exclude(last_run_at=None).order_by("-last_run_at").values_list("last_run_at", flat=True).first()
+    sent = beat_sent_at()
     if interval is None:
         sentence = _("the sweep has no interval: in the admin, under periodic tasks, enable an entry with an interval and the task etl.sweep")
         return ComponentState(BEAT, is_ok=False, sentence=sentence, seen_at=sent)

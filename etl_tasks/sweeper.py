@@ -14,7 +14,7 @@ from django.conf import settings
 from django.db.models import F
 from django.utils.timezone import now
 
-from etl_tasks import dead_letters, deletion, heartbeats, host_watch, intervals, ledger, pipeline, quiet_runs
+from etl_tasks import dead_letters, deletion, heartbeats, host_watch, intervals, ledger, night_ping, pipeline, quiet_runs
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun
 from etl_tasks.night_schedule import night_due_at
@@ -98,6 +98,7 @@ STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("the look for workers", host_watch.watch),
     ("what is being deleted", resume_deletions),
     ("the deletion of quiet runs", quiet_runs.delete_superseded),
+    ("the report of the night to HEARTBEAT_URL", night_ping.ping),
     ("the start of a missing night", open_missing_night),
     ("the start of runs between two nights", open_runs_between_nights),
 )

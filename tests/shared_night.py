@@ -8,7 +8,7 @@ from django.test import override_settings
 
 from dora_metrics.models import Service
 from etl_tasks import inline, ledger
-from etl_tasks.models import ETLRun, Source
+from etl_tasks.models import ETLRun, GitHubBudget, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from tests.conftest import END
@@ -28,6 +28,7 @@ def shared_night(world: World, django_db_blocker: Any, *, faults: Mapping[str, A
         run = ledger.open_run(source, trigger="shell")
         assert run
         inline.run_remaining_stages(run.pk)
+        GitHubBudget.objects.all().delete()  # belongs to no service, and no test of the night reads it
     yield run
     with django_db_blocker.unblock():
         service.delete()

@@ -1,16 +1,13 @@
 """Send alerts by e-mail and to a webhook, if these are configured. signals.py also writes alerts to the log."""
 
 import json
-import urllib.request
 from collections.abc import Callable, Mapping
-from http.client import HTTPException
-from typing import Any
-from urllib.error import HTTPError, URLError
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from dora_metrics.alerts.http_post import PostFailed, post
 from dora_metrics.alerts.signals import critical_alert, warning_alert
 
 WEBHOOK_TIMEOUT_SECONDS = 10
@@ -50,19 +47,6 @@ def post_webhook(level: str, message: str, context: Mapping[str, object] | None)
     return bool(settings.ALERT_WEBHOOK_URL)
 
 
-class NoRedirect(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects.
-
-    urllib would follow a redirect with a GET request, which has no body. So the alert would not arrive, but would count as sent.
-    """
-
-    def redirect_request(self, *_: Any) -> None:
-        return None
-
-
-OPENER = urllib.request.build_opener(NoRedirect)
-
-
 class WebhookFailed(OSError):
     """The webhook could not be reached, or it refused the alert.
 
@@ -72,15 +56,10 @@ class WebhookFailed(OSError):
 
 @retry(retry=retry_if_exception_type(WebhookFailed), stop=stop_after_attempt(3), wait=wait_exponential(multiplier=0.5, max=4), reraise=True)
 def _post(url: str, body: bytes) -> None:
-    # The scheme is http or https, because the settings and the system checks refuse any other.
-    request = urllib.request.Request(url, data=body, headers={"Content-Type": "application/json", "User-Agent": "callcentersite-etl"})  # noqa: S310
     try:
-        OPENER.open(request, timeout=WEBHOOK_TIMEOUT_SECONDS).close()
-    except HTTPError as exc:
-        exc.close()
-        raise WebhookFailed(f"the webhook answered HTTP {exc.code}") from None
-    except (URLError, OSError, HTTPException, ValueError) as exc:
-        raise WebhookFailed(f"the webhook cannot be reached ({type(exc).__name__})") from None
+        post(url, body, content_type="application/json", timeout_s=WEBHOOK_TIMEOUT_SECONDS)
+    except PostFailed as exc:
+        raise WebhookFailed(f"the webhook {exc}") from None
 
 
 def _receiver(send: Send, level: str) -> Callable[..., bool]:

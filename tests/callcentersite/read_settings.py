@@ -12,7 +12,19 @@ from django.core.checks.registry import registry
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-CHECKED = ("ETL_", "GITHUB_", "CASSANDRA_", "LOG_", "ALERT_", "EMAIL_", "CELERY_BROKER_URL", "BROKER_", "DEFAULT_FROM_EMAIL")
+CHECKED = (
+    "ETL_",
+    "GITHUB_",
+    "CASSANDRA_",
+    "LOG_",
+    "ALERT_",
+    "EMAIL_",
+    "HEARTBEAT_",
+    "METRICS_",
+    "CELERY_BROKER_URL",
+    "BROKER_",
+    "DEFAULT_FROM_EMAIL",
+)
 NEEDED = {"CALLCENTERSITE_VAR": str(settings.VAR), "DJANGO_SECRET_KEY": "only-for-tests"}
 
 

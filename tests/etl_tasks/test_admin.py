@@ -78,9 +78,3 @@ def test_a_letter_is_left_alone_without_the_permission(client: Client, a_night: 
     act(client, "discard", letter)
     letter.refresh_from_db()
     assert letter.state == "open"
-
-
-def test_health_names_what_does_not_answer(client: Client, settings) -> None:
-    answer = client.get("/healthz").json()
-    assert answer["database"] == "ok"
-    assert set(answer) == {"database", "broker", "log_store"}

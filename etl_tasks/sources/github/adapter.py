@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -13,7 +14,7 @@ from etl_tasks.models import Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.adapter import Adapter, Check, Job, Learned, Page
 from etl_tasks.sources.github import null_records
-from etl_tasks.sources.github.client import GitHub
+from etl_tasks.sources.github.client import GitHub, store_budgets
 from etl_tasks.sources.github.collect import REPOSITORY, collect
 from etl_tasks.sources.github.commit_graph import batches, parents_of, reached
 from etl_tasks.sources.github.deployed_commits import deployed_shas
@@ -24,6 +25,7 @@ from etl_tasks.sources.github.source_check import check
 from etl_tasks.sources.github.streams import BY_NAME
 from etl_tasks.sources.github.survey import SurveyResult, survey
 
+BUDGET_INTERVAL = timedelta(seconds=30)  # a long run stores this often how much of GitHub's limits is left
 FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 
 
@@ -63,9 +65,12 @@ class GitHubRepository(Adapter):
             for page in collect(github, job, survey_result, sizes):
                 yield page
                 yield from _learned(sizes)
+                store_budgets(interval=BUDGET_INTERVAL)
         except RetriableError:
             yield from _learned(sizes)
+            store_budgets()
             raise
+        store_budgets()
 
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         return BY_NAME[stream].fact_of(context)

@@ -9,7 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -264,6 +264,12 @@ def _sized(variables: Mapping[str, object], page: PageSize) -> dict[str, object]
 
 # By name of the credential. The next run of this process begins with the limits that the last run saw.
 _rate_limits: dict[str, RateLimits] = {}
+
+
+def store_budgets(*, interval: timedelta = timedelta()) -> None:
+    """Store what is left of GitHub's limits for each credential of this process, unless this was done less than `interval` ago."""
+    for name, limits in list(_rate_limits.items()):
+        limits.store(name, interval=interval)
 
 
 def _body(response: requests.Response, *, deadline: float) -> bytes:

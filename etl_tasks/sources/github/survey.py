@@ -13,7 +13,7 @@ from typing import Any
 
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
-from etl_tasks.sources.github.client import IDS_A_QUERY, GitHub
+from etl_tasks.sources.github.client import IDS_A_QUERY, GitHub, store_budgets
 from etl_tasks.sources.github.query_texts import with_fragments
 from etl_tasks.sources.github.streams import BY_NAME
 from etl_tasks.sources.github.watched_records import Watched, not_stored, watched
@@ -72,6 +72,7 @@ def survey(sources: Sequence[Source]) -> dict[int, SurveyResult]:
                 break
             except Exception:  # each source's own run repeats the survey and reports the error; the other runs continue
                 logger.exception("survey_failed", extra={"sources": len(batch)})
+    store_budgets()
     return found
 
 
