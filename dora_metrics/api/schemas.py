@@ -240,6 +240,7 @@ class Period(TypedDict):
     failed_deployment_recovery_time: RecoveryTime
     deployment_rework_rate: ReworkRate
     quality_flags: QualityFlags
+    metric_flags: Annotated[dict[str, list[str]], Field(description="the flags of each metric, by its name")]
 
 
 # Not a class, because "from" is a Python keyword and cannot be the name of a field.

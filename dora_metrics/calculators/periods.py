@@ -43,6 +43,13 @@ def period_of_date(day: date, kind: str) -> Period:
     raise ValueError(f"{kind!r} is not a period: day, week or month")
 
 
+def period_before(period: Period) -> Period:
+    """Return the day, week or month before; of a range, the range of as many days before it."""
+    if period.kind == RANGE:
+        return Period(period.start - timedelta(days=period.days), period.start, RANGE)
+    return period_of_date(period.start - ONE_DAY, period.kind)
+
+
 def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:
     """Yield every period that overlaps [start, end). Periods are whole, so the first and the last one may reach beyond the range.
 

@@ -2,8 +2,9 @@
 
 import argparse
 import json
+import shutil
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import IO, Any, NoReturn
 
@@ -13,7 +14,7 @@ from django.core.management.base import CommandError, CommandParser, OutputWrapp
 from django.db import connections
 
 from dora_metrics import selectors
-from dora_metrics.management.live_display import Display, is_colourless, is_terminal, live_display
+from dora_metrics.management.live_display import Display, is_colourless, is_terminal, live_display, print_coloured
 from dora_metrics.models import Service
 from dora_metrics.name_suggestions import closest, suggestion
 from dora_metrics.terminal_escaping import one_line, printable, printable_json
@@ -147,6 +148,25 @@ class BaseCommand(DjangoCommand):
             finally:
                 for output, stream in zip(outputs, former, strict=True):
                     output._out = stream
+
+    def width(self, default: int) -> int:
+        """Return the width of the terminal that shows the output; `default` if the output goes elsewhere."""
+        return shutil.get_terminal_size((default, 24)).columns if is_terminal(self.stdout._out) else default
+
+    def can_print(self, characters: str) -> bool:
+        """Return whether the output's encoding has the characters."""
+        try:
+            characters.encode(getattr(self.stdout._out, "encoding", None) or "utf-8")
+        except UnicodeEncodeError:
+            return False
+        return True
+
+    def write_coloured(self, line: str, colours: Mapping[str, str]) -> None:
+        """Write one line; on a terminal with colours, the words of `colours` have the given colour. The line may contain data."""
+        if self.has_colour and self._called_from_command_line and is_terminal(self.stdout._out):
+            print_coloured(self.stdout._out, one_line(line), colours)
+        else:
+            self.stdout.write(line)
 
     def write_json(self, value: object, *, indent: int | None = 1) -> None:
         self.stdout.write_text(printable_json(json.dumps(value, indent=indent)))

@@ -1,4 +1,6 @@
-"""The live progress of a long command on a terminal. In a pipe, a file or a log nothing of it is printed: the command's own lines remain.
+"""What commands show on a terminal only: the live progress of a long command, and colours.
+
+In a pipe, a file or a log nothing of the progress is printed: the command's own lines remain.
 
 Labels are data of other systems: they are escaped, and rich never reads markup in them.
 """
@@ -7,7 +9,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import IO, TYPE_CHECKING
 
@@ -61,6 +63,17 @@ def is_terminal(stream: object) -> bool:
 def is_colourless() -> bool:
     """Return whether the environment asks for output without colours: https://no-color.org."""
     return bool(os.environ.get("NO_COLOR"))
+
+
+def print_coloured(stream: IO[str], line: str, colours: Mapping[str, str]) -> None:
+    """Print a line on a terminal, with the words of `colours` in their colours. Nothing else in the line is interpreted."""
+    from rich.console import Console
+    from rich.text import Text
+
+    text = Text(line)
+    for word, colour in colours.items():
+        text.highlight_regex(rf"\b{word}\b", colour)
+    Console(file=stream, force_terminal=True, markup=False, emoji=False, highlight=False).print(text, soft_wrap=True)
 
 
 @contextmanager

@@ -171,18 +171,15 @@ def _computed(services: Sequence[Service], periods: Sequence[Period], *, environ
 
 def _period(period: Period, rows: Mapping[tuple[date, str], DORAMetric], today: date) -> dict[str, Any]:
     found = {metric: rows.get((period.start, metric)) for metric in UNKNOWN}
-    flags: set[str] = set()
-    shown: dict[str, Any] = {}
-    for metric, row in found.items():
-        shown[metric] = _shown(metric, row)
-        flags.update(row.quality_flags if row else [NOT_COLLECTED])
+    flags = {metric: sorted(row.quality_flags) if row else [NOT_COLLECTED] for metric, row in found.items()}
     is_partial = period.end > today or any(row.is_partial for row in found.values() if row)
     return {
         "start": period.start.isoformat(),
         "end": period.end.isoformat(),
         "partial": is_partial,
-        **shown,
-        "quality_flags": sorted(flags),
+        **{metric: _shown(metric, row) for metric, row in found.items()},
+        "quality_flags": sorted({flag for of_metric in flags.values() for flag in of_metric}),
+        "metric_flags": flags,
     }
 
 

@@ -70,7 +70,7 @@ def test_by_range_the_command_names_the_first_and_the_last_day(billing):
     with time_machine.travel(NOW, tick=False):
         call_command("dora_report", "--by=range", "--from=2026-01-01", "--to=2026-01-04", stdout=out)
     assert "billing, production, by range (UTC)" in out.getvalue()
-    assert "  2026-01-01..2026-01-03  0.67         2 " in out.getvalue()
+    assert "  2026-01-01..2026-01-03  0.67/day (2)" in out.getvalue()
 
 
 def test_by_range_the_default_is_the_last_thirty_whole_days(billing):
@@ -79,6 +79,42 @@ def test_by_range_the_default_is_the_last_thirty_whole_days(billing):
         call_command("dora_report", "--service=billing", "--by=range", format="json", stdout=out)
     [one] = json.loads(out.getvalue())["periods"]
     assert (one["start"], one["end"]) == ("2026-01-11", "2026-02-10")  # the 10th is today
+
+
+def table(*words: str) -> str:
+    out = StringIO()
+    with time_machine.travel(NOW, tick=False):
+        call_command("dora_report", "--service=billing", *words, stdout=out)
+    return out.getvalue()
+
+
+def test_without_a_start_the_table_begins_with_the_first_collected_period(billing):
+    text = table()
+    assert text.splitlines()[2].startswith("  2025-12-01*")
+    assert "not_collected" not in text
+    assert table("--from=2025-11-01").splitlines()[2].split() == ["2025-11-01", "-", "-", "-", "-", "-"]
+
+
+def test_if_nothing_was_collected_the_table_is_a_sentence(billing):
+    Coverage.objects.all().delete()
+    recompute(billing, moment=NOW)
+    [line] = table().splitlines()
+    assert line.startswith("billing, production, by month (UTC): nothing was collected since 2025-02-01")
+
+
+def test_the_first_line_is_compared_with_the_period_before_it(billing):
+    by_day = table("--from=2026-01-03", "--to=2026-01-05", "--by=day").splitlines()
+    assert by_day[2].startswith("  2026-01-03  0.00/day (0)")
+    assert "(0) ↓ worse" in by_day[2]
+    assert "(0) ↓ worse" in table("--by=range", "--from=2026-01-03", "--to=2026-01-05").splitlines()[2]
+
+
+def test_the_flags_of_each_metric_are_known(billing):
+    [january] = periods(billing, date(2026, 1, 1), date(2026, 1, 2))
+    assert january["metric_flags"]["change_lead_time"] == ["low_n"]
+    assert january["metric_flags"]["deployment_frequency"] == []
+    [november] = periods(billing, date(2025, 11, 1), date(2025, 11, 2))
+    assert november["metric_flags"] == {metric: ["not_collected"] for metric in METRICS}
 
 
 def test_the_end_of_the_range_is_exclusive(billing):

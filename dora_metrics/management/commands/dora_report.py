@@ -1,5 +1,6 @@
 """dora_report: print the five DORA metrics by day, week or month, or of one range of days."""
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -10,12 +11,16 @@ from django.utils import timezone
 from dora_metrics import selectors
 from dora_metrics.api import serializers
 from dora_metrics.api.csv import csv_lines
-from dora_metrics.calculators.periods import KINDS, RANGE, Period, local_date
+from dora_metrics.calculators.periods import KINDS, RANGE, local_date, period_before
 from dora_metrics.calculators.production import PRODUCTION
-from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.management.arguments import add_period_arguments, check_order
 from dora_metrics.management.base_command import BaseCommand
-from dora_metrics.period_input import DEFAULT_END, DEFAULT_START, period_name, report_range
+from dora_metrics.management.report_table import from_first_collected, table_lines
+from dora_metrics.models import Service
+from dora_metrics.period_input import DEFAULT_END, DEFAULT_START, report_range
+
+PIPE_WIDTH = 150  # the table's width where there is no terminal
+COLOURS = {"better": "green", "worse": "red", "elite": "green", "low": "red"}
 
 
 class Command(BaseCommand):
@@ -47,68 +52,45 @@ class Command(BaseCommand):
         today = local_date(now, settings.ETL_TIME_ZONE)
         start, end = report_range(options["start"], options["end"], by=options["by"], today=today)
         check_order(start, end)
-        reports = selectors.reports(
-            services, start=start, end=end, by=options["by"], environment=options["environment"], time_zone=settings.ETL_TIME_ZONE, now=now
-        )
-        match options["format"]:
-            case "json":
-                self.write_json(reports[0] if options["service"] else reports)
-            case "csv":
-                self.write_csv(csv_lines(serializers.periods(reports), serializers.PERIOD_COLUMNS))
-            case _:
-                self.write_tables(reports)
-                if reports and not reports[0]["periods"]:
-                    self.stdout.write(f"{start} has not begun: today is {today} ({settings.ETL_TIME_ZONE})")
+        asked = {"by": options["by"], "environment": options["environment"], "time_zone": settings.ETL_TIME_ZONE, "now": now}
+        if options["format"] == "table":
+            self.write_tables(services, start, end, asked, is_start_given=options["start"] is not None)
+            return
+        reports = selectors.reports(services, start=start, end=end, **asked)
+        if options["format"] == "json":
+            self.write_json(reports[0] if options["service"] else reports)
+        else:
+            self.write_csv(csv_lines(serializers.periods(reports), serializers.PERIOD_COLUMNS))
 
-    def write_tables(self, reports: list[dict[str, Any]]) -> None:
-        if not reports:
+    def write_tables(self, services: Sequence[Service], start: date, end: date, asked: dict[str, Any], *, is_start_given: bool) -> None:
+        """Print a table for each service. Unless the start was given, a table begins with the first period of which anything was collected."""
+        if not services:
             self.stdout.write("no services yet: add one with `add_service NAME --repository owner/name`")
-        for report in reports:
-            if not report["periods"]:
-                continue
-            self.stdout.write(f"{report['service']}, {report['environment']}, by {report['by']} ({report['time_zone']})")
-            lines = [[_label(period, report["by"]), *_cells(period)] for period in report["periods"]]
-            heads = [report["by"], "deploys/day", "deploys", "lead time p50", "changes", "fail rate", "recovery p50", "rework", "flags"]
-            widths = [max(len(row[column]) for row in [heads, *lines]) for column in range(len(heads))]
-            for row in [heads, *lines]:
-                self.stdout.write("  " + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
-            self.stdout.write("  * partial period   - unknown (docs/metrics.md)")
-            for flag in sorted({flag for period in report["periods"] for flag in period["quality_flags"]}):
-                self.stdout.write(f"  {flag}: {MEANING[flag]}")
+            return
+        today = local_date(asked["now"], settings.ETL_TIME_ZONE)
+        periods = selectors.begun_periods(start, end, asked["by"], today=today)
+        if not periods:
+            self.stdout.write(f"{start} has not begun: today is {today} ({settings.ETL_TIME_ZONE})")
+            return
+        earlier = period_before(periods[0])
+        if asked["by"] == RANGE:
+            befores = [report["periods"] for report in selectors.reports(services, start=earlier.start, end=earlier.end, **asked)]
+            reports = selectors.reports(services, start=start, end=end, **asked)
+        else:  # one query reads the period before, too
+            reports = selectors.reports(services, start=earlier.start, end=end, **asked)
+            befores = [[report["periods"].pop(0)] for report in reports]
+        for report, before in zip(reports, befores, strict=True):
+            shown = report["periods"] if is_start_given else from_first_collected(report["periods"])
+            self._write_table(report, shown, before=before[0] if len(shown) == len(report["periods"]) else None)
 
-
-def _cells(period: dict[str, Any]) -> list[str]:
-    values = {name: read(period) for name, read in serializers.METRIC_COLUMNS.items()}
-    return [
-        _number(values["deployments_per_day"]),
-        _number(values["deployments"]),
-        _duration(values["lead_time_p50_seconds"]),
-        _number(values["changes"]),
-        _share(values["change_fail_rate"]),
-        _duration(values["recovery_p50_seconds"]),
-        _share(values["rework_rate"]),
-        " ".join(period["quality_flags"]),
-    ]
-
-
-def _label(period: dict[str, Any], by: str) -> str:
-    start, end = date.fromisoformat(period["start"]), date.fromisoformat(period["end"])
-    name = period_name(Period(start, end, RANGE)) if by == RANGE else period["start"]
-    return name + ("*" if period["partial"] else "")
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}" if isinstance(value, float) else str(value)
-
-
-def _share(value: float | None) -> str:
-    return "-" if value is None else f"{value:.1%}"
-
-
-def _duration(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.1f} {unit}"
-    return f"{seconds:.0f} s"
+    def _write_table(self, report: dict[str, Any], periods: Sequence[dict[str, Any]], *, before: dict[str, Any] | None) -> None:
+        title = f"{report['service']}, {report['environment']}, by {report['by']} ({report['time_zone']})"
+        if not periods:
+            self.stdout.write(f"{title}: nothing was collected since {report['periods'][0]['start']}; `etl_status` says when its sources are due")
+            return
+        self.stdout.write(title)
+        lines, notes = table_lines(periods, by=report["by"], before=before, width=self.width(PIPE_WIDTH), has_arrows=self.can_print("↑↓"))
+        for line in lines:
+            self.write_coloured(line, COLOURS)
+        for line in notes:
+            self.stdout.write(line)
