@@ -10,6 +10,7 @@ from dashboard.login import Login
 app_name = "dashboard"
 urlpatterns = [
     path("", include("dashboard.overview.urls")),
+    path("", include("dashboard.operations.urls")),
     path(settings.LOG_PAGE_URL.removeprefix("/"), include("dashboard.logs.urls")),
     path("login/", Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),

@@ -65,11 +65,13 @@ class NightReport:
     """The report on the last night.
 
     `due`, `next_due`: when the runs of the last night were due, and when the next ones are; None if no usable schedule gives
-    the time. `sentence`: the summary. `needs`: the problems that a person must solve.
+    the time. `is_night`: False if the outcomes are those of the last ETL_OVERDUE_HOURS hours. `sentence`: the summary. `needs`: the
+    problems that a person must solve.
     """
 
     due: datetime | None
     next_due: datetime | None
+    is_night: bool
     sentence: str
     outcomes: list[Outcome]
     needs: list[Need]
@@ -98,12 +100,13 @@ def report_last_night(moment: datetime) -> NightReport:
     outcomes = _outcomes(sources, due, moment) if due else []
     period = f"last night ({minute_text(due)})" if due else ""
     # If cron starts the runs, it may do so before the hour of beat's schedule. Sources then seem to have no run although they have one.
-    if not due or (not is_by_beat and any(outcome.run is None for outcome in outcomes)):
+    is_night = due is not None and (is_by_beat or all(outcome.run for outcome in outcomes))
+    if not is_night:
         outcomes = _outcomes(sources, moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
         period = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
     late = intervals.late_sources(sources, moment, by=SWEEPER_HAS_TIME, entries=entries)
     needs = [*problems, *_needs(sources, outcomes, moment, late, is_by_beat=is_by_beat)]
-    return NightReport(due, next_due, _summary(period, outcomes), outcomes, needs)
+    return NightReport(due, next_due, is_night, _summary(period, outcomes), outcomes, needs)
 
 
 def _outcomes(sources: Iterable[Source], begin: datetime, moment: datetime) -> list[Outcome]:

@@ -45,7 +45,7 @@ STATUSES = {
     "failed": ("bad", "✕", gettext_lazy("failed")),
     "missing": ("bad", "?", gettext_lazy("missing")),
     "cancelled": ("idle", "⊘", gettext_lazy("cancelled")),
-    "postponed": ("warn", "⏸", gettext_lazy("postponed")),
+    "postponed": ("warn", "‖", gettext_lazy("postponed")),
     "queued": ("info", "…", gettext_lazy("queued")),
     "running": ("info", "▶", gettext_lazy("running")),
     "under way": ("info", "▶", gettext_lazy("running")),
@@ -53,6 +53,15 @@ STATUSES = {
     "open": ("bad", "✕", gettext_lazy("open")),
     "replayed": ("ok", "✓", gettext_lazy("replayed")),
     "discarded": ("idle", "⊘", gettext_lazy("discarded")),
+}
+# Who starts runs, by the values of ETLRun.Trigger.
+TRIGGERS = {
+    "beat": gettext_lazy("beat, for the night"),
+    "interval": gettext_lazy("beat, between nights"),
+    "shell": gettext_lazy("a shell"),
+    "command": gettext_lazy("a command"),
+    "admin": gettext_lazy("a person"),
+    "replay": gettext_lazy("a replay"),
 }
 TIERS = {
     "elite": ("elite", gettext_lazy("elite")),
@@ -131,6 +140,18 @@ def status_badge(status: Any) -> SafeString:
     name = str(getattr(status, "status", None) or getattr(status, "state", None) or status)
     kind, sign, word = STATUSES.get(name, ("idle", "•", name))
     return format_html('<span class="badge {}"><span aria-hidden="true">{}</span> {}</span>', kind, sign, word)
+
+
+@register.filter
+def status_word(status: str) -> str:
+    """Return the name of a status in the reader's language."""
+    return str(STATUSES[status][2]) if status in STATUSES else status
+
+
+@register.filter
+def started_by(run: Any) -> str:
+    """Return who started the run."""
+    return str(TRIGGERS.get(run.trigger, run.trigger))
 
 
 @register.simple_tag

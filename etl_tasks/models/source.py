@@ -147,6 +147,14 @@ class Source(models.Model):
                 repository.save(update_fields=["name"])
         self.update_collected_repositories()
 
+    def set_enabled(self, is_enabled: bool) -> bool:
+        """Enable or disable the source; return False if it is so already, or is being deleted."""
+        changed = Source.objects.filter(pk=self.pk, deletion_began_at=None).exclude(is_enabled=is_enabled).update(is_enabled=is_enabled)
+        if changed:
+            self.is_enabled = is_enabled
+            self.update_collected_repositories()
+        return bool(changed)
+
     def ensure_facts_repository(self) -> Repository:
         """Return the repository that the source's facts belong to; create it if it does not exist."""
         if self.facts_repository is None:
