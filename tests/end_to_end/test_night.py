@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import requests
 from django.conf import settings
+from django.db.models import F
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from django_celery_results.models import TaskResult
 
@@ -73,6 +74,39 @@ def test_beat_runs_three_nights_and_only_what_is_new_is_added(stack: Stack, worl
     assert 50 < sum(added[2:4]) < 100
     assert sum(added[4:]) == 0
     assert TaskResult.objects.filter(task_name="etl.load", status="SUCCESS").exists()
+    assert not DeadLetter.objects.exists()
+
+
+def an_hour_passes() -> None:
+    ETLRun.objects.update(created_at=F("created_at") - timedelta(hours=1))
+
+
+def test_beat_runs_sources_between_the_nights_and_the_quiet_runs_go(stack: Stack, world: World) -> None:
+    stack.github.clock = END - timedelta(days=1)
+    stack.logs.write_text(lines(0, 100))
+    Source.objects.filter(kind="logs").update(every_minutes=1)
+    Source.objects.filter(kind="github").update(every_minutes=5)
+    between = ETLRun.objects.filter(trigger="interval", status="success")
+    quiet = between.filter(is_quiet=True)
+    with stack.running("worker", "beat"):
+        stack.wait_for_end(2)  # of the night that is missing or, before tonight's hour, of the interval
+
+        stack.github.clock = END
+        with stack.logs.open("a") as file:
+            file.write(lines(100, 150))
+        an_hour_passes()
+        stack.wait(lambda: set(between.filter(loaded__gt=0).values_list("source__kind", flat=True)) == {"github", "logs"}, "both ran again")
+        assert_equal_to_truth(world, END, has_runs=False)
+        assert stored_lines() == sorted(f"line {i}" for i in range(150))
+
+        an_hour_passes()
+        stack.wait(lambda: quiet.count() == 2, "both ran and found nothing new")
+        former = set(quiet.values_list("pk", flat=True))
+        before = facts()
+        an_hour_passes()
+        stack.wait(lambda: quiet.count() == 2 and not former & set(quiet.values_list("pk", flat=True)), "later runs have replaced the quiet ones")
+        assert facts() == before
+    assert not ETLRun.objects.exclude(status="success").exists()
     assert not DeadLetter.objects.exists()
 
 
