@@ -23,6 +23,7 @@ from etl_tasks.sources.registry import BUILT_IN
 CONSISTENCIES = ("LOCAL_QUORUM", "QUORUM", "ALL", "LOCAL_ONE", "ONE", "TWO", "THREE")
 # Cassandra's limit is 20 years. It is a day less here, because counts are kept a day longer than events.
 MOST_TTL_DAYS = 20 * 365 - 1
+LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 LONGEST_SOCKET_PATH = 107  # bytes; Linux's limit for the path of a socket (sun_path without its final NUL)
 
 
@@ -183,6 +184,20 @@ def _web_address_error(url: str) -> str:
     except Unusable as exc:
         return str(exc)
     return ""
+
+
+@register()
+def check_flower(**_: object) -> list[CheckMessage]:
+    url = settings.FLOWER_URL
+    if not url or re.fullmatch(r"/([A-Za-z0-9._~-][A-Za-z0-9._~/-]*)?", url):  # a path on the host of the pages
+        return []
+    if reason := _web_address_error(url):
+        hint = "Write the address at which people reach Flower, such as https://flower.example.com, without its login"
+        return [Error(f"FLOWER_URL is not a web address: {reason}", hint=hint, id="etl.E030")]
+    if urlsplit(url).scheme == "http" and urlsplit(url).hostname not in LOOPBACK:
+        hint = "Put Flower behind the TLS proxy and write https://: docs/deploy.md"
+        return [Warning("with FLOWER_URL as it is, browsers send Flower's password unencrypted", hint=hint, id="etl.W030")]
+    return []
 
 
 @register()

@@ -118,6 +118,8 @@ TEMPLATES = [
         },
     }
 ]
+# The address at which people reach Flower, which has a login of its own. The operations page links to it; if it is empty, there is no link.
+FLOWER_URL = given("FLOWER_URL")
 LOG_PAGE_URL = "/logs/"  # the path of the log page; links that are stored with facts begin with it
 LOG_EVENTS_COMMAND = "manage.py log_events"  # the command that prints log lines; explanations of incidents name it
 STATIC_URL = "static/"

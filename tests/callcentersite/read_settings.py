@@ -19,6 +19,7 @@ CHECKED = (
     "LOG_",
     "ALERT_",
     "EMAIL_",
+    "FLOWER_",
     "HEARTBEAT_",
     "METRICS_",
     "CELERY_BROKER_URL",

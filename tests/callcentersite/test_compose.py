@@ -25,6 +25,10 @@ def compose() -> dict[str, Any]:
     return found
 
 
+FILES = ("docker-compose.yml", "docker-compose.flower.yml")
+OF_COMPOSE_ITSELF = {"COMPOSE_FILE"}
+
+
 def in_example() -> set[str]:
     return set(re.findall(r"^#?([A-Z][A-Z0-9_]+)=", (settings.BASE_DIR / ".env.example").read_text(), re.M))
 
@@ -65,6 +69,14 @@ def test_the_example_shows_every_setting() -> None:
 
 
 def test_the_example_shows_what_compose_itself_asks_for_and_nothing_else() -> None:
-    asked = set(re.findall(r"\$\{([A-Z_]+)[:}]", (settings.BASE_DIR / "docker-compose.yml").read_text()))
+    asked = {name for file in FILES for name in re.findall(r"\$\{([A-Z_]+)[:}]", (settings.BASE_DIR / file).read_text())}
     assert asked - in_example() == {"CALLCENTERSITE_VERSION"}
-    assert in_example() - asked - variables() == set()
+    assert in_example() - asked - variables() == OF_COMPOSE_ITSELF
+
+
+def test_flower_has_a_password_and_a_port_only_on_loopback_and_only_on_request(compose: dict[str, Any]) -> None:
+    assert "ports" not in compose["services"]["flower"]
+    assert compose["services"]["flower"]["environment"]["FLOWER_BASIC_AUTH"].startswith("${FLOWER_BASIC_AUTH:?")
+    added = yaml.safe_load((settings.BASE_DIR / "docker-compose.flower.yml").read_text())["services"]
+    assert list(added) == ["flower"]
+    assert added["flower"] == {"networks": ["outside"], "ports": ["127.0.0.1:${FLOWER_PORT:-5555}:5555"]}

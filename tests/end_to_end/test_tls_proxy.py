@@ -1,5 +1,6 @@
 """The admin behind nginx, configured as in docs/deploy.md: the login works, and only the proxy's forwarded headers have an effect."""
 
+import base64
 import http.client
 import json
 import os
@@ -89,9 +90,10 @@ def free_ports(count: int) -> list[int]:
         return [kept.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(count)]
 
 
-def documented(changes: Mapping[str, str]) -> str:
-    """Return nginx's configuration from docs/deploy.md, with the ports and files of this test."""
-    [lines] = re.findall(r"```nginx\n(.*?)```", (settings.BASE_DIR / "docs/deploy.md").read_text(), re.S)
+def documented(changes: Mapping[str, str], *, name: str = NAME) -> str:
+    """Return nginx's configuration for the host `name` from docs/deploy.md, with the ports and files of this test."""
+    found = re.findall(r"```nginx\n(.*?)```", (settings.BASE_DIR / "docs/deploy.md").read_text(), re.S)
+    [lines] = [lines for lines in found if f"server_name {name};" in lines]
     for there, here in changes.items():
         assert lines.count(there) == 1, there
         lines = lines.replace(there, here)
@@ -178,6 +180,41 @@ def test_the_login_works_behind_the_documented_proxy_and_nobody_else_is_believed
     assert site.ask_inside("/metrics", source="127.0.0.2", headers={"Host": "web"}).status == 200
     assert site.ask("/metrics").status == 403
     assert set(json.loads(site.ask("/readyz").body)) == {"status"}
+
+
+@needs_nginx
+def test_flower_behind_the_documented_proxy_asks_for_its_password_and_hides_its_metrics(tmp_path: Path) -> None:
+    https, inside = free_ports(2)
+    write_certificates(tmp_path)
+    certificate = f"{tmp_path}/server.pem"
+    lines = documented(
+        {
+            "listen 443": f"listen 127.0.0.1:{https}",
+            "127.0.0.1:5555": f"127.0.0.1:{inside}",
+            "/etc/ssl/certs/flower.example.com.pem": certificate,
+            "/etc/ssl/private/flower.example.com.key": certificate,
+        },
+        name="flower.example.com",
+    )
+    (tmp_path / "nginx.conf").write_text(AROUND.format(folder=tmp_path, site=lines))
+    commands = {
+        "flower": [sys.executable, "-m", "celery", "-A", "callcentersite", "flower", f"--port={inside}"],
+        "nginx": [str(NGINX), "-e", "stderr", "-p", str(tmp_path), "-c", f"{tmp_path}/nginx.conf"],
+    }
+    # There is no broker at this address. Flower does not need one here.
+    env = {"FLOWER_BASIC_AUTH": "operator:secret", "CALLCENTERSITE_VAR": str(tmp_path), "CELERY_BROKER_URL": "redis://127.0.0.1:9/0"}
+    password = {"Authorization": f"Basic {base64.b64encode(b'operator:secret').decode()}"}
+    trusted = ssl.create_default_context(cafile=tmp_path / "ca.pem")
+
+    def ask(path: str, headers: Mapping[str, str]) -> int:
+        connection = http.client.HTTPSConnection("127.0.0.1", https, context=trusted, timeout=30)
+        return answered(connection, path, headers={"Host": f"flower.example.com:{https}", **headers}).status
+
+    with processes(commands, folder=tmp_path, env=env, cwd=settings.BASE_DIR):
+        for port in (inside, https):
+            wait_for(port, tmp_path)
+        assert [ask(path, {}) for path in ("/", "/tasks", "/api/tasks", "/metrics")] == [401, 401, 401, 404]
+        assert [ask(path, password) for path in ("/tasks", "/static/css/flower.css", "/metrics", "//metrics", "/%6detrics")] == [200, 200, 404, 404, 404]
 
 
 def test_check_deploy_is_silent_with_the_documented_settings(tmp_path: Path) -> None:
