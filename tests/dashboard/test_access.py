@@ -105,6 +105,12 @@ def test_errors_are_pages_of_our_own(client: Client, db: None, path: str, status
         assert "There is no such page" in answer.content.decode()
 
 
+def test_a_request_for_an_unknown_host_is_a_400_with_a_sentence(client: Client, db: None) -> None:
+    answer = client.get("/", headers={"host": "evil.example"})
+    assert answer.status_code == 400
+    assert "does not answer requests for this host name" in answer.content.decode()
+
+
 def test_who_lacks_a_permission_is_told_whom_to_ask(client: Client, db: None) -> None:
     client.force_login(member())
     answer = client.get("/")
