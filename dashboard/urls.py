@@ -12,6 +12,8 @@ urlpatterns = [
     path("", include("dashboard.overview.urls")),
     path("", include("dashboard.operations.urls")),
     path(settings.LOG_PAGE_URL.removeprefix("/"), include("dashboard.logs.urls")),
+    path("", include("dashboard.facts.urls")),
+    path("definitions/", include("dashboard.definitions.urls")),
     path("login/", Login.as_view(), name="login"),
     path("logout/", LogoutView.as_view(), name="logout"),
     path("language/", set_language, name="set_language"),

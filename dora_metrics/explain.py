@@ -4,7 +4,7 @@ Compare it with the value of another period, too, and list the facts that made t
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import date, datetime
 from typing import Any
@@ -22,10 +22,9 @@ from dora_metrics.calculators.periods import Period, collected_part, local_date
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN, NOT_COLLECTED
 from dora_metrics.calculators.sentences import Sentence, gettext_noop
-from dora_metrics.derivation.stored_facts import linked_facts_of
-from dora_metrics.derivation.stored_links import stored_links_of
+from dora_metrics.derivation.stored_links import linked_facts_in, stored_links_of
 from dora_metrics.display import duration_text
-from dora_metrics.models import MetricRevision, Service
+from dora_metrics.models import MetricRevision, Repository, Service
 
 METRICS = ("deployment_frequency", "change_lead_time", "change_fail_rate", "failed_deployment_recovery_time", "deployment_rework_rate")
 MOST_REVISIONS = 50
@@ -61,21 +60,24 @@ class Comparison:
     revisions: Sequence[MetricRevision]
 
 
-def links_of(service: Service, periods: Sequence[Period], *, environment: str, moment: datetime) -> LinkedFacts:
+def links_of(
+    service: Service, periods: Sequence[Period], *, environment: str, moment: datetime, repositories: Mapping[str, Repository] | None = None
+) -> LinkedFacts:
     """Return at least the linked facts that count in the periods.
 
     Those of production are rebuilt from the stored rows, from which the report's numbers were computed, too. Those of another
-    environment are not stored, so all facts of the service are linked.
+    environment are not stored, so all facts of the service are linked. `repositories`: as for `stored_links_of`.
     """
     if environment == PRODUCTION:
-        return stored_links_of(service, periods, moment=moment)
-    return linked_facts_of(service, environment=environment, moment=moment)
+        return stored_links_of(service, periods, moment=moment, repositories=repositories)
+    return linked_facts_in(service, environment, moment=moment, repositories=repositories)
 
 
-def explained_values(linked: LinkedFacts, period: Period, *, moment: datetime) -> dict[str, ExplainedValue]:
-    """Return the values of all metrics in the period, by the name of the metric."""
-    today = local_date(moment, linked.settings.time_zone)
-    return {metric.name: _explained(metric, period, today=today, time_zone=linked.settings.time_zone) for metric in metrics_of(linked)}
+def explained_values(linked: LinkedFacts, period: Period, *, moment: datetime, only: Collection[str] = METRICS) -> dict[str, ExplainedValue]:
+    """Return the values of the metrics in the period, by the name of the metric. `only`: the names of the metrics."""
+    zone = linked.settings.time_zone
+    today = local_date(moment, zone)
+    return {metric.name: _explained(metric, period, today=today, time_zone=zone) for metric in metrics_of(linked) if metric.name in only}
 
 
 def _explained(metric: Metric, period: Period, *, today: date, time_zone: str) -> ExplainedValue:
@@ -96,21 +98,22 @@ def explanation(service: Service, *, metric: str, period: Period, environment: s
     """
     moment = moment or now()
     linked = links_of(service, [period], environment=environment, moment=moment)
-    return _as_json(service, linked, explained_values(linked, period, moment=moment)[metric])
+    return _as_json(service, linked, explained_values(linked, period, moment=moment, only=[metric])[metric])
 
 
-def compared(linked: LinkedFacts, service: Service, *, metric: str, period: Period, against: Period, moment: datetime) -> Comparison:
-    """Compare the values of two periods. `against`: the period with which `period` is compared. `linked`: the facts of both."""
-    after, before = (explained_values(linked, each, moment=moment)[metric] for each in (period, against))
-    moved = movement(metric, before.side, after.side, time_zone=linked.settings.time_zone)
-    return Comparison(before, after, moved, revisions(service, metric, [period, against], environment=linked.environment))
+def compared(service: Service, linked: LinkedFacts, *, before: ExplainedValue, after: ExplainedValue) -> Comparison:
+    """Compare two values of a metric. `linked`: the facts in which both count."""
+    name = after.metric.name
+    moved = movement(name, before.side, after.side, time_zone=linked.settings.time_zone)
+    return Comparison(before, after, moved, revisions(service, name, [after.period, before.period], environment=linked.environment))
 
 
 def comparison(service: Service, *, metric: str, period: Period, against: Period, environment: str, moment: datetime | None = None) -> dict[str, Any]:
     """Return the explanation of the value, and in `movement` what made the difference to its value in the period `against`."""
     moment = moment or now()
     linked = links_of(service, [period, against], environment=environment, moment=moment)
-    found = compared(linked, service, metric=metric, period=period, against=against, moment=moment)
+    after, before = (explained_values(linked, each, moment=moment, only=[metric])[metric] for each in (period, against))
+    found = compared(service, linked, before=before, after=after)
     return {**_as_json(service, linked, found.after), "movement": _movement_as_json(found)}
 
 
@@ -119,6 +122,8 @@ def revisions(service: Service, metric: str, periods: Iterable[Period], *, envir
 
     They are recorded for days, weeks and months of production only.
     """
+    if environment != PRODUCTION:
+        return []
     of_periods = Q(*(Q(period=period.kind, period_start=period.start) for period in periods), _connector=Q.OR)
     found = MetricRevision.objects.filter(of_periods, service=service, environment=environment, metric=metric)
     return list(found.order_by("-revised_at", "-pk")[:MOST_REVISIONS])

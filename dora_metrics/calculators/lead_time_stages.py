@@ -42,7 +42,7 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
     `Facts.qualifier` returns it.
     """
     deployed_at = match.deployment.finished_at
-    possible = [moment for moment in pull.authored_at if BEFORE_GIT <= moment <= pull.merged_at]
+    possible = possible_dates(pull)
     start = min([pull.created_at, *possible])
     has_skew = len(possible) < len(pull.authored_at) or pull.merged_at < pull.created_at or pull.closed_at is None
     flags = flags_where(
@@ -53,12 +53,12 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
             PROXY: match.deployment.pull_request is not None,
         }
     )
-    ready, has_draft = _ready(pull)
-    reviewed = _first_review(pull, bots)
+    ready_at, has_draft = ready(pull)
+    reviewed = first_review(pull, bots)
     stages = {
         "coding": _seconds(start, pull.created_at),
-        "draft": _seconds(pull.created_at, ready) if has_draft else None,
-        "pickup": _seconds(ready, reviewed),
+        "draft": _seconds(pull.created_at, ready_at) if has_draft else None,
+        "pickup": _seconds(ready_at, reviewed),
         "review": _seconds(reviewed, pull.merged_at),
         "deploy": _seconds(pull.merged_at, deployed_at),
     }
@@ -75,19 +75,24 @@ def lead_time(pull: PullRequest, match: Match, *, bots: frozenset[str] = frozens
     )
 
 
-def _ready(pull: PullRequest) -> tuple[datetime, bool]:
+def possible_dates(pull: PullRequest) -> list[datetime]:
+    """Return the dates on which the commits were authored, without those before git existed and those after the merge."""
+    return [moment for moment in pull.authored_at if BEFORE_GIT <= moment <= pull.merged_at]
+
+
+def ready(pull: PullRequest) -> tuple[datetime, bool]:
     """Return when the pull request was first ready for review, and whether it was a draft until then.
 
     It was ready at its creation if it has no `ready_for_review` event, or if a `convert_to_draft` event came before the first one.
     """
-    ready = min((event.at for event in pull.draft_events if event.kind == "ready_for_review"), default=None)
+    readied = min((event.at for event in pull.draft_events if event.kind == "ready_for_review"), default=None)
     drafted = min((event.at for event in pull.draft_events if event.kind == "convert_to_draft"), default=None)
-    if ready is None or (drafted is not None and drafted < ready):
+    if readied is None or (drafted is not None and drafted < readied):
         return pull.created_at, False
-    return ready, True
+    return readied, True
 
 
-def _first_review(pull: PullRequest, bots: frozenset[str]) -> datetime | None:
+def first_review(pull: PullRequest, bots: frozenset[str]) -> datetime | None:
     """Return the time of the earliest review between creation and merge by a person other than the author; None if there is none."""
     return min(
         (

@@ -62,8 +62,8 @@ class QuotientMovement:
     """The difference of two quotients, split into amounts that add up to it exactly.
 
     `each`: what one fact in the numerator is worth: the mean of its worth in the two periods. `volume`: what the change of the
-    denominator from `denominators[0]` to `denominators[1]` adds. `contributions`: one for each fact in a numerator, the largest
-    first, and of equally large ones the latest. `groups`: the same facts by reason, the largest first.
+    denominator from `denominators[0]` to `denominators[1]` adds. `contributions`: one for each fact in a numerator. Those with the sign
+    of the difference come first, and of those the latest. `groups`: the same facts by reason, the largest first.
     """
 
     difference: Fraction
@@ -114,8 +114,8 @@ class StageMovement:
 class MedianMovement:
     """The difference of two medians.
 
-    `influences`: those of the facts of both periods, the largest first, and of equally large ones the one farthest from the median
-    before. `stages`: for the lead time only, the one that moved most first.
+    `influences`: those of the facts of both periods. Those with the sign of the difference come first, and of those the largest, and of
+    equally large ones the one farthest from the median before. `stages`: for the lead time only, the one that moved most first.
     """
 
     difference: float
@@ -151,7 +151,8 @@ def _quotient_movement(metric: str, before: Side, after: Side, *, time_zone: str
     m, n = (int(side.measures.denominator or 0) for side in (before, after))
     each = (Fraction(1, m) + Fraction(1, n)) / 2
     contributions = [Contribution(member, False, each) for member in come] + [Contribution(member, True, -each) for member in gone]
-    contributions.sort(key=lambda one: one.member.at, reverse=True)
+    difference = Fraction(len(come), n) - Fraction(len(gone), m)
+    contributions.sort(key=lambda one: (_is_against(one.amount, difference), -one.member.at.timestamp()))
     if metric == "deployment_frequency":
         days = tuple(_weekdays(side.collected) for side in (before, after))
         groups = _groups(contributions, lambda member: local_date(member.at, time_zone).weekday(), each)
@@ -159,7 +160,7 @@ def _quotient_movement(metric: str, before: Side, after: Side, *, time_zone: str
     else:
         groups = _groups(contributions, lambda member: member.reasons, each)
     return QuotientMovement(
-        difference=Fraction(len(come), n) - Fraction(len(gone), m),
+        difference=difference,
         each=each,
         volume=Fraction(len(come) + len(gone), 2) * (Fraction(1, n) - Fraction(1, m)),
         denominators=(m, n),
@@ -190,6 +191,11 @@ def _weekdays(collected: Period) -> list[int]:
     return found
 
 
+def _is_against(amount: float | Fraction, difference: float | Fraction) -> bool:
+    """Return whether a fact moved the value into the other direction than the one into which it moved in all."""
+    return amount * difference < 0
+
+
 # --- medians ----------------------------------------------------------------------------------------------------------
 
 
@@ -199,14 +205,19 @@ def _median_movement(metric: str, before: Side, after: Side) -> MedianMovement:
     median, later_median = percentile(ordered, 0.5) or 0.0, percentile(later_ordered, 0.5) or 0.0
     influences = [_influence(member, later_ordered, later_median, is_before=False) for member in later]
     influences += [_influence(member, ordered, median, is_before=True) for member in earlier]
-    influences.sort(key=lambda one: (-abs(one.amount) if one.amount is not None else float("-inf"), -abs(one.seconds - median), one.member.key))
+    difference = later_median - median
+    influences.sort(key=lambda one: (*_order(one.amount, difference), -abs(one.seconds - median), one.member.key))
     return MedianMovement(
-        difference=later_median - median,
+        difference=difference,
         before=_distribution(ordered, median),
         after=_distribution(later_ordered, median),
         influences=influences,
         stages=_stages(before.measures, after.measures) if metric == "change_lead_time" else [],
     )
+
+
+def _order(amount: float | None, difference: float) -> tuple[bool, float]:
+    return (False, float("-inf")) if amount is None else (_is_against(amount, difference), -abs(amount))
 
 
 def _distribution(ordered: Sequence[float], median: float) -> Distribution:

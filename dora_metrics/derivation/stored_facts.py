@@ -1,7 +1,7 @@
 """Read a service's stored facts and settings, turn them into the inputs of the calculators, and link the facts."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -49,15 +49,19 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
     )
 
 
-def facts_of(service: Service) -> inputs.Facts:
+def facts_of(service: Service, *, repositories: Mapping[str, Repository] | None = None, without: Collection[str] = ()) -> inputs.Facts:
     """Return all facts of the service. All are needed, because a change can be matched to its deployment only with the whole history.
 
-    Pull requests that the path filter excludes are left out. So are hours of the logs in which no minute can be bad.
+    Pull requests that the path filter excludes are left out. So are hours of the logs in which no minute can be bad. `repositories`:
+    those that `counted_repositories` returns, if they have been read already. `without`: facts that are not read, because they cannot
+    change the result: workflow_runs, releases, log_deployments or log_hours.
     """
-    repositories = counted_repositories(service)
+    repositories = counted_repositories(service) if repositories is None else repositories
     branch_names = _current_branch_names(repositories.values())
-    deployments, releases, issues = _by_repository(_deployments(service)), _by_repository(_releases(service)), _by_repository(_issues(service))
-    runs, pulls = _by_repository(_workflow_runs(service, branch_names)), _by_repository(_pull_requests(service, branch_names))
+    deployments, issues = _by_repository(_deployments(service)), _by_repository(_issues(service))
+    pulls = _by_repository(_pull_requests(service, branch_names))
+    releases = _by_repository(() if "releases" in without else _releases(service))
+    runs = _by_repository(() if "workflow_runs" in without else _workflow_runs(service, branch_names))
     parents = _parents(service)
     first, *others = [
         inputs.Facts(
@@ -75,8 +79,8 @@ def facts_of(service: Service) -> inputs.Facts:
     ] or [inputs.Facts()]
     return replace(
         first,
-        log_deployments=tuple(_log_deployments(service)),
-        log_hours=tuple(_log_hours(service)) if service.log_incidents else (),
+        log_deployments=() if "log_deployments" in without else tuple(_log_deployments(service)),
+        log_hours=tuple(_log_hours(service)) if service.log_incidents and "log_hours" not in without else (),
         coverage=coverage_of(service, repositories.values()),
         others=tuple(others),
     )
@@ -195,27 +199,32 @@ def _issues(service: Service) -> Iterator[tuple[int, inputs.Issue]]:
 
 def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, inputs.PullRequest]]:
     is_on_path = path_filter(service.path)
-    plain = "number", "author", "author_is_bot", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "head_branch", "title"
-    lists = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
-    others = "url", "page_id", "base_branch"
-    for repository_id, *row in _rows(Change, service, "repository_id", *plain, *lists, *others, merged_at__isnull=False):
-        values = dict(zip((*plain, *lists, *others), row, strict=True))
-        if not is_on_path(values["paths"]):
-            continue
-        pull = inputs.PullRequest(
-            **{name: values[name] for name in plain},
-            base_branch=branch_names.get((repository_id, values["base_branch"]), values["base_branch"]),
-            labels=tuple(values["labels"]),
-            authored_at=tuple(_time(commit["authored_at"]) for commit in values["commits"]),
-            commit_shas=tuple(commit["sha"] for commit in values["commits"]),
-            reviews=tuple(inputs.Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in values["reviews"]),
-            draft_events=tuple(inputs.DraftEvent(event["kind"], _time(event["at"])) for event in values["draft_events"]),
-            closes=tuple((issue["repository"], issue["number"]) for issue in values["closes"]),
-            revert_signs=_signs(values["revert_signs"]),
-            links=_links(values["links"]),
-            origin=inputs.Origin(values["url"], values["page_id"]),
-        )
-        yield repository_id, pull
+    for repository_id, *row in _rows(Change, service, "repository_id", *PULL_COLUMNS, merged_at__isnull=False):
+        values = dict(zip(PULL_COLUMNS, row, strict=True))
+        if is_on_path(values["paths"]):
+            values["base_branch"] = branch_names.get((repository_id, values["base_branch"]), values["base_branch"])
+            yield repository_id, pull_request_of(values)
+
+
+_PLAIN = "number", "author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "head_branch", "title"
+_LISTS = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
+PULL_COLUMNS = (*_PLAIN, *_LISTS, "url", "page_id")
+
+
+def pull_request_of(values: Mapping[str, Any]) -> inputs.PullRequest:
+    """Return the input of the calculators. `values`: the columns PULL_COLUMNS of a merged Change, by name."""
+    return inputs.PullRequest(
+        **{name: values[name] for name in _PLAIN},
+        labels=tuple(values["labels"]),
+        authored_at=tuple(_time(commit["authored_at"]) for commit in values["commits"]),
+        commit_shas=tuple(commit["sha"] for commit in values["commits"]),
+        reviews=tuple(inputs.Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in values["reviews"]),
+        draft_events=tuple(inputs.DraftEvent(event["kind"], _time(event["at"])) for event in values["draft_events"]),
+        closes=tuple((issue["repository"], issue["number"]) for issue in values["closes"]),
+        revert_signs=_signs(values["revert_signs"]),
+        links=_links(values["links"]),
+        origin=inputs.Origin(values["url"], values["page_id"]),
+    )
 
 
 def _parents(service: Service) -> Mapping[int, dict[str, tuple[str, ...]]]:

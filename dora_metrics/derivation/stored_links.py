@@ -1,10 +1,12 @@
 """Rebuild the linked facts of production from the rows that were derived from them (derived_rows.py is the reverse).
 
 Linking reads all facts of a service, which takes seconds for a large one. The rows of the periods in question take milliseconds. What
-the metrics compute from the rebuilt facts for these periods equals what they compute from the linked facts.
+the metrics compute from the rebuilt facts for these periods equals what they compute from the linked facts. No rows are stored for other
+environments, so their facts are linked.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -21,28 +23,31 @@ from dora_metrics.calculators.incident_linking import Link
 from dora_metrics.calculators.incidents import Incident, LogErrors, LogEvidence
 from dora_metrics.calculators.inputs import Origin, PullRequest
 from dora_metrics.calculators.lead_time_stages import LeadTime
-from dora_metrics.calculators.linked_facts import LinkedFacts, LinkedIncident, MetricCoverage, metric_coverage
+from dora_metrics.calculators.linked_facts import LinkedFacts, LinkedIncident, MetricCoverage, link_facts, metric_coverage
 from dora_metrics.calculators.log_incidents import ONE_MINUTE, errors_command
 from dora_metrics.calculators.periods import ByDate, Period, start_of
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import CLOCK_SKEW, IMPOSSIBLE_CAUSE, RECOVERED_BEFORE_FINISH
 from dora_metrics.calculators.service_settings import Settings
-from dora_metrics.derivation.stored_facts import counted_repositories, coverage_of, settings_of
+from dora_metrics.derivation.stored_facts import counted_repositories, coverage_of, facts_of, settings_of
 from dora_metrics.models import Attempt as AttemptRow
-from dora_metrics.models import Delivery, Service
+from dora_metrics.models import Delivery, Repository, Service
 from dora_metrics.models import Incident as IncidentRow
 
 PULL_COLUMNS = ("author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "title")
 Names = Mapping[int | None, str]  # the name of each repository by its id; the key None has ""
 
 
-def stored_links_of(service: Service, periods: Sequence[Period], *, moment: datetime | None = None) -> LinkedFacts:
+def stored_links_of(
+    service: Service, periods: Sequence[Period], *, moment: datetime | None = None, repositories: Mapping[str, Repository] | None = None
+) -> LinkedFacts:
     """Return the linked facts that count in at least one of the periods, and some more. `moment`: as for `linked_facts_of`.
 
-    It takes at most eight queries, whatever the number of facts.
+    It takes at most seven queries, whatever the number of facts. `repositories`: those that `counted_repositories` returns, if they have
+    been read already.
     """
     chosen = settings_of(service, time_zone=settings.ETL_TIME_ZONE)
-    repositories = counted_repositories(service)
+    repositories = counted_repositories(service) if repositories is None else repositories
     spans = [(start_of(period.start, chosen.time_zone), start_of(period.end, chosen.time_zone)) for period in periods]
     # The tier of the deployment frequency, and its deploy days per week, count days before the period.
     long_spans = [(start - RECENT, end) for start, end in spans]
@@ -52,10 +57,10 @@ def stored_links_of(service: Service, periods: Sequence[Period], *, moment: date
     has_counted = _within("started_at", spans) | _within("ended_at", spans) | Q(key__in=of_logs)
     incidents = list(IncidentRow.objects.filter(has_counted, service=service))
     deliveries = list(Delivery.objects.filter(_within("deployed_at", spans), service=service).select_related("change").only(*_DELIVERY_COLUMNS))
-    source = _source(service)
+    source = _source(service, attempts)
     return linked_from_rows(
         chosen,
-        {repository.pk: name for name, repository in repositories.items()} | {None: ""},
+        names_by_id(repositories),
         source=source,
         coverage=metric_coverage(coverage_of(service, repositories.values()), source, now=moment or now()),
         attempts=[*attempts, *_missing_attempts(service, attempts, incidents)],
@@ -68,6 +73,38 @@ _DELIVERY_COLUMNS = (
     *("deployment", "how", "change_start", "deployed_at", "lead_time_seconds", "is_bots", "stages", "flags"),
     *(f"change__{name}" for name in ("number", "repository_id", "url", "page_id", *PULL_COLUMNS)),
 )
+
+
+def linked_facts_in(
+    service: Service, environment: str, *, moment: datetime | None = None, repositories: Mapping[str, Repository] | None = None
+) -> LinkedFacts:
+    """Return the linked facts of an environment other than production, like `linked_facts_of`.
+
+    The source of deployments that counts is known from production, so the facts of other sources are not read. Neither are the logs'
+    counts: an incident from the logs is linked by time, which is done in production only, and counts nowhere else.
+    """
+    source = _source(service, ())
+    unread = {"log_hours", *({"releases"} - {source})}
+    unread |= set() if source == "logs" else {"log_deployments"}
+    unread |= set() if source in (GITHUB, "workflows") else {"workflow_runs"}
+    chosen = replace(settings_of(service, time_zone=settings.ETL_TIME_ZONE), deployments_from=source)
+    facts = facts_of(service, repositories=repositories, without=unread)
+    return link_facts(facts, chosen, now=moment or now(), environment=environment)
+
+
+def stored_links_of_attempt(service: Service, row: AttemptRow, repositories: Mapping[str, Repository]) -> LinkedFacts:
+    """Return the linked facts of one attempt: its changes, its incidents, and those by which it failed. Their coverage is left out."""
+    of_causes = {cause["fact"] for cause in row.causes if cause["rule"] == INCIDENT}
+    incidents = list(IncidentRow.objects.filter(Q(deployment=row.key) | Q(key__in=of_causes), service=service))
+    return linked_from_rows(
+        settings_of(service, time_zone=settings.ETL_TIME_ZONE),
+        names_by_id(repositories),
+        source=row.source,
+        coverage=MetricCoverage(None, None, None),
+        attempts=[row],
+        deliveries=Delivery.objects.filter(service=service, deployment=row.key).select_related("change").only(*_DELIVERY_COLUMNS),
+        incidents=incidents,
+    )
 
 
 def _within(column: str, spans: Iterable[tuple[datetime, datetime]]) -> Q:
@@ -113,11 +150,17 @@ def linked_from_rows(
     )
 
 
-def _source(service: Service) -> str:
+def names_by_id(repositories: Mapping[str, Repository]) -> Names:
+    """Return the names for `linked_from_rows`. `repositories`: as `counted_repositories` returns them."""
+    return {repository.pk: name for name, repository in repositories.items()} | {None: ""}
+
+
+def _source(service: Service, attempts: Iterable[AttemptRow]) -> str:
     """Return the source of deployments that counts. With "auto" every source without an attempt is passed over, and GitHub is the last resort."""
     if service.deployments_from != AUTO:
         return service.deployments_from
-    return AttemptRow.objects.filter(service=service).values_list("source", flat=True).first() or GITHUB
+    known = next((attempt.source for attempt in attempts), None)
+    return known or AttemptRow.objects.filter(service=service).values_list("source", flat=True).first() or GITHUB
 
 
 def outcome_of(row: AttemptRow, names: Names) -> AttemptOutcome:

@@ -1,5 +1,6 @@
 """The queries that reports, pages and the API use."""
 
+from dora_metrics.selectors.fact_pages import ChangeFacts, DeploymentFacts, IncidentFacts, change_facts, deployment_facts, incident_facts
 from dora_metrics.selectors.facts import FactFilter, changes, deployments, incidents
 from dora_metrics.selectors.keyset_pagination import Keyset, Position
 from dora_metrics.selectors.report import (
@@ -14,15 +15,21 @@ from dora_metrics.selectors.services import UnknownService, services, services_b
 
 __all__ = [
     "UNKNOWN",
+    "ChangeFacts",
+    "DeploymentFacts",
     "FactFilter",
+    "IncidentFacts",
     "Keyset",
     "Position",
     "UnknownEnvironment",
     "UnknownService",
     "begun_periods",
+    "change_facts",
     "changes",
     "check_environment",
+    "deployment_facts",
     "deployments",
+    "incident_facts",
     "incidents",
     "report",
     "reports",

@@ -72,10 +72,11 @@ def test_facts_are_grouped_by_reason_with_the_largest_effect_first():
     ]
 
 
-def test_the_latest_of_equally_large_contributions_comes_first():
+def test_facts_in_the_direction_of_the_difference_come_first_and_of_those_the_latest():
     before = fail_rate(attempt("1", 1, "state"), attempt("2", 2), collected=JAN)
     after = fail_rate(attempt("5", 32, "state"), attempt("6", 33, "state"), attempt("7", 34), collected=FEB)
     assert [(one.member.key, one.is_before) for one in moved(before, after).contributions] == [("6", False), ("5", False), ("1", True)]
+    assert [(one.member.key, one.is_before) for one in moved(after, before).contributions] == [("6", True), ("5", True), ("1", False)]
 
 
 @pytest.mark.parametrize("is_before", [True, False])
@@ -163,14 +164,14 @@ def median_moved(before: Side, after: Side) -> MedianMovement:
     return found
 
 
-def test_the_facts_that_pull_the_median_farthest_come_first_and_of_those_the_one_farthest_from_the_median_before():
+def test_the_facts_that_pull_the_median_farthest_into_the_direction_of_the_difference_come_first():
     before = lead_time(change("a", 1), change("b", 2), change("c", 3))
     after = lead_time(change("d", 2), change("e", 9), change("f", 30))
     found = median_moved(before, after)
     assert found.difference == 7 * HOUR_S
     amounts = {one.member.key: one.amount / HOUR_S for one in found.influences}
     assert amounts == {"d": -10.5, "e": -7.0, "f": 3.5, "a": 0.5, "b": 0.0, "c": -0.5}
-    assert [one.member.key for one in found.influences] == ["d", "e", "f", "a", "c", "b"]
+    assert [one.member.key for one in found.influences] == ["f", "a", "b", "d", "e", "c"]
 
 
 def test_the_distribution_says_how_many_lie_above_the_median_before():

@@ -114,6 +114,25 @@ def test_the_stored_rows_explain_every_period_like_the_facts(known, zone, settin
 
 
 @pytest.mark.django_db
+@pytest.mark.parametrize("known", [EVENTFUL, WITH_LOGS, FROM_LOGS], ids=["eventful", "logs", "from logs"])
+@pytest.mark.parametrize("source", ["auto", "github", "logs", "releases", "workflows", "pulls"])
+def test_another_environment_has_the_same_values_without_the_facts_that_are_not_read(known, source):
+    service = a_service("billing", known)
+    staged = tuple(deployment(50 + number, sha, at(3 + number), environment="staging") for number, sha in enumerate(("a", "m1", "m2")))
+    store(service, facts(deployments=staged, log_deployments=(logged(9, at(5), environment="staging", sha="m1"),), coverage={}))
+    service.deployments_from = source
+    service.save()
+    recompute(service, moment=NOW)
+    linked = linked_facts_of(service, environment="staging", moment=NOW)
+    period = Period(at(-20).date(), at(60).date(), "range")
+    found = explain.links_of(service, [period], environment="staging", moment=NOW)
+    assert (found.source, found.coverage) == (linked.source, linked.coverage)
+    expected, shown = (explain.explained_values(one, period, moment=NOW) for one in (linked, found))
+    for metric in explain.METRICS:
+        assert (shown[metric].measures, shown[metric].members) == (expected[metric].measures, expected[metric].members)
+
+
+@pytest.mark.django_db
 def test_two_periods_are_read_together():
     service = a_service("billing", WITH_LOGS)
     week, other = period_of_date(at(9).date(), "week"), period_of_date(at(38).date(), "month")
