@@ -175,6 +175,13 @@ else:
     }
     DATABASES["default"]["TEST"] = {"CHARSET": "utf8mb4"}
 
+# The overview keeps computed values in the memory of each web process until the rows they come from change. With a thousand services an entry
+# has a megabyte.
+CACHES = {
+    "default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"},
+    "overview": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache", "LOCATION": "overview", "OPTIONS": {"MAX_ENTRIES": 40}},
+}
+
 # --- secret key -----------------------------------------------------------------------------------------------
 SECRET_KEY = secret("DJANGO_SECRET_KEY")
 if not SECRET_KEY:

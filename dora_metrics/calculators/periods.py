@@ -64,6 +64,24 @@ def periods_between(start: date, end: date, kind: str) -> Iterator[Period]:
         period = period_of_date(period.end, kind)
 
 
+def stored_parts(start: date, end: date) -> list[Period]:
+    """Return the days, weeks and months that together have exactly the days of [start, end), in their order.
+
+    Months are as many as possible, and then weeks. So a year has some thirty parts.
+    """
+    return _split(start, end, ("month", "week", "day"))
+
+
+def _split(start: date, end: date, kinds: Sequence[str]) -> list[Period]:
+    """`kinds`: the kinds of parts, the longest first and "day" last."""
+    if start >= end:
+        return []
+    whole = [period for period in periods_between(start, end, kinds[0]) if start <= period.start and period.end <= end]
+    if not whole:
+        return _split(start, end, kinds[1:])
+    return [*_split(start, whole[0].start, kinds[1:]), *whole, *_split(whole[-1].end, end, kinds[1:])]
+
+
 def local_date(instant: datetime, time_zone: str) -> date:
     """Return the local date of an instant, which determines the period of the instant. Raises ValueError for a naive datetime."""
     if instant.tzinfo is None:

@@ -21,6 +21,7 @@ from dora_metrics.derivation.affected_periods import first_affected_date
 from dora_metrics.derivation.changed_rows import ATTEMPTS, DELIVERIES, INCIDENTS, METRIC_KEY, METRICS, Difference, Table, write_changed_rows
 from dora_metrics.derivation.derived_rows import Row, attempt_row, delivery_row, incident_row, metric_row
 from dora_metrics.derivation.stored_facts import counted_repositories, linked_facts_of
+from dora_metrics.derivation.summary import update_summary
 from dora_metrics.models import Change, MetricRevision, Service
 
 logger = logging.getLogger(__name__)
@@ -47,7 +48,9 @@ def recompute(service: Service, *, run_id: int | None = None, moment: datetime |
     with garbage_collection_paused():
         service, linked, differences = _recompute_rows(service, moment=moment)
         start = date.min if service.needs_recompute else first_affected_date(differences, service, linked)
-        return _recompute_metrics(service, linked, start=start, end=date.max, run_id=run_id)
+        changed = _recompute_metrics(service, linked, start=start, end=date.max, run_id=run_id)
+        update_summary(service, linked, has_changed=bool(differences or changed))
+        return changed
 
 
 def recompute_periods(service: Service, *, start: date | None = None, end: date | None = None, moment: datetime | None = None) -> int:
@@ -56,8 +59,10 @@ def recompute_periods(service: Service, *, start: date | None = None, end: date 
     If `start` or `end` is None, the range is open on that side. Call it inside a transaction. `moment`: as for `recompute`.
     """
     with garbage_collection_paused():
-        service, linked, _ = _recompute_rows(service, moment=moment)
-        return _recompute_metrics(service, linked, start=start or date.min, end=end or date.max, run_id=None)
+        service, linked, differences = _recompute_rows(service, moment=moment)
+        changed = _recompute_metrics(service, linked, start=start or date.min, end=end or date.max, run_id=None)
+        update_summary(service, linked, has_changed=bool(differences or changed))
+        return changed
 
 
 @contextmanager

@@ -282,6 +282,18 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='MetricsSummary',
+            fields=[
+                ('service', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='summary', serialize=False, to='dora_metrics.service')),
+                ('stamp', models.CharField(help_text='another one whenever an attempt, delivery, incident or metric of the service, or a column of this row, has changed', max_length=32)),
+                ('collected', models.JSONField(default=dict, help_text='{metric: {"first", "last", "begins_inside"}}: the collected local dates, and whether collection began inside the first')),
+                ('environments', models.JSONField(default=list, help_text='names of the environments that were deployed to most, the most frequent one first')),
+            ],
+            options={
+                'verbose_name_plural': 'metrics summaries',
+            },
+        ),
+        migrations.CreateModel(
             name='Deployment',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
@@ -550,6 +562,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='attempt',
             index=models.Index(fields=['finished_at'], name='attempt_of_all'),
+        ),
+        migrations.AddIndex(
+            model_name='attempt',
+            index=models.Index(fields=['service', 'recovered_at'], name='attempt_by_recovery'),
         ),
         migrations.AddConstraint(
             model_name='attempt',

@@ -2,7 +2,7 @@
 
 from dora_metrics.models.alerting import AlertEpisode, AlertRule
 from dora_metrics.models.api_token import ApiToken
-from dora_metrics.models.derived import Attempt, Delivery, DORAMetric, Incident, MetricRevision
+from dora_metrics.models.derived import Attempt, Delivery, DORAMetric, Incident, MetricRevision, MetricsSummary
 from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, GithubFact, Issue, LogDeployment, LogTraffic, Release, WorkflowRun
 from dora_metrics.models.repository import Repository
 from dora_metrics.models.service import Service, validate_name, validate_pattern
@@ -25,6 +25,7 @@ __all__ = [
     "LogDeployment",
     "LogTraffic",
     "MetricRevision",
+    "MetricsSummary",
     "Release",
     "Repository",
     "Service",

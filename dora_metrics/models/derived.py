@@ -38,6 +38,7 @@ class Attempt(models.Model):
         indexes = [
             models.Index(fields=["service", "finished_at"], name="attempt_by_finish"),
             models.Index(fields=["finished_at"], name="attempt_of_all"),
+            models.Index(fields=["service", "recovered_at"], name="attempt_by_recovery"),
         ]
 
     def __str__(self) -> str:
@@ -135,6 +136,26 @@ class DORAMetric(models.Model):
 
     def __str__(self) -> str:
         return f"{self.metric} {self.period} {self.period_start}"
+
+
+class MetricsSummary(models.Model):
+    """What a page with many services needs to know about the stored rows of each, so that it need not search millions of rows for it."""
+
+    service = models.OneToOneField(Service, primary_key=True, on_delete=models.CASCADE, related_name="summary")
+    stamp = models.CharField(
+        max_length=32, help_text="another one whenever an attempt, delivery, incident or metric of the service, or a column of this row, has changed"
+    )
+    collected = models.JSONField(
+        default=dict,
+        help_text='{metric: {"first", "last", "begins_inside"}}: the collected local dates, and whether collection began inside the first',
+    )
+    environments = models.JSONField(default=list, help_text="names of the environments that were deployed to most, the most frequent one first")
+
+    class Meta:
+        verbose_name_plural = "metrics summaries"
+
+    def __str__(self) -> str:
+        return f"metrics of {self.service_id}"
 
 
 class MetricRevision(models.Model):

@@ -14,9 +14,10 @@ from dora_metrics.calculators.periods import ONE_DAY, RANGE, Period, periods_bet
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import NOT_COLLECTED
 from dora_metrics.derivation.derived_rows import metric_row
+from dora_metrics.derivation.environments import deployments_by_environment
 from dora_metrics.derivation.stored_facts import linked_facts_of
 from dora_metrics.derivation.stored_links import stored_links_of
-from dora_metrics.models import Attempt, Deployment, DORAMetric, LogDeployment, Service
+from dora_metrics.models import DORAMetric, Service
 from dora_metrics.name_suggestions import suggestion
 
 UNKNOWN: Mapping[str, dict[str, Any]] = {
@@ -82,19 +83,8 @@ def check_environment(service: Service, environment: str) -> None:
 
 
 def environments(service: Service) -> set[str]:
-    """Return the names of the environments to which the service was deployed.
-
-    Only GitHub's deployments and log lines name an environment. If another source counts, every deployment is to production, and
-    the set is empty.
-    """
-    counting = Attempt.objects.filter(service=service).values_list("source", flat=True).first()
-    source = counting if service.deployments_from == Service.DeploymentsFrom.AUTO else service.deployments_from
-    model = LogDeployment if source == Service.DeploymentsFrom.LOGS else Deployment
-    if source not in (None, Service.DeploymentsFrom.GITHUB, Service.DeploymentsFrom.LOGS):
-        return set()
-    # Duplicates are removed in Python, because MySQL's DISTINCT takes Staging and staging as equal.
-    named = set(model._default_manager.filter(service=service).order_by().values_list("environment", flat=True))
-    return named - {""}
+    """Return the names of the environments to which the service was deployed."""
+    return set(deployments_by_environment(service))
 
 
 def report(service: Service, *, start: date, end: date, by: str, environment: str, time_zone: str, now: datetime) -> dict[str, Any]:
