@@ -11,6 +11,8 @@ app_name = "dashboard"
 urlpatterns = [
     path("", include("dashboard.overview.urls")),
     path("", include("dashboard.operations.urls")),
+    path("", include("dashboard.services.urls")),
+    path("", include("dashboard.letters.urls")),
     path(settings.LOG_PAGE_URL.removeprefix("/"), include("dashboard.logs.urls")),
     path("", include("dashboard.facts.urls")),
     path("definitions/", include("dashboard.definitions.urls")),

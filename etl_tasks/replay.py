@@ -151,20 +151,9 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
     No lease is needed, because loading a record twice changes nothing: facts have a natural key and a version, and log events an id.
     """
     source = letter.source
-    adapter = adapter_of(source)
-    try:
-        records = list(adapter.clean(source, page.stream, page.content, page.context))
-    except UnreadablePage as exc:
-        raise ReplayFailed(str(exc)) from exc
-    kind = adapter.fact(page.stream, page.context)
-    is_log = kind == LOG_EVENT
-    chosen = _records_of(letter, page, records, is_log=is_log)
-    bad = [record for record in chosen if isinstance(record, Bad)]
-    if bad or not chosen:
-        raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
-    good = [record.fact for record in chosen if isinstance(record, Good)]
+    kind, good = _good_records(letter, page)
     origin = {"run_id": letter.run_id, "page_id": page.pk}
-    if is_log:
+    if kind == LOG_EVENT:
         tallies = open_log_store().write(good)
         with transaction.atomic(), updating_metrics(source.service, run_id=letter.run_id):
             log_facts.upsert(source.service, source=source.name, events=good, tallies=tallies, **origin)
@@ -173,6 +162,39 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
         with transaction.atomic(), updating_metrics(source.service, run_id=letter.run_id):
             for kind_name, rows in [(kind, good), *parts]:
                 facts.upsert(kind_name, rows, repository=source.ensure_facts_repository(), **origin)
+
+
+def _good_records(letter: DeadLetter, page: StagedPage) -> tuple[str, list[Any]]:
+    """Clean the page again, and return the kind of its facts and the letter's facts. Raises ReplayFailed if one of them is still bad."""
+    adapter = adapter_of(letter.source)
+    try:
+        records = list(adapter.clean(letter.source, page.stream, page.content, page.context))
+    except UnreadablePage as exc:
+        raise ReplayFailed(str(exc)) from exc
+    kind = adapter.fact(page.stream, page.context)
+    chosen = _records_of(letter, page, records, is_log=kind == LOG_EVENT)
+    bad = [record for record in chosen if isinstance(record, Bad)]
+    if bad or not chosen:
+        raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
+    return kind, [record.fact for record in chosen if isinstance(record, Good)]
+
+
+def reason_against(letter: DeadLetter) -> str:
+    """Return why a replay of the letter would fail now, or "" if nothing speaks against it. Nothing is stored.
+
+    Only what the staged copy shows is known: whether the servers answer is not tried.
+    """
+    if letter.kind in (DeadLetter.Kind.STAGE, DeadLetter.Kind.LOST):
+        return ""
+    if letter.page is None:
+        return f"letter {letter.pk} has no staged copy: mend its cause; the next run reads it, then discard the letter"
+    try:
+        _good_records(letter, letter.page)
+    except ReplayFailed as exc:
+        return str(exc)
+    except Exception as exc:  # noqa: BLE001  whatever cleaning raises is what a replay would report
+        return f"{type(exc).__name__}: {exc}"
+    return ""
 
 
 def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | Bad], *, is_log: bool) -> Sequence[Good | Bad]:

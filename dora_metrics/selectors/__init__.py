@@ -1,5 +1,6 @@
 """The queries that reports, pages and the API use."""
 
+from dora_metrics.selectors.event_dates import event_dates
 from dora_metrics.selectors.fact_pages import ChangeFacts, DeploymentFacts, IncidentFacts, change_facts, deployment_facts, incident_facts
 from dora_metrics.selectors.facts import FactFilter, changes, deployments, incidents
 from dora_metrics.selectors.keyset_pagination import Keyset, Position
@@ -29,6 +30,7 @@ __all__ = [
     "check_environment",
     "deployment_facts",
     "deployments",
+    "event_dates",
     "incident_facts",
     "incidents",
     "report",

@@ -1,0 +1,86 @@
+"""The last whole period of a report, and how each metric changed against the period before."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from dashboard.services.charts import VALUE_KEYS, Report, label, value_url
+from dashboard.templatetags.display import METRIC_NAMES
+
+RISING_IS_GOOD = frozenset({"deployment_frequency"})
+PARTS = {"change_fail_rate": "failed", "deployment_rework_rate": "unplanned"}  # the part of a share, by the name that it has in the report
+
+
+@dataclass(frozen=True)
+class LatestValue:
+    """A metric's value in a period. `change`: better, worse, same, or "" if one of the two values is unknown.
+
+    `is_rise`: whether the value is larger than before. `counts`: how many facts are behind the value, in words.
+    """
+
+    metric: str
+    value: float | None
+    tier: str
+    before: float | None
+    change: str
+    is_rise: bool
+    counts: str
+    url: str
+
+
+def latest_values(report: Report) -> tuple[str, list[LatestValue]]:
+    """Return the name of the last period that is whole, and the metrics' values in it; ("", []) if no period is whole."""
+    whole = [index for index, period in enumerate(report["periods"]) if not period["partial"] and _is_collected(period)]
+    if not whole:
+        return "", []
+    period = report["periods"][whole[-1]]
+    before = report["periods"][whole[-1] - 1] if whole[-1] else None
+    return label(period, report["by"]), [_latest(metric, report, period, before) for metric in METRIC_NAMES]
+
+
+def _is_collected(period: Mapping[str, Any]) -> bool:
+    return period["deployment_frequency"]["deployments"] is not None
+
+
+def _latest(metric: str, report: Report, period: Mapping[str, Any], before: Mapping[str, Any] | None) -> LatestValue:
+    numbers = period[metric]
+    value = numbers[VALUE_KEYS[metric]]
+    earlier = before[metric][VALUE_KEYS[metric]] if before else None
+    return LatestValue(
+        metric=metric,
+        value=value,
+        tier=numbers.get("tier") or "",
+        before=earlier,
+        change=direction(metric, value, earlier),
+        is_rise=value is not None and earlier is not None and value > earlier,
+        counts=counts_text(metric, numbers),
+        url=value_url(report, metric, period),
+    )
+
+
+def counts_text(metric: str, numbers: Mapping[str, Any]) -> str:
+    """Return how many facts are behind the value, in words; "" if they were not collected. `numbers`: those of the report."""
+    if metric in PARTS:
+        part, whole = numbers[PARTS[metric]], numbers["deployments"]
+        return "" if whole is None else _("%(part)s of %(whole)s deployments") % {"part": part, "whole": whole}
+    if metric == "deployment_frequency":
+        count = numbers["deployments"]
+        return "" if count is None else ngettext("%(count)s deployment", "%(count)s deployments", count) % {"count": count}
+    count = numbers["n"]
+    if count is None:
+        return ""
+    if metric == "change_lead_time":
+        return ngettext("%(count)s change", "%(count)s changes", count) % {"count": count}
+    return ngettext("%(count)s recovery", "%(count)s recoveries", count) % {"count": count}
+
+
+def direction(metric: str, value: float | None, before: float | None) -> str:
+    """Return whether the value is better or worse than the one before, or the same; "" if one of them is unknown."""
+    if value is None or before is None:
+        return ""
+    if value == before:
+        return "same"
+    return "better" if (value > before) == (metric in RISING_IS_GOOD) else "worse"

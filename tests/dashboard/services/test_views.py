@@ -1,0 +1,153 @@
+"""The page of a service and the comparison: every number is the report's."""
+
+import json
+import re
+from datetime import UTC, date, datetime
+from html import unescape
+from typing import Any
+
+import pytest
+import time_machine
+from django.contrib.admin.models import LogEntry
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+
+from dashboard.services import views
+from dora_metrics.models import Service
+from dora_metrics.selectors import report
+from etl_tasks.pipeline import BrokerAway
+from tests.dora_metrics.example_service import NOW, a_service
+
+RANGE = {"by": "month", "from": "2026-01-01", "to": "2026-02-28"}
+
+
+@pytest.fixture
+def reader(client: Client, db: None) -> Client:
+    client.force_login(User.objects.create_superuser("lead"))
+    return client
+
+
+@pytest.fixture
+def billing(db: None) -> Service:
+    return a_service("billing")
+
+
+def page(client: Client, path: str, **query: Any) -> str:
+    with time_machine.travel(NOW, tick=False):
+        answer = client.get(path, query)
+    assert answer.status_code == 200, answer.content.decode()[:2000]
+    return answer.content.decode()
+
+
+def charts(html: str) -> dict[str, dict]:
+    found = re.findall(r'<script id="data-(\w+)" type="application/json">(.*?)</script>', html, re.DOTALL)
+    return {name: json.loads(unescape(text)) for name, text in found}
+
+
+def test_the_charts_have_the_numbers_of_the_report(reader: Client, billing: Service) -> None:
+    html = page(reader, reverse("dashboard:service", args=["billing"]), **RANGE)
+    numbers = report(billing, start=date(2026, 1, 1), end=date(2026, 3, 1), by="month", environment="production", time_zone="UTC", now=NOW)
+    drawn = charts(html)
+    for metric, key in views.VALUE_KEYS.items():
+        assert drawn[metric]["series"][0]["values"] == [period[metric][key] for period in numbers["periods"]], metric
+    assert drawn["change_lead_time"]["labels"] == ["2026-01", "2026-02"]
+    assert drawn["change_lead_time"]["partial"] == [period["partial"] for period in numbers["periods"]]
+    stages = {series["name"]: series["values"] for series in drawn["stages"]["series"]}
+    assert stages["review"] == [period["change_lead_time"]["stages"]["review"]["p50"] for period in numbers["periods"]]
+
+
+def test_failed_deployments_and_incidents_are_marked_in_their_periods(reader: Client, billing: Service) -> None:
+    marks = {
+        mark["kind"]: mark["counts"] for mark in charts(page(reader, reverse("dashboard:service", args=["billing"]), **RANGE))["stages"]["marks"]
+    }
+    assert sum(marks["incidents"]) == billing.incidents.filter(started_at__gte=datetime(2026, 1, 1, tzinfo=UTC)).count() > 0
+    assert sum(marks["failed_deployments"]) == billing.attempts.filter(is_failed=True).count() > 0
+
+
+def test_every_point_leads_to_the_facts_behind_it(reader: Client, billing: Service) -> None:
+    drawn = charts(page(reader, reverse("dashboard:service", args=["billing"]), **RANGE))
+    assert drawn["change_fail_rate"]["links"] == [
+        reverse("dashboard:value", args=["billing", "change_fail_rate", month]) for month in ("2026-01", "2026-02")
+    ]
+
+
+def test_periods_before_the_first_collected_one_are_left_out_unless_they_were_asked_for(reader: Client, billing: Service) -> None:
+    by_itself = charts(page(reader, reverse("dashboard:service", args=["billing"]), by="month"))["change_lead_time"]["labels"]
+    asked = charts(page(reader, reverse("dashboard:service", args=["billing"]), by="month", **{"from": "2025-10-01"}))["change_lead_time"]
+    assert by_itself == ["2025-12", "2026-01", "2026-02"]
+    assert asked["labels"][0] == "2025-10"
+    assert asked["missing"][0] is True
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"by": "year"},
+        {"from": "tomorrow"},
+        {"from": "2026-02-01", "to": "2026-01-01"},
+        {"environment": "nowhere"},
+        {"by": "day", "from": "1990-01-01"},
+    ],
+)
+def test_an_invalid_choice_is_explained(reader: Client, billing: Service, query: dict[str, str]) -> None:
+    answer = reader.get(reverse("dashboard:service", args=["billing"]), query)
+    assert answer.status_code == 400
+    assert "This request cannot be answered" in answer.content.decode()
+
+
+def test_an_unknown_service_is_not_found(reader: Client) -> None:
+    answer = reader.get(reverse("dashboard:service", args=["<b>nobody"]))
+    assert answer.status_code == 404
+    assert "&lt;b&gt;nobody" in answer.content.decode()
+
+
+def test_a_service_without_facts_says_so(reader: Client, db: None) -> None:
+    Service.objects.create(name="new")
+    assert "No numbers yet" in page(reader, reverse("dashboard:service", args=["new"]))
+
+
+def test_the_page_asks_the_database_at_most_fifteen_times(reader: Client, billing: Service) -> None:
+    with CaptureQueriesContext(
+        connection,
+    ) as queries:
+        page(reader, reverse("dashboard:service", args=["billing"]), by="day")
+    assert len(queries) <= 15, [query["sql"][:100] for query in queries]
+
+
+def test_a_comparison_has_a_line_for_each_service(reader: Client, billing: Service) -> None:
+    a_service("calls")
+    drawn = charts(page(reader, reverse("dashboard:compare"), service=["billing", "calls"], **RANGE))
+    assert [series["name"] for series in drawn["change_fail_rate"]["series"]] == ["billing", "calls"]
+    assert set(drawn) == set(views.METRIC_NAMES)
+
+
+def test_a_comparison_of_nothing_asks_for_services(reader: Client, db: None) -> None:
+    assert "Choose the services" in page(reader, reverse("dashboard:compare"))
+
+
+@pytest.mark.parametrize("names", [[f"s{number}" for number in range(7)], ["nobody"]])
+def test_a_comparison_of_too_many_or_unknown_services_is_refused(reader: Client, db: None, names: list[str]) -> None:
+    answer = reader.get(reverse("dashboard:compare"), {"service": names})
+    assert answer.status_code == 400
+
+
+def test_a_person_with_the_permission_lets_a_worker_compute_the_numbers_again(
+    reader: Client, billing: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent: list[Service] = []
+    monkeypatch.setattr(views, "send_recompute", sent.append)
+    answer = reader.post(reverse("dashboard:recompute", args=["billing"]), follow=True)
+    assert (sent, answer.status_code) == ([billing], 200)
+    assert LogEntry.objects.get().change_message == "recompute requested"
+
+
+def test_without_a_broker_nothing_is_promised(reader: Client, billing: Service, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(_service: Service) -> None:
+        raise BrokerAway("the broker cannot be reached")
+
+    monkeypatch.setattr(views, "send_recompute", away)
+    assert "the broker cannot be reached" in reader.post(reverse("dashboard:recompute", args=["billing"]), follow=True).content.decode()
+    assert not LogEntry.objects.exists()
