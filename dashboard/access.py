@@ -23,17 +23,17 @@ View = Callable[..., HttpResponseBase]
 
 def page(*permissions: str) -> Callable[[View], View]:
     """Return a decorator for a view that only reads. It allows GET and HEAD, and requires a login and all of the permissions."""
-    return lambda view: never_cache(require_safe(_guarded(view, permissions)))
+    return lambda view: _marked(never_cache(require_safe(_guarded(view, permissions))), "page", permissions)
 
 
 def action(*permissions: str) -> Callable[[View], View]:
     """Return a decorator for a view that changes something. It allows POST only, and requires a login and all of the permissions."""
-    return lambda view: require_POST(_guarded(view, permissions))
+    return lambda view: _marked(require_POST(_guarded(view, permissions)), "action", permissions)
 
 
 def form_page(*permissions: str) -> Callable[[View], View]:
     """Return a decorator for a view that shows a form by GET and changes something by POST only."""
-    return lambda view: never_cache(_guarded(view, permissions))
+    return lambda view: _marked(never_cache(_guarded(view, permissions)), "form", permissions)
 
 
 def audit(request: HttpRequest, subject: Model, sentence: str) -> None:
@@ -57,8 +57,13 @@ def _guarded(view: View, permissions: tuple[str, ...]) -> View:
             raise PermissionDenied
         return view(request, *args, **kwargs)
 
-    guarded.required_permissions = permissions  # type: ignore[attr-defined]
     return guarded
+
+
+def _marked(view: View, kind: str, permissions: tuple[str, ...]) -> View:
+    """Write on the view how it is guarded, so that a test can check every address."""
+    view.access = (kind, permissions)  # type: ignore[attr-defined]
+    return view
 
 
 def _login(request: HttpRequest) -> HttpResponseBase:
