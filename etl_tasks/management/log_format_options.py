@@ -1,8 +1,6 @@
 """The options that say how log lines are read, and the guess of a format from the first lines of the files."""
 
-import glob
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any
 from zoneinfo import available_timezones
 
@@ -12,13 +10,11 @@ from dora_metrics.management.base_command import UsageError
 from dora_metrics.name_suggestions import closest
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.allowed_folders import log_roots
-from etl_tasks.sources.logs.following import follow
-from etl_tasks.sources.logs.formats.detection import Guess, detect
+from etl_tasks.sources.logs.formats.detection import Guess
+from etl_tasks.sources.logs.preview import guess_of_files
 
 AUTO = "auto"
 LOCAL = "local"
-FILES_SAMPLED = 5
-LINES_SAMPLED = 200  # of each file
 
 
 def add_format_options(parser: CommandParser, *, is_required: bool) -> None:
@@ -81,22 +77,12 @@ def guess_format(options: dict[str, Any], pattern: str) -> Guess:
     check_is_allowed(pattern)
     if options["pattern"] is not None:
         raise UsageError("--pattern says how lines of one format are read: name it with --format")
-    unreadable: list[follow.Unreadable] = []
-    paths = follow.paths_of(pattern, log_roots())[:FILES_SAMPLED]
-    guess = detect([line for path in paths for line in islice(_lines(path, unreadable), LINES_SAMPLED)])
-    if not guess.total and unreadable:
-        raise UsageError(f"{unreadable[0].path} cannot be looked at: {unreadable[0].reason}")
+    try:
+        guess = guess_of_files(pattern)
+    except ValueError as exc:
+        raise UsageError(str(exc)) from exc
     options["format"], options["pattern"] = guess.log_format, guess.pattern
     return guess
-
-
-def _lines(path: str, unreadable: list[follow.Unreadable]) -> Iterator[bytes]:
-    """Yield the lines of a file. A part that cannot be read is appended to `unreadable`."""
-    for chunk in follow.chunks(glob.escape(path), {}, roots=log_roots()):
-        if isinstance(chunk, follow.Unreadable):
-            unreadable.append(chunk)
-        else:
-            yield from chunk.body.splitlines()
 
 
 def describe_guess(guess: Guess) -> str:

@@ -2,8 +2,6 @@
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -18,14 +16,13 @@ from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.following import follow
 from etl_tasks.sources.logs.format_options import format_options
-from etl_tasks.sources.logs.formats.interface import BodyOrigin, Format
+from etl_tasks.sources.logs.formats.interface import Format
 from etl_tasks.sources.logs.formats.known_formats import format_of
-from etl_tasks.sources.logs.masking.masker import mask
-from log_store.event import LogEvent, file_key
+from etl_tasks.sources.logs.preview import Reading, count_lines
+from log_store.event import LogEvent
 
 EVENTS_SHOWN = 20
 UNREAD_SHOWN = 20
-MOST_BYTES_READ = 16 << 20
 MOST_CHARACTERS_SHOWN = 200
 
 
@@ -71,7 +68,8 @@ class Command(BaseCommand):
     def _show(self, path: str, source: Source, log_format: Format) -> None:
         counts, time_flags = Counter[str](), Counter[str]()
         unread: list[str] = []
-        for where, result in self._results(path, source, log_format):
+        reading = Reading(path, source, log_format, say=self.stdout.write)
+        for where, result in reading:
             if isinstance(result, Good) and not result.is_unparsed:
                 counts["read"] += 1
                 time_flags[result.fact.extra.get("time_is", "")] += 1
@@ -80,13 +78,13 @@ class Command(BaseCommand):
                 continue
             text, error = (result.data, result.error) if isinstance(result, Bad) else (result.fact.message, result.fact.extra["unparsed"])
             counts["unread"] += 1
-            counts["lines unread"] += _count_lines(text.encode())
+            counts["lines unread"] += count_lines(text.encode())
             if counts["unread"] <= UNREAD_SHOWN:
                 unread.append(f"{where}: {error} {_short(text)}")
-        lines_read = self._lines - counts["lines unread"]
+        lines_read = reading.lines - counts["lines unread"]
         events = ngettext("%(count)s event", "%(count)s events", counts["read"]) % {"count": counts["read"]}
         self.stdout.write()
-        self.stdout.write(f"{lines_read} of {self._lines} lines read as {source.log_format}: {events}")
+        self.stdout.write(f"{lines_read} of {reading.lines} lines read as {source.log_format}: {events}")
         for flag in sorted(filter(None, time_flags)):
             self.stdout.write(f"{time_flags[flag]} of them with a time that is {flag}")
         for line in unread:
@@ -96,45 +94,12 @@ class Command(BaseCommand):
         if not counts["read"]:
             raise CommandError(f"nothing in {path} could be read as {source.log_format}", returncode=1)
 
-    def _results(self, path: str, source: Source, log_format: Format) -> Iterator[tuple[str, Good | Bad]]:
-        """Yield each result of the first MOST_BYTES_READ bytes, with its file and position. Meanwhile `self._lines` counts the lines."""
-        left, self._lines = MOST_BYTES_READ, 0
-        last_times: dict[str, datetime] = {}
-        for chunk in follow.chunks(path, {}, begins=log_format.begins if log_format.is_multiline else None, roots=log_roots()):
-            if isinstance(chunk, follow.Unreadable):
-                self.stdout.write(f"cannot be opened: {chunk.path}: {chunk.reason}")
-                continue
-            key = file_key(source.pk or 0, chunk.identity)
-            place = BodyOrigin(
-                source=source.name,
-                key=key,
-                start=chunk.start,
-                written_at=chunk.written_at,
-                previous=lambda identity=chunk.identity: last_times.get(identity),  # type: ignore[misc]
-                cut_bytes=chunk.cut_bytes,
-            )
-            self._lines += _count_lines(chunk.body)
-            for result in log_format.read(mask(chunk.body), place):
-                if isinstance(result, Good):
-                    last_times[chunk.identity] = result.fact.time
-                event_id = result.fact.event_id if isinstance(result, Good) else result.key
-                yield f"{chunk.path}, byte {int(event_id.removeprefix(key), 16)}", result
-            left -= len(chunk.body)
-            if left <= 0:
-                self.stdout.write(f"(only the first {MOST_BYTES_READ >> 20} MiB were read)")
-                return
-
 
 def _event_line(event: LogEvent) -> str:
     names = ("service", "host", "logger", "method", "path", "status", "duration_ms", "trace_id")
     values = {name: getattr(event, name) for name in names if getattr(event, name) not in ("", None)} | event.extra
     rest = " ".join(f"{name}={_short(str(value))}" for name, value in values.items())
     return f"{precise_text(event.time, time_zone='UTC')} {event.level:8} {_short(event.message)}" + (f"  [{rest}]" if rest else "")
-
-
-def _count_lines(body: bytes) -> int:
-    """Return the number of lines that are not blank."""
-    return sum(map(bool, (line.strip(b"\0 \t\r") for line in body.split(b"\n"))))
 
 
 def _short(text: str) -> str:
