@@ -67,6 +67,15 @@ class Call:
             return found[1] if found else ""
         return next((name for pattern, name in REST_NAMES if pattern.search(self.path)), self.path)
 
+    @cached_property
+    def repository(self) -> str:
+        """Return owner/name of the repository that the request is about; "" if it names none or several."""
+        if self.is_query:
+            owner, name = self.variables.get("owner"), self.variables.get("name")
+            return f"{owner}/{name}" if owner and name else ""
+        parts = self.path.strip("/").split("/")
+        return "/".join(parts[1:3]) if parts[0] == "repos" else ""
+
     @property
     def names(self) -> set[str]:
         return {self.operation, "" if self.is_query else self.path} - {""}

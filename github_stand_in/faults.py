@@ -24,6 +24,8 @@ These faults change an answer:
 - {"drip": operation, "drip_seconds": s}: the body is sent in small pieces, over this time.
 - {"shift": operation, "shift_seconds": s}: after each answer, the server's clock is set forward by this time.
 
+With {"repository": owner/name}, the faults happen only in requests that are about this repository alone.
+
 {"rate": share, "seed": n} gives this share of the requests a fault that is chosen at random from RANDOM. With {"after": n}, the
 first n faults do not happen. With {"times": n}, there are no more faults after n of them.
 """
@@ -75,6 +77,8 @@ class Faults:
     def strike(self, call: Call, number: int) -> Strike:
         """Choose the fault of a request. `number`: how many requests there have been, including this one."""
         settings = self.settings
+        if not self._concerns(call):
+            return Strike()
         if self._is_meant("outage", call) and self._may():
             return Strike("outage", self._plain_refusal())
         if "every" in settings and number % settings["every"] == 0 and self._may():
@@ -118,7 +122,11 @@ class Faults:
         return timedelta(0)
 
     def _is_meant(self, name: str, call: Call) -> bool:
-        return self.settings.get(name) is True or self.settings.get(name) in call.names
+        return self._concerns(call) and (self.settings.get(name) is True or self.settings.get(name) in call.names)
+
+    def _concerns(self, call: Call) -> bool:
+        repository = self.settings.get("repository")
+        return repository is None or call.repository.lower() == repository.lower()
 
     def _may(self) -> bool:
         with self._lock:

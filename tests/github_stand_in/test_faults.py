@@ -35,6 +35,14 @@ def test_an_outage_takes_all(stand_in: StandIn) -> None:
     assert {ask(stand_in, "deployments").status_code, runs(stand_in).status_code} == {502}
 
 
+def test_an_outage_may_be_of_one_repository(stand_in: StandIn) -> None:
+    stand_in.faults = {"outage": True, "repository": "acme/Billing"}
+    assert {ask(stand_in, "deployments").status_code, runs(stand_in).status_code} == {502}
+
+    stand_in.faults = {"outage": True, "repository": "acme/invoices"}
+    assert {ask(stand_in, "deployments").status_code, runs(stand_in).status_code} == {200}
+
+
 def test_a_limit_asks_to_wait_a_few_times(stand_in: StandIn) -> None:
     stand_in.faults = {"retry_after": 7, "status": 429, "times": 2}
     answers = [ask(stand_in, "deployments") for _ in range(3)]
