@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 STOP_SECONDS = 20
+PORTS_TRIED = 20
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -65,11 +66,11 @@ def web_command(listener: socket.socket) -> list[str]:
 
 
 def listener(host: str, port: int) -> socket.socket:
-    """Return a socket bound to the port or, if it is taken, to any free port."""
-    try:
-        return socket.create_server((host, port))
-    except OSError:
-        return socket.create_server((host, 0))
+    """Return a socket bound to the port or, if it is taken, to the next free one. If the next PORTS_TRIED are taken, too, to any free port."""
+    for candidate in range(port, port + PORTS_TRIED) if port else ():
+        with suppress(OSError):
+            return socket.create_server((host, candidate))
+    return socket.create_server((host, 0))
 
 
 def _celery() -> list[str]:

@@ -11,10 +11,10 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from django.conf import settings
 
-from callcentersite.local_processes import CannotStart, keep_running, left_behind, listener, processes, sole_owner
-from demo.__main__ import Demo, clear
+from callcentersite.local_processes import PORTS_TRIED, CannotStart, keep_running, left_behind, listener, processes, sole_owner
+from demo.__main__ import clear
+from demo.environment import Demo
 from tests.waiting import wait_until
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(60)"]
@@ -113,11 +113,11 @@ def test_a_process_that_was_started_again_is_known_by_its_new_number(tmp_path):
     assert left_behind(tmp_path) == {}
 
 
-def test_a_taken_port_is_not_announced(tmp_path):
+def test_if_a_port_is_taken_the_next_free_one_is_used(tmp_path):
     with closing(listener("127.0.0.1", 0)) as first:
         port = first.getsockname()[1]
         with closing(listener("127.0.0.1", port)) as second:
-            assert second.getsockname()[1] not in (0, port)
+            assert port < second.getsockname()[1] <= port + PORTS_TRIED
     with closing(listener("127.0.0.1", port)) as again:
         assert again.getsockname()[1] == port
 
@@ -141,10 +141,19 @@ def test_it_uses_its_own_database_whatever_the_environment_names(tmp_path):
     assert (answer.stdout.strip(), answer.stderr) == ("django.db.backends.sqlite3 []", "")
 
 
-@pytest.mark.slow
-def test_two_nights_end_with_the_letter_replayed_and_the_five_metrics(tmp_path):
-    env = {**os.environ, "CALLCENTERSITE_VAR": str(tmp_path)}
-    done = subprocess.run([sys.executable, "-m", "demo"], cwd=settings.BASE_DIR, env=env, capture_output=True, text=True, check=False, timeout=240)
-    assert done.returncode == 0, done.stderr
-    assert "letter 1: replayed" in done.stdout
-    assert "billing, production, by month" in done.stdout
+def test_the_shell_s_webhook_and_https_settings_are_not_those_of_the_demo(tmp_path, monkeypatch):
+    exported = {"ALERT_WEBHOOK_URL": "https://hooks.example.com/x", "DJANGO_HTTPS": "1", "GITHUB_TOKEN_ACME": "secret", "ETL_TIME_ZONE": "Asia/Tokyo"}
+    for name, value in exported.items():
+        monkeypatch.setenv(name, value)
+    env = Demo(tmp_path, None).env
+    assert [env[name] for name in exported] == ["", "", "", "Asia/Tokyo"]
+    assert "GITHUB_TOKEN_ACME" not in Demo(tmp_path, "owner/name").env
+
+
+def test_the_script_that_it_writes_has_its_settings_in_every_shell(tmp_path):
+    demo = Demo(tmp_path, None)
+    demo.write_manage()
+    exported = {**os.environ, "DATABASE_URL": "mysql://etl:etl@production/etl", "ALERT_WEBHOOK_URL": "https://hooks.example.com/x"}
+    ask = "from django.conf import settings as s; print(s.DATABASES['default']['NAME'], repr(s.ALERT_WEBHOOK_URL), s.ROOT_URLCONF)"
+    answer = subprocess.run([tmp_path / "manage", "shell", "--no-imports", "-c", ask], env=exported, capture_output=True, text=True, check=False)
+    assert (answer.stdout.strip(), answer.stderr) == (f"{tmp_path}/callcentersite.sqlite3 '' demo.urls", "")
