@@ -55,6 +55,17 @@ def next_due_at(source: Any, moment: datetime) -> datetime:
     return moment if source.last_began_at > moment + wait else source.last_began_at + wait
 
 
+def next_run_due_at(source: Any, moment: datetime, *, next_night: datetime | None) -> datetime | None:
+    """Return when the next run of the source is due, at night or in between; None while a run is active, and if no run is due.
+
+    `source`: a row of `with_last_runs`. `next_night`: when the next night is due, if the schedule has one.
+    """
+    if not source.is_enabled or source.has_active_run:
+        return None
+    between = [next_due_at(source, moment)] if source.every_minutes else []
+    return min([*between, *([next_night] if next_night else [])], default=None)
+
+
 def with_last_runs(sources: QuerySet[Source]) -> QuerySet[Any]:
     """Annotate each source with what these functions need of its runs.
 

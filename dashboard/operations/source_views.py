@@ -1,5 +1,6 @@
 """The page of a source, and the form that requests a run of a range."""
 
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
@@ -12,8 +13,8 @@ from dashboard.operations.forms import RangeForm
 from dashboard.operations.needs import letters_url
 from dashboard.operations.nights import cell_view, due_nights
 from dashboard.operations.parts import READ
-from etl_tasks import selectors
-from etl_tasks.intervals import describe_interval
+from etl_tasks import night_schedule, selectors
+from etl_tasks.intervals import describe_interval, next_run_due_at, with_last_runs
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.selectors import runs as run_selectors
 from etl_tasks.selectors.nights import grid
@@ -38,6 +39,7 @@ def source(request: HttpRequest, pk: int) -> HttpResponse:
         "cursors": list(found.cursors.order_by("stream")[:50]),
         "open_letters": found.dead_letters.filter(state=DeadLetter.State.OPEN).count(),
         "interval": describe_interval(found.every_minutes),
+        "next_run_due": next_run_due_at(found, moment, next_night=_next_night(moment)),
         "letters_url": letters_url(found),
         "has_log_events": found.kind in kinds_with_log_events(),
         "given_up": selectors.deployments_given_up(found),
@@ -53,4 +55,12 @@ def run_range(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def source_or_404(pk: int) -> Source:
-    return get_object_or_404(Source.objects.select_related("service", "facts_repository__service"), pk=pk)
+    source: Source = get_object_or_404(with_last_runs(Source.objects.select_related("service", "facts_repository__service")), pk=pk)
+    return source
+
+
+def _next_night(moment: datetime) -> datetime | None:
+    try:
+        return night_schedule.next_night_due_at(moment)
+    except night_schedule.UnusableSchedule:  # the operations page names the problem
+        return None

@@ -119,6 +119,7 @@ def components(request: HttpRequest) -> HttpResponse:
         # Sources without a recent success are listed under what needs a person.
         "states": [(COMPONENT_NAMES.get(state.name, state.name), state) for state in states if state.name != SOURCES],
         "queues": sorted(lengths.items()) if lengths is not None else None,
+        "flower_url": settings.FLOWER_URL,
         "deletions": [] if is_broken["database"] or is_broken["migrations"] else deletion.pending(),
         "poll_s": QUIET_POLL_SECONDS,
     }

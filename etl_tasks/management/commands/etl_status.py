@@ -170,7 +170,7 @@ def status_report(night: NightReport) -> dict[str, Any]:
 
 def source_row(source: Any, *, last_run: ETLRun | None, cursors: dict[str, Any], next_night: datetime | None) -> dict[str, Any]:
     """Return a source's part of the report. `source`: a row of selectors.sources_with_runs, with the annotations of intervals.with_last_runs."""
-    next_due = next_due_at(source, next_night=next_night)
+    next_due = intervals.next_run_due_at(source, now(), next_night=next_night)
     return {
         "source": source.name,
         "service": source.service.name,
@@ -186,14 +186,6 @@ def source_row(source: Any, *, last_run: ETLRun | None, cursors: dict[str, Any],
         "given_up": [given_up_row(deployment) for deployment in selectors.deployments_given_up(source)],
         "open_dead_letters": source.open_letters,
     }
-
-
-def next_due_at(source: Any, *, next_night: datetime | None) -> datetime | None:
-    """Return when the next run of the source is due; None while a run is active, for a disabled source, and without a schedule."""
-    if not source.is_enabled or source.last_status in ETLRun.ACTIVE:
-        return None
-    between = [intervals.next_due_at(source, now())] if source.every_minutes else []
-    return min([*between, *([next_night] if next_night else [])], default=None)
 
 
 def given_up_row(deployment: Deployment) -> dict[str, Any]:

@@ -342,3 +342,21 @@ def test_a_page_takes_as_many_queries_for_many_rows_as_for_few(
             assert operator.get(reverse(f"dashboard:{name}", args=args), headers=HTMX).status_code == 200
         counts.append(len(queries))
     assert counts[0] == counts[1]
+
+
+def test_the_link_to_flower_is_there_where_its_address_is_configured(viewer: Client, settings: Any) -> None:
+    assert "Flower" not in text_of(viewer, "components")
+    settings.FLOWER_URL = "https://flower.example.com/?a=1&b=2"
+    assert '<a href="https://flower.example.com/?a=1&amp;b=2" rel="noopener noreferrer">Flower</a>' in text_of(viewer, "components")
+
+
+def test_a_source_says_how_often_it_runs_and_when_next(viewer: Client, add_source: AddSource, add_run: AddRun) -> None:
+    often = add_source("often")
+    Source.objects.filter(pk=often.pk).update(every_minutes=15)
+    add_run(often, at=MORNING - timedelta(minutes=5), night=NIGHT.date())
+    shown = text_of(viewer, "source", often.pk)
+    assert "every 15 minutes" in shown
+    assert "next due" in shown
+    assert "08:10" in shown
+    Source.objects.filter(pk=often.pk).update(every_minutes=None)
+    assert "every night" in text_of(viewer, "source", often.pk)
