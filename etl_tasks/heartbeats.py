@@ -29,6 +29,11 @@ def last_seen() -> dict[str, datetime]:
     return dict(Heartbeat.objects.values_list("name", "seen_at"))
 
 
+def is_seen_since(name: str, moment: datetime) -> bool:
+    """Return whether the thing with this name was seen to work at `moment` or later."""
+    return Heartbeat.objects.filter(name=name, seen_at__gte=moment).exists()
+
+
 def store_budget(credential: str, limits: Mapping[str, tuple[int, int, float]], moment: datetime) -> None:
     """Store what GitHub's answers said until `moment`.
 

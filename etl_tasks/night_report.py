@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dora_metrics.display import minute_text
-from etl_tasks import host_watch, intervals, night_schedule, overdue_sources
+from etl_tasks import heartbeats, host_watch, intervals, night_schedule, overdue_sources
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 
 SWEEPER_HAS_TIME = timedelta(minutes=10)  # the sweeper starts missing runs, and sends lost runs again, within this time
@@ -105,6 +105,8 @@ def report_last_night(moment: datetime) -> NightReport:
         outcomes = _outcomes(sources, moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
         period = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
     late = intervals.late_sources(sources, moment, by=SWEEPER_HAS_TIME, entries=entries)
+    if late and heartbeats.is_seen_since(heartbeats.SWEEP, moment - SWEEPER_HAS_TIME):
+        late = []  # the next sweep starts them: their intervals were set, or the sources enabled, since the last one
     needs = [*problems, *_needs(sources, outcomes, moment, late, is_by_beat=is_by_beat)]
     return NightReport(due, next_due, is_night, _summary(period, outcomes), outcomes, needs)
 
