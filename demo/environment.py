@@ -17,7 +17,7 @@ PROJECT = Path(__file__).resolve().parent.parent
 START_SECONDS = 30
 # Settings of a real installation, which the shell may export. An empty value means the default.
 PREFIXES = ("ALERT_", "CASSANDRA_", "CELERY_", "DATABASE_", "DJANGO_", "EMAIL_", "ETL_", "FLOWER_", "HEARTBEAT_", "LOG_")
-KEPT = ("ETL_TIME_ZONE", "LOG_MASK_RULES", "LOG_MASK_PATTERNS")
+KEPT = ("ETL_TIME_ZONE", "FLOWER_ADDRESS", "LOG_MASK_RULES", "LOG_MASK_PATTERNS")
 
 
 class DemoFailed(Exception):

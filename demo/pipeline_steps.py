@@ -62,7 +62,7 @@ def night(demo: Demo, *, days_ago: int) -> list[int]:
     letters = sum(run.dead_lettered for run in ended)
     bad_records = f", {letters} bad record{'s' if letters > 1 else ''} set aside" if letters else ""
     loaded = sum(run.loaded for run in ended)
-    demo.say(f"  night of {date:%d %b}: {len(good)} of {len(ended)} sources succeeded, {loaded:,} records loaded{bad_records}")
+    demo.say(f"  night of {date:%d %b}: {len(good)} of {len(ended)} runs succeeded, {loaded:,} records loaded{bad_records}")
     for run in ended:
         if run not in good:
             demo.say(f"    {run.pipeline} {run.status}: {run.error}")

@@ -33,7 +33,7 @@ def run(demo: Demo, *, serve: bool) -> None:
         from demo import pipeline_steps, serving
 
         names = pipeline_steps.set_up(demo)
-        demo.say(f"database, broker and {len(names)} service{'s' if len(names) > 1 else ''} are ready: {', '.join(names)}")
+        demo.say(f"database, broker and services are ready: {', '.join(names)}")
         workers = {"worker": worker_command(), "beat": beat_command(demo.folder)}
         running = started.enter_context(processes(workers, folder=demo.folder, env=demo.env, cwd=PROJECT))
         if demo.is_real:
@@ -41,11 +41,12 @@ def run(demo: Demo, *, serve: bool) -> None:
             pipeline_steps.night(demo, days_ago=0)
         else:
             nights(demo)
-        print(pipeline_steps.manage("dora_report", "--service", names[0] if demo.is_real else CALL_ROUTING.name, "--by", "month"))
+        shown = names[0] if demo.is_real else CALL_ROUTING.name
+        print(pipeline_steps.manage("dora_report", "--service", shown, "--by", "month"))
         if serve:
             serving.serve_until_stopped(demo, started, workers, running, manage=manage)
         else:
-            where_next(demo, manage)
+            where_next(demo, manage, shown)
 
 
 def start_django(demo: Demo) -> None:
@@ -81,13 +82,13 @@ def nights(demo: Demo) -> None:
     print(pipeline_steps.status_sentence())
 
 
-def where_next(demo: Demo, manage: str) -> None:
+def where_next(demo: Demo, manage: str, service: str) -> None:
     print(f"""
 Where to look next
   scripts/demo --serve                       the same with the pages, in a browser
   {manage} etl_status
-  {manage} dora_report --service agent-desktop --by week
-  {manage} dora_explain agent-desktop change_fail_rate {demo.now:%Y-%m}
+  {manage} dora_report --service {service} --by week
+  {manage} dora_explain {service} change_fail_rate {demo.now:%Y-%m}
   GITHUB_TOKEN=… scripts/demo --repository owner/name
   README.md, docs/metrics.md (what each number means)""")
     demo.say("done")
