@@ -47,6 +47,7 @@ class RepositoryLife:
         self._is_deployment_due = False
         self._quiet_until = self.world.start
         self._deployed: list[str] = []  # the commits of the successes, the latest last
+        self._rolled_back: set[str] = set()  # commits that are not deployed again
         self._undeployed: list[PullRequest] = []
 
     def live(self) -> World:
@@ -177,7 +178,7 @@ class RepositoryLife:
 
     def _attempt(self, when: datetime, *, trouble: str = "", end: datetime | None = None) -> None:
         head = self.world.head(when)
-        if head is None or head in self._deployed[-1:]:
+        if head is None or head in self._deployed[-1:] or head in self._rolled_back:
             return
         end = end or when + MINUTE * self.random.uniform(3, 16)
         if trouble == "failure" and self.profile.deployed_by != "releases":
@@ -202,6 +203,7 @@ class RepositoryLife:
         if len(self._deployed) < 2:
             return
         former = self._deployed[-2]
+        self._rolled_back.add(self._deployed[-1])
         self.delivery.record(former, when, end or when + 5 * MINUTE, is_success=True)
         self._deployed.append(former)
 

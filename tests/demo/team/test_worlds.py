@@ -92,6 +92,17 @@ def test_the_team_goes_on_working_after_the_demo_has_begun(worlds, now):
     assert sum(len(world.pull_requests(now + timedelta(days=2))) - len(world.pull_requests(now)) for world in worlds.values()) > 5
 
 
+def test_a_commit_that_was_rolled_back_is_not_deployed_again(worlds):
+    for name, world in worlds.items():
+        production = [
+            one for one in world.deploys.values() if one.environment == "production" and any(state == "SUCCESS" for _, state in one.statuses)
+        ]
+        commits = [one.oid for one in sorted(production, key=lambda one: one.created)]
+        for position, oid in enumerate(commits):
+            if oid in commits[:position]:  # a rollback to an earlier commit: what it replaced is gone
+                assert commits[position - 1] not in commits[position:], name
+
+
 @pytest.mark.parametrize("number", range(3))
 def test_an_outage_lies_between_a_deployment_and_its_rollback(worlds, now, number):
     outage = outages(now)[number]
