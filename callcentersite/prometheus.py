@@ -21,7 +21,7 @@ from prometheus_client.registry import Collector
 from etl_tasks import component_states, heartbeats, ledger, ledger_statistics
 from etl_tasks.bounded_checks import BoundedCheck, Unanswered
 from etl_tasks.models import ETLRun, Fault, GitHubBudget
-from etl_tasks.night_report import report_last_night
+from etl_tasks.night_report import NeedKind, report_last_night
 from etl_tasks.overdue_sources import overdue_sources
 
 logger = logging.getLogger(__name__)
@@ -84,7 +84,7 @@ def _night(moment: datetime) -> Iterator[Metric]:
     states = Counter(dict.fromkeys(OUTCOMES, 0) | Counter(outcome.state for outcome in report.outcomes))
     help_text = "Enabled sources by what became of them last night"
     yield _labelled("last_night_sources", help_text, ["outcome"], {state.replace(" ", "_"): count for state, count in states.items()})
-    needs = Counter(need.kind.value for need in report.needs)
+    needs = Counter(dict.fromkeys(NeedKind, 0) | Counter(need.kind for need in report.needs))
     yield _labelled("needs_a_person", "Problems that a person must solve, as `etl_status` lists them", ["kind"], needs)
     faults = dict.fromkeys(Fault.objects.values_list("name", flat=True), 1)
     yield _labelled("fault", "1 for each step of the sweep or of the start of a night that keeps failing", ["name"], faults)
@@ -104,8 +104,7 @@ def _sources(moment: datetime) -> Iterator[Metric]:
 def _runs(moment: datetime) -> Iterator[Metric]:
     yield _labelled("runs_active", "Runs that have not ended", ["status", "stage"], _with_zeros(ledger_statistics.active_runs()))
     ended = ledger_statistics.ended_runs(moment - WINDOW)
-    statuses = dict.fromkeys(set(ETLRun.Status.values) - set(ETLRun.ACTIVE), 0) | ended.by_status
-    yield _labelled("runs_ended_24h", "Runs that ended in the last 24 hours", ["status"], statuses)
+    yield _labelled("runs_ended_24h", "Runs that ended in the last 24 hours", ["status"], ended.by_status)
     help_text = "Records of the runs that ended in the last 24 hours; extracted = loaded + skipped + dead_lettered, unparsed ones are also loaded"
     yield _labelled("records_24h", help_text, ["count"], ended.records)
     stages = ended.stages.items()

@@ -8,6 +8,7 @@ from contextlib import closing
 from datetime import timedelta
 
 import pytest
+from django.db import connections
 from django.utils.timezone import now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from pytest_django import Settings
@@ -181,3 +182,19 @@ def test_the_sweep_stores_which_queues_workers_take(billing: Source, monkeypatch
     host_watch.watch()
     assert {"queue extract", "queue load"} <= set(heartbeats.last_seen())
     assert len(looks) == 1, "a sweep that runs every second does not ask each time"
+
+
+@pytest.mark.parametrize("server", ["hangs", "is away"])
+def test_a_mysql_server_that_hangs_or_is_away_is_named_in_time(
+    all_is_well: None, monkeypatch: pytest.MonkeyPatch, hanging_port: int, server: str
+) -> None:
+    pytest.importorskip("MySQLdb")
+    # The settings are those of new threads; the thread of the test keeps its connection.
+    options = {"ENGINE": "django.db.backends.mysql", "HOST": "127.0.0.1", "PORT": hanging_port if server == "hangs" else 9, "USER": "etl"}
+    options |= {"PASSWORD": "secret-word", "OPTIONS": {"connect_timeout": 3}}
+    monkeypatch.setitem(connections.settings, "default", connections.settings["default"] | options)
+    began = time.monotonic()
+    database = next(one for one in component_states.component_states(timeout_s=1) if one.name == "database")
+    assert time.monotonic() - began < 3
+    reason = "it has not answered within 1 seconds" if server == "hangs" else "it does not work (OperationalError)"
+    assert database.sentence == f"{reason}: check that the database server runs, and DATABASE_URL"
