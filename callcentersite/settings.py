@@ -245,6 +245,7 @@ CELERY_TASK_QUEUES = [Queue(name) for name in ("extract", "transform", "load", "
 CELERY_TASK_ROUTES = {
     "etl.extract": {"queue": "extract"},
     "etl.check": {"queue": "extract"},
+    "etl.preview": {"queue": "extract"},
     "etl.transform": {"queue": "transform"},
     "etl.load": {"queue": "load"},
     "etl.delete": {"queue": "load"},

@@ -13,6 +13,7 @@ urlpatterns = [
     path("", include("dashboard.operations.urls")),
     path("", include("dashboard.services.urls")),
     path("", include("dashboard.letters.urls")),
+    path("", include("dashboard.setup.urls")),
     path(settings.LOG_PAGE_URL.removeprefix("/"), include("dashboard.logs.urls")),
     path("", include("dashboard.facts.urls")),
     path("definitions/", include("dashboard.definitions.urls")),

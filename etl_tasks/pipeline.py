@@ -242,15 +242,40 @@ def check_sources(sources: Sequence[Source]) -> list[Check]:
     return [_worker_check(source, pending[source.pk], deadline) if source.pk in pending else _local_check(source, broker_error) for source in sources]
 
 
+def preview_logs(source: Source) -> dict[str, Any]:
+    """Return what the source, which need not be stored, would read from its files: the value of sources/logs/preview.py.
+
+    A worker that takes the source's queue reads the files, because this process may not see them. Its result is deleted at once, as it has
+    log lines.
+    """
+    try:
+        check_broker()
+        settings_of_lines = (source.path, source.log_format, source.log_pattern, source.log_time_zone)
+        sent = tasks.preview.apply_async(settings_of_lines, queue=source.extract_queue, expires=CHECK_SECONDS)
+    except BrokerAway as exc:
+        return {"problem": f"No worker could be asked: {exc}"}
+    try:
+        return dict(sent.get(timeout=CHECK_SECONDS, interval=CHECK_INTERVAL_SECONDS))
+    except CeleryTimeout:
+        return {"problem": _no_answer(source.extract_queue)}
+    except Exception as exc:  # noqa: BLE001  any error of the worker is the answer
+        return {"problem": f"The worker could not look: {exc}"}
+    finally:
+        sent.forget()
+
+
+def _no_answer(queue: str) -> str:
+    return (
+        f"No worker that takes the queue {queue} has answered within {CHECK_SECONDS} seconds, "
+        "and only such a worker sees the files: start one, or try again when it has time."
+    )
+
+
 def _worker_check(source: Source, result: AsyncResult, deadline: float) -> Check:
     try:
         return Check(**result.get(timeout=max(deadline - time.monotonic(), 0.1), interval=CHECK_INTERVAL_SECONDS))
     except CeleryTimeout:
-        sentence = (
-            f"No worker that takes the queue {source.extract_queue} has answered within {CHECK_SECONDS} seconds, "
-            "and only such a worker sees the files: start one, or try again when it has time."
-        )
-        return Check(can_be_read=False, sentences=[sentence])
+        return Check(can_be_read=False, sentences=[_no_answer(source.extract_queue)])
     except Exception as exc:  # noqa: BLE001  any error of the worker is the answer
         return Check(can_be_read=False, sentences=[f"The worker could not look: {exc}"])
 

@@ -1,4 +1,4 @@
-"""The stages as Celery tasks with one retry policy, and the other tasks that workers run on request: check, delete and recompute.
+"""The stages as Celery tasks with one retry policy, and the other tasks that workers run on request: check, preview, delete and recompute.
 
 The tasks that beat sends are in beat_tasks.py.
 """
@@ -96,6 +96,14 @@ def check(source_id: int) -> dict[str, Any]:
     """Return the Check of a source as a dictionary, as seen from this worker."""
     source = Source.objects.select_related("service").get(pk=source_id)
     return asdict(registry.check(source))
+
+
+@shared_task(name="etl.preview")
+def preview(path: str, log_format: str, log_pattern: str, log_time_zone: str) -> dict[str, Any]:
+    """Read the beginning of log files as a source with these settings would. Nothing is stored but this result, whose caller deletes it."""
+    from etl_tasks.sources.logs.preview import preview as preview_of  # a worker that reads only GitHub does not load the formats
+
+    return preview_of(Source(name="preview", path=path, log_format=log_format, log_pattern=log_pattern, log_time_zone=log_time_zone))
 
 
 @shared_task(name="etl.delete", ignore_result=True)

@@ -45,6 +45,8 @@ def _of_repository(asking: Asking, world: World, rest: list[str], call: Call, ba
             row = _repository(world, asking)
         case ["branches", *name] if name:
             return _branch("/".join(name), world, asking, base)
+        case ["environments"]:
+            return _environments(world, asking)
         case ["actions", "runs"]:
             return _runs(asking, world, call, base)
         case ["actions", "runs", _]:
@@ -76,6 +78,12 @@ def _repository(world: World, asking: Asking) -> Row:
         "archived": world.is_archived,
         "default_branch": world.default_branch(asking.clock),
     }
+
+
+def _environments(world: World, asking: Asking) -> Reply:
+    """Answer with the environments that the repository was deployed to. GitHub makes one at the first deployment to it."""
+    names = sorted({row["environment"] for row in world.deployments(asking.clock) if row["environment"]})
+    return Reply(200, {"total_count": len(names), "environments": [{"id": number, "name": name} for number, name in enumerate(names, 1)]})
 
 
 def _runs(asking: Asking, world: World, call: Call, base: str) -> Reply:

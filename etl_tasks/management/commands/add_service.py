@@ -1,7 +1,6 @@
 """add_service NAME --repository owner/name …: create or update a service and its GitHub sources."""
 
 from argparse import BooleanOptionalAction
-from collections.abc import Sequence
 from typing import Any
 
 from django.conf import settings
@@ -14,8 +13,8 @@ from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
 from dora_metrics.name_suggestions import closest
 from etl_tasks.intervals import describe_interval
-from etl_tasks.management.interval_argument import add_interval_argument, apply_interval
-from etl_tasks.models import Source
+from etl_tasks.management.interval_argument import add_interval_argument
+from etl_tasks.service_sources import NameTaken, save_github_source
 
 LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes", "log_issue_hours")
 
@@ -87,6 +86,9 @@ class Command(BaseCommand):
             "path": options["path"],
             "bots": options["bot"],
         }
+        source_settings = {"credential": options["credential"]} if options["credential"] is not None else {}
+        if options["every"] is not None:
+            source_settings["every_minutes"] = options["every"] or None
         with transaction.atomic():
             service = Service.objects.filter(name=name).first() or Service(name=name)
             is_new = service.pk is None
@@ -98,10 +100,12 @@ class Command(BaseCommand):
             except ValidationError as exc:
                 raise UsageError.from_validation(exc) from exc
             service.save()
-            sources = [
-                _source(service, repository, named=repositories, credential=options["credential"], every=options["every"])
-                for repository in repositories
-            ]
+            try:
+                sources = [save_github_source(service, repository, named=repositories, settings=source_settings) for repository in repositories]
+            except ValidationError as exc:
+                raise UsageError.from_validation(exc) from exc
+            except NameTaken as exc:
+                raise UsageError(str(exc)) from exc
         if not is_new and options["path"] is not None:
             self.stdout.write(
                 "the next run reads pull requests that were collected without paths again; until then the metrics of changes are unknown"
@@ -112,58 +116,3 @@ class Command(BaseCommand):
             meant = closest(credential, settings.GITHUB_CREDENTIALS)
             hint = f"did you mean {meant!r}?" if meant else f"set GITHUB_TOKEN_{credential} where workers run"
             self.stderr.write(f"warning: the credential {credential!r} is not in this environment; {hint}")
-
-
-def _source(service: Service, repository: str, *, named: Sequence[str], credential: str | None, every: int | None) -> Source:
-    """Create or update the service's source for the repository. `every`: as for `apply_interval`."""
-    source = _existing_source(service, repository, named=named) or Source(
-        name=_free_name(service, repository), service=service, kind=Source.Kind.GITHUB
-    )
-    source.repository = repository
-    if credential is not None:
-        source.credential = credential
-    apply_interval(every, source)
-    try:
-        source.full_clean(exclude=["service"])
-    except ValidationError as exc:
-        raise UsageError.from_validation(exc) from exc
-    source.save()
-    return source
-
-
-def _existing_source(service: Service, repository: str, *, named: Sequence[str]) -> Source | None:
-    """Return the source to update for the repository, or None if a new one is needed. `named`: all repositories of the command.
-
-    It is the source that already reads the repository. If there is none, it is the source with the service's name, which will then read
-    this repository instead of its own. That source is not changed if its own repository is among `named`, or if `named` has several
-    repositories and the source has collected something.
-    """
-    sources = Source.objects.filter(service=service, kind=Source.Kind.GITHUB)
-    main = sources.filter(name=service.name).first()
-    if source := sources.filter(repository__iexact=repository).first():
-        return source
-    if main is None or main.repository.lower() in map(str.lower, named):
-        return None
-    return main if len(named) == 1 or not main.cursors.exists() else None
-
-
-def _free_name(service: Service, repository: str) -> str:
-    """Return a name for a new source: the service's name for its first source, then NAME or, if that is taken, SERVICE-NAME.
-
-    NAME is the name of the repository without its owner.
-
-    Raises UsageError if all of these names are taken.
-    """
-    if not Source.objects.filter(service=service, kind=Source.Kind.GITHUB).exists():
-        other = Source.objects.filter(name=service.name).first()
-        if other:
-            raise UsageError(f"a source named {service.name!r} exists already, of kind {other.kind}: choose another name")
-        return service.name
-    name = repository.rpartition("/")[2]
-    candidates = [name, f"{service.name}-{name}"]
-    free = [candidate for candidate in candidates if not Source.objects.filter(name=candidate).exists()]
-    if not free:
-        raise UsageError(
-            f"sources named {' and '.join(map(repr, candidates))} exist already: add one for {repository} in the admin, under another name"
-        )
-    return free[0]

@@ -36,6 +36,8 @@ def is_undecided(
     """
     if service.deployments_from != AUTO:
         return False
+    if service.pk is None:  # a service that is only tried has no stored deployments
+        return True
     stored = Deployment.present.filter(service=service)
     if replaced:
         stored = stored.exclude(node_id__in=replaced)

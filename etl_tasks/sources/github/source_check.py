@@ -57,6 +57,16 @@ def check(source: Source) -> Check:
     return Check(can_be_read=can_be_read, sentences=sentences)
 
 
+def environments(source: Source) -> list[str]:
+    """Return the names of the environments of the source's repository, sorted; empty if it has none or the token may not list them."""
+    try:
+        found = GitHub(source.credential).get(f"{settings.GITHUB_API_URL}/repos/{quote(source.repository)}/environments?per_page=100").json()
+    except (FatalError, RetriableError):
+        return []
+    rows = found.get("environments") if isinstance(found, dict) else None
+    return sorted({str(row["name"]) for row in rows or () if isinstance(row, dict) and row.get("name")})
+
+
 def _describe_repository(survey_result: SurveyResult) -> str:
     repository = survey_result["repository"]
     kind = ", ".join(

@@ -215,7 +215,8 @@ def _result(source: Source, repository: dict[str, Any], nodes: Sequence[Any], wa
         elif _version(node) > datetime.fromisoformat(version):
             again.setdefault(stream, []).append(node["databaseId"] if stream == "workflow_runs" else node_id)
     newest = [node for node in (repository.get("releases") or {}).get("nodes") or () if node]
-    again.setdefault("releases", []).extend(not_stored(source.ensure_facts_repository(), {node["id"]: node["updatedAt"] for node in newest}))
+    if source.pk is not None:  # a source that is only tried has no stored releases
+        again.setdefault("releases", []).extend(not_stored(source.ensure_facts_repository(), {node["id"]: node["updatedAt"] for node in newest}))
     branch = repository.get("defaultBranchRef") or {}
     return {
         "seen_at": seen_at.isoformat(),
