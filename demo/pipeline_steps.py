@@ -3,7 +3,9 @@
 import time
 from datetime import timedelta
 from io import StringIO
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import close_old_connections
@@ -49,7 +51,7 @@ def set_up(demo: Demo) -> list[str]:
 def night(demo: Demo, *, days_ago: int) -> list[int]:
     """Run a night of all sources, print its outcome, and return the ids of the letters of stages that failed."""
     due = night_schedule.last_night_due_at(now()) or now()
-    date = due.date() - timedelta(days=days_ago)
+    date = due.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date() - timedelta(days=days_ago)
     runs = pipeline.open_night(date)
     ids, deadline = [run.pk for run in runs], time.monotonic() + NIGHT_SECONDS
     while ETLRun.objects.filter(pk__in=ids, status__in=ETLRun.ACTIVE).exists():
