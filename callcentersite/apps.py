@@ -1,6 +1,7 @@
-"""The app of the project itself. It registers the system checks of checks.py."""
+"""The app of the project itself, which registers the system checks of checks.py, and the admin with a site of our own."""
 
 from django.apps import AppConfig
+from django.contrib.admin.apps import AdminConfig as DjangoAdminConfig
 
 
 class CallCenterSiteConfig(AppConfig):
@@ -9,3 +10,7 @@ class CallCenterSiteConfig(AppConfig):
     def ready(self) -> None:
         # Imported here because checks.py imports models, which is possible only when Django has loaded the apps. The import registers the checks.
         from callcentersite import checks  # noqa: F401
+
+
+class AdminConfig(DjangoAdminConfig):
+    default_site = "dashboard.admin_site.Site"

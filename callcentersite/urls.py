@@ -10,5 +10,3 @@ urlpatterns = [
     path("api/v1/", api.urls),
     path("favicon.ico", RedirectView.as_view(url="/static/dashboard/favicon.svg", permanent=True)),
 ]
-admin.site.site_header = admin.site.site_title = "callcentersite ETL"
-admin.site.index_title = "Last night, and what to do about it"

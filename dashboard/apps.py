@@ -1,4 +1,4 @@
-"""The pages outside the admin. Only callcentersite/urls.py imports this app."""
+"""The pages, and the admin of all apps. Only callcentersite/urls.py imports this app."""
 
 from django.apps import AppConfig, apps
 from django.db.models.signals import post_migrate

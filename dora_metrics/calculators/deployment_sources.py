@@ -131,7 +131,7 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
     if success is None:
         # GitHub's times are whole seconds. An in_progress status with the same time as the failure is taken to have come before it.
         is_resumed = any(status.state in RESUMED_STATES and status.created_at > end.created_at for status in statuses)
-        if is_resumed or _run_id(end.log_url) in cancelled_runs:
+        if is_resumed or run_id_of(end.log_url) in cancelled_runs:
             return None
     return Attempt(
         ids=(deployment.id,),
@@ -145,7 +145,7 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
     )
 
 
-def _run_id(log_url: str) -> str:
+def run_id_of(log_url: str) -> str:
     """Return the id of the workflow run in a URL such as …/actions/runs/123/job/456, or "" if the URL has none."""
     _, found, rest = log_url.partition("/actions/runs/")
     return rest.partition("/")[0] if found else ""

@@ -134,10 +134,15 @@ def _deployments(service: Service) -> Iterator[tuple[int, inputs.GithubDeploymen
             environment=environment,
             sha=sha,
             created_at=created_at,
-            statuses=tuple(inputs.Status(status["state"], _time(status["created_at"]), status["log_url"]) for status in statuses),
+            statuses=statuses_of(statuses),
             origin=inputs.Origin(*origin),
         )
         yield repository_id, deployment
+
+
+def statuses_of(stored: Iterable[Mapping[str, str]]) -> tuple[inputs.Status, ...]:
+    """Return the statuses of a GitHub deployment as the calculators read them. `stored`: the column `Deployment.statuses`."""
+    return tuple(inputs.Status(status["state"], _time(status["created_at"]), status["log_url"]) for status in stored)
 
 
 def _log_deployments(service: Service) -> Iterator[inputs.LogDeployment]:

@@ -455,6 +455,10 @@ class Migration(migrations.Migration):
             model_name='release',
             index=models.Index(fields=['repository', 'created_at'], name='release_by_time'),
         ),
+        migrations.AddIndex(
+            model_name='release',
+            index=models.Index(fields=['created_at'], name='release_of_all'),
+        ),
         migrations.AddConstraint(
             model_name='release',
             constraint=models.UniqueConstraint(fields=('repository', 'external_id'), name='release_once'),
@@ -483,6 +487,10 @@ class Migration(migrations.Migration):
             model_name='logdeployment',
             index=models.Index(fields=['service', 'time'], name='log_deployment_by_time'),
         ),
+        migrations.AddIndex(
+            model_name='logdeployment',
+            index=models.Index(fields=['time'], name='log_deployment_of_all'),
+        ),
         migrations.AddConstraint(
             model_name='logdeployment',
             constraint=models.UniqueConstraint(fields=('service', 'event_id'), name='log_deployment_once'),
@@ -490,6 +498,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='issue',
             index=models.Index(fields=['service', 'created_at'], name='issue_by_time'),
+        ),
+        migrations.AddIndex(
+            model_name='issue',
+            index=models.Index(fields=['created_at'], name='issue_of_all'),
         ),
         migrations.AddConstraint(
             model_name='issue',
@@ -511,6 +523,10 @@ class Migration(migrations.Migration):
             model_name='dorametric',
             index=models.Index(fields=['service', 'environment', 'period', 'period_start'], name='metric_by_period'),
         ),
+        migrations.AddIndex(
+            model_name='dorametric',
+            index=models.Index(fields=['period_start'], name='metric_of_all'),
+        ),
         migrations.AddConstraint(
             model_name='dorametric',
             constraint=models.UniqueConstraint(fields=('service', 'environment', 'metric', 'period', 'period_start'), name='metric_once'),
@@ -518,6 +534,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='deployment',
             index=models.Index(fields=['repository', 'created_at'], name='deployment_by_time'),
+        ),
+        migrations.AddIndex(
+            model_name='deployment',
+            index=models.Index(fields=['created_at'], name='deployment_of_all'),
         ),
         migrations.AddConstraint(
             model_name='deployment',
@@ -530,6 +550,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='delivery',
             index=models.Index(fields=['service', 'deployment'], name='delivery_by_attempt'),
+        ),
+        migrations.AddIndex(
+            model_name='delivery',
+            index=models.Index(fields=['deployed_at'], name='delivery_of_all'),
         ),
         migrations.AddConstraint(
             model_name='coverage',
@@ -582,6 +606,10 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name='workflowrun',
             index=models.Index(fields=['repository', 'created_at'], name='workflow_run_by_time'),
+        ),
+        migrations.AddIndex(
+            model_name='workflowrun',
+            index=models.Index(fields=['created_at'], name='workflow_run_of_all'),
         ),
         migrations.AddConstraint(
             model_name='workflowrun',

@@ -66,11 +66,12 @@ class Delivery(models.Model):
         indexes = [
             models.Index(fields=["service", "deployed_at"], name="delivery_by_time"),
             models.Index(fields=["service", "deployment"], name="delivery_by_attempt"),
+            models.Index(fields=["deployed_at"], name="delivery_of_all"),
         ]
         verbose_name_plural = "deliveries"
 
     def __str__(self) -> str:
-        return f"{self.change_id} by {self.deployment}"
+        return f"{self.change}, by deployment {self.deployment}"[:150]
 
 
 class Incident(models.Model):
@@ -131,7 +132,10 @@ class DORAMetric(models.Model):
         constraints = [
             models.UniqueConstraint(fields=["service", "environment", "metric", "period", "period_start"], name="metric_once"),
         ]
-        indexes = [models.Index(fields=["service", "environment", "period", "period_start"], name="metric_by_period")]
+        indexes = [
+            models.Index(fields=["service", "environment", "period", "period_start"], name="metric_by_period"),
+            models.Index(fields=["period_start"], name="metric_of_all"),
+        ]
         verbose_name = "DORA metric"
 
     def __str__(self) -> str:

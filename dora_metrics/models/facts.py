@@ -66,7 +66,10 @@ class Deployment(GithubFact):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "external_id"], name="deployment_once")]
-        indexes = [models.Index(fields=["repository", "created_at"], name="deployment_by_time")]
+        indexes = [
+            models.Index(fields=["repository", "created_at"], name="deployment_by_time"),
+            models.Index(fields=["created_at"], name="deployment_of_all"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.environment} {self.sha[:10]}"
@@ -85,7 +88,10 @@ class LogDeployment(Fact):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["service", "event_id"], name="log_deployment_once")]
-        indexes = [models.Index(fields=["service", "time"], name="log_deployment_by_time")]
+        indexes = [
+            models.Index(fields=["service", "time"], name="log_deployment_by_time"),
+            models.Index(fields=["time"], name="log_deployment_of_all"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.environment} {self.sha[:10]}".strip() or self.event_id
@@ -138,7 +144,10 @@ class WorkflowRun(GithubFact):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "external_id", "attempt"], name="workflow_run_once")]
-        indexes = [models.Index(fields=["repository", "created_at"], name="workflow_run_by_time")]
+        indexes = [
+            models.Index(fields=["repository", "created_at"], name="workflow_run_by_time"),
+            models.Index(fields=["created_at"], name="workflow_run_of_all"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.name} {self.external_id}.{self.attempt}"
@@ -220,7 +229,10 @@ class Issue(GithubFact):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "number"], name="issue_once")]
-        indexes = [models.Index(fields=["service", "created_at"], name="issue_by_time")]
+        indexes = [
+            models.Index(fields=["service", "created_at"], name="issue_by_time"),
+            models.Index(fields=["created_at"], name="issue_of_all"),
+        ]
 
     def __str__(self) -> str:
         return f"#{self.number} {self.title}"[:100]
@@ -242,7 +254,10 @@ class Release(GithubFact):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "external_id"], name="release_once")]
-        indexes = [models.Index(fields=["repository", "created_at"], name="release_by_time")]
+        indexes = [
+            models.Index(fields=["repository", "created_at"], name="release_by_time"),
+            models.Index(fields=["created_at"], name="release_of_all"),
+        ]
 
     def __str__(self) -> str:
         return self.tag

@@ -4,6 +4,7 @@ from dora_metrics.selectors.event_dates import event_dates
 from dora_metrics.selectors.fact_pages import ChangeFacts, DeploymentFacts, IncidentFacts, change_facts, deployment_facts, incident_facts
 from dora_metrics.selectors.facts import FactFilter, changes, deployments, incidents
 from dora_metrics.selectors.keyset_pagination import Keyset, Position
+from dora_metrics.selectors.outcomes import Outcome, outcomes_of
 from dora_metrics.selectors.report import (
     UNKNOWN,
     UnknownEnvironment,
@@ -21,6 +22,7 @@ __all__ = [
     "FactFilter",
     "IncidentFacts",
     "Keyset",
+    "Outcome",
     "Position",
     "UnknownEnvironment",
     "UnknownService",
@@ -33,6 +35,7 @@ __all__ = [
     "event_dates",
     "incident_facts",
     "incidents",
+    "outcomes_of",
     "report",
     "reports",
     "services",

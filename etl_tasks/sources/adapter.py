@@ -90,6 +90,8 @@ class Adapter(ABC):
     """The name of the kind in forms."""
     needed: tuple[str, ...] = ()
     """The columns of a source that must not be empty."""
+    fields: tuple[str, ...] = ()
+    """The columns of a source that this kind reads besides those that every source has. Forms show only these; if empty, all."""
     reads_files = False
     """Whether this kind reads files. If the source names a host, only a worker on that host can read them."""
     keeps_log_events = False

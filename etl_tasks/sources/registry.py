@@ -81,6 +81,14 @@ def labels() -> dict[str, str]:
     return {kind: adapter.label or kind for kind, adapter in _all().items()}
 
 
+def fields_of_kind(kind: str) -> frozenset[str] | None:
+    """Return the columns of a source that the kind reads; None for all, also if its adapter cannot be created."""
+    with suppress(FatalError):
+        adapter = adapter_of_kind(kind)
+        return frozenset({*adapter.fields, *adapter.needed}) if adapter.fields else None
+    return None
+
+
 def kinds_with_log_events() -> list[str]:
     """Return the kinds whose records are log events. It imports every adapter."""
     return [kind for kind, adapter in _all().items() if adapter.keeps_log_events]

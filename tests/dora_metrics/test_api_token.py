@@ -72,17 +72,14 @@ def test_what_cannot_be_used_is_one_sentence_and_status_2(words: list[str], sent
     assert ApiToken.objects.count() == 1
 
 
-def test_the_admin_switches_tokens_off_shows_no_digest_and_makes_none(admin_client: Client) -> None:
+def test_the_admin_switches_tokens_off_and_shows_no_digest(admin_client: Client) -> None:
     row, token = ApiToken.create("a dashboard")
-    listed = admin_client.get(reverse("admin:dora_metrics_apitoken_changelist")).content.decode()
-    assert "api_token create NAME" in listed
     address = reverse("admin:dora_metrics_apitoken_change", args=[row.pk])
-    opened = admin_client.get(address).content.decode()
-    for page in (listed, opened):
-        assert "a dashboard" in page
-        assert row.digest not in page
-        assert token not in page
-    assert admin_client.get(reverse("admin:dora_metrics_apitoken_add")).status_code == 403
+    for page in (reverse("admin:dora_metrics_apitoken_changelist"), address):
+        content = admin_client.get(page).content.decode()
+        assert "a dashboard" in content
+        assert row.digest not in content
+        assert token not in content
     assert admin_client.post(address, {"name": "a dashboard", "digest": "x"}).status_code == 302
     row.refresh_from_db()
     assert (row.is_enabled, row.digest) == (False, digest(token))

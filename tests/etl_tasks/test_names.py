@@ -17,7 +17,7 @@ GOOD = ["billing", "Billing.v2", "invoices_eu-1", "größe", "7"]
 
 def service_form(name: str) -> dict[str, object]:
     fields = {field.name: field.value_from_object(Service()) for field in Service._meta.fields if field.editable}
-    return {name: value for name, value in fields.items() if value not in (None, False)} | {"name": name, "bots": "[]"}
+    return {name: value for name, value in fields.items() if value not in (None, False)} | {"name": name, "bots": ""}
 
 
 @pytest.mark.parametrize("name", BAD)

@@ -34,6 +34,7 @@ class GitHubRepository(Adapter):
 
     label = "a GitHub repository"
     shortest_interval_minutes = 5  # a survey costs a point of the hourly limit for each 25 repositories
+    fields = ("repository", "credential")
 
     def validate(self, source: Source) -> None:
         if not FULL_NAME.fullmatch(source.repository):

@@ -31,6 +31,7 @@ class LogFiles(Adapter):
 
     label = "log files"
     needed = ("path", "log_format")
+    fields = ("host", "log_pattern", "log_time_zone", "log_fields", "is_strict", "deploy_pattern")
     reads_files = keeps_log_events = True
 
     def validate(self, source: Source) -> None:
