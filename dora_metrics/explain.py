@@ -17,7 +17,6 @@ from dora_metrics.calculators.linked_facts import LinkedFacts
 from dora_metrics.calculators.metric_interface import Measures, Member, Metric
 from dora_metrics.calculators.metric_values import metrics_of
 from dora_metrics.calculators.movement import Contribution, Group, Influence, Movement, QuotientMovement, Side, movement
-from dora_metrics.calculators.percentiles import percentile
 from dora_metrics.calculators.periods import Period, collected_part, local_date
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN, NOT_COLLECTED
@@ -61,33 +60,49 @@ class Comparison:
 
 
 def links_of(
-    service: Service, periods: Sequence[Period], *, environment: str, moment: datetime, repositories: Mapping[str, Repository] | None = None
+    service: Service,
+    periods: Sequence[Period],
+    *,
+    environment: str,
+    moment: datetime,
+    repositories: Mapping[str, Repository] | None = None,
+    with_changes: Sequence[Period] | None = None,
 ) -> LinkedFacts:
     """Return at least the linked facts that count in the periods.
 
     Those of production are rebuilt from the stored rows, from which the report's numbers were computed, too. Those of another
-    environment are not stored, so all facts of the service are linked. `repositories`: as for `stored_links_of`.
+    environment are not stored, so all facts of the service are linked. `repositories` and `with_changes`: as for
+    `stored_links_of`.
     """
     if environment == PRODUCTION:
-        return stored_links_of(service, periods, moment=moment, repositories=repositories)
+        return stored_links_of(service, periods, moment=moment, repositories=repositories, with_changes=with_changes)
     return linked_facts_in(service, environment, moment=moment, repositories=repositories)
 
 
-def explained_values(linked: LinkedFacts, period: Period, *, moment: datetime, only: Collection[str] = METRICS) -> dict[str, ExplainedValue]:
-    """Return the values of the metrics in the period, by the name of the metric. `only`: the names of the metrics."""
+def explained_values(
+    linked: LinkedFacts, period: Period, *, moment: datetime, only: Collection[str] = METRICS, with_members: Collection[str] = METRICS
+) -> dict[str, ExplainedValue]:
+    """Return the values of the metrics in the period, by the name of the metric.
+
+    `only`: the names of the metrics. `with_members`: the names of those of which the members are wanted, too.
+    """
     zone = linked.settings.time_zone
     today = local_date(moment, zone)
-    return {metric.name: _explained(metric, period, today=today, time_zone=zone) for metric in metrics_of(linked) if metric.name in only}
+    return {
+        metric.name: _explained(metric, period, today=today, time_zone=zone, with_members=metric.name in with_members)
+        for metric in metrics_of(linked)
+        if metric.name in only
+    }
 
 
-def _explained(metric: Metric, period: Period, *, today: date, time_zone: str) -> ExplainedValue:
+def _explained(metric: Metric, period: Period, *, today: date, time_zone: str, with_members: bool) -> ExplainedValue:
     collected = _collected_part(metric, period, time_zone)
     if collected is None:
         unknown = NOT_BEGUN if period.start > today else NOT_COLLECTED
         nothing = Measures(n=0, value=None, flags=frozenset({unknown}))
         return ExplainedValue(metric, period, None, nothing, [], _why_unknown(metric, period, today, time_zone))
-    measures, members = metric.measure(period, collected), metric.members(collected)
-    return ExplainedValue(metric, period, collected, measures, members, _arithmetic(metric, measures, members))
+    measures, members = metric.measure(period, collected), metric.members(collected) if with_members else []
+    return ExplainedValue(metric, period, collected, measures, members, _arithmetic(metric, measures))
 
 
 def explanation(service: Service, *, metric: str, period: Period, environment: str, moment: datetime | None = None) -> dict[str, Any]:
@@ -158,14 +173,12 @@ def _why_unknown(metric: Metric, period: Period, today: date, time_zone: str) ->
     return Sentence(gettext_noop("unknown: the facts that it needs have been collected up to {} only"), until)
 
 
-def _arithmetic(metric: Metric, measures: Measures, members: Iterable[Member]) -> Sentence:
-    """Return one line that says how the value is computed from the members."""
+def _arithmetic(metric: Metric, measures: Measures) -> Sentence:
+    """Return one line that says how the value is computed."""
     if metric.unit == "seconds":
-        seconds = [member.counts["seconds"] for member in members if "seconds" in member.counts]
-        median = percentile(seconds, 0.5)
-        if median is None:
+        if measures.p50 is None:
             return Sentence(gettext_noop("the median of {} durations is unknown"), 0)
-        return Sentence(gettext_noop("the median of {} durations is {}"), len(seconds), duration(median))
+        return Sentence(gettext_noop("the median of {} durations is {}"), measures.n, duration(measures.p50))
     divided = f"{measures.numerator:g}", f"{measures.denominator:g}"
     if measures.value is None:
         return Sentence(gettext_noop("{} / {} = unknown: there is nothing to divide by"), *divided)

@@ -25,6 +25,14 @@ def next_period(period: Period) -> Period | None:
     return period_of_date(period.end, period.kind)
 
 
+def short_period_label(period: Period) -> str:
+    """Return the period in the reader's language, a week without its days."""
+    if period.kind != "week":
+        return period_label(period)
+    year, week, _day = period.start.isocalendar()
+    return _("week %(week)s of %(year)s") % {"week": week, "year": year}
+
+
 def period_label(period: Period) -> str:
     """Return the period in the reader's language."""
     last = period.end - ONE_DAY
@@ -33,7 +41,4 @@ def period_label(period: Period) -> str:
     if period.kind == "day" or period.start == last:
         return date_format(period.start, _("j M Y"), use_l10n=True)
     days = f"{date_format(period.start, _('j M Y'), use_l10n=True)} – {date_format(last, _('j M Y'), use_l10n=True)}"
-    if period.kind == "week":
-        year, week, _day = period.start.isocalendar()
-        return _("week %(week)s of %(year)s (%(days)s)") % {"week": week, "year": year, "days": days}
-    return days
+    return f"{short_period_label(period)} ({days})" if period.kind == "week" else days

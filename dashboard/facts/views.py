@@ -24,6 +24,7 @@ from dora_metrics.period_input import parse_period
 from etl_tasks import staged_answers
 
 MEMBERS_PER_PAGE = 50
+LONGEST_COMPARED_DAYS = 100  # a longer period is compared only on request, because that takes twice the time
 MOST_MOVERS = 20  # facts that made a difference
 MOST_CHANGES = 200  # of one deployment
 RAW_HEADERS = {"X-Content-Type-Options": "nosniff", "Content-Security-Policy": "default-src 'none'; sandbox"}
@@ -42,15 +43,17 @@ def value(request: HttpRequest, name: str, metric: str, period: str) -> HttpResp
     given = request.GET.get("against", "")
     try:
         against = parse_period(given) if given else previous_period(chosen)
+        is_compared = bool(given) or chosen.days <= LONGEST_COMPARED_DAYS
     except ValueError as exc:
         return render(request, "400.html", {"problem": str(exc)}, status=400)
     moment, repositories = now(), counted_repositories(service)
-    periods = [chosen, against] if against else [chosen]
-    linked = explain.links_of(service, periods, environment=environment, moment=moment, repositories=repositories)
+    periods = [chosen, against] if against and is_compared else [chosen]
+    with_changes = periods if metric == "change_lead_time" else [chosen]
+    linked = explain.links_of(service, periods, environment=environment, moment=moment, repositories=repositories, with_changes=with_changes)
     _check_environment(service, environment, has_deployments=bool(linked.attempts))
-    found = explain.explained_values(linked, chosen, moment=moment)
+    found = explain.explained_values(linked, chosen, moment=moment, with_members=[metric])
     comparison = None
-    if against:
+    if against and is_compared:
         before = explain.explained_values(linked, against, moment=moment, only=[metric])[metric]
         comparison = explain.compared(service, linked, before=before, after=found[metric])
     following = next_period(chosen)
@@ -66,6 +69,7 @@ def value(request: HttpRequest, name: str, metric: str, period: str) -> HttpResp
         "previous": previous_period(chosen),
         "following": following if following and following.start <= local_date(moment, linked.settings.time_zone) else None,
         "against": against,
+        "is_compared": is_compared,
         "given_against": given,
         "comparison": comparison,
         "is_quotient": comparison is not None and isinstance(comparison.movement, QuotientMovement),

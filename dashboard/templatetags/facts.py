@@ -115,6 +115,11 @@ def period_label(period: Period) -> str:
 
 
 @register.filter
+def short_period_label(period: Period) -> str:
+    return periods.short_period_label(period)
+
+
+@register.filter
 def period_code(period: Period) -> str:
     """Return the period as URLs have it."""
     return period_name(period)

@@ -5,10 +5,8 @@ changes after its period was over, a MetricRevision records the change. Metrics 
 reports compute them when they are asked for.
 """
 
-import gc
 import logging
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from datetime import date, datetime
 
 from django.db import models
@@ -20,6 +18,7 @@ from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.derivation.affected_periods import first_affected_date
 from dora_metrics.derivation.changed_rows import ATTEMPTS, DELIVERIES, INCIDENTS, METRIC_KEY, METRICS, Difference, Table, write_changed_rows
 from dora_metrics.derivation.derived_rows import Row, attempt_row, delivery_row, incident_row, metric_row
+from dora_metrics.derivation.garbage_collection import garbage_collection_paused
 from dora_metrics.derivation.stored_facts import counted_repositories, linked_facts_of
 from dora_metrics.derivation.summary import update_summary
 from dora_metrics.models import Change, MetricRevision, Service
@@ -63,21 +62,6 @@ def recompute_periods(service: Service, *, start: date | None = None, end: date 
         changed = _recompute_metrics(service, linked, start=start or date.min, end=end or date.max, run_id=None)
         update_summary(service, linked, has_changed=bool(differences or changed))
         return changed
-
-
-@contextmanager
-def garbage_collection_paused() -> Iterator[None]:
-    """Pause Python's search for reference cycles, which would take time and find nothing.
-
-    A large service has hundreds of thousands of facts. They have no cycles, and all of them are in use until the end.
-    """
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
 
 
 def _recompute_rows(service: Service, *, moment: datetime | None) -> tuple[Service, LinkedFacts, list[tuple[Table, Difference]]]:

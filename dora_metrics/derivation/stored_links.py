@@ -5,6 +5,7 @@ the metrics compute from the rebuilt facts for these periods equals what they co
 environments, so their facts are linked.
 """
 
+from collections import namedtuple
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +30,7 @@ from dora_metrics.calculators.periods import ByDate, Period, start_of
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import CLOCK_SKEW, IMPOSSIBLE_CAUSE, RECOVERED_BEFORE_FINISH
 from dora_metrics.calculators.service_settings import Settings
+from dora_metrics.derivation.garbage_collection import garbage_collection_paused
 from dora_metrics.derivation.stored_facts import counted_repositories, coverage_of, facts_of, settings_of
 from dora_metrics.models import Attempt as AttemptRow
 from dora_metrics.models import Delivery, Repository, Service
@@ -38,25 +40,31 @@ PULL_COLUMNS = ("author", "author_is_bot", "base_branch", "head_sha", "merge_sha
 Names = Mapping[int | None, str]  # the name of each repository by its id; the key None has ""
 
 
+@garbage_collection_paused()
 def stored_links_of(
-    service: Service, periods: Sequence[Period], *, moment: datetime | None = None, repositories: Mapping[str, Repository] | None = None
+    service: Service,
+    periods: Sequence[Period],
+    *,
+    moment: datetime | None = None,
+    repositories: Mapping[str, Repository] | None = None,
+    with_changes: Sequence[Period] | None = None,
 ) -> LinkedFacts:
     """Return the linked facts that count in at least one of the periods, and some more. `moment`: as for `linked_facts_of`.
 
     It takes at most seven queries, whatever the number of facts. `repositories`: those that `counted_repositories` returns, if they have
-    been read already.
+    been read already. `with_changes`: the periods in which the changes are needed, too; None for all.
     """
     chosen = settings_of(service, time_zone=settings.ETL_TIME_ZONE)
     repositories = counted_repositories(service) if repositories is None else repositories
-    spans = [(start_of(period.start, chosen.time_zone), start_of(period.end, chosen.time_zone)) for period in periods]
+    spans = _spans(periods, chosen.time_zone)
     # The tier of the deployment frequency, and its deploy days per week, count days before the period.
     long_spans = [(start - RECENT, end) for start, end in spans]
     has_recovered = Q(is_failed=True) & _within("recovered_at", spans)
-    attempts = list(AttemptRow.objects.filter(_within("finished_at", long_spans) | has_recovered, service=service))
+    attempts = _attempts(service, _within("finished_at", long_spans) | has_recovered)
     of_logs = {cause["fact"] for row in attempts for cause in row.causes if cause["rule"] == INCIDENT and cause["fact"].startswith("logs ")}
     has_counted = _within("started_at", spans) | _within("ended_at", spans) | Q(key__in=of_logs)
     incidents = list(IncidentRow.objects.filter(has_counted, service=service))
-    deliveries = list(Delivery.objects.filter(_within("deployed_at", spans), service=service).select_related("change").only(*_DELIVERY_COLUMNS))
+    delivered = _spans(periods if with_changes is None else with_changes, chosen.time_zone)
     source = _source(service, attempts)
     return linked_from_rows(
         chosen,
@@ -64,15 +72,36 @@ def stored_links_of(
         source=source,
         coverage=metric_coverage(coverage_of(service, repositories.values()), source, now=moment or now()),
         attempts=[*attempts, *_missing_attempts(service, attempts, incidents)],
-        deliveries=deliveries,
+        deliveries=_deliveries(service, _within("deployed_at", delivered)) if delivered else [],
         incidents=incidents,
     )
 
 
-_DELIVERY_COLUMNS = (
-    *("deployment", "how", "change_start", "deployed_at", "lead_time_seconds", "is_bots", "stages", "flags"),
-    *(f"change__{name}" for name in ("number", "repository_id", "url", "page_id", *PULL_COLUMNS)),
+# Named tuples are read in half the time that instances of the models take.
+StoredAttempt: Any = namedtuple(
+    "StoredAttempt",
+    "key repository_id ids source environment sha started_at finished_at is_success causes unplanned recovered_at recovered_by flags url page_id",
 )
+StoredDelivery: Any = namedtuple("StoredDelivery", "deployment how change_start lead_time_seconds is_bots stages flags change")
+StoredChange: Any = namedtuple(
+    "StoredChange", "number repository_id url page_id author author_is_bot base_branch head_sha merge_sha created_at merged_at closed_at title"
+)
+
+
+def _attempts(service: Service, condition: Q) -> list[StoredAttempt]:
+    rows = AttemptRow.objects.filter(condition, service=service)
+    return [StoredAttempt._make(row) for row in rows.values_list(*StoredAttempt._fields)]
+
+
+def _deliveries(service: Service, condition: Q) -> list[StoredDelivery]:
+    own = StoredDelivery._fields[:-1]
+    of_change = [f"change__{column}" for column in StoredChange._fields]
+    rows = Delivery.objects.filter(condition, service=service).values_list(*own, *of_change)
+    return [StoredDelivery._make((*row[: len(own)], StoredChange._make(row[len(own) :]))) for row in rows]
+
+
+def _spans(periods: Iterable[Period], time_zone: str) -> list[tuple[datetime, datetime]]:
+    return [(start_of(period.start, time_zone), start_of(period.end, time_zone)) for period in periods]
 
 
 def linked_facts_in(
@@ -102,7 +131,7 @@ def stored_links_of_attempt(service: Service, row: AttemptRow, repositories: Map
         source=row.source,
         coverage=MetricCoverage(None, None, None),
         attempts=[row],
-        deliveries=Delivery.objects.filter(service=service, deployment=row.key).select_related("change").only(*_DELIVERY_COLUMNS),
+        deliveries=_deliveries(service, Q(deployment=row.key)),
         incidents=incidents,
     )
 
@@ -111,10 +140,10 @@ def _within(column: str, spans: Iterable[tuple[datetime, datetime]]) -> Q:
     return Q(*(Q(**{f"{column}__gte": start, f"{column}__lt": end}) for start, end in spans), _connector=Q.OR)
 
 
-def _missing_attempts(service: Service, attempts: Iterable[AttemptRow], incidents: Iterable[IncidentRow]) -> list[AttemptRow]:
+def _missing_attempts(service: Service, attempts: Iterable[StoredAttempt], incidents: Iterable[IncidentRow]) -> list[StoredAttempt]:
     """Return the attempts to which the incidents are linked, without those in `attempts`."""
     missing = {incident.deployment for incident in incidents} - {attempt.key for attempt in attempts} - {""}
-    return list(AttemptRow.objects.filter(service=service, key__in=missing)) if missing else []
+    return _attempts(service, Q(key__in=missing)) if missing else []
 
 
 def linked_from_rows(
@@ -123,8 +152,8 @@ def linked_from_rows(
     *,
     source: str,
     coverage: MetricCoverage,
-    attempts: Iterable[AttemptRow],
-    deliveries: Iterable[Delivery],
+    attempts: Iterable[AttemptRow | StoredAttempt],
+    deliveries: Iterable[Delivery | StoredDelivery],
     incidents: Iterable[IncidentRow],
 ) -> LinkedFacts:
     """Return linked facts with what the rows tell. The database is not read.
@@ -155,7 +184,7 @@ def names_by_id(repositories: Mapping[str, Repository]) -> Names:
     return {repository.pk: name for name, repository in repositories.items()} | {None: ""}
 
 
-def _source(service: Service, attempts: Iterable[AttemptRow]) -> str:
+def _source(service: Service, attempts: Iterable[StoredAttempt]) -> str:
     """Return the source of deployments that counts. With "auto" every source without an attempt is passed over, and GitHub is the last resort."""
     if service.deployments_from != AUTO:
         return service.deployments_from
@@ -163,7 +192,7 @@ def _source(service: Service, attempts: Iterable[AttemptRow]) -> str:
     return known or AttemptRow.objects.filter(service=service).values_list("source", flat=True).first() or GITHUB
 
 
-def outcome_of(row: AttemptRow, names: Names) -> AttemptOutcome:
+def outcome_of(row: AttemptRow | StoredAttempt, names: Names) -> AttemptOutcome:
     """Return the outcome that `derived_rows.attempt_row` turned into the row. Its causes do not say what ended them."""
     attempt = Attempt(
         ids=tuple(row.ids),
@@ -192,7 +221,7 @@ def _causes(stored: Iterable[Mapping[str, Any]]) -> tuple[Cause, ...]:
     return tuple(Cause(cause["rule"], cause["fact"], _time(cause["ended_at"]) if cause["ended_at"] else None) for cause in stored)
 
 
-def lead_time_of(row: Delivery, attempt: Attempt, names: Names) -> LeadTime:
+def lead_time_of(row: Delivery | StoredDelivery, attempt: Attempt, names: Names) -> LeadTime:
     """Return the lead time that `derived_rows.delivery_row` turned into the row. Its pull request has no lists. `attempt`: the deployment."""
     change, name = row.change, names.get(row.change.repository_id, "")
     pull = PullRequest(

@@ -142,6 +142,14 @@ def test_a_value_is_compared_with_the_period_before(lead, billing):
     assert "worse" in text
 
 
+def test_a_long_period_is_compared_on_request(lead, billing):
+    long = value_url("change_fail_rate", "2025-10-01..2026-02-10")
+    answer = lead.get(long)
+    assert answer.context["comparison"] is None
+    assert "?against=2025-05-21..2025-09-30#why" in answer.content.decode()
+    assert lead.get(long, {"against": "2025-05-21..2025-09-30"}).context["comparison"].before.period.days == 133
+
+
 @pytest.mark.parametrize("metric", explain.METRICS)
 @pytest.mark.parametrize("against", ["2026-W01", "2025-12", "2026-01-02..2026-01-09", "2024-01", "2026-W02"])
 def test_a_value_may_be_compared_with_any_period(lead, billing, metric, against):
