@@ -1,14 +1,18 @@
 """What the operations pages share: parts that refresh themselves, and what is shown of a run in progress."""
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.urls import NoReverseMatch, reverse
 from django.utils.cache import patch_vary_headers
+from django.utils.formats import number_format
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
+from dora_metrics.display import minute_text
 from etl_tasks.models import GitHubBudget, Source
 from etl_tasks.selectors.runs import Progress
 
@@ -42,3 +46,14 @@ def optional_url(name: str, *args: Any) -> str:
         return reverse(f"dashboard:{name}", args=args)
     except NoReverseMatch:
         return ""
+
+
+def cursor_sentence(cursor: Mapping[str, Any]) -> str:
+    """Return how far a stream or file has been read, in words; empty if the cursor has neither times nor a position."""
+    if "path" in cursor:
+        return _("read up to byte %(offset)s") % {"offset": number_format(cursor.get("offset", 0), use_l10n=True, force_grouping=True)}
+    try:
+        since, until = (minute_text(datetime.fromisoformat(cursor[key])) for key in ("collected_from", "collected_until"))
+    except (KeyError, TypeError, ValueError):
+        return ""
+    return _("collected from %(since)s to %(until)s") % {"since": since, "until": until}

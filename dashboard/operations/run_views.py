@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from dashboard.access import page
 from dashboard.operations.forms import RunFilter
 from dashboard.operations.nights import due_nights
-from dashboard.operations.parts import POLL_SECONDS, QUIET_POLL_SECONDS, READ, budget_of, is_late, optional_url, part
+from dashboard.operations.parts import POLL_SECONDS, QUIET_POLL_SECONDS, READ, budget_of, cursor_sentence, is_late, optional_url, part
 from dashboard.operations.timeline import STAGE_NAMES, timeline
 from dashboard.templatetags.display import status_word
 from dora_metrics.calculators.periods import start_of
@@ -82,7 +82,7 @@ def _context(request: HttpRequest, found: Any) -> dict[str, Any]:
         "is_late": bool(progress and is_late(progress)),
         "budget": budget_of(found.source, run_selectors.budgets()) if is_active else [],
         "balance": run_details.balance_of(found),
-        "streams": run_details.streams(found),
+        "streams": [(stream, cursor_sentence(stream.cursor)) for stream in run_details.streams(found)],
         "events": timeline(found, tasks=tasks, audit_rows=run_details.audit_rows(found, letter_ids), letters=letters),
         "letter_rows": [{"group": group, "url": optional_url("letter", group.first_id), "kind": _kind_name(group.kind)} for group in groups],
         "can_be_replayed": found.status == ETLRun.Status.FAILED and any(_is_open_stage(letter) for letter in letters),

@@ -12,7 +12,7 @@ from dashboard.operations import charts
 from dashboard.operations.forms import RangeForm
 from dashboard.operations.needs import letters_url
 from dashboard.operations.nights import cell_view, due_nights
-from dashboard.operations.parts import READ
+from dashboard.operations.parts import READ, cursor_sentence
 from etl_tasks import night_schedule, selectors
 from etl_tasks.intervals import describe_interval, next_run_due_at, with_last_runs
 from etl_tasks.models import DeadLetter, ETLRun, Source
@@ -20,7 +20,7 @@ from etl_tasks.selectors import runs as run_selectors
 from etl_tasks.selectors.nights import grid
 from etl_tasks.sources.registry import kinds_with_log_events
 
-RUNS_IN_CHART, RUNS_IN_TABLE = 30, 10
+RUNS_IN_CHART, RUNS_IN_TABLE, MOST_CURSORS = 30, 10, 50
 
 
 @page(READ)
@@ -36,7 +36,7 @@ def source(request: HttpRequest, pk: int) -> HttpResponse:
         "nights": [(night, cell_view(found, night, cell)) for night, cell in zip(nights, cells, strict=True)],
         "runs": runs[:RUNS_IN_TABLE],
         "active_run": next((run for run in runs if run.status in ETLRun.ACTIVE), None),
-        "cursors": list(found.cursors.order_by("stream")[:50]),
+        "cursors": [(cursor, cursor_sentence(cursor.position)) for cursor in found.cursors.order_by("stream")[:MOST_CURSORS]],
         "open_letters": found.dead_letters.filter(state=DeadLetter.State.OPEN).count(),
         "interval": describe_interval(found.every_minutes),
         "next_run_due": next_run_due_at(found, moment, next_night=_next_night(moment)),

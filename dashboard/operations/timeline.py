@@ -1,6 +1,6 @@
 """What happened to a run, as a list in the order of time."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -24,7 +24,6 @@ TRIGGERS = {
 }
 # Celery's states of a task, and our own two.
 TASK_STATES = {
-    "SUCCESS": ("ok", gettext_lazy("the task ended well")),
     "FAILURE": ("bad", gettext_lazy("the task failed")),
     "RETRY": ("warn", gettext_lazy("the task failed and is tried again")),
     "STARTED": ("info", gettext_lazy("the task began")),
@@ -44,18 +43,24 @@ class Event:
 
 
 def timeline(run: ETLRun, *, tasks: Iterable[TaskResult], audit_rows: Iterable[LogEntry], letters: Iterable[DeadLetter]) -> list[Event]:
-    events = [*_of_run(run), *map(_of_task, tasks), *map(_of_person, audit_rows), *_of_letters(letters)]
+    found = list(tasks)
+    # Who carried out a stage is told with the end of the stage, so a task that ended well needs no line of its own.
+    workers = {task.task_id: task.worker for task in found if task.status == "SUCCESS"}
+    others = [task for task in found if task.status != "SUCCESS"]
+    events = [*_of_run(run, workers), *map(_of_task, others), *map(_of_person, audit_rows), *_of_letters(letters)]
     return sorted(events, key=lambda event: event.moment)
 
 
-def _of_run(run: ETLRun) -> Iterator[Event]:
+def _of_run(run: ETLRun, workers: Mapping[str, str | None]) -> Iterator[Event]:
     yield Event(run.created_at, str(TRIGGERS.get(run.trigger, run.trigger)), "info")
     for time in run.stage_times:
         name = STAGE_NAMES[time.stage]
         if time.began_at:
             yield Event(time.began_at, _("%(stage)s began") % {"stage": name}, "info")
         if time.ended_at:
-            yield Event(time.ended_at, _("%(stage)s ended after %(time)s") % {"stage": name, "time": duration_text(time.seconds)}, "info")
+            worker = workers.get(run.task_ids.get(time.stage, ""))
+            text = _("%(stage)s ended after %(time)s, by %(worker)s") if worker else _("%(stage)s ended after %(time)s")
+            yield Event(time.ended_at, text % {"stage": name, "time": duration_text(time.seconds), "worker": worker}, "info")
     if run.completed_at:
         kind = {"success": "ok", "partial": "warn", "failed": "bad"}.get(run.status, "idle")
         yield Event(run.completed_at, _("The run ended: %(status)s") % {"status": _status(run.status)}, kind)

@@ -299,9 +299,22 @@ def test_a_run_or_source_that_does_not_exist_is_not_found(viewer: Client, name: 
 def test_the_page_of_a_source_shows_its_state_cursors_and_runs(operator: Client, add_source: AddSource, add_run: AddRun) -> None:
     source = add_source("billing", host_silent_since=NIGHT, host="web-1", overdue_alerted_at=NIGHT)
     run = add_run(source, "failed", night=NIGHT.date())
-    Cursor.objects.create(source=source, stream="issues", position={"collected_until": "2026-11-26T01:00:00+00:00"})
+    span = {"collected_from": "2026-01-01T00:00:00+00:00", "collected_until": "2026-11-26T01:00:00+00:00"}
+    Cursor.objects.create(source=source, stream="issues", position=span)
+    Cursor.objects.create(source=source, stream="inode 12", position={"path": "/var/log/<b>.log", "offset": 12345})
+    Cursor.objects.create(source=source, stream="odd", position={"collected_from": None, "collected_until": "yesterday"})
     shown = text_of(operator, "source", source.pk)
-    for expected in ("acme/billing", "no worker since", "overdue since", "collected_until", f">{run.pk}</a>", "Run a range", "Disable"):
+    assert "collected from 2026-01-01 00:00 UTC to 2026-11-26 01:00 UTC" in shown
+    for expected in (
+        "/var/log/&lt;b&gt;.log",
+        "acme/billing",
+        "no worker since",
+        "overdue since",
+        "read up to byte 12,345",
+        f">{run.pk}</a>",
+        "Run a range",
+        "Disable",
+    ):
         assert expected in shown
 
 

@@ -72,6 +72,12 @@ def test_the_events_of_a_failed_run_are_told_in_their_order(failed: ETLRun) -> N
     ]
 
 
+def test_a_stage_that_ended_well_names_its_worker(add_source: AddSource, add_run: AddRun) -> None:
+    run = add_run(add_source("billing"), seconds=30)
+    result(run, "SUCCESS", minutes=0.5, task_id="worker")  # the task that claimed the stage
+    assert texts(run) == ["Queued by a command", "Extract began", "Extract ended after 30 s, by celery@web-1", "The run ended: success"]
+
+
 def test_tasks_that_were_sent_again_belong_to_the_run_and_others_do_not(failed: ETLRun) -> None:
     first = result(failed, "SUPERSEDED", minutes=0.2, task_id="first")
     second = result(failed, "FAILURE", minutes=0.9, task_id="second")
