@@ -21,6 +21,9 @@ SWEEPER_HAS_TIME = timedelta(minutes=10)  # the sweeper starts missing runs, and
 NIGHTS_BACK = timedelta(days=31)
 LONGEST_REASON = 200
 MOST_NAMED = 10
+# With a thousand sources, reading all columns would take most of the time.
+RUN_COLUMNS = ("pipeline", "source_id", "logical_date", "trigger", "status", "stage", "error", "lease_until", "created_at", "duration_seconds")
+UNUSED_SETTINGS = ("page_sizes", "options", "log_fields", "log_pattern", "deploy_pattern")
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,28 @@ class NightReport:
         return sum(outcome.state == "succeeded" for outcome in self.outcomes)
 
 
+class LatestRuns:
+    """The latest run of each source, read in three queries, with RUN_COLUMNS. Backfills do not count.
+
+    A run between two nights counts only if it succeeded: it makes up for a night that failed, but its failure is not one of the night. For a
+    source without such a run, its active run is returned, whenever that began: it keeps the night's run waiting.
+    """
+
+    def __init__(self, sources: Iterable[Source], begin: datetime) -> None:
+        """Read the runs of these sources since `begin`, and their active runs."""
+        pks = [source.pk for source in sources]
+        runs = ETLRun.objects.exclude(options__has_key="until").only(*RUN_COLUMNS)
+        counted = runs.filter(~Q(trigger=ETLRun.Trigger.INTERVAL) | Q(status__in=ETLRun.GOOD), source=OuterRef("pk"), created_at__gte=begin)
+        latest = Source.objects.filter(pk__in=pks).values_list(Subquery(counted.order_by("-pk").values("pk")[:1]), flat=True)
+        self._counted = {run.source_id: run for run in runs.filter(pk__in=set(latest) - {None})}
+        self._active = {run.source_id: run for run in runs.filter(active_for__in=pks)}
+
+    def since(self, begin: datetime, source: Source) -> ETLRun | None:
+        """Return the source's latest run since `begin`, which is not earlier than the time for which the runs were read."""
+        counted = self._counted.get(source.pk)
+        return counted if counted and counted.created_at >= begin else self._active.get(source.pk)
+
+
 def report_last_night(moment: datetime) -> NightReport:
     """Return the report on the latest night before `moment`, or on the last ETL_OVERDUE_HOURS hours if beat does not start the nights."""
     problems = [_fault(fault) for fault in Fault.objects.all()]
@@ -96,13 +121,15 @@ def report_last_night(moment: datetime) -> NightReport:
         if not any(str(exc) in problem.sentence for problem in problems):
             problems.append(Need(NeedKind.SCHEDULE, str(exc), detail=str(exc)))
     is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
-    sources = list(intervals.with_last_runs(Source.objects.filter(is_enabled=True).order_by("name")))
-    outcomes = _outcomes(sources, due, moment) if due else []
+    sources = list(intervals.with_last_runs(Source.objects.filter(is_enabled=True).defer(*UNUSED_SETTINGS).order_by("name")))
+    recently = moment - timedelta(hours=settings.ETL_OVERDUE_HOURS)
+    runs = LatestRuns(sources, min(due, recently) if due else recently)
+    outcomes = _outcomes(sources, runs, due, moment) if due else []
     period = f"last night ({minute_text(due)})" if due else ""
     # If cron starts the runs, it may do so before the hour of beat's schedule. Sources then seem to have no run although they have one.
     is_night = due is not None and (is_by_beat or all(outcome.run for outcome in outcomes))
     if not is_night:
-        outcomes = _outcomes(sources, moment - timedelta(hours=settings.ETL_OVERDUE_HOURS), moment)
+        outcomes = _outcomes(sources, runs, recently, moment)
         period = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
     late = intervals.late_sources(sources, moment, by=SWEEPER_HAS_TIME, entries=entries)
     if late and heartbeats.is_seen_since(heartbeats.SWEEP, moment - SWEEPER_HAS_TIME):
@@ -111,33 +138,18 @@ def report_last_night(moment: datetime) -> NightReport:
     return NightReport(due, next_due, is_night, _summary(period, outcomes), outcomes, needs)
 
 
-def _outcomes(sources: Iterable[Source], begin: datetime, moment: datetime) -> list[Outcome]:
+def _outcomes(sources: Iterable[Source], runs: LatestRuns, begin: datetime, moment: datetime) -> list[Outcome]:
     """Return the outcome of each source, from its latest run since `begin`.
 
     A source that was added after `begin` is left out if it has no run.
     """
-    latest = _latest_runs(begin)
     outcomes = []
     for source in sources:
-        if last := latest.get(source.pk):
+        if last := runs.since(begin, source):
             outcomes.append(Outcome(source, _state(last), last))
         elif source.created_at < begin:
             outcomes.append(Outcome(source, "waiting" if moment < begin + SWEEPER_HAS_TIME else "missing", None))
     return outcomes
-
-
-def _latest_runs(begin: datetime) -> dict[int, ETLRun]:
-    """Return the latest run since `begin` of each enabled source that has one, by the source's primary key. Backfills do not count.
-
-    A run between two nights counts only if it succeeded: it makes up for a night that failed, but its failure is not one of the night. For a
-    source without such a run, its active run is returned, whenever that began: it keeps the night's run waiting.
-    """
-    runs = ETLRun.objects.exclude(options__has_key="until")
-    counted = runs.filter(~Q(trigger=ETLRun.Trigger.INTERVAL) | Q(status__in=ETLRun.GOOD), source=OuterRef("pk"), created_at__gte=begin)
-    sources = intervals.with_last_runs(Source.objects.filter(is_enabled=True)).filter(last_began_at__gte=begin)
-    latest = set(sources.annotate(counted=Subquery(counted.order_by("-pk").values("pk")[:1])).values_list("counted", flat=True)) - {None}
-    found = runs.filter(Q(pk__in=latest) | Q(status__in=ETLRun.ACTIVE, source__is_enabled=True)).defer("task_ids", "options")
-    return {run.source_id: run for run in sorted(found, key=lambda run: run.pk in latest)}  # of two runs of a source, the counted one
 
 
 def _state(run: ETLRun) -> str:

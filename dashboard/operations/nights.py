@@ -1,5 +1,6 @@
 """The grid of nights and sources, as the page shows it."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import takewhile
@@ -13,7 +14,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from dashboard.templatetags.display import STATUSES
 from etl_tasks import night_schedule
 from etl_tasks.models import Source
-from etl_tasks.selectors.nights import NIGHTS_SHOWN, Cell, Night, nights_until
+from etl_tasks.selectors.nights import NIGHTS_SHOWN, NONE, Cell, Night, nights_until
 
 NO_RUN = ("", "·", gettext_lazy("no run"))
 LEGEND = ("success", "partial", "postponed", "running", "failed", "cancelled", "missing")
@@ -40,14 +41,20 @@ def due_nights(moment: datetime, *, count: int = NIGHTS_SHOWN) -> list[Night]:
     return nights_until(moment, dues, settings.ETL_TIME_ZONE, count=count)
 
 
-def cell_view(source: Source, night: Night, cell: Cell) -> CellView:
-    kind, sign, word = STATUSES.get(cell.state, NO_RUN)
-    day = date_format(night.day, _("j M"))
-    label = _("%(source)s, %(day)s: %(state)s") % {"source": source.name, "day": day, "state": word}
-    if cell.run_count > 1:
-        label += " " + ngettext("(the latest of %(count)d run)", "(the latest of %(count)d runs)", cell.run_count) % {"count": cell.run_count}
-    url = reverse("dashboard:run", args=[cell.run_id]) if cell.run_id else ""
-    return CellView(kind, sign, str(word), url, label)
+def grid_rows(grid: Iterable[tuple[Source, Sequence[Cell]]], nights: Sequence[Night]) -> list[tuple[Source, list[CellView]]]:
+    """Return each source with its cells as the page shows them. What many cells share is translated and formatted once."""
+    days = [date_format(night.day, _("j M")) for night in nights]
+    looks = {state: (kind, sign, str(word)) for state, (kind, sign, word) in {**STATUSES, NONE: NO_RUN}.items()}
+    label, runs_url = _("%(source)s, %(day)s: %(state)s"), reverse("dashboard:runs")
+
+    def view(source: Source, day: str, cell: Cell) -> CellView:
+        kind, sign, word = looks.get(cell.state, looks[NONE])
+        text = label % {"source": source.name, "day": day, "state": word}
+        if cell.run_count > 1:
+            text += " " + ngettext("(the latest of %(count)d run)", "(the latest of %(count)d runs)", cell.run_count) % {"count": cell.run_count}
+        return CellView(kind, sign, word, f"{runs_url}{cell.run_id}/" if cell.run_id else "", text)  # the address of the page of a run
+
+    return [(source, [view(source, day, cell) for day, cell in zip(days, cells, strict=True)]) for source, cells in grid]
 
 
 def legend() -> list[tuple[str, str, str]]:

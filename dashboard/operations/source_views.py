@@ -11,7 +11,7 @@ from dashboard.access import page
 from dashboard.operations import charts
 from dashboard.operations.forms import RangeForm
 from dashboard.operations.needs import letters_url
-from dashboard.operations.nights import cell_view, due_nights
+from dashboard.operations.nights import due_nights, grid_rows
 from dashboard.operations.parts import READ, cursor_sentence
 from etl_tasks import night_schedule, selectors
 from etl_tasks.intervals import describe_interval, next_run_due_at, with_last_runs
@@ -29,11 +29,11 @@ def source(request: HttpRequest, pk: int) -> HttpResponse:
     found = source_or_404(pk)
     moment = now()
     nights = due_nights(moment)
-    [(_, cells)] = grid([found], nights, moment)
+    [(_, cells)] = grid_rows(grid([found], nights, moment), nights)
     runs = run_selectors.latest_runs(found, RUNS_IN_CHART)
     context: dict[str, Any] = {
         "source": found,
-        "nights": [(night, cell_view(found, night, cell)) for night, cell in zip(nights, cells, strict=True)],
+        "nights": list(zip(nights, cells, strict=True)),
         "runs": runs[:RUNS_IN_TABLE],
         "active_run": next((run for run in runs if run.status in ETLRun.ACTIVE), None),
         "cursors": [(cursor, cursor_sentence(cursor.position)) for cursor in found.cursors.order_by("stream")[:MOST_CURSORS]],

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from dashboard.access import page
 from dashboard.operations import charts, needs
-from dashboard.operations.nights import cell_view, due_nights, legend
+from dashboard.operations.nights import due_nights, grid_rows, legend
 from dashboard.operations.parts import POLL_SECONDS, QUIET_POLL_SECONDS, READ, budget_of, is_late, part
 from dashboard.templatetags.display import status_word
 from etl_tasks import deletion, run_progress
@@ -94,8 +94,7 @@ def nights(request: HttpRequest) -> HttpResponse:
     search, shown = request.GET.get("q", "").strip()[:100], request.GET.get("show", "all")
     sources = night_selectors.sources_by_urgency(night_selectors.last_settled_due(columns, moment), search=search, shown=shown)
     sources_page = Paginator(sources, SOURCES_PER_PAGE).get_page(request.GET.get("page"))
-    grid = night_selectors.grid(list(sources_page), shown_nights, moment)
-    rows = [(source, [cell_view(source, night, cell) for night, cell in zip(shown_nights, cells, strict=True)]) for source, cells in grid]
+    rows = grid_rows(night_selectors.grid(list(sources_page), shown_nights, moment), shown_nights)
     context = {
         "nights": shown_nights,
         "rows": rows,

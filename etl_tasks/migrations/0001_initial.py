@@ -271,6 +271,10 @@ class Migration(migrations.Migration):
             model_name='etlrun',
             index=models.Index(fields=['created_at'], name='run_by_time'),
         ),
+        migrations.AddIndex(
+            model_name='etlrun',
+            index=models.Index(fields=['status', '-id'], name='run_by_status'),
+        ),
         migrations.AddConstraint(
             model_name='etlrun',
             constraint=models.UniqueConstraint(fields=('source', 'logical_date'), name='one_run_a_night'),

@@ -111,6 +111,7 @@ class ETLRun(models.Model):
             models.Index(fields=["source", "-id"], name="run_latest"),
             models.Index(fields=["completed_at"], name="run_ended"),
             models.Index(fields=["created_at"], name="run_by_time"),
+            models.Index(fields=["status", "-id"], name="run_by_status"),
         ]
         permissions = [("start_etlrun", "Can start and cancel runs")]
         verbose_name = "ETL run"

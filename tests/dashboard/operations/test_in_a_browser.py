@@ -17,6 +17,8 @@ from tests.etl_tasks.selectors.conftest import AddRun, AddSource
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True)]
 
+TOO_WIDE = "[...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > 391).map((e) => e.outerHTML.slice(0, 99))"
+
 
 @pytest.fixture
 def failed(transactional_db: None, billing: Source, github: StandIn, sent_messages: Any) -> ETLRun:
@@ -108,5 +110,5 @@ def test_the_pages_fit_a_phone(page: Page, transactional_db: None, add_source: A
     for address in addresses:
         page.goto(address)
         page.wait_for_load_state("networkidle")
-        too_wide = page.evaluate("[...document.querySelectorAll('main *')].filter((e) => e.getBoundingClientRect().right > 391).map((e) => e.outerHTML.slice(0, 90)).slice(0, 9)")
+        too_wide = page.evaluate(TOO_WIDE)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"], (address, too_wide)

@@ -109,7 +109,7 @@ def test_sources_with_problems_come_first(add_source: AddSource, add_run: AddRun
     assert len(sources_by_urgency(NIGHT, search="sho")) == 10  # the service's name
 
 
-def test_the_grid_takes_two_queries_whatever_the_number_of_sources(
+def test_the_grid_takes_three_queries_whatever_the_number_of_sources(
     add_source: AddSource, add_run: AddRun, django_assert_num_queries: pytest.FixtureRequest
 ) -> None:
     nights = nights_until(MORNING, DUES, "UTC")
@@ -117,7 +117,7 @@ def test_the_grid_takes_two_queries_whatever_the_number_of_sources(
         for number in range(count):
             add_run(add_source(f"source-{count}-{number}"), night=TODAY)
         sources = list(sources_by_urgency(NIGHT))
-        with django_assert_num_queries(2):  # type: ignore[operator]
+        with django_assert_num_queries(3):  # type: ignore[operator]
             assert len(grid(sources, nights, MORNING)) == len(sources)
 
 
@@ -126,5 +126,5 @@ def test_the_time_in_each_stage_is_summed_over_the_runs_of_a_night(add_source: A
     add_run(add_source("calls"), night=TODAY, seconds=30)
     add_run(add_source("web"), at=NIGHT - timedelta(days=1), seconds=5)
     nights = nights_until(MORNING, DUES, "UTC", count=3)
-    assert [spent["extract"] for spent in stage_seconds(nights)] == [90, 5, 0]
+    assert [spent["extract"] for spent in stage_seconds(nights)] == [pytest.approx(90, abs=0.001), pytest.approx(5, abs=0.001), 0]
     assert [spent["load"] for spent in stage_seconds(nights)] == [0, 0, 0]
