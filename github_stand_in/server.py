@@ -41,7 +41,8 @@ class StandIn:
     `clock`: the server's time; answers contain what has happened until then. `latency_seconds`: the wait before each answer.
     `limit`, `reset_seconds`: how many points and requests a reader may use, and after how many seconds it may use as many again.
     `tokens`: by token, the repositories that it may read; every other token except "wrong" may read all. `forbidden`,
-    `app_public_key`, `app_token_seconds`, `installations`: as in Access. `faults`: see github_stand_in/faults.py.
+    `app_public_key`, `app_token_seconds`, `installations`: as in Access. `token_headers`: by token, the headers of each answer that
+    describe it, such as X-OAuth-Scopes and GitHub-Authentication-Token-Expiration. `faults`: see github_stand_in/faults.py.
 
     `counts` contains: "requests" (all), "points" (of GraphQL), "rest" (answers of REST except 304), "not_modified", "refused",
     "most_at_once" (requests answered at the same time). For each operation it contains the number of requests under the
@@ -63,7 +64,9 @@ class StandIn:
         app_public_key: str | bytes | None = None,
         app_token_seconds: float = HOUR_SECONDS,
         installations: Mapping[str, Collection[str] | None] | None = None,
+        token_headers: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
+        self.token_headers = token_headers or {}
         self.worlds = Worlds(worlds)
         self.clock = clock or max(world.end for world in worlds.values())
         self.latency_seconds = latency_seconds
@@ -144,7 +147,8 @@ class StandIn:
             reply = Reply(401, {"message": "Bad credentials", "status": "401"})
         else:
             reply = self._answer(call, reader, faults)
-        reply.headers = {**self.budget.left((reader or NOBODY).name, resource).headers, **reply.headers}
+        of_token = self.token_headers.get(reader.name, {}) if reader else {}
+        reply.headers = {**self.budget.left((reader or NOBODY).name, resource).headers, **of_token, **reply.headers}
         if strike.damage == "cut":
             reply.is_cut = True
         elif strike.damage == "drip":

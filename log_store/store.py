@@ -94,6 +94,9 @@ class LogStore(Protocol):
         After an interruption, call it again to delete the rest.
         """
 
+    def missing_schema_steps(self) -> int:
+        """Return how many steps `ensure_schema` would take; a negative number if the tables are of a later version than this code knows."""
+
     def ping(self) -> None:
         """Check that the store answers."""
 

@@ -168,6 +168,13 @@ class BaseCommand(DjangoCommand):
         else:
             self.stdout.write(line)
 
+    def write_labelled(self, label: str, text: str, *, colour: str) -> None:
+        """Write one line that begins with a label, which has a colour on a terminal."""
+        if self.has_colour and self._called_from_command_line and is_terminal(self.stdout._out):
+            print_coloured(self.stdout._out, one_line(f"{label}  {text}"), {}, first=(len(label), colour))
+        else:
+            self.stdout.write(f"{label}  {text}")
+
     def write_json(self, value: object, *, indent: int | None = 1) -> None:
         self.stdout.write_text(printable_json(json.dumps(value, indent=indent)))
 

@@ -65,12 +65,16 @@ def is_colourless() -> bool:
     return bool(os.environ.get("NO_COLOR"))
 
 
-def print_coloured(stream: IO[str], line: str, colours: Mapping[str, str]) -> None:
-    """Print a line on a terminal, with the words of `colours` in their colours. Nothing else in the line is interpreted."""
+def print_coloured(stream: IO[str], line: str, colours: Mapping[str, str], *, first: tuple[int, str] = (0, "")) -> None:
+    """Print a line on a terminal, with the words of `colours` in their colours. Nothing else in the line is interpreted.
+
+    `first`: how many characters at the beginning have which colour.
+    """
     from rich.console import Console
     from rich.text import Text
 
     text = Text(line)
+    text.stylize(first[1], 0, first[0])
     for word, colour in colours.items():
         text.highlight_regex(rf"\b{word}\b", colour)
     Console(file=stream, force_terminal=True, markup=False, emoji=False, highlight=False).print(text, soft_wrap=True)

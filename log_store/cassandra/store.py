@@ -63,6 +63,10 @@ class CassandraLogStore:
         with open_session() as session:
             return reading.all_days(session, source)
 
+    def missing_schema_steps(self) -> int:
+        with open_session() as session:
+            return len(schema.STEPS) - schema.version(session)
+
     def ping(self) -> None:
         with open_session() as session:
             # Consistency ONE is enough, because the question is whether any node answers.

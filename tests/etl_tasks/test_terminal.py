@@ -93,6 +93,7 @@ def commands_of(path: Path) -> dict[str, list[tuple[str, ...]]]:
         "dead_letters": [("list",), ("show", letter), ("show", letter, "--json"), ("replay", letter), ("list", "--source", EVIL)],
         "delete_service": [("billing",), (EVIL,)],
         "delete_source": [("logs",), (EVIL,), ("github", "--yes")],
+        "doctor": [(), ("--json",)],
         "dora_explain": [
             *(("billing", metric, "2026-01", *json_) for metric in ("change_lead_time", "change_fail_rate") for json_ in ((), ("--json",))),
             ("billing", "deployment_frequency", "2026-01", "--environment", EVIL),

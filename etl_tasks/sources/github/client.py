@@ -168,6 +168,17 @@ class GitHub:
             page.succeeded()
         return answer
 
+    def ask_limits(self) -> tuple[Answer, Mapping[str, str]]:
+        """Ask once what is left of the hourly limits, and return the answer and its headers, which describe the token.
+
+        The request costs nothing and is sent even if only the reserve is left. Raises RetriableError or FatalError.
+        """
+        url = f"{settings.GITHUB_API_URL}/rate_limit"
+        response, body = self._exchange("GET", url, token=self._token())
+        answer = Answer(url=url, status=response.status_code, body=body, etag="", next_url="", fetched_at=datetime.now(UTC))
+        _raise_for_status(answer, response.headers)
+        return answer, response.headers
+
     def _attempt(self, ask: Callable[[], Answer], page: PageSize | None = None) -> Answer:
         attempts = Retrying(
             retry=retry_if_exception_type(PassingFault),
