@@ -4,7 +4,6 @@ A translation has the same headings in the same order. The anchors are made from
 every language.
 """
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,9 +15,11 @@ from django.utils.text import slugify
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from dora_metrics.explain import METRICS
+
 FOLDER = settings.BASE_DIR / "docs"
 ENGLISH = "en"
-FILES = {ENGLISH: FOLDER / "metrics.md"}
+FILES = {ENGLISH: FOLDER / "metrics.md", "es": FOLDER / "metrics.es.md"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +39,11 @@ class Document:
     html: SafeString
 
 
-def anchor_of(metric: str) -> str:
-    """Return the anchor of the metric's definition."""
-    return metric.replace("_", "-")
+def anchor_of(heading: str) -> str:
+    """Return the anchor of an English heading. That of a metric is the metric's name, such as change_fail_rate."""
+    anchor = slugify(heading)
+    name = anchor.replace("-", "_")
+    return name if name in METRICS else anchor
 
 
 def definitions_in(language: str) -> Document:
@@ -53,9 +56,9 @@ def definitions_in(language: str) -> Document:
 
 @lru_cache(maxsize=8)
 def _rendered(language: str, _changed_at: int, _english_changed_at: int) -> Document:
-    parser = MarkdownIt("commonmark", {"html": False}).enable("table")
+    parser = _parser()
     tokens = parser.parse(_text(language))
-    anchors = [slugify(text) for _level, text in headings_of(ENGLISH)]
+    anchors = [anchor_of(text) for _level, text in headings_of(ENGLISH)]
     title, headings = "", []
     for (position, opening), anchor in zip(_opening_headings(tokens), anchors, strict=True):
         text = tokens[position + 1].content
@@ -71,8 +74,12 @@ def _rendered(language: str, _changed_at: int, _english_changed_at: int) -> Docu
 
 def headings_of(language: str) -> list[tuple[int, str]]:
     """Return the level and the text of each heading."""
-    tokens = MarkdownIt("commonmark").enable("table").parse(_text(language))
+    tokens = _parser().parse(_text(language))
     return [(int(opening.tag[1]), tokens[position + 1].content) for position, opening in _opening_headings(tokens)]
+
+
+def _parser() -> MarkdownIt:
+    return MarkdownIt("commonmark", {"html": False}).enable("table")
 
 
 def _text(language: str) -> str:
@@ -99,4 +106,5 @@ def _with_wrapped_tables(tokens: Sequence[Token]) -> list[Token]:
 
 def codes_of(language: str) -> list[str]:
     """Return every text that the document has between backticks, in order."""
-    return re.findall(r"`([^`\n]+)`", _text(language))
+    inline = (child for token in _parser().parse(_text(language)) for child in token.children or ())
+    return [child.content for child in inline if child.type == "code_inline"]

@@ -12,7 +12,6 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.definitions.document import anchor_of
 from dashboard.facts import links, periods
 from dashboard.templatetags.display import UNKNOWN, duration, flag_name, instant, metric_value, number
 from dora_metrics.calculators import rule_descriptions
@@ -217,11 +216,6 @@ def value_in_words(found: ExplainedValue) -> str:
 def unsigned(amount: float, metric: str) -> str:
     """Return the size of a difference, without its sign."""
     return difference(amount, metric).lstrip("+−±")
-
-
-@register.filter
-def definition_anchor(metric: str) -> str:
-    return anchor_of(metric)
 
 
 @register.filter
