@@ -10,6 +10,9 @@ class CallCenterSiteConfig(AppConfig):
     def ready(self) -> None:
         # Imported here because checks.py imports models, which is possible only when Django has loaded the apps. The import registers the checks.
         from callcentersite import checks  # noqa: F401
+        from callcentersite.translated_labels import translate_labels
+
+        translate_labels()
 
 
 class AdminConfig(DjangoAdminConfig):

@@ -1,11 +1,17 @@
 """scripts/messages: update or check the catalogs in locale/."""
 
+import os
 import sys
 
-from translations.catalogs import LANGUAGES, problems, update
+import django
 
 
 def main(arguments: list[str]) -> int:
+    os.environ["DJANGO_SETTINGS_MODULE"] = "callcentersite.settings"
+    os.environ["DJANGO_LANGUAGE"] = "en"  # the texts of models and commands are read in English
+    django.setup()
+    from translations.catalogs import LANGUAGES, problems, update
+
     if arguments == ["--check"]:
         found = [problem for language in LANGUAGES for problem in problems(language)]
         for problem in found:

@@ -14,7 +14,11 @@ from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_python
 from babel.messages.mofile import read_mo, write_mo
 from babel.messages.pofile import read_po, write_po
+from django.core.management import find_commands, load_command_class
 from django.utils.translation.template import templatize
+
+from callcentersite.translated_labels import labels
+from dora_metrics.management.base_command import help_texts
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("callcentersite", "dashboard", "dora_metrics", "etl_tasks", "log_store")
@@ -44,7 +48,15 @@ def template_of() -> Catalog:
     for path, source in _sources():
         for line, function, messages, _comments in extract_python(io.BytesIO(source.encode()), KEYWORDS, [], {"encoding": "utf-8"}):
             _add(catalog, str(function), messages, (str(path.relative_to(ROOT)), line))
+    for text, where in (*labels(), *_command_texts()):
+        catalog.add(text, locations=[(where, 0)])
     return catalog
+
+
+def _command_texts() -> Iterator[tuple[str, str]]:
+    for app in ("dora_metrics", "etl_tasks"):
+        for name in find_commands(str(ROOT / app / "management")):
+            yield from ((text, f"{app}.{name}") for text in help_texts(load_command_class(app, name)))
 
 
 def _sources() -> Iterator[tuple[Path, str]]:

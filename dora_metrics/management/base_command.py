@@ -12,6 +12,7 @@ from django.core.exceptions import NON_FIELD_ERRORS, ValidationError
 from django.core.management.base import BaseCommand as DjangoCommand
 from django.core.management.base import CommandError, CommandParser, OutputWrapper, handle_default_options
 from django.db import connections
+from django.utils.translation import gettext
 
 from dora_metrics import selectors
 from dora_metrics.management.live_display import Display, is_colourless, is_terminal, live_display, print_coloured
@@ -70,6 +71,24 @@ class _Parser(CommandParser):
         raise UsageError(f"{message}; see `manage.py {self.prog.rpartition(' ')[2]} --help`")
 
 
+def _translate_help(parser: CommandParser) -> None:
+    """Translate the description and the help texts, which the commands have in English. `help_texts` yields them for the catalogs."""
+    parser.description = gettext(parser.description) if parser.description else parser.description
+    for action in parser._actions:
+        if action.help and action.help != argparse.SUPPRESS:
+            action.help = gettext(action.help)
+    for group in parser._action_groups:
+        group.title = gettext(group.title) if group.title else group.title
+
+
+def help_texts(command: DjangoCommand) -> Iterator[str]:
+    """Yield the description and the help texts of the command that are not Django's own."""
+    parser, plain = (each.create_parser("manage.py", "command") for each in (command, DjangoCommand()))
+    known = {action.help for action in plain._actions} | {group.title for group in plain._action_groups}
+    texts = [parser.description, *(action.help for action in parser._actions), *(group.title for group in parser._action_groups)]
+    yield from (text for text in texts if text and text != argparse.SUPPRESS and text not in known)
+
+
 class BaseCommand(DjangoCommand):
     """A command that prints an error as one line on standard error.
 
@@ -91,6 +110,7 @@ class BaseCommand(DjangoCommand):
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         parser = super().create_parser(prog_name, subcommand, **kwargs)
         parser.__class__ = _Parser
+        _translate_help(parser)
         return parser
 
     def run_from_argv(self, argv: list[str]) -> None:
