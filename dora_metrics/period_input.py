@@ -6,6 +6,9 @@ The functions that read or check a value raise ValueError with a sentence that s
 import re
 from datetime import date
 
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
+
 from dora_metrics.calculators.periods import ONE_DAY, RANGE, Period, period_of_date
 
 # The databases and the time zone data support every date in this range.
@@ -14,7 +17,9 @@ DEFAULT_PERIODS = 12
 DEFAULT_DAYS = 30  # of a range
 DEFAULT_START = f"the start of the {DEFAULT_PERIODS}th whole period before today; of a range, {DEFAULT_DAYS} days before its end"
 DEFAULT_END = "tomorrow; of a range, today"
-PERIOD_FORMATS = "a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02, a range as 2026-10-28..2026-11-26 (both days belong to it)"
+PERIOD_FORMATS = gettext_noop(
+    "a day as 2026-02-28, an ISO week as 2026-W07, a month as 2026-02, a range as 2026-10-28..2026-11-26 (both days belong to it)"
+)
 
 
 def parse_date(text: str) -> date:
@@ -22,9 +27,10 @@ def parse_date(text: str) -> date:
     try:
         day = date.fromisoformat(text)
     except ValueError:
-        raise ValueError(f"{text!r} is not a valid date: write it as 2026-02-28") from None
+        raise ValueError(_("%(text)s is not a valid date: write it as 2026-02-28") % {"text": repr(text)}) from None
     if not FIRST_DATE <= day <= LAST_DATE:
-        raise ValueError(f"{text!r} is too far away: give a date from {FIRST_DATE} to {LAST_DATE}")
+        limits = {"text": repr(text), "first": FIRST_DATE, "last": LAST_DATE}
+        raise ValueError(_("%(text)s is too far away: give a date from %(first)s to %(last)s") % limits)
     return day
 
 
@@ -46,24 +52,28 @@ def parse_period(text: str) -> Period:
             return period_of_date(date.fromisoformat(text), "day")
     except (ValueError, OverflowError):
         pass
-    raise ValueError(f"{text!r} is not a valid period: write {PERIOD_FORMATS}")
+    raise ValueError(_not_a_period(text))
 
 
 def _parse_range(text: str) -> Period:
-    first, _, last = text.partition("..")
+    first, _dots, last = text.partition("..")
     if not all(re.fullmatch(r"\d{4}-\d{2}-\d{2}", day, re.ASCII) for day in (first, last)):
-        raise ValueError(f"{text!r} is not a valid period: write {PERIOD_FORMATS}")
+        raise ValueError(_not_a_period(text))
     start, end = parse_date(first), parse_date(last)
     if end < start:
-        raise ValueError(f"{text!r} ends before it starts: write the first day before the last one")
+        raise ValueError(_("%(text)s ends before it starts: write the first day before the last one") % {"text": repr(text)})
     return Period(start, end + ONE_DAY, RANGE)
+
+
+def _not_a_period(text: str) -> str:
+    return _("%(text)s is not a valid period: write %(formats)s") % {"text": repr(text), "formats": _(PERIOD_FORMATS)}
 
 
 def period_name(period: Period) -> str:
     """Return the period as a text that `parse_period` can read, such as 2026-W07."""
     match period.kind:
         case "week":
-            year, week, _ = period.start.isocalendar()
+            year, week, _day = period.start.isocalendar()
             return f"{year}-W{week:02}"
         case "month":
             return f"{period.start:%Y-%m}"
@@ -78,7 +88,8 @@ def check_order(start: date | None, end: date | None, *, names: tuple[str, str] 
     `names`: the names of the two options or parameters, for the message.
     """
     if start and end and end <= start:
-        raise ValueError(f"{names[1]} {end} is not after {names[0]} {start}: the period would end before it starts")
+        values = {"end_name": names[1], "end": end, "start_name": names[0], "start": start}
+        raise ValueError(_("%(end_name)s %(end)s is not after %(start_name)s %(start)s: the period would end before it starts") % values)
 
 
 def report_range(start: date | None, end: date | None, *, by: str, today: date) -> tuple[date, date]:
@@ -96,6 +107,6 @@ def report_range(start: date | None, end: date | None, *, by: str, today: date) 
 
 def _default_start(today: date, by: str) -> date:
     period = period_of_date(today, by)
-    for _ in range(DEFAULT_PERIODS):
+    for _period in range(DEFAULT_PERIODS):
         period = period_of_date(period.start - ONE_DAY, by)
     return period.start

@@ -7,9 +7,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import cached_property
+from typing import Any
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, Q, Subquery
+from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -22,7 +24,19 @@ NIGHTS_BACK = timedelta(days=31)
 LONGEST_REASON = 200
 MOST_NAMED = 10
 # With a thousand sources, reading all columns would take most of the time.
-RUN_COLUMNS = ("pipeline", "source_id", "logical_date", "trigger", "status", "stage", "error", "lease_until", "created_at", "duration_seconds")
+RUN_COLUMNS = (
+    "pipeline",
+    "source_id",
+    "logical_date",
+    "trigger",
+    "status",
+    "stage",
+    "error",
+    "lease_until",
+    "created_at",
+    "completed_at",
+    "duration_seconds",
+)
 UNUSED_SETTINGS = ("page_sizes", "options", "log_fields", "log_pattern", "deploy_pattern")
 
 
@@ -89,25 +103,47 @@ class NightReport:
 
 
 class LatestRuns:
-    """The latest run of each source, read in three queries, with RUN_COLUMNS. Backfills do not count.
+    """The enabled sources, and the latest run of each, with RUN_COLUMNS. Backfills do not count.
 
     A run between two nights counts only if it succeeded: it makes up for a night that failed, but its failure is not one of the night. For a
     source without such a run, its active run is returned, whenever that began: it keeps the night's run waiting.
     """
 
-    def __init__(self, sources: Iterable[Source], begin: datetime) -> None:
-        """Read the runs of these sources since `begin`, and their active runs."""
-        pks = [source.pk for source in sources]
-        runs = ETLRun.objects.exclude(options__has_key="until").only(*RUN_COLUMNS)
-        counted = runs.filter(~Q(trigger=ETLRun.Trigger.INTERVAL) | Q(status__in=ETLRun.GOOD), source=OuterRef("pk"), created_at__gte=begin)
-        latest = Source.objects.filter(pk__in=pks).values_list(Subquery(counted.order_by("-pk").values("pk")[:1]), flat=True)
-        self._counted = {run.source_id: run for run in runs.filter(pk__in=set(latest) - {None})}
-        self._active = {run.source_id: run for run in runs.filter(active_for__in=pks)}
+    def __init__(self, sources: QuerySet[Any], begin: datetime) -> None:
+        """Read the sources and their runs since `begin` in two queries. A third one reads the active runs if they are needed."""
+        self._runs = ETLRun.objects.exclude(options__has_key="until").only(*RUN_COLUMNS)
+        counted = self._runs.filter(~Q(trigger=ETLRun.Trigger.INTERVAL) | Q(status__in=ETLRun.GOOD), source=OuterRef("pk"), created_at__gte=begin)
+        latest = Subquery(counted.order_by("-pk").values("pk")[:1])
+        self.sources = list(sources.filter(is_enabled=True).defer(*UNUSED_SETTINGS).order_by("name").annotate(latest_run=latest))
+        found = self._runs.filter(pk__in=[source.latest_run for source in self.sources if source.latest_run])
+        self._counted = {run.source_id: run for run in found}
+
+    @cached_property
+    def _active(self) -> dict[int, ETLRun]:
+        return {run.source_id: run for run in self._runs.filter(active_for__in=[source.pk for source in self.sources])}
 
     def since(self, begin: datetime, source: Source) -> ETLRun | None:
         """Return the source's latest run since `begin`, which is not earlier than the time for which the runs were read."""
         counted = self._counted.get(source.pk)
         return counted if counted and counted.created_at >= begin else self._active.get(source.pk)
+
+
+@dataclass(frozen=True)
+class LastNight:
+    """What became of each source in the last night. `due`, `is_night`: as in NightReport."""
+
+    due: datetime | None
+    is_night: bool
+    outcomes: list[Outcome]
+
+
+def last_night(moment: datetime) -> LastNight:
+    """Return only the outcomes, which takes few queries, for a page that shows one line about them."""
+    try:
+        due = night_schedule.last_night_due_at(moment)
+    except night_schedule.UnusableSchedule:
+        due = None
+    return _last_night(_runs_of_last_night(Source.objects.all(), due, moment), due, moment)
 
 
 def report_last_night(moment: datetime) -> NightReport:
@@ -120,31 +156,52 @@ def report_last_night(moment: datetime) -> NightReport:
         due = next_due = None
         if not any(str(exc) in problem.sentence for problem in problems):
             problems.append(Need(NeedKind.SCHEDULE, str(exc), detail=str(exc)))
-    is_by_beat = due is not None and ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
-    sources = list(intervals.with_last_runs(Source.objects.filter(is_enabled=True).defer(*UNUSED_SETTINGS).order_by("name")))
-    recently = moment - timedelta(hours=settings.ETL_OVERDUE_HOURS)
-    runs = LatestRuns(sources, min(due, recently) if due else recently)
-    outcomes = _outcomes(sources, runs, due, moment) if due else []
-    period = f"last night ({minute_text(due)})" if due else ""
-    # If cron starts the runs, it may do so before the hour of beat's schedule. Sources then seem to have no run although they have one.
-    is_night = due is not None and (is_by_beat or all(outcome.run for outcome in outcomes))
-    if not is_night:
-        outcomes = _outcomes(sources, runs, recently, moment)
-        period = f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
+    runs = _runs_of_last_night(intervals.with_last_runs(Source.objects.all()), due, moment)
+    sources, night = runs.sources, _last_night(runs, due, moment)
+    period = f"last night ({minute_text(due)})" if night.is_night else f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
+    is_by_beat = due is not None and _is_by_beat(due, night.outcomes)
     late = intervals.late_sources(sources, moment, by=SWEEPER_HAS_TIME, entries=entries)
     if late and heartbeats.is_seen_since(heartbeats.SWEEP, moment - SWEEPER_HAS_TIME):
         late = []  # the next sweep starts them: their intervals were set, or the sources enabled, since the last one
-    needs = [*problems, *_needs(sources, outcomes, moment, late, is_by_beat=is_by_beat)]
-    return NightReport(due, next_due, is_night, _summary(period, outcomes), outcomes, needs)
+    needs = [*problems, *_needs(sources, night.outcomes, moment, late, is_by_beat=is_by_beat)]
+    return NightReport(due, next_due, night.is_night, _summary(period, night.outcomes), night.outcomes, needs)
 
 
-def _outcomes(sources: Iterable[Source], runs: LatestRuns, begin: datetime, moment: datetime) -> list[Outcome]:
+def _runs_of_last_night(sources: QuerySet[Any], due: datetime | None, moment: datetime) -> LatestRuns:
+    recently = _recently(moment)
+    return LatestRuns(sources, min(due, recently) if due else recently)
+
+
+def _recently(moment: datetime) -> datetime:
+    return moment - timedelta(hours=settings.ETL_OVERDUE_HOURS)
+
+
+def _last_night(runs: LatestRuns, due: datetime | None, moment: datetime) -> LastNight:
+    """Return the outcomes since `due`. If beat does not start the nights, return those of the last ETL_OVERDUE_HOURS hours.
+
+    If cron starts the runs, it may do so before the hour of beat's schedule. Sources then seem to have no run although they have one.
+    """
+    if due:
+        outcomes = _outcomes(runs, due, moment)
+        if all(outcome.run for outcome in outcomes) or _is_by_beat(due, outcomes):
+            return LastNight(due, True, outcomes)
+    return LastNight(due, False, _outcomes(runs, _recently(moment), moment))
+
+
+def _is_by_beat(due: datetime, outcomes: Iterable[Outcome]) -> bool:
+    """Return whether beat has started the runs of a night in the last month. The outcomes may show it; otherwise a query does."""
+    if any(outcome.run and outcome.run.logical_date for outcome in outcomes):
+        return True
+    return ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
+
+
+def _outcomes(runs: LatestRuns, begin: datetime, moment: datetime) -> list[Outcome]:
     """Return the outcome of each source, from its latest run since `begin`.
 
     A source that was added after `begin` is left out if it has no run.
     """
     outcomes = []
-    for source in sources:
+    for source in runs.sources:
         if last := runs.since(begin, source):
             outcomes.append(Outcome(source, _state(last), last))
         elif source.created_at < begin:

@@ -79,7 +79,7 @@ def number(value: float | None, decimals: int | None = None) -> str:
     if decimals is None:
         rounded = round(value, 2)
         decimals = 0 if rounded == int(rounded) else 2
-    return number_format(value, decimals, use_l10n=True, force_grouping=True)
+    return number_format(round(value, decimals), decimals, use_l10n=True, force_grouping=True)  # number_format itself would cut off and not round
 
 
 @register.filter

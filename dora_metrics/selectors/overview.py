@@ -86,9 +86,7 @@ def overview(query: OverviewQuery, *, now: datetime) -> Overview:
     """Return one page. For production it takes at most seven queries, whatever the number of services."""
     listed = _listed_services()
     known = Counter(name for service in listed for name in service.environments if name != PRODUCTION)
-    chosen = [service for service in listed if query.search.casefold() in service.name.casefold()]
-    if query.environment != PRODUCTION:
-        chosen = [service for service in chosen if query.environment in service.environments]
+    chosen = _chosen(listed, query)
     page_size = PAGE_SIZE if query.environment == PRODUCTION else COMPUTED_PAGE_SIZE
     page_count = max(1, math.ceil(len(chosen) / page_size))
     page = min(query.page, page_count)
@@ -104,6 +102,19 @@ def overview(query: OverviewQuery, *, now: datetime) -> Overview:
         trend=trend_periods(query.period),
         environments=[PRODUCTION, *sorted(name for name, _ in known.most_common(MOST_ENVIRONMENTS))],
     )
+
+
+def all_rows(query: OverviewQuery, *, now: datetime) -> list[ServiceRow]:
+    """Return the rows of all pages. Of another environment than production, return only the page: each of its services takes a while."""
+    if query.environment != PRODUCTION:
+        return list(overview(query, now=now).rows)
+    chosen = _chosen(_listed_services(), query)
+    return _rows(_sorted(chosen, query, local_date(now, settings.ETL_TIME_ZONE)), query, now)
+
+
+def _chosen(listed: Sequence[_Listed], query: OverviewQuery) -> list[_Listed]:
+    found = [service for service in listed if query.search.casefold() in service.name.casefold()]
+    return found if query.environment == PRODUCTION else [service for service in found if query.environment in service.environments]
 
 
 def _listed_services() -> list[_Listed]:

@@ -15,7 +15,7 @@ from django_celery_beat.models import PeriodicTask
 from dora_metrics.models import Service
 from etl_tasks import dead_letters, ledger, night_schedule
 from etl_tasks.models import ETLRun, Fault, Source
-from etl_tasks.night_report import report_last_night
+from etl_tasks.night_report import last_night, report_last_night
 from etl_tasks.outcomes import Unreadable
 
 pytestmark = pytest.mark.django_db
@@ -281,6 +281,23 @@ def test_the_report_takes_as_many_queries_for_many_sources_as_for_few(
     with django_assert_max_num_queries(11):  # type: ignore[operator]
         report = report_last_night(MORNING)
     assert len([need for need in report.needs if need.kind == "silent"]) == 30
+
+
+def test_the_outcomes_alone_are_those_of_the_report(three: dict[str, Source], django_assert_max_num_queries: Any) -> None:
+    good(three["billing"])
+    bad(three["calls"])
+    with django_assert_max_num_queries(4):
+        night = last_night(MORNING)
+    report = report_last_night(MORNING)
+    assert (night.due, night.is_night, night.outcomes) == (report.due, report.is_night, report.outcomes)
+    assert [outcome.state for outcome in night.outcomes] == ["succeeded", "failed", "missing"]
+
+
+def test_shortly_after_the_hour_the_success_of_the_night_before_does_not_count(three: dict[str, Source]) -> None:
+    begun(three["billing"], NIGHT)
+    good(three["calls"])
+    states = [outcome.state for outcome in last_night(NIGHT + timedelta(minutes=20)).outcomes]
+    assert states == ["under way", "succeeded", "missing"]
 
 
 def test_letters_of_a_disabled_source_still_need_a_person(three: dict[str, Source]) -> None:
