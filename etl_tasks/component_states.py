@@ -13,6 +13,7 @@ from functools import partial
 from time import monotonic
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, connection
 from django.db.migrations.executor import MigrationExecutor
 from django.utils.timezone import now
@@ -29,9 +30,8 @@ from log_store.opening import open_log_store
 
 logger = logging.getLogger(__name__)
 
-DATABASE, MIGRATIONS, BROKER, LOG_STORE, BEAT, WORKERS, SOURCES = NAMES = (
-    *("database", "migrations", "broker", "log_store", "beat", "workers", "sources"),
-)
+NAMES = ("database", "migrations", "broker", "log_store", "beat", "workers", "sources")
+DATABASE, MIGRATIONS, BROKER, LOG_STORE, BEAT, WORKERS, SOURCES = NAMES
 ANSWER_SECONDS = 3.0  # how long a server may take
 # Beat and the sweep may be silent for this long, or for three intervals of the sweep if that is longer.
 SILENT_AFTER = timedelta(minutes=5)
@@ -132,6 +132,8 @@ def _failed(name: str, exc: Exception) -> ComponentState:
 
 
 def _what_to_do(name: str) -> str:
+    if name == LOG_STORE and not settings.CASSANDRA_CONTACT_POINTS:
+        return _("it is in the SQL database: check that the server runs; `manage.py migrate` creates missing tables")
     return {
         DATABASE: _("check that the database server runs, and DATABASE_URL"),
         BROKER: _("check that Redis runs, and CELERY_BROKER_URL"),
@@ -167,8 +169,12 @@ def _migrations() -> ComponentState:
         executor = MigrationExecutor(connection)
         missing = len(executor.migration_plan(executor.loader.graph.leaf_nodes()))
         if missing:
-            sentence = ngettext("%(count)d migration is not applied", "%(count)d migrations are not applied", missing) % {"count": missing}
-            return ComponentState(MIGRATIONS, is_ok=False, sentence=f"{sentence}: {_('run `manage.py migrate`')}")
+            sentence = ngettext(
+                "%(count)d migration is not applied: run `manage.py migrate`",
+                "%(count)d migrations are not applied: run `manage.py migrate`",
+                missing,
+            ) % {"count": missing}
+            return ComponentState(MIGRATIONS, is_ok=False, sentence=sentence)
         _migrated_tables.add(database)  # a later version, with more migrations, is another process
     return ComponentState(MIGRATIONS, is_ok=True)
 
@@ -230,7 +236,9 @@ def _sources(moment: datetime) -> ComponentState:
     names = [source.name for source, _level, _hours in overdue_sources(moment)]
     if not names:
         return ComponentState(SOURCES, is_ok=True)
-    shown = ", ".join(names[:MOST_NAMED]) + (f" {_('and %(count)d more') % {'count': len(names) - MOST_NAMED}}" if len(names) > MOST_NAMED else "")
+    shown = ", ".join(names[:MOST_NAMED])
+    if (more := len(names) - MOST_NAMED) > 0:
+        shown = _("%(names)s and %(count)d more") % {"names": shown, "count": more}
     sentence = ngettext(
         "%(count)d source has had no successful run for too long: %(names)s",
         "%(count)d sources have had no successful run for too long: %(names)s",

@@ -9,6 +9,7 @@ from datetime import timedelta
 
 import pytest
 from django.db import connections
+from django.db.migrations.recorder import MigrationRecorder
 from django.utils.timezone import now
 from django_celery_beat.models import IntervalSchedule, PeriodicTask
 from pytest_django import Settings
@@ -128,6 +129,7 @@ def test_where_cron_starts_the_runs_beat_and_workers_are_not_missed(billing: Sou
 def test_servers_that_are_away_are_named_without_what_their_drivers_say(
     all_is_well: None, settings: Settings, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
+    cassandra_connection.connection.drop()
     use_broker("redis://:secret-word@127.0.0.1:9/0", monkeypatch)
     settings.CASSANDRA_CONTACT_POINTS, settings.CASSANDRA_PORT = ["127.0.0.1"], 9
     states = {one.name: one for one in component_states.component_states(timeout_s=20)}
@@ -198,3 +200,11 @@ def test_a_mysql_server_that_hangs_or_is_away_is_named_in_time(
     assert time.monotonic() - began < 3
     reason = "it has not answered within 1 seconds" if server == "hangs" else "it does not work (OperationalError)"
     assert database.sentence == f"{reason}: check that the database server runs, and DATABASE_URL"
+
+
+def test_tables_that_are_older_than_the_code_are_named_and_make_the_rest_unknown(all_is_well: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(component_states, "_migrated_tables", set())
+    MigrationRecorder.Migration.objects.filter(app="etl_tasks").delete()
+    states = {one.name: one for one in component_states.component_states()}
+    assert states["migrations"].sentence == "1 migration is not applied: run `manage.py migrate`"
+    assert {states[name].is_ok for name in ("beat", "workers", "sources")} == {None}
