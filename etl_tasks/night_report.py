@@ -263,7 +263,7 @@ def _needs(
     named = {need.source.pk for need in needs if need.source}
     for source, _level, hours in overdue_sources.overdue_sources(moment):
         if source.pk not in named:
-            needs.append(Need(NeedKind.OVERDUE, f"{source}: no successful run for {hours:g} hours", source, hours=hours))
+            needs.append(Need(NeedKind.OVERDUE, f"{source}: {overdue_sources.no_success_for(hours)}", source, hours=hours))
     for source, due in late:
         if source.pk not in named:
             sentence = _("%(source)s: its run of %(time)s has not begun: check that beat and a worker run") % {

@@ -49,6 +49,10 @@ def overdue_sources(moment: datetime, **conditions: object) -> Iterator[tuple[So
             yield source, level, hours
 
 
+def no_success_for(hours: float) -> str:
+    return f"no successful run for {hours:g} hour{'' if hours == 1 else 's'}"
+
+
 def end_episode(run: ETLRun) -> bool:
     """If an alert was sent that the run's source is overdue, send another, after the commit, that a run has succeeded.
 
@@ -74,7 +78,7 @@ def _send_alert(group: tuple[tuple[str, float], list[str]]) -> None:
         is_sent = notify(
             SIGNALS[AlertRule.Level(level)],
             sender=Source,
-            message=f"{shown}: no successful run for {hours:g} hours",
+            message=f"{shown}: {no_success_for(hours)}",
             context={"stage": "schedule", "error": "no successful run", "source": shown, "episode": "begun"},
         )
     finally:

@@ -27,7 +27,7 @@ def interval_argument(text: str) -> int:
         return 0
     found = re.fullmatch(r"([1-9][0-9]{0,3})([mh])", text)
     if not found:
-        raise argparse.ArgumentTypeError(_("%(text)r is no interval: write it as 15m, 1h or nightly") % {"text": text[:30]})
+        raise argparse.ArgumentTypeError(_("%(text)r is not an interval: write it as 15m, 1h or nightly") % {"text": text[:30]})
     return int(found[1]) * MINUTES_OF_UNIT[found[2]]
 
 

@@ -34,7 +34,7 @@ def test_a_worker_answers_in_the_admin_with_what_it_sees(stack: Stack, logs: Sou
     with stack.running("worker", LOG_ROOTS=os.environ["LOG_ROOTS"]):
         stack.wait(lambda: "extract" in pipeline.served_queues(), "the worker takes its queue")
         page = ask(admin_client, logs, Source.objects.get(name="billing"))
-        assert f"{logs.path} names 1 files; 1 can be read." in page
+        assert f"{logs.path} names 1 file; 1 can be read." in page
         assert "acme/billing" in page
         stack.logs.unlink()
         assert "No file matches" in ask(admin_client, logs)
@@ -45,7 +45,7 @@ def test_the_worker_of_the_sources_host_is_asked(stack: Stack, logs: Source, cap
     with stack.running("worker-of-web2", LOG_ROOTS=os.environ["LOG_ROOTS"]):
         stack.wait(lambda: "extract@web2" in pipeline.served_queues(), "the worker takes its queue")
         call_command("check_source", logs.name)
-    assert f"{logs.path} names 1 files; 1 can be read." in capsys.readouterr().out
+    assert f"{logs.path} names 1 file; 1 can be read." in capsys.readouterr().out
 
 
 def test_where_no_worker_answers_it_says_so(stack: Stack, logs: Source, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:

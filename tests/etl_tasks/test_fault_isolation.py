@@ -287,7 +287,7 @@ def test_an_alert_that_cannot_be_made_of_one_rule_is_tried_again_and_keeps_no_ot
     assert Source.objects.get(name="billing").overdue_alerted_at is None
     AlertRule.objects.update(level="critical")
     sweeper.sweep()
-    assert "billing: no successful run for 1 hours" in told
+    assert "billing: no successful run for 1 hour" in told
     assert told[-1] == "the search for overdue sources: over: it goes well again"
 
 

@@ -122,7 +122,7 @@ def test_a_preview_shows_events_and_what_was_not_read_and_why(syslog: Path) -> N
     assert said[0] == "199 of 200 lines read as syslog"
     assert said[2].startswith(f"{said[2][:4]}-03-01 12:00:00.000 UTC unknown  Authorization: ")
     assert token not in said[2]
-    assert "\\x1b[2J (+1 lines)" in said[2]
+    assert "\\x1b[2J (+1 line)" in said[2]
     assert said[3][5:] == "03-01 12:00:00.000 UTC unknown  Invalid user 0  [host=web-1 logger=sshd pid=24200]"
     assert len(said) == 22 + 3
     assert said[23:] == [

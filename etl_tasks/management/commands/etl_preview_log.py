@@ -106,4 +106,5 @@ def _short(text: str) -> str:
     """Return the first line, at most MOST_CHARACTERS_SHOWN characters of it, and how many lines follow."""
     first, *more = text[: MOST_CHARACTERS_SHOWN * 10].split("\n")
     shown = first if len(first) <= MOST_CHARACTERS_SHOWN else first[:MOST_CHARACTERS_SHOWN] + "…"
-    return shown + (f" (+{text.count(chr(10))} lines)" if more else "")
+    following = text.count("\n")
+    return shown + (ngettext(" (+%(count)s line)", " (+%(count)s lines)", following) % {"count": following} if more else "")

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
+from django.utils.translation import ngettext
 
 from etl_tasks.errors import FatalError
 from etl_tasks.log_coverage import READ_STREAM, update_log_coverage
@@ -82,7 +83,10 @@ class LogFiles(Adapter):
             return Check(can_be_read=False, sentences=[str(exc)])
         unreadable = {path: fault for path in paths if (fault := follow.fault(path, roots))}
         readable = len(paths) - len(unreadable)
-        sentences = [f"{source.path} names {len(paths)} files; {readable} can be read."]
+        named = ngettext(
+            "%(path)s names %(count)s file; %(readable)s can be read.", "%(path)s names %(count)s files; %(readable)s can be read.", len(paths)
+        )
+        sentences = [named % {"path": source.path, "count": len(paths), "readable": readable}]
         sentences += [f"{follow.shown(path)} cannot be read: {fault}" for path, fault in unreadable.items()]
         return Check(can_be_read=bool(readable), sentences=sentences)
 
