@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from log_store.store import LEVELS, LogQuery, level_or_worse
 
@@ -24,9 +25,11 @@ def moment_of(text: str) -> datetime:
     try:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
-        raise InvalidQuery(f"{text!r} is not a valid time: write it as 2026-02-28, 2026-02-28T01:30 or 2026-02-28T01:30:00+01:00") from None
+        problem = _("%(text)s is not a valid time: write it as 2026-02-28, 2026-02-28T01:30 or 2026-02-28T01:30:00+01:00")
+        raise InvalidQuery(problem % {"text": repr(text)}) from None
     if not FIRST_YEAR <= moment.year <= LAST_YEAR:
-        raise InvalidQuery(f"{text!r} is not a time of a log event: years go from {FIRST_YEAR} to {LAST_YEAR}")
+        problem = _("%(text)s is not a time of a log event: years go from %(first)s to %(last)s")
+        raise InvalidQuery(problem % {"text": repr(text), "first": FIRST_YEAR, "last": LAST_YEAR})
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=ZoneInfo(settings.ETL_TIME_ZONE))
     return moment.astimezone(UTC)
@@ -39,12 +42,15 @@ def query_of(source: str, *, known: Sequence[str], start: str = "", end: str = "
     end. Raises InvalidQuery.
     """
     if source not in known:
-        has = f"known sources: {', '.join(known)}" if known else "there is none yet: add one with add_log_source"
-        raise InvalidQuery(f"there is no log source {source!r}; {has}")
+        if not known:
+            raise InvalidQuery(_("there is no log source %(name)s; there is none yet: add one with add_log_source") % {"name": repr(source)})
+        problem = _("there is no log source %(name)s; known sources: %(known)s")
+        raise InvalidQuery(problem % {"name": repr(source), "known": ", ".join(known)})
     if level and level not in LEVEL_CHOICES:
-        raise InvalidQuery(f"there is no level {level!r}: choose one of {', '.join(LEVEL_CHOICES)}; it comes with those that are worse")
+        problem = _("there is no level %(level)s: choose one of %(levels)s; it comes with those that are worse")
+        raise InvalidQuery(problem % {"level": repr(level), "levels": ", ".join(LEVEL_CHOICES)})
     until = moment_of(end) if end else now + timedelta(minutes=1)
     since = moment_of(start) if start else until - DEFAULT_SPAN
     if since >= until:
-        raise InvalidQuery("the period ends before it begins: swap the two times")
+        raise InvalidQuery(_("the period ends before it begins: swap the two times"))
     return LogQuery(source, since, until, level_or_worse(level) if level else frozenset(), contains)

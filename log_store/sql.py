@@ -4,13 +4,14 @@ import heapq
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from operator import itemgetter
 from typing import Any
 
 import msgspec
 from django.db import InterfaceError, OperationalError, connection, transaction
-from django.db.models import Model, Q, QuerySet
+from django.db.models import Count, Model, Q, QuerySet
+from django.db.models.functions import TruncMinute
 
 from log_store.counts import HOUR, HOUR_MS, hour_of, tally
 from log_store.event import LogEvent, milliseconds, of_milliseconds
@@ -20,6 +21,8 @@ from log_store.store import AFTER_ID, LogPage, LogQuery, LogStoreUnavailable, Ta
 from log_store.write_parts import Part, parts_of
 
 PAGE_ROWS = 1000
+# A search for a text that few events have examines many rows. It reads more of them with each query, so that it needs few queries.
+GROWTH, MOST_PAGE_ROWS = 5, 25_000
 ROWS_AT_ONCE = 1000
 FIELDS = LogEvent.__struct_fields__
 EVENT_ID, TIME = FIELDS.index("event_id"), FIELDS.index("time")
@@ -73,6 +76,11 @@ class SqlLogStore:
             for hour, levels in rows.iterator():
                 found.update({(hour, level): events for level, events in levels.items()})
         return dict(found)
+
+    def minute_counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
+        rows = _between(source, start, end).order_by().annotate(minute=TruncMinute("time", tzinfo=UTC)).values_list("minute", "level")
+        with _answering():
+            return {(minute, level): events for minute, level, events in rows.annotate(events=Count("pk"))}
 
     def forget(self, source: str) -> Iterator[int]:
         for model in (LogEventRow, LogSumRow):
@@ -190,13 +198,18 @@ def page_of(rows: QuerySet[LogEventRow], bounds: Bounds, *, oldest_first: bool) 
 
 
 def _in_order(rows: QuerySet[LogEventRow], bounds: Bounds, rows_at_once: int, *, oldest_first: bool) -> Iterator[LogEvent]:
-    """Yield the events between the bounds in order. They are read in pages, and each page begins after the last event of the page before."""
+    """Yield the events between the bounds in order. They are read in pages, and each page begins after the last event of the page before.
+
+    `rows_at_once`: the size of the first page.
+    """
     while True:
         found = list(page_of(rows, bounds, oldest_first=oldest_first).values_list(*FIELDS)[:rows_at_once])
         for row in found:
             yield LogEvent(*row)
         if len(found) < rows_at_once:
             return
+        if rows_at_once >= PAGE_ROWS:
+            rows_at_once = min(GROWTH * rows_at_once, MOST_PAGE_ROWS)
         place = milliseconds(found[-1][TIME]), found[-1][EVENT_ID]
         bounds = Bounds(place, bounds.high) if oldest_first else Bounds(bounds.low, place)
 

@@ -88,6 +88,12 @@ class LogStore(Protocol):
         The numbers are read from a table of counts.
         """
 
+    def minute_counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
+        """Return the number of events for each minute (its start) and level. Only events from `start` to `end` (exclusive) are counted.
+
+        The events are counted one by one, so look at `counts` first if there may be many.
+        """
+
     def forget(self, source: str) -> Iterator[int]:
         """Delete all events of a source in batches. After each batch, yield how many rows (SQL) or partitions (Cassandra) were deleted.
 

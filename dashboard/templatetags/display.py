@@ -98,14 +98,20 @@ def duration(seconds: float | None) -> str:
 def instant(moment: datetime | None, precision: str = "minute") -> SafeString | str:
     """Return the time in ETL_TIME_ZONE with the zone's abbreviation, as a `time` element that has the exact time in UTC.
 
-    `precision`: minute or second.
+    `precision`: minute, second or millisecond.
     """
     if moment is None:
         return UNKNOWN
+    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), instant_text(moment, precision))
+
+
+def instant_text(moment: datetime, precision: str = "minute") -> str:
+    """Return the time as `instant` shows it, as plain text."""
     local = moment.astimezone(ZoneInfo(settings.ETL_TIME_ZONE))
-    clock = "H:i:s" if precision == "second" else "H:i"
-    text = f"{date_format(local, _('j M Y'), use_l10n=True)}, {date_format(local, clock)} {local:%Z}"
-    return format_html('<time datetime="{}">{}</time>', moment.isoformat(), text)
+    clock = date_format(local, "H:i" if precision == "minute" else "H:i:s")
+    if precision == "millisecond":
+        clock += f".{local.microsecond // 1000:03}"
+    return f"{date_format(local, _('j M Y'), use_l10n=True)}, {clock} {local:%Z}"
 
 
 @register.filter

@@ -88,6 +88,20 @@ def counts(session: Session, source: str, start: datetime, end: datetime) -> dic
     return dict(found)
 
 
+def minute_counts(session: Session, source: str, bounds: Bounds) -> dict[tuple[datetime, str], int]:
+    """Count the events between the bounds by minute and level, by reading them."""
+    query = connection.prepare(f"SELECT time, event.level {OF_PARTITION.format(keyspace=keyspace())} {BETWEEN}")
+    query.fetch_size = COUNTING_PAGE_ROWS
+    first, last = of_milliseconds(bounds.low[0]), of_milliseconds(bounds.high[0])
+    found: Counter[tuple[datetime, str]] = Counter()
+    for day in _days(session, source, first, last):
+        for row in index_rows(session, source, day, hour_of(first), last):
+            if _overlaps(row, bounds):
+                events = session.execute(query.bind(_values(row, bounds)), execution_profile=READING)
+                found.update((_aware(time).replace(second=0, microsecond=0), level) for time, level in events)
+    return dict(found)
+
+
 def tally_of(session: Session, source: str, hour: datetime, segment: str) -> Tally:
     """Count the events of a partition by reading them."""
     query = connection.prepare(f"SELECT time, event.level, event.status {OF_PARTITION.format(keyspace=keyspace())}")

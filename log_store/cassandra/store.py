@@ -53,6 +53,10 @@ class CassandraLogStore:
         with open_session() as session:
             return reading.counts(session, source, start, end)
 
+    def minute_counts(self, source: str, start: datetime, end: datetime) -> dict[tuple[datetime, str], int]:
+        with open_session() as session:
+            return reading.minute_counts(session, source, Bounds.of(LogQuery(source, start, end), "", oldest_first=True))
+
     def forget(self, source: str) -> Iterator[int]:
         for day in self._days_of(source):
             with open_session() as session:

@@ -75,3 +75,10 @@ def test_writers_of_the_same_events_wait_for_each_other(sql: LogStore, source: s
     assert read_all(sql, everything(source)) == written[::-1]
     assert sql.counts(source, START, START + 4 * HOUR) == counted(written)
     assert sum(sum(levels.values()) for levels in LogSumRow.objects.values_list("levels", flat=True)) == 2000
+
+
+@pytest.mark.django_db
+def test_a_search_for_a_rare_text_needs_few_queries(sql: LogStore, source: str, django_assert_num_queries: Any) -> None:
+    sql.write(events(source, 7000))
+    with django_assert_num_queries(3):  # of 1000, 5000 and 1000 rows
+        assert not sql.read(msgspec.structs.replace(everything(source), contains="nowhere")).events

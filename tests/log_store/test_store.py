@@ -1,6 +1,7 @@
 """Behaviour of both log stores: each test runs with the SQL store and with Cassandra."""
 
 import uuid
+from collections import Counter
 from datetime import UTC, datetime, timedelta, timezone
 
 import hypothesis
@@ -187,7 +188,7 @@ def test_an_event_has_a_lasting_place_and_neighbours(store: LogStore, source: st
     assert event_at(store, source, position(ordered[20])) == ordered[20]
     assert event_at(store, source, f"{position(ordered[20])}0") is None
     assert around(store, ordered[20], before=5, after=15) == ordered[15:36]
-    with pytest.raises(ValueError, match="no position"):
+    with pytest.raises(ValueError, match="not a position"):
         store.read(everything(source), after="nonsense")
 
 
@@ -222,6 +223,15 @@ def test_reads_and_sums_are_those_of_a_list(store: LogStore, writes: list[list[t
     assert store.counts(source, START - 40 * HOUR, START + 40 * HOUR) == counted(ordered)
     for start, end in ((START - HOUR, START + HOUR), (START - timedelta(minutes=31), START + timedelta(minutes=7, milliseconds=1))):
         assert store.count(source, start, end) == sum(start <= event.time < end for event in ordered)
+
+
+def test_events_are_counted_by_minute_within_a_period(store: LogStore, source: str) -> None:
+    store.write(events(source, 200, step=timedelta(seconds=17)))
+    held = read_all(store, everything(source), limit=1000)
+    start, end = START + timedelta(minutes=7, seconds=3), START + timedelta(minutes=41, milliseconds=1)
+    expected = Counter((event.time.replace(second=0, microsecond=0), event.level) for event in held if start <= event.time < end)
+    assert store.minute_counts(source, start, end) == expected
+    assert store.minute_counts(source, end, end) == {}
 
 
 def _line(source: str, segment: int, number: int, minutes: int, milliseconds: int) -> LogEvent:

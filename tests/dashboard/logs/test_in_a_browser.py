@@ -11,6 +11,7 @@ from dora_metrics.models import Service
 from etl_tasks.models import Source
 from log_store.event import LogEvent, event_id, file_key, to_millisecond
 from log_store.opening import open_log_store
+from tests.dashboard.conftest import PHONE
 
 pytestmark = [pytest.mark.slow, pytest.mark.django_db(transaction=True), pytest.mark.xdist_group("browser")]
 
@@ -41,8 +42,6 @@ def test_a_person_searches_opens_an_event_and_finds_it_among_its_neighbours(page
     store("queue opened", "<b>not bold</b>", "queue closed")
     store("recorder is down", level="error")
     page.goto("/logs/")
-    page.get_by_label("Source").select_option("calls")
-    page.get_by_role("button", name="Search").click()
     shown = page.locator("#events td.message")
     expect(shown).to_have_text(["recorder is down", "queue closed", "<b>not bold</b>", "queue opened"])
     expect(page.locator(".log-chart rect.error").first).to_be_attached()
@@ -61,8 +60,46 @@ def test_the_live_tail_puts_new_events_on_top_and_stops_when_it_is_switched_off(
     store("before")
     page.goto("/logs/?source=calls")
     page.locator("#tail").check()
-    expect(page.locator("#tail-says")).to_contain_text("checked at")
+    expect(page.locator("#tail-says")).to_have_text("Waiting for new events")
+    expect(page.locator("#tail-checked")).to_contain_text("checked at")
     store("first after", "second after")
     expect(page.locator("#events td.message")).to_have_text(["second after", "first after", "before"])
+    expect(page.locator("#tail-says")).to_have_text("New events: 2")
     page.locator("#tail").uncheck()
     expect(page.locator("#tail-says")).to_have_text("")
+
+
+def test_the_live_tail_pauses_while_somebody_reads_further_down(page: Page) -> None:
+    store(*(f"line {number}" for number in range(100)))
+    page.goto("/logs/")
+    page.clock.install()
+    page.locator("#tail").check()
+    expect(page.locator("#tail-says")).to_have_text("Waiting for new events")
+    page.locator("#events tr").last.scroll_into_view_if_needed()
+    page.clock.run_for(6000)
+    expect(page.locator("#tail-says")).to_contain_text("Paused")
+    store("written meanwhile")
+    page.evaluate("scrollTo(0, 0)")
+    expect(page.locator("#events td.message").first).to_have_text("written meanwhile")
+
+
+def test_on_a_phone_nothing_is_wider_than_the_screen(page: Page) -> None:
+    store("x" * 3000, "<script>alert(1)</script>\n" + "y" * 3000, level="critical")
+    page.set_viewport_size(PHONE)
+    page.goto("/logs/")
+    expect(page.locator("#events tr")).to_have_count(2)
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+    page.locator("#events td.time a").first.click()
+    expect(page.get_by_role("heading", name="Surrounding events")).to_be_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
+
+
+def test_a_quick_period_is_chosen_and_a_bar_opens_its_own_period(page: Page) -> None:
+    store("one", "two")
+    page.goto("/logs/?level=info")
+    page.get_by_role("link", name="Last 15 minutes").click()
+    expect(page.locator(".tabs [aria-current]")).to_have_text("Last 15 minutes")
+    expect(page.get_by_label("Level")).to_have_value("info")
+    page.locator(".log-chart a").first.press("Enter")
+    expect(page.get_by_label("From")).not_to_have_value("")
+    expect(page.locator("#events td.message")).to_have_text(["two", "one"])

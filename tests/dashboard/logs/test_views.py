@@ -3,18 +3,18 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.contrib.auth.models import Permission, User
+from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from dora_metrics.models import Service
-from etl_tasks.models import Source
+from etl_tasks.models import Cursor, Source
 from log_store.cassandra.connection import connection as cassandra
 from log_store.event import LogEvent, event_id, file_key
 from log_store.opening import open_log_store
-from log_store.store import position
+from log_store.store import LEVELS, position
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAY = {"source": "calls", "from": "2026-03-01", "to": "2026-03-02"}
@@ -102,7 +102,7 @@ def test_level_and_text_narrow_it(reader: Client, calls: Source) -> None:
 def test_times_are_shown_in_the_business_s_zone_to_the_millisecond(reader: Client, calls: Source, settings: Any) -> None:
     settings.ETL_TIME_ZONE = "America/Mexico_City"
     store(event(1, time=NOW.replace(microsecond=45_000)))
-    assert ">2026-03-01 06:00:00.045<" in text(reader)
+    assert ">1 Mar 2026, 06:00:00.045 CST<" in text(reader)
 
 
 def test_what_a_line_says_is_escaped(reader: Client, calls: Source) -> None:
@@ -116,23 +116,106 @@ def test_what_a_line_says_is_escaped(reader: Client, calls: Source) -> None:
 def test_the_chart_links_to_its_hours(reader: Client, calls: Source) -> None:
     store(event(1), event(2, level="error"))
     page = text(reader)
-    assert "2026-03-01 12:00: 2 events, 0 warnings, 1 errors" in page
+    assert "1 Mar 2026, 12:00 UTC: 2 events, 0 warnings, 1 error" in page
     assert "from=2026-03-01T12%3A00%3A00%2B00%3A00" in page
 
 
-def test_the_chart_s_first_and_last_bar_are_whole_where_the_period_begins_and_ends_inside_them(reader: Client, calls: Source) -> None:
-    store(event(60 * 10), event(60 * 20), event(60 * 50))
+def test_the_chart_counts_exactly_the_events_of_the_table(reader: Client, calls: Source) -> None:
+    store(event(60 * 10), event(60 * 20), event(60 * 21, level="error"), event(60 * 50))
     page = text(reader, **{"from": "2026-03-01T12:15", "to": "2026-03-01T12:30"})
-    assert "2026-03-01 12:00: 3 events" in page
+    assert "<strong>2 events</strong> from" in page
     assert ">call 1200<" in page
     assert ">call 600<" not in page
-    assert "2026-03-01 00:00: 3 events" in text(reader, **{"from": "2026-03-01T15:00", "to": "2026-03-12"})
+    assert "1 Mar 2026, 12:20 UTC: 1 event, 0 warnings, 0 errors" in page
+    assert "<strong>1 event</strong>" in text(reader, **{"from": "2026-03-01T12:15", "to": "2026-03-01T12:30"}, level="error")
+    assert "<strong>1 event</strong>" in text(reader, text="CALL 3000")
+    assert "1 Mar 2026, 00:00 UTC: 4 events" in text(reader, **{"from": "2026-03-01T03:00", "to": "2026-03-12"})
 
 
-def test_the_chart_says_that_it_counts_what_the_search_leaves_out(reader: Client, calls: Source) -> None:
-    store(event(1), event(2, level="error"))
-    assert "of every level and text" in text(reader, level="error")
-    assert "of every level and text" not in text(reader)
+def test_the_chart_of_more_events_than_were_read_follows_the_level_and_the_period(reader: Client, calls: Source) -> None:
+    store(*(event(number * 5, level="warning" if number % 3 else "error") for number in range(1200)))  # 100 minutes
+    assert "<strong>1,200 events</strong>" in text(reader)
+    assert "<strong>400 events</strong>" in text(reader, level="error") + text(reader, level="critical")
+    assert "<strong>1,080 events</strong>" in text(reader, **{"from": "2026-03-01T12:10"})
+    assert "<strong>1,080 events</strong>" in text(reader, **{"from": "2026-03-01T12:10", "to": "2026-03-01T14:00"})
+    assert "1 Mar 2026, 12:10 UTC: 60 events" in text(reader, **{"from": "2026-03-01T12:10", "to": "2026-03-01T14:00"})
+
+
+def test_the_chart_says_that_it_counts_every_text_if_too_many_events_match(reader: Client, calls: Source) -> None:
+    sentence = "count events with any text"
+    store(*(event(number) for number in range(1001)), event(2000, message="rare"))
+    page = text(reader, text="call")
+    assert sentence in page
+    assert "<strong>1,002 events</strong>" in page
+    assert sentence not in text(reader, text="rare")
+    assert sentence not in text(reader)
+
+
+def test_it_opens_with_the_source_that_was_collected_last_and_says_the_period(reader: Client, calls: Source) -> None:
+    newer = Source.objects.create(name="agents", service=calls.service, kind=Source.Kind.LOGS, path="/x", log_format="json")
+    Cursor.objects.create(source=newer, stream="logs", position={})
+    Cursor.objects.create(source=calls, stream="logs", position={})
+    store(event(1, time=datetime.now(UTC) - timedelta(minutes=5)))
+    page = reader.get(reverse("dashboard:logs")).content.decode()
+    assert "<option selected>calls</option>" in page
+    assert 'period=24h" aria-current="true">Last 24 hours</a>' in page
+    assert "<strong>1 event</strong> since" in page
+    assert ">call 1<" in page
+
+
+def test_it_opens_with_the_last_day_that_has_events(reader: Client, calls: Source) -> None:
+    store(event(1), event(2, time=NOW - timedelta(hours=30)), *(event(number) for number in range(3, 150)))
+    page = reader.get(reverse("dashboard:logs")).content.decode()
+    assert "calls has no events in the last 24 hours" in page
+    assert "up to <time" in page
+    assert ">call 149<" in page
+    assert "1 Mar 2026, 12:00 UTC: 148 events" in page
+    older = page.split('class="button" href="?')[1].split('"')[0].replace("&amp;", "&")
+    assert ">call 1<" in reader.get(reverse("dashboard:logs") + "?" + older).content.decode()
+    # A search is not replaced, but there is a link.
+    page = reader.get(reverse("dashboard:logs"), {"period": "24h"}).content.decode()
+    assert "No events. Try a longer period" in page
+    assert "Show the last day that has events, up to" in page
+    page = text(reader, **{"from": "2026-02-01", "to": "2026-02-02"})
+    assert "Show the last day that has events, up to" in page
+
+
+@pytest.mark.parametrize("period", ["15m", "1h", "24h", "7d", "30d"])
+def test_the_chart_of_each_quick_period_has_the_total_of_the_table(reader: Client, calls: Source, period: str) -> None:
+    moment = datetime.now(UTC)
+    store(*(event(number, time=moment - timedelta(seconds=number / 2)) for number in range(1500)))
+    page = reader.get(reverse("dashboard:logs"), {"period": period}).content.decode()
+    assert "<strong>1,500 events</strong> since" in page
+    assert "counted as a whole" not in page
+
+
+def test_the_form_shows_a_time_with_an_offset_in_the_zone_of_the_pages(reader: Client, calls: Source, settings: Any) -> None:
+    settings.ETL_TIME_ZONE = "America/Mexico_City"
+    page = text(reader, **{"from": "2026-03-01T12:00:30Z", "to": "2026-03-01T19:00+01:00"})
+    assert 'name="from" value="2026-03-01T06:00:30"' in page
+    assert 'name="to" value="2026-03-01T12:00"' in page
+    assert 'name="period"' not in page
+
+
+def test_a_page_costs_at_most_15_queries(client: Client, calls: Source) -> None:
+    user = User.objects.create_user("viewer")
+    user.groups.add(Group.objects.get(name="Viewer"))
+    client.force_login(user)
+    Source.objects.bulk_create(
+        Source(name=f"log {number}", service=calls.service, kind=Source.Kind.LOGS, path="/x", log_format="json") for number in range(100)
+    )
+    store(*(event(number * 5, trace_id="t", level=LEVELS[number % 5]) for number in range(3000)))
+    addresses: list[tuple[str, dict[str, str]]] = [
+        (reverse("dashboard:logs"), {}),
+        (reverse("dashboard:logs"), {**DAY, "level": "debug"}),
+        (reverse("dashboard:logs"), {**DAY, "level": "error", "text": "call", "from": "2026-03-01T12:10", "to": "2026-03-01T16:50"}),
+        (reverse("dashboard:logs"), {**DAY, "text": "nowhere"}),
+        (reverse("dashboard:log_event", args=["calls", position(event(50, level=LEVELS[0]))]), {}),
+    ]
+    for path, asked in addresses:
+        with CaptureQueriesContext(connection) as queries:
+            assert client.get(path, asked).status_code == 200
+        assert len(queries) <= 15, (path, asked, [query["sql"][:120] for query in queries])
 
 
 @pytest.mark.parametrize(
@@ -143,6 +226,7 @@ def test_the_chart_says_that_it_counts_what_the_search_leaves_out(reader: Client
         ({"level": "loud"}, "there is no level"),
         ({"from": "2026-03-03"}, "ends before it begins"),
         ({"after": "nowhere"}, "is not a position"),
+        ({"from": "", "to": "", "period": "aeon"}, "there is no period"),
     ],
 )
 def test_a_question_that_cannot_be_is_answered_with_a_sentence(reader: Client, calls: Source, asked: dict[str, str], sentence: str) -> None:
@@ -151,7 +235,7 @@ def test_a_question_that_cannot_be_is_answered_with_a_sentence(reader: Client, c
     assert sentence in answer.content.decode()
 
 
-def test_without_a_source_it_asks_for_one(reader: Client, db: None) -> None:
+def test_without_any_source_it_says_how_to_add_one(reader: Client, db: None) -> None:
     answer = reader.get(reverse("dashboard:logs"))
     assert answer.status_code == 200
     assert "add_log_source" in answer.content.decode()
@@ -212,11 +296,37 @@ def test_an_event_has_a_page_of_its_own_with_all_it_says_and_its_neighbours(read
     assert page.index("call 29<") < page.index("call 31<")
 
 
+def test_an_event_s_page_says_its_time_once_and_links_to_source_service_trace_and_neighbours(client: Client, calls: Source) -> None:
+    user = User.objects.create_user("viewer")
+    user.groups.add(Group.objects.get(name="Viewer"))
+    client.force_login(user)
+    one = event(2, trace_id="abc", level="error")
+    store(event(1), one, event(3))
+    page = client.get(reverse("dashboard:log_event", args=["calls", position(one)])).content.decode()
+    facts = page.split('<dl class="facts">')[1].split("</dl>")[0]
+    assert facts.count("<time") == 1
+    assert f'href="{reverse("dashboard:source", args=[calls.pk])}"' in facts
+    assert f'href="{reverse("dashboard:service", args=["billing"])}"' in facts
+    assert "text=abc&amp;from=2026-03-01T11%3A00%3A02%2B00%3A00" in facts
+    assert "Surrounding events" in page
+    for rel, neighbour in (("prev", event(1)), ("next", event(3))):
+        assert f'rel="{rel}" href="{reverse("dashboard:log_event", args=["calls", position(neighbour)])}"' in page
+    assert 'class="this" aria-current="true"' in page
+
+
+def test_a_service_that_only_the_line_names_is_no_link(client: Client, calls: Source) -> None:
+    client.force_login(User.objects.create_superuser("lead"))
+    one = event(2, service="<b>somebody")
+    store(one)
+    page = client.get(reverse("dashboard:log_event", args=["calls", position(one)])).content.decode()
+    assert "<dd>&lt;b&gt;somebody</dd>" in page
+
+
 @pytest.mark.parametrize("place", ["nowhere", "1772366400000-" + "0" * 28])
 def test_an_event_that_is_not_there_is_not_found(reader: Client, calls: Source, place: str) -> None:
     answer = reader.get(reverse("dashboard:log_event", args=["calls", place]))
     assert answer.status_code == 404
-    assert "it may have reached the end of its life" in answer.content.decode()
+    assert "It may have expired" in answer.content.decode()
     assert '<select name="source"' in answer.content.decode()
 
 
