@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, Response, StorageState, sync_playwright
+from playwright.sync_api import Browser, Page, Response, StorageState, ViewportSize, sync_playwright
 
 from demo.environment import PROJECT
 
@@ -24,7 +24,9 @@ SCHEMES = ("light", "dark")
 TALLEST = 4000  # pixels; a longer page is cut
 DEMO_SECONDS = 600
 DOCS_FOLDER = PROJECT / "docs/images"
-IN_DOCS = ("overview", "service", "value", "operations", "letters", "logs")  # the pictures that the README and docs show
+# The pictures that the README and docs show. Each begins at the top of its page, or at the first heading with this text.
+IN_DOCS = {"overview": "", "service": "", "value": "Why did it move", "operations": "nights", "logs": ""}
+DOCS_SIZE = ViewportSize(width=1280, height=640)
 LARGEST_IN_DOCS = 150_000  # bytes
 ADDRESS = re.compile(r"^  (http://\S+/demo/\S+)$", re.MULTILINE)
 
@@ -100,14 +102,16 @@ class Camera:
                 context.close()
 
     def take_for_docs(self, wanted: list[Shot], folder: Path) -> None:
-        """Take what is visible of a page at first sight, in the light scheme."""
-        context = self.browser.new_context(base_url=self.base, storage_state=self.state, viewport={"width": 1280, "height": 760}, locale="en-GB")
+        """Take the part of each page that IN_DOCS names, in the light scheme."""
+        context = self.browser.new_context(base_url=self.base, storage_state=self.state, viewport=DOCS_SIZE, locale="en-GB")
         page = context.new_page()
         folder.mkdir(parents=True, exist_ok=True)
         for shot in wanted:
             self._name = shot.name
             path = folder / f"{shot.name}.png"
             if self._open(page, shot):
+                if heading := IN_DOCS[shot.name]:
+                    page.get_by_role("heading", name=heading).first.evaluate("one => one.scrollIntoView()")
                 page.screenshot(path=path)
                 if path.stat().st_size > LARGEST_IN_DOCS:
                     self._complain(f"the picture has {path.stat().st_size:,} bytes; at most {LARGEST_IN_DOCS:,} are wanted")
