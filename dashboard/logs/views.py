@@ -180,7 +180,7 @@ def _newest_event(store: LogStore, source: str, end: datetime) -> LogEvent | Non
 def _period_up_to(event: LogEvent, query: LogQuery) -> LogQuery:
     """Return the query for the day that ends with the hour of an event."""
     end = hour_of(event.time) + HOUR
-    return LogQuery(query.source, end - timedelta(days=1), end, query.levels, query.contains)
+    return LogQuery(query.source, max(end - timedelta(days=1), EPOCH), end, query.levels, query.contains)
 
 
 def _chart(counts: Counts, query: LogQuery, search: Search) -> Chart:
@@ -195,7 +195,7 @@ def _tail_url(query: LogQuery, search: Search) -> str:
 
 
 def _trace_search(event: LogEvent) -> str:
-    period = {"from": (event.time - TRACE_SPAN).isoformat(), "to": (event.time + TRACE_SPAN).isoformat()}
+    period = {"from": max(event.time - TRACE_SPAN, EPOCH).isoformat(), "to": (event.time + TRACE_SPAN).isoformat()}
     return reverse("dashboard:logs") + "?" + urlencode({"source": event.source, "text": event.trace_id, **period})
 
 

@@ -2,6 +2,7 @@ import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.contrib.auth.models import Group, Permission, User
 from django.db import connection
@@ -12,7 +13,7 @@ from django.urls import reverse
 from dora_metrics.models import Service
 from etl_tasks.models import Cursor, Source
 from log_store.cassandra.connection import connection as cassandra
-from log_store.event import LogEvent, event_id, file_key
+from log_store.event import EPOCH, LogEvent, event_id, file_key
 from log_store.opening import open_log_store
 from log_store.store import LEVELS, position
 
@@ -312,6 +313,19 @@ def test_an_event_s_page_says_its_time_once_and_links_to_source_service_trace_an
     for rel, neighbour in (("prev", event(1)), ("next", event(3))):
         assert f'rel="{rel}" href="{reverse("dashboard:log_event", args=["calls", position(neighbour)])}"' in page
     assert 'class="this" aria-current="true"' in page
+
+
+def test_a_source_may_have_any_name(reader: Client, calls: Source) -> None:
+    Source.objects.update(name="desk/<b>calls?")
+    one = msgspec.structs.replace(event(2, time=EPOCH + timedelta(seconds=5), trace_id="abc"), source="desk/<b>calls?")
+    store(one)
+    page = reader.get(reverse("dashboard:logs")).content.decode()
+    assert "desk/&lt;b&gt;calls? has no events in the last 24 hours" in page
+    address = reverse("dashboard:log_event", args=[one.source, position(one)])
+    assert f'href="{address}"' in page
+    page = reader.get(address).content.decode()
+    trace_search = page.split('<dt>Trace</dt><dd><a href="')[1].split('"')[0].replace("&amp;", "&")
+    assert ">call 2<" in reader.get(trace_search).content.decode()
 
 
 def test_a_service_that_only_the_line_names_is_no_link(client: Client, calls: Source) -> None:
