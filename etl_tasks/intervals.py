@@ -74,7 +74,7 @@ def with_last_runs(sources: QuerySet[Source]) -> QuerySet[Any]:
     """
     last = ETLRun.objects.filter(source=OuterRef("pk")).order_by("-pk")
     last_good = last.filter(status__in=ETLRun.GOOD)
-    nights = ETLRun.objects.filter(source=OuterRef("pk"), logical_date__isnull=False).order_by("-logical_date")
+    nights = last.filter(logical_date__isnull=False)
     return sources.annotate(
         last_began_at=Subquery(last.values("created_at")[:1]),
         last_status=Subquery(last.values("status")[:1]),

@@ -6,6 +6,7 @@ urlpatterns = [
     path("operations/", views.operations, name="operations"),
     path("operations/live/", views.live, name="live"),
     path("operations/nights/", views.nights, name="nights"),
+    path("operations/durations/", views.durations, name="durations"),
     path("operations/components/", views.components, name="components"),
     path("operations/runs/", run_views.runs, name="runs"),
     path("operations/runs/<int:pk>/", run_views.run, name="run"),

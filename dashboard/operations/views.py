@@ -47,6 +47,7 @@ def operations(request: HttpRequest) -> HttpResponse:
         (reverse("dashboard:live"), _("Runs in progress")),
         (reverse("dashboard:nights"), _("The last 14 nights")),
         (reverse("dashboard:components"), _("Servers and processes")),
+        (reverse("dashboard:durations"), _("How long the nights took")),
     ]
     context = {
         "parts": parts,
@@ -87,12 +88,11 @@ def live(request: HttpRequest) -> HttpResponse:
 
 @page(READ)
 def nights(request: HttpRequest) -> HttpResponse:
-    """Return the grid of nights and sources, problems first, a page of sources at a time, and the chart of the nights' durations."""
+    """Return the grid of nights and sources, problems first, a page of sources at a time."""
     moment = now()
-    columns = due_nights(moment, count=NIGHTS_IN_CHART)
-    shown_nights = columns[: night_selectors.NIGHTS_SHOWN]
+    shown_nights = due_nights(moment)
     search, shown = request.GET.get("q", "").strip()[:100], request.GET.get("show", "all")
-    sources = night_selectors.sources_by_urgency(night_selectors.last_settled_due(columns, moment), search=search, shown=shown)
+    sources = night_selectors.sources_by_urgency(night_selectors.last_settled_due(shown_nights, moment), search=search, shown=shown)
     sources_page = Paginator(sources, SOURCES_PER_PAGE).get_page(request.GET.get("page"))
     rows = grid_rows(night_selectors.grid(list(sources_page), shown_nights, moment), shown_nights)
     context = {
@@ -103,9 +103,16 @@ def nights(request: HttpRequest) -> HttpResponse:
         "q": search,
         "show": shown if shown in night_selectors.SHOWN else "all",
         "choices": (("all", _("all sources")), ("problems", _("with problems")), ("running", _("running now")), ("disabled", _("disabled"))),
-        "chart": charts.of_nights(columns, night_selectors.stage_seconds(columns)),
     }
     return part(request, "dashboard/operations/nights.html", context)
+
+
+@page(READ)
+def durations(request: HttpRequest) -> HttpResponse:
+    """Return the chart of how long the nights took."""
+    shown_nights = due_nights(now(), count=NIGHTS_IN_CHART)
+    context = {"chart": charts.of_nights(shown_nights, night_selectors.stage_seconds(shown_nights))}
+    return part(request, "dashboard/operations/durations.html", context)
 
 
 @page(READ)

@@ -275,9 +275,13 @@ class Migration(migrations.Migration):
             model_name='etlrun',
             index=models.Index(fields=['status', '-id'], name='run_by_status'),
         ),
+        migrations.AddIndex(
+            model_name='etlrun',
+            index=models.Index(fields=['trigger', '-id'], name='run_by_trigger'),
+        ),
         migrations.AddConstraint(
             model_name='etlrun',
-            constraint=models.UniqueConstraint(fields=('source', 'logical_date'), name='one_run_a_night'),
+            constraint=models.UniqueConstraint(fields=('logical_date', 'source'), name='one_run_a_night'),
         ),
         migrations.AddConstraint(
             model_name='cursor',

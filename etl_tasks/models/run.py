@@ -105,13 +105,15 @@ class ETLRun(models.Model):
     )
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["source", "logical_date"], name="one_run_a_night")]
+        # The source is not the first column: otherwise MariaDB would use this index instead of run_latest, and sort all runs of a source.
+        constraints = [models.UniqueConstraint(fields=["logical_date", "source"], name="one_run_a_night")]
         indexes = [
             models.Index(fields=["status", "lease_until"], name="run_lapsed"),
             models.Index(fields=["source", "-id"], name="run_latest"),
             models.Index(fields=["completed_at"], name="run_ended"),
             models.Index(fields=["created_at"], name="run_by_time"),
             models.Index(fields=["status", "-id"], name="run_by_status"),
+            models.Index(fields=["trigger", "-id"], name="run_by_trigger"),
         ]
         permissions = [("start_etlrun", "Can start and cancel runs")]
         verbose_name = "ETL run"

@@ -54,7 +54,7 @@ def arguments_of(name: str, source: Source, letter: DeadLetter) -> list[Any]:
 
 
 def test_the_list_of_actions_is_complete() -> None:
-    pages = {"operations", "live", "nights", "components", "runs", "run", "source", "run_range", "delete_source", "delete_service"}
+    pages = {"operations", "live", "nights", "durations", "components", "runs", "run", "source", "run_range", "delete_source", "delete_service"}
     assert {pattern.name for pattern in urlpatterns} - pages == set(ACTIONS)
 
 

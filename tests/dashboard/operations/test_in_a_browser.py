@@ -104,7 +104,7 @@ def test_the_pages_fit_a_phone(page: Page, transactional_db: None, add_source: A
     run = add_run(source, "running", at=now(), since="2026-01-01T00:00:00+00:00")
     page.set_viewport_size({"width": PHONE["width"], "height": PHONE["height"]})
     open_operations(page)
-    addresses = [reverse(f"dashboard:{name}") for name in ("operations", "runs", "nights", "live", "components")]
+    addresses = [reverse(f"dashboard:{name}") for name in ("operations", "runs", "nights", "live", "durations", "components")]
     addresses += [reverse("dashboard:run", args=[pk]) for pk in (failed.pk, run.pk)]
     addresses += [reverse(f"dashboard:{name}", args=[source.pk]) for name in ("source", "run_range", "delete_source")]
     for address in addresses:

@@ -17,7 +17,7 @@ from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, GitHubBudget, So
 from tests.etl_tasks.selectors.conftest import MORNING, NIGHT, AddRun, AddSource
 
 pytestmark = pytest.mark.django_db
-PAGES = ("operations", "live", "nights", "components", "runs")
+PAGES = ("operations", "live", "nights", "durations", "components", "runs")
 MOST_QUERIES = 15
 HTMX = {"HX-Request": "true"}
 HOSTILE = "<script>alert('x')</script>"
@@ -61,7 +61,7 @@ def test_a_page_needs_a_login_and_the_permission_to_see_runs(client: Client, dja
     assert client.post(address).status_code == 405
 
 
-@pytest.mark.parametrize("name", ["live", "nights", "components"])
+@pytest.mark.parametrize("name", ["live", "nights", "durations", "components"])
 def test_htmx_gets_only_the_content_of_a_part(viewer: Client, name: str) -> None:
     whole, part = viewer.get(reverse(f"dashboard:{name}")), viewer.get(reverse(f"dashboard:{name}"), headers=HTMX)
     assert "<html" in whole.content.decode()

@@ -94,6 +94,7 @@ def test_runs_are_found_by_source_status_night_and_trigger(add_source: AddSource
     running = add_run(calls, "running", at=MORNING)
     night = nights_until(MORNING, [NIGHT], "UTC", count=1)[0]
     assert set(matching_runs(source="billing")) == {failed, by_hand}
+    assert not matching_runs(source="no such source")
     assert set(matching_runs(status="failed")) == {failed}
     assert set(matching_runs(status="active")) == {running}
     assert set(matching_runs(night=night)) == {failed, by_hand, running}
@@ -120,4 +121,4 @@ def test_the_list_takes_one_query(add_source: AddSource, add_run: AddRun, django
     for number in range(5):
         add_run(add_source(f"source-{number}"))
     with django_assert_num_queries(1):  # type: ignore[operator]
-        assert [run.source.name for run in page_of_runs(matching_runs()).runs]
+        assert [run.pipeline for run in page_of_runs(matching_runs()).runs]
