@@ -42,7 +42,7 @@ def disk_finding(folder: Path) -> Finding:
 
 
 def check_log_roots() -> Iterator[Finding]:
-    """Check the folders of LOG_ROOTS, as this host sees them. They matter only if a log source reads files here."""
+    """Check the folders of LOG_ROOTS, as this process sees them. `check_sources` asks the workers about the files themselves."""
     paths = list(Source.objects.filter(is_enabled=True, host__in=("", settings.ETL_HOST)).exclude(path="").values_list("path", flat=True))
     for root in settings.LOG_ROOTS:
         name = f"LOG_ROOTS {root}"
@@ -50,7 +50,7 @@ def check_log_roots() -> Iterator[Finding]:
         if os.path.isdir(root) and os.access(root, os.X_OK):
             yield ok(name, _("this host can read it"))
         elif is_used:
-            yield warning(name, _("this host cannot read it, and a source reads files below it"), _("Make it readable where the workers run"))
+            yield ok(name, _("this process cannot read it; the workers, which read its files, were asked about each source"))
         else:
             yield ok(name, _("this host does not have it, and no source needs it here"))
 

@@ -225,6 +225,24 @@ WRONG = [
     ("log_events --source billing --limit one", 2, "invalid int value"),
     ("log_events --source billing --limit -1", 2, "--limit is negative"),
     ("log_events", 2, "--source"),
+    # names that are nearly right
+    ("etl_run --source biling", 4, "there is no source 'biling'; did you mean 'billing'?"),
+    ("etl_run --sorce billing", 4, "unrecognized arguments: --sorce billing; did you mean --source?"),
+    ("check_source Billing2", 2, "there is no source 'Billing2'; did you mean 'billing'?"),
+    ("dead_letters list --source biling", 2, "did you mean 'billing'?"),
+    ("dead_letters reply", 2, "invalid choice: 'reply'; did you mean 'replay'?"),
+    ("delete_service biling", 2, "there is no service 'biling'; did you mean 'billing'?"),
+    ("delete_source biling", 2, "there is no source 'biling'; did you mean 'billing'?"),
+    ("dora_report --service biling", 2, "there is no service 'biling'; did you mean 'billing'?"),
+    ("dora_report --environment producton", 2, "billing was never deployed to 'producton'; did you mean 'production'?"),
+    ("dora_report --format jsn", 2, "did you mean 'json'?"),
+    ("dora_export change", 2, "did you mean 'changes'?"),
+    ("dora_explain billing lead_time 2026-01", 2, "invalid choice: 'lead_time'; did you mean 'change_lead_time'?"),
+    ("recompute_metrics --service biling", 2, "did you mean 'billing'?"),
+    ("add_log_source x --service biling --path *.log --format json", 2, "there is no service 'biling'; did you mean 'billing'?"),
+    ("add_log_source x --service billing --path *.log --format jsn", 2, "did you mean 'json'?"),
+    ("add_log_source x --service billing --path *.log --format json --time-zone Europe/Madird", 2, "did you mean 'Europe/Madrid'?"),
+    ("add_source x --service billing --kind githb", 2, "there is no kind 'githb' of source; did you mean 'github'?"),
     ("init_log_store now", 2, "unrecognized arguments"),
 ]
 
@@ -247,6 +265,7 @@ def test_wrong_input_is_one_line_and_its_status(refused: dict[str, tuple[int, st
         ({"DATABASE_URL": "mysql://x:y@127.0.0.1:9/z", "DJANGO_SECRET_KEY": ""}, "etl_status", 1, "DJANGO_SECRET_KEY is empty"),
         ({"ETL_MAX_ATTEMPTS": "three"}, "etl_status", 1, "give a whole number"),
         ({"ETL_TIME_ZONE": "Mars/Olympus"}, "etl_status", 1, "is not an IANA time zone"),
+        ({"ETL_TIME_ZONE": "America/Mexico"}, "etl_status", 1, "write, for example, America/Mexico_City"),
         *(({"ETL_TIME_ZONE": "Mars/Olympus"}, words, 1, "is not an IANA time zone") for words in NUMBERS),
         ({"ETL_SCHEDULE": "at night"}, "check", 1, "is not a crontab line"),
         ({"GITHUB_API_URL": "http://github.example"}, "check", 1, "over plain http"),
@@ -268,6 +287,25 @@ def test_a_setting_that_cannot_work_is_one_sentence(var: Path, env: dict[str, st
         assert sentence in done.stderr
     else:
         assert_one_error(done.stderr, sentence)
+
+
+def test_a_credential_that_is_not_set_here_is_a_warning_with_the_one_that_was_meant(var: Path) -> None:
+    done = manage(var, "add_service", "other", "--repository", "acme/other", "--credential", "ACMEE", GITHUB_TOKEN_ACME="x")
+    assert done.returncode == 0
+    assert done.stderr == "warning: the credential 'ACMEE' is not in this environment; did you mean 'ACME'?\n"
+    missing = manage(var, "check_source", "other", GITHUB_TOKEN_ACME="x")
+    assert "the source's credential ACMEE is not in the environment (did you mean ACME?)" in missing.stdout
+    assert manage(var, "delete_service", "other", "--yes").returncode == 0
+
+
+def test_every_command_with_results_for_programs_prints_json(var: Path) -> None:
+    """One JSON value on standard output, also if something needs a person."""
+    for words in ("api_token list", "check_source billing", "dead_letters list", "delete_service billing", "doctor", "recompute_metrics", "etl_load"):
+        done = manage(var, *words.split(), "--json")
+        assert json.loads(done.stdout) is not None, words
+    created = json.loads(manage(var, "api_token", "create", "grafana", "--json").stdout)
+    assert (created["name"], created["is_enabled"], len(created["token"]) > 20) == ("grafana", True, True)
+    assert json.loads(manage(var, "api_token", "disable", "grafana", "--json").stdout)["is_enabled"] is False
 
 
 def test_an_enterprise_servers_graphql_lies_beside_its_rest(var: Path) -> None:

@@ -33,12 +33,14 @@ def test_the_folder_of_local_files_is_checked(settings) -> None:
     assert str(settings.VAR) in [finding.name for finding in check_disk()]
 
 
-def test_a_folder_of_logs_matters_only_if_a_source_reads_it_here(billing: Source, tmp_path: Path, settings) -> None:
+def test_a_folder_of_logs_that_is_not_here_is_explained(billing: Source, tmp_path: Path, settings) -> None:
     settings.LOG_ROOTS = [str(tmp_path), "/no/such/folder"]
     source = Source.objects.create(name="logs", service=billing.service, kind="logs", path="/no/such/folder/*.log", log_format="json")
-    assert [finding.level for finding in check_log_roots()] == [Level.OK, Level.WARNING]
+    here, missing = check_log_roots()
+    assert here.sentence == "this host can read it"
+    assert "the workers, which read its files, were asked" in missing.sentence
     Source.objects.filter(pk=source.pk).update(host="elsewhere")
-    assert [finding.level for finding in check_log_roots()] == [Level.OK, Level.OK]
+    assert list(check_log_roots())[1].sentence == "this host does not have it, and no source needs it here"
 
 
 def alerts() -> dict[str, Finding]:
