@@ -2,12 +2,14 @@
 
 from typing import Any
 
+from django.conf import settings
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.template.response import TemplateResponse
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from dashboard.operations import needs
 from etl_tasks.night_report import report_last_night
 
 # The sections by name, each with its title and the models in it. Models that are not named here come last, in the data.
@@ -43,8 +45,8 @@ class Site(AdminSite):
         return sections
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        report = report_last_night(now()) if request.user.has_perm("etl_tasks.view_etlrun") else None
-        return super().index(request, {"report": report, **(extra_context or {})})
+        context = _last_night(request) if request.user.has_perm("etl_tasks.view_etlrun") else {}
+        return super().index(request, {**context, **(extra_context or {})})
 
     def _sections(self, request: HttpRequest) -> list[dict[str, Any]]:
         pages = {page["object_name"]: page for app in self._build_app_dict(request).values() for page in app["models"]}
@@ -60,3 +62,9 @@ class Site(AdminSite):
             section = {"app_label": label, "name": title, "models": shown, "is_data": label not in CONFIGURED, "is_current": is_current}
             sections += [{**section, "app_url": "", "has_module_perms": True}] if shown else []
         return sections
+
+
+def _last_night(request: HttpRequest) -> dict[str, Any]:
+    report = report_last_night(now())
+    rows, more = needs.rows_of(report, request.user)
+    return {"report": report, "source_count": len(report.outcomes), "hours": settings.ETL_OVERDUE_HOURS, "needs": rows, "more_needs": more}

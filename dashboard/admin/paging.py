@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.functional import cached_property
 
 MOST_COUNTED = 10_000
-MOST_LINKS = 12
+MOST_LINKS = 8
 
 
 class CappedPaginator(Paginator):

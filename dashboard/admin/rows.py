@@ -17,6 +17,7 @@ from dashboard.admin.paging import CappedPaginator
 from dashboard.admin.values import Show, shown
 from dashboard.templatetags.display import UNKNOWN
 
+FIRST_AND_LAST = {"service": -2, "repository": -1, "gone_at": 1, "url": 2, "node_id": 3, "run_id": 4, "page_id": 5}  # the order on the page of a row
 LONGEST_SEARCH = 200  # a database refuses a statement with thousands of words
 LOOKUPS = frozenset({"exact", "gte", "lt", "isnull"})  # those of the filters; some others fail on values that they cannot take
 
@@ -31,7 +32,7 @@ class PreparedList(ChangeList):
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
-        self.result_list = list(self.result_list)
+        self.result_list = list(self.result_list) if self.result_count else []  # a second search for nothing would take as long as the first
         cast(ReadableAdmin, self.model_admin).prepare(self.result_list)
 
 
@@ -120,7 +121,10 @@ class DataAdmin(ReadableAdmin):
     actions: Any = None
 
     def get_fields(self, request: HttpRequest, obj: Any = None) -> Any:
-        return self.fields or [field.name for field in self.model._meta.concrete_fields if field.name not in ("id", *self.left_out)]
+        if self.fields:
+            return self.fields
+        names = [field.name for field in self.model._meta.concrete_fields if field.name not in ("id", *self.left_out)]
+        return sorted(names, key=lambda name: FIRST_AND_LAST.get(name, 0))
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

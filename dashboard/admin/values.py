@@ -12,6 +12,7 @@ from django.urls import NoReverseMatch, reverse
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from dashboard.templatetags import display
 from dashboard.templatetags.display import UNKNOWN
@@ -25,6 +26,8 @@ SHORT_SHA = 10
 ISO_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d.*(Z|[+-]\d\d:?\d\d)")
 SHA = re.compile(r"[0-9a-f]{40,64}")
 
+LABELS = {"url": gettext_lazy("address"), "sha": gettext_lazy("commit"), "run_id": gettext_lazy("loaded by"), "page_id": gettext_lazy("read from")}
+
 Show = Callable[[Any], Any]
 
 
@@ -35,7 +38,7 @@ def shown(field: "models.Field[Any, Any]", *, is_short: bool, is_sortable: bool 
         return value_of(row, field, is_short=is_short)
 
     show.__name__ = field.name  # by which the admin finds the help text
-    show.short_description = field.verbose_name  # type: ignore[attr-defined]
+    show.short_description = LABELS.get(field.name, field.verbose_name)  # type: ignore[attr-defined]
     if is_sortable:
         show.admin_order_field = field.name  # type: ignore[attr-defined]
     return show

@@ -40,6 +40,7 @@ def address(model: type[Model], page: str, *arguments: object) -> str:
     return reverse(f"admin:{model._meta.app_label}_{model._meta.model_name}_{page}", args=arguments)
 
 
+@pytest.mark.slow
 def test_every_page_opens_without_rows(admin_client: Client) -> None:
     for model in MODELS:
         assert admin_client.get(address(model, "changelist")).status_code == 200, model
@@ -50,6 +51,7 @@ def test_every_page_opens_without_rows(admin_client: Client) -> None:
             assert answer.status_code in (200, 404), (model, key)
 
 
+@pytest.mark.slow
 def test_every_page_opens_with_rows_that_are_hostile(admin_client: Client) -> None:
     make_every_row()
     for model in MODELS:
@@ -98,6 +100,7 @@ def test_the_home_and_the_pages_of_apps_open(admin_client: Client, page: str) ->
         assert admin_client.get(reverse(f"admin:{page}", args=arguments)).status_code == 200
 
 
+@pytest.mark.slow
 def test_a_viewer_sees_words_and_no_icons_where_nothing_can_be_changed(client: Client) -> None:
     source = make_every_row()
     viewer = User.objects.create_user("viewer", is_staff=True)
@@ -117,6 +120,7 @@ def test_a_viewer_sees_words_and_no_icons_where_nothing_can_be_changed(client: C
     assert "March 1, 2026" not in page_of_source
 
 
+@pytest.mark.slow
 def test_no_list_has_an_icon_in_place_of_a_word(admin_client: Client) -> None:
     make_every_row()
     for model in MODELS:

@@ -5,8 +5,8 @@ from django.test import Client
 from django.urls import reverse
 
 from dashboard.admin.values import clipped, structured, web_link
-from dora_metrics.models import Attempt, Change, Delivery, Deployment, DORAMetric, Incident, MetricRevision
-from etl_tasks.models import ETLRun
+from dora_metrics.models import Attempt, Change, Delivery, Deployment, DORAMetric, Incident, MetricRevision, Service
+from etl_tasks.models import DeadLetter, ETLRun, StagedPage
 from tests.dashboard.admin.every_row import make_every_row
 
 
@@ -112,6 +112,23 @@ def test_causes_are_sentences_and_flags_are_words(admin_client: Client) -> None:
     assert "a revert" in page
     assert "few values" in page
     assert "2.0 d" in page
+
+
+@pytest.mark.django_db
+def test_a_row_leads_to_its_page_outside_the_admin(admin_client: Client) -> None:
+    make_every_row()
+    change = Change.objects.get(number=12)
+    pages = {
+        "service": (Service.objects.get(), ["billing"]),
+        "deployment": (Attempt.objects.get(), ["billing", "55"]),
+        "change": (change, ["billing", change.repository_id, 12]),
+        "incident": (Incident.objects.get(), ["billing", "logs 1"]),
+        "run": (ETLRun.objects.get(), [ETLRun.objects.get().pk]),
+        "letter": (DeadLetter.objects.get(key="1"), [DeadLetter.objects.get(key="1").pk]),
+        "staged_page": (StagedPage.objects.get(), [StagedPage.objects.get().pk]),
+    }
+    for name, (row, arguments) in pages.items():
+        assert f'href="{reverse(f"dashboard:{name}", args=arguments)}" class="viewsitelink"' in page_of(admin_client, row), name
 
 
 @pytest.mark.django_db
