@@ -4,6 +4,7 @@ A few services get random facts, which are linked and measured as in a nightly r
 SQL makes much faster. The copies have numbers, ids and names of their own.
 """
 
+import json
 import random
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
@@ -36,6 +37,9 @@ HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 PER_WEEK = (0.3, 0.7, 1, 1.5, 2, 2, 3, 3, 4, 4, 5, 5, 6, 7, 8, 10, 12, 15, 20, 30)  # deployments of each template
 COPIED = (Deployment, Change, Commit, Issue, Coverage, Attempt, Incident, DORAMetric, MetricsSummary)  # Delivery refers to changes
 PEOPLE = ("ada", "grace", "edsger", "barbara", "donald", "renovate[bot]")
+SOURCES_WITH_LETTERS, LETTERS_OF_A_SOURCE = 20, 30
+ERRORS = ("mergedAt: 'never' is not a time", "number: the record has none", "author: its login is too long")
+STAGES = ("extract", "transform", "load")
 STREAMS = ("deployments", "pull_requests", "commits", "issues")
 
 
@@ -212,16 +216,36 @@ def _write_ledger(end: datetime) -> None:
         runs = [_run(rng, source, due) for source in sources]
         ETLRun.objects.bulk_create(runs, batch_size=500)
         ETLRun.objects.filter(logical_date=due.date()).update(created_at=due)
-    failed = ETLRun.objects.filter(status="failed", logical_date=midnight.date()).select_related("source")
-    DeadLetter.objects.bulk_create(
-        [DeadLetter(source=run.source, run=run, key=f"run {run.pk}", kind="stage", stage="extract", error=run.error) for run in failed]
+    runs = ETLRun.objects.filter(logical_date=midnight.date()).select_related("source").order_by("pk")
+    letters = [
+        DeadLetter(source=run.source, run=run, key=f"run {run.pk}", kind="stage", stage="extract", error=run.error) for run in runs if run.error
+    ]
+    letters += [_record_letter(run, number) for run in runs[:SOURCES_WITH_LETTERS] for number in range(LETTERS_OF_A_SOURCE)]
+    DeadLetter.objects.bulk_create(letters, batch_size=500)
+
+
+def _record_letter(run: ETLRun, number: int) -> DeadLetter:
+    return DeadLetter(
+        source=run.source,
+        run=run,
+        record_index=number,
+        key=f"pull_requests {number}",
+        kind="record",
+        stage="transform",
+        stream="pull_requests",
+        data=json.dumps({"number": number, "mergedAt": "never"}),
+        error=ERRORS[number % len(ERRORS)],
     )
 
 
 def _run(rng: random.Random, source: Source, due: datetime) -> ETLRun:
     is_failed = rng.random() < 0.003
     seconds = rng.lognormvariate(2, 0.7)
+    times = [due + timedelta(seconds=seconds * share) for share in (0, 0.6, 0.8, 1)]
+    stages = {} if is_failed else {f"{stage}_began_at": begin for stage, begin in zip(STAGES, times, strict=False)}
+    stages |= {} if is_failed else {f"{stage}_ended_at": end for stage, end in zip(STAGES, times[1:], strict=True)}
     return ETLRun(
+        **stages,
         pipeline=source.name,
         source=source,
         logical_date=due.date(),

@@ -9,9 +9,11 @@ from zoneinfo import ZoneInfo
 from django.conf import settings
 from django.utils.formats import number_format
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 UNKNOWN = "-"
 MINUTE_S, HOUR_S, DAY_S = 60, 3600, 86_400
+UNITS = ((1, 60, gettext_noop("%s s")), (MINUTE_S, 60, gettext_noop("%s min")), (HOUR_S, 24, gettext_noop("%s h")))  # and days
 
 
 def duration_text(seconds: float | None) -> str:
@@ -23,10 +25,9 @@ def duration_text(seconds: float | None) -> str:
         return UNKNOWN
     if seconds < 0:
         return f"-{duration_text(-seconds)}"
-    units = ((1, 60, _("%s s")), (MINUTE_S, 60, _("%s min")), (HOUR_S, 24, _("%s h")))
-    for size, limit, text in units:
+    for size, limit, text in UNITS:
         if round(seconds / size) < limit:
-            return text % _short(seconds / size)
+            return _(text) % _short(seconds / size)
     return _("%s d") % _short(seconds / DAY_S)
 
 

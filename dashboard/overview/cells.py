@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.operations.parts import optional_url
-from dashboard.overview.sparkline import Sparkline, sparkline
+from dashboard.overview.sparkline import Sparkline, Title, sparkline, titles_of
 from dashboard.templatetags.display import flag_name, metric_name, metric_value, number, tier_badge
 from dora_metrics.calculators.direction import Direction, direction
 from dora_metrics.calculators.periods import Period
@@ -60,7 +60,9 @@ class Row:
 
 
 def rows_of(found: Overview, period: Period, environment: str) -> list[Row]:
-    return [_row(row, found, period, environment) for row in found.rows]
+    columns = [(metric, metric_name(metric), titles_of(metric, found.trend)) for metric in METRICS]
+    suffix = "" if environment == PRODUCTION else "?" + urlencode({"environment": environment})
+    return [_row(row, columns, period, suffix) for row in found.rows]
 
 
 def flags_of(found: Overview) -> list[str]:
@@ -68,28 +70,34 @@ def flags_of(found: Overview) -> list[str]:
     return sorted({flag for row in found.rows for value in row.values.values() for flag in value.flags})
 
 
-def _row(row: ServiceRow, found: Overview, period: Period, environment: str) -> Row:
-    suffix = "" if environment == PRODUCTION else "?" + urlencode({"environment": environment})
-    name = period_name(period)
+def _row(row: ServiceRow, columns: Sequence[tuple[str, str, Title]], period: Period, suffix: str) -> Row:
+    """`columns`: the name of each metric, its label, and the titles of its charts. `suffix`: the query of links."""
     cells = []
-    for metric in METRICS:
+    address = _address(row.name, period)
+    for metric, label, title in columns:
         value = row.values[metric]
         is_known = not any(flag in UNKNOWN_FLAGS for flag in value.flags)
-        url = reverse("dashboard:value", args=[row.name, metric, name]) + suffix
         cells.append(
             Cell(
-                label=metric_name(metric),
+                label=label,
                 text=metric_value(value.value, metric),
-                url=url if is_known else "",
+                url=address % metric + suffix if is_known else "",
                 counts=counts_text(metric, value),
                 tier_badge=tier_badge(value.tier),
                 change=_change(metric, value, row.earlier[metric]),
-                chart=sparkline(metric, row.trends[metric], found.trend),
+                chart=sparkline(row.trends[metric], title),
                 flags=[flag_name(flag) for flag in value.flags],
             )
         )
     service = optional_url("service", row.name)
     return Row(row.name, service + suffix if service else "", _partial(row.values, period), cells)
+
+
+def _address(service: str, period: Period) -> str:
+    """Return the address of the service's values in the period, with %s for the metric. Reversing each address would take most of the time."""
+    end = f"{FREQUENCY}/{period_name(period)}/"
+    address = reverse("dashboard:value", args=[service, FREQUENCY, period_name(period)])
+    return f"{address.removesuffix(end).replace('%', '%%')}%s{end.removeprefix(FREQUENCY)}"
 
 
 def counts_text(metric: str, value: PeriodValue) -> str:

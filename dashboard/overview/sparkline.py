@@ -1,6 +1,6 @@
 """A small line chart as SVG, which needs no script."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from django.utils.translation import gettext as _
@@ -9,6 +9,7 @@ from dashboard.templatetags.display import day, metric_name, metric_value
 from dora_metrics.calculators.periods import Period
 
 WIDTH, HEIGHT, MARGIN = 84, 24, 3
+Title = Callable[[Sequence[float | None]], str]  # describes values of which at least one is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Sparkline:
     title: str
 
 
-def sparkline(metric: str, values: Sequence[float | None], periods: Sequence[Period]) -> Sparkline | None:
+def sparkline(values: Sequence[float | None], title: Title) -> Sparkline | None:
     """Draw the values from left to right, with 0 at the bottom and the largest value at the top. None if all values are unknown."""
     known = [value for value in values if value is not None]
     if not known:
@@ -38,7 +39,7 @@ def sparkline(metric: str, values: Sequence[float | None], periods: Sequence[Per
         else:
             dots.append(run[0])
     last = next(point for point in reversed(points) if point)
-    return Sparkline(lines, dots if last in dots else [*dots, last], _title(metric, values, periods))
+    return Sparkline(lines, dots if last in dots else [*dots, last], title(values))
 
 
 def _runs(points: Sequence[tuple[str, str] | None]) -> list[list[tuple[str, str]]]:
@@ -56,17 +57,18 @@ def _runs(points: Sequence[tuple[str, str] | None]) -> list[list[tuple[str, str]
     return runs
 
 
-def _title(metric: str, values: Sequence[float | None], periods: Sequence[Period]) -> str:
-    known = [value for value in values if value is not None]
+def titles_of(metric: str, periods: Sequence[Period]) -> Title:
+    """Return the function that describes the metric's values in these periods. A page has many charts of the same metric and periods."""
     if periods[0].kind == "week":
         text = _("%(metric)s, %(count)s weeks from %(day)s: lowest %(lowest)s, highest %(highest)s, last %(last)s")
     else:
         text = _("%(metric)s, %(count)s months from %(day)s: lowest %(lowest)s, highest %(highest)s, last %(last)s")
-    return text % {
-        "metric": metric_name(metric),
-        "count": len(periods),
-        "day": day(periods[0].start),
-        "lowest": metric_value(min(known), metric),
-        "highest": metric_value(max(known), metric),
-        "last": _("unknown") if values[-1] is None else metric_value(values[-1], metric),
-    }
+    same = {"metric": metric_name(metric), "count": len(periods), "day": day(periods[0].start)}
+
+    def title(values: Sequence[float | None]) -> str:
+        known = [value for value in values if value is not None]
+        lowest, highest = metric_value(min(known), metric), metric_value(max(known), metric)
+        last = _("unknown") if values[-1] is None else metric_value(values[-1], metric)
+        return text % {**same, "lowest": lowest, "highest": highest, "last": last}
+
+    return title
