@@ -43,7 +43,7 @@ class LogSumRow(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "hour", "segment"], name="log_sum_once")]
-        verbose_name = "sum of log events"
+        verbose_name = verbose_name_plural = "sum of log events"
 
     def __str__(self) -> str:
         return f"{self.source} {self.hour:%F %H}:00"

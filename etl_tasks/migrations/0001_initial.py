@@ -242,6 +242,9 @@ class Migration(migrations.Migration):
                 ('is_stored', models.BooleanField(default=False, help_text='whether the log events are in the log store')),
                 ('page', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='batch', to='etl_tasks.stagedpage')),
             ],
+            options={
+                'verbose_name_plural': 'clean batches',
+            },
         ),
         migrations.CreateModel(
             name='StreamProgress',
@@ -254,6 +257,10 @@ class Migration(migrations.Migration):
                 ('is_done', models.BooleanField(default=False)),
                 ('run', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='progress', to='etl_tasks.etlrun')),
             ],
+            options={
+                'verbose_name': 'stream progress',
+                'verbose_name_plural': 'stream progress',
+            },
         ),
         migrations.AddIndex(
             model_name='etlrun',

@@ -144,6 +144,7 @@ class StreamProgress(models.Model):
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["run", "stream"], name="progress_once")]
+        verbose_name = verbose_name_plural = "stream progress"
 
     def __str__(self) -> str:
         return f"{self.run}: {self.stream}"

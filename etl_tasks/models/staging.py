@@ -45,6 +45,9 @@ class CleanBatch(models.Model):
     is_loaded = models.BooleanField(default=False, help_text="whether the facts are in the SQL database")
     is_stored = models.BooleanField(default=False, help_text="whether the log events are in the log store")
 
+    class Meta:
+        verbose_name_plural = "clean batches"
+
     def __str__(self) -> str:
         return f"batch of {self.page}"
 

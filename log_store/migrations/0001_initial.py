@@ -46,6 +46,7 @@ class Migration(migrations.Migration):
             ],
             options={
                 'verbose_name': 'sum of log events',
+                'verbose_name_plural': 'sum of log events',
                 'constraints': [models.UniqueConstraint(fields=('source', 'hour', 'segment'), name='log_sum_once')],
             },
         ),
