@@ -143,7 +143,7 @@ def last_night(moment: datetime) -> LastNight:
         due = night_schedule.last_night_due_at(moment)
     except night_schedule.UnusableSchedule:
         due = None
-    return _last_night(_runs_of_last_night(Source.objects.all(), due, moment), due, moment)
+    return _last_night(_runs_of_last_night(Source.objects.only("name", "created_at"), due, moment), due, moment)
 
 
 def report_last_night(moment: datetime) -> NightReport:
