@@ -93,6 +93,7 @@ def logs(request: HttpRequest) -> HttpResponse:
     filled = {**form.cleaned_data}
     if not preview["problem"]:
         filled |= {"log_format": preview["format"], "log_pattern": preview["pattern"]}
+        preview["format_label"] = Source.LogFormat(preview["format"]).label
     return _logs_page(request, LogForm(initial=filled), preview=preview)
 
 

@@ -154,7 +154,7 @@ def log_form(log: Path, /, **changed: str) -> dict[str, str]:
 
 def test_a_preview_shows_the_first_events_masked_and_what_does_not_match(operator: Client, log: Path) -> None:
     html = post(operator, "setup_logs", log_form(log), "preview")
-    assert "2 events in 3 lines, read as json." in html
+    assert "2 events in 3 lines, read as JSON lines." in html  # as the choice of the format is called
     assert "hunter2" not in html
     assert "&lt;b&gt;call" in html
     assert "no json" in html
