@@ -8,6 +8,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from typing import Any
 
 import hypothesis
 import pytest
@@ -50,6 +51,25 @@ def log_store_schema() -> None:
     """Create Cassandra's schema before any test writes events."""
     if settings.CASSANDRA_CONTACT_POINTS:
         open_log_store().ensure_schema()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Any]:
+    """Return the system's Chromium, driven by Playwright: one for all tests of a process, because a thread can drive only one."""
+    program = shutil.which("chromium")
+    if not program:
+        pytest.skip("no Chromium: see the line at the end")
+    from playwright.sync_api import sync_playwright  # here, because most tests need no browser
+
+    # Playwright runs an event loop in this thread, so Django would refuse database queries of the tests.
+    before = os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")
+    os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+    if before is None:
+        del os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"]
 
 
 @pytest.fixture(scope="session")

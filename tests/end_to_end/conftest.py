@@ -1,4 +1,4 @@
-"""Start real worker and beat processes that use the test database and the servers that this test run was given."""
+"""Start real web, worker and beat processes that use the test database and the servers that this test run was given."""
 
 import importlib
 import os
@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import connection
 
 from callcentersite.celery import app
-from callcentersite.local_processes import beat_command, broker_command, left_behind, processes, worker_command
+from callcentersite.local_processes import beat_command, broker_command, left_behind, listener, processes, web_command, worker_command
 from dora_metrics.models import Service
 from etl_tasks.models import ETLRun, Source
 from github_stand_in.server import StandIn
@@ -34,19 +34,23 @@ class Stack:
 
     def __init__(self, folder: Path, github: StandIn, logs: Path) -> None:
         self.folder, self.github, self.logs = folder, github, logs
+        self.web = listener("127.0.0.1", 0)
+        self.web_url = f"http://127.0.0.1:{self.web.getsockname()[1]}"
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.flower_port = free.getsockname()[1]
 
     @contextmanager
     def running(self, *names: str, **env: str) -> Iterator[dict[str, Any]]:
         commands = {
+            "web": web_command(self.web),
             "worker": worker_command(concurrency=1),
+            "extract-worker": worker_command(concurrency=1, queues="extract"),
             "worker-of-web2": [*worker_command(concurrency=1, queues="extract@web2"), "--hostname", "celery@web2"],
             "beat": beat_command(self.folder),
             "flower": [sys.executable, "-m", "celery", "-A", "callcentersite", "flower", "--address=127.0.0.1", f"--port={self.flower_port}"],
         }
         chosen = {name: commands[name] for name in names or ("worker", "beat")}
-        with processes(chosen, folder=self.folder, env={**self.env(), **env}, cwd=settings.BASE_DIR) as started:
+        with processes(chosen, folder=self.folder, env={**self.env(), **env}, cwd=settings.BASE_DIR, sockets={"web": self.web}) as started:
             yield started
         self.wait(lambda: not left_behind(self.folder), "the last child is gone")  # the child of a killed worker may outlive its parent for a moment
 
@@ -61,7 +65,7 @@ class Stack:
 
     def wait(self, is_done: Callable[[], bool], what: str) -> None:
         def explain() -> str:
-            log = (self.folder / "worker.log").read_text(errors="replace")[-6000:]
+            log = "".join(path.read_text(errors="replace")[-6000:] for path in sorted(self.folder.glob("*worker.log")))
             return f"{what}: not within {PATIENCE_SECONDS} s\n{list(ETLRun.objects.values())}\n{log}"
 
         wait_until(is_done, timeout_s=PATIENCE_SECONDS, explain=explain)
@@ -96,16 +100,23 @@ def broker() -> Iterator[None]:
 
 
 @pytest.fixture
-def stack(transactional_db: None, broker: None, tmp_path: Path, world: World) -> Iterator[Stack]:
+def empty_stack(transactional_db: None, broker: None, tmp_path: Path, world: World) -> Iterator[Stack]:
+    """Return a stack as it is after the first migrate: there is no service and no source yet."""
     importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
     with app.connection_for_write() as connection_to_broker:
         client: redis.Redis = connection_to_broker.default_channel.client
         client.flushdb()
     open_log_store().ensure_schema()
-    logs = tmp_path / "billing.log"
+    with StandIn({"acme/billing": world}, clock=END) as github:
+        started = Stack(tmp_path, github, tmp_path / "billing.log")
+        with started.web:
+            yield started
+
+
+@pytest.fixture
+def stack(empty_stack: Stack) -> Stack:
     service = Service.objects.create(name="billing")
     Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing")
-    Source.objects.create(name=f"logs-{os.urandom(4).hex()}", service=service, kind="logs", path=str(logs), log_format="json")
+    Source.objects.create(name=f"logs-{os.urandom(4).hex()}", service=service, kind="logs", path=str(empty_stack.logs), log_format="json")
     Source.objects.update(created_at=END - timedelta(days=400), overdue_alerted_at=END)
-    with StandIn({"acme/billing": world}, clock=END) as github:
-        yield Stack(tmp_path, github, logs)
+    return empty_stack
