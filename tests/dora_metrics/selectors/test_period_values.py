@@ -82,16 +82,16 @@ def test_it_takes_at_most_four_queries_however_many_services_there_are(count: in
 
 
 def test_the_queries_use_an_index() -> None:
-    if connection.vendor != "sqlite":
-        pytest.skip("the plans of other databases depend on how many rows there are")
     a_service("billing")
     collected = {summary.pk: collected_dates_of(summary.collected) for summary in MetricsSummary.objects.all()}
     with CaptureQueriesContext(connection) as asked:
         stored_values(collected, [RECENT, period_before(RECENT)], today=date(2026, 2, 11))
-    with connection.cursor() as cursor:
-        for query in asked.captured_queries:
-            cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
-            assert [row[3] for row in cursor.fetchall() if row[3].startswith("SCAN")] == []
+    assert len(asked) == 4
+    if connection.vendor == "sqlite":  # the plans of other databases depend on how many rows there are
+        with connection.cursor() as cursor:
+            for query in asked.captured_queries:
+                cursor.execute(f"EXPLAIN QUERY PLAN {query['sql']}")
+                assert [row[3] for row in cursor.fetchall() if row[3].startswith("SCAN")] == []
 
 
 def a_service_with(facts: Facts, chosen: Settings, now: datetime) -> Service:
