@@ -9,8 +9,8 @@ from django.utils.translation import ngettext
 
 from dashboard.services.charts import VALUE_KEYS, Report, label, value_url
 from dashboard.templatetags.display import METRIC_NAMES
+from dora_metrics.calculators.direction import Direction, direction
 
-RISING_IS_GOOD = frozenset({"deployment_frequency"})
 PARTS = {"change_fail_rate": "failed", "deployment_rework_rate": "unplanned"}  # the part of a share, by the name that it has in the report
 
 
@@ -49,13 +49,14 @@ def _latest(metric: str, report: Report, period: Mapping[str, Any], before: Mapp
     numbers = period[metric]
     value = numbers[VALUE_KEYS[metric]]
     earlier = before[metric][VALUE_KEYS[metric]] if before else None
+    moved = direction(metric, before=earlier, after=value)
     return LatestValue(
         metric=metric,
         value=value,
         tier=numbers.get("tier") or "",
         before=earlier,
-        change=direction(metric, value, earlier),
-        is_rise=value is not None and earlier is not None and value > earlier,
+        change=_word(moved),
+        is_rise=moved is not None and bool(moved.is_higher),
         counts=counts_text(metric, numbers),
         url=value_url(report, metric, period),
     )
@@ -77,10 +78,9 @@ def counts_text(metric: str, numbers: Mapping[str, Any]) -> str:
     return ngettext("%(count)s recovery", "%(count)s recoveries", count) % {"count": count}
 
 
-def direction(metric: str, value: float | None, before: float | None) -> str:
-    """Return whether the value is better or worse than the one before, or the same; "" if one of them is unknown."""
-    if value is None or before is None:
+def _word(moved: Direction | None) -> str:
+    if moved is None:
         return ""
-    if value == before:
+    if moved is Direction.SAME:
         return "same"
-    return "better" if (value > before) == (metric in RISING_IS_GOOD) else "worse"
+    return "better" if moved.is_better else "worse"

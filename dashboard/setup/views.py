@@ -14,6 +14,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from dashboard.access import audit, form_page, page
+from dashboard.services.charts import VALUE_KEYS
 from dashboard.services.latest_values import counts_text
 from dashboard.setup.forms import GithubForm, LogForm, credential_choices, default_production, production_pattern, service_names
 from dashboard.templatetags.display import METRIC_NAMES
@@ -28,7 +29,6 @@ from etl_tasks.service_sources import NameTaken, save_github_source
 from etl_tasks.sources.github import source_check
 from etl_tasks.sources.registry import check
 
-VALUE_KEYS = {"change_lead_time": "p50", "failed_deployment_recovery_time": "p50"}  # "value" for every other metric
 ADDS = ("etl_tasks.add_source", "dora_metrics.add_service")
 
 
@@ -179,7 +179,7 @@ def _first_numbers(service: Service) -> list[dict[str, Any]]:
     return [
         {
             "metric": metric,
-            "value": period[metric][VALUE_KEYS.get(metric, "value")],
+            "value": period[metric][VALUE_KEYS[metric]],
             "tier": period[metric].get("tier"),
             "counts": counts_text(metric, period[metric]),
         }

@@ -1,13 +1,12 @@
 """How pages show values: numbers, shares, durations and times in the reader's language, and statuses as words."""
 
-from contextlib import suppress
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from django import template
 from django.conf import settings
-from django.urls import NoReverseMatch, reverse
+from django.urls import reverse
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -175,9 +174,8 @@ def navigation(context: template.RequestContext) -> list[dict[str, Any]]:
     request = context["request"]
     links: list[tuple[Any, str]] = []
     for label, name, permission in NAVIGATION:
-        with suppress(NoReverseMatch):
-            if request.user.has_perm(permission):
-                links.append((label, reverse(name)))
+        if request.user.has_perm(permission):
+            links.append((label, reverse(name)))
     current = max((url for _label, url in links if request.path.startswith(url)), key=len, default="")
     return [{"label": label, "url": url, "is_current": url == current} for label, url in links]
 
