@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db.models import Q
 from django.utils.timezone import now
+from django.utils.translation import gettext, gettext_noop
 
 from dora_metrics.alerts import critical_alert, notify, warning_alert
 from etl_tasks import heartbeats, pipeline
@@ -17,6 +18,7 @@ from etl_tasks.models import Source
 WITH_HOST = Q(is_enabled=True) & ~Q(host="")
 LOOK_INTERVAL = timedelta(seconds=45)  # below the sweep's usual interval of a minute, so that each sweep takes a look
 NOT_SILENT = {"host_silent_since": None, "host_alerted_at": None}
+NO_WORKER = gettext_noop("no worker reads the files of %(host)s: start one there, with -Q %(queue)s")
 
 
 def watch() -> None:
@@ -44,7 +46,17 @@ def _is_look_due(moment: datetime) -> bool:
 
 
 def no_worker_message(host: str) -> str:
-    return f"no worker reads the files of {host}: start one there, with -Q {Source(host=host).extract_queue}"
+    """Return the sentence in English, for alerts and dead letters."""
+    return NO_WORKER % _names(host)
+
+
+def no_worker_sentence(host: str) -> str:
+    """Return the sentence in the reader's language."""
+    return gettext(NO_WORKER) % _names(host)
+
+
+def _names(host: str) -> dict[str, str]:
+    return {"host": host, "queue": Source(host=host).extract_queue}
 
 
 def _mark_served(host: str) -> None:

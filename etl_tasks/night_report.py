@@ -158,7 +158,10 @@ def report_last_night(moment: datetime) -> NightReport:
             problems.append(Need(NeedKind.SCHEDULE, str(exc), detail=str(exc)))
     runs = _runs_of_last_night(intervals.with_last_runs(Source.objects.all()), due, moment)
     sources, night = runs.sources, _last_night(runs, due, moment)
-    period = f"last night ({minute_text(due)})" if night.is_night else f"the last {settings.ETL_OVERDUE_HOURS:g} hours"
+    if night.is_night:
+        period = _("last night (%(time)s)") % {"time": minute_text(due)}
+    else:
+        period = _("the last %(hours)s hours") % {"hours": f"{settings.ETL_OVERDUE_HOURS:g}"}
     is_by_beat = due is not None and _is_by_beat(due, night.outcomes)
     late = intervals.late_sources(sources, moment, by=SWEEPER_HAS_TIME, entries=entries)
     if late and heartbeats.is_seen_since(heartbeats.SWEEP, moment - SWEEPER_HAS_TIME):
@@ -219,32 +222,45 @@ def _state(run: ETLRun) -> str:
 
 def _summary(period: str, outcomes: list[Outcome]) -> str:
     if not outcomes:
-        return f"{period}: no source was to run"
+        return _("%(period)s: no source was to run") % {"period": period}
     succeeded = sum(outcome.state == "succeeded" for outcome in outcomes)
     others = [_describe(outcome) for outcome in outcomes if outcome.state != "succeeded"]
-    return "; ".join([f"{period}: {succeeded} of {len(outcomes)} sources succeeded", *_shorten(others)])
+    counted = ngettext(
+        "%(period)s: %(succeeded)s of %(count)s sources succeeded", "%(period)s: %(succeeded)s of %(count)s sources succeeded", len(outcomes)
+    ) % {"period": period, "succeeded": succeeded, "count": len(outcomes)}
+    return "; ".join([counted, *_shorten(others)])
 
 
 def _describe(outcome: Outcome) -> str:
     match outcome.run:
         case None:
-            return f"{outcome.source} {'has not begun yet' if outcome.state == 'waiting' else 'did not run'}"
+            sentence = _("%(source)s has not begun yet") if outcome.state == "waiting" else _("%(source)s did not run")
+            return sentence % {"source": outcome.source}
         case run if outcome.state == "postponed":
-            return f"{outcome.source} is postponed until {minute_text(run.lease_until)}"
+            return _("%(source)s is postponed until %(time)s") % {"source": outcome.source, "time": minute_text(run.lease_until)}
         case run if outcome.state == "failed":
             reason = run.error if len(run.error) <= LONGEST_REASON else run.error[:LONGEST_REASON] + "…"
-            return f"{outcome.source} {run.status}: {reason}" if reason else f"{outcome.source} {run.status}"
+            status = f"{outcome.source} {_status(run)}"
+            return f"{status}: {reason}" if reason else status
         case run:
-            return f"{outcome.source} is {run.status} ({run.stage})"
+            return _("%(source)s is %(status)s (%(stage)s)") % {"source": outcome.source, "status": _status(run), "stage": _stage(run)}
+
+
+def _status(run: ETLRun) -> str:
+    return str(run.get_status_display()).lower()
+
+
+def _stage(run: ETLRun) -> str:
+    return str(run.get_stage_display()).lower()
 
 
 def _shorten(sentences: list[str]) -> list[str]:
     more = len(sentences) - MOST_NAMED
-    return [*sentences[:MOST_NAMED], f"and {more} more"] if more > 0 else sentences
+    return [*sentences[:MOST_NAMED], _("and %(count)s more") % {"count": more}] if more > 0 else sentences
 
 
 def _fault(fault: Fault) -> Need:
-    sentence = f"{fault}: failing since {minute_text(fault.began_at)}: {fault.error}"
+    sentence = _("%(what)s: failing since %(time)s: %(error)s") % {"what": fault, "time": minute_text(fault.began_at), "error": fault.error}
     return Need(NeedKind.FAULT, sentence, since=fault.began_at, detail=f"{fault}: {fault.error}")
 
 
@@ -257,13 +273,14 @@ def _needs(
     if not is_by_beat:  # the next command that cron starts continues a postponed run
         lost = lost.exclude(status=ETLRun.Status.POSTPONED)
     for run in lost.select_related("source").order_by("source__name"):
-        stands = f"run {run.pk} has stood at {run.stage} since {minute_text(run.lease_until)}"
-        sentence = f"{run.source}: {stands}: check that beat and a worker run, or call etl_{run.stage}"
+        stands = _("run %(run)s has stood at %(stage)s since %(time)s: check that beat and a worker run, or call etl_%(stage)s")
+        sentence = f"{run.source}: {stands % {'run': run.pk, 'stage': run.stage, 'time': minute_text(run.lease_until)}}"
         needs.append(Need(NeedKind.LOST, sentence, run.source, run, since=run.lease_until))
     named = {need.source.pk for need in needs if need.source}
     for source, _level, hours in overdue_sources.overdue_sources(moment):
         if source.pk not in named:
-            needs.append(Need(NeedKind.OVERDUE, f"{source}: {overdue_sources.no_success_for(hours)}", source, hours=hours))
+            overdue = ngettext("no successful run for %(hours)s hour", "no successful run for %(hours)s hours", 1 if hours == 1 else 2)
+            needs.append(Need(NeedKind.OVERDUE, f"{source}: {overdue % {'hours': f'{hours:g}'}}", source, hours=hours))
     for source, due in late:
         if source.pk not in named:
             sentence = _("%(source)s: its run of %(time)s has not begun: check that beat and a worker run") % {
@@ -274,7 +291,7 @@ def _needs(
     silent_limit = moment - timedelta(seconds=settings.ETL_GRACE_SECONDS)
     for source in sources:
         if source.host_silent_since and source.host_silent_since < silent_limit:
-            sentence = f"{source}: {host_watch.no_worker_message(source.host)}"
+            sentence = f"{source}: {host_watch.no_worker_sentence(source.host)}"
             needs.append(Need(NeedKind.SILENT, sentence, source, since=source.host_silent_since))
     return [*needs, *_letters(sources)]
 
@@ -295,8 +312,10 @@ def _letters(enabled: Iterable[Source]) -> Iterator[Need]:
 def _need_of(outcome: Outcome) -> Need | None:
     source, run = outcome.source, outcome.run
     if outcome.state == "failed" and run:
-        sentence = f"{source}: run {run.pk} {run.status} in {run.stage}: `etl_status --run {run.pk}` says more"
+        values = {"source": source, "run": run.pk, "status": _status(run), "stage": _stage(run)}
+        sentence = _("%(source)s: run %(run)s %(status)s in %(stage)s: `etl_status --run %(run)s` says more") % values
         return Need(NeedKind.FAILED, sentence, source, run)
     if outcome.state == "missing":
-        return Need(NeedKind.MISSING, f"{source}: it did not run: check that beat and a worker run", source)
+        sentence = _("%(source)s: it did not run: check that beat and a worker run") % {"source": source}
+        return Need(NeedKind.MISSING, sentence, source)
     return None

@@ -8,7 +8,7 @@ from django.db import DatabaseError, connections
 from django.utils.translation import gettext as _
 
 from dora_metrics.management.live_display import Display, Item
-from etl_tasks.management.run_output import pages_text, records_text
+from etl_tasks.management.run_output import pages_text, records_text, stage_text, status_text
 from etl_tasks.models import ETLRun
 from etl_tasks.run_progress import RunProgress, progress_of
 
@@ -44,7 +44,7 @@ def note(progress: RunProgress) -> str:
     """Return the run's stage and counts, as in "extract: 1023 records of 12 pages"."""
     run = progress.run
     if run.is_waiting:
-        return run.get_status_display()
+        return status_text(run)
     match run.stage:
         case ETLRun.Stage.EXTRACT:
             counts = _("%(records)s in %(pages)s") % {"records": records_text(run.extracted), "pages": pages_text(progress.pages)}
@@ -52,7 +52,7 @@ def note(progress: RunProgress) -> str:
             counts = pages_text(progress.pages_clean)
         case _loading:
             counts = records_text(progress.done)
-    return f"{run.stage}: {counts}"
+    return f"{stage_text(run)}: {counts}"
 
 
 @contextmanager

@@ -12,11 +12,21 @@ from etl_tasks.models import ETLRun
 def run_times(run: ETLRun) -> str:
     """Return when the run was queued or, once it has begun, when it began, and when it ended or until when it is postponed."""
     if run.started_at is None:
-        return f"queued {instant_text(run.created_at)}"
+        return _("queued %(time)s") % {"time": instant_text(run.created_at)}
+    began = instant_text(run.started_at)
     if run.completed_at:
-        return f"began {instant_text(run.started_at)}, ended {instant_text(run.completed_at)}"
-    state = f"postponed until {instant_text(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else "not ended"
-    return f"began {instant_text(run.started_at)}, {state}"
+        return _("began %(began)s, ended %(ended)s") % {"began": began, "ended": instant_text(run.completed_at)}
+    if run.status == ETLRun.Status.POSTPONED:
+        return _("began %(began)s, postponed until %(until)s") % {"began": began, "until": instant_text(run.lease_until)}
+    return _("began %(began)s, not ended") % {"began": began}
+
+
+def status_text(run: ETLRun) -> str:
+    return str(run.get_status_display()).lower()
+
+
+def stage_text(run: ETLRun) -> str:
+    return str(run.get_stage_display()).lower()
 
 
 def run_row(run: ETLRun) -> dict[str, Any]:
@@ -57,8 +67,11 @@ def run_line(run: ETLRun, *, has_error: bool = True) -> str:
         ) % {"count": run.unparsed}
     duration = f", {duration_text(run.duration_seconds)}" if run.duration_seconds is not None else ""
     reason = f": {run.error}" if run.error and has_error else ""
-    until = f" until {instant_text(run.lease_until)}" if run.status == ETLRun.Status.POSTPONED else ""
-    return f"run {run.pk} {run.pipeline}: {run.status}{until} ({run.stage}), {counts}{duration}{reason}"
+    status = status_text(run)
+    if run.status == ETLRun.Status.POSTPONED:
+        status = _("postponed until %(time)s") % {"time": instant_text(run.lease_until)}
+    values = {"run": run.pk, "source": run.pipeline, "status": status, "stage": stage_text(run), "counts": f"{counts}{duration}{reason}"}
+    return _("run %(run)s %(source)s: %(status)s (%(stage)s), %(counts)s") % values
 
 
 def letters_text(count: int) -> str:

@@ -46,73 +46,86 @@ class Command(BaseCommand):
         else:
             self.write_status(night, report)
         if count := len(night.needs_a_person):
-            where = '"needs_a_person" says what' if options["json"] else "the lines above say what"
+            where = _('"needs_a_person" says what') if options["json"] else _("the lines above say what")
             needs = ngettext("%(count)s thing needs a person", "%(count)s things need a person", count) % {"count": count}
             raise CommandError(f"{needs}: {where}", returncode=1)
 
     def report_run(self, run_id: int, *, is_json: bool) -> None:
         run = ETLRun.objects.filter(pk=run_id).first()
         if run is None:
-            raise UsageError(f"there is no run {run_id}: `etl_status` lists the latest")
+            raise UsageError(_("there is no run %(run)s: `etl_status` lists the latest") % {"run": run_id})
         if is_json:
             self.write_json(run_report(run))
         else:
             self.write_run(run)
         if run.dead_letters.filter(state=DeadLetter.State.OPEN).exists():
-            raise CommandError(f"run {run_id} has open dead letters: `dead_letters show ID`, then replay or discard", returncode=1)
+            sentence = _("run %(run)s has open dead letters: `dead_letters show ID`, then replay or discard") % {"run": run_id}
+            raise CommandError(sentence, returncode=1)
 
     def write_run(self, run: ETLRun) -> None:
         self.stdout.write(run_line(run))
-        self.stdout.write(f"  {run_times(run)}; attempt {run.attempt}, {pages_text(run.pages.count())}")
+        values = {"times": run_times(run), "attempt": run.attempt, "pages": pages_text(run.pages.count())}
+        self.stdout.write("  " + _("%(times)s; attempt %(attempt)s, %(pages)s") % values)
         for progress in run.progress.order_by("stream"):
             self.stdout.write(f"  {stream_line(progress)}")
         for letter in run.dead_letters.order_by("pk"):
-            self.stdout.write(f"  {letter.state} letter {letter.pk}, {letter.stage}: {letter.error}")
+            values = {"state": str(letter.get_state_display()).lower(), "letter": letter.pk, "stage": str(letter.get_stage_display()).lower()}
+            self.stdout.write("  " + _("%(state)s letter %(letter)s, %(stage)s") % values + f": {letter.error}")
         revisions = MetricRevision.objects.filter(run_id=run.pk).order_by("pk")
         if revisions:
-            self.stdout.write("  values of periods that were over have changed, by facts that came late or by a setting:")
+            self.stdout.write("  " + _("values of periods that were over have changed, by facts that came late or by a setting:"))
         for revision in revisions[:MOST_REVISIONS]:
             row = revision_row(revision)
             self.stdout.write(f"    {row['metric']} {row['period']} {row['start']}: {row['before']} -> {row['after']} ({row['what']})")
         if (more := revisions.count() - MOST_REVISIONS) > 0:
-            self.stdout.write(f"    and {more} more: `etl_status --run {run.pk} --json`, or the admin's metric revisions")
+            sentence = _("and %(count)s more: `etl_status --run %(run)s --json`, or the admin's metric revisions") % {"count": more, "run": run.pk}
+            self.stdout.write("    " + sentence)
 
     def write_status(self, night: NightReport, report: dict[str, Any]) -> None:
         write = self.stdout.write
         if not report["sources"]:
-            write("no sources yet: add one with `add_service NAME --repository owner/name`")
+            write(_("no sources yet: add one with `add_service NAME --repository owner/name`"))
         else:
             write(night.sentence)
         for sentence in night.needs_a_person:
-            write(f"needs a person: {sentence}")
+            write(_("needs a person: %(sentence)s") % {"sentence": sentence})
         # The errors of these runs are already in the sentence about the night.
         reported = {outcome.run.pk for outcome in night.outcomes if outcome.state == "failed" and outcome.run}
         runs = ETLRun.objects.in_bulk([row["last_run"]["run"] for row in report["sources"] if row["last_run"]])
         for row in report["sources"]:
-            on_host = f", on {row['host']}" if row["host"] else ""
+            on_host = ", " + _("on %(host)s") % {"host": row["host"]} if row["host"] else ""
             every = f", {intervals.describe_interval(row['every_minutes'])}" if row["every_minutes"] else ""
-            write(f"{row['source']} ({row['kind']}{every}{'' if row['is_enabled'] else ', disabled'}{on_host})")
+            disabled = "" if row["is_enabled"] else ", " + _("disabled")
+            write(f"{row['source']} ({row['kind']}{every}{disabled}{on_host})")
             next_run = next_run_sentence(row)
             if row["no_worker_since"]:
                 since = instant_text(datetime.fromisoformat(row["no_worker_since"]))
-                write(f"  {host_watch.no_worker_message(row['host'])}; none has taken this queue since {since}")
+                none = _("none has taken this queue since %(time)s") % {"time": since}
+                write(f"  {host_watch.no_worker_sentence(row['host'])}; {none}")
             if row["last_run"] is None:
-                write(f"  never ran{next_run}")
+                write("  " + _("never ran") + next_run)
                 continue
             run = runs[row["last_run"]["run"]]
             write(f"  {run_line(run, has_error=run.pk not in reported)}")
             success = row["last_success_at"]
-            write(f"  {run_times(run)}; last success {instant_text(datetime.fromisoformat(success)) if success else 'never'}{next_run}")
+            last = _("last success %(time)s") % {"time": instant_text(datetime.fromisoformat(success))} if success else _("last success never")
+            write(f"  {run_times(run)}; {last}{next_run}")
             if row["given_up"]:
-                shown = ", ".join(f"{given['id']} ({given['environment']}, {given['created_at'][:10]})" for given in row["given_up"][:MOST_GIVEN_UP])
-                more = len(row["given_up"]) - MOST_GIVEN_UP
-                write(
-                    f"  deployments without an outcome for {selectors.LONGEST_WAIT_FOR_AN_END.days} days, not asked for any more: {shown}"
-                    + (f" and {more} more" if more > 0 else "")
-                )
-        write(
-            f"the next night is due at {instant_text(night.next_due)}" if night.next_due else "no next night is due: see periodic tasks in the admin"
-        )
+                write("  " + given_up_sentence(row["given_up"]))
+        if night.next_due:
+            write(_("the next night is due at %(time)s") % {"time": instant_text(night.next_due)})
+        else:
+            write(_("no next night is due: see periodic tasks in the admin"))
+
+
+def given_up_sentence(given_up: list[dict[str, Any]]) -> str:
+    shown = ", ".join(f"{given['id']} ({given['environment']}, {given['created_at'][:10]})" for given in given_up[:MOST_GIVEN_UP])
+    if (more := len(given_up) - MOST_GIVEN_UP) > 0:
+        shown += " " + _("and %(count)s more") % {"count": more}
+    return _("deployments without an outcome for %(days)s days, not asked for any more: %(deployments)s") % {
+        "days": selectors.LONGEST_WAIT_FOR_AN_END.days,
+        "deployments": shown,
+    }
 
 
 def next_run_sentence(row: dict[str, Any]) -> str:
@@ -198,10 +211,10 @@ def stream_line(progress: StreamProgress) -> str:
     The stream of a log file is named after the file's inode and never ends, so the line has the file's path and position instead.
     """
     if "path" in progress.cursor:
-        return f"{progress.cursor['path']}: read up to byte {progress.cursor['offset']}"
+        return _("%(path)s: read up to byte %(offset)s") % {"path": progress.cursor["path"], "offset": progress.cursor["offset"]}
     if progress.stream == READ_STREAM:
-        return "all files: read"
-    return f"{progress.stream}: {'read' if progress.is_done else 'being read'}"
+        return _("all files: read")
+    return (_("%(stream)s: read") if progress.is_done else _("%(stream)s: being read")) % {"stream": progress.stream}
 
 
 def revision_row(revision: MetricRevision) -> dict[str, Any]:
