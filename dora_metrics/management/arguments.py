@@ -4,6 +4,7 @@ import argparse
 from datetime import date
 
 from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
 
 from dora_metrics import period_input
 from dora_metrics.management.base_command import UsageError
@@ -33,7 +34,8 @@ def date_argument(text: str) -> date:
 def id_argument(text: str) -> int:
     """Return the id in the text, of a run or a dead letter. Used as the `type` of an argparse argument."""
     if not (text.isascii() and text.isdigit() and len(text) <= len(str(LARGEST_ID)) and 1 <= int(text) <= LARGEST_ID):
-        raise argparse.ArgumentTypeError(f"{text[:30]!r} is not an id: ids are whole numbers from 1 to {LARGEST_ID}")
+        sentence = _("%(text)r is not an id: ids are whole numbers from 1 to %(largest)s") % {"text": text[:30], "largest": LARGEST_ID}
+        raise argparse.ArgumentTypeError(sentence)
     return int(text)
 
 

@@ -57,18 +57,20 @@ class _Parser(CommandParser):
     def _check_value(self, action: argparse.Action, value: Any) -> None:
         """Refuse a value that is none of the choices, and suggest the most similar one."""
         if action.choices is not None and value not in action.choices and (meant := closest(str(value), map(str, action.choices))):
-            raise argparse.ArgumentError(action, f"invalid choice: {value!r}; did you mean {meant!r}?")
+            raise argparse.ArgumentError(action, gettext("invalid choice: %(value)r; did you mean %(meant)r?") % {"value": value, "meant": meant})
         super()._check_value(action, value)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, unknown = self.parse_known_args(args, namespace)
         if unknown:
             meant = closest(unknown[0].partition("=")[0], [option for option in self._option_string_actions if option.startswith("--")])
-            self.error(f"unrecognized arguments: {' '.join(unknown)}" + (f"; did you mean {meant}?" if meant else ""))
+            sentence = gettext("unrecognized arguments: %(arguments)s") % {"arguments": " ".join(unknown)}
+            self.error(sentence + ("; " + gettext("did you mean %(meant)s?") % {"meant": meant} if meant else ""))
         return found
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError(f"{message}; see `manage.py {self.prog.rpartition(' ')[2]} --help`")
+        see = gettext("see `manage.py %(command)s --help`") % {"command": self.prog.rpartition(" ")[2]}
+        raise UsageError(f"{message}; {see}")
 
 
 def _translate_help(parser: CommandParser) -> None:
@@ -123,7 +125,7 @@ class BaseCommand(DjangoCommand):
         except CommandError as exc:
             if "--traceback" in argv:
                 raise
-            self.stderr.write(f"error: {exc}")
+            self.stderr.write(gettext("error: %(message)s") % {"message": exc})
             sys.exit(self.usage_error_status if isinstance(exc, UsageError) else exc.returncode)
         finally:
             connections.close_all()
@@ -132,7 +134,7 @@ class BaseCommand(DjangoCommand):
         for word in argv[2:]:
             # Python decodes bytes that are not UTF-8 to lone surrogates.
             if any("\ud800" <= character <= "\udfff" for character in word):
-                raise UsageError(f"{word!r} is not UTF-8: write it in UTF-8")
+                raise UsageError(gettext("%(word)r is not UTF-8: write it in UTF-8") % {"word": word})
         return self.create_parser(argv[0], argv[1]).parse_args(argv[2:])
 
     def execute(self, *args: Any, **options: Any) -> str | None:
@@ -227,5 +229,6 @@ class BaseCommand(DjangoCommand):
             raise UsageError(str(unknown[0]))
         if unknown and not found:
             known = sorted({name for exc in unknown for name in exc.known})
-            raise UsageError(f"no service was ever deployed to {environment!r}; {suggestion(environment, known)}")
+            values = {"environment": environment, "meant": suggestion(environment, known)}
+            raise UsageError(gettext("no service was ever deployed to %(environment)r; %(meant)s") % values)
         return found

@@ -32,21 +32,22 @@ class DeletionCommand(BaseCommand):
         try:
             counts = deletion.count_contents(target)
             if not options["json"]:
-                self.stdout.write(f"{label}: " + (", ".join(deletion.in_words(counts)) or "nothing was collected of it"))
+                self.stdout.write(f"{label}: " + (", ".join(deletion.in_words(counts)) or _("nothing was collected of it")))
             if options["yes"]:
                 deletion.begin(target)
                 self._delete(target, label, total=sum(counts.values()))
         except deletion.Refused as exc:
             raise CommandError(str(exc), returncode=1) from exc
         except LogStoreUnavailable as exc:
-            raise CommandError(f"{exc} Try again: the deletion continues where it stopped", returncode=1) from exc
+            sentence = _("%(error)s Try again: the deletion continues where it stopped") % {"error": exc}
+            raise CommandError(sentence, returncode=1) from exc
         if options["json"]:
             kind = str(target._meta.verbose_name)
             self.write_json({"kind": kind, "name": target.name, "contents": counts, "is_deleted": options["yes"]}, indent=None)
         elif options["yes"]:
-            self.stdout.write(f"{label} is deleted")
+            self.stdout.write(_("%(name)s is deleted") % {"name": label})
         else:
-            self.stdout.write("nothing is deleted yet: add --yes; what is deleted cannot be brought back, but collected again")
+            self.stdout.write(_("nothing is deleted yet: add --yes; what is deleted cannot be brought back, but collected again"))
 
     def _delete(self, target: deletion.Target, label: str, *, total: int) -> None:
         with self.live_display() as display:

@@ -5,6 +5,7 @@ from typing import Any
 from zoneinfo import available_timezones
 
 from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
 
 from dora_metrics.management.base_command import UsageError
 from dora_metrics.name_suggestions import closest
@@ -53,15 +54,16 @@ def _check_time_zone(name: str) -> None:
     """Raise UsageError if a similar name is a time zone and this one is not. Any other mistake is found with the source's other settings."""
     known = available_timezones() | {LOCAL}
     if name not in known and (meant := closest(name, known)):
-        raise UsageError(f"--time-zone {name!r} is not an IANA time zone; did you mean {meant!r}?")
+        values = {"name": name, "meant": meant}
+        raise UsageError(_("--time-zone %(name)r is not an IANA time zone; did you mean %(meant)r?") % values)
 
 
 def _parse_fields(values: Iterable[str]) -> dict[str, str]:
     fields = {}
     for value in values:
-        name, _, key = value.partition("=")
+        name, _sign, key = value.partition("=")
         if not name or not key:
-            raise UsageError(f"--field {value!r} maps nothing: write it as message=text")
+            raise UsageError(_("--field %(value)r maps nothing: write it as message=text") % {"value": value})
         fields[name] = key
     return fields
 
@@ -76,7 +78,7 @@ def guess_format(options: dict[str, Any], pattern: str) -> Guess:
     """Guess the format of the files that `pattern` matches, and set it in `options`. Raises UsageError, FileNotFoundError."""
     check_is_allowed(pattern)
     if options["pattern"] is not None:
-        raise UsageError("--pattern says how lines of one format are read: name it with --format")
+        raise UsageError(_("--pattern says how lines of one format are read: name it with --format"))
     try:
         guess = guess_of_files(pattern)
     except ValueError as exc:
@@ -88,10 +90,12 @@ def guess_format(options: dict[str, Any], pattern: str) -> Guess:
 def describe_guess(guess: Guess) -> str:
     """Return a sentence that says how many lines the guessed format reads."""
     if not guess.total:
-        return "the files have no whole line yet"
+        return _("the files have no whole line yet")
     if not guess.read:
-        return f"none of {guess.total} lines is of a known format"
+        return _("none of %(total)s lines is of a known format") % {"total": guess.total}
+    values = {"read": guess.read, "total": guess.total, "format": guess.log_format}
     if guess.is_tie:
-        return f"{guess.log_format} and {guess.runner_up} read {guess.read} of {guess.total} lines each, and differently"
-    layout = f", in the layout {guess.pattern}" if guess.pattern else ""
-    return f"{'' if guess.is_sure else 'only '}{guess.read} of {guess.total} lines read as {guess.log_format}{layout}"
+        return _("%(format)s and %(other)s read %(read)s of %(total)s lines each, and differently") % {**values, "other": guess.runner_up}
+    layout = ", " + _("in the layout %(layout)s") % {"layout": guess.pattern} if guess.pattern else ""
+    sentence = _("%(read)s of %(total)s lines read as %(format)s") if guess.is_sure else _("only %(read)s of %(total)s lines read as %(format)s")
+    return sentence % values + layout

@@ -14,7 +14,7 @@ from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.management.live_display import Display, Item
 from etl_tasks import inline, ledger
 from etl_tasks.management.run_display import shown_while_running
-from etl_tasks.management.run_output import run_line, run_row
+from etl_tasks.management.run_output import run_line, run_row, status_text
 from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.models import ETLRun, Source
 
@@ -40,7 +40,7 @@ class StageCommand(BaseCommand):
         runs = self.named_run(options["run"]) if options["run"] is not None else self.waiting_runs()
         is_json = options["json"]
         if not runs and not is_json:
-            self.stdout.write(f"no run stands at {self.stage}: nothing to do")
+            self.stdout.write(_("no run stands at %(stage)s: nothing to do") % {"stage": self.stage})
         with self.live_display() as display:
             whole = display.add(_("all sources"), total=len(runs)) if len(runs) > 1 else Item()
             for run in runs:
@@ -52,7 +52,8 @@ class StageCommand(BaseCommand):
         if is_json:
             self.write_json([run_row(run) for run in ETLRun.objects.filter(pk__in=[run.pk for run in runs]).order_by("pk")], indent=None)
         if self.failures:
-            raise CommandError(f"{self.stage} failed: " + "; ".join(self.failures), returncode=self.failure_status)
+            sentence = _("%(stage)s failed: %(reasons)s") % {"stage": self.stage, "reasons": "; ".join(self.failures)}
+            raise CommandError(sentence, returncode=self.failure_status)
 
     def run_stage(self, run: ETLRun, display: Display, *, is_quiet: bool) -> None:
         """Run the stage of one run, and print what became of it. A failure is added to `failures`."""
@@ -65,18 +66,22 @@ class StageCommand(BaseCommand):
             except inline.StageFailed as exc:
                 self.failures.append(f"{run.pipeline}: {exc}")
             except ledger.LeaseNotHeld:
-                self.failures.append(f"{run.pipeline}: run {run.pk} is held by a worker; see etl_status")
+                held = _("run %(run)s is held by a worker; see etl_status") % {"run": run.pk}
+                self.failures.append(f"{run.pipeline}: {held}")
             except DatabaseFailed as exc:  # the other runs may still succeed
-                self.failures.append(f"{run.pipeline}: run {run.pk} could not be taken or buried: {exc}")
+                sentence = _("run %(run)s could not be taken or buried: %(error)s") % {"run": run.pk, "error": exc}
+                self.failures.append(f"{run.pipeline}: {sentence}")
         if not is_quiet:
             self.stdout.write(run_line(ETLRun.objects.get(pk=run.pk), has_error=False))
 
     def named_run(self, run_id: int) -> list[ETLRun]:
         run = ETLRun.objects.filter(pk=run_id).first()
         if run is None:
-            raise UsageError(f"there is no run {run_id}: `etl_status` lists the latest")
+            raise UsageError(_("there is no run %(run)s: `etl_status` lists the latest") % {"run": run_id})
         if run.stage != self.stage or run.status not in ETLRun.ACTIVE:
-            raise CommandError(f"run {run_id} is {run.status} at {run.stage}, not waiting for {self.stage}", returncode=self.failure_status)
+            values = {"run": run_id, "status": status_text(run), "stage": run.stage, "expected": self.stage}
+            sentence = _("run %(run)s is %(status)s at %(stage)s, not waiting for %(expected)s") % values
+            raise CommandError(sentence, returncode=self.failure_status)
         return [run]
 
     def waiting_runs(self) -> list[ETLRun]:
@@ -96,5 +101,6 @@ def open_runs(sources: Iterable[Source]) -> tuple[list[ETLRun], list[str]]:
         if run:
             runs.append(run)
         else:
-            busy.append(f"{source}: its last run has not ended; finish it with etl_transform and etl_load, or see etl_status")
+            sentence = _("its last run has not ended; finish it with etl_transform and etl_load, or see etl_status")
+            busy.append(f"{source}: {sentence}")
     return runs, busy

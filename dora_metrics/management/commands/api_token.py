@@ -5,6 +5,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from dora_metrics.display import minute_text
 from dora_metrics.management.arguments import add_json_argument
@@ -30,7 +31,7 @@ class Command(BaseCommand):
         match options["action"]:
             case "list":
                 if name:
-                    raise UsageError("list takes no name: it shows every token")
+                    raise UsageError(_("list takes no name: it shows every token"))
                 self._list(is_json=options["json"])
             case "create":
                 self._create(_required(name, "create"), is_json=options["json"])
@@ -44,12 +45,12 @@ class Command(BaseCommand):
         except ValidationError as exc:
             raise UsageError.from_validation(exc) from exc
         except IntegrityError:
-            raise UsageError(f"there is a token {name!r} already: choose another name") from None
+            raise UsageError(_("there is a token %(name)r already: choose another name") % {"name": name}) from None
         if is_json:
             self.write_json({**token_row(row), "token": token}, indent=None)
             return
         # Only the token goes to standard output, so that a script can capture it.
-        self.stderr.write(f"the token {name!r} is shown this once and cannot be read again:")
+        self.stderr.write(_("the token %(name)r is shown this once and cannot be read again:") % {"name": name})
         self.stdout.write(token)
 
     def _list(self, *, is_json: bool) -> None:
@@ -58,20 +59,22 @@ class Command(BaseCommand):
             self.write_json([token_row(token) for token in tokens])
             return
         for token in tokens:
-            state = "enabled" if token.is_enabled else "disabled"
-            used = f"last used {minute_text(token.last_used_at)}" if token.last_used_at else "never used"
-            self.stdout.write(f"{token.name}  {state}  created {minute_text(token.created_at)}  {used}")
+            state = _("enabled") if token.is_enabled else _("disabled")
+            created = _("created %(time)s") % {"time": minute_text(token.created_at)}
+            used = _("last used %(time)s") % {"time": minute_text(token.last_used_at)} if token.last_used_at else _("never used")
+            self.stdout.write(f"{token.name}  {state}  {created}  {used}")
         if not tokens:
-            self.stdout.write("no tokens yet: make one with `api_token create NAME`")
+            self.stdout.write(_("no tokens yet: make one with `api_token create NAME`"))
 
     def _disable(self, name: str, *, is_json: bool) -> None:
         if not ApiToken.objects.filter(name=name).update(is_enabled=False):
             known = ApiToken.objects.values_list("name", flat=True)
-            raise UsageError(f"there is no token {name!r}; {suggestion(name, known, otherwise='`api_token list` shows them')}")
+            meant = suggestion(name, known, otherwise=_("`api_token list` shows them"))
+            raise UsageError(_("there is no token %(name)r; %(meant)s") % {"name": name, "meant": meant})
         if is_json:
             self.write_json(token_row(ApiToken.objects.get(name=name)), indent=None)
         else:
-            self.stdout.write(f"{name} is disabled")
+            self.stdout.write(_("%(name)s is disabled") % {"name": name})
 
 
 def token_row(token: ApiToken) -> dict[str, Any]:
@@ -86,5 +89,5 @@ def token_row(token: ApiToken) -> dict[str, Any]:
 
 def _required(name: str, action: str) -> str:
     if not name:
-        raise UsageError(f"say whose token: api_token {action} NAME")
+        raise UsageError(_("say whose token: api_token %(action)s NAME") % {"action": action})
     return name

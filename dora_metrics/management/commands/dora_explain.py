@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
 
 from dora_metrics import explain, selectors
 from dora_metrics.calculators.periods import Period
@@ -49,10 +50,11 @@ class Command(BaseCommand):
 
     def _show(self, found: dict[str, Any], period: Period) -> None:
         write = self.stdout.write
-        write(f"{found['metric']} of {found['service']}, {found['environment']}, {period_name(period)} ({found['time_zone']})")
+        names = {name: found[name] for name in ("metric", "service", "environment", "time_zone")}
+        write(_("%(metric)s of %(service)s, %(environment)s, %(period)s (%(time_zone)s)") % {**names, "period": period_name(period)})
         write(f"  {found['arithmetic']}")
         if found["collected"] and found["collected"]["days"] < period.days:
-            write(f"  only {found['collected']['days']} days of the period count: from {found['collected']['start']} to {found['collected']['end']}")
+            write("  " + _("only %(days)s days of the period count: from %(start)s to %(end)s") % found["collected"])
         if found["sums"]:
             write("  " + ", ".join(f"{name} {count:g}" for name, count in found["sums"].items()))
         for flag, meaning in found["flags"].items():
@@ -70,54 +72,73 @@ class Command(BaseCommand):
         for rule in member["rules"]:
             write(f"    {rule}")
         if member["quality_flags"]:
-            write(f"    flags: {', '.join(member['quality_flags'])}")
-        write(f"    {member['url'] or 'no page on GitHub'}  staged page {member['staged_page']}")
+            write("    " + _("flags: %(flags)s") % {"flags": ", ".join(member["quality_flags"])})
+        staged_page = _("staged page %(page)s") % {"page": member["staged_page"]}
+        write(f"    {member['url'] or _('no page on GitHub')}  {staged_page}")
 
     def _show_movement(self, found: dict[str, Any], against: Period) -> None:
         write, moved = self.stdout.write, found["movement"]
         write("")
-        write(f"why it moved against {period_name(against)} ({moved['before_arithmetic']})")
+        values = {"period": period_name(against), "arithmetic": moved["before_arithmetic"]}
+        write(_("why it moved against %(period)s (%(arithmetic)s)") % values)
         if moved["difference"] is None:
-            write("  nothing to compare: one of the two values is unknown")
+            write("  " + _("nothing to compare: one of the two values is unknown"))
         elif found["unit"] == "seconds":
             self._show_medians(moved)
         else:
             self._show_quotients(moved, found["unit"])
         for revision in moved["revisions"]:
-            run = f" by run {revision['run']}" if revision["run"] else ""
-            values = " instead of ".join(_value(revision[name], found["unit"]) for name in ("after", "before"))
-            write(f"  late facts: since {_time(revision['revised_at'])}{run}, the {revision['period']} of {revision['start']} has {values}")
+            write("  " + _revision_sentence(revision, found["unit"]))
 
     def _show_quotients(self, moved: dict[str, Any], unit: str) -> None:
         write = self.stdout.write
-        write(f"  {_difference(moved['difference'], unit)} in all; one fact is worth {_value(moved['each'], unit)}")
-        what = "days" if unit == "deployments/day" else "deployments"
+        values = {"difference": _difference(moved["difference"], unit), "each": _value(moved["each"], unit)}
+        write("  " + _("%(difference)s in all; one fact is worth %(each)s") % values)
         before, after = moved["denominators"]
-        write(f"  {_difference(moved['volume'], unit)}  {after} {what}, before {before}")
+        counts = _("%(after)s days, before %(before)s") if unit == "deployments/day" else _("%(after)s deployments, before %(before)s")
+        write(f"  {_difference(moved['volume'], unit)}  {counts % {'after': after, 'before': before}}")
         for group in moved["groups"]:
-            reasons = group["reasons"] if isinstance(group["reasons"], str) else " and ".join(group["reasons"])
-            write(f"  {_difference(group['amount'], unit)}  {reasons}: {group['after']}, before {group['before']}")
+            reasons = group["reasons"] if isinstance(group["reasons"], str) else _(" and ").join(group["reasons"])
+            counts = _("%(reasons)s: %(after)s, before %(before)s") % {"reasons": reasons, "after": group["after"], "before": group["before"]}
+            write(f"  {_difference(group['amount'], unit)}  {counts}")
         self._show_facts(moved["facts"], unit)
 
     def _show_medians(self, moved: dict[str, Any]) -> None:
         write = self.stdout.write
-        write(f"  {_difference(moved['difference'], 'seconds')} in all")
+        write("  " + _("%(difference)s in all") % {"difference": _difference(moved["difference"], "seconds")})
+        when_names = {"before": _("before"), "after": _("after")}
         for when, distribution in moved["distributions"].items():
             percentiles = ", ".join(f"{name} {duration_text(seconds)}" for name, seconds in distribution["percentiles"].items())
-            write(f"  {when}: {distribution['n']} durations, {percentiles}; {distribution['above']} above the median before")
+            values = {"when": when_names[when], "count": distribution["n"], "percentiles": percentiles, "above": distribution["above"]}
+            write("  " + _("%(when)s: %(count)s durations, %(percentiles)s; %(above)s above the median before") % values)
         for stage in moved["stages"]:
-            change = "unknown" if stage["difference"] is None else _difference(stage["difference"], "seconds")
-            write(f"  {stage['stage']}: {change} ({duration_text(stage['after'])}, before {duration_text(stage['before'])})")
+            change = _("unknown") if stage["difference"] is None else _difference(stage["difference"], "seconds")
+            values = {"change": change, "after": duration_text(stage["after"]), "before": duration_text(stage["before"])}
+            write(f"  {stage['stage']}: " + _("%(change)s (%(after)s, before %(before)s)") % values)
         self._show_facts(moved["facts"], "seconds")
 
     def _show_facts(self, facts: list[dict[str, Any]], unit: str) -> None:
         for fact in facts[:MOST_FACTS]:
-            amount = "all of it" if fact["amount"] is None else _difference(fact["amount"], unit)
+            amount = _("all of it") if fact["amount"] is None else _difference(fact["amount"], unit)
             took = duration_text(fact["counts"]["seconds"]) if unit == "seconds" else ""
-            words = (amount, _time(fact["at"]), f"{fact['kind']} {fact['key']}", fact["title"], took, "no more" if fact["is_before"] else "")
+            words = (amount, _time(fact["at"]), f"{fact['kind']} {fact['key']}", fact["title"], took, _("no more") if fact["is_before"] else "")
             self.stdout.write("  " + "  ".join(word for word in words if word))
         if len(facts) > MOST_FACTS:
-            self.stdout.write(f"  and {len(facts) - MOST_FACTS} more: --json has all of them")
+            self.stdout.write("  " + _("and %(count)s more: --json has all of them") % {"count": len(facts) - MOST_FACTS})
+
+
+def _revision_sentence(revision: dict[str, Any], unit: str) -> str:
+    values = {
+        "time": _time(revision["revised_at"]),
+        "run": revision["run"],
+        "period": {"day": _("the day"), "week": _("the week"), "month": _("the month")}[revision["period"]],
+        "start": revision["start"],
+        "after": _value(revision["after"], unit),
+        "before": _value(revision["before"], unit),
+    }
+    if revision["run"]:
+        return _("late facts: since %(time)s by run %(run)s, %(period)s of %(start)s has %(after)s instead of %(before)s") % values
+    return _("late facts: since %(time)s, %(period)s of %(start)s has %(after)s instead of %(before)s") % values
 
 
 def _time(text: str) -> str:
@@ -126,14 +147,16 @@ def _time(text: str) -> str:
 
 def _value(value: float | None, unit: str) -> str:
     if value is None:
-        return "unknown"
+        return _("unknown")
     if unit == "seconds":
         return duration_text(value)
-    return f"{100 * value:.1f}%" if unit == "share" else f"{value:.3g} deployments/day"
+    return f"{100 * value:.1f}%" if unit == "share" else _("%(number)s deployments/day") % {"number": f"{value:.3g}"}
 
 
 def _difference(value: float, unit: str) -> str:
     """Return the difference with its sign. That of two shares is in percentage points."""
     if unit == "seconds":
         return f"{'-' if value < 0 else '+'}{duration_text(abs(value))}"
-    return f"{100 * value:+.1f} points" if unit == "share" else f"{value:+.3g} a day"
+    if unit == "share":
+        return _("%(number)s points") % {"number": f"{100 * value:+.1f}"}
+    return _("%(number)s a day") % {"number": f"{value:+.3g}"}

@@ -6,6 +6,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from dora_metrics import selectors
 from dora_metrics.api import serializers
@@ -53,7 +54,7 @@ class Command(BaseCommand):
         if what == "metrics":
             rows, columns = self._metrics(service, options), serializers.PERIOD_COLUMNS
         elif options["by"] is not None or options["environment"] is not None:
-            raise UsageError(f"--by and --environment are of metrics: {what} have none")
+            raise UsageError(_("--by and --environment are of metrics: %(what)s have none") % {"what": what})
         else:
             kind = KINDS[what]
             facts = FIND[what](selectors.FactFilter(service=service, start=start, end=end))

@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandParser
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from dora_metrics import selectors
 from dora_metrics.api import serializers
@@ -65,12 +66,13 @@ class Command(BaseCommand):
     def write_tables(self, services: Sequence[Service], start: date, end: date, asked: dict[str, Any], *, is_start_given: bool) -> None:
         """Print a table for each service. Unless the start was given, a table begins with the first period of which anything was collected."""
         if not services:
-            self.stdout.write("no services yet: add one with `add_service NAME --repository owner/name`")
+            self.stdout.write(_("no services yet: add one with `add_service NAME --repository owner/name`"))
             return
         today = local_date(asked["now"], settings.ETL_TIME_ZONE)
         periods = selectors.begun_periods(start, end, asked["by"], today=today)
         if not periods:
-            self.stdout.write(f"{start} has not begun: today is {today} ({settings.ETL_TIME_ZONE})")
+            values = {"start": start, "today": today, "zone": settings.ETL_TIME_ZONE}
+            self.stdout.write(_("%(start)s has not begun: today is %(today)s (%(zone)s)") % values)
             return
         earlier = period_before(periods[0])
         if asked["by"] == RANGE:
@@ -84,9 +86,11 @@ class Command(BaseCommand):
             self._write_table(report, shown, before=before[0] if len(shown) == len(report["periods"]) else None)
 
     def _write_table(self, report: dict[str, Any], periods: Sequence[dict[str, Any]], *, before: dict[str, Any] | None) -> None:
-        title = f"{report['service']}, {report['environment']}, by {report['by']} ({report['time_zone']})"
+        by = {"day": _("by day"), "week": _("by week"), "month": _("by month"), RANGE: _("by range")}[report["by"]]
+        title = f"{report['service']}, {report['environment']}, {by} ({report['time_zone']})"
         if not periods:
-            self.stdout.write(f"{title}: nothing was collected since {report['periods'][0]['start']}; `etl_status` says when its sources are due")
+            values = {"title": title, "start": report["periods"][0]["start"]}
+            self.stdout.write(_("%(title)s: nothing was collected since %(start)s; `etl_status` says when its sources are due") % values)
             return
         self.stdout.write(title)
         lines, notes = table_lines(periods, by=report["by"], before=before, width=self.width(PIPE_WIDTH), has_arrows=self.can_print("↑↓"))

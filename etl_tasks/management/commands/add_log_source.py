@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
 
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
@@ -37,12 +38,12 @@ class Command(BaseCommand):
         name = options["name"]
         service = Service.objects.filter(name=options["service"]).first()
         if service is None:
-            meant = suggestion(options["service"], Service.objects.values_list("name", flat=True), otherwise="add it first with add_service")
-            raise UsageError(f"there is no service {options['service']!r}; {meant}")
+            meant = suggestion(options["service"], Service.objects.values_list("name", flat=True), otherwise=_("add it first with add_service"))
+            raise UsageError(_("there is no service %(name)r; %(meant)s") % {"name": options["service"], "meant": meant})
         if Source.objects.filter(name=name).exclude(service=service, kind=Source.Kind.LOGS).exists():
-            raise UsageError(f"a source named {name!r} exists already, of another kind or service: choose another name")
+            raise UsageError(_("a source named %(name)r exists already, of another kind or service: choose another name") % {"name": name})
         if not options["path"].strip():
-            raise UsageError("--path is empty: name the files, for example '/var/log/billing/*.log'")
+            raise UsageError(_("--path is empty: name the files, for example '/var/log/billing/*.log'"))
         source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=Source.Kind.LOGS)
         is_new = source.pk is None
         source.path = os.path.abspath(options["path"])  # a worker runs in another working directory
@@ -62,10 +63,13 @@ class Command(BaseCommand):
         source.save()
         if guess:
             self.stdout.write(log_format_options.describe_guess(guess))
-        place = f"{source.path}{f' on {source.host}' if source.host else ''}"
-        self.stdout.write(
-            f"{'created' if is_new else 'updated'} log source {name} of {service}: {place}, read {describe_interval(source.every_minutes)}"
-        )
+        place = _("%(path)s on %(host)s") % {"path": source.path, "host": source.host} if source.host else source.path
+        if is_new:
+            sentence = _("created log source %(name)s of %(service)s: %(place)s, read %(interval)s")
+        else:
+            sentence = _("updated log source %(name)s of %(service)s: %(place)s, read %(interval)s")
+        interval = describe_interval(source.every_minutes)
+        self.stdout.write(sentence % {"name": name, "service": service, "place": place, "interval": interval})
 
 
 def _guess_format(options: dict[str, Any], source: Source) -> Guess:
@@ -73,10 +77,12 @@ def _guess_format(options: dict[str, Any], source: Source) -> Guess:
     try:
         guess = log_format_options.guess_format(options, source.path)
     except FileNotFoundError:
-        where = "" if source.is_here else f" on this host ({settings.ETL_HOST})"
-        raise UsageError(f"no file matches {source.path!r}{where} yet, so its format cannot be seen: name it with --format") from None
+        if source.is_here:
+            sentence = _("no file matches %(path)r yet, so its format cannot be seen: name it with --format")
+        else:
+            sentence = _("no file matches %(path)r on this host (%(host)s) yet, so its format cannot be seen: name it with --format")
+        raise UsageError(sentence % {"path": source.path, "host": settings.ETL_HOST}) from None
     if not guess.is_sure:
-        raise UsageError(
-            f"{log_format_options.describe_guess(guess)}: name the format with --format, and see with etl_preview_log what it would read"
-        )
+        values = {"guess": log_format_options.describe_guess(guess)}
+        raise UsageError(_("%(guess)s: name the format with --format, and see with etl_preview_log what it would read") % values)
     return guess

@@ -7,6 +7,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from dora_metrics.calculators.service_settings import DEFAULTS
 from dora_metrics.management.base_command import BaseCommand, UsageError
@@ -14,6 +15,7 @@ from dora_metrics.models import Service
 from dora_metrics.name_suggestions import closest
 from etl_tasks.intervals import describe_interval
 from etl_tasks.management.interval_argument import add_interval_argument
+from etl_tasks.models import Source
 from etl_tasks.service_sources import NameTaken, save_github_source
 
 LOG_SETTINGS = ("log_incidents", "log_minute_events", "log_error_share", "log_bad_minutes", "log_good_minutes", "log_issue_hours")
@@ -73,7 +75,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         name, repositories = options["name"], list(dict.fromkeys(options["repository"]))
         if "" in (options["bot"] or ()):
-            raise UsageError("--bot is empty: write a login")
+            raise UsageError(_("--bot is empty: write a login"))
         values = {
             "production": options["production"],
             "deployments_from": options["deployments"],
@@ -108,11 +110,20 @@ class Command(BaseCommand):
                 raise UsageError(str(exc)) from exc
         if not is_new and options["path"] is not None:
             self.stdout.write(
-                "the next run reads pull requests that were collected without paths again; until then the metrics of changes are unknown"
+                _("the next run reads pull requests that were collected without paths again; until then the metrics of changes are unknown")
             )
-        reading = ", ".join(f"source {source} reads {source.repository} {describe_interval(source.every_minutes)}" for source in sources)
-        self.stdout.write(f"{'created' if is_new else 'updated'} service {name}, {reading}")
+        reading = ", ".join(_reading(source) for source in sources)
+        sentence = _("created service %(name)s, %(reading)s") if is_new else _("updated service %(name)s, %(reading)s")
+        self.stdout.write(sentence % {"name": name, "reading": reading})
         if (credential := options["credential"]) and credential not in settings.GITHUB_CREDENTIALS:
-            meant = closest(credential, settings.GITHUB_CREDENTIALS)
-            hint = f"did you mean {meant!r}?" if meant else f"set GITHUB_TOKEN_{credential} where workers run"
-            self.stderr.write(f"warning: the credential {credential!r} is not in this environment; {hint}")
+            if meant := closest(credential, settings.GITHUB_CREDENTIALS):
+                hint = _("did you mean %r?") % meant
+            else:
+                hint = _("set GITHUB_TOKEN_%(name)s where workers run") % {"name": credential}
+            values = {"name": credential, "hint": hint}
+            self.stderr.write(_("warning: the credential %(name)r is not in this environment; %(hint)s") % values)
+
+
+def _reading(source: Source) -> str:
+    values = {"source": source, "repository": source.repository, "interval": describe_interval(source.every_minutes)}
+    return _("source %(source)s reads %(repository)s %(interval)s") % values

@@ -4,6 +4,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
+from django.utils.translation import gettext as _
 
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from dora_metrics.models import Service
@@ -34,14 +35,16 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         name, kind = options["name"], options["kind"]
         if kind in COMMAND_OF_KIND:
-            raise UsageError(f"a source of kind {kind} has a command of its own: {COMMAND_OF_KIND[kind]}")
+            values = {"kind": kind, "command": COMMAND_OF_KIND[kind]}
+            raise UsageError(_("a source of kind %(kind)s has a command of its own: %(command)s") % values)
         if kind not in kinds():
-            raise UsageError(f"there is no kind {kind!r} of source; {suggestion(kind, kinds())}; ETL_ADAPTERS adds others")
+            values = {"kind": kind, "meant": suggestion(kind, kinds())}
+            raise UsageError(_("there is no kind %(kind)r of source; %(meant)s; ETL_ADAPTERS adds others") % values)
         service = Service.objects.filter(name=options["service"]).first() or Service(name=options["service"])
         source = Source.objects.filter(name=name).first() or Source(name=name, service=service, kind=kind)
         is_new = source.pk is None
         if (source.service, source.kind) != (service, kind):
-            raise UsageError(f"a source named {name!r} exists already, of another kind or service: choose another name")
+            raise UsageError(_("a source named %(name)r exists already, of another kind or service: choose another name") % {"name": name})
         if options["path"] is not None:
             source.path = options["path"]
         if options["host"] is not None:
@@ -50,7 +53,7 @@ class Command(BaseCommand):
         for option in options["option"] or ():
             key, sign, value = option.partition("=")
             if not key or not sign:
-                raise UsageError(f"--option {option!r} sets nothing: write it as name=value")
+                raise UsageError(_("--option %(option)r sets nothing: write it as name=value") % {"option": option})
             source.options[key] = value
         try:
             service.full_clean()
@@ -60,6 +63,9 @@ class Command(BaseCommand):
         service.save()
         source.service = service
         source.save()
-        self.stdout.write(
-            f"{'created' if is_new else 'updated'} source {name} of {service}, of kind {kind}, read {describe_interval(source.every_minutes)}"
-        )
+        if is_new:
+            sentence = _("created source %(name)s of %(service)s, of kind %(kind)s, read %(interval)s")
+        else:
+            sentence = _("updated source %(name)s of %(service)s, of kind %(kind)s, read %(interval)s")
+        interval = describe_interval(source.every_minutes)
+        self.stdout.write(sentence % {"name": name, "service": service, "kind": kind, "interval": interval})

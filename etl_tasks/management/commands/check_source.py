@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from dora_metrics.management.arguments import add_json_argument
 from dora_metrics.management.base_command import BaseCommand
@@ -31,5 +32,8 @@ class Command(BaseCommand):
             for sentence in result.sentences:
                 self.stdout.write(sentence)
         if not result.can_be_read:
-            where = '"sentences" says' if options["json"] else "the lines above say"
-            raise CommandError(f"{source} cannot be read as it is set; {where} what is missing", returncode=1)
+            if options["json"]:
+                sentence = _('%(source)s cannot be read as it is set; "sentences" says what is missing')
+            else:
+                sentence = _("%(source)s cannot be read as it is set; the lines above say what is missing")
+            raise CommandError(sentence % {"source": source}, returncode=1)

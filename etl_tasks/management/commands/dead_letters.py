@@ -57,11 +57,14 @@ class Command(BaseCommand):
         if ids := options["ids"]:
             letters = letters.filter(pk__in=ids)
             if missing := sorted(set(ids) - set(letters.values_list("pk", flat=True))):
-                which = " of this stage or source" if options["stage"] or options["source"] else ""
-                raise UsageError(f"there is no dead letter {', '.join(map(str, missing))}{which}: `dead_letters list --all` shows them")
+                if options["stage"] or options["source"]:
+                    sentence = _("there is no dead letter %(ids)s of this stage or source: `dead_letters list --all` shows them")
+                else:
+                    sentence = _("there is no dead letter %(ids)s: `dead_letters list --all` shows them")
+                raise UsageError(sentence % {"ids": ", ".join(map(str, missing))})
             return letters
         if options["action"] != "list" and not options["all"]:
-            raise UsageError(f"say which letters to {options['action']}: give their numbers, or --all")
+            raise UsageError(_("say which letters to %(action)s: give their numbers, or --all") % {"action": options["action"]})
         return letters if options["action"] == "list" and options["all"] else letters.filter(state=DeadLetter.State.OPEN)
 
     def list(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
@@ -74,15 +77,16 @@ class Command(BaseCommand):
             if letter.attempts > 1:
                 attempts = ", " + ngettext("%(count)s time", "%(count)s times", letter.attempts) % {"count": letter.attempts}
             if letter.kind == DeadLetter.Kind.STAGE:
-                attempts += f", last in run {letter.run_id}"
+                attempts += ", " + _("last in run %(run)s") % {"run": letter.run_id}
             what = f"{letter.source}  {letter.stage} {letter.kind}{attempts}  {letter.error[:160]}"
-            self.stdout.write(f"{letter.pk}  {instant_text(letter.timestamp)}  {letter.state}  {what}")
+            self.stdout.write(f"{letter.pk}  {instant_text(letter.timestamp)}  {_state(letter)}  {what}")
         if not total:
-            self.stdout.write("no open dead letters")
+            self.stdout.write(_("no open dead letters"))
             return
         counted = ngettext("%(count)s letter", "%(count)s letters", total) % {"count": total}
-        shown = f", of which the first {MOST_LISTED} are above" if total > MOST_LISTED else ""
-        self.stdout.write(f"{counted}{shown}; `dead_letters show ID`, then replay or discard")
+        shown = ", " + _("of which the first %(count)s are above") % {"count": MOST_LISTED} if total > MOST_LISTED else ""
+        then = _("`dead_letters show ID`, then replay or discard")
+        self.stdout.write(f"{counted}{shown}; {then}")
 
     def show(self, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         if is_json:
@@ -95,7 +99,7 @@ class Command(BaseCommand):
 
     def act(self, action: str, letters: QuerySet[DeadLetter], *, is_json: bool) -> None:
         by = f"command:{getpass.getuser()}"
-        done, act = ("replayed", replay.replay_letter) if action == "replay" else ("discarded", dead_letters.discard)
+        done, act = (_("replayed"), replay.replay_letter) if action == "replay" else (_("discarded"), dead_letters.discard)
         chosen, failures = list(letters), {}
         with self.live_display() as display:
             item = display.add(_("dead letters"), total=max(len(chosen), 1))
@@ -103,16 +107,24 @@ class Command(BaseCommand):
                 if failure := failure_of(act, letter, by=by):
                     failures[letter.pk] = failure
                 if not is_json and (not failure or len(chosen) > 1):  # the error of a single letter is the command's error
-                    self.stdout.write(failure or f"letter {letter.pk}: {done}")
+                    self.stdout.write(failure or _("letter %(letter)s: %(done)s") % {"letter": letter.pk, "done": done})
                 item.advance()
         if is_json:
             self.write_json([{"id": letter.pk, "is_done": letter.pk not in failures, "error": failures.get(letter.pk, "")} for letter in chosen])
         else:
-            self.stdout.write(f"{len(chosen) - len(failures)} {done}, {len(failures)} failed")
+            values = {"count": len(chosen) - len(failures), "done": done, "failed": len(failures)}
+            self.stdout.write(_("%(count)s %(done)s, %(failed)s failed") % values)
         if failures:
-            where = '"error" says' if is_json else "the lines above say"
-            several = f"{len(failures)} of {len(chosen)} letters could not be {done}: {where} why"
+            if is_json:
+                sentence = _('%(failed)s of %(count)s letters could not be %(done)s: "error" says why')
+            else:
+                sentence = _("%(failed)s of %(count)s letters could not be %(done)s: the lines above say why")
+            several = sentence % {"failed": len(failures), "count": len(chosen), "done": done}
             raise CommandError(next(iter(failures.values())) if len(chosen) == 1 else several, returncode=1)
+
+
+def _state(letter: DeadLetter) -> str:
+    return str(letter.get_state_display()).lower()
 
 
 def failure_of(act: Callable[..., None], letter: DeadLetter, *, by: str) -> str:

@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 
 from dora_metrics.management.base_command import UsageError
 from etl_tasks import inline
@@ -25,7 +26,7 @@ class Command(StageCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         check_source_names(options["source"] or ())
         if options["source"] and options["run"] is not None:
-            raise UsageError("--run names one run: leave --source out")
+            raise UsageError(_("--run names one run: leave --source out"))
         self.names: list[str] | None = options["source"]
         self.is_json: bool = options["json"]
         super().handle(*args, **options)
@@ -33,7 +34,8 @@ class Command(StageCommand):
     def named_run(self, run_id: int) -> list[ETLRun]:
         [run] = super().named_run(run_id)
         if not run.source.is_here:
-            raise CommandError(f"run {run_id} of {run.source}: {inline.on_another_host(run.source)}", returncode=self.failure_status)
+            values = {"run": run_id, "source": run.source, "reason": inline.on_another_host(run.source)}
+            raise CommandError(_("run %(run)s of %(source)s: %(reason)s") % values, returncode=self.failure_status)
         return [run]
 
     def waiting_runs(self) -> list[ETLRun]:

@@ -5,6 +5,7 @@ from collections import Counter
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dora_metrics.display import precise_text
@@ -39,14 +40,15 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["path"].strip():
-            raise UsageError("PATH is empty: name a file, for example /var/log/billing/app.log")
+            raise UsageError(_("PATH is empty: name a file, for example /var/log/billing/app.log"))
         path = os.path.abspath(options["path"])
         log_format_options.check_is_allowed(path)
         source = Source(name="preview", kind=Source.Kind.LOGS)
         if options["source"] is not None:
             source = log_source_named(options["source"])
             if source.kind != Source.Kind.LOGS:
-                raise UsageError(f"{source} has an adapter of its own, so its lines cannot be previewed here: try check_source {source}")
+                sentence = _("%(source)s has an adapter of its own, so its lines cannot be previewed here: try check_source %(source)s")
+                raise UsageError(sentence % {"source": source})
         options["format"] = options["format"] or source.log_format or log_format_options.AUTO
         try:
             if options["format"] == log_format_options.AUTO:
@@ -54,7 +56,8 @@ class Command(BaseCommand):
                 self.stdout.write(log_format_options.describe_guess(guess))
                 self.stdout.write()
                 if not guess.read:
-                    raise CommandError(f"nothing in {path} could be read: name its format with --format", returncode=1)
+                    sentence = _("nothing in %(path)s could be read: name its format with --format") % {"path": path}
+                    raise CommandError(sentence, returncode=1)
             follow.paths_of(path, log_roots())
         except FileNotFoundError as exc:
             raise CommandError(str(exc), returncode=1) from exc
@@ -84,15 +87,17 @@ class Command(BaseCommand):
         lines_read = reading.lines - counts["lines unread"]
         events = ngettext("%(count)s event", "%(count)s events", counts["read"]) % {"count": counts["read"]}
         self.stdout.write()
-        self.stdout.write(f"{lines_read} of {reading.lines} lines read as {source.log_format}: {events}")
+        values = {"read": lines_read, "total": reading.lines, "format": source.log_format, "events": events}
+        self.stdout.write(_("%(read)s of %(total)s lines read as %(format)s: %(events)s") % values)
         for flag in sorted(filter(None, time_flags)):
-            self.stdout.write(f"{time_flags[flag]} of them with a time that is {flag}")
+            self.stdout.write(_("%(count)s of them with a time that is %(flag)s") % {"count": time_flags[flag], "flag": flag})
         for line in unread:
-            self.stdout.write(f"not read: {line}")
+            self.stdout.write(_("not read: %(line)s") % {"line": line})
         if counts["unread"] > UNREAD_SHOWN:
-            self.stdout.write(f"and {counts['unread'] - UNREAD_SHOWN} more places")
+            self.stdout.write(_("and %(count)s more places") % {"count": counts["unread"] - UNREAD_SHOWN})
         if not counts["read"]:
-            raise CommandError(f"nothing in {path} could be read as {source.log_format}", returncode=1)
+            sentence = _("nothing in %(path)s could be read as %(format)s") % {"path": path, "format": source.log_format}
+            raise CommandError(sentence, returncode=1)
 
 
 def _event_line(event: LogEvent) -> str:

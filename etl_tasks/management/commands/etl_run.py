@@ -7,13 +7,14 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import CommandError, CommandParser
 from django.db import close_old_connections
+from django.utils.translation import gettext as _
 
 from dora_metrics.calculators.periods import start_of
 from dora_metrics.management.arguments import add_json_argument, check_order, date_argument
 from dora_metrics.management.base_command import BaseCommand, UsageError
 from etl_tasks import pipeline
 from etl_tasks.management.run_display import RunLines
-from etl_tasks.management.run_output import run_line, run_row
+from etl_tasks.management.run_output import run_line, run_row, stage_text, status_text
 from etl_tasks.management.source_arguments import check_source_names
 from etl_tasks.management.stage_exit_status import EXIT_STATUS_OF_STAGE
 from etl_tasks.models import ETLRun, Source
@@ -47,13 +48,14 @@ class Command(BaseCommand):
         names = options["source"] or list(Source.objects.filter(is_enabled=True).values_list("name", flat=True))
         check_source_names(names)
         if not names:
-            raise UsageError("no source is enabled: add one with add_service")
+            raise UsageError(_("no source is enabled: add one with add_service"))
         check_order(options["since"], options["until"], names=("--since", "--until"))
         since, until = (start_of(options[name], settings.ETL_TIME_ZONE) if options[name] else None for name in ("since", "until"))
         try:
             pipeline.check_broker()
         except pipeline.BrokerAway as exc:
-            raise CommandError(f"{exc}; etl_extract, etl_transform and etl_load need none", returncode=1) from exc
+            sentence = _("%(error)s; etl_extract, etl_transform and etl_load need none") % {"error": exc}
+            raise CommandError(sentence, returncode=1) from exc
         runs, busy = [], []
         for name in names:
             try:
@@ -70,7 +72,7 @@ class Command(BaseCommand):
                 self.stdout.write(run_line(run, has_error=False))
         failed = [run for run in runs if run.status in (ETLRun.Status.FAILED, ETLRun.Status.CANCELLED)]
         if failed:
-            reasons = [f"{run.pipeline} failed in {run.stage}: {run.error}" for run in failed]
+            reasons = [_("%(source)s failed in %(stage)s") % {"source": run.pipeline, "stage": stage_text(run)} + f": {run.error}" for run in failed]
             raise CommandError("; ".join([*reasons, *busy]), returncode=min(EXIT_STATUS_OF_STAGE[run.stage] for run in failed))
         if busy:
             raise CommandError("; ".join(busy), returncode=1)
@@ -88,7 +90,7 @@ class Command(BaseCommand):
         waiting = {run.pk for run in runs}
         while waiting:
             for run in ETLRun.objects.filter(pk__in=waiting).order_by("pk"):
-                state = run.status if run.status not in ETLRun.ACTIVE else f"{run.stage} {run.status}"
+                state = status_text(run) if run.status not in ETLRun.ACTIVE else f"{stage_text(run)} {status_text(run)}"
                 if shown.get(run.pk) != state and not is_quiet:
                     self.stdout.write(f"{run.pipeline}: {state}")
                     self.stdout.flush()

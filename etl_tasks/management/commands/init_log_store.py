@@ -3,6 +3,7 @@
 from typing import Any
 
 from django.core.management.base import CommandError
+from django.utils.translation import gettext as _
 
 from dora_metrics.management.base_command import BaseCommand
 from log_store.opening import open_log_store
@@ -21,4 +22,4 @@ class Command(BaseCommand):
             store.ensure_schema()
         except LogStoreUnavailable as exc:
             raise CommandError(str(exc), returncode=1) from exc
-        self.stdout.write(f"the log store is ready ({type(store).__name__})")
+        self.stdout.write(_("the log store is ready (%(store)s)") % {"store": type(store).__name__})

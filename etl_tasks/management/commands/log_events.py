@@ -5,6 +5,7 @@ from typing import Any
 import msgspec
 from django.core.management.base import CommandError, CommandParser
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from dora_metrics.display import minute_text, precise_text
 from dora_metrics.management.base_command import BaseCommand, UsageError
@@ -42,9 +43,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if options["limit"] < 0:
-            raise UsageError("--limit is negative: 0 prints all events, 100 the newest hundred")
+            raise UsageError(_("--limit is negative: 0 prints all events, 100 the newest hundred"))
         if options["counts"] and options["contains"]:
-            raise UsageError("--counts are kept by level alone: leave --contains out")
+            raise UsageError(_("--counts are kept by level alone: leave --contains out"))
         log_source_named(options["source"])
         try:
             query = query_of(
@@ -85,9 +86,10 @@ class Command(BaseCommand):
         try:
             event = event_at(store, source, event_position)
         except ValueError as exc:
-            raise InvalidQuery(f"{exc}: take it from --format jsonl, or from the event's page") from exc
+            raise InvalidQuery(_("%(error)s: take it from --format jsonl, or from the event's page") % {"error": exc}) from exc
         if event is None:
-            raise InvalidQuery(f"{source} has no event at {event_position}: it may have expired")
+            values = {"source": source, "position": event_position}
+            raise InvalidQuery(_("%(source)s has no event at %(position)s: it may have expired") % values)
         return around(store, event)
 
     def _print_row(self, event: LogEvent) -> None:
