@@ -15,6 +15,7 @@ from celery.result import AsyncResult
 from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from kombu.exceptions import ChannelError
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -253,22 +254,22 @@ def preview_logs(source: Source) -> dict[str, Any]:
         settings_of_lines = (source.path, source.log_format, source.log_pattern, source.log_time_zone)
         sent = tasks.preview.apply_async(settings_of_lines, queue=source.extract_queue, expires=CHECK_SECONDS)
     except BrokerAway as exc:
-        return {"problem": f"No worker could be asked: {exc}"}
+        return {"problem": _("No worker could be asked: %(error)s") % {"error": exc}}
     try:
         return dict(sent.get(timeout=CHECK_SECONDS, interval=CHECK_INTERVAL_SECONDS))
     except CeleryTimeout:
         return {"problem": _no_answer(source.extract_queue)}
     except Exception as exc:  # noqa: BLE001  any error of the worker is the answer
-        return {"problem": f"The worker could not look: {exc}"}
+        return {"problem": _("The worker could not look: %(error)s") % {"error": exc}}
     finally:
         sent.forget()
 
 
 def _no_answer(queue: str) -> str:
-    return (
-        f"No worker that takes the queue {queue} has answered within {CHECK_SECONDS} seconds, "
+    return _(
+        "No worker that takes the queue %(queue)s has answered within %(seconds)s seconds, "
         "and only such a worker sees the files: start one, or try again when it has time."
-    )
+    ) % {"queue": queue, "seconds": CHECK_SECONDS}
 
 
 def _worker_check(source: Source, result: AsyncResult, deadline: float) -> Check:
@@ -277,14 +278,15 @@ def _worker_check(source: Source, result: AsyncResult, deadline: float) -> Check
     except CeleryTimeout:
         return Check(can_be_read=False, sentences=[_no_answer(source.extract_queue)])
     except Exception as exc:  # noqa: BLE001  any error of the worker is the answer
-        return Check(can_be_read=False, sentences=[f"The worker could not look: {exc}"])
+        return Check(can_be_read=False, sentences=[_("The worker could not look: %(error)s") % {"error": exc}])
 
 
 def _local_check(source: Source, broker_error: str) -> Check:
     if not reads_files(source):
         return check(source)
-    no_worker = f"No worker could be asked ({broker_error})"
     if not source.is_here:
-        return Check(can_be_read=False, sentences=[f"{no_worker}, and the files lie on {source.host}."])
+        elsewhere = _("No worker could be asked (%(error)s), and the files lie on %(host)s.") % {"error": broker_error, "host": source.host}
+        return Check(can_be_read=False, sentences=[elsewhere])
     found = check(source)
-    return Check(can_be_read=found.can_be_read, sentences=[f"{no_worker}; as this process sees the files:", *found.sentences])
+    here = _("No worker could be asked (%(error)s); as this process sees the files:") % {"error": broker_error}
+    return Check(can_be_read=found.can_be_read, sentences=[here, *found.sentences])

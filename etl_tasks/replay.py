@@ -14,6 +14,7 @@ from typing import Any
 
 from django.db import OperationalError, transaction
 from django.db.models import F
+from django.utils.translation import gettext as _
 
 from etl_tasks import dead_letters, inline, ledger, pipeline, stages
 from etl_tasks.dead_letters import refuse_unless_open
@@ -71,8 +72,9 @@ def describe_failure(letter: DeadLetter, exc: ReplayFailed) -> str:
     """
     letter.refresh_from_db(fields=["state"])
     if letter.state == DeadLetter.State.OPEN:
-        return f"letter {letter.pk} stays open: {exc}"
-    return f"letter {letter.pk} is {letter.state}, but {exc}"
+        return _("letter %(letter)s stays open: %(reason)s") % {"letter": letter.pk, "reason": exc}
+    values = {"letter": letter.pk, "state": str(letter.get_state_display()).lower(), "reason": exc}
+    return _("letter %(letter)s is %(state)s, but %(reason)s") % values
 
 
 def reopen_run(letter: DeadLetter) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from dora_metrics.calculators import DEFINITION_VERSION
 from dora_metrics.calculators.metric_values import values_in, values_of
@@ -66,7 +67,8 @@ class UnknownEnvironment(ValueError):
     """The service was never deployed to this environment. The message suggests one, or lists those that there are: `known`."""
 
     def __init__(self, service: Service, environment: str, known: Sequence[str]) -> None:
-        super().__init__(f"{service} was never deployed to {environment!r}; {suggestion(environment, known)}")
+        values = {"service": service, "environment": environment, "meant": suggestion(environment, known)}
+        super().__init__(_("%(service)s was never deployed to %(environment)r; %(meant)s") % values)
         self.known = known
 
 

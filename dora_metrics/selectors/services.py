@@ -1,6 +1,7 @@
 """Select services, ordered by name."""
 
 from django.db.models import Prefetch
+from django.utils.translation import gettext as _
 
 from dora_metrics.models import Coverage, Service
 from dora_metrics.name_suggestions import suggestion
@@ -15,7 +16,8 @@ def services(name: str | None = None) -> list[Service]:
     """Return a list of the service with this name, or of all services if `name` is None. Raises UnknownService."""
     found = list(Service.objects.all() if name is None else Service.objects.filter(name=name))
     if name is not None and not found:
-        raise UnknownService(f"there is no service {name!r}; {suggestion(name, Service.objects.values_list('name', flat=True))}")
+        meant = suggestion(name, Service.objects.values_list("name", flat=True))
+        raise UnknownService(_("there is no service %(name)r; %(meant)s") % {"name": name, "meant": meant})
     return found
 
 

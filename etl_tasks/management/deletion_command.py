@@ -1,8 +1,10 @@
 """The base class of delete_service and delete_source."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.utils import translation
 from django.utils.translation import gettext as _
 
 from dora_metrics.management.arguments import add_json_argument
@@ -30,7 +32,8 @@ class DeletionCommand(BaseCommand):
         target = self.target(options["name"])
         label = f"{target._meta.verbose_name} {target}"
         try:
-            counts = deletion.count_contents(target)
+            with translation.override("en") if options["json"] else nullcontext():  # the names are the JSON object's keys
+                counts, kind = deletion.count_contents(target), str(target._meta.verbose_name)
             if not options["json"]:
                 self.stdout.write(f"{label}: " + (", ".join(deletion.in_words(counts)) or _("nothing was collected of it")))
             if options["yes"]:
@@ -42,7 +45,6 @@ class DeletionCommand(BaseCommand):
             sentence = _("%(error)s Try again: the deletion continues where it stopped") % {"error": exc}
             raise CommandError(sentence, returncode=1) from exc
         if options["json"]:
-            kind = str(target._meta.verbose_name)
             self.write_json({"kind": kind, "name": target.name, "contents": counts, "is_deleted": options["yes"]}, indent=None)
         elif options["yes"]:
             self.stdout.write(_("%(name)s is deleted") % {"name": label})

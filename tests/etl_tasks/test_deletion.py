@@ -13,6 +13,7 @@ from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
+from django.utils import translation
 
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Commit, Delivery, Deployment, DORAMetric, LogTraffic, Repository, Service
 from etl_tasks import deletion, inline, ledger, pipeline, replay, sweeper, tasks
@@ -267,3 +268,13 @@ def test_an_account_that_has_left_audit_rows_is_made_inactive_and_not_deleted(ad
     chosen = {"action": "delete_selected", "_selected_action": [busy.pk], "post": "yes"}
     admin_client.post(reverse("admin:auth_user_changelist"), chosen)
     assert LogEntry.objects.filter(user=busy).exists()
+
+
+def test_the_json_of_a_deletion_has_the_same_keys_in_every_language(shop: Service) -> None:
+    outputs = []
+    for language in ("en", "es"):
+        with translation.override(language):
+            output = StringIO()
+            call_command("delete_service", "shop", "--json", stdout=output)
+            outputs.append(output.getvalue())
+    assert outputs[0] == outputs[1]

@@ -9,10 +9,11 @@ import pytest
 from django.core.exceptions import ValidationError
 from django.core.management import call_command
 from django.core.management.base import CommandError
+from django.utils import translation
 from django.utils.timezone import now
 from pytest_django import Settings
 
-from etl_tasks import dead_letters, ledger, pipeline
+from etl_tasks import dead_letters, host_watch, ledger, pipeline
 from etl_tasks.management.commands.etl_status import Command as Status
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sweeper import resend_lost
@@ -122,3 +123,8 @@ def test_without_a_broker_the_files_are_looked_for_here_which_is_said(calls: Sou
     calls.host = "web1"
     [found] = pipeline.check_sources([calls])
     assert (found.can_be_read, "as this process sees the files" in found.sentences[0]) == (True, True)
+
+
+def test_the_sentence_that_is_stored_about_a_host_is_english() -> None:
+    with translation.override("es"):
+        assert host_watch.no_worker_message("logs-1").startswith("no worker reads the files of logs-1: start one there")

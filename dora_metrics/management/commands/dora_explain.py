@@ -74,7 +74,8 @@ class Command(BaseCommand):
         if member["quality_flags"]:
             write("    " + _("flags: %(flags)s") % {"flags": ", ".join(member["quality_flags"])})
         staged_page = _("staged page %(page)s") % {"page": member["staged_page"]}
-        write(f"    {member['url'] or _('no page on GitHub')}  {staged_page}")
+        url = member["url"] or _("no page on GitHub")
+        write(f"    {url}  {staged_page}")
 
     def _show_movement(self, found: dict[str, Any], against: Period) -> None:
         write, moved = self.stdout.write, found["movement"]

@@ -39,7 +39,7 @@ class Command(BaseCommand):
         problems = ngettext("%(count)s problem", "%(count)s problems", counts[Level.PROBLEM]) % {"count": counts[Level.PROBLEM]}
         warnings = ngettext("%(count)s warning", "%(count)s warnings", counts[Level.WARNING]) % {"count": counts[Level.WARNING]}
         if not options["json"]:
-            self.stdout.write(f"{problems}, {warnings}, {counts[Level.OK]} {_('ok')}")
+            self.stdout.write(f"{problems}, {warnings}, " + _("%(count)s ok") % {"count": counts[Level.OK]})
         if counts[Level.PROBLEM]:
             where = _('"findings" says what') if options["json"] else _("the lines above say what")
             needs = ngettext("%(count)s thing needs a person", "%(count)s things need a person", counts[Level.PROBLEM])

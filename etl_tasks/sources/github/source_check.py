@@ -4,6 +4,8 @@ import math
 from urllib.parse import quote
 
 from django.conf import settings
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
@@ -35,7 +37,7 @@ def check(source: Source) -> Check:
     sentences, can_be_read, records, points = [_describe_repository(survey_result)], not forbidden, 0, 1
     for stream in STREAMS:
         if not stream.is_asked_for(source.service):
-            sentences.append(f"{stream.name}: not asked for by the service's settings.")
+            sentences.append(_("%(stream)s: not asked for by the service's settings.") % {"stream": stream.name})
         elif stream.name in forbidden:
             sentences.append(f"{stream.name}: {forbidden[stream.name]}.")
         else:
@@ -47,13 +49,20 @@ def check(source: Source) -> Check:
                 continue
             except (FatalError, RetriableError) as exc:
                 can_be_read = False
-                sentences.append(f"{stream.name}: {exc}; the token needs the permission “{stream.permission}: read”.")
+                values = {"stream": stream.name, "error": exc, "permission": stream.permission}
+                sentences.append(_("%(stream)s: %(error)s; the token needs the permission “%(permission)s: read”.") % values)
                 continue
             records += count
             points += math.ceil(count / 100) * POINTS_A_PAGE[stream.name]
-            sentences.append(f"{stream.name}: {count}{'' if count else ', the stream stays empty'}.")
+            sentence = _("%(stream)s: %(count)s.") if count else _("%(stream)s: %(count)s, the stream stays empty.")
+            sentences.append(sentence % {"stream": stream.name, "count": count})
     left = github.rate_limits.remaining("graphql")
-    sentences.append(f"A first collection reads about {records} records for about {points} points and requests; {left} points are left this hour.")
+    cost = ngettext(
+        "A first collection reads about %(count)s records for about %(points)s points and requests; %(left)s points are left this hour.",
+        "A first collection reads about %(count)s records for about %(points)s points and requests; %(left)s points are left this hour.",
+        records,
+    )
+    sentences.append(cost % {"count": records, "points": points, "left": left})
     return Check(can_be_read=can_be_read, sentences=sentences)
 
 
@@ -71,12 +80,14 @@ def _describe_repository(survey_result: SurveyResult) -> str:
     repository = survey_result["repository"]
     kind = ", ".join(
         [
-            "private" if repository["is_private"] else "public",
-            *(["archived: it will not change any more"] if repository["is_archived"] else []),
-            f"default branch {repository['default_branch']}" if repository["default_branch"] else "empty: it has no commit yet",
+            _("private") if repository["is_private"] else _("public"),
+            *([_("archived: it will not change any more")] if repository["is_archived"] else []),
+            _("default branch %(name)s") % {"name": repository["default_branch"]}
+            if repository["default_branch"]
+            else _("empty: it has no commit yet"),
         ]
     )
-    return f"{repository['name']} can be read ({kind})."
+    return _("%(repository)s can be read (%(kind)s).") % {"repository": repository["name"], "kind": kind}
 
 
 def _count(github: GitHub, stream: Stream, survey_result: SurveyResult) -> int:
@@ -89,7 +100,7 @@ def _count(github: GitHub, stream: Stream, survey_result: SurveyResult) -> int:
         return int(survey_result["top"][stream.name]["total"])
     if not survey_result["head"]:
         return 0
-    owner, _, name = repository.partition("/")
+    owner, _slash, name = repository.partition("/")
     variables = {"owner": owner, "name": name, "revision": survey_result["head"], "first": 1, "after": None}
     found = github.query(query_text(stream.query), variables).json()
     return int(found["data"]["repository"]["object"]["history"]["totalCount"])

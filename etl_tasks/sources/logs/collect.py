@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from etl_tasks.errors import FatalError
@@ -87,7 +88,7 @@ class LogFiles(Adapter):
             "%(path)s names %(count)s file; %(readable)s can be read.", "%(path)s names %(count)s files; %(readable)s can be read.", len(paths)
         )
         sentences = [named % {"path": source.path, "count": len(paths), "readable": readable}]
-        sentences += [f"{follow.shown(path)} cannot be read: {fault}" for path, fault in unreadable.items()]
+        sentences += [_("%(path)s cannot be read: %(fault)s") % {"path": follow.shown(path), "fault": fault} for path, fault in unreadable.items()]
         return Check(can_be_read=bool(readable), sentences=sentences)
 
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:

@@ -6,6 +6,8 @@ from datetime import datetime
 from itertools import islice
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from etl_tasks.models import Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.allowed_folders import log_roots
@@ -41,7 +43,7 @@ class Reading:
         begins = self._format.begins if self._format.is_multiline else None
         for chunk in follow.chunks(self._path, {}, begins=begins, roots=log_roots()):
             if isinstance(chunk, follow.Unreadable):
-                self._say(f"cannot be opened: {chunk.path}: {chunk.reason}")
+                self._say(_("cannot be opened: %(path)s: %(reason)s") % {"path": chunk.path, "reason": chunk.reason})
                 continue
             key = file_key(self._source.pk or 0, chunk.identity)
             place = BodyOrigin(
@@ -60,7 +62,7 @@ class Reading:
                 yield f"{chunk.path}, byte {int(event_id.removeprefix(key), 16)}", result
             left -= len(chunk.body)
             if left <= 0:
-                self._say(f"(only the first {self._most_bytes >> 20} MiB were read)")
+                self._say(_("(only the first %(size)s MiB were read)") % {"size": self._most_bytes >> 20})
                 return
 
 
