@@ -247,7 +247,7 @@ def _describe(outcome: Outcome) -> str:
 
 
 def _status(run: ETLRun) -> str:
-    return str(run.get_status_display()).lower()
+    return _(run.status)
 
 
 def _stage(run: ETLRun) -> str:

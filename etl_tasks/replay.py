@@ -73,7 +73,7 @@ def describe_failure(letter: DeadLetter, exc: ReplayFailed) -> str:
     letter.refresh_from_db(fields=["state"])
     if letter.state == DeadLetter.State.OPEN:
         return _("letter %(letter)s stays open: %(reason)s") % {"letter": letter.pk, "reason": exc}
-    values = {"letter": letter.pk, "state": str(letter.get_state_display()).lower(), "reason": exc}
+    values = {"letter": letter.pk, "state": _(letter.state), "reason": exc}
     return _("letter %(letter)s is %(state)s, but %(reason)s") % values
 
 

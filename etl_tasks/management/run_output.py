@@ -22,7 +22,7 @@ def run_times(run: ETLRun) -> str:
 
 
 def status_text(run: ETLRun) -> str:
-    return str(run.get_status_display()).lower()
+    return _(run.status)
 
 
 def stage_text(run: ETLRun) -> str:

@@ -124,7 +124,7 @@ class Command(BaseCommand):
 
 
 def _state(letter: DeadLetter) -> str:
-    return str(letter.get_state_display()).lower()
+    return _(letter.state)
 
 
 def failure_of(act: Callable[..., None], letter: DeadLetter, *, by: str) -> str:

@@ -69,7 +69,7 @@ class Command(BaseCommand):
         for progress in run.progress.order_by("stream"):
             self.stdout.write(f"  {stream_line(progress)}")
         for letter in run.dead_letters.order_by("pk"):
-            values = {"state": str(letter.get_state_display()).lower(), "letter": letter.pk, "stage": str(letter.get_stage_display()).lower()}
+            values = {"state": _(letter.state), "letter": letter.pk, "stage": str(letter.get_stage_display()).lower()}
             self.stdout.write("  " + _("%(state)s letter %(letter)s, %(stage)s") % values + f": {letter.error}")
         revisions = MetricRevision.objects.filter(run_id=run.pk).order_by("pk")
         if revisions:
