@@ -13,6 +13,7 @@ from typing import Any
 import hypothesis
 import pytest
 from django.conf import settings
+from django.utils import translation
 from pytest_django import Settings
 
 from dora_metrics.models import Service
@@ -51,6 +52,13 @@ def log_store_schema() -> None:
     """Create Cassandra's schema before any test writes events."""
     if settings.CASSANDRA_CONTACT_POINTS:
         open_log_store().ensure_schema()
+
+
+@pytest.fixture(autouse=True)
+def _english() -> Iterator[None]:
+    """End each test in the default language. A request that asks for Spanish leaves Spanish active in its thread."""
+    yield
+    translation.deactivate()
 
 
 @pytest.fixture(scope="session")

@@ -1,5 +1,7 @@
 """Store a small service that has every kind of fact."""
 
+from django.db import transaction
+
 from dora_metrics.calculators.inputs import Facts
 from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Service
@@ -33,5 +35,6 @@ NOW = at(41)
 def a_service(name: str, known: Facts = EVENTFUL) -> Service:
     service = Service.objects.create(name=name)
     store(service, known)
-    recompute(service, run_id=1, moment=NOW)
+    with transaction.atomic():
+        recompute(service, run_id=1, moment=NOW)
     return service

@@ -200,6 +200,7 @@ def test_the_command_prints_it(billing: Service) -> None:
 
 def test_a_deployment_leads_to_its_line(billing: Service) -> None:
     LogDeployment.objects.filter(event_id="5").update(url="/logs/event/web/1-2/", page_id=8)
+    recompute(billing, moment=NOW)
     [member] = [one for one in explained(billing, "change_fail_rate")["members"] if one["key"] == "5"]
     assert (member["url"], member["staged_page"]) == ("/logs/event/web/1-2/", 8)
 

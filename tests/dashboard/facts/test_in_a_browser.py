@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from django.db import transaction
 from django.utils.timezone import now
 from playwright.sync_api import Page, expect
 
@@ -44,7 +45,8 @@ def billing(transactional_db: None) -> Service:
     )
     Change.objects.update(page_id=staged.pk, title="<b>Add invoices</b>", url="https://github.example/acme/billing/pull/1")
     Deployment.objects.update(page_id=staged.pk)
-    recompute(service, moment=NOW)
+    with transaction.atomic():
+        recompute(service, moment=NOW)
     return service
 
 
