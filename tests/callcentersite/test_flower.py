@@ -27,7 +27,7 @@ def free_port() -> int:
 
 @contextmanager
 def flower(folder: Path, port: int, *words: str, **env: str) -> Iterator["subprocess.Popen[bytes]"]:
-    [documented] = re.findall(r"Flower: `celery ([^`]+)`", (settings.BASE_DIR / "README.md").read_text())
+    [documented] = re.findall(r"Flower:\s+`celery ([^`]+)`", (settings.BASE_DIR / "README.md").read_text())
     command = [sys.executable, "-m", "celery", *documented.split(), f"--port={port}", *words]
     # There is no broker at this address. Flower does not need one here.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("FLOWER_")}
