@@ -164,10 +164,13 @@ def _storable(text: str) -> str:
 # --- finding --------------------------------------------------------------------------------------------------------
 
 
-def alike(letter: DeadLetter) -> QuerySet[DeadLetter]:
-    """Return the open letters that have the cause of this one, itself included: the same source, stage, kind and error."""
+def alike(letter: DeadLetter, *, state: str = DeadLetter.State.OPEN) -> QuerySet[DeadLetter]:
+    """Return the letters that have the cause of this one, itself included: the same source, stage, kind and error.
+
+    `state`: only letters of this state; "" for all.
+    """
     same = {"source": letter.source_id, "stage": letter.stage, "kind": letter.kind, "error": letter.error}
-    return DeadLetter.objects.filter(**same, state=DeadLetter.State.OPEN)
+    return DeadLetter.objects.filter(**same, **({"state": state} if state else {}))
 
 
 # --- closing --------------------------------------------------------------------------------------------------------

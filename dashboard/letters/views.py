@@ -9,9 +9,10 @@ from django.utils.translation import gettext as _
 
 from dashboard.access import page
 from dashboard.letters.record_text import record_lines
+from etl_tasks.dead_letters import alike
 from etl_tasks.models import DeadLetter, Source
 from etl_tasks.replay import reason_against
-from etl_tasks.selectors.letters import MOST_GROUPS, letter_groups, letters_like
+from etl_tasks.selectors.letters import MOST_GROUPS, letter_groups
 
 LETTERS_PER_PAGE = 100
 ALL = "all"
@@ -40,7 +41,7 @@ def group(request: HttpRequest, pk: int) -> HttpResponse:
     like = _letter(pk)
     state = _state(request)
     after = request.GET.get("after", "")
-    found = letters_like(like, "" if state == ALL else state).defer("data").select_related("run")
+    found = alike(like, state="" if state == ALL else state).order_by("pk").defer("data").select_related("run")
     rows = list(found.filter(pk__gt=int(after) if after.isdecimal() else 0)[: LETTERS_PER_PAGE + 1])
     context = {
         "like": like,
@@ -65,7 +66,7 @@ def letter(request: HttpRequest, pk: int) -> HttpResponse:
         "lines": record_lines(found.data, found.error) if may_see_data else [],
         "may_see_data": may_see_data,
         "origin": _origin(found),
-        "like_count": letters_like(found, DeadLetter.State.OPEN).count() if is_open else 0,
+        "like_count": alike(found).count() if is_open else 0,
         "reason_against": reason_against(found) if is_open else "",
     }
     return render(request, "dashboard/letters/letter.html", context)

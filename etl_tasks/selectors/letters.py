@@ -41,9 +41,3 @@ def letter_groups(state: str, *, source: str = "") -> list[LetterGroup]:
         count=Count("pk"), first=Min("pk"), oldest=Min("timestamp"), latest=Max("timestamp"), most_attempts=Max("attempts")
     ).order_by("-count", "first")
     return [LetterGroup(name, *rest) for _source_id, name, *rest in rows[:MOST_GROUPS]]
-
-
-def letters_like(letter: DeadLetter, state: str) -> QuerySet[DeadLetter]:
-    """Select the letters of the state that have the cause of this one, the oldest first."""
-    same = {"source": letter.source_id, "stage": letter.stage, "kind": letter.kind, "error": letter.error}
-    return letters_in(state).filter(**same).order_by("pk")
