@@ -8,7 +8,6 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import Client
 from django.urls import reverse
-from pytest_django import Settings
 
 from etl_tasks import dead_letters, inline, ledger, replay, replay_tasks
 from etl_tasks.models import DeadLetter, ETLRun, Source
@@ -204,8 +203,10 @@ def test_a_replay_of_many_letters_continues_after_the_last_one_tried(billing: So
     assert [letter.attempts for letter in DeadLetter.objects.filter(pk__in=[first.pk, second.pk, third.pk]).order_by("pk")] == [1, 1, 2]
 
 
-def test_a_worker_whose_time_is_up_asks_for_another_turn(billing: Source, sent_messages: Callable[[], list[Any]], settings: Settings) -> None:
+def test_a_worker_whose_time_is_up_asks_for_another_turn(
+    billing: Source, sent_messages: Callable[[], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
     first = three_alike_and_another(billing)[0]
-    settings.CELERY_TASK_SOFT_TIME_LIMIT = -1
+    monkeypatch.setattr(replay_tasks, "TURN_S", -1)
     replay_tasks.replay_alike(first.pk, "lead")
     assert sent_messages() == [("etl.replay", [first.pk, "lead", 0])]
