@@ -58,8 +58,17 @@ PAGES = (
     "/operations/sources/{source}/",
     "/operations/letters/",
     "/operations/letters/{letter}/",
+    "/operations/letters/like/{letter}/",
+    "/operations/durations/",
+    "/staged/{staged}/",
     "/setup/",
     "/logs/",
+    "/logs/?level=error",
+    "/logs/?text=calls/99",
+    "/admin/",
+    "/admin/dora_metrics/service/",
+    "/admin/dora_metrics/dorametric/",
+    "/admin/etl_tasks/etlrun/",
 )
 
 
@@ -125,10 +134,12 @@ def prepare(services: int, years: float) -> None:
 
 def names_of() -> dict[str, Any]:
     """Return what the addresses of the pages may name."""
+    from dashboard.facts.fact_keys import FactKeyConverter
     from dora_metrics.calculators.periods import ONE_DAY
     from dora_metrics.models import Attempt, Delivery, Incident, Service
-    from etl_tasks.models import DeadLetter, ETLRun
+    from etl_tasks.models import DeadLetter, ETLRun, StagedPage
 
+    written = FactKeyConverter().to_url
     service = Service.objects.order_by("-name")[0]  # of the last template, which deploys most often
     attempt = Attempt.objects.filter(service=service).order_by("-finished_at")[5]
     change = Delivery.objects.filter(service=service).select_related("change").order_by("-deployed_at")[5].change
@@ -138,13 +149,14 @@ def names_of() -> dict[str, Any]:
         "other": Service.objects.order_by("name")[0].name,
         "month": f"{last.replace(day=1) - ONE_DAY:%Y-%m}",
         "range": f"{last - 90 * ONE_DAY}..{last}",
-        "deployment": attempt.key,
+        "deployment": written(attempt.key),
         "repository": change.repository_id,
         "change": change.number,
-        "incident": Incident.objects.filter(service=service).order_by("-started_at")[0].key.replace(" ", "%20"),
+        "incident": written(Incident.objects.filter(service=service).order_by("-started_at")[0].key),
         "run": ETLRun.objects.latest("pk").pk,
         "source": ETLRun.objects.latest("pk").source_id,
         "letter": DeadLetter.objects.latest("pk").pk,
+        "staged": StagedPage.objects.latest("pk").pk,
     }
 
 
@@ -168,7 +180,7 @@ def log_in() -> str:
     from django.contrib.auth.models import Group, User
     from django.test import Client
 
-    user, _ = User.objects.get_or_create(username="reader")
+    user, _ = User.objects.get_or_create(username="reader", is_staff=True)  # for the admin
     user.groups.add(Group.objects.get(name="Operator"))
     client = Client()
     client.force_login(user)

@@ -4,6 +4,7 @@ A few services get random facts, which are linked and measured as in a nightly r
 SQL makes much faster. The copies have numbers, ids and names of their own.
 """
 
+import hashlib
 import json
 import random
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,11 @@ from dora_metrics.models import (
     Repository,
     Service,
 )
-from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
+from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source, StagedPage
+from etl_tasks.models.staging import compressed
+from log_store.event import LogEvent, event_id
+from log_store.models import LogEventRow
+from log_store.sql import SqlLogStore
 
 TEMPLATES = 20
 COPIES_AT_ONCE = 50
@@ -41,6 +46,9 @@ SOURCES_WITH_LETTERS, LETTERS_OF_A_SOURCE = 20, 30
 ERRORS = ("mergedAt: 'never' is not a time", "number: the record has none", "author: its login is too long")
 STAGES = ("extract", "transform", "load")
 STREAMS = ("deployments", "pull_requests", "commits", "issues")
+STAGED_RECORDS = 100
+LOG_LINES, LINES_AT_ONCE, BYTES_OF_A_LINE = 100_000, 2_000, 200  # all of them within the last day
+LEVELS = ("info",) * 17 + ("warning", "warning", "error")
 
 
 def write_world(*, services: int, years: float) -> None:
@@ -49,9 +57,12 @@ def write_world(*, services: int, years: float) -> None:
     originals = [_template(number, end=end, start=end - timedelta(days=365 * years)) for number in range(min(TEMPLATES, services))]
     copies = [_service(number) for number in range(len(originals), services)]
     _copy_rows(originals, copies)
+    logs = Source.objects.create(name="access log", kind="logs", path="/var/log/access.log", log_format="json")
     _write_ledger(end)
+    _write_staged_page(ETLRun.objects.order_by("pk")[0], end)
+    _write_log_lines(logs, end)
     with connection.cursor() as cursor:
-        tables = [model._meta.db_table for model in (*COPIED, Delivery, ETLRun)]
+        tables = [model._meta.db_table for model in (*COPIED, Delivery, ETLRun, LogEventRow)]
         for statement in ["ANALYZE"] if connection.vendor == "sqlite" else [f"ANALYZE TABLE {table}" for table in tables]:
             cursor.execute(statement)
 
@@ -222,6 +233,45 @@ def _write_ledger(end: datetime) -> None:
     ]
     letters += [_record_letter(run, number) for run in runs[:SOURCES_WITH_LETTERS] for number in range(LETTERS_OF_A_SOURCE)]
     DeadLetter.objects.bulk_create(letters, batch_size=500)
+
+
+def _write_staged_page(run: ETLRun, moment: datetime) -> None:
+    nodes = [{"number": number, "title": f"Change {number}", "createdAt": moment.isoformat()} for number in range(STAGED_RECORDS)]
+    body = json.dumps({"data": {"repository": {"pullRequests": {"nodes": nodes}}}}).encode()
+    StagedPage.objects.create(
+        run=run,
+        number=1,
+        stream="pull_requests",
+        url="https://api.github.com/graphql",
+        body=compressed(body),
+        sha256=hashlib.sha256(body).hexdigest(),
+        record_count=STAGED_RECORDS,
+        fetched_at=moment,
+        is_clean=True,
+    )
+
+
+def _write_log_lines(source: Source, end: datetime) -> None:
+    rng = random.Random("log lines")
+    store = SqlLogStore()
+    for first in range(0, LOG_LINES, LINES_AT_ONCE):
+        store.write(
+            [
+                LogEvent(
+                    event_id=event_id(f"{source.pk:016x}", number * BYTES_OF_A_LINE),
+                    source=source.name,
+                    time=end - DAY + number * DAY / LOG_LINES,
+                    level=rng.choice(LEVELS),
+                    host="web1",
+                    message=f"GET /calls/{number}",
+                    method="GET",
+                    path=f"/calls/{number}",
+                    status=200,
+                    duration_ms=rng.lognormvariate(3, 1),
+                )
+                for number in range(first, first + LINES_AT_ONCE)
+            ]
+        )
 
 
 def _record_letter(run: ETLRun, number: int) -> DeadLetter:

@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
+from django_celery_beat.models import PeriodicTask
 
 from dora_metrics.display import minute_text
 from etl_tasks import heartbeats, host_watch, intervals, night_schedule, overdue_sources
@@ -156,18 +157,25 @@ def report_last_night(moment: datetime) -> NightReport:
         due = next_due = None
         if not any(str(exc) in problem.sentence for problem in problems):
             problems.append(Need(NeedKind.SCHEDULE, str(exc), detail=str(exc)))
-    runs = _runs_of_last_night(intervals.with_last_runs(Source.objects.all()), due, moment)
+    runs = _runs_of_last_night(Source.objects.all(), due, moment)
     sources, night = runs.sources, _last_night(runs, due, moment)
     if night.is_night:
         period = _("last night (%(time)s)") % {"time": minute_text(due)}
     else:
         period = _("the last %(hours)s hours") % {"hours": f"{settings.ETL_OVERDUE_HOURS:g}"}
     is_by_beat = due is not None and _is_by_beat(due, night.outcomes)
-    late = intervals.late_sources(sources, moment, by=SWEEPER_HAS_TIME, entries=entries)
+    late = _late_sources(sources, moment, entries)
     if late and heartbeats.is_seen_since(heartbeats.SWEEP, moment - SWEEPER_HAS_TIME):
         late = []  # the next sweep starts them: their intervals were set, or the sources enabled, since the last one
     needs = [*problems, *_needs(sources, night.outcomes, moment, late, is_by_beat=is_by_beat)]
     return NightReport(due, next_due, night.is_night, _summary(period, night.outcomes), night.outcomes, needs)
+
+
+def _late_sources(sources: Sequence[Source], moment: datetime, entries: Sequence[PeriodicTask]) -> list[tuple[Source, datetime]]:
+    """Return the sources whose run between two nights is late. One query if any source has an interval, otherwise none."""
+    with_interval = [source.pk for source in sources if source.every_minutes]
+    known = intervals.with_last_runs(Source.objects.filter(pk__in=with_interval).order_by("name"))
+    return intervals.late_sources(known, moment, by=SWEEPER_HAS_TIME, entries=entries)
 
 
 def _runs_of_last_night(sources: QuerySet[Any], due: datetime | None, moment: datetime) -> LatestRuns:

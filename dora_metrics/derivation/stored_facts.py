@@ -1,7 +1,7 @@
-"""Read a service's stored facts and settings, turn them into the inputs of the calculators, and link the facts."""
+"""Read services' stored facts and settings, turn them into the inputs of the calculators, and link the facts."""
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
@@ -20,6 +20,7 @@ from dora_metrics.models import Change, Commit, Coverage, Deployment, Issue, Log
 ROWS_PER_READ = 2000
 T = TypeVar("T")
 BranchNames = Mapping[tuple[int, str], str]
+Repositories = Mapping[str, Repository]  # by distinct names
 
 
 def linked_facts_of(service: Service, *, environment: str, moment: datetime | None = None) -> LinkedFacts:
@@ -49,53 +50,77 @@ def settings_of(service: Service, *, time_zone: str) -> Settings:
     )
 
 
-def facts_of(service: Service, *, repositories: Mapping[str, Repository] | None = None, without: Collection[str] = ()) -> inputs.Facts:
+def facts_of(service: Service, *, repositories: Repositories | None = None, without: Collection[str] = ()) -> inputs.Facts:
     """Return all facts of the service. All are needed, because a change can be matched to its deployment only with the whole history.
 
-    Pull requests that the path filter excludes are left out. So are hours of the logs in which no minute can be bad. `repositories`:
-    those that `counted_repositories` returns, if they have been read already. `without`: facts that are not read, because they cannot
-    change the result: workflow_runs, releases, log_deployments or log_hours.
+    `repositories`: those that `counted_repositories` returns, if they have been read already. `without`: as for `facts_of_each`.
     """
-    repositories = counted_repositories(service) if repositories is None else repositories
-    branch_names = _current_branch_names(repositories.values())
-    deployments, issues = _by_repository(_deployments(service)), _by_repository(_issues(service))
-    pulls = _by_repository(_pull_requests(service, branch_names))
-    releases = _by_repository(() if "releases" in without else _releases(service))
-    runs = _by_repository(() if "workflow_runs" in without else _workflow_runs(service, branch_names))
-    parents = _parents(service)
-    first, *others = [
-        inputs.Facts(
-            repository=name,
-            repositories=frozenset(repository.names),
-            default_branch=repository.default_branch,
-            deployments=deployments[repository.pk],
-            workflow_runs=runs[repository.pk],
-            releases=releases[repository.pk],
-            pull_requests=pulls[repository.pk],
-            issues=issues[repository.pk],
-            parents=parents[repository.pk],
+    known = counted_repositories(service) if repositories is None else repositories
+    return facts_of_each([service], {service.pk: known}, without=without)[service.pk]
+
+
+def facts_of_each(services: Sequence[Service], repositories: Mapping[int, Repositories], *, without: Collection[str] = ()) -> dict[int, inputs.Facts]:
+    """Return all facts of each service, by the service's id. Apart from hours of logs, the number of queries does not depend on the services.
+
+    Pull requests that the path filter excludes are left out. So are hours of the logs in which no minute can be bad. `repositories`:
+    by the service's id, as `counted_repositories_of` returns them. `without`: facts that are not read, because they cannot change the
+    result: workflow_runs, releases, log_deployments or log_hours.
+    """
+    branch_names = _current_branch_names(repository for of_service in repositories.values() for repository in of_service.values())
+    deployments, issues = _grouped(_deployments(services)), _grouped(_issues(services))
+    pulls = _grouped(_pull_requests(services, branch_names))
+    releases = _grouped(() if "releases" in without else _releases(services))
+    runs = _grouped(() if "workflow_runs" in without else _workflow_runs(services, branch_names))
+    log_deployments = _grouped(() if "log_deployments" in without else _log_deployments(services))
+    parents = _parents(services)
+    coverage = _coverage_rows(services)
+    found = {}
+    for service in services:
+        first, *others = [
+            inputs.Facts(
+                repository=name,
+                repositories=frozenset(repository.names),
+                default_branch=repository.default_branch,
+                deployments=deployments[repository.pk],
+                workflow_runs=runs[repository.pk],
+                releases=releases[repository.pk],
+                pull_requests=pulls[repository.pk],
+                issues=issues[repository.pk],
+                parents=parents[repository.pk],
+            )
+            for name, repository in repositories[service.pk].items()
+        ] or [inputs.Facts()]
+        found[service.pk] = replace(
+            first,
+            log_deployments=log_deployments[service.pk],
+            log_hours=tuple(_log_hours(service)) if service.log_incidents and "log_hours" not in without else (),
+            coverage=_joined_coverage(service, coverage[service.pk], repositories[service.pk].values()),
+            others=tuple(others),
         )
-        for name, repository in repositories.items()
-    ] or [inputs.Facts()]
-    return replace(
-        first,
-        log_deployments=() if "log_deployments" in without else tuple(_log_deployments(service)),
-        log_hours=tuple(_log_hours(service)) if service.log_incidents and "log_hours" not in without else (),
-        coverage=coverage_of(service, repositories.values()),
-        others=tuple(others),
-    )
+    return found
 
 
-def counted_repositories(service: Service) -> dict[str, Repository]:
+def counted_repositories(service: Service) -> Repositories:
     """Return the repositories that are collected now or were collected before, keyed by distinct names.
 
     If there are none, all repositories are returned. Two repositories have the same stored name if one was renamed to the name that
     the other had when it was last read. In that case each key is the name with the repository's id behind it.
     """
-    known = list(service.repositories.annotate(was_read=Exists(Coverage.objects.filter(repository=OuterRef("pk")))))
-    counted = [repository for repository in known if repository.is_collected or repository.was_read] or known
-    names = Counter(repository.name for repository in counted)
-    return {repository.name if names[repository.name] == 1 else f"{repository.name} ({repository.pk})": repository for repository in counted}
+    return counted_repositories_of([service])[service.pk]
+
+
+def counted_repositories_of(services: Iterable[Service]) -> dict[int, Repositories]:
+    """Return what `counted_repositories` returns for each service, by the service's id. One query."""
+    known: dict[int, list[Any]] = {service.pk: [] for service in services}
+    was_read = Exists(Coverage.objects.filter(repository=OuterRef("pk")))
+    for repository in Repository.objects.filter(service__in=list(known)).annotate(was_read=was_read):
+        known[repository.service_id].append(repository)
+    return {service: _by_distinct_names([one for one in of_one if one.is_collected or one.was_read] or of_one) for service, of_one in known.items()}
+
+
+def _by_distinct_names(repositories: Collection[Repository]) -> Repositories:
+    names = Counter(repository.name for repository in repositories)
+    return {repository.name if names[repository.name] == 1 else f"{repository.name} ({repository.pk})": repository for repository in repositories}
 
 
 def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[str, inputs.Coverage]:
@@ -106,9 +131,18 @@ def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[st
     requests were collected without their changed files, its pull requests count as not collected. Without the files, it is unknown
     which pull requests belong to the service.
     """
+    return _joined_coverage(service, _coverage_rows([service])[service.pk], repositories)
+
+
+def _coverage_rows(services: Iterable[Service]) -> Mapping[int, Sequence[Coverage]]:
+    """Return the stored spans of each service, by the service's id."""
+    return _grouped((row.service_id, row) for row in Coverage.objects.filter(service__in=[service.pk for service in services]))
+
+
+def _joined_coverage(service: Service, rows: Iterable[Coverage], repositories: Iterable[Repository]) -> dict[str, inputs.Coverage]:
     of_logs: dict[str, inputs.Coverage] = {}
     found: dict[int, dict[str, inputs.Coverage]] = defaultdict(dict)
-    for row in Coverage.objects.filter(service=service):
+    for row in rows:
         (of_logs if row.repository_id is None else found[row.repository_id])[row.stream] = inputs.Coverage(row.since, row.until)
     collected = [repository for repository in repositories if repository.is_collected] or list(repositories)
     for repository in collected:
@@ -119,16 +153,17 @@ def coverage_of(service: Service, repositories: Iterable[Repository]) -> dict[st
     return of_logs | {stream: span for stream, span in spans.items() if span}
 
 
-def _by_repository(facts: Iterable[tuple[int, T]]) -> Mapping[int, tuple[T, ...]]:
+def _grouped(facts: Iterable[tuple[int, T]]) -> Mapping[int, tuple[T, ...]]:
+    """Return the facts of each repository or service, by its id."""
     found: dict[int, list[T]] = defaultdict(list)
-    for repository_id, fact in facts:
-        found[repository_id].append(fact)
-    return defaultdict(tuple, {repository_id: tuple(of_one) for repository_id, of_one in found.items()})
+    for owner_id, fact in facts:
+        found[owner_id].append(fact)
+    return defaultdict(tuple, {owner_id: tuple(of_one) for owner_id, of_one in found.items()})
 
 
-def _deployments(service: Service) -> Iterator[tuple[int, inputs.GithubDeployment]]:
+def _deployments(services: Sequence[Service]) -> Iterator[tuple[int, inputs.GithubDeployment]]:
     columns = "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
-    for repository_id, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, service, "repository_id", *columns):
+    for repository_id, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, services, "repository_id", *columns):
         deployment = inputs.GithubDeployment(
             id=str(number),
             environment=environment,
@@ -145,10 +180,10 @@ def statuses_of(stored: Iterable[Mapping[str, str]]) -> tuple[inputs.Status, ...
     return tuple(inputs.Status(status["state"], _time(status["created_at"]), status["log_url"]) for status in stored)
 
 
-def _log_deployments(service: Service) -> Iterator[inputs.LogDeployment]:
+def _log_deployments(services: Sequence[Service]) -> Iterator[tuple[int, inputs.LogDeployment]]:
     columns = "time", "sha", "environment", "state"
-    for event_id, url, page_id, *values in _rows(LogDeployment, service, "event_id", "url", "page_id", *columns):
-        yield inputs.LogDeployment(id=event_id, origin=inputs.Origin(url, page_id), **dict(zip(columns, values, strict=True)))
+    for service_id, event_id, url, page_id, *values in _rows(LogDeployment, services, "service_id", "event_id", "url", "page_id", *columns):
+        yield service_id, inputs.LogDeployment(id=event_id, origin=inputs.Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
 def _log_hours(service: Service) -> Iterator[inputs.LogHour]:
@@ -163,10 +198,10 @@ def _log_hours(service: Service) -> Iterator[inputs.LogHour]:
         yield inputs.LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
 
 
-def _workflow_runs(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, inputs.WorkflowRun]]:
+def _workflow_runs(services: Sequence[Service], branch_names: BranchNames) -> Iterator[tuple[int, inputs.WorkflowRun]]:
     columns = "attempt", "name", "path", "event", "sha", "conclusion", "started_at"
     special = "repository_id", "branch", "external_id", "version_at", "url", "page_id"
-    for repository_id, branch, number, updated_at, url, page_id, *values in _rows(WorkflowRun, service, *special, *columns):
+    for repository_id, branch, number, updated_at, url, page_id, *values in _rows(WorkflowRun, services, *special, *columns):
         named = dict(zip(columns, values, strict=True))
         branch = branch_names.get((repository_id, branch), branch)
         yield repository_id, inputs.WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=inputs.Origin(url, page_id), **named)
@@ -180,15 +215,15 @@ def _current_branch_names(repositories: Iterable[Repository]) -> BranchNames:
     return {(repository.pk, name): repository.default_branch for repository in repositories for name in repository.default_branches}
 
 
-def _releases(service: Service) -> Iterator[tuple[int, inputs.Release]]:
+def _releases(services: Sequence[Service]) -> Iterator[tuple[int, inputs.Release]]:
     columns = "sha", "is_draft", "is_prerelease", "published_at"
-    for repository_id, number, url, page_id, *values in _rows(Release, service, "repository_id", "external_id", "url", "page_id", *columns):
+    for repository_id, number, url, page_id, *values in _rows(Release, services, "repository_id", "external_id", "url", "page_id", *columns):
         yield repository_id, inputs.Release(id=str(number), origin=inputs.Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
-def _issues(service: Service) -> Iterator[tuple[int, inputs.Issue]]:
+def _issues(services: Sequence[Service]) -> Iterator[tuple[int, inputs.Issue]]:
     columns = "repository_id", "number", "created_at", "closed_at", "state_reason", "labels", "links", "title", "url", "page_id"
-    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(Issue, service, *columns):
+    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(Issue, services, *columns):
         issue = inputs.Issue(
             number=number,
             created_at=created_at,
@@ -202,11 +237,11 @@ def _issues(service: Service) -> Iterator[tuple[int, inputs.Issue]]:
         yield repository_id, issue
 
 
-def _pull_requests(service: Service, branch_names: BranchNames) -> Iterator[tuple[int, inputs.PullRequest]]:
-    is_on_path = path_filter(service.path)
-    for repository_id, *row in _rows(Change, service, "repository_id", *PULL_COLUMNS, merged_at__isnull=False):
+def _pull_requests(services: Sequence[Service], branch_names: BranchNames) -> Iterator[tuple[int, inputs.PullRequest]]:
+    is_on_path = {service.pk: path_filter(service.path) for service in services}
+    for service_id, repository_id, *row in _rows(Change, services, "service_id", "repository_id", *PULL_COLUMNS, merged_at__isnull=False):
         values = dict(zip(PULL_COLUMNS, row, strict=True))
-        if is_on_path(values["paths"]):
+        if is_on_path[service_id](values["paths"]):
             values["base_branch"] = branch_names.get((repository_id, values["base_branch"]), values["base_branch"])
             yield repository_id, pull_request_of(values)
 
@@ -232,14 +267,14 @@ def pull_request_of(values: Mapping[str, Any]) -> inputs.PullRequest:
     )
 
 
-def _parents(service: Service) -> Mapping[int, dict[str, tuple[str, ...]]]:
+def _parents(services: Sequence[Service]) -> Mapping[int, dict[str, tuple[str, ...]]]:
     """Return each repository's history (each commit with its parents), by the repository's id.
 
     Equal shas are one string in memory, because most shas occur several times: as a commit, as a parent, and in forks.
     """
     known: dict[str, str] = {}
     found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    for repository_id, sha, parents in _rows(Commit, service, "repository_id", "sha", "parents"):
+    for repository_id, sha, parents in _rows(Commit, services, "repository_id", "sha", "parents"):
         found[repository_id][known.setdefault(sha, sha)] = tuple(known.setdefault(parent, parent) for parent in parents)
     return found
 
@@ -261,9 +296,14 @@ def _links(links: Mapping[str, Any]) -> inputs.Links:
     return inputs.Links(*(tuple(links.get(name, ())) for name in ("deployments", "root_causes", "caused_by"))) if links else inputs.NO_LINKS
 
 
-def _rows(model: Any, service: Service, *columns: str, **filters: Any) -> Any:
+def _rows(model: Any, services: Iterable[Service], *columns: str, **filters: Any) -> Any:
     rows = getattr(model, "present", model.objects)  # facts that were deleted or transferred on GitHub do not count
-    return rows.filter(service=service, **filters).order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_PER_READ)
+    return (
+        rows.filter(service__in=[service.pk for service in services], **filters)
+        .order_by("pk")
+        .values_list(*columns)
+        .iterator(chunk_size=ROWS_PER_READ)
+    )
 
 
 def _time(text: str) -> datetime:

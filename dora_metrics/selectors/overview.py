@@ -22,7 +22,8 @@ from dora_metrics.calculators.metric_values import MetricValue, values_in
 from dora_metrics.calculators.periods import Period, local_date, period_before
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import NOT_BEGUN, NOT_COLLECTED
-from dora_metrics.derivation.stored_facts import linked_facts_of
+from dora_metrics.derivation.stored_facts import counted_repositories_of
+from dora_metrics.derivation.stored_links import linked_facts_of_each
 from dora_metrics.models import Service
 from dora_metrics.period_input import period_name
 from dora_metrics.selectors.period_values import METRICS, Collected, PeriodValue, collected_dates_of, metric_values, stored_values
@@ -181,8 +182,8 @@ def _stored_rows(collected: Mapping[int, Collected], period: Period, today: date
 def _computed_rows(services: Sequence[int], query: OverviewQuery, now: datetime) -> dict[int, _Plain]:
     found: dict[int, _Plain] = {}
     today = local_date(now, settings.ETL_TIME_ZONE)
-    for service in Service.objects.filter(pk__in=services):
-        linked = linked_facts_of(service, environment=query.environment, moment=now)
+    chosen = list(Service.objects.filter(pk__in=services))
+    for service, linked in linked_facts_of_each(chosen, query.environment, counted_repositories_of(chosen), moment=now).items():
         current, earlier = (
             {value.metric: _period_value(value) for value in values_in(linked, period)} for period in (query.period, period_before(query.period))
         )
@@ -190,7 +191,7 @@ def _computed_rows(services: Sequence[int], query: OverviewQuery, now: datetime)
         unknown, unknown_before = (
             PeriodValue(flags=(NOT_BEGUN if period.start > today else NOT_COLLECTED,)) for period in (query.period, period_before(query.period))
         )
-        found[service.pk] = (
+        found[service] = (
             _plain({metric: current.get(metric, unknown) for metric in METRICS}),
             _plain({metric: earlier.get(metric, unknown_before) for metric in METRICS}),
             [[of_period.get(metric) for of_period in trends] for metric in METRICS],

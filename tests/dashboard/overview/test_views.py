@@ -139,6 +139,20 @@ def test_another_environment_is_chosen_by_its_name_and_kept_in_links(viewer: Cli
     assert "No service was deployed to moon." in plain(html(viewer, environment="moon"))
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_another_environment_takes_at_most_fifteen_queries_however_many_services_there_are(viewer: Client, count: int) -> None:
+    for number in range(count):
+        service = a_service(f"service-{number}")
+        Deployment.objects.filter(service=service, sha__in=["m1", "m2"]).update(environment="staging")
+        with transaction.atomic():
+            recompute(service, moment=NOW)
+    with CaptureQueriesContext(connection) as queries:
+        page = html(viewer, environment="staging", period="2026-01")
+    assert page.count('scope="row"') == count
+    assert "deployment" in plain(page)
+    assert len(queries) <= MOST_QUERIES
+
+
 def test_fifty_services_are_a_page(viewer: Client) -> None:
     Service.objects.bulk_create(Service(name=f"service-{number:03}") for number in range(51))
     first = html(viewer, search="service")
