@@ -66,7 +66,7 @@ class ETLRunAdmin(DataAdmin):
     def night(self, run: ETLRun) -> SafeString | str:
         if run.logical_date:
             return _("night of %(date)s") % {"date": display.day(run.logical_date)}
-        return format_html("{} ({})", instant(run.created_at), run.get_trigger_display())
+        return format_html("{}<br>{}", instant(run.created_at), display.started_by(run))
 
     @admin.display(description=gettext_lazy("status"))
     def state(self, run: ETLRun) -> SafeString | str:

@@ -23,6 +23,7 @@ from dashboard.admin.values import badge, badges, clipped, row_link, web_link
 from dashboard.templatetags import display
 from dashboard.templatetags.display import UNKNOWN
 from etl_tasks import pipeline
+from etl_tasks.intervals import describe_interval
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.selectors.list_columns import latest_run_of_each
 from etl_tasks.sources.registry import fields_of_kind, kinds_with_log_events, labels
@@ -90,9 +91,7 @@ class SourceAdmin(DeletedByWorker):
 
     @admin.display(description=gettext_lazy("runs"))
     def runs(self, source: Source) -> str:
-        if not source.every_minutes:
-            return _("nightly")
-        return _("every %(interval)s") % {"interval": display.duration(source.every_minutes * 60)}
+        return describe_interval(source.every_minutes)
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, source: Source) -> SafeString | str:

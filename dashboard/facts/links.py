@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from string import Formatter
 from urllib.parse import urlencode, urlsplit
+from zoneinfo import ZoneInfo
 
+from django.conf import settings
 from django.urls import reverse
 from django.utils.formats import date_format
 from django.utils.html import escape, format_html
@@ -59,11 +61,21 @@ def fact_label(fact: str) -> str:
         (DEPLOYMENT, _("deployment %s")),
         (PULL_REQUEST, _("pull request %s")),
         (ISSUE, _("issue %s")),
-        (LOGS, _("logs %s")),
     ):
         if fact.startswith(prefix):
             return text % fact.removeprefix(prefix)
+    if fact.startswith(LOGS):
+        return _("incident in the logs, %s") % _minute(fact.removeprefix(LOGS))
     return fact
+
+
+def _minute(text: str) -> str:
+    """Return a minute as pages show times. `text`: the minute as the key of an incident has it, such as 2026-11-27T13:54Z."""
+    try:
+        local = datetime.fromisoformat(text).astimezone(ZoneInfo(settings.ETL_TIME_ZONE))
+    except ValueError:
+        return text
+    return f"{date_format(local, _('j M Y'), use_l10n=True)}, {date_format(local, 'H:i')} {local:%Z}"
 
 
 def linked_fact(fact: str, links: FactLinks) -> SafeString:

@@ -112,6 +112,7 @@ def deployment(request: HttpRequest, name: str, key: str) -> HttpResponse:
         "fact_links": FactLinks(service.name, found.repositories, environment),
         "changes": found.changes[:MOST_CHANGES],
         "most_changes": MOST_CHANGES,
+        "has_status_logs": any(status.get("log_url") for row in found.facts for status in getattr(row, "statuses", ())),
     }
     return render(request, "dashboard/facts/deployment.html", context)
 

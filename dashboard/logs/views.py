@@ -98,6 +98,7 @@ def logs(request: HttpRequest) -> HttpResponse:
         "older": search.link(after=following, **fixed_period) if following else "",
         "is_first_page": not after,
         "newest_link": search.link(),
+        "without_filter": search.link(level="", text=""),
         "newest": position(shown[0]) if shown else "",
         "tail_url": "" if search.end or after else _tail_url(query, search),
         "counts": counts,

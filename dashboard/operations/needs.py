@@ -10,7 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from dashboard.operations.parts import optional_url
-from dora_metrics.display import minute_text
+from dashboard.templatetags.display import UNKNOWN, instant_text
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.night_report import Need, NeedKind, NightReport
 
@@ -22,7 +22,8 @@ LONGEST_ERROR = 300
 class Row:
     """What needs a person at one source, or outside of sources.
 
-    `run`: the run to look at. `active_run`: a run of the source that is in progress. `can_replay`, `can_run`: what helps.
+    `run`: the run to look at. `active_run`: a run of the source that is in progress. `can_replay`, `can_run`: what helps. `letters_url`: the
+    address of its dead letters.
     """
 
     title: str
@@ -33,6 +34,7 @@ class Row:
     active_run: ETLRun | None = None
     can_replay: bool = False
     can_run: bool = False
+    letters_url: str = ""
 
 
 def rows_of(report: NightReport, user: User | AnonymousUser) -> tuple[list[Row], int]:
@@ -44,6 +46,8 @@ def rows_of(report: NightReport, user: User | AnonymousUser) -> tuple[list[Row],
             rows[key] = _row(need, user)
         if sentence := _sentence(need, rows[key]):
             rows[key].sentences.append(sentence)
+            if need.kind == NeedKind.LETTERS and need.source:
+                rows[key].letters_url = letters_url(need.source)
     for outcome in report.outcomes:
         row = rows.get(outcome.source.pk)
         if row and outcome.run and outcome.run.status in ETLRun.ACTIVE:
@@ -65,8 +69,6 @@ def _row(need: Need, user: User | AnonymousUser) -> Row:
             return Row(_("The schedule of the nights"), url)
         return Row(_("Outside of runs"))
     row = Row(need.source.name, reverse("dashboard:source", args=[need.source.pk]), source=need.source, run=need.run)
-    if need.kind == NeedKind.LETTERS:
-        row.url = letters_url(need.source)
     row.can_replay = need.kind == NeedKind.FAILED and need.run is not None and need.run.status == ETLRun.Status.FAILED
     row.can_run = need.kind in (NeedKind.MISSING, NeedKind.OVERDUE, NeedKind.LATE) or (need.kind == NeedKind.FAILED and not row.can_replay)
     return row
@@ -76,7 +78,7 @@ def _sentence(need: Need, row: Row) -> str:
     """Return what is wrong and what to do. Empty if the row says it already: a failed stage is itself one open letter."""
     match need.kind:
         case NeedKind.FAULT:
-            return _("%(error)s. It has been failing since %(time)s.") % {"error": _shortened(need.detail), "time": minute_text(need.since)}
+            return _("%(error)s. It has been failing since %(time)s.") % {"error": _shortened(need.detail), "time": _since(need)}
         case NeedKind.SCHEDULE:
             return need.detail
         case NeedKind.FAILED if need.run and need.run.status == ETLRun.Status.CANCELLED:
@@ -86,9 +88,9 @@ def _sentence(need: Need, row: Row) -> str:
         case NeedKind.MISSING:
             return _("It did not run last night. Check that beat and a worker run.")
         case NeedKind.LOST:
-            return _("Its run has not moved since %(time)s. Check that beat and a worker run.") % {"time": minute_text(need.since)}
+            return _("Its run has not moved since %(time)s. Check that beat and a worker run.") % {"time": _since(need)}
         case NeedKind.LATE:
-            return _("Its run of %(time)s has not begun. Check that beat and a worker run.") % {"time": minute_text(need.since)}
+            return _("Its run of %(time)s has not begun. Check that beat and a worker run.") % {"time": _since(need)}
         case NeedKind.OVERDUE:
             hours = int(need.hours)
             text = ngettext("No run has succeeded for %(hours)d hour.", "No run has succeeded for %(hours)d hours.", hours)
@@ -97,7 +99,7 @@ def _sentence(need: Need, row: Row) -> str:
             host, queue = (need.source.host, need.source.extract_queue) if need.source else ("", "")
             return _("No worker reads the files of %(host)s since %(time)s. Start one there, with -Q %(queue)s.") % {
                 "host": host,
-                "time": minute_text(need.since),
+                "time": _since(need),
                 "queue": queue,
             }
         case NeedKind.LETTERS if row.can_replay and need.count == 1:
@@ -105,6 +107,10 @@ def _sentence(need: Need, row: Row) -> str:
         case _:
             text = ngettext("%(count)d record or page could not be processed.", "%(count)d records or pages could not be processed.", need.count)
             return text % {"count": need.count}
+
+
+def _since(need: Need) -> str:
+    return instant_text(need.since) if need.since else UNKNOWN
 
 
 def _shortened(text: str) -> str:

@@ -12,7 +12,7 @@ from django.utils.formats import number_format
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
-from dora_metrics.display import minute_text
+from dashboard.templatetags.display import instant_text
 from etl_tasks.models import GitHubBudget, Source
 from etl_tasks.selectors.runs import Progress
 
@@ -53,7 +53,7 @@ def cursor_sentence(cursor: Mapping[str, Any]) -> str:
     if "path" in cursor:
         return _("read up to byte %(offset)s") % {"offset": number_format(cursor.get("offset", 0), use_l10n=True, force_grouping=True)}
     try:
-        since, until = (minute_text(datetime.fromisoformat(cursor[key])) for key in ("collected_from", "collected_until"))
+        since, until = (instant_text(datetime.fromisoformat(cursor[key])) for key in ("collected_from", "collected_until"))
     except (KeyError, TypeError, ValueError):
         return ""
     return _("collected from %(since)s to %(until)s") % {"since": since, "until": until}

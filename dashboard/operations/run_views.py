@@ -15,7 +15,7 @@ from dashboard.operations.forms import RunFilter
 from dashboard.operations.nights import due_nights
 from dashboard.operations.parts import POLL_SECONDS, QUIET_POLL_SECONDS, READ, budget_of, cursor_sentence, is_late, optional_url, part
 from dashboard.operations.timeline import STAGE_NAMES, timeline
-from dashboard.templatetags.display import status_word
+from dashboard.templatetags.display import instant_text, status_word
 from dora_metrics.calculators.periods import start_of
 from etl_tasks.models import DeadLetter, ETLRun
 from etl_tasks.selectors import run_details
@@ -102,7 +102,7 @@ def _requested(run: ETLRun) -> list[tuple[str, str]]:
     names = {"since": _("from"), "until": _("until")}
     given = [(name, datetime.fromisoformat(run.options[key]).astimezone(zone)) for key, name in names.items() if key in run.options]
     everything = [(_("everything again"), "")] if run.options.get("full") else []
-    return [*((name, f"{moment:%Y-%m-%d %H:%M %Z}") for name, moment in given), *everything]
+    return [*((name, instant_text(moment)) for name, moment in given), *everything]
 
 
 def _kind_name(kind: str) -> str:

@@ -18,7 +18,7 @@ from etl_tasks.intervals import describe_interval, next_run_due_at, with_last_ru
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.selectors import runs as run_selectors
 from etl_tasks.selectors.nights import grid
-from etl_tasks.sources.registry import kinds_with_log_events
+from etl_tasks.sources.registry import kinds_with_log_events, labels
 
 RUNS_IN_CHART, RUNS_IN_TABLE, MOST_CURSORS = 30, 10, 50
 
@@ -33,6 +33,7 @@ def source(request: HttpRequest, pk: int) -> HttpResponse:
     runs = run_selectors.latest_runs(found, RUNS_IN_CHART)
     context: dict[str, Any] = {
         "source": found,
+        "kind_label": labels().get(found.kind, found.kind),
         "nights": list(zip(nights, cells, strict=True)),
         "runs": runs[:RUNS_IN_TABLE],
         "active_run": next((run for run in runs if run.status in ETLRun.ACTIVE), None),

@@ -102,7 +102,7 @@ def _chart(
 
 def label(period: Mapping[str, Any], by: str) -> str:
     """Return the name of the period of a report: its date, ISO week or month."""
-    return period_name(_period(period, by))
+    return period_name(report_period(period, by))
 
 
 def value_url(report: Report, metric: str, period: Mapping[str, Any]) -> str:
@@ -111,7 +111,8 @@ def value_url(report: Report, metric: str, period: Mapping[str, Any]) -> str:
     return url if report["environment"] == PRODUCTION else f"{url}?{urlencode({'environment': report['environment']})}"
 
 
-def _period(period: Mapping[str, Any], by: str) -> Period:
+def report_period(period: Mapping[str, Any], by: str) -> Period:
+    """Return a period of a report."""
     return Period(date.fromisoformat(period["start"]), date.fromisoformat(period["end"]), by)
 
 
@@ -171,7 +172,7 @@ def _anywhere_partial(reports: Sequence[Report]) -> list[bool]:
 def _marks(report: Report, events: Mapping[str, Sequence[date]]) -> list[dict[str, Any]]:
     """Return the number of incidents and of failed deployments of each period."""
     names = {"incidents": _("Incidents"), "failed_deployments": _("Failed deployments")}
-    periods = [_period(period, report["by"]) for period in report["periods"]]
+    periods = [report_period(period, report["by"]) for period in report["periods"]]
     return [
         {"kind": kind, "name": names[kind], "counts": [sum(day in period for day in days) for period in periods]} for kind, days in events.items()
     ]

@@ -7,7 +7,8 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from dashboard.services.charts import VALUE_KEYS, Report, label, value_url
+from dashboard.facts.periods import period_label
+from dashboard.services.charts import VALUE_KEYS, Report, report_period, value_url
 from dashboard.templatetags.display import METRIC_NAMES
 from dora_metrics.calculators.direction import Direction, direction
 
@@ -38,7 +39,7 @@ def latest_values(report: Report) -> tuple[str, list[LatestValue]]:
         return "", []
     period = report["periods"][whole[-1]]
     before = report["periods"][whole[-1] - 1] if whole[-1] else None
-    return label(period, report["by"]), [_latest(metric, report, period, before) for metric in METRIC_NAMES]
+    return period_label(report_period(period, report["by"])), [_latest(metric, report, period, before) for metric in METRIC_NAMES]
 
 
 def _is_collected(period: Mapping[str, Any]) -> bool:

@@ -13,7 +13,8 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 
 from dashboard.access import action, audit, page
-from dashboard.services.charts import VALUE_KEYS, comparison_charts, label, service_charts, stage_names, value_url
+from dashboard.facts.periods import short_period_label
+from dashboard.services.charts import VALUE_KEYS, comparison_charts, report_period, service_charts, stage_names, value_url
 from dashboard.services.latest_values import counts_text, latest_values
 from dashboard.services.period_form import Chosen, chosen
 from dashboard.templatetags.display import METRIC_NAMES
@@ -127,7 +128,7 @@ def _rows(numbers: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the periods, latest first, as the table below the charts shows them."""
     return [
         {
-            "label": label(period, numbers["by"]),
+            "label": short_period_label(report_period(period, numbers["by"])),
             "period": period,
             "values": [
                 {
@@ -160,5 +161,6 @@ def words() -> dict[str, str]:
         "second": _("s"),
         "unknown": _("unknown"),
         "deploy_days": _("Deploy days a week"),
+        "per_day": _("a day"),
         "hint": _("Click a period to see the facts behind its value."),
     }

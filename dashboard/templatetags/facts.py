@@ -65,6 +65,17 @@ STATED_CAUSES = {
     "root_causes": gettext_lazy("Names a commit"),
     "caused_by": gettext_lazy("Names a pull request"),
 }
+# The states of a deployment that GitHub reports.
+DEPLOYMENT_STATES = {
+    "queued": gettext_lazy("queued"),
+    "pending": gettext_lazy("pending"),
+    "waiting": gettext_lazy("waiting"),
+    "in_progress": gettext_lazy("in progress"),
+    "success": gettext_lazy("success"),
+    "failure": gettext_lazy("failure"),
+    "error": gettext_lazy("error"),
+    "inactive": gettext_lazy("inactive: a later deployment replaced it"),
+}
 SOURCES = {
     "github": gettext_lazy("GitHub deployments"),
     "logs": gettext_lazy("log lines"),
@@ -287,6 +298,12 @@ def why_unplanned(context: template.Context, cause: Cause) -> SafeString:
 def match_rule(how: str) -> str:
     """Return in words how a change was matched to its deployment."""
     return str(MATCH_RULES.get(how, how))
+
+
+@register.filter
+def deployment_state(state: str) -> str:
+    """Return in words a state that GitHub reports of a deployment."""
+    return str(DEPLOYMENT_STATES.get(state, state))
 
 
 @register.filter

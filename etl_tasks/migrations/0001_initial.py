@@ -141,7 +141,7 @@ class Migration(migrations.Migration):
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
                 ('pipeline', models.CharField(help_text="the source's name when the run began", max_length=100)),
                 ('logical_date', models.DateField(blank=True, help_text='the night that the run belongs to; empty if it ran between two nights or a person started it', null=True)),
-                ('trigger', models.CharField(choices=[('beat', 'Beat'), ('interval', 'interval: between two nights'), ('shell', 'Shell'), ('command', 'Command'), ('admin', 'Admin'), ('replay', 'Replay')], max_length=10)),
+                ('trigger', models.CharField(choices=[('beat', 'Beat'), ('interval', 'between nights'), ('shell', 'Shell'), ('command', 'Command'), ('admin', 'Admin'), ('replay', 'Replay')], max_length=10)),
                 ('options', models.JSONField(blank=True, default=dict, help_text='since, until and full, as requested; news: what the survey of all sources found for this one')),
                 ('status', models.CharField(choices=[('queued', 'Queued'), ('running', 'Running'), ('postponed', 'Postponed'), ('success', 'Success'), ('partial', 'Partial'), ('failed', 'Failed'), ('cancelled', 'Cancelled')], default='queued', help_text='partial: everything was read, and the records that could not be processed are dead letters', max_length=10)),
                 ('stage', models.CharField(choices=[('extract', 'Extract'), ('transform', 'Transform'), ('load', 'Load')], default='extract', max_length=10)),

@@ -38,7 +38,7 @@ class ETLRun(models.Model):
 
     class Trigger(models.TextChoices):
         BEAT = "beat"
-        INTERVAL = "interval", _("interval: between two nights")
+        INTERVAL = "interval", _("between nights")
         SHELL = "shell"
         COMMAND = "command"
         ADMIN = "admin"

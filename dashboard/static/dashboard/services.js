@@ -7,10 +7,10 @@
   const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(`--${name}`).trim();
 
   const SECONDS = [[86400, "day"], [3600, "hour"], [60, "minute"], [1, "second"]];
-  // The unit in which a chart of durations is drawn: days, hours or minutes.
+  // The unit in which a chart is drawn: per cent, a day, or for durations days, hours or minutes.
   const scaleOf = (chart) => {
     if (chart.unit === "share") return { size: 0.01, name: "%" };
-    if (chart.unit !== "seconds") return { size: 1, name: "" };
+    if (chart.unit !== "seconds") return { size: 1, name: words.per_day };
     const most = Math.max(0, ...chart.series.flatMap((series) => series.values.filter((value) => value !== null)));
     const [size, word] = SECONDS.find(([seconds]) => most >= 2 * seconds) || SECONDS[3];
     return { size, name: words[word] };
@@ -24,11 +24,11 @@
   };
 
   // The tiers' bands behind the line, as far as the axis reaches.
-  const bandsOf = (bands, scale, top, yAxisIndex) => ({
+  const bandsOf = (bands, scale, top, yAxisIndex, position) => ({
     name: "bands", type: "line", data: [], silent: true, yAxisIndex, tooltip: { show: false },
     markArea: {
       silent: true,
-      label: { position: "insideTopRight", color: colour("muted"), fontSize: 11 },
+      label: { position, color: colour("muted"), fontSize: 11 },
       data: bands.filter((band) => band.from / scale.size < top).map((band) => [
         // A band too low for its name is drawn without it; the colours and bounds are explained on the page of definitions.
         { yAxis: band.from / scale.size, name: (Math.min(top, (band.to ?? Infinity) / scale.size) - band.from / scale.size) / top > 0.09 ? band.name : "", itemStyle: { color: colour(`band-${band.tier}`) } },
@@ -88,7 +88,16 @@
     data: mark.counts.map((count) => (count ? { value: 0, count } : null)),
   });
 
-  const optionsOf = (chart) => {
+  // The height of a legend: its names are broken into as many rows as they need.
+  const legendHeight = (names, width) => {
+    const rows = names.reduce(({ count, used }, name) => {
+      const needed = 48 + name.length * 7.5;
+      return used && used + needed > width ? { count: count + 1, used: needed } : { count, used: used + needed };
+    }, { count: 1, used: 0 });
+    return rows.count * 24;
+  };
+
+  const optionsOf = (chart, width) => {
     const scale = scaleOf(chart);
     const isStacked = chart.series.some((series) => series.kind === "stack");
     const sums = chart.labels.map((_label, at) => chart.series.reduce((sum, series) => sum + (isStacked ? series.values[at] || 0 : 0), 0));
@@ -96,8 +105,8 @@
     const top = chart.unit === "share" ? Math.min(100, niceCeiling(Math.max(most, 20))) : niceCeiling(most);
     const axis = { axisLabel: { color: colour("muted") }, axisLine: { lineStyle: { color: colour("line-strong") } }, splitLine: { lineStyle: { color: colour("line") } } };
     const series = [
-      ...(chart.bands.length ? [bandsOf(chart.bands, scale, top, 0)] : []),
-      ...(chart.deploy_day_bands.length ? [bandsOf(chart.deploy_day_bands, { size: 1 }, 7, 1)] : []),
+      ...(chart.bands.length ? [bandsOf(chart.bands, scale, top, 0, "right")] : []),
+      ...(chart.deploy_day_bands.length ? [bandsOf(chart.deploy_day_bands, { size: 1 }, 7, 1, "insideTopLeft")] : []),
       ...(chart.missing.some(Boolean) ? [missingOf(chart)] : []),
       ...chart.series.map((each, index) => (each.kind === "bar" || each.kind === "stack" ? barOf : lineOf)(each, index, chart, scale)),
       ...(chart.deploy_days ? [{
@@ -106,14 +115,15 @@
       }] : []),
       ...chart.marks.filter((mark) => mark.counts.some(Boolean)).map((mark) => marksOf(mark, chart)),
     ];
+    const names = series.filter((each) => !["bands", "missing"].includes(each.name)).map((each) => each.name);
+    const right = chart.deploy_days ? 8 : chart.bands.length ? 58 : 16;
     return {
       animation: false,
       textStyle: { fontFamily: getComputedStyle(document.body).fontFamily },
       aria: { enabled: true },
-      grid: { left: 8, right: chart.deploy_days ? 8 : 16, top: 36, bottom: 56, containLabel: true },
+      grid: { left: 8, right, top: 36, bottom: 24 + legendHeight(names, width), containLabel: true },
       legend: {
-        type: "scroll", bottom: 0, icon: undefined, textStyle: { color: colour("text") }, pageTextStyle: { color: colour("text") },
-        data: series.filter((each) => !["bands", "missing"].includes(each.name)).map((each) => each.name),
+        bottom: 0, left: "center", textStyle: { color: colour("text") }, data: names,
       },
       tooltip: {
         trigger: "axis", renderMode: "richText", confine: true, axisPointer: { type: "shadow", shadowStyle: { color: colour("line"), opacity: 0.35 } },
@@ -142,7 +152,7 @@
   document.querySelectorAll("[data-chart]").forEach((element) => {
     const chart = JSON.parse(document.getElementById(element.dataset.chart).textContent);
     const instance = echarts.init(element, null, { renderer: "canvas" });
-    const draw = () => instance.setOption(optionsOf(chart), true);
+    const draw = () => instance.setOption(optionsOf(chart, element.clientWidth), true);
     draw();
     if (chart.links.length) {
       element.title = words.hint;
@@ -158,5 +168,5 @@
   const redraw = () => drawn.forEach(({ draw }) => draw());
   document.addEventListener("themechange", redraw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", redraw);
-  addEventListener("resize", () => drawn.forEach(({ instance }) => instance.resize()));
+  addEventListener("resize", () => drawn.forEach(({ instance, draw }) => { instance.resize(); draw(); }));
 })();

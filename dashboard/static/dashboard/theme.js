@@ -6,6 +6,8 @@
   const stored = () => { try { return localStorage.getItem("theme") || ""; } catch { return ""; } };
   apply(stored());
   document.addEventListener("DOMContentLoaded", () => {
+    // On a narrow screen the navigation scrolls sideways: its current page is in sight.
+    document.querySelector("header.top nav [aria-current]")?.scrollIntoView({ block: "nearest", inline: "center" });
     const buttons = [...document.querySelectorAll("[data-theme-choice]")];
     const mark = () => buttons.forEach((button) => button.setAttribute("aria-pressed", String(button.dataset.themeChoice === stored())));
     document.querySelectorAll("fieldset.theme").forEach((fieldset) => { fieldset.hidden = false; });

@@ -12,6 +12,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils.html import escape
 
+from dashboard.facts.links import fact_label
 from dashboard.facts.views import MEMBERS_PER_PAGE
 from dora_metrics import explain
 from dora_metrics.calculators.inputs import Facts
@@ -58,7 +59,7 @@ def test_the_page_of_a_value_has_every_fact_of_its_explanation(lead, billing, me
     assert [row["key"] for row in found["members"]] == [member.key for member in shown.members]
     text = text_of(answer)
     for row in found["members"][-MEMBERS_PER_PAGE:]:
-        assert (f"deployment {row['key']}" if row["kind"] == "deployment" else row["key"]) in text
+        assert fact_label(f"deployment {row['key']}" if row["kind"] == "deployment" else row["key"]) in text
 
 
 def test_the_other_metrics_of_the_period_are_the_values_of_their_explanations(lead, billing):
@@ -74,7 +75,7 @@ def test_a_value_says_how_it_is_computed_and_by_which_rule_each_fact_counts(lead
     assert "6 of 8 attempts failed" in text
     assert "failed: the attempt itself failed" in text
     assert re.search(r"failed: +issue 102 +is linked to it", text)
-    assert "logs 2026-01-08T02:00Z" in text
+    assert "incident in the logs, 8 Jan 2026, 02:00 UTC" in text
 
 
 def test_the_neighbours_of_a_period_are_linked_and_the_future_is_not(lead, billing):
@@ -261,7 +262,8 @@ def test_a_deployment_has_its_statuses_and_its_retries(lead, billing):
     recompute(billing, moment=NOW)
     text = text_of(lead.get("/services/billing/deployments/21/"))
     assert "2 tries counted as one: 20, 21" in text
-    assert "in_progress" in text
+    assert "in progress" in text
+    assert "in_progress" not in text
     assert lead.get("/services/billing/deployments/20/").status_code == 404
 
 

@@ -94,6 +94,14 @@ def test_a_line_of_the_list_costs_no_query_of_its_own(reader: Client, calls: Sou
     assert queries() == before <= 15
 
 
+def test_a_letter_of_a_stage_has_no_record(reader: Client, calls: Source) -> None:
+    [line] = bury_lines(calls)
+    assert "The record" in shown(reader, "letter", line.pk)
+    ETLRun.objects.filter(pk=line.run_id).update(status="running")
+    dead_letters.bury_stage(line.run_id, "extract", "GitHub answered HTTP 502")
+    assert "The record" not in shown(reader, "letter", DeadLetter.objects.latest("pk").pk)
+
+
 def test_the_list_shows_open_letters_unless_others_are_asked_for(reader: Client, calls: Source) -> None:
     [letter] = bury_lines(calls)
     dead_letters.discard(letter, by="a test")

@@ -181,6 +181,13 @@ def test_it_opens_with_the_last_day_that_has_events(reader: Client, calls: Sourc
     assert "Show the last day that has events, up to" in page
 
 
+def test_a_search_that_finds_nothing_says_for_what_and_offers_to_drop_it(reader: Client, calls: Source) -> None:
+    store(event(1))
+    page = reader.get(reverse("dashboard:logs"), {"source": "calls", "text": "<zzz>"}).content.decode()
+    assert "containing “&lt;zzz&gt;”" in page
+    assert 'href="?source=calls&amp;period=24h">Any level and text</a>' in page
+
+
 @pytest.mark.parametrize("period", ["15m", "1h", "24h", "7d", "30d"])
 def test_the_chart_of_each_quick_period_has_the_total_of_the_table(reader: Client, calls: Source, period: str) -> None:
     moment = datetime.now(UTC)

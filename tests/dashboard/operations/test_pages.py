@@ -284,7 +284,7 @@ def test_a_failed_run_says_how_many_records_are_not_loaded_yet(viewer: Client, a
 
 def test_a_requested_range_is_shown(viewer: Client, add_source: AddSource, add_run: AddRun) -> None:
     run = add_run(add_source("billing"), since="2026-01-01T00:00:00+00:00", until="2026-02-01T00:00:00+00:00")
-    assert "from 2026-01-01 00:00 UTC, until 2026-02-01 00:00 UTC" in text_of(viewer, "run", run.pk)
+    assert "from 1 Jan 2026, 00:00 UTC, until 1 Feb 2026, 00:00 UTC" in text_of(viewer, "run", run.pk)
 
 
 @pytest.mark.parametrize("name", ["run", "source"])
@@ -304,13 +304,14 @@ def test_the_page_of_a_source_shows_its_state_cursors_and_runs(operator: Client,
     Cursor.objects.create(source=source, stream="inode 12", position={"path": "/var/log/<b>.log", "offset": 12345})
     Cursor.objects.create(source=source, stream="odd", position={"collected_from": None, "collected_until": "yesterday"})
     shown = text_of(operator, "source", source.pk)
-    assert "collected from 2026-01-01 00:00 UTC to 2026-11-26 01:00 UTC" in shown
+    assert "collected from 1 Jan 2026, 00:00 UTC to 26 Nov 2026, 01:00 UTC" in shown
     for expected in (
         "/var/log/&lt;b&gt;.log",
         "acme/billing",
         "no worker since",
         "overdue since",
         "read up to byte 12,345",
+        "a GitHub repository",
         f">{run.pk}</a>",
         "Run a range",
         "Disable",

@@ -54,6 +54,8 @@ def test_the_charts_have_the_numbers_of_the_report(reader: Client, billing: Serv
     for metric, key in views.VALUE_KEYS.items():
         assert drawn[metric]["series"][0]["values"] == [period[metric][key] for period in numbers["periods"]], metric
     assert drawn["change_lead_time"]["labels"] == ["2026-01", "2026-02"]
+    assert re.search("Last whole period: (January|February) 2026", html)
+    assert ">January 2026" in html
     assert drawn["change_lead_time"]["partial"] == [period["partial"] for period in numbers["periods"]]
     stages = {series["name"]: series["values"] for series in drawn["stages"]["series"]}
     assert stages["review"] == [period["change_lead_time"]["stages"]["review"]["p50"] for period in numbers["periods"]]

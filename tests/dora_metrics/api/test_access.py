@@ -161,6 +161,7 @@ def test_the_page_for_people_needs_a_login_and_loads_nothing_from_elsewhere(clie
         response = anybody.get("/api/v1/docs")
         assert response.status_code == 302
         assert response["Location"].startswith("/login/")
+    assert admin_client.get("/api/v1/")["Location"] == "/api/v1/docs"
     page = admin_client.get("/api/v1/docs").content.decode()
     assert "/static/ninja/swagger-ui-bundle.js" in page
     assert "://" not in page
