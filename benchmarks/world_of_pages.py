@@ -57,7 +57,7 @@ def write_world(*, services: int, years: float) -> None:
     originals = [_template(number, end=end, start=end - timedelta(days=365 * years)) for number in range(min(TEMPLATES, services))]
     copies = [_service(number) for number in range(len(originals), services)]
     _copy_rows(originals, copies)
-    logs = Source.objects.create(name="access log", kind="logs", path="/var/log/access.log", log_format="json")
+    logs = Source.objects.create(name="access log", service=originals[0][0], kind="logs", path="/var/log/access.log", log_format="json")
     _write_ledger(end)
     _write_staged_page(ETLRun.objects.order_by("pk")[0], end)
     _write_log_lines(logs, end)

@@ -5,10 +5,10 @@ A run that is queued, running or postponed needs nobody. Only if the sweeper sho
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from enum import StrEnum
 from functools import cached_property
-from typing import Any
+from typing import NamedTuple
 
 from django.conf import settings
 from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
@@ -24,30 +24,24 @@ SWEEPER_HAS_TIME = timedelta(minutes=10)  # the sweeper starts missing runs, and
 NIGHTS_BACK = timedelta(days=31)
 LONGEST_REASON = 200
 MOST_NAMED = 10
-# With a thousand sources, reading all columns would take most of the time.
-RUN_COLUMNS = (
-    "pipeline",
-    "source_id",
-    "logical_date",
-    "trigger",
-    "status",
-    "stage",
-    "error",
-    "lease_until",
-    "created_at",
-    "completed_at",
-    "duration_seconds",
-)
-UNUSED_SETTINGS = ("page_sizes", "options", "log_fields", "log_pattern", "deploy_pattern")
+# With a thousand sources, reading all columns, and making an instance of ETLRun for each run, would take most of the time.
+SOURCE_COLUMNS = ("name", "kind", "created_at", "is_enabled", "every_minutes", "host", "host_silent_since")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of one source's run of the night. `state`: succeeded, failed, under way, postponed, waiting (too early to tell) or missing."""
+    """What became of one source's run of the night. `state`: succeeded, failed, under way, postponed, waiting (too early to tell) or missing.
+
+    `run`: the run, unless it succeeded or there is none. The rest belongs to the run, also if it succeeded. `logical_date`: the night for
+    which it was started; None if a person started it.
+    """
 
     source: Source
     state: str
-    run: ETLRun | None
+    run: ETLRun | None = None
+    run_id: int | None = None
+    logical_date: date | None = None
+    completed_at: datetime | None = None
 
 
 class NeedKind(StrEnum):
@@ -103,30 +97,53 @@ class NightReport:
         return sum(outcome.state == "succeeded" for outcome in self.outcomes)
 
 
+class RunRow(NamedTuple):
+    """What is read of the latest run of each source."""
+
+    pk: int
+    source_id: int
+    status: str
+    logical_date: date | None
+    created_at: datetime
+    completed_at: datetime | None
+
+
 class LatestRuns:
-    """The enabled sources, and the latest run of each, with RUN_COLUMNS. Backfills do not count.
+    """The enabled sources, and the latest run of each. Backfills do not count.
 
     A run between two nights counts only if it succeeded: it makes up for a night that failed, but its failure is not one of the night. For a
     source without such a run, its active run is returned, whenever that began: it keeps the night's run waiting.
     """
 
-    def __init__(self, sources: QuerySet[Any], begin: datetime) -> None:
-        """Read the sources and their runs since `begin` in two queries. A third one reads the active runs if they are needed."""
-        self._runs = ETLRun.objects.exclude(options__has_key="until").only(*RUN_COLUMNS)
+    def __init__(self, begin: datetime) -> None:
+        """Read the sources, their runs since `begin`, and those runs that have not succeeded. A further query reads active runs if necessary."""
+        self._runs = ETLRun.objects.exclude(options__has_key="until")
         counted = self._runs.filter(~Q(trigger=ETLRun.Trigger.INTERVAL) | Q(status__in=ETLRun.GOOD), source=OuterRef("pk"), created_at__gte=begin)
         latest = Subquery(counted.order_by("-pk").values("pk")[:1])
-        self.sources = list(sources.filter(is_enabled=True).defer(*UNUSED_SETTINGS).order_by("name").annotate(latest_run=latest))
-        found = self._runs.filter(pk__in=[source.latest_run for source in self.sources if source.latest_run])
+        enabled = Source.objects.filter(is_enabled=True).only(*SOURCE_COLUMNS)
+        self.sources = list(enabled.order_by("name").annotate(latest_run=latest))
+        found = _run_rows(self._runs.filter(pk__in=[source.latest_run for source in self.sources if source.latest_run]))
         self._counted = {run.source_id: run for run in found}
+        self._whole = ETLRun.objects.in_bulk([run.pk for run in found if run.status not in ETLRun.GOOD])
 
     @cached_property
-    def _active(self) -> dict[int, ETLRun]:
-        return {run.source_id: run for run in self._runs.filter(active_for__in=[source.pk for source in self.sources])}
+    def _active(self) -> dict[int, RunRow]:
+        active = self._runs.filter(active_for__gt=0)  # SQLite would read the whole table for "is not null"
+        self._whole |= {run.pk: run for run in active}
+        return {run.source_id: RunRow(*(getattr(run, column) for column in RunRow._fields)) for run in active}
 
-    def since(self, begin: datetime, source: Source) -> ETLRun | None:
+    def since(self, begin: datetime, source: Source) -> RunRow | None:
         """Return the source's latest run since `begin`, which is not earlier than the time for which the runs were read."""
         counted = self._counted.get(source.pk)
         return counted if counted and counted.created_at >= begin else self._active.get(source.pk)
+
+    def whole(self, run: RunRow) -> ETLRun | None:
+        """Return the run itself; None if it has succeeded."""
+        return self._whole.get(run.pk)
+
+
+def _run_rows(runs: QuerySet[ETLRun]) -> list[RunRow]:
+    return [RunRow._make(row) for row in runs.values_list(*RunRow._fields)]
 
 
 @dataclass(frozen=True)
@@ -144,7 +161,7 @@ def last_night(moment: datetime) -> LastNight:
         due = night_schedule.last_night_due_at(moment)
     except night_schedule.UnusableSchedule:
         due = None
-    return _last_night(_runs_of_last_night(Source.objects.only("name", "created_at"), due, moment), due, moment)
+    return _last_night(_runs_of_last_night(due, moment), due, moment)
 
 
 def report_last_night(moment: datetime) -> NightReport:
@@ -157,7 +174,7 @@ def report_last_night(moment: datetime) -> NightReport:
         due = next_due = None
         if not any(str(exc) in problem.sentence for problem in problems):
             problems.append(Need(NeedKind.SCHEDULE, str(exc), detail=str(exc)))
-    runs = _runs_of_last_night(Source.objects.all(), due, moment)
+    runs = _runs_of_last_night(due, moment)
     sources, night = runs.sources, _last_night(runs, due, moment)
     if night.is_night:
         period = _("last night (%(time)s)") % {"time": minute_text(due)}
@@ -178,9 +195,9 @@ def _late_sources(sources: Sequence[Source], moment: datetime, entries: Sequence
     return intervals.late_sources(known, moment, by=SWEEPER_HAS_TIME, entries=entries)
 
 
-def _runs_of_last_night(sources: QuerySet[Any], due: datetime | None, moment: datetime) -> LatestRuns:
+def _runs_of_last_night(due: datetime | None, moment: datetime) -> LatestRuns:
     recently = _recently(moment)
-    return LatestRuns(sources, min(due, recently) if due else recently)
+    return LatestRuns(min(due, recently) if due else recently)
 
 
 def _recently(moment: datetime) -> datetime:
@@ -194,14 +211,14 @@ def _last_night(runs: LatestRuns, due: datetime | None, moment: datetime) -> Las
     """
     if due:
         outcomes = _outcomes(runs, due, moment)
-        if all(outcome.run for outcome in outcomes) or _is_by_beat(due, outcomes):
+        if all(outcome.run_id for outcome in outcomes) or _is_by_beat(due, outcomes):
             return LastNight(due, True, outcomes)
     return LastNight(due, False, _outcomes(runs, _recently(moment), moment))
 
 
 def _is_by_beat(due: datetime, outcomes: Iterable[Outcome]) -> bool:
     """Return whether beat has started the runs of a night in the last month. The outcomes may show it; otherwise a query does."""
-    if any(outcome.run and outcome.run.logical_date for outcome in outcomes):
+    if any(outcome.logical_date for outcome in outcomes):
         return True
     return ETLRun.objects.filter(logical_date__isnull=False, created_at__gte=due - NIGHTS_BACK).exists()
 
@@ -214,13 +231,13 @@ def _outcomes(runs: LatestRuns, begin: datetime, moment: datetime) -> list[Outco
     outcomes = []
     for source in runs.sources:
         if last := runs.since(begin, source):
-            outcomes.append(Outcome(source, _state(last), last))
+            outcomes.append(Outcome(source, _state(last), runs.whole(last), last.pk, last.logical_date, last.completed_at))
         elif source.created_at < begin:
-            outcomes.append(Outcome(source, "waiting" if moment < begin + SWEEPER_HAS_TIME else "missing", None))
+            outcomes.append(Outcome(source, "waiting" if moment < begin + SWEEPER_HAS_TIME else "missing"))
     return outcomes
 
 
-def _state(run: ETLRun) -> str:
+def _state(run: RunRow) -> str:
     if run.status in ETLRun.GOOD:
         return "succeeded"
     if run.status == ETLRun.Status.POSTPONED:
@@ -277,10 +294,10 @@ def _needs(
 ) -> list[Need]:
     """Return what a person must solve. `late`: the sources whose run between two nights has not begun, and when it was due."""
     needs = [need for outcome in outcomes if (need := _need_of(outcome))]
-    lost = ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=moment - SWEEPER_HAS_TIME)
+    lost = ETLRun.objects.filter(active_for__gt=0, lease_until__lt=moment - SWEEPER_HAS_TIME)
     if not is_by_beat:  # the next command that cron starts continues a postponed run
         lost = lost.exclude(status=ETLRun.Status.POSTPONED)
-    for run in lost.select_related("source").order_by("source__name"):
+    for run in sorted(lost.select_related("source").order_by(), key=lambda run: run.source.name):  # SQLite would begin with all sources
         stands = _("run %(run)s has stood at %(stage)s since %(time)s: check that beat and a worker run, or call etl_%(stage)s")
         sentence = f"{run.source}: {stands % {'run': run.pk, 'stage': run.stage, 'time': minute_text(run.lease_until)}}"
         needs.append(Need(NeedKind.LOST, sentence, run.source, run, since=run.lease_until))

@@ -62,7 +62,7 @@ def _headline(night: LastNight, by_state: dict[str, list[Outcome]]) -> SafeStrin
             "The last %(hours)s hours: %(done)s of %(all)s source collected", "The last %(hours)s hours: %(done)s of %(all)s sources collected", every
         )
         sentence = text % {**counts, "hours": hours}
-    ended = max((run.completed_at for outcome in done if (run := outcome.run) and run.completed_at), default=None)
+    ended = max((outcome.completed_at for outcome in done if outcome.completed_at), default=None)
     return format_html("{}, {}.", sentence, instant(ended)) if ended else format_html("{}.", sentence)
 
 

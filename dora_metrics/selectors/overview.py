@@ -30,7 +30,7 @@ from dora_metrics.selectors.period_values import METRICS, Collected, PeriodValue
 from dora_metrics.selectors.stamped_cache import SECONDS, for_each_service
 from dora_metrics.selectors.trends import Trend, stored_trends, trend_periods
 
-PAGE_SIZE = 50
+PAGE_SIZE = 25
 COMPUTED_PAGE_SIZE = 10  # of another environment: the facts of each service are linked while somebody waits
 COMPUTED_SECONDS = 60  # the stamp does not change with facts of other environments only, so their values are kept for a short time
 MOST_ENVIRONMENTS = 30

@@ -252,7 +252,7 @@ def test_many_due_sources_share_one_survey(often: Source, github: StandIn) -> No
 
 def outcome(moment: datetime) -> tuple[str, int | None]:
     [found] = report_last_night(moment).outcomes
-    return found.state, found.run and found.run.pk
+    return found.state, found.run_id
 
 
 def test_a_failure_between_the_nights_is_not_one_of_last_night(often: Source) -> None:

@@ -90,7 +90,7 @@ class Command(BaseCommand):
         for sentence in night.needs_a_person:
             write(_("needs a person: %(sentence)s") % {"sentence": sentence})
         # The errors of these runs are already in the sentence about the night.
-        reported = {outcome.run.pk for outcome in night.outcomes if outcome.state == "failed" and outcome.run}
+        reported = {outcome.run_id for outcome in night.outcomes if outcome.state == "failed"}
         runs = ETLRun.objects.in_bulk([row["last_run"]["run"] for row in report["sources"] if row["last_run"]])
         for row in report["sources"]:
             on_host = ", " + _("on %(host)s") % {"host": row["host"]} if row["host"] else ""
@@ -163,7 +163,7 @@ def status_report(night: NightReport) -> dict[str, Any]:
             "sources": len(night.outcomes),
             "succeeded": night.succeeded,
             "outcomes": [
-                {"source": outcome.source.name, "outcome": outcome.state, "run": outcome.run and outcome.run.pk} for outcome in night.outcomes
+                {"source": outcome.source.name, "outcome": outcome.state, "run": outcome.run_id} for outcome in night.outcomes
             ],
         },
         "night_was_due_at": night.due.isoformat() if night.due else None,

@@ -39,7 +39,8 @@ def night(*states: str, is_night: bool = True, error: str = "GitHub answered HTT
             run = ETLRun.objects.create(
                 source=source, trigger="beat", status=status, lease_until=DUE, completed_at=ended, error=error if state == "failed" else ""
             )
-        outcomes.append(Outcome(source, state, run))
+        is_shown = run and state != GOOD
+        outcomes.append(Outcome(source, state, run if is_shown else None, run_id=run and run.pk, completed_at=run and run.completed_at))
     return LastNight(DUE, is_night, outcomes)
 
 

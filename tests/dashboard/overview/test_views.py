@@ -153,11 +153,11 @@ def test_another_environment_takes_at_most_fifteen_queries_however_many_services
     assert len(queries) <= MOST_QUERIES
 
 
-def test_fifty_services_are_a_page(viewer: Client) -> None:
-    Service.objects.bulk_create(Service(name=f"service-{number:03}") for number in range(51))
+def test_twenty_five_services_are_a_page(viewer: Client) -> None:
+    Service.objects.bulk_create(Service(name=f"service-{number:03}") for number in range(26))
     first = html(viewer, search="service")
     assert "Page 1 of 2" in plain(first)
-    assert first.count('scope="row"') == 50
+    assert first.count('scope="row"') == 25
     assert "search=service&amp;page=2" in first
     assert "Page 2 of 2" in plain(html(viewer, page=99))
 
