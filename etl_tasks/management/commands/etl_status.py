@@ -162,9 +162,7 @@ def status_report(night: NightReport) -> dict[str, Any]:
             "sentence": night.sentence,
             "sources": len(night.outcomes),
             "succeeded": night.succeeded,
-            "outcomes": [
-                {"source": outcome.source.name, "outcome": outcome.state, "run": outcome.run_id} for outcome in night.outcomes
-            ],
+            "outcomes": [{"source": outcome.source.name, "outcome": outcome.state, "run": outcome.run_id} for outcome in night.outcomes],
         },
         "night_was_due_at": night.due.isoformat() if night.due else None,
         "needs_a_person": night.needs_a_person,
