@@ -13,13 +13,14 @@ from django.utils.translation import gettext as _
 from dashboard.access import page
 from dashboard.operations.forms import RunFilter
 from dashboard.operations.nights import due_nights
-from dashboard.operations.parts import POLL_SECONDS, QUIET_POLL_SECONDS, READ, budget_of, cursor_sentence, is_late, optional_url, part
+from dashboard.operations.parts import POLL_SECONDS, QUIET_POLL_SECONDS, READ, budget_of, cursor_sentence, is_late, part
 from dashboard.operations.timeline import STAGE_NAMES, timeline
 from dashboard.templatetags.display import instant_text, status_word
 from dora_metrics.calculators.periods import start_of
 from etl_tasks.models import DeadLetter, ETLRun
 from etl_tasks.selectors import run_details
 from etl_tasks.selectors import runs as run_selectors
+from etl_tasks.selectors.letters import letter_groups_of
 from etl_tasks.selectors.nights import Night
 
 NIGHTS_WITH_HOUR = 14
@@ -67,9 +68,9 @@ def _context(request: HttpRequest, found: Any) -> dict[str, Any]:
     """Return what the page shows. `found`: a row of run_details.run_with_counts."""
     user = request.user
     may_read_letters = user.has_perm("etl_tasks.view_deadletter")
-    groups = run_details.letter_groups(found) if may_read_letters else []
+    groups = letter_groups_of(found) if may_read_letters else []
     letters = run_details.notable_letters(found) if may_read_letters else []
-    letter_ids = sorted({*(letter.pk for letter in letters), *(group.first_id for group in groups)})
+    letter_ids = sorted({*(letter.pk for letter in letters), *(group.first for group in groups)})
     tasks = run_details.task_results(found) if user.has_perm("django_celery_results.view_taskresult") else []
     pages = run_details.pages(found) if user.has_perm("log_store.view_logeventrow") else []
     is_active = found.status in ETLRun.ACTIVE
@@ -84,10 +85,9 @@ def _context(request: HttpRequest, found: Any) -> dict[str, Any]:
         "balance": run_details.balance_of(found),
         "streams": [(stream, cursor_sentence(stream.cursor)) for stream in run_details.streams(found)],
         "events": timeline(found, tasks=tasks, audit_rows=run_details.audit_rows(found, letter_ids), letters=letters),
-        "letter_rows": [{"group": group, "url": optional_url("letter", group.first_id), "kind": _kind_name(group.kind)} for group in groups],
+        "letter_rows": [(group, _kind_name(group.kind)) for group in groups],
         "can_be_replayed": found.status == ETLRun.Status.FAILED and any(_is_open_stage(letter) for letter in letters),
         "pages": pages,
-        "page_rows": [{"page": page, "url": optional_url("staged_page", page.pk)} for page in pages],
         "stages": [(time, STAGE_NAMES[time.stage]) for time in found.stage_times],
         "requested": _requested(found),
         "revisions": run_details.revisions(found),

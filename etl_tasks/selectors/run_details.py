@@ -7,7 +7,7 @@ from typing import Any
 
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
-from django.db.models import Case, Count, IntegerField, Min, OuterRef, Q, QuerySet, Subquery, When
+from django.db.models import Count, IntegerField, OuterRef, Q, QuerySet, Subquery
 from django_celery_results.models import TaskResult
 
 from dora_metrics.models import MetricRevision
@@ -61,35 +61,6 @@ def streams(run: ETLRun) -> list[StreamProgress]:
 def pages(run: ETLRun) -> list[StagedPage]:
     """Return the latest staged pages, without their content."""
     return list(run.pages.defer("body").order_by("-number")[:MOST_PAGES])
-
-
-@dataclass(frozen=True)
-class LetterGroup:
-    """The dead letters of a run that have one cause and one state.
-
-    `count`: how many of the run. `first_id`: one of them. `alike`: how many open letters of the source have this cause, of any run.
-    """
-
-    state: str
-    kind: str
-    stage: str
-    error: str
-    count: int
-    first_id: int
-    alike: int
-
-
-def letter_groups(run: ETLRun) -> list[LetterGroup]:
-    """Return the run's dead letters by cause, the open and the most frequent first. Two queries."""
-    letters = run.dead_letters.order_by().values("state", "kind", "stage", "error").annotate(count=Count("pk"), first_id=Min("pk"))
-    is_closed = Case(When(state=DeadLetter.State.OPEN, then=0), default=1, output_field=IntegerField())
-    groups = list(letters.order_by(is_closed, "-count", "first_id")[:MOST_LETTERS])
-    errors = {group["error"] for group in groups if group["state"] == DeadLetter.State.OPEN}
-    alike: dict[tuple[str, ...], int] = {}
-    if errors:
-        same = DeadLetter.objects.filter(source=run.source_id, state=DeadLetter.State.OPEN, error__in=errors).order_by()
-        alike = {tuple(cause): count for *cause, count in same.values_list("stage", "kind", "error").annotate(Count("pk"))}
-    return [LetterGroup(**group, alike=alike.get((group["stage"], group["kind"], group["error"]), 0)) for group in groups]
 
 
 def notable_letters(run: ETLRun) -> list[DeadLetter]:
