@@ -7,18 +7,17 @@ from urllib.parse import urlencode
 from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from dashboard.operations.parts import optional_url
 from dashboard.overview.sparkline import Sparkline, Title, sparkline, titles_of
-from dashboard.templatetags.display import flag_name, metric_name, metric_value, number, tier_badge
+from dashboard.templatetags.display import counts_text, flag_name, metric_name, metric_value, number, tier_badge
 from dora_metrics.calculators.direction import Direction, direction
 from dora_metrics.calculators.periods import Period
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import NOT_BEGUN, NOT_COLLECTED
 from dora_metrics.period_input import period_name
 from dora_metrics.selectors.overview import Overview, ServiceRow
-from dora_metrics.selectors.period_values import FAIL_RATE, FREQUENCY, LEAD_TIME, METRICS, REWORK, PeriodValue
+from dora_metrics.selectors.period_values import FREQUENCY, METRICS, PeriodValue
 
 UNKNOWN_FLAGS = (NOT_COLLECTED, NOT_BEGUN)
 
@@ -82,7 +81,7 @@ def _row(row: ServiceRow, columns: Sequence[tuple[str, str, Title]], period: Per
                 label=label,
                 text=metric_value(value.value, metric),
                 url=address % metric + suffix if is_known else "",
-                counts=counts_text(metric, value),
+                counts=counts_text(metric, value.n, part=value.numerator),
                 tier_badge=tier_badge(value.tier),
                 change=_change(metric, value, row.earlier[metric]),
                 chart=sparkline(row.trends[metric], title),
@@ -98,22 +97,6 @@ def _address(service: str, period: Period) -> str:
     end = f"{FREQUENCY}/{period_name(period)}/"
     address = reverse("dashboard:value", args=[service, FREQUENCY, period_name(period)])
     return f"{address.removesuffix(end).replace('%', '%%')}%s{end.removeprefix(FREQUENCY)}"
-
-
-def counts_text(metric: str, value: PeriodValue) -> str:
-    """Return how many facts are behind the value; empty if that is unknown."""
-    if value.n is None:
-        return ""
-    if metric == FREQUENCY:
-        return ngettext("%(count)s deployment", "%(count)s deployments", value.n) % {"count": number(value.n)}
-    if metric == LEAD_TIME:
-        return ngettext("%(count)s change", "%(count)s changes", value.n) % {"count": number(value.n)}
-    counts = {"part": number(value.numerator), "count": number(value.n)}
-    if metric == FAIL_RATE:
-        return ngettext("%(part)s of %(count)s attempt", "%(part)s of %(count)s attempts", value.n) % counts
-    if metric == REWORK:
-        return ngettext("%(part)s of %(count)s success", "%(part)s of %(count)s successes", value.n) % counts
-    return ngettext("%(count)s recovery", "%(count)s recoveries", value.n) % counts
 
 
 def _change(metric: str, value: PeriodValue, earlier: PeriodValue) -> Change:

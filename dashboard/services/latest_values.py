@@ -4,12 +4,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
-
 from dashboard.facts.periods import period_label
 from dashboard.services.charts import VALUE_KEYS, Report, report_period, value_url
-from dashboard.templatetags.display import METRIC_NAMES
+from dashboard.templatetags.display import METRIC_NAMES, counts_text
 from dora_metrics.calculators.direction import Direction, direction
 
 PARTS = {"change_fail_rate": "failed", "deployment_rework_rate": "unplanned"}  # the part of a share, by the name that it has in the report
@@ -58,25 +55,15 @@ def _latest(metric: str, report: Report, period: Mapping[str, Any], before: Mapp
         before=earlier,
         change=_word(moved),
         is_rise=moved is not None and bool(moved.is_higher),
-        counts=counts_text(metric, numbers),
+        counts=counts_of(metric, numbers),
         url=value_url(report, metric, period),
     )
 
 
-def counts_text(metric: str, numbers: Mapping[str, Any]) -> str:
-    """Return how many facts are behind the value, in words; "" if they were not collected. `numbers`: those of the report."""
-    if metric in PARTS:
-        part, whole = numbers[PARTS[metric]], numbers["deployments"]
-        return "" if whole is None else _("%(part)s of %(whole)s deployments") % {"part": part, "whole": whole}
-    if metric == "deployment_frequency":
-        count = numbers["deployments"]
-        return "" if count is None else ngettext("%(count)s deployment", "%(count)s deployments", count) % {"count": count}
-    count = numbers["n"]
-    if count is None:
-        return ""
-    if metric == "change_lead_time":
-        return ngettext("%(count)s change", "%(count)s changes", count) % {"count": count}
-    return ngettext("%(count)s recovery", "%(count)s recoveries", count) % {"count": count}
+def counts_of(metric: str, numbers: Mapping[str, Any]) -> str:
+    """Return how many facts are behind a value of the report, in words; "" if they were not collected. `numbers`: those of the metric."""
+    part = numbers[PARTS[metric]] if metric in PARTS else None
+    return counts_text(metric, numbers["deployments"] if "deployments" in numbers else numbers["n"], part=part)
 
 
 def _word(moved: Direction | None) -> str:

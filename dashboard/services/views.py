@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 from dashboard.access import action, audit, page
 from dashboard.facts.periods import short_period_label
 from dashboard.services.charts import VALUE_KEYS, comparison_charts, report_period, service_charts, stage_names, value_url
-from dashboard.services.latest_values import counts_text, latest_values
+from dashboard.services.latest_values import counts_of, latest_values
 from dashboard.services.period_form import Chosen, chosen
 from dashboard.templatetags.display import METRIC_NAMES
 from dora_metrics.calculators.production import PRODUCTION
@@ -135,7 +135,7 @@ def _rows(numbers: dict[str, Any]) -> list[dict[str, Any]]:
                     "metric": metric,
                     "value": period[metric][key],
                     "tier": period[metric].get("tier"),
-                    "counts": counts_text(metric, period[metric]),
+                    "counts": counts_of(metric, period[metric]),
                     "url": value_url(numbers, metric, period),
                 }
                 for metric, key in VALUE_KEYS.items()

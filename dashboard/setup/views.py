@@ -15,7 +15,7 @@ from django.utils.translation import gettext as _
 
 from dashboard.access import audit, form_page, page
 from dashboard.services.charts import VALUE_KEYS
-from dashboard.services.latest_values import counts_text
+from dashboard.services.latest_values import counts_of
 from dashboard.setup.forms import GithubForm, LogForm, credential_choices, default_production, production_pattern, service_names
 from dashboard.templatetags.display import METRIC_NAMES
 from dora_metrics.calculators.periods import RANGE, local_date
@@ -181,7 +181,7 @@ def _first_numbers(service: Service) -> list[dict[str, Any]]:
             "metric": metric,
             "value": period[metric][VALUE_KEYS[metric]],
             "tier": period[metric].get("tier"),
-            "counts": counts_text(metric, period[metric]),
+            "counts": counts_of(metric, period[metric]),
         }
         for metric in METRIC_NAMES
     ]

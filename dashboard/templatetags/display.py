@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import get_language, gettext_lazy, ngettext
 from django.utils.translation import gettext as _
 
 from dora_metrics.display import duration_text, share_text
@@ -133,6 +133,22 @@ def _metric_value(value: float | None, metric: str, language: str) -> str:  # th
     if metric == "deployment_frequency":
         return UNKNOWN if value is None else _("%(number)s a day") % {"number": number(value)}
     return share(value)
+
+
+def counts_text(metric: str, count: int | None, *, part: float | None = None) -> str:
+    """Return how many facts are behind the value of a metric, in words; "" if `count` is unknown. `part`: how many of them a share counts."""
+    if count is None:
+        return ""
+    counts = {"count": number(count), "part": number(part)}
+    if metric == "deployment_frequency":
+        return ngettext("%(count)s deployment", "%(count)s deployments", count) % counts
+    if metric == "change_lead_time":
+        return ngettext("%(count)s change", "%(count)s changes", count) % counts
+    if metric == "change_fail_rate":
+        return ngettext("%(part)s of %(count)s attempt", "%(part)s of %(count)s attempts", count) % counts
+    if metric == "deployment_rework_rate":
+        return ngettext("%(part)s of %(count)s success", "%(part)s of %(count)s successes", count) % counts
+    return ngettext("%(count)s recovery", "%(count)s recoveries", count) % counts
 
 
 @register.filter

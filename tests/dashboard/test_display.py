@@ -49,3 +49,11 @@ def test_a_status_is_a_word_and_a_sign_whatever_it_is() -> None:
 def test_a_tier_is_a_word_and_nothing_if_there_is_none() -> None:
     assert "elite" in display.tier_badge("elite")
     assert display.tier_badge(None) == display.tier_badge("") == ""
+
+
+def test_the_facts_behind_a_value_are_counted_in_the_form_and_the_words_of_the_language() -> None:
+    assert display.counts_text("change_fail_rate", 1, part=1) == "1 of 1 attempt"
+    assert display.counts_text("deployment_rework_rate", 1234, part=12.0) == "12 of 1,234 successes"
+    assert display.counts_text("failed_deployment_recovery_time", None) == ""
+    with override("es"):
+        assert display.counts_text("change_fail_rate", 1234, part=12) == "12 de 1\u00a0234 intentos"

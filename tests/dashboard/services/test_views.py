@@ -10,12 +10,14 @@ import pytest
 import time_machine
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.models import User
+from django.core.exceptions import ValidationError
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 
 from dashboard.services import views
+from dashboard.templatetags.display import METRIC_NAMES
 from dora_metrics.models import Service
 from dora_metrics.selectors import report
 from etl_tasks.pipeline import BrokerAway
@@ -153,3 +155,35 @@ def test_without_a_broker_nothing_is_promised(reader: Client, billing: Service, 
     monkeypatch.setattr(views, "send_recompute", away)
     assert "the broker cannot be reached" in reader.post(reverse("dashboard:recompute", args=["billing"]), follow=True).content.decode()
     assert not LogEntry.objects.exists()
+
+
+def test_the_counts_behind_a_share_are_named_as_on_the_overview(reader: Client, billing: Service) -> None:
+    for shown in (
+        page(reader, "/services/billing/", **RANGE),
+        page(reader, "/compare/", service="billing", **RANGE),
+        page(reader, "/", period="2026-01"),
+    ):
+        assert "5 of 8 attempts" in shown
+        assert "4 of 7 successes" in shown
+
+
+@pytest.mark.parametrize("name", ["a.b", "ñandú_1", "-x", ".hidden", "..a", "delete", "x" * 100])
+def test_a_service_has_its_pages_whatever_name_is_allowed(reader: Client, billing: Service, name: str) -> None:
+    billing.name = name
+    billing.full_clean()
+    billing.save()
+    overview = page(reader, "/", period="2026-01")
+    links = {unescape(link) for link in re.findall(r'href="(/services/[^"]+)"', overview)}
+    assert len(links) == 1 + len(METRIC_NAMES)
+    shown = page(reader, reverse("dashboard:service", args=[name]), **RANGE)
+    links |= {unescape(link) for link in re.findall(r'href="(/services/[^"]+)"', shown)}
+    for link in sorted(links):
+        page(reader, link)
+    assert reader.post(reverse("dashboard:recompute", args=[name])).status_code == 302
+
+
+@pytest.mark.parametrize("name", ["a/b", "a b", "a?b", "a%2Fb", "..", "a\n", ""])
+def test_a_name_that_no_address_could_carry_is_refused_with_a_sentence(name: str) -> None:
+    with pytest.raises(ValidationError) as refused:
+        Service(name=name).clean_fields()
+    assert refused.value.message_dict["name"]
