@@ -10,7 +10,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from dashboard.access import action, audit, page
-from dashboard.operations.parts import optional_url
 from dashboard.operations.source_views import source_or_404
 from dora_metrics.models import Service
 from etl_tasks import deletion, pipeline
@@ -81,5 +80,5 @@ def _addresses(target: Target) -> dict[str, str]:
         }
     return {
         "begin_url": reverse("dashboard:begin_service_deletion", args=[target.name]),
-        "keep_url": optional_url("service", target.name) or reverse("dashboard:operations"),
+        "keep_url": reverse("dashboard:service", args=[target.name]),
     }

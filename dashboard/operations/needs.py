@@ -9,7 +9,6 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from dashboard.operations.parts import optional_url
 from dashboard.templatetags.display import UNKNOWN, instant_text
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.night_report import Need, NeedKind, NightReport
@@ -58,8 +57,7 @@ def rows_of(report: NightReport, user: User | AnonymousUser) -> tuple[list[Row],
 
 def letters_url(source: Source) -> str:
     """Return the address of the source's dead letters."""
-    letters = optional_url("letters")
-    return f"{letters}?{urlencode({'source': source.name})}" if letters else reverse("dashboard:source", args=[source.pk])
+    return f"{reverse('dashboard:letters')}?{urlencode({'source': source.name})}"
 
 
 def _row(need: Need, user: User | AnonymousUser) -> Row:

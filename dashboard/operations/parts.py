@@ -6,7 +6,6 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.urls import NoReverseMatch, reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.formats import number_format
 from django.utils.timezone import now
@@ -38,14 +37,6 @@ def budget_of(source: Source, budgets: Mapping[str, Sequence[GitHubBudget]]) -> 
 def is_late(progress: Progress) -> bool:
     """Return whether the run takes longer than earlier ones did."""
     return progress.expected_end is not None and progress.expected_end < now()
-
-
-def optional_url(name: str, *args: Any) -> str:
-    """Return the address of a page; empty if this installation has no such page."""
-    try:
-        return reverse(f"dashboard:{name}", args=args)
-    except NoReverseMatch:
-        return ""
 
 
 def cursor_sentence(cursor: Mapping[str, Any]) -> str:

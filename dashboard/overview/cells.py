@@ -8,7 +8,6 @@ from django.urls import reverse
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
-from dashboard.operations.parts import optional_url
 from dashboard.overview.sparkline import Sparkline, Title, sparkline, titles_of
 from dashboard.templatetags.display import counts_text, flag_name, metric_name, metric_value, number, tier_badge
 from dora_metrics.calculators.direction import Direction, direction
@@ -88,8 +87,8 @@ def _row(row: ServiceRow, columns: Sequence[tuple[str, str, Title]], period: Per
                 flags=[flag_name(flag) for flag in value.flags],
             )
         )
-    service = optional_url("service", row.name)
-    return Row(row.name, service + suffix if service else "", _partial(row.values, period), cells)
+    service = reverse("dashboard:service", args=[row.name])
+    return Row(row.name, service + suffix, _partial(row.values, period), cells)
 
 
 def _address(service: str, period: Period) -> str:

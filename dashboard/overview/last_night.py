@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser, User
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from dashboard.operations.parts import optional_url
 from dashboard.templatetags.display import instant, number
 from etl_tasks.night_report import LastNight, Outcome
 
@@ -74,15 +74,15 @@ def _problem(state: str, outcomes: Sequence[Outcome], user: User | AnonymousUser
     sentence = _sentence(state, outcomes, may_see=may_see)
     run, source = outcomes[0].run, outcomes[0].source
     if len(outcomes) > 1 or not may_see:
-        return Problem(sentence, optional_url("operations") if may_see else "")
-    url = optional_url("run", run.pk) if run else optional_url("source", source.pk)
+        return Problem(sentence, reverse("dashboard:operations") if may_see else "")
+    url = reverse("dashboard:run", args=[run.pk]) if run else reverse("dashboard:source", args=[source.pk])
     can_replay = state == "failed" and run is not None and run.status == run.Status.FAILED and user.has_perm("etl_tasks.replay_deadletter")
     can_run = state in ("failed", "missing") and not can_replay and user.has_perm("etl_tasks.start_etlrun")
     return Problem(
         sentence,
         url,
-        replay_url=optional_url("replay_run", run.pk) if can_replay and run else "",
-        run_url=optional_url("run_source", source.pk) if can_run else "",
+        replay_url=reverse("dashboard:replay_run", args=[run.pk]) if can_replay and run else "",
+        run_url=reverse("dashboard:run_source", args=[source.pk]) if can_run else "",
     )
 
 

@@ -6,11 +6,11 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import render
+from django.urls import reverse
 from django.utils.timezone import now
 
 from dashboard.access import page
 from dashboard.definitions.document import anchor_of
-from dashboard.operations.parts import optional_url
 from dashboard.overview import choices
 from dashboard.overview.cells import flags_of, rows_of
 from dashboard.overview.export import csv_of
@@ -45,8 +45,6 @@ def overview(request: HttpRequest) -> HttpResponse:
         "columns": _columns(choice),
         "sorts": choices.sorts_offered(choice),
         "name_sort_url": choice.sort_address(BY_NAME),
-        "setup_url": optional_url("setup"),
-        "compare_url": optional_url("compare"),
         **_periods(choice, today),
         **_pages(choice, found),
     }
@@ -76,7 +74,7 @@ def _columns(choice: choices.Choice) -> list[dict[str, Any]]:
             "metric": metric,
             "sort_url": choice.sort_address(metric) if query.environment == PRODUCTION else "",
             "order": order if query.sort == metric else "",
-            "definition_url": f"{optional_url('definitions')}#{anchor_of(metric)}",
+            "definition_url": f"{reverse('dashboard:definitions')}#{anchor_of(metric)}",
         }
         for metric in METRICS
     ]
