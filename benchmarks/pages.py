@@ -4,7 +4,8 @@
 
 The database is SQLite, or the empty database that DATABASE_URL names. One gunicorn process with one worker answers one request after
 the other. "first" is the first request for a page, for which nothing has been computed yet; p50 and p95 are those of the others. Time
-is what a client on this machine waits. Queries are counted in this process, for the first and for a further request.
+is what a client on this machine waits. Queries are counted in this process, for the first and for a further request. If there is a
+Chromium, it says when it first painted something of the overview, with an empty cache.
 
 With --folder, the database of SQLite is kept there and used again the next time. It takes several minutes and gigabytes to write.
 To measure another page, add a line to PAGES.
@@ -14,6 +15,7 @@ import argparse
 import http.client
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
@@ -22,12 +24,13 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import Any, NamedTuple
 
 from benchmarks.servers import cpu_seconds
 
 MOST_QUERIES, LONGEST_MS = 15, 150
+PAINTS = 10
 # The parts in braces are filled with what the database has: `names_of`.
 PAGES = (
     "/",
@@ -166,12 +169,15 @@ def measure(pages: Sequence[str], requests: int) -> None:
     with server() as (port, worker):
         connection = http.client.HTTPConnection("127.0.0.1", port, timeout=120)
         found = {page: times_of(connection, page, session=session, requests=requests, worker=worker) for page in pages}
+        paints = first_paints(f"http://127.0.0.1:{port}", session)
     print(f"{'page':52}{'status':>7}{'first':>8}{'p50':>7}{'p95':>7}{'CPU':>6}{'queries':>12}")
     for page, times in found.items():
         first, later = counts[page]
         is_slow = times.p95 > LONGEST_MS or max(first, later) > MOST_QUERIES or times.status != 200
         numbers = f"{times.status:>7}{times.first:>8.0f}{times.p50:>7.0f}{times.p95:>7.0f}{times.cpu:>6.0f}{f'{first}, {later}':>12}"
         print(f"{page:52}{numbers}{'  !' if is_slow else ''}")
+    if paints:
+        print(f"first paint of the overview, with an empty cache: p50 {median(paints):.0f} ms, slowest of {len(paints)} {max(paints):.0f} ms")
     print(f"milliseconds; ! is a p95 above {LONGEST_MS}, more than {MOST_QUERIES} queries, or a status other than 200")
 
 
@@ -254,6 +260,27 @@ def times_of(connection: http.client.HTTPConnection, page: str, *, session: str,
     per_request = 1000 * (cpu_seconds(worker) - cpu) / requests
     later = quantiles(times[1:], n=20, method="inclusive")
     return Measured(response.status, times[0], later[9], later[18], per_request)
+
+
+def first_paints(address: str, session: str) -> list[float]:
+    """Return the times from the request to the first paint of the overview, in milliseconds; none without Chromium."""
+    program = shutil.which("chromium")
+    if not program:
+        return []
+    from playwright.sync_api import sync_playwright
+
+    times = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        for _ in range(PAINTS):
+            context = browser.new_context(viewport={"width": 1366, "height": 900})
+            context.add_cookies([{"name": "sessionid", "value": session, "url": address}])
+            page = context.new_page()
+            page.goto(address)
+            times.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+            context.close()
+        browser.close()
+    return times
 
 
 if __name__ == "__main__":
