@@ -13,8 +13,10 @@ from typing import Any
 from django.db import transaction
 from django.db.models import F, QuerySet
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from dora_metrics.alerts import critical_alert, notify
+from dora_metrics.display import minute_text
 from etl_tasks import ledger
 from etl_tasks.models import DeadLetter, ETLRun, StagedPage
 from etl_tasks.outcomes import WHOLE_PAGE, Bad, Unreadable
@@ -29,8 +31,9 @@ class NotOpen(Exception):
     """The letter cannot be replayed or discarded, because it is not open. The message says its state and when it was closed."""
 
     def __init__(self, letter: DeadLetter) -> None:
-        since = f"{letter.resolved_at:%Y-%m-%d %H:%M} UTC" if letter.resolved_at else "an unknown time"
-        super().__init__(f"letter {letter.pk} is {letter.state} since {since} ({letter.resolved_by}), not open: nothing was changed")
+        since = minute_text(letter.resolved_at) if letter.resolved_at else _("an unknown time")
+        values = {"letter": letter.pk, "state": _(letter.state), "time": since, "by": letter.resolved_by}
+        super().__init__(_("letter %(letter)s is %(state)s since %(time)s (%(by)s), not open: nothing was changed") % values)
 
 
 # --- burying --------------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ def begin(target: Target) -> None:
         sources = list(Source.objects.select_for_update().filter(pk__in=[source.pk for source in sources_of(target)]).order_by("pk"))
         active = ETLRun.objects.filter(source__in=sources, status__in=ETLRun.ACTIVE).select_related("source").order_by("pk").first()
         if active:
-            values = {"run": active.pk, "source": active.source, "status": _(active.status)}
+            values = {"run": active.pk, "source": active.source, "status": str(active.get_status_display()).lower()}
             raise Refused(_("run %(run)s of %(source)s is under way (%(status)s): wait until it has ended, see etl_status") % values)
         moment = now()
         Source.objects.filter(pk__in=[source.pk for source in sources], deletion_began_at=None).update(deletion_began_at=moment, is_enabled=False)

@@ -3,6 +3,10 @@
 A bad record is not an error of the stage: transform writes a dead letter for it and continues.
 """
 
+from django.utils.translation import gettext as _
+
+from dora_metrics.calculators.sentences import Sentence
+
 LONGEST_WAIT_SECONDS = 24 * 3600  # a header that asks for a longer wait is mistaken, because rate limits are hourly: wait only this long
 
 
@@ -21,6 +25,12 @@ class RetriableError(Exception):
 
 class FatalError(Exception):
     """The stage fails now, because trying it again cannot succeed until a person changes something."""
+
+
+def reason_text(exc: Exception) -> str:
+    """Return the message of the error, in the reader's language if the message is a Sentence. `str(exc)` is in English, to be stored."""
+    reason = exc.args[0] if exc.args else ""
+    return _(reason.template).format(*reason.values) if isinstance(reason, Sentence) else str(exc)
 
 
 def describe_error(exc: BaseException) -> str:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db import Error as DatabaseError
+from django.utils.translation import override
 
 from dora_metrics.alerts import critical_alert, notify, warning_alert
 from etl_tasks.errors import describe_error
@@ -43,7 +44,8 @@ def isolated(name: str) -> Iterator[None]:
     The first failure creates a Fault with this name and sends an alert. The next success deletes the Fault and sends another alert.
     """
     try:
-        yield
+        with override("en"):  # whatever is stored is in English
+            yield
     except Exception as exc:  # any error: the code after the block does not depend on the block
         logger.exception("contained", extra={"fault": name})
         _try_to_record(_begin, name, describe_error(exc))

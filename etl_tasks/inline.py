@@ -9,6 +9,8 @@ from datetime import datetime, timedelta
 from django.conf import settings
 from django.db import OperationalError
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
+from django.utils.translation import override
 
 from dora_metrics.display import instant_text
 from etl_tasks import dead_letters, ledger, stages
@@ -30,9 +32,8 @@ class Postponed(Exception):
     """The run was postponed in the ledger, because the source asked for a wait. The message says why and until when."""
 
     def __init__(self, stage: str, reason: str, until: datetime) -> None:
-        super().__init__(
-            f"postponed until {instant_text(until)} ({reason}): the next etl_{stage} after that goes on where it stood, or a worker does"
-        )
+        sentence = _("postponed until %(time)s (%(reason)s): the next etl_%(stage)s after that goes on where it stood, or a worker does")
+        super().__init__(sentence % {"time": instant_text(until), "reason": reason, "stage": stage})
 
 
 class StageFailed(Exception):
@@ -49,7 +50,8 @@ def process_name() -> str:
 
 def on_another_host(source: Source) -> str:
     """Return the sentence that says why the source cannot be read on this host."""
-    return f"its files lie on {source.host}, and this host is {settings.ETL_HOST} (ETL_HOST): run the command there"
+    sentence = _("its files lie on %(host)s, and this host is %(here)s (ETL_HOST): run the command there")
+    return sentence % {"host": source.host, "here": settings.ETL_HOST}
 
 
 def run_stage(run_id: int, stage: str) -> None:
@@ -77,7 +79,8 @@ class _ShortWait(Exception):
 def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
     run = ledger.claim(run_id, stage, process_name())
     try:
-        STAGE_FUNCTIONS[stage](run)
+        with override("en"):  # whatever is stored is in English
+            STAGE_FUNCTIONS[stage](run)
     except RetriableError as exc:
         if exc.retry_after is not None:
             if may_wait and not exc.postpone and exc.retry_after <= LONGEST_WAIT_SECONDS:

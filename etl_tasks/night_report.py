@@ -272,7 +272,7 @@ def _describe(outcome: Outcome) -> str:
 
 
 def _status(run: ETLRun) -> str:
-    return _(run.status)
+    return str(run.get_status_display()).lower()
 
 
 def _stage(run: ETLRun) -> str:

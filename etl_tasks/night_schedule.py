@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 from django_celery_beat.models import PeriodicTask
 
 NIGHTLY = "etl.nightly"  # the task of the entry, which is found by its task because people may rename the entry
@@ -35,7 +36,8 @@ def night_due_at(moment: datetime, entries: Sequence[PeriodicTask] | None = None
             unusable = unusable or exc
             name = entry.name
     if unusable and not due:
-        raise UnusableSchedule(f"the schedule of {name!r} cannot be used ({unusable}): correct it in the admin, under periodic tasks") from unusable
+        sentence = _("the schedule of %(name)r cannot be used (%(error)s): correct it in the admin, under periodic tasks")
+        raise UnusableSchedule(sentence % {"name": name, "error": unusable}) from unusable
     return min(due, default=None)
 
 

@@ -15,6 +15,7 @@ from celery.result import AsyncResult
 from django.conf import settings
 from django.db import transaction
 from django.utils.timezone import now
+from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 from kombu.exceptions import ChannelError
 from kombu.exceptions import OperationalError as BrokerError
@@ -105,7 +106,7 @@ def run_source(
     """
     source = Source.objects.get(name=name)
     if source.deletion_began_at:
-        raise SourceBusy(f"{name} is being deleted")
+        raise SourceBusy(_("%(source)s is being deleted") % {"source": name})
     options: dict[str, Any] = {}
     if since:
         options["since"] = since.isoformat()
@@ -115,7 +116,12 @@ def run_source(
         options["full"] = True
     run = ledger.open_run(source, trigger=trigger, logical_date=logical_date, options=options)
     if run is None:
-        raise SourceBusy(f"{name} has a run under way, or its night {logical_date} exists: see etl_status")
+        busy = (
+            _("%(source)s has a run under way, or its night %(night)s exists: see etl_status")
+            if logical_date
+            else _("%(source)s has a run under way: see etl_status")
+        )
+        raise SourceBusy(busy % {"source": name, "night": logical_date})
     # If this process is killed after the commit and before the sending, the sweeper sends the run later.
     transaction.on_commit(partial(send_all, [run]))
     return run
@@ -194,7 +200,7 @@ def check_broker() -> None:
         with current_app.connection_for_write(connect_timeout=2) as broker:
             broker.ensure_connection(max_retries=1, timeout=2)
     except (BrokerError, OSError) as exc:
-        raise BrokerAway("the broker cannot be reached: check CELERY_BROKER_URL and that Redis runs") from exc
+        raise BrokerAway(_("the broker cannot be reached: check CELERY_BROKER_URL and that Redis runs")) from exc
 
 
 def queue_lengths(queues: Iterable[str]) -> dict[str, int]:
@@ -207,7 +213,7 @@ def queue_lengths(queues: Iterable[str]) -> dict[str, int]:
             channel = broker.default_channel
             return {name: _length(channel, name) for name in queues}
     except (BrokerError, OSError, *broker.connection_errors, *broker.channel_errors) as exc:
-        raise BrokerAway("the broker does not answer: check CELERY_BROKER_URL and that Redis runs") from exc
+        raise BrokerAway(_("the broker does not answer: check CELERY_BROKER_URL and that Redis runs")) from exc
 
 
 def _length(channel: Any, queue: str) -> int:
@@ -230,6 +236,7 @@ def check_sources(sources: Sequence[Source]) -> list[Check]:
     A source that reads files is tried by a worker that takes the source's queue, because this worker can see the files. All other sources
     are tried in this process.
     """
+    language = get_language() or "en"
     pending: dict[int, AsyncResult] = {}
     broker_error = ""
     if with_files := [source for source in sources if reads_files(source)]:
@@ -238,7 +245,9 @@ def check_sources(sources: Sequence[Source]) -> list[Check]:
         except BrokerAway as exc:
             broker_error = str(exc)
         else:
-            pending = {source.pk: tasks.check.apply_async((source.pk,), queue=source.extract_queue, expires=CHECK_SECONDS) for source in with_files}
+            pending = {
+                source.pk: tasks.check.apply_async((source.pk, language), queue=source.extract_queue, expires=CHECK_SECONDS) for source in with_files
+            }
     deadline = time.monotonic() + CHECK_SECONDS
     return [_worker_check(source, pending[source.pk], deadline) if source.pk in pending else _local_check(source, broker_error) for source in sources]
 
@@ -251,7 +260,7 @@ def preview_logs(source: Source) -> dict[str, Any]:
     """
     try:
         check_broker()
-        settings_of_lines = (source.path, source.log_format, source.log_pattern, source.log_time_zone)
+        settings_of_lines = (source.path, source.log_format, source.log_pattern, source.log_time_zone, get_language() or "en")
         sent = tasks.preview.apply_async(settings_of_lines, queue=source.extract_queue, expires=CHECK_SECONDS)
     except BrokerAway as exc:
         return {"problem": _("No worker could be asked: %(error)s") % {"error": exc}}

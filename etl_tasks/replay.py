@@ -40,7 +40,7 @@ def replay_letter(letter: DeadLetter, *, by: str) -> None:
     """Process the letter's data again and close the letter. `by` names who asked. Raises ReplayFailed, NotOpen."""
     refuse_unless_open(letter)
     if letter.source.deletion_began_at:
-        raise ReplayFailed(f"source {letter.source} is being deleted")
+        raise ReplayFailed(_("source %(source)s is being deleted") % {"source": letter.source})
     if letter.kind == DeadLetter.Kind.STAGE:
         _replay_stage(letter, by=by)  # if the stage fails again, `bury_stage` counts the attempt in the letter
         return
@@ -48,14 +48,12 @@ def replay_letter(letter: DeadLetter, *, by: str) -> None:
     try:
         page = _request_again(letter) if letter.kind == DeadLetter.Kind.LOST else letter.page
         if page is None:
-            raise ReplayFailed(
-                f"letter {letter.pk} has no staged copy ({letter.error}): mend its cause; the next run reads it, then discard the letter"
-            )
+            raise ReplayFailed(_without_copy(letter))
         _replay_records(letter, page)
     except ReplayFailed:
         raise
     except (RetriableError, LogStoreUnavailable, OperationalError) as exc:
-        raise ReplayFailed(f"it may pass by itself, try again later: {exc}") from exc
+        raise ReplayFailed(_("it may pass by itself, try again later: %(error)s") % {"error": exc}) from exc
     except FatalError as exc:
         raise ReplayFailed(str(exc)) from exc
     except Exception as exc:  # any error must fail only this letter, not the other letters of the same command
@@ -86,8 +84,11 @@ def reopen_run(letter: DeadLetter) -> None:
     if not ledger.reopen(letter.run):
         letter.run.refresh_from_db(fields=["status"])
         is_failed = letter.run.status == ETLRun.Status.FAILED
-        reason = f"{letter.source} has another run under way" if is_failed else f"run {letter.run_id} is {letter.run.status}, not failed"
-        raise ReplayFailed(f"{reason}: see etl_status")
+        reason = (
+            _("%(source)s has another run under way: see etl_status") if is_failed else _("run %(run)s is %(status)s, not failed: see etl_status")
+        )
+        values = {"source": letter.source, "run": letter.run_id, "status": str(letter.run.get_status_display()).lower()}
+        raise ReplayFailed(reason % values)
 
 
 def resend_stage(letter: DeadLetter) -> None:
@@ -96,7 +97,7 @@ def resend_stage(letter: DeadLetter) -> None:
     The web pages use this function, because the web process may lack the credentials and the log files.
     """
     if letter.source.deletion_began_at:
-        raise ReplayFailed(f"source {letter.source} is being deleted")
+        raise ReplayFailed(_("source %(source)s is being deleted") % {"source": letter.source})
     reopen_run(letter)
     transaction.on_commit(partial(pipeline.send_all, [letter.run]))
 
@@ -126,16 +127,18 @@ def replay_alike(letter_id: int, *, by: str, after: int = 0, until: float = math
 
 def _replay_stage(letter: DeadLetter, *, by: str) -> None:
     if letter.run.stage == ETLRun.Stage.EXTRACT and not letter.source.is_here:
-        raise ReplayFailed(f"{inline.on_another_host(letter.source)}, or replay the letter in the admin, which leaves it to a worker")
+        raise ReplayFailed(
+            _("%(reason)s, or replay the letter on its page, which leaves it to a worker") % {"reason": inline.on_another_host(letter.source)}
+        )
     reopen_run(letter)
     try:
         inline.run_remaining_stages(letter.run_id)
     except inline.StageFailed as exc:
-        raise ReplayFailed(f"{exc.stage} failed: {exc}") from exc
+        raise ReplayFailed(_("%(stage)s failed: %(error)s") % {"stage": _(ETLRun.Stage(exc.stage).label).lower(), "error": exc}) from exc
     except inline.Postponed as exc:
-        raise ReplayFailed(f"run {letter.run_id} is {exc}; its good end closes the letter") from exc
+        raise ReplayFailed(_("run %(run)s is %(postponed)s; its good end closes the letter") % {"run": letter.run_id, "postponed": exc}) from exc
     except ledger.LeaseNotHeld as exc:
-        raise ReplayFailed(f"a worker has taken run {letter.run_id}: see etl_status") from exc
+        raise ReplayFailed(_("a worker has taken run %(run)s: see etl_status") % {"run": letter.run_id}) from exc
     DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, resolved_by=by[:150])
 
 
@@ -177,7 +180,8 @@ def _good_records(letter: DeadLetter, page: StagedPage) -> tuple[str, list[Any]]
     chosen = _records_of(letter, page, records, is_log=kind == LOG_EVENT)
     bad = [record for record in chosen if isinstance(record, Bad)]
     if bad or not chosen:
-        raise ReplayFailed(bad[0].error if bad else f"page {page.pk} has no record {letter.record_index}")
+        missing = _("page %(page)s has no record %(index)s") % {"page": page.pk, "index": letter.record_index}
+        raise ReplayFailed(bad[0].error if bad else missing)
     return kind, [record.fact for record in chosen if isinstance(record, Good)]
 
 
@@ -189,7 +193,7 @@ def reason_against(letter: DeadLetter) -> str:
     if letter.kind in (DeadLetter.Kind.STAGE, DeadLetter.Kind.LOST):
         return ""
     if letter.page is None:
-        return f"letter {letter.pk} has no staged copy: mend its cause; the next run reads it, then discard the letter"
+        return _without_copy(letter)
     try:
         _good_records(letter, letter.page)
     except ReplayFailed as exc:
@@ -197,6 +201,11 @@ def reason_against(letter: DeadLetter) -> str:
     except Exception as exc:  # noqa: BLE001  whatever cleaning raises is what a replay would report
         return f"{type(exc).__name__}: {exc}"
     return ""
+
+
+def _without_copy(letter: DeadLetter) -> str:
+    sentence = _("letter %(letter)s has no staged copy (%(error)s): mend its cause; the next run reads it, then discard the letter")
+    return sentence % {"letter": letter.pk, "error": letter.error}
 
 
 def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | Bad], *, is_log: bool) -> Sequence[Good | Bad]:
@@ -214,7 +223,8 @@ def _records_of(letter: DeadLetter, page: StagedPage, records: Sequence[Good | B
         event_id = record.key if isinstance(record, Bad) else record.fact.event_id
         if dead_letters.record_key(page, event_id, letter.data, kind="record") == letter.key:
             return [record]
-    raise ReplayFailed(f"no event of page {page.pk} begins where this one did, as its source is read now: its lines are part of the one before")
+    sentence = _("no event of page %(page)s begins where this one did, as its source is read now: its lines are part of the one before")
+    raise ReplayFailed(sentence % {"page": page.pk})
 
 
 def _parts_of(records: Sequence[dict[str, Any]], page: StagedPage, *, kind: str, source: Source) -> Iterator[tuple[str, list[Any]]]:

@@ -3,6 +3,8 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from dora_metrics.models import Service
 from etl_tasks.models import Source
 
@@ -53,13 +55,14 @@ def _free_name(service: Service, repository: str) -> str:
     if not Source.objects.filter(service=service, kind=Source.Kind.GITHUB).exists():
         other = Source.objects.filter(name=service.name).first()
         if other:
-            raise NameTaken(f"a source named {service.name!r} exists already, of kind {other.kind}: choose another name")
+            raise NameTaken(
+                _("a source named %(name)r exists already, of kind %(kind)s: choose another name") % {"name": service.name, "kind": other.kind}
+            )
         return service.name
     name = repository.rpartition("/")[2]
     candidates = [name, f"{service.name}-{name}"]
     free = [candidate for candidate in candidates if not Source.objects.filter(name=candidate).exists()]
     if not free:
-        raise NameTaken(
-            f"sources named {' and '.join(map(repr, candidates))} exist already: add one for {repository} in the admin, under another name"
-        )
+        sentence = _("sources named %(names)s exist already: add one for %(repository)s in the admin, under another name")
+        raise NameTaken(sentence % {"names": ", ".join(map(repr, candidates)), "repository": repository})
     return free[0]

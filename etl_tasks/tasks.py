@@ -15,6 +15,7 @@ from celery.signals import task_failure, task_retry
 from django.conf import settings
 from django.db import InterfaceError, OperationalError, connection
 from django.utils.timezone import now
+from django.utils.translation import override
 
 from etl_tasks import dead_letters, deletion, ledger, stages
 from etl_tasks.errors import RetriableError, describe_error
@@ -38,7 +39,8 @@ class StageTask(Task):
         try:
             run = ledger.claim(run_id, stage.__name__, self.request.id)
             try:
-                stage(run)
+                with override("en"):  # whatever is stored is in English
+                    stage(run)
             except self.autoretry_for as exc:
                 self.retry_or_postpone(run, exc)
             except SoftTimeLimitExceeded:
@@ -92,18 +94,23 @@ def load(self: StageTask, run_id: int) -> int:
 
 
 @shared_task(name="etl.check")
-def check(source_id: int) -> dict[str, Any]:
-    """Return the Check of a source as a dictionary, as seen from this worker."""
+def check(source_id: int, language: str = "en") -> dict[str, Any]:
+    """Return the Check of a source as a dictionary, as seen from this worker. `language`: of the person who asked."""
     source = Source.objects.select_related("service").get(pk=source_id)
-    return asdict(registry.check(source))
+    with override(language):
+        return asdict(registry.check(source))
 
 
 @shared_task(name="etl.preview")
-def preview(path: str, log_format: str, log_pattern: str, log_time_zone: str) -> dict[str, Any]:
-    """Read the beginning of log files as a source with these settings would. Nothing is stored but this result, whose caller deletes it."""
+def preview(path: str, log_format: str, log_pattern: str, log_time_zone: str, language: str = "en") -> dict[str, Any]:
+    """Read the beginning of log files as a source with these settings would. Nothing is stored but this result, whose caller deletes it.
+
+    `language`: of the person who asked.
+    """
     from etl_tasks.sources.logs.preview import preview as preview_of  # a worker that reads only GitHub does not load the formats
 
-    return preview_of(Source(name="preview", path=path, log_format=log_format, log_pattern=log_pattern, log_time_zone=log_time_zone))
+    with override(language):
+        return preview_of(Source(name="preview", path=path, log_format=log_format, log_pattern=log_pattern, log_time_zone=log_time_zone))
 
 
 @shared_task(name="etl.delete", ignore_result=True)

@@ -12,6 +12,7 @@ import msgspec
 from django.db import InterfaceError, OperationalError, connection, transaction
 from django.db.models import Count, Model, Q, QuerySet
 from django.db.models.functions import TruncMinute
+from django.utils.translation import gettext as _
 
 from log_store.counts import HOUR, HOUR_MS, hour_of, tally
 from log_store.event import LogEvent, milliseconds, of_milliseconds
@@ -219,4 +220,4 @@ def _answering() -> Iterator[None]:
     try:
         yield
     except (OperationalError, InterfaceError) as exc:
-        raise LogStoreUnavailable("The database that keeps the log events did not answer.") from exc
+        raise LogStoreUnavailable(_("The database that keeps the log events did not answer.")) from exc

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 from django.contrib import admin
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, pgettext, pgettext_lazy
 
 from dashboard.admin.paging import RelatedFilter
 from dashboard.admin.rows import DataAdmin, page_address
@@ -19,7 +19,7 @@ LONGEST_TITLE = 70
 OUTCOMES = {
     Outcome.SUCCEEDED: ("ok", gettext_lazy("succeeded"), ""),
     Outcome.FAILED: ("bad", gettext_lazy("failed"), ""),
-    Outcome.CANCELLED: ("idle", gettext_lazy("cancelled"), gettext_lazy("Its workflow run was cancelled, so it does not count.")),
+    Outcome.CANCELLED: ("idle", pgettext_lazy("deployment", "cancelled"), gettext_lazy("Its workflow run was cancelled, so it does not count.")),
     Outcome.UNFINISHED: ("info", gettext_lazy("not finished"), gettext_lazy("It has neither succeeded nor failed, so it does not count.")),
 }
 CONCLUSIONS = {"success": "ok", "failure": "bad", "timed_out": "bad", "startup_failure": "bad", "action_required": "warn"}
@@ -34,7 +34,7 @@ class FactAdmin(DataAdmin):
 
     @admin.display(description=gettext_lazy("GitHub"))
     def on_github(self, fact: Any) -> SafeString | str:
-        return web_link(fact.url, _("open"))
+        return web_link(fact.url, pgettext("verb", "open"))
 
     @admin.display(description=gettext_lazy("title"))
     def short_title(self, fact: Any) -> SafeString | str:
@@ -96,7 +96,7 @@ class LogDeploymentAdmin(FactAdmin):
 
     @admin.display(description=gettext_lazy("line"))
     def line(self, deployment: LogDeployment) -> SafeString | str:
-        return web_link(deployment.url, _("open"))
+        return web_link(deployment.url, pgettext("verb", "open"))
 
 
 @admin.register(LogTraffic)

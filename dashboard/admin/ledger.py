@@ -10,7 +10,7 @@ from django.http import HttpRequest
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 from django_celery_results.admin import GroupResultAdmin, TaskResultAdmin
 from django_celery_results.models import GroupResult, TaskResult
 
@@ -121,7 +121,10 @@ class ETLRunAdmin(DataAdmin):
         if not progress:
             return UNKNOWN
         head = _head(_("stream"), _("read"), _("the cursor moves to"))
-        rows = [(one.stream, badge("ok", _("all")) if one.is_done else badge("info", _("in part")), structured(one.cursor)) for one in progress]
+        rows = [
+            (one.stream, badge("ok", pgettext("how much of a stream", "all")) if one.is_done else badge("info", _("in part")), structured(one.cursor))
+            for one in progress
+        ]
         return table(head, rows[:MOST_STREAMS], more=len(rows) - MOST_STREAMS)
 
     @admin.display(description=gettext_lazy("tasks"))

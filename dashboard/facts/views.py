@@ -9,6 +9,7 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseBase, St
 from django.shortcuts import render
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from dashboard.access import page
 from dashboard.facts.links import FactLinks
@@ -86,7 +87,7 @@ def _members(request: HttpRequest, found: explain.ExplainedValue, metric: str) -
     choices = [("", _("All"), len(members))]
     if metric in ("change_fail_rate", "deployment_rework_rate"):
         count = sum(bool(member.counts.get(counted)) for member in members)
-        choices.append((counted, _("Failed") if counted == "failed" else _("Unplanned"), count))
+        choices.append((counted, pgettext("deployments", "Failed") if counted == "failed" else _("Unplanned"), count))
         choices += [(rule, rule, sum(rule in member.reasons for member in members)) for rule in sorted({r for m in members for r in m.reasons})]
     if only and only in [choice for choice, _label, _count in choices]:
         members = [member for member in members if (member.counts.get(counted) if only == counted else only in member.reasons)]

@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from django_celery_results.models import TaskResult
 
+from dashboard.templatetags.display import status_word
 from dora_metrics.display import duration_text
 from etl_tasks.models import DeadLetter, ETLRun
 
@@ -63,11 +64,7 @@ def _of_run(run: ETLRun, workers: Mapping[str, str | None]) -> Iterator[Event]:
             yield Event(time.ended_at, text % {"stage": name, "time": duration_text(time.seconds), "worker": worker}, "info")
     if run.completed_at:
         kind = {"success": "ok", "partial": "warn", "failed": "bad"}.get(run.status, "idle")
-        yield Event(run.completed_at, _("The run ended: %(status)s") % {"status": _status(run.status)}, kind)
-
-
-def _status(status: str) -> str:
-    return {"success": _("success"), "partial": _("partial"), "failed": _("failed"), "cancelled": _("cancelled")}.get(status, status)
+        yield Event(run.completed_at, _("The run ended: %(status)s") % {"status": status_word(run.status)}, kind)
 
 
 def _of_task(task: TaskResult) -> Event:

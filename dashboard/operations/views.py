@@ -12,7 +12,7 @@ from django.shortcuts import render
 from django.urls import reverse
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy, ngettext, pgettext
 
 from dashboard.access import page
 from dashboard.operations import charts, needs
@@ -102,7 +102,12 @@ def nights(request: HttpRequest) -> HttpResponse:
         "legend": legend(),
         "q": search,
         "show": shown if shown in night_selectors.SHOWN else "all",
-        "choices": (("all", _("all sources")), ("problems", _("with problems")), ("running", _("running now")), ("disabled", _("disabled"))),
+        "choices": (
+            ("all", _("all sources")),
+            ("problems", _("with problems")),
+            ("running", _("running now")),
+            ("disabled", pgettext("sources", "disabled")),
+        ),
     }
     return part(request, "dashboard/operations/nights.html", context)
 

@@ -57,7 +57,7 @@ def service(request: HttpRequest, name: str) -> HttpResponse:
         "latest": latest,
         "rows": _rows(numbers),
         "metrics": list(METRIC_NAMES),
-        "flags": {flag: MEANING.get(flag, "") for period in numbers["periods"] for flag in period["quality_flags"]},
+        "flags": {flag: _(MEANING[flag]) if flag in MEANING else "" for period in numbers["periods"] for flag in period["quality_flags"]},
         "sources": sources_with_runs().filter(service=found),
         "export_query": _export_query(found, choice),
         "stages": stage_names(),

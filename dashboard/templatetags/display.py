@@ -11,7 +11,7 @@ from django.urls import reverse
 from django.utils.formats import date_format, number_format
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.translation import get_language, gettext_lazy, ngettext
+from django.utils.translation import get_language, gettext_lazy, ngettext, pgettext_lazy
 from django.utils.translation import gettext as _
 
 from dora_metrics.display import duration_text, share_text
@@ -42,7 +42,7 @@ STATUSES = {
     "success": ("ok", "✓", gettext_lazy("success")),
     "succeeded": ("ok", "✓", gettext_lazy("success")),
     "partial": ("warn", "◐", gettext_lazy("partial")),
-    "failed": ("bad", "✕", gettext_lazy("failed")),
+    "failed": ("bad", "✕", pgettext_lazy("run", "failed")),
     "missing": ("bad", "?", gettext_lazy("missing")),
     "cancelled": ("idle", "⊘", gettext_lazy("cancelled")),
     "postponed": ("warn", "‖", gettext_lazy("postponed")),

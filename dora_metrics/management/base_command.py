@@ -16,6 +16,7 @@ from django.utils.translation import gettext
 
 from dora_metrics import selectors
 from dora_metrics.management.live_display import Display, is_colourless, is_terminal, live_display, print_coloured
+from dora_metrics.management.parser_texts import translated_argparse
 from dora_metrics.models import Service
 from dora_metrics.name_suggestions import closest, suggestion
 from dora_metrics.terminal_escaping import one_line, printable, printable_json
@@ -59,6 +60,10 @@ class _Parser(CommandParser):
         if action.choices is not None and value not in action.choices and (meant := closest(str(value), map(str, action.choices))):
             raise argparse.ArgumentError(action, gettext("invalid choice: %(value)r; did you mean %(meant)r?") % {"value": value, "meant": meant})
         super()._check_value(action, value)
+
+    def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:
+        with translated_argparse():
+            return super().parse_known_args(args, namespace)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
         found, unknown = self.parse_known_args(args, namespace)

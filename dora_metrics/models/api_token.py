@@ -6,13 +6,15 @@ from typing import Self
 
 from django.core.exceptions import ValidationError
 from django.db import models
+from django.utils.translation import gettext as _
 
 PREFIX = "ccs_"  # lets secret scanners and people recognise a token
 
 
 def validate_token_name(name: str) -> None:
     if len(name) > 100 or not name.isprintable() or name != name.strip():
-        raise ValidationError(f"{name[:20]!r} cannot be a token's name: take at most 100 printable letters, without blanks at its ends")
+        sentence = _("%(name)r cannot be a token's name: take at most 100 printable letters, without blanks at its ends")
+        raise ValidationError(sentence % {"name": name[:20]})
 
 
 class ApiToken(models.Model):

@@ -6,6 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
+from django.utils.translation import gettext as _
 
 from dora_metrics.calculators.service_settings import DEFAULTS
 from dora_metrics.patterns import compiled
@@ -19,9 +20,8 @@ NOT_SETTINGS = frozenset({"id", "name", "needs_recompute", "created_at", "deleti
 def validate_name(name: str) -> None:
     """Raise ValidationError unless the name can be used in a URL, on a command line and in a terminal without quoting."""
     if not NAME.fullmatch(name):
-        raise ValidationError(
-            f"{name!r} cannot be a name: use letters, digits, points, hyphens and underscores, at most 100, and one letter or digit"
-        )
+        sentence = _("%(name)r cannot be a name: use letters, digits, points, hyphens and underscores, at most 100, and one letter or digit")
+        raise ValidationError(sentence % {"name": name})
 
 
 def validate_pattern(pattern: str) -> None:
@@ -29,17 +29,17 @@ def validate_pattern(pattern: str) -> None:
     try:
         compiled(pattern)
     except ValueError as exc:
-        raise ValidationError(f"{pattern!r} is not a regular expression that RE2 reads ({exc})") from exc
+        raise ValidationError(_("%(pattern)r is not a regular expression that RE2 reads (%(error)s)") % {"pattern": pattern, "error": exc}) from exc
 
 
 def validate_logins(logins: object) -> None:
     if not isinstance(logins, list) or not all(isinstance(login, str) and login for login in logins):
-        raise ValidationError('write a list of logins, as ["dependabot", "renovate"]')
+        raise ValidationError(_('write a list of logins, as ["dependabot", "renovate"]'))
 
 
 def validate_percent(share: float) -> None:
     if not 0 <= share <= 100:  # also rejects NaN
-        raise ValidationError(f"{share:g} is not a percentage: write a number from 0 to 100")
+        raise ValidationError(_("%(share)s is not a percentage: write a number from 0 to 100") % {"share": f"{share:g}"})
 
 
 class Service(models.Model):

@@ -9,6 +9,7 @@ from django.utils.translation import gettext as _
 
 from dora_metrics.management.base_command import UsageError
 from dora_metrics.name_suggestions import closest
+from etl_tasks.errors import reason_text
 from etl_tasks.models import Source
 from etl_tasks.sources.logs.allowed_folders import log_roots
 from etl_tasks.sources.logs.formats.detection import Guess
@@ -82,7 +83,7 @@ def guess_format(options: dict[str, Any], pattern: str) -> Guess:
     try:
         guess = guess_of_files(pattern)
     except ValueError as exc:
-        raise UsageError(str(exc)) from exc
+        raise UsageError(reason_text(exc)) from exc
     options["format"], options["pattern"] = guess.log_format, guess.pattern
     return guess
 

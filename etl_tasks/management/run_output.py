@@ -22,7 +22,7 @@ def run_times(run: ETLRun) -> str:
 
 
 def status_text(run: ETLRun) -> str:
-    return _(run.status)
+    return str(run.get_status_display()).lower()
 
 
 def stage_text(run: ETLRun) -> str:

@@ -7,10 +7,10 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.dispatch import receiver
-from django.utils.translation import gettext as _
+from django.utils.translation import gettext
 
 from dora_metrics.models import validate_name
-from etl_tasks.errors import FatalError
+from etl_tasks.errors import FatalError, reason_text
 from etl_tasks.models import Source, source_validation
 from etl_tasks.sources.adapter import Adapter
 from etl_tasks.sources.registry import adapter_of_kind
@@ -33,13 +33,13 @@ def validate(source: Source, **_: Any) -> None:
         if collected is not None:
             _refuse_mixing(source, collected, adapter)
     except ValueError as exc:
-        raise ValidationError(str(exc)) from exc
+        raise ValidationError(reason_text(exc)) from exc
 
 
 def _refuse_deletion_under_way(source: Source, former: Source | None) -> None:
     for target in (former, source.service if source.service_id else None):
         if target is not None and target.deletion_began_at:
-            raise ValidationError(f"{target._meta.verbose_name} {target} is being deleted: wait until it has gone")
+            raise ValidationError(gettext("%(what)s is being deleted: wait until it has gone") % {"what": f"{target._meta.verbose_name} {target}"})
 
 
 def _adapter(source: Source) -> Adapter:
@@ -51,13 +51,15 @@ def _adapter(source: Source) -> Adapter:
         adapter = adapter_of_kind(source.kind)
     except FatalError as exc:
         raise ValidationError({"kind": str(exc)}) from exc
-    if missing := {name: f"a source of kind {source.kind} needs it" for name in adapter.needed if not getattr(source, name)}:
+    if missing := {
+        name: gettext("a source of kind %(kind)s needs it") % {"kind": source.kind} for name in adapter.needed if not getattr(source, name)
+    }:
         raise ValidationError(missing)
     if source.host and not adapter.reads_files:
-        raise ValidationError({"host": "only files lie on a host: leave it empty"})
+        raise ValidationError({"host": gettext("only files lie on a host: leave it empty")})
     fewest = adapter.shortest_interval_minutes
     if source.every_minutes is not None and source.every_minutes < fewest:
-        sentence = _("%(minutes)d is too few for a source of kind %(kind)s: write at least %(fewest)d minutes, or leave it empty")
+        sentence = gettext("%(minutes)d is too few for a source of kind %(kind)s: write at least %(fewest)d minutes, or leave it empty")
         raise ValidationError({"every_minutes": sentence % {"minutes": source.every_minutes, "kind": source.kind, "fewest": fewest}})
     return adapter
 
@@ -68,7 +70,9 @@ def _refuse_mixing(source: Source, collected: Source, adapter: Adapter) -> None:
     `source`: as it will be saved. `collected`: as it is stored.
     """
     if collected.service_id != source.service_id:
-        raise ValueError(f"{source.name} has been collected for {collected.service}: its facts stay there; for {source.service}, add another source")
+        sentence = gettext("%(source)s has been collected for %(former)s: its facts stay there; for %(service)s, add another source")
+        raise ValueError(sentence % {"source": source.name, "former": collected.service, "service": source.service})
     if collected.kind != source.kind:
-        raise ValueError(f"{collected.name} has been collected as a source of kind {collected.kind}: add another source")
+        sentence = gettext("%(source)s has been collected as a source of kind %(kind)s: add another source")
+        raise ValueError(sentence % {"source": collected.name, "kind": collected.kind})
     adapter.validate_change(source, former=collected)

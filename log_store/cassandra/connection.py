@@ -24,6 +24,7 @@ from cassandra.policies import (
 )
 from cassandra.query import BatchStatement, PreparedStatement, tuple_factory
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from log_store.store import LogStoreUnavailable
 
@@ -157,19 +158,21 @@ def open_session() -> Iterator[Session]:
     try:
         session = connection.session()
     except DRIVER_ERRORS as exc:
-        raise LogStoreUnavailable(
+        reason = _(
             "Cassandra cannot be reached: check CASSANDRA_CONTACT_POINTS, CASSANDRA_PORT, CASSANDRA_LOCAL_DC, the credentials and CASSANDRA_TLS_CA."
-        ) from exc
+        )
+        raise LogStoreUnavailable(reason) from exc
     try:
         yield session
     except InvalidRequest as exc:
         # The server works but does not know the table or keyspace, usually because ensure_schema has not run yet.
-        raise LogStoreUnavailable("Cassandra refused the request; if its tables are missing, create them with manage.py init_log_store.") from exc
+        reason = _("Cassandra refused the request; if its tables are missing, create them with manage.py init_log_store.")
+        raise LogStoreUnavailable(reason) from exc
     except DRIVER_ERRORS as exc:
         # The driver repairs single connections itself. But if no host is left, or a host does not respond, a new session works again sooner.
         connection.drop()
         logger.warning("cassandra_session_dropped", extra={"error": type(exc).__name__})
-        raise LogStoreUnavailable(f"Cassandra did not answer as it should ({type(exc).__name__}).") from exc
+        raise LogStoreUnavailable(_("Cassandra did not answer as it should (%(error)s).") % {"error": type(exc).__name__}) from exc
 
 
 def in_flight(session: Session, statements: Iterable[Any], *, profile: Any = EXEC_PROFILE_DEFAULT) -> Iterator[Any]:

@@ -5,6 +5,7 @@ import logging
 from cassandra.cluster import Session
 from cassandra.metadata import protect_name
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from log_store.store import LogStoreUnavailable
 
@@ -64,10 +65,11 @@ def upgrade(session: Session) -> None:
     """
     found = version(session)
     if found > len(STEPS):
-        raise LogStoreUnavailable(
-            f"The keyspace {settings.CASSANDRA_KEYSPACE} has version {found} of the log store's schema, but this release only knows versions up to "
-            f"{len(STEPS)}: update this installation, or choose another keyspace by CASSANDRA_KEYSPACE."
+        reason = _(
+            "The keyspace %(keyspace)s has version %(version)s of the log store's schema, but this release only knows versions up to "
+            "%(latest)s: update this installation, or choose another keyspace by CASSANDRA_KEYSPACE."
         )
+        raise LogStoreUnavailable(reason % {"keyspace": settings.CASSANDRA_KEYSPACE, "version": found, "latest": len(STEPS)})
     if found == 0:
         _create_keyspace(session)
     for number, statements in enumerate(STEPS[found:], start=found + 1):

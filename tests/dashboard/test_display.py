@@ -57,3 +57,9 @@ def test_the_facts_behind_a_value_are_counted_in_the_form_and_the_words_of_the_l
     assert display.counts_text("failed_deployment_recovery_time", None) == ""
     with override("es"):
         assert display.counts_text("change_fail_rate", 1234, part=12) == "12 de 1\u00a0234 intentos"
+
+
+def test_a_word_agrees_with_what_it_speaks_of() -> None:
+    with override("es"):
+        assert "fallida" in display.status_badge("failed")  # la ejecución
+        assert "descartado" in display.status_badge("discarded")  # el mensaje

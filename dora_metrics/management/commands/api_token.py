@@ -6,6 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandParser
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
+from django.utils.translation import pgettext
 
 from dora_metrics.display import minute_text
 from dora_metrics.management.arguments import add_json_argument
@@ -59,7 +60,7 @@ class Command(BaseCommand):
             self.write_json([token_row(token) for token in tokens])
             return
         for token in tokens:
-            state = _("enabled") if token.is_enabled else _("disabled")
+            state = pgettext("token", "enabled") if token.is_enabled else pgettext("token", "disabled")
             created = _("created %(time)s") % {"time": minute_text(token.created_at)}
             used = _("last used %(time)s") % {"time": minute_text(token.last_used_at)} if token.last_used_at else _("never used")
             self.stdout.write(f"{token.name}  {state}  {created}  {used}")

@@ -10,6 +10,7 @@ from django.utils.translation import ngettext
 
 from dora_metrics.display import precise_text
 from dora_metrics.management.base_command import BaseCommand, UsageError
+from etl_tasks.errors import reason_text
 from etl_tasks.management import log_format_options
 from etl_tasks.management.source_arguments import log_source_named
 from etl_tasks.models import Source
@@ -65,7 +66,7 @@ class Command(BaseCommand):
         try:
             log_format = format_of(format_options(source))
         except ValueError as exc:
-            raise UsageError(str(exc)) from exc
+            raise UsageError(reason_text(exc)) from exc
         self._show(path, source, log_format)
 
     def _show(self, path: str, source: Source, log_format: Format) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
+from django.utils.translation import gettext as _
 
 from dora_metrics.models import Commit, Repository
 from etl_tasks.errors import RetriableError
@@ -38,20 +39,22 @@ class GitHubRepository(Adapter):
 
     def validate(self, source: Source) -> None:
         if not FULL_NAME.fullmatch(source.repository):
-            raise ValidationError({"repository": f"{source.repository!r} is not a repository: write it as owner/name"})
+            raise ValidationError({"repository": _("%(name)r is not a repository: write it as owner/name") % {"name": source.repository}})
         if source.service_id is None:
             return
         others = Source.objects.filter(service=source.service_id, kind=source.kind, repository__iexact=source.repository)
         if other := others.exclude(pk=source.pk).first():  # its facts would count twice
-            raise ValidationError({"repository": f"source {other} of {source.service} reads {other.repository} already"})
+            values = {"source": other, "service": source.service, "repository": other.repository}
+            raise ValidationError({"repository": _("source %(source)s of %(service)s reads %(repository)s already") % values})
 
     def validate_change(self, source: Source, *, former: Source) -> None:
         """Refuse a change to another repository, because the facts of both repositories would be mixed in one service."""
         if former.repository != source.repository:
-            raise ValueError(
-                f"{source.name} has been collected from {former.repository}: a renamed repository is followed by itself; "
+            sentence = _(
+                "%(source)s has been collected from %(repository)s: a renamed repository is followed by itself; "
                 "for another one, add a source of its own (add_service with both as --repository)"
             )
+            raise ValueError(sentence % {"source": source.name, "repository": former.repository})
 
     def check(self, source: Source) -> Check:
         return check(source)

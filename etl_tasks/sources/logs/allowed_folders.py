@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 # With O_PATH (only on Linux), a folder can be opened even if the worker may enter it but not list it. Folders of logs are often like that.
 _FOLDER = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_CLOEXEC
@@ -40,15 +41,21 @@ class Roots:
         `open` checks each file again, because a file may be created, or be replaced by a link, later.
         """
         if not pattern.startswith("/"):
-            return f"{pattern!r} is not an absolute path: begin it with /, because a worker runs in another folder"
+            return _("%(path)r is not an absolute path: begin it with /, because a worker runs in another folder") % {"path": pattern}
         fixed = self._fixed_part(pattern)
         if self.hold(fixed):
             return ""
-        leads = "" if os.path.realpath(fixed) == os.path.normpath(fixed) else f" leads to {os.path.realpath(fixed)}, which"
-        return (
-            f"{pattern}{leads} is outside the folders that log sources may read from ({', '.join(self._folders) or 'none'}): "
-            "name files below one of them, or add the folder to the setting LOG_ROOTS"
-        )
+        if os.path.realpath(fixed) == os.path.normpath(fixed):
+            sentence = _(
+                "%(path)s is outside the folders that log sources may read from (%(folders)s): "
+                "name files below one of them, or add the folder to the setting LOG_ROOTS"
+            )
+        else:
+            sentence = _(
+                "%(path)s leads to %(real)s, which is outside the folders that log sources may read from (%(folders)s): "
+                "name files below one of them, or add the folder to the setting LOG_ROOTS"
+            )
+        return sentence % {"path": pattern, "real": os.path.realpath(fixed), "folders": ", ".join(self._folders) or _("none")}
 
     def open(self, real: str) -> int:
         """Open the file at `real`, a path without links, and return its descriptor. Raises OutsideRoots, Swapped or another OSError.

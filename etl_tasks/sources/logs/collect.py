@@ -43,7 +43,8 @@ class LogFiles(Adapter):
 
     def validate_change(self, source: Source, *, former: Source) -> None:
         if former.name != source.name:
-            raise ValueError(f"{former.name} has been collected: its events are stored under this name, and a new name would not find them")
+            sentence = _("%(source)s has been collected: its events are stored under this name, and a new name would not find them")
+            raise ValueError(sentence % {"source": former.name})
 
     def pages(self, job: Job) -> Iterator[Page | Unreadable]:
         roots = log_roots()

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
+from etl_tasks.errors import reason_text
 from etl_tasks.models import Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.logs.allowed_folders import log_roots
@@ -79,7 +80,7 @@ def guess_of_files(pattern: str) -> Guess:
     paths = follow.paths_of(pattern, log_roots())[:FILES_SAMPLED]
     guess = detect([line for path in paths for line in islice(_lines(path, unreadable), LINES_SAMPLED)])
     if not guess.total and unreadable:
-        raise ValueError(f"{unreadable[0].path} cannot be looked at: {unreadable[0].reason}")
+        raise ValueError(_("%(path)s cannot be looked at: %(reason)s") % {"path": unreadable[0].path, "reason": unreadable[0].reason})
     return guess
 
 
@@ -108,7 +109,7 @@ def preview(source: Source) -> dict[str, Any]:
         if not source.log_format:
             guess = guess_of_files(source.path)
             if not guess.read:
-                raise ValueError("none of the first lines is in a known format: choose a format, or write a pattern")
+                raise ValueError(_("none of the first lines is in a known format: choose a format, or write a pattern"))
             source.log_format, source.log_pattern = guess.log_format, guess.pattern or ""
             result |= {"format": source.log_format, "pattern": source.log_pattern}
         reading = Reading(source.path, source, format_of(format_options(source)), say=result["notes"].append, most_bytes=MOST_BYTES_PREVIEWED)
@@ -116,7 +117,7 @@ def preview(source: Source) -> dict[str, Any]:
             _add(result, where, outcome)
         result["lines"] = reading.lines
     except (ValueError, FileNotFoundError) as exc:
-        result["problem"] = str(exc)
+        result["problem"] = reason_text(exc)
     return result
 
 

@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterator
 from fnmatch import translate
 
+from django.utils.translation import gettext as _
+
 from etl_tasks.sources.logs.allowed_folders import ANYWHERE, Roots
 
 ANY_FOLDERS = "**"
@@ -20,7 +22,7 @@ def paths_of(pattern: str, roots: Roots = ANYWHERE) -> list[str]:
     parts = tuple(part for part in pattern.split("/") if part)
     paths = sorted(set(_named("/" if pattern.startswith("/") else "", parts, set(), roots))) if parts else []
     if not paths:
-        raise FileNotFoundError(f"No file matches {pattern!r}: check the pattern, and that the worker sees this folder.")
+        raise FileNotFoundError(_("No file matches %(pattern)r: check the pattern, and that the worker sees this folder.") % {"pattern": pattern})
     return paths
 
 

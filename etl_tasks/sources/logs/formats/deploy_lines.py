@@ -1,9 +1,11 @@
 """Recognise deployments in log lines, by the deploy pattern of the source."""
 
 from dora_metrics import patterns
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from etl_tasks.sources.logs.formats.user_patterns import compiled
 
 GROUPS = ("sha", "environment", "state")
+_REFUSED = gettext_noop("the deploy pattern {!r} is not a regular expression that RE2 reads ({}): it has no look-around and no back-references")
 _TEXT_ANCHORS = (r"\A", r"\z")
 
 
@@ -12,10 +14,12 @@ class DeployPattern:
 
     def __init__(self, pattern: str) -> None:
         """Raises ValueError, with an explanation, if RE2 refuses the pattern, or if a group has a name that is not in GROUPS, such as `env`."""
-        regex = compiled(pattern, "deploy pattern")
+        regex = compiled(pattern, _REFUSED)
         for name in regex.groupindex:
             if name not in GROUPS:
-                raise ValueError(f"the deploy pattern {pattern!r} has a group {name!r}: its groups are {', '.join(GROUPS)}")
+                raise ValueError(
+                    Sentence(gettext_noop("the deploy pattern {!r} has a group {!r}: its groups are {}"), pattern, name, ", ".join(GROUPS))
+                )
         self._search = regex.search
         self._groups = [name for name in GROUPS if name in regex.groupindex]
         # If one search over a whole body finds nothing, none of its events is a deployment. In this search ^ and $ must match at every line,

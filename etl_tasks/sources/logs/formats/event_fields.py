@@ -14,6 +14,7 @@ from typing import Any
 
 import msgspec
 
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from etl_tasks.sources.logs.formats.event_times import EventClock
 from etl_tasks.sources.logs.formats.field_lengths import (
     HOST_LENGTH,
@@ -93,7 +94,7 @@ class RecordFormat(LineFormat):
     def __init__(self, options: FormatOptions) -> None:
         super().__init__(options)
         if unknown := [name for name, _ in options.fields if name not in FIELDS]:
-            raise ValueError(f"an event has no field {', '.join(map(repr, unknown))}: name one of {', '.join(FIELDS)}")
+            raise ValueError(Sentence(gettext_noop("an event has no field {}: name one of {}"), ", ".join(map(repr, unknown)), ", ".join(FIELDS)))
         own: dict[str, tuple[str, ...]] = {}
         for name, key in options.fields:
             own[name] = (*own.get(name, ()), key)

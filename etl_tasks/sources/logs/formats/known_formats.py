@@ -2,6 +2,7 @@
 
 from functools import lru_cache
 
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from etl_tasks.sources.logs.formats.apache_error import ApacheError
 from etl_tasks.sources.logs.formats.combined import Combined
 from etl_tasks.sources.logs.formats.interface import Format, FormatOptions
@@ -33,9 +34,11 @@ def format_of(options: FormatOptions) -> Format:
     """Return the format for these options. Raises ValueError, with a hint, if they do not fit together."""
     name = options.log_format
     if name not in FORMATS:
-        raise ValueError(f"{name!r} is not a format of log lines: name one of {', '.join(FORMATS)}")
+        raise ValueError(Sentence(gettext_noop("{!r} is not a format of log lines: name one of {}"), name, ", ".join(FORMATS)))
     if options.pattern and name not in WITH_A_PATTERN:
-        raise ValueError(f"the format {name} has no pattern: leave it empty, or choose one of {', '.join(WITH_A_PATTERN)}")
+        raise ValueError(Sentence(gettext_noop("the format {} has no pattern: leave it empty, or choose one of {}"), name, ", ".join(WITH_A_PATTERN)))
     if options.fields and name not in WITH_FIELDS:
-        raise ValueError(f"the format {name} has no named fields: leave the fields empty, or choose one of {', '.join(WITH_FIELDS)}")
+        raise ValueError(
+            Sentence(gettext_noop("the format {} has no named fields: leave the fields empty, or choose one of {}"), name, ", ".join(WITH_FIELDS))
+        )
     return FORMATS[name](options)

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from etl_tasks.sources.logs.formats.event_fields import KEYS
 from etl_tasks.sources.logs.formats.levels import LEVELS
 from etl_tasks.sources.logs.formats.time_notations import Notation
@@ -63,9 +64,13 @@ def layout_of(parts: Sequence[Part], pattern: str, notations: Sequence[Notation]
         parts = parts[:-1]  # lines are read without trailing white space
     names = tuple(part.name for part in parts if isinstance(part, Value))
     if not any(name in KEYS["message"] for name in names):
-        raise ValueError(f"the layout {pattern!r} has no message: it needs %(message)s or {{message}} in Python's style, or %m in log4j's")
+        raise ValueError(
+            Sentence(gettext_noop("the layout {!r} has no message: it needs %(message)s or {{message}} in Python's style, or %m in log4j's"), pattern)
+        )
     if len(set(names)) < len(names):
-        raise ValueError(f"the layout {pattern!r} has a value twice: leave one of them out, or write a regex, with --format regex")
+        raise ValueError(
+            Sentence(gettext_noop("the layout {!r} has a value twice: leave one of them out, or write a regex, with --format regex"), pattern)
+        )
     has_time = any(name in KEYS["time"] for name in names)
     if is_declared or not has_time:  # if the level could be any word, any line would match the beginning of the layout
         parts = _with_known_levels(parts)
@@ -160,7 +165,14 @@ def _regex(part: Part, rest: Sequence[Part], *, pattern: str, is_simple: bool, i
         return "(.*)"
     following = rest[0]
     if isinstance(following, Value):
-        raise ValueError(f"the layout {pattern!r} has nothing between {part.name} and {following.name}, so it is not clear where the first one ends")
+        raise ValueError(
+            Sentence(
+                gettext_noop("the layout {!r} has nothing between {} and {}, so it is not clear where the first one ends"),
+                pattern,
+                part.name,
+                following.name,
+            )
+        )
     if part.name == "message" and not is_simple:
         return f"{left}(.*){right}"
     character = r"\S" if is_word and part.name == "logger" else "."

@@ -2,6 +2,7 @@
 
 import re
 
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from etl_tasks.sources.logs.formats import time_notations
 from etl_tasks.sources.logs.formats.layout_regexes import ANY_TEXT, LEVEL, NUMBER, Layout, Part, Value, layout_of, split_pattern
 from etl_tasks.sources.logs.formats.time_notations import Notation
@@ -77,7 +78,13 @@ def log4j_layout(pattern: str, *, is_declared: bool = False) -> Layout:
         # Take the longest known name at the beginning of the word, as log4j does. The rest of the word is literal text.
         word = next((letters[:end] for end in range(len(letters), 0, -1) if letters[:end] in (*_LOG4J_VALUES, *_LOG4J_TRACES, "n")), None)
         if word is None:
-            raise ValueError(f"the layout {pattern!r} has %{letters}, which is not read here: write a regex for these lines, with --format regex")
+            raise ValueError(
+                Sentence(
+                    gettext_noop("the layout {!r} has {}, which is not read here: write a regex for these lines, with --format regex"),
+                    pattern,
+                    f"%{letters}",
+                )
+            )
         if word == "n":
             break
         if word in _LOG4J_TRACES:
@@ -86,7 +93,9 @@ def log4j_layout(pattern: str, *, is_declared: bool = False) -> Layout:
         option = options[1:].partition("}")[0] if letters == word else ""
         if name == "time" and option:
             if options.count("{") > 1:
-                raise ValueError(f"the layout {pattern!r} names a zone for its times: leave it out and set it with --time-zone")
+                raise ValueError(
+                    Sentence(gettext_noop("the layout {!r} names a zone for its times: leave it out and set it with --time-zone"), pattern)
+                )
             shape = _shape_of_time(option, notations)
         if name == "mdc" and option:
             name = option.partition(":-")[0]

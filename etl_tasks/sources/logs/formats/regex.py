@@ -3,6 +3,7 @@
 import re
 from typing import ClassVar
 
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from etl_tasks.sources.logs.formats.event_fields import KEYS, RecordFormat, Values
 from etl_tasks.sources.logs.formats.interface import FormatOptions
 from etl_tasks.sources.logs.formats.multiline import BadLine, Continuation
@@ -20,10 +21,16 @@ class RegexFormat(RecordFormat):
     def __init__(self, options: FormatOptions) -> None:
         super().__init__(options)
         if not options.pattern:
-            raise ValueError("the format regex needs a pattern: a regular expression with named groups, as (?P<time>…) (?P<level>…) (?P<message>…)")
-        names = compiled(options.pattern, "pattern").groupindex
+            raise ValueError(
+                Sentence(
+                    gettext_noop(
+                        "the format regex needs a pattern: a regular expression with named groups, as (?P<time>…) (?P<level>…) (?P<message>…)"
+                    )
+                )
+            )
+        names = compiled(options.pattern).groupindex
         if not any(name in names for name in self._keys["time"]):
-            raise ValueError(f"the pattern {options.pattern!r} has no group named time: write (?P<time>…) around the time")
+            raise ValueError(Sentence(gettext_noop("the pattern {!r} has no group named time: write (?P<time>…) around the time"), options.pattern))
         self._names = tuple(names)
         self._match = line_matcher(options.pattern, tuple(names.values()))
         self._has_message = any(name in names for name in KEYS["message"])

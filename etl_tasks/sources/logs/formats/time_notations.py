@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone, tzinfo
 from functools import cache
 
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from etl_tasks.sources.logs.formats.levels import LEVELS
 
 
@@ -78,7 +79,13 @@ def notation(pattern: str) -> Notation:
         if letter:
             letters = _LETTERS.get(_SAME_LETTER.get(letter, letter))
             if letters is None:
-                raise ValueError(f"the date pattern {pattern!r} has {letter!r}, which is not read here: use y, M, d, D, H, h, a, m, s, S, Z, X or z")
+                raise ValueError(
+                    Sentence(
+                        gettext_noop("the date pattern {!r} has {!r}, which is not read here: use y, M, d, D, H, h, a, m, s, S, Z, X or z"),
+                        pattern,
+                        letter,
+                    )
+                )
             regex += letters.get(len(found[0]), letters[0])
         elif other in ("[", "]"):
             regex += "(?:" if other == "[" else ")?"
@@ -87,7 +94,9 @@ def notation(pattern: str) -> Notation:
     try:
         return Notation(pattern=pattern, regex=re.compile(regex, re.ASCII), unnamed=_NAME.sub("?:", regex))
     except re.error as exc:
-        raise ValueError(f"the date pattern {pattern!r} cannot be read: each part of a time may occur once, and brackets must be in pairs") from exc
+        raise ValueError(
+            Sentence(gettext_noop("the date pattern {!r} cannot be read: each part of a time may occur once, and brackets must be in pairs"), pattern)
+        ) from exc
 
 
 # ISO 8601 is missing here, because datetime.fromisoformat reads it many times faster.

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from dora_metrics.calculators.sentences import Sentence, gettext_noop
 from log_store.event import to_millisecond
 
 # Since 1973, all zones have changed their offsets only at the beginning of a quarter of an hour. So the offset stays the same within a quarter.
@@ -64,4 +65,6 @@ def zone_named(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f'{name!r} is not an IANA time zone: write it as Europe/Madrid, or "local" for this machine\'s') from None
+        raise ValueError(
+            Sentence(gettext_noop('{!r} is not an IANA time zone: write it as Europe/Madrid, or "local" for this machine\'s'), name)
+        ) from None
