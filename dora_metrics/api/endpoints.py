@@ -32,8 +32,10 @@ MOST_PERIODS = 5000
 DESCRIPTION = """
 DORA metrics, and the deployments, changes and incidents behind them. `docs/metrics.md` defines every number. The API is read-only.
 
-**Access**: a program that sends `Authorization: Bearer TOKEN` (`manage.py api_token create NAME` prints one), or staff who
-are logged in to the admin. **Dates** (`from`, `to`) are local dates of the installation's time zone, `to` is exclusive; **times**
+**Access**: a program that sends `Authorization: Bearer TOKEN` (`manage.py api_token create NAME` prints one), or a user
+who is logged in and has the permission "Can view service", or is staff.
+
+**Dates** (`from`, `to`) are local dates of the installation's time zone, `to` is exclusive; **times**
 are ISO 8601 in UTC; durations are seconds, ratios shares. **Unknown** is `null`, never 0.
 
 **Pages** have at most `limit` rows. `next` is the URL of the next page, relative to this host, and `null` on the last page. Facts are

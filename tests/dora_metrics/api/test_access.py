@@ -7,7 +7,7 @@ from typing import Any
 import jsonschema
 import pytest
 import time_machine
-from django.contrib.auth.models import User
+from django.contrib.auth.models import Permission, User
 from django.db import connection
 from django.test import Client
 from openapi_spec_validator import OpenAPIV31SpecValidator
@@ -53,12 +53,14 @@ def test_an_enabled_token_opens_it_and_a_disabled_one_does_not(client: Client, t
     assert "unknown or disabled" in response.json()["detail"]
 
 
-def test_a_session_opens_it_for_staff_alone(client: Client, db: None) -> None:
+def test_a_session_opens_it_for_staff_and_for_who_may_view_services(client: Client, db: None) -> None:
     member = User.objects.create_user("member", is_staff=True)
     client.force_login(member)
     assert client.get("/api/v1/services").status_code == 200
     User.objects.update(is_staff=False)
     assert client.get("/api/v1/services").status_code == 401
+    member.user_permissions.add(Permission.objects.get(codename="view_service"))
+    assert client.get("/api/v1/services").status_code == 200
     User.objects.update(is_staff=True, is_active=False)
     assert client.get("/api/v1/services").status_code == 401
 
