@@ -100,6 +100,11 @@ def _chart(
     }
 
 
+def span(report: Report) -> tuple[date, date]:
+    """Return the first day of the report's periods, and the day after the last one. Periods are whole, so they may reach beyond its range."""
+    return date.fromisoformat(report["periods"][0]["start"]), date.fromisoformat(report["periods"][-1]["end"])
+
+
 def label(period: Mapping[str, Any], by: str) -> str:
     """Return the name of the period of a report: its date, ISO week or month."""
     return period_name(report_period(period, by))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from dashboard.facts.periods import period_label
@@ -30,12 +31,14 @@ class LatestValue:
 
 
 def latest_values(report: Report) -> tuple[str, list[LatestValue]]:
-    """Return the name of the last period that is whole, and the metrics' values in it; ("", []) if no period is whole."""
-    whole = [index for index, period in enumerate(report["periods"]) if not period["partial"] and _is_collected(period)]
-    if not whole:
+    """Return the name of the last period that is whole, and the metrics' values in it; ("", []) if no period is whole.
+
+    The first period of the report is not one of them: it is there so that the second one can be compared with it.
+    """
+    pairs = [(before, period) for before, period in pairwise(report["periods"]) if not period["partial"] and _is_collected(period)]
+    if not pairs:
         return "", []
-    period = report["periods"][whole[-1]]
-    before = report["periods"][whole[-1] - 1] if whole[-1] else None
+    before, period = pairs[-1]
     return period_label(report_period(period, report["by"])), [_latest(metric, report, period, before) for metric in METRIC_NAMES]
 
 
@@ -43,10 +46,9 @@ def _is_collected(period: Mapping[str, Any]) -> bool:
     return period["deployment_frequency"]["deployments"] is not None
 
 
-def _latest(metric: str, report: Report, period: Mapping[str, Any], before: Mapping[str, Any] | None) -> LatestValue:
+def _latest(metric: str, report: Report, period: Mapping[str, Any], before: Mapping[str, Any]) -> LatestValue:
     numbers = period[metric]
-    value = numbers[VALUE_KEYS[metric]]
-    earlier = before[metric][VALUE_KEYS[metric]] if before else None
+    value, earlier = (each[metric][VALUE_KEYS[metric]] for each in (period, before))
     moved = direction(metric, before=earlier, after=value)
     return LatestValue(
         metric=metric,

@@ -14,10 +14,11 @@ from django.utils.translation import gettext as _
 
 from dashboard.access import action, audit, page
 from dashboard.facts.periods import short_period_label
-from dashboard.services.charts import VALUE_KEYS, comparison_charts, report_period, service_charts, stage_names, value_url
+from dashboard.services.charts import VALUE_KEYS, comparison_charts, report_period, service_charts, span, stage_names, value_url
 from dashboard.services.latest_values import counts_of, latest_values
 from dashboard.services.period_form import Chosen, chosen
 from dashboard.templatetags.display import METRIC_NAMES
+from dora_metrics.calculators.periods import period_before, period_of_date
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.models import Service
@@ -38,15 +39,17 @@ def service(request: HttpRequest, name: str) -> HttpResponse:
     known = sorted({PRODUCTION, *environments(found)})
     try:
         choice = chosen(request.GET.dict(), today=moment.astimezone(ZoneInfo(settings.ETL_TIME_ZONE)).date())
+        first = period_before(period_of_date(choice.start, choice.by))  # only compared with
         numbers = report(
-            found, start=choice.start, end=choice.end, by=choice.by, environment=choice.environment, time_zone=settings.ETL_TIME_ZONE, now=moment
+            found, start=first.start, end=choice.end, by=choice.by, environment=choice.environment, time_zone=settings.ETL_TIME_ZONE, now=moment
         )
     except (ValueError, UnknownEnvironment) as exc:
         return render(request, "400.html", {"problem": str(exc)}, status=400)
+    latest_period, latest = latest_values(numbers)
+    numbers["periods"] = numbers["periods"][1:]
     if not choice.has_start:
         numbers["periods"] = list(dropwhile(_has_no_number, numbers["periods"]))
-    events = event_dates(found, choice.start, choice.end) if choice.environment == PRODUCTION else {}
-    latest_period, latest = latest_values(numbers)
+    events = event_dates(found, *span(numbers)) if numbers["periods"] and choice.environment == PRODUCTION else {}
     context = {
         "service": found,
         "environments": known,

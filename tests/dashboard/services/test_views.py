@@ -24,6 +24,7 @@ from etl_tasks.pipeline import BrokerAway
 from tests.dora_metrics.example_service import NOW, a_service
 
 RANGE = {"by": "month", "from": "2026-01-01", "to": "2026-02-28"}
+ASKED: dict[str, Any] = {"environment": "production", "time_zone": "UTC", "now": NOW}
 
 
 @pytest.fixture
@@ -69,6 +70,36 @@ def test_failed_deployments_and_incidents_are_marked_in_their_periods(reader: Cl
     }
     assert sum(marks["incidents"]) == billing.incidents.filter(started_at__gte=datetime(2026, 1, 1, tzinfo=UTC)).count() > 0
     assert sum(marks["failed_deployments"]) == billing.attempts.filter(is_failed=True).count() > 0
+
+
+def test_a_period_that_began_before_the_first_day_has_all_of_its_marks(reader: Client, billing: Service) -> None:
+    """The values of a month are those of the whole month, so its marks are, too."""
+    whole, part = (
+        charts(page(reader, reverse("dashboard:service", args=["billing"]), by="month", **{"from": first, "to": last}))["stages"]["marks"]
+        for first, last in (("2026-01-01", "2026-01-31"), ("2026-01-06", "2026-01-07"))
+    )
+    assert part == whole
+    assert all(sum(mark["counts"]) > 1 for mark in whole)
+
+
+def test_the_latest_values_are_compared_with_a_period_before_the_first_day(reader: Client, billing: Service) -> None:
+    text = page(reader, reverse("dashboard:service", args=["billing"]), by="month", **{"from": "2026-01-01", "to": "2026-02-28"})
+    [before] = report(billing, start=date(2025, 12, 1), end=date(2026, 1, 1), by="month", **ASKED)["periods"]
+    assert before["deployment_frequency"]["value"] == 0
+    assert "Last whole period: January 2026" in text
+    assert "better, was 0 a day" in text
+    assert charts(text)["stages"]["labels"] == ["2026-01", "2026-02"]
+
+
+def test_an_unknown_latest_value_names_the_earlier_one(reader: Client, billing: Service) -> None:
+    """On 11 January nothing was deployed, so its fail rate is unknown. On the 10th the only attempt failed."""
+    tiles = page(reader, reverse("dashboard:service", args=["billing"]), by="day", **{"from": "2026-01-11", "to": "2026-01-11"}).partition("tiles")[2]
+    assert "was 100.0%" in tiles
+
+
+@pytest.mark.parametrize("first", ["1970-01-01", "2026-03-01", "2999-12-31"])
+def test_the_earliest_and_future_first_days_are_shown(reader: Client, billing: Service, first: str) -> None:
+    assert page(reader, reverse("dashboard:service", args=["billing"]), by="month", **{"from": first})
 
 
 def test_every_point_leads_to_the_facts_behind_it(reader: Client, billing: Service) -> None:
