@@ -36,6 +36,8 @@ FLAG_NAMES = {
     "unlinked_incidents": gettext_lazy("unlinked incidents"),
     "deployed_before_merge": gettext_lazy("deployed before merge"),
     "proxy_pr_merge": gettext_lazy("merges count as deployments"),
+    "impossible_cause": gettext_lazy("impossible cause"),
+    "recovered_before_finish": gettext_lazy("recovered before finish"),
 }
 # A status of a run, night or dead letter: its class of badge, its sign and its word.
 STATUSES = {

@@ -7,6 +7,7 @@ import pytest
 from django.utils.translation import override
 
 from dashboard.templatetags import display
+from dora_metrics.calculators.quality_flags import MEANING
 
 
 @pytest.mark.parametrize(
@@ -63,3 +64,7 @@ def test_a_word_agrees_with_what_it_speaks_of() -> None:
     with override("es"):
         assert "fallida" in display.status_badge("failed")  # la ejecución
         assert "descartado" in display.status_badge("discarded")  # el mensaje
+
+
+def test_every_quality_flag_has_a_name() -> None:
+    assert set(display.FLAG_NAMES) == set(MEANING)

@@ -18,6 +18,7 @@ from django.urls import reverse
 
 from dashboard.services import views
 from dashboard.templatetags.display import METRIC_NAMES
+from dora_metrics.calculators.quality_flags import MEANING
 from dora_metrics.models import Service
 from dora_metrics.selectors import report
 from etl_tasks.pipeline import BrokerAway
@@ -218,3 +219,11 @@ def test_a_name_that_no_address_could_carry_is_refused_with_a_sentence(name: str
     with pytest.raises(ValidationError) as refused:
         Service(name=name).clean_fields()
     assert refused.value.message_dict["name"]
+
+
+def test_notes_on_quality_are_in_the_reader_s_language(reader: Client, billing: Service) -> None:
+    with time_machine.travel(NOW, tick=False):
+        answer = reader.get(reverse("dashboard:service", args=["billing"]), RANGE, headers={"Accept-Language": "es"})
+    shown = answer.content.decode()
+    assert "<dt>pocos valores</dt>" in shown
+    assert MEANING["low_n"] not in unescape(shown)
