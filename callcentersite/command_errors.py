@@ -4,10 +4,12 @@ import logging
 import os
 import sys
 
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import ManagementUtility, get_commands
 from django.core.management.base import BaseCommand
 from django.db.utils import InterfaceError, OperationalError, ProgrammingError
+from django.utils.translation import gettext as _
 
 from dora_metrics.name_suggestions import suggestion
 from dora_metrics.terminal_escaping import one_line
@@ -26,7 +28,8 @@ class _CommandLine(ManagementUtility):
     def fetch_command(self, subcommand: str) -> BaseCommand:
         # If the settings cannot be used, `get_commands` lacks our commands. Django's own lookup then raises an error with the reason.
         if subcommand not in (known := get_commands()) and known.keys() & FAILURE_STATUS.keys():
-            raise UnknownCommand(f"there is no command {subcommand!r}; {suggestion(subcommand, known, otherwise='`manage.py help` lists them')}")
+            values = {"name": subcommand, "meant": suggestion(subcommand, known, otherwise=_("`manage.py help` lists them"))}
+            raise UnknownCommand(_("there is no command %(name)r; %(meant)s") % values)
         return super().fetch_command(subcommand)
 
 
@@ -44,7 +47,7 @@ def execute(argv: list[str]) -> int:
         _discard_output()
         return 0
     except KeyboardInterrupt:
-        return _print_error("interrupted", INTERRUPTED)
+        return _print_error(_("interrupted") if apps.ready else "interrupted", INTERRUPTED)
     except UnknownCommand as exc:
         return _print_error(str(exc), 2)
     except ImproperlyConfigured as exc:
@@ -56,7 +59,8 @@ def execute(argv: list[str]) -> int:
             logging.getLogger(__name__).debug("database_away", exc_info=exc)
             return _print_error(_database_message(exc), failure)
         if isinstance(exc, OSError):  # for example a full disk, or a folder without permission
-            return _print_error(f"{exc.filename or 'the output'}: {exc.strerror or exc}", failure)
+            where = exc.filename or _("the output")
+            return _print_error(f"{where}: {exc.strerror or exc}", failure)
         raise
     return 0
 
@@ -66,7 +70,8 @@ def _print_error(message: str, status: int) -> int:
         sys.stdout.flush()
     except OSError:
         _discard_output()
-    print(one_line(f"error: {message}"), file=sys.stderr)
+    text = _("error: %(message)s") if apps.ready else "error: %(message)s"  # before that, nothing can be translated
+    print(one_line(text % {"message": message}), file=sys.stderr)
     return status
 
 
@@ -78,5 +83,5 @@ def _discard_output() -> None:
 def _database_message(exc: Exception) -> str:
     reason = str(exc.args[-1] if exc.args else exc)
     if "no such table" in reason or "doesn't exist" in reason or "no such column" in reason:
-        return f"the database has no tables of this version ({reason}): run `python manage.py migrate`"
-    return f"the database cannot be reached ({reason}): check DATABASE_URL and that the server runs"
+        return _("the database has no tables of this version (%(error)s): run `python manage.py migrate`") % {"error": reason}
+    return _("the database cannot be reached (%(error)s): check DATABASE_URL and that the server runs") % {"error": reason}

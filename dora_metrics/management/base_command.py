@@ -32,8 +32,8 @@ class UsageError(CommandError):
     def from_validation(cls, exc: ValidationError) -> "UsageError":
         """Return the error with the messages of a model's or a field's validation, as a form shows them."""
         by_field = exc.message_dict if hasattr(exc, "error_dict") else {NON_FIELD_ERRORS: exc.messages}
-        lines = [message if field == NON_FIELD_ERRORS else f"{field}: {message}" for field, messages in by_field.items() for message in messages]
-        return cls("; ".join(lines))
+        labels = {field: "" if field == NON_FIELD_ERRORS else gettext(field.replace("_", " ")) + ": " for field in by_field}  # as the models' labels
+        return cls("; ".join(labels[field] + message for field, messages in by_field.items() for message in messages))
 
 
 class TerminalOutput(OutputWrapper):
