@@ -18,8 +18,10 @@ OUR_APPS = ("dora_metrics", "etl_tasks", "log_store", "dashboard")
 def translate_labels() -> None:
     """Replace the labels by lazily translated ones, in every model of our apps."""
     for model in _models():
+        if not isinstance(model._meta.verbose_name, Promise):
+            # A plural that Django has made is a lazy text, too, but one that is never translated.
+            model._meta.verbose_name_plural = _lazy(str(model._meta.verbose_name_plural))
         model._meta.verbose_name = _lazy(model._meta.verbose_name)
-        model._meta.verbose_name_plural = _lazy(model._meta.verbose_name_plural)
         for field in _fields(model):
             field.verbose_name, field.help_text = _lazy(field.verbose_name), _lazy(field.help_text)
             if field.choices:

@@ -1,9 +1,10 @@
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class DoraMetricsConfig(AppConfig):
     name = "dora_metrics"
-    verbose_name = "DORA metrics"
+    verbose_name = _("DORA metrics")
 
     def ready(self) -> None:
         from dora_metrics.alerts import email_and_webhook  # noqa: F401  the import connects the receivers

@@ -14,8 +14,10 @@ from datetime import UTC, datetime
 
 from django.apps import apps
 from django.db import models, transaction
+from django.utils.formats import number_format
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from dora_metrics.derivation.recompute import hold, recompute
 from dora_metrics.models import Coverage, Fact, LogDeployment, LogTraffic, Repository, Service
@@ -27,7 +29,7 @@ from log_store.opening import all_log_stores, open_log_store
 logger = logging.getLogger(__name__)
 
 ROWS_AT_ONCE = 1000
-LOG_EVENTS = "log events"
+LOG_EVENTS = gettext_lazy("log events")
 PAGES_AT_ONCE = 100  # fewer, because a page may be large
 FIRST, LAST = datetime(1970, 1, 1, tzinfo=UTC), datetime(3000, 1, 1, tzinfo=UTC)
 
@@ -63,8 +65,11 @@ def count_contents(target: Target) -> dict[str, int]:
 def in_words(counts: Mapping[str, int]) -> list[str]:
     """Return what `count_contents` has counted, as in "1 dead letter" and "12 changes"."""
     singular = {str(model._meta.verbose_name_plural): str(model._meta.verbose_name) for model in apps.get_models()}
-    singular[LOG_EVENTS] = "log event"
-    return [f"{count} {singular.get(name, name) if count == 1 else name}" for name, count in counts.items()]
+    singular[str(LOG_EVENTS)] = _("log event")
+    return [
+        f"{number_format(count, use_l10n=True, force_grouping=True)} {singular.get(name, name) if count == 1 else name}"
+        for name, count in counts.items()
+    ]
 
 
 def begin(target: Target) -> None:

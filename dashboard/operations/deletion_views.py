@@ -45,7 +45,7 @@ def _page(request: HttpRequest, target: Target, *, problem: str = "", status: in
     context: dict[str, Any] = {"target": target, "is_service": isinstance(target, Service), "problem": problem, **_addresses(target)}
     context["active_run"] = ETLRun.objects.filter(source__in=deletion.sources_of(target), status__in=ETLRun.ACTIVE).select_related("source").first()
     try:
-        context["counts"] = deletion.count_contents(target)
+        context["counts"] = deletion.in_words(deletion.count_contents(target))
     except LogStoreUnavailable as exc:
         context["unavailable"] = str(exc)
     return render(request, "dashboard/operations/delete.html", context, status=status)

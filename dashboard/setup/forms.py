@@ -50,7 +50,10 @@ class GithubForm(forms.Form):
             del self.fields["production"]
 
     def clean_repository(self) -> str:
-        return re.sub(r"^https?://[^/]+/|\.git$|/$", "", self.cleaned_data["repository"].strip())
+        name = re.sub(r"^https?://[^/]+/|\.git$|/$", "", self.cleaned_data["repository"].strip())
+        if not re.fullmatch(r"[\w.-]+/[\w.-]+", name, re.ASCII):
+            raise forms.ValidationError(_("Write its owner and its name, as in acme/billing."))
+        return name
 
     def clean(self) -> dict[str, Any]:
         values = super().clean() or {}

@@ -42,6 +42,7 @@ STAGES = {
     "review": gettext_lazy("Review"),
     "deploy": gettext_lazy("Deploy"),
 }
+RUN_STAGES = {"extract": gettext_lazy("extract"), "transform": gettext_lazy("transform"), "load": gettext_lazy("load")}
 MILESTONES = {
     "first_commit": gettext_lazy("First commit"),
     "created": gettext_lazy("Pull request opened"),
@@ -187,6 +188,12 @@ def reason_name(rule: str) -> str:
 
 
 @register.filter
+def run_stage_name(stage: str) -> str:
+    """Return the name of a stage of a run."""
+    return str(RUN_STAGES.get(stage, stage))
+
+
+@register.filter
 def stage_name(stage: str) -> str:
     return str(STAGES.get(stage, stage))
 
@@ -327,9 +334,9 @@ def pull_link(context: template.Context, change: Change) -> SafeString:
 
 
 @register.filter
-def instant_of_text(text: str | None) -> SafeString | str:
-    """Return a time that JSON has as a text."""
-    return instant(datetime.fromisoformat(text)) if text else UNKNOWN
+def instant_of_text(text: str | None, precision: str = "minute") -> SafeString | str:
+    """Return a time that JSON has as a text. `precision`: as for `instant`."""
+    return instant(datetime.fromisoformat(text), precision) if text else UNKNOWN
 
 
 @register.filter

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any
 
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from dora_metrics.name_suggestions import suggestion
 from etl_tasks.errors import FatalError
@@ -77,8 +78,8 @@ def reads_files(source: Source) -> bool:
 
 
 def labels() -> dict[str, str]:
-    """Return the label of each kind, for a form. It imports every adapter."""
-    return {kind: adapter.label or kind for kind, adapter in _all().items()}
+    """Return the label of each kind in the reader's language. It imports every adapter."""
+    return {kind: _(adapter.label or kind) for kind, adapter in _all().items()}
 
 
 def fields_of_kind(kind: str) -> frozenset[str] | None:

@@ -103,7 +103,7 @@ def test_the_command_says_what_goes_and_deletes_nothing_without_yes(shop):
     before = rows_with(shop)
     said = delete("shop")
     assert f"{Deployment._base_manager.count()} deployments" in said
-    assert f"{DORAMetric.objects.count()} DORA metrics" in said
+    assert f"{DORAMetric.objects.count():,} DORA metrics" in said
     assert f"{StagedPage.objects.count()} staged pages" in said
     assert "2 sources" in said
     assert "2 ETL runs" in said

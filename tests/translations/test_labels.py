@@ -3,7 +3,7 @@
 from typing import Any
 
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, override
 
 from callcentersite.translated_labels import labels
 from dora_metrics.management.base_command import help_texts
@@ -18,6 +18,12 @@ def test_the_labels_of_models_are_translated_when_they_are_shown() -> None:
     assert isinstance(field.help_text, Promise)
     status: Any = ETLRun._meta.get_field("status")
     assert all(isinstance(label, Promise) for _value, label in status.choices)
+
+
+def test_the_plural_of_a_model_is_translated_even_if_django_made_it() -> None:
+    with override("es"):
+        assert (str(Source._meta.verbose_name), str(Source._meta.verbose_name_plural)) == ("fuente", "fuentes")
+        assert str(ETLRun._meta.verbose_name_plural) == "ejecuciones ETL"
 
 
 def test_a_label_stays_equal_to_its_english_text_so_that_no_migration_is_made() -> None:

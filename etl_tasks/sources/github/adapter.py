@@ -8,6 +8,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_noop
 
 from dora_metrics.models import Commit, Repository
 from etl_tasks.errors import RetriableError
@@ -33,7 +34,7 @@ FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
 class GitHubRepository(Adapter):
     """The adapter of a GitHub source."""
 
-    label = "a GitHub repository"
+    label = gettext_noop("a GitHub repository")
     shortest_interval_minutes = 5  # a survey costs a point of the hourly limit for each 25 repositories
     fields = ("repository", "credential")
 

@@ -9,7 +9,7 @@ import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
+from django.utils.translation import gettext_noop, ngettext
 
 from etl_tasks.errors import FatalError
 from etl_tasks.log_coverage import READ_STREAM, update_log_coverage
@@ -31,7 +31,7 @@ STREAM = "files"
 class LogFiles(Adapter):
     """The adapter of a log source. Each file that it follows is a stream, with a stored position of its own."""
 
-    label = "log files"
+    label = gettext_noop("log files")
     needed = ("path", "log_format")
     fields = ("host", "log_pattern", "log_time_zone", "log_fields", "is_strict", "deploy_pattern")
     reads_files = keeps_log_events = True

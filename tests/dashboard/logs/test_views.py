@@ -229,12 +229,12 @@ def test_a_page_costs_at_most_15_queries(client: Client, calls: Source) -> None:
 @pytest.mark.parametrize(
     ("asked", "sentence"),
     [
-        ({"source": "nobody"}, "there is no log source"),
+        ({"source": "nobody"}, "There is no log source"),
         ({"from": "soon"}, "is not a valid time"),
-        ({"level": "loud"}, "there is no level"),
+        ({"level": "loud"}, "There is no level"),
         ({"from": "2026-03-03"}, "ends before it begins"),
         ({"after": "nowhere"}, "is not a position"),
-        ({"from": "", "to": "", "period": "aeon"}, "there is no period"),
+        ({"from": "", "to": "", "period": "aeon"}, "There is no period"),
     ],
 )
 def test_a_question_that_cannot_be_is_answered_with_a_sentence(reader: Client, calls: Source, asked: dict[str, str], sentence: str) -> None:

@@ -107,7 +107,7 @@ def test_the_default_pattern_stays_if_it_selects_just_what_was_chosen() -> None:
     ("values", "problem"),
     [
         ({"repository": ""}, "This field is required"),
-        ({"repository": "billing"}, "write it as owner/name"),
+        ({"repository": "billing"}, "as in acme/billing"),
         ({"service": "a/b"}, "cannot be a name"),
         ({"service": "x" * 101}, "at most 100 characters"),
     ],
