@@ -23,7 +23,8 @@ from callcentersite.local_processes import left_behind
 from demo.team.profiles import TEAM
 from tests.waiting import wait_until
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
+# One group, so that one process starts the demo, and not each.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.xdist_group("whole demo")]
 START_SECONDS = 300  # forty seconds on two idle cores
 
 
