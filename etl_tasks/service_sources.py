@@ -63,6 +63,6 @@ def _free_name(service: Service, repository: str) -> str:
     candidates = [name, f"{service.name}-{name}"]
     free = [candidate for candidate in candidates if not Source.objects.filter(name=candidate).exists()]
     if not free:
-        sentence = _("sources named %(names)s exist already: add one for %(repository)s in the admin, under another name")
-        raise NameTaken(sentence % {"names": ", ".join(map(repr, candidates)), "repository": repository})
+        sentence = _("sources named %(first)r and %(second)r exist already: add one for %(repository)s in the admin, under another name")
+        raise NameTaken(sentence % {"first": candidates[0], "second": candidates[1], "repository": repository})
     return free[0]
