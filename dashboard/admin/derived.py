@@ -16,8 +16,10 @@ from dashboard.admin.values import Show, admin_link, badge, badges, clipped, dur
 from dashboard.templatetags import display
 from dashboard.templatetags.display import UNKNOWN
 from dora_metrics.calculators.failures import Cause
+from dora_metrics.calculators.periods import period_of_date
 from dora_metrics.calculators.rule_descriptions import why_failed, why_unplanned
 from dora_metrics.models import AlertEpisode, Attempt, Delivery, DORAMetric, Incident, MetricRevision
+from dora_metrics.period_input import period_name
 
 HOW = {
     "sha": gettext_lazy("by its commit"),
@@ -208,6 +210,9 @@ class ValueAdmin(DataAdmin):
     @admin.display(description=gettext_lazy("period"))
     def when(self, row: DORAMetric | MetricRevision) -> str:
         return period_words(row)
+
+    def view_on_site(self, row: DORAMetric | MetricRevision) -> str | None:
+        return page_address("dashboard:value", row.service.name, row.metric, period_name(period_of_date(row.period_start, row.period)))
 
 
 @admin.register(DORAMetric)

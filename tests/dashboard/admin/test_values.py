@@ -123,6 +123,7 @@ def test_a_row_leads_to_its_page_outside_the_admin(admin_client: Client) -> None
         "deployment": (Attempt.objects.get(), ["billing", "55"]),
         "change": (change, ["billing", change.repository_id, 12]),
         "incident": (Incident.objects.get(), ["billing", "logs 1"]),
+        "value": (DORAMetric.objects.get(), ["billing", "change_fail_rate", "2026-03"]),
         "run": (ETLRun.objects.get(), [ETLRun.objects.get().pk]),
         "letter": (DeadLetter.objects.get(key="1"), [DeadLetter.objects.get(key="1").pk]),
         "staged_page": (StagedPage.objects.get(), [StagedPage.objects.get().pk]),
