@@ -30,6 +30,7 @@ from dora_metrics.calculators.periods import ByDate, Period, start_of
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import CLOCK_SKEW, IMPOSSIBLE_CAUSE, RECOVERED_BEFORE_FINISH
 from dora_metrics.calculators.service_settings import Settings
+from dora_metrics.derivation.environments import stored_source
 from dora_metrics.derivation.garbage_collection import garbage_collection_paused
 from dora_metrics.derivation.stored_facts import counted_repositories, coverage_of, facts_of_each, settings_of
 from dora_metrics.models import Attempt as AttemptRow
@@ -204,7 +205,7 @@ def _source(service: Service, attempts: Iterable[StoredAttempt]) -> str:
     if service.deployments_from != AUTO:
         return service.deployments_from
     known = next((attempt.source for attempt in attempts), None)
-    return known or AttemptRow.objects.filter(service=service).values_list("source", flat=True).first() or GITHUB
+    return known or stored_source(service) or GITHUB
 
 
 def _sources(services: Iterable[Service]) -> dict[int, str]:
