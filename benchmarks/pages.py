@@ -277,7 +277,8 @@ def first_paints(address: str, session: str) -> list[float]:
             context.add_cookies([{"name": "sessionid", "value": session, "url": address}])
             page = context.new_page()
             page.goto(address)
-            times.append(page.evaluate("performance.getEntriesByName('first-contentful-paint')[0].startTime"))
+            paint = page.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
+            times.append(paint.json_value())
             context.close()
         browser.close()
     return times

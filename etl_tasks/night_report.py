@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from django.conf import settings
-from django.db.models import Count, OuterRef, Q, QuerySet, Subquery
+from django.db.models import Count, OuterRef, Q, Subquery
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django_celery_beat.models import PeriodicTask
@@ -116,20 +116,25 @@ class LatestRuns:
     """
 
     def __init__(self, begin: datetime) -> None:
-        """Read the sources, their runs since `begin`, and those runs that have not succeeded. A further query reads active runs if necessary."""
+        """Read the sources, and their runs since `begin`. One more query reads active runs and those that have not succeeded, if necessary."""
         self._runs = ETLRun.objects.exclude(options__has_key="until")
         counted = self._runs.filter(~Q(trigger=ETLRun.Trigger.INTERVAL) | Q(status__in=ETLRun.GOOD), source=OuterRef("pk"), created_at__gte=begin)
         latest = Subquery(counted.order_by("-pk").values("pk")[:1])
         enabled = Source.objects.filter(is_enabled=True).only(*SOURCE_COLUMNS)
         self.sources = list(enabled.order_by("name").annotate(latest_run=latest))
-        found = _run_rows(self._runs.filter(pk__in=[source.latest_run for source in self.sources if source.latest_run]))
-        self._counted = {run.source_id: run for run in found}
-        self._whole = ETLRun.objects.in_bulk([run.pk for run in found if run.status not in ETLRun.GOOD])
+        found = self._runs.filter(pk__in=[source.latest_run for source in self.sources if source.latest_run])
+        self._counted = {run.source_id: run for run in map(RunRow._make, found.values_list(*RunRow._fields))}
+
+    @cached_property
+    def _others(self) -> dict[int, ETLRun]:
+        """The active runs, and the counted ones that have not succeeded, by their ids."""
+        failed = [run.pk for run in self._counted.values() if run.status not in ETLRun.GOOD]
+        # SQLite would read the whole table for "is not null".
+        return {run.pk: run for run in self._runs.filter(Q(pk__in=failed) | Q(active_for__gt=0))}
 
     @cached_property
     def _active(self) -> dict[int, RunRow]:
-        active = self._runs.filter(active_for__gt=0)  # SQLite would read the whole table for "is not null"
-        self._whole |= {run.pk: run for run in active}
+        active = [run for run in self._others.values() if run.active_for_id is not None]
         return {run.source_id: RunRow(*(getattr(run, column) for column in RunRow._fields)) for run in active}
 
     def since(self, begin: datetime, source: Source) -> RunRow | None:
@@ -138,12 +143,8 @@ class LatestRuns:
         return counted if counted and counted.created_at >= begin else self._active.get(source.pk)
 
     def whole(self, run: RunRow) -> ETLRun | None:
-        """Return the run itself; None if it has succeeded."""
-        return self._whole.get(run.pk)
-
-
-def _run_rows(runs: QuerySet[ETLRun]) -> list[RunRow]:
-    return [RunRow._make(row) for row in runs.values_list(*RunRow._fields)]
+        """Return the run itself; None if it has succeeded, or was deleted meanwhile."""
+        return None if run.status in ETLRun.GOOD else self._others.get(run.pk)
 
 
 @dataclass(frozen=True)

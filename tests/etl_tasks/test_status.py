@@ -286,7 +286,7 @@ def test_the_report_takes_as_many_queries_for_many_sources_as_for_few(
 def test_the_outcomes_alone_are_those_of_the_report(three: dict[str, Source], django_assert_max_num_queries: Any) -> None:
     good(three["billing"])
     bad(three["calls"])
-    with django_assert_max_num_queries(5):
+    with django_assert_max_num_queries(4):
         night = last_night(MORNING)
     report = report_last_night(MORNING)
     assert (night.due, night.is_night, night.outcomes) == (report.due, report.is_night, report.outcomes)
