@@ -15,7 +15,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import gettext as _
 
 from dora_metrics.calculators.production import PRODUCTION
-from dora_metrics.calculators.sentences import LogLines, Sentence
+from dora_metrics.calculators.sentences import LogLines, Minute, Sentence
 
 DEPLOYMENT, PULL_REQUEST, ISSUE, LOGS = "deployment ", "pull request ", "issue ", "logs "
 
@@ -65,16 +65,20 @@ def fact_label(fact: str) -> str:
         if fact.startswith(prefix):
             return text % fact.removeprefix(prefix)
     if fact.startswith(LOGS):
-        return _("incident in the logs, %s") % _minute(fact.removeprefix(LOGS))
+        return _("incident in the logs, %s") % _minute_of_key(fact.removeprefix(LOGS))
     return fact
 
 
-def _minute(text: str) -> str:
+def _minute_of_key(text: str) -> str:
     """Return a minute as pages show times. `text`: the minute as the key of an incident has it, such as 2026-11-27T13:54Z."""
     try:
-        local = datetime.fromisoformat(text).astimezone(ZoneInfo(settings.ETL_TIME_ZONE))
+        return _minute(datetime.fromisoformat(text))
     except ValueError:
         return text
+
+
+def _minute(moment: datetime) -> str:
+    local = moment.astimezone(ZoneInfo(settings.ETL_TIME_ZONE))
     return f"{date_format(local, _('j M Y'), use_l10n=True)}, {date_format(local, 'H:i')} {local:%Z}"
 
 
@@ -98,6 +102,8 @@ def linked_sentence(sentence: str, links: FactLinks) -> SafeString:
 
 
 def _linked_value(value: object, links: FactLinks) -> SafeString:
+    if isinstance(value, Minute):
+        return format_html("{}", _minute(value.moment))
     if isinstance(value, LogLines):
         return format_html('<a href="{}">{}</a>', value.url, _("log lines")) if safe_url(value.url) else format_html("{}", value)
     if isinstance(value, date):

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from dora_metrics.calculators.failures import FIX, HOTFIX, INCIDENT, REVERT, ROLLBACK, STATE, Cause
 from dora_metrics.calculators.incidents import LogEvidence
-from dora_metrics.calculators.sentences import LogLines, Sentence, gettext_noop
+from dora_metrics.calculators.sentences import LogLines, Minute, Sentence, gettext_noop
 
 WHY_FAILED: Mapping[str, str] = {
     STATE: gettext_noop("the attempt itself failed"),
@@ -36,9 +36,8 @@ def describe_log_evidence(evidence: LogEvidence) -> tuple[str, ...]:
 
     The line of a log has its numbers of errors and events, and the command that prints the errors.
     """
-    first, last = evidence.first_minute, evidence.last_minute
-    span = f"{first:%Y-%m-%d %H:%M}", f"{last:%Y-%m-%d %H:%M}"
-    summary = Sentence(gettext_noop("from the logs: {} bad minutes from {} to {} UTC"), evidence.bad_minutes, *span)
+    span = Minute(evidence.first_minute), Minute(evidence.last_minute)
+    summary = Sentence(gettext_noop("from the logs: {} bad minutes from {} to {}"), evidence.bad_minutes, *span)
     template = gettext_noop("{} errors among {} events: {}")
     lines = (Sentence(template, log.errors, log.events, LogLines(log.command, log.url)) for log in evidence.sources)
     return (summary, *lines)

@@ -3,6 +3,7 @@
 A sentence is an English text. Pages translate its template, and show the facts in it as links, so both are kept.
 """
 
+from datetime import UTC, datetime
 from typing import Self
 
 
@@ -20,6 +21,17 @@ class Sentence(str):
     def __new__(cls, template: str, *values: object) -> Self:
         made = super().__new__(cls, template.format(*values))
         made.template, made.values = template, values
+        return made
+
+
+class Minute(str):
+    """A minute in UTC as text, such as 2026-01-04 12:00 UTC. `moment`: the same as a time, for pages that show it in their own way."""
+
+    moment: datetime
+
+    def __new__(cls, moment: datetime) -> Self:
+        made = super().__new__(cls, f"{moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC")
+        made.moment = moment
         return made
 
 

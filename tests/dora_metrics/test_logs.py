@@ -162,7 +162,7 @@ def explained(service: Service, metric: str, environment: str = "production") ->
 
 
 SHOWN = [
-    "from the logs: 8 bad minutes from 2026-01-04 12:00 to 2026-01-04 12:07 UTC",
+    "from the logs: 8 bad minutes from 2026-01-04 12:00 UTC to 2026-01-04 12:07 UTC",
     "240 errors among 800 events: manage.py log_events --source web --from 2026-01-04T12:00:00Z --to 2026-01-04T12:08:00Z --level error --limit 0",
 ]
 

@@ -76,6 +76,7 @@ def test_a_value_says_how_it_is_computed_and_by_which_rule_each_fact_counts(lead
     assert "failed: the attempt itself failed" in text
     assert re.search(r"failed: +issue 102 +is linked to it", text)
     assert "incident in the logs, 8 Jan 2026, 02:00 UTC" in text
+    assert "bad minutes from 8 Jan 2026, 02:00 UTC to 8 Jan 2026, 02:19 UTC" in text
 
 
 def test_the_neighbours_of_a_period_are_linked_and_the_future_is_not(lead, billing):
