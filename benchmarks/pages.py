@@ -277,8 +277,9 @@ def first_paints(address: str, session: str) -> list[float]:
             context.add_cookies([{"name": "sessionid", "value": session, "url": address}])
             page = context.new_page()
             page.goto(address)
-            paint = page.wait_for_function("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")
-            times.append(paint.json_value())
+            while not (paint := page.evaluate("performance.getEntriesByName('first-contentful-paint')[0]?.startTime")):
+                page.wait_for_timeout(10)  # the page may have been loaded before it is painted
+            times.append(paint)
             context.close()
         browser.close()
     return times
