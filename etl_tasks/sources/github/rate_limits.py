@@ -28,6 +28,9 @@ class RateLimits:
         values = [headers.get(f"X-RateLimit-{name}", "") for name in ("Remaining", "Limit", "Reset")]
         if all(value.isdecimal() for value in values):
             remaining, limit, reset = (int(value) for value in values)
+            known, _, until = self._seen.get(resource, (remaining, 0, reset))
+            if until == reset:  # requests run side by side, so an older answer may arrive later
+                remaining = min(remaining, known)
             self._seen[resource] = remaining, limit, float(reset)
             self._seen_at = now()
 

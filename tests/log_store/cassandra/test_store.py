@@ -220,7 +220,10 @@ def test_a_page_opens_only_the_partitions_that_it_needs(cassandra: LogStore, sou
 # --- the size of a batch and of a partition -------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("lines", "message", "sizes"), [(4500, "", [2000, 2000, 500]), (3, "x" * writing.BATCH_BYTES, [1, 1, 1]), (1, "", [1])])
+@pytest.mark.parametrize(
+    ("lines", "message", "sizes"),
+    [(4500, "", [2000, 2000, 500]), pytest.param(3, "x" * writing.BATCH_BYTES, [1, 1, 1], id="large lines"), (1, "", [1])],
+)
 def test_a_batch_ends_at_so_many_rows_or_bytes(cassandra: LogStore, source: str, lines: int, message: str, sizes: list[int]) -> None:
     batches = list(writing.event_batches(parts_of(events(source, lines, step=timedelta(0), message=message)), DAY_S))
 

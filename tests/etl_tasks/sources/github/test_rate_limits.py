@@ -60,6 +60,17 @@ def test_graphql_and_rest_have_rate_limits_of_their_own():
     assert may_go_on(limits, "core")
 
 
+def test_an_older_answer_that_arrives_later_gives_nothing_back():
+    limits = RateLimits()
+    later, before = headers(4983), headers(4989)
+    limits.update("graphql", later)
+    limits.update("graphql", before | {"X-RateLimit-Reset": later["X-RateLimit-Reset"]})
+    assert limits.remaining("graphql") == 4983
+
+    limits.update("graphql", headers(4999, reset_in=3600))  # the next hour
+    assert limits.remaining("graphql") == 4999
+
+
 @pytest.mark.django_db
 def test_what_is_left_is_stored_if_there_is_news_and_not_more_often_than_asked(django_assert_num_queries):
     limits = RateLimits()
