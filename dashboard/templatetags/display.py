@@ -123,9 +123,9 @@ def day(date: Any) -> str:
 
 
 @register.filter
-def metric_value(value: float | None, metric: str) -> str:
-    """Return the value of a metric in its unit."""
-    return _metric_value(value, metric, get_language())
+def metric_value(value: float | str | None, metric: str) -> str:
+    """Return the value of a metric in its unit. A template gives "" for a key that is missing, which means that there is no value."""
+    return _metric_value(None if isinstance(value, str) else value, metric, get_language())
 
 
 @lru_cache(maxsize=20_000)  # formatting the thousand values of the overview again would take a fifth of its time

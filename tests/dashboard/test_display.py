@@ -25,6 +25,10 @@ def test_a_value_is_shown_in_the_unit_of_its_metric(value: float | None, metric:
     assert display.metric_value(value, metric) == expected
 
 
+def test_a_value_that_a_template_does_not_find_is_unknown() -> None:
+    assert display.metric_value("", "change_lead_time") == display.UNKNOWN
+
+
 @pytest.mark.parametrize(("value", "text"), [(7 / 31, "0.23"), (0.995, "0.99"), (0.996, "1"), (1234.567, "1,234.57"), (-0.126, "-0.13")])
 def test_numbers_are_rounded_and_not_cut_off(value: float, text: str) -> None:
     assert display.number(value) == text
