@@ -4,12 +4,10 @@ import json
 import re
 from collections.abc import Iterator
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 
 import pytest
 import yaml
-from django.apps import apps
 from django.conf import settings
 from django.utils.timezone import now
 from django_celery_beat.models import PeriodicTask
@@ -19,6 +17,7 @@ from callcentersite.health import METRICS_SECONDS
 from etl_tasks import heartbeats, ledger
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sweeper import STEPS
+from tests.beat_schedule import seed_beat_schedule
 
 FOLDER = settings.BASE_DIR / "deploy"
 METRIC = re.compile(r"\bcallcentersite_\w+")
@@ -43,7 +42,7 @@ def expressions() -> Iterator[str]:
 @pytest.fixture
 def exported(billing: Source, sent_messages: object) -> dict[str, set[str]]:
     """Return the labels of every metric, of an installation in which each of them has a value."""
-    import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)  # it is missing if a test before this one has emptied all tables
+    seed_beat_schedule()
     PeriodicTask.objects.update(last_run_at=now())
     heartbeats.mark_seen([heartbeats.SWEEP], now())
     heartbeats.store_budget("", {"graphql": (1, 2, now().timestamp())}, now())

@@ -2,11 +2,9 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from importlib import import_module
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.db import DatabaseError
 from django.utils.timezone import now
 from django_celery_beat.models import PeriodicTask
@@ -18,6 +16,7 @@ from callcentersite import prometheus
 from etl_tasks import component_states, heartbeats, ledger, ledger_statistics, pipeline
 from etl_tasks.bounded_checks import BoundedCheck
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
+from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -41,7 +40,7 @@ def this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 def noon(billing: Source, sent_messages: object) -> Iterator[time_machine.Traveller]:
     """Set the time to the noon after a night that was due at one o'clock, with a beat that works."""
     PeriodicTask.objects.all().delete()
-    import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
+    seed_beat_schedule()
     Source.objects.update(created_at=NOON - timedelta(days=30))
     with time_machine.travel(NOON, tick=False) as clock:
         PeriodicTask.objects.update(last_run_at=now())

@@ -1,6 +1,5 @@
 """Start real web, worker and beat processes that use the test database and the servers that this test run was given."""
 
-import importlib
 import os
 import socket
 import sys
@@ -12,7 +11,6 @@ from typing import Any
 
 import pytest
 import redis
-from django.apps import apps
 from django.conf import settings
 from django.db import connection
 
@@ -23,6 +21,7 @@ from etl_tasks.models import ETLRun, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
+from tests.beat_schedule import seed_beat_schedule
 from tests.conftest import END
 from tests.waiting import wait_until
 
@@ -102,7 +101,7 @@ def broker() -> Iterator[None]:
 @pytest.fixture
 def empty_stack(transactional_db: None, broker: None, tmp_path: Path, world: World) -> Iterator[Stack]:
     """Return a stack as it is after the first migrate: there is no service and no source yet."""
-    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
+    seed_beat_schedule()
     with app.connection_for_write() as connection_to_broker:
         client: redis.Redis = connection_to_broker.default_channel.client
         client.flushdb()

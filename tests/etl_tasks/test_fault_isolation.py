@@ -1,6 +1,5 @@
 """An unexpected error in one source, answer or step does not stop the others. It is reported once."""
 
-import importlib
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.core.management import CommandError, call_command
 from django.utils.timezone import now
 from django_celery_beat.models import ClockedSchedule, CrontabSchedule, IntervalSchedule, PeriodicTask, SolarSchedule
@@ -23,6 +21,7 @@ from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
+from tests.beat_schedule import seed_beat_schedule
 from tests.conftest import END
 from tests.etl_tasks.conftest import IN_MEMORY, NOTHING_LISTENS, use_broker
 from tests.etl_tasks.test_stages import lines
@@ -198,7 +197,7 @@ SCHEDULES: dict[str, tuple[Callable[[], dict[str, Any]], str | None]] = {
 
 @pytest.fixture
 def entries(db: None) -> None:
-    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
+    seed_beat_schedule()
 
 
 def store(schedule: Callable[[], dict[str, Any]], **fields: Any) -> PeriodicTask:

@@ -1,6 +1,5 @@
 """A source with an interval also runs between the nights: when, how often, and what the nights and the morning's report see of it."""
 
-import importlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -9,7 +8,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.db import connection
@@ -22,6 +20,7 @@ from etl_tasks import beat_tasks, dead_letters, heartbeats, intervals, ledger, o
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.night_report import report_last_night
 from github_stand_in.server import StandIn
+from tests.beat_schedule import seed_beat_schedule
 from tests.etl_tasks.sources.github.nights import spent
 
 pytestmark = pytest.mark.django_db
@@ -33,7 +32,7 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 @pytest.fixture
 def often(billing: Source) -> Source:
     """A source that runs every 15 minutes, with a successful run of last night, which was due at NIGHT."""
-    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
+    seed_beat_schedule()
     Source.objects.filter(pk=billing.pk).update(every_minutes=15, created_at=NIGHT - 10 * DAY)
     billing.refresh_from_db()
     ran(billing, NIGHT, trigger="beat", logical_date=NIGHT.date())

@@ -7,17 +7,16 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from importlib import import_module
 
 import pytest
 import time_machine
-from django.apps import apps
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
 from tenacity import wait_none
 
 from etl_tasks import ledger, night_ping, sweeper
 from etl_tasks.models import ETLRun, Fault, NightPing, Source
+from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
 DUE = datetime(2026, 3, 20, 1, tzinfo=UTC)
@@ -72,7 +71,7 @@ def service(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hea
 def clock(billing: Source) -> Iterator[time_machine.Traveller]:
     """Set the time to five minutes after the night was due."""
     PeriodicTask.objects.all().delete()
-    import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
+    seed_beat_schedule()
     Source.objects.update(created_at=DUE - timedelta(days=3))
     with time_machine.travel(DUE + timedelta(minutes=5), tick=False) as clock:
         yield clock

@@ -1,6 +1,5 @@
 """etl_status reports whether last night's runs succeeded. Its exit status says whether an operator must act."""
 
-import importlib
 import json
 from datetime import UTC, datetime, timedelta
 from io import StringIO
@@ -8,7 +7,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.core.management import CommandError, call_command
 from django_celery_beat.models import PeriodicTask
 
@@ -17,6 +15,7 @@ from etl_tasks import dead_letters, ledger, night_schedule
 from etl_tasks.models import ETLRun, Fault, Source
 from etl_tasks.night_report import last_night, report_last_night
 from etl_tasks.outcomes import Unreadable
+from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
 NIGHT = datetime(2026, 11, 26, 1, tzinfo=UTC)
@@ -39,7 +38,7 @@ def three(entries: None) -> dict[str, Source]:
 
 @pytest.fixture
 def entries(db: None) -> None:
-    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
+    seed_beat_schedule()
 
 
 def begun(source: Source, at: datetime, *, is_night: bool = True, **options: Any) -> ETLRun:

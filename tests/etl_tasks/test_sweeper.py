@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.utils.timezone import now
 
 from dora_metrics.alerts import critical_alert, warning_alert
@@ -16,6 +15,7 @@ from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.stages import _move_cursors
 from github_stand_in.server import StandIn
+from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -125,9 +125,8 @@ def test_a_good_run_lately_is_no_alert(billing: Source, alerts: list[str], setti
 def test_a_night_that_beat_missed_is_started_once(
     billing: Source, github: StandIn, sent_runs: Callable[[], list[int]], django_capture_on_commit_callbacks: Any
 ) -> None:
-    import importlib
 
-    importlib.import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
+    seed_beat_schedule()
     Source.objects.update(created_at=NOON - timedelta(days=3))
     with time_machine.travel(NOON, tick=False), django_capture_on_commit_callbacks(execute=True):
         assert sweeper.open_missing_night() == 1
