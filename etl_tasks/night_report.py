@@ -298,7 +298,8 @@ def _needs(
     lost = ETLRun.objects.filter(active_for__gt=0, lease_until__lt=moment - SWEEPER_HAS_TIME)
     if not is_by_beat:  # the next command that cron starts continues a postponed run
         lost = lost.exclude(status=ETLRun.Status.POSTPONED)
-    for run in sorted(lost.select_related("source").order_by(), key=lambda run: run.source.name):  # SQLite would begin with all sources
+    # Sorted in Python: to sort by the source's name, SQLite would read all sources first, and look for the runs of each.
+    for run in sorted(lost.select_related("source").order_by(), key=lambda run: run.source.name):
         stands = _("run %(run)s has stood at %(stage)s since %(time)s: check that beat and a worker run, or call etl_%(stage)s")
         sentence = f"{run.source}: {stands % {'run': run.pk, 'stage': run.stage, 'time': minute_text(run.lease_until)}}"
         needs.append(Need(NeedKind.LOST, sentence, run.source, run, since=run.lease_until))
