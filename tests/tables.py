@@ -260,7 +260,7 @@ def workflow_run(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def difference_of_services(ours: Service, fresh: Service) -> list[str]:
-    """Return the first few differences in facts and metrics between two services that collected the same repository."""
+    """Return the first few differences in facts and metrics between two services that collected the same repositories."""
     found: list[str] = []
     for model, keys in TABLES.items():
         one, other = _rows_of(model, keys, ours), _rows_of(model, keys, fresh)
@@ -281,14 +281,14 @@ def _is_compared(model: Any, row: dict[str, Any], service: Service, named: set[i
 
 
 TABLES: dict[Any, tuple[str, ...]] = {
-    Deployment: ("external_id",),
-    Change: ("number",),
-    Issue: ("number",),
-    Release: ("external_id",),
-    Commit: ("sha",),
-    WorkflowRun: ("external_id", "attempt"),
+    Deployment: ("repository__name", "external_id"),
+    Change: ("repository__name", "number"),
+    Issue: ("repository__name", "number"),
+    Release: ("repository__name", "external_id"),
+    Commit: ("repository__name", "sha"),
+    WorkflowRun: ("repository__name", "external_id", "attempt"),
     Attempt: ("key",),
-    Delivery: ("change__number",),
+    Delivery: ("change__repository__name", "change__number"),
     Incident: ("key",),
     DORAMetric: ("environment", "metric", "period", "period_start"),
 }

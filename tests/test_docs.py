@@ -13,7 +13,7 @@ ROOT = Path(settings.BASE_DIR)
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 MAPS = ("architecture.md", "contributing.md")  # the pages whose functions are checked, too
 PACKAGES = ("callcentersite", "dashboard", "demo", "dora_metrics", "etl_tasks", "github_stand_in", "log_store")
-FOLDERS = (*PACKAGES, "benchmarks", "deploy", "docs", "requirements", "scripts", "tests")
+FOLDERS = (*PACKAGES, "benchmarks", "deploy", "docs", "requirements", "scripts", "soak", "tests")
 # A path below one of these folders, in code blocks as well as in the text. A brace or an asterisk ends it.
 PATH = re.compile(rf"(?<![\w./-])(?:{'|'.join(FOLDERS)})/[\w./-]*[\w/]")
 DOTTED = re.compile(r"""[`"](\w+(?:\.[A-Za-z_]+)+)[`"]""")
