@@ -55,14 +55,18 @@ def send(run: ETLRun) -> None:
     """
     match run.stage:
         case ETLRun.Stage.EXTRACT:
-            # This queue is for the first task. CELERY_TASK_ROUTES has the queues of the other two tasks.
-            chain(extract.s(run.pk), transform.s(), load.s()).apply_async(queue=run.source.extract_queue)
+            chain(extract.s(run.pk), transform.s(), load.s()).apply_async(queue=queue_of(run))  # this queue is for the first task only
         case ETLRun.Stage.TRANSFORM:
             chain(transform.s(run.pk), load.s()).apply_async()
         case ETLRun.Stage.LOAD:
             load.s(run.pk).apply_async()
         case unknown:
             raise ValueError(f"{run} is in a stage that this version does not know: {unknown}")
+
+
+def queue_of(run: ETLRun) -> str:
+    """Return the queue of the first task that `send` sends for the run. CELERY_TASK_ROUTES has the queues of transform and load."""
+    return run.source.extract_queue if run.stage == ETLRun.Stage.EXTRACT else run.stage
 
 
 def send_all(runs: Sequence[ETLRun]) -> None:

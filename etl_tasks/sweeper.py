@@ -11,7 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from django.conf import settings
-from django.db.models import F
+from django.db.models import F, QuerySet
 from django.utils.timezone import now
 
 from etl_tasks import dead_letters, deletion, heartbeats, host_watch, intervals, ledger, night_ping, pipeline, quiet_runs
@@ -61,7 +61,8 @@ def resend_lost() -> int:
             lost = f"lost {run.resends} times in {run.stage}: see the worker's log"
             dead_letters.bury_stage(run.pk, run.stage, host_watch.no_worker_message(run.source.host) if is_host_silent else lost, **unchanged)
             return
-        # The time until the next sending doubles each time, so that a long queue does not fill with copies of the message.
+        # The time until the next sending doubles each time, so that a long queue does not fill with copies of the message. If the queue is
+        # empty, `_with_lost_message` ends the wait.
         is_ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
             owner="", status=ETLRun.Status.QUEUED, resends=F("resends") + 1, lease_until=now() + ledger.grace_period() * 2**run.resends
         )
@@ -70,10 +71,27 @@ def resend_lost() -> int:
             resent.append(run)
 
     try:
-        for_each(ETLRun.objects.filter(status__in=ETLRun.ACTIVE, lease_until__lt=now()).select_related("source").order_by("pk"), resend)
+        active = ETLRun.objects.filter(status__in=ETLRun.ACTIVE).select_related("source").order_by("pk")
+        for_each([*active.filter(lease_until__lt=now()), *_with_lost_message(active.filter(lease_until__gte=now()))], resend)
     finally:
         pipeline.send_all(resent)
     return len(resent)
+
+
+def _with_lost_message(active: QuerySet[ETLRun]) -> list[ETLRun]:
+    """Return the runs that were sent again more than a grace period ago and whose queue is empty: no worker will take them.
+
+    Without this, a run whose messages were lost several times would wait for hours although everything works again.
+    """
+    sent_again = active.filter(status=ETLRun.Status.QUEUED, owner="", resends__gt=1)
+    waiting = [run for run in sent_again if run.lease_until - ledger.grace_period() * (2 ** (run.resends - 1) - 1) < now()]
+    if not waiting:
+        return []
+    try:
+        lengths = pipeline.queue_lengths({pipeline.queue_of(run) for run in waiting})
+    except pipeline.BrokerAway:
+        return []
+    return [run for run in waiting if not lengths[pipeline.queue_of(run)]]
 
 
 def open_runs_between_nights() -> int:

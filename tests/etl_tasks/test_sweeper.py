@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -46,6 +47,30 @@ def test_a_run_whose_lease_ran_out_is_sent_again(billing: Source, sent_runs: Cal
     assert sweeper.resend_lost() == 1
     assert sent_runs() == [run.pk]
     assert sweeper.resend_lost() == 0
+
+
+def test_a_run_whose_messages_were_lost_waits_one_grace_each_time_as_long_as_its_queue_is_empty(
+    billing: Source, sent_runs: Callable[[], list[int]]
+) -> None:
+    run = lapsed(billing)
+    moment = now()
+    for _ in range(4):
+        with time_machine.travel(moment, tick=False):
+            assert sweeper.resend_lost() == 1
+            assert sent_runs() == [run.pk]  # takes the message out of the queue, as if it were lost
+        with time_machine.travel(moment + 0.9 * ledger.grace_period(), tick=False):
+            assert sweeper.resend_lost() == 0
+        moment += ledger.grace_period() + timedelta(seconds=1)
+
+
+def test_a_run_whose_messages_wait_in_a_long_queue_is_sent_again_less_and_less_often(billing: Source, sent_messages: Any) -> None:
+    lapsed(billing)
+    moment, sent_at = now(), []
+    for second in range(60):
+        with time_machine.travel(moment + timedelta(seconds=second), tick=False):
+            if sweeper.resend_lost():
+                sent_at.append(second)
+    assert [round((after - before) / ledger.grace_period().seconds) for before, after in pairwise(sent_at)] == [1, 2, 4, 8]
 
 
 def test_a_run_that_was_lost_too_often_is_buried_and_told(
