@@ -52,6 +52,8 @@ class Faults:
 
     def _freeze(self, step: Step) -> str:
         pids = self._pids(step)
+        if not pids:
+            return "it does not run"
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGSTOP)
@@ -59,7 +61,7 @@ class Faults:
         for pid in pids:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGCONT)
-        return "" if pids else "it does not run"
+        return ""
 
     def _pids(self, step: Step) -> list[int]:
         """Return the processes that the fault concerns. A worker is frozen with its children; it may be killed without them."""
