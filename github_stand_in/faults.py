@@ -11,6 +11,7 @@ These faults replace an answer:
 - {"garbage": operation}: a body that is not JSON.
 - {"redirect": operation, "to": address}: a redirect.
 - {"instead": operation, "answer": JSON}: a 200 with this body.
+- {"echo": operation, "status": 403}: a refusal whose message repeats the Authorization header; with the status 200, a GraphQL error.
 
 These faults change an answer:
 - {"slow_seconds": s}: each answer is delayed by this time.
@@ -91,6 +92,8 @@ class Faults:
             return Strike("garbage", Reply(200, b"<html>half a pa"))
         if self._is_meant("instead", call) and self._may():
             return Strike("instead", Reply(200, settings["answer"]))
+        if self._is_meant("echo", call) and self._may():
+            return Strike("echo", _echo(call, settings["status"]))
         if self._is_meant("redirect", call) and self._may():
             return Strike("redirect", Reply(302, b"", {"Location": settings["to"]}))
         for damage in ("cut", "drip"):
@@ -160,6 +163,11 @@ def _records(call: Call) -> int:
     if not call.is_query:
         return int(call.query.get("per_page", 0))
     return max(int(call.variables.get("first") or 0), len(call.variables.get("ids") or ()))
+
+
+def _echo(call: Call, status: int) -> Reply:
+    message = f"Refused: Authorization: {call.authorization}"
+    return Reply(status, {"data": None, "errors": [{"message": message}]} if status == 200 else {"message": message})
 
 
 def _secondary(status: int, after: float) -> Reply:

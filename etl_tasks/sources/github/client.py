@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -229,9 +229,11 @@ class GitHub:
                 allow_redirects=False,
                 stream=True,
             )
-            return response, _body(response, deadline=began + 2 * settings.GITHUB_TIMEOUT_SECONDS)
+            body = _body(response, deadline=began + 2 * settings.GITHUB_TIMEOUT_SECONDS)
         except (requests.RequestException, HTTPError) as exc:
             raise PassingFault(f"GitHub cannot be reached at {settings.GITHUB_API_URL} ({type(exc).__name__})") from exc
+        _hide(token, response.headers)
+        return response, body.replace(token.encode(), b"*" * len(token))
 
     def _token(self) -> str:
         if token := self._credential.token():
@@ -283,6 +285,16 @@ def store_budgets(*, interval: timedelta = timedelta()) -> None:
         limits.store(name, interval=interval)
 
 
+def _hide(token: str, headers: MutableMapping[str, str]) -> None:
+    """Overwrite the token in the headers of an answer, as in its body. GitHub does not send it back, but a proxy on the way may, in an error page.
+
+    The body is staged, and both may become part of an error message.
+    """
+    for name, value in headers.items():
+        if token in value:
+            headers[name] = value.replace(token, "*" * len(token))
+
+
 def _body(response: requests.Response, *, deadline: float) -> bytes:
     """Return the decompressed body. Raises PassingFault if it has not arrived completely at `deadline`, a time of time.monotonic().
 
@@ -293,6 +305,7 @@ def _body(response: requests.Response, *, deadline: float) -> bytes:
     while chunk := response.raw.read1(CHUNK_BYTES, decode_content=True):
         size += len(chunk)
         if size > LARGEST_ANSWER_BYTES:
+            response.close()
             raise FatalError(f"GitHub's answer is larger than {LARGEST_ANSWER_BYTES} bytes: lower GITHUB_PAGE_SIZE")
         if time.monotonic() > deadline:
             response.close()
@@ -388,7 +401,7 @@ def _raise_for_error(answer: Answer, error: Mapping[str, Any], data: object, *, 
 def _decoded(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):  # the latter for thousands of nested lists
         return None
 
 
