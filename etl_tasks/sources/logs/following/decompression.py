@@ -8,13 +8,68 @@ from typing import BinaryIO, cast
 
 import zstandard
 
+XZ_MEMORY_BYTES = 160 << 20
+_XZ_PIECE_BYTES = 64 << 10
+
 
 def _unpacked_gz(raw: BinaryIO) -> BinaryIO:
     return cast("BinaryIO", gzip.GzipFile(fileobj=raw, mode="rb"))
 
 
+class NeedsMuchMemory(OSError):
+    """The file asks for more than XZ_MEMORY_BYTES."""
+
+
+class _XzReader:
+    """A reader of xz files with limited memory.
+
+    The header of a file says how much memory is needed to unpack it, up to 4 GiB; what `xz -9` writes needs 65 MiB. LZMAFile has no limit.
+    """
+
+    def __init__(self, raw: BinaryIO) -> None:
+        self._raw = raw
+        self._stream = self._new_stream()
+        self._is_at_end = False
+
+    def read1(self, size: int) -> bytes:
+        while not self._is_at_end:
+            if self._stream.eof:
+                if piece := self._beginning_of_next_stream(size):
+                    return piece
+                continue
+            packed = self._raw.read(_XZ_PIECE_BYTES) if self._stream.needs_input else b""
+            if self._stream.needs_input and not packed:
+                raise EOFError
+            if piece := self._unpack(packed, size):
+                return piece
+        return b""
+
+    def _beginning_of_next_stream(self, size: int) -> bytes:
+        """Return the first bytes of the next stream. Other bytes after a stream, such as its padding, end the content, as in LZMAFile."""
+        packed = self._stream.unused_data or self._raw.read(_XZ_PIECE_BYTES)
+        self._stream = self._new_stream()
+        try:
+            self._is_at_end = not packed
+            return self._unpack(packed, size) if packed else b""
+        except lzma.LZMAError:
+            self._is_at_end = True
+            return b""
+
+    def _unpack(self, packed: bytes, size: int) -> bytes:
+        try:
+            return self._stream.decompress(packed, size)
+        except lzma.LZMAError as exc:
+            if "Memory usage limit" in str(exc):
+                raise NeedsMuchMemory from exc
+            raise
+
+    @staticmethod
+    def _new_stream() -> lzma.LZMADecompressor:
+        return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=XZ_MEMORY_BYTES)
+
+
 def _unpacked_xz(raw: BinaryIO) -> BinaryIO:
-    return cast("BinaryIO", lzma.LZMAFile(raw, "rb", format=lzma.FORMAT_XZ))
+    return cast("BinaryIO", _XzReader(raw))
 
 
 class _ZstReader:

@@ -28,6 +28,7 @@ from etl_tasks.sources.logs.following.content import (
     inspect_file,
     open_content,
 )
+from etl_tasks.sources.logs.following.decompression import NeedsMuchMemory
 from etl_tasks.sources.logs.following.fingerprints import fingerprint, mark_count, matches
 from etl_tasks.sources.logs.following.globbing import paths_of
 from etl_tasks.sources.logs.following.page_cutting import Begins, PageCutter
@@ -35,6 +36,8 @@ from etl_tasks.sources.logs.following.position import KnownPositions, Position
 from etl_tasks.sources.logs.following.rotation import continues, marks_of, starting_position
 
 logger = logging.getLogger(__name__)
+
+DEMANDING = "To unpack it takes more than 160 MiB of memory: pack it with xz -9 or less."
 
 # If a file was written to less than this many seconds ago, its last event may still get more lines.
 SETTLED_S = 5.0
@@ -271,4 +274,6 @@ def reason(exc: OSError) -> str:
         return "It is not a regular file."
     if isinstance(exc, NotUtf8):
         return "It is UTF-16 or UTF-32, which is not read: have it written in UTF-8."
+    if isinstance(exc, NeedsMuchMemory):
+        return DEMANDING
     return f"It cannot be read: {exc.strerror}."

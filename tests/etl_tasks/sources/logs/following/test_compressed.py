@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from etl_tasks.sources.logs.following.content import BOMB, UNFINISHED, inspect_file, open_content
-from etl_tasks.sources.logs.following.follow import Chunk, Unreadable, chunks
+from etl_tasks.sources.logs.following.follow import DEMANDING, Chunk, Unreadable, chunks
 from tests.etl_tasks.sources.logs.following.follower import Follower, append, settle
 from tests.etl_tasks.sources.logs.following.test_page_cutting import MEASURE
 
@@ -168,6 +168,33 @@ def test_a_bomb_is_unreadable_and_takes_no_memory(packed, kind):
 
     assert follower.unreadable == [Unreadable(path=str(packed), reason=BOMB)]
     assert int(measured[1]) < 24_000
+
+
+def with_dictionary(packed: bytes, size: int) -> bytes:
+    """Return an xz file whose header asks for a dictionary of 2**size bytes. The header of the first block begins after 12 bytes."""
+    length = (packed[12] + 1) * 4
+    header = bytearray(packed[12 : 12 + length - 4])
+    place = header.index(b"\x21\x01") + 2  # the id of LZMA2, the length of its properties, its dictionary
+    header[place] = (size - 12) * 2
+    return packed[:12] + bytes(header) + zlib.crc32(header).to_bytes(4, "little") + packed[12 + length :]
+
+
+def test_an_xz_that_asks_for_gigabytes_of_memory_is_unreadable(packed):
+    """Before, it was unpacked: a file of three megabytes may then take a gigabyte and a half."""
+    line = random_lines(3)
+    packed.write_bytes(with_dictionary(lzma.compress(line), 26))
+    assert Follower(packed).new_lines() == line.decode().splitlines()
+
+    packed.write_bytes(with_dictionary(lzma.compress(line), 30))
+    follower = Follower(packed)
+    assert (follower.new_lines(), follower.unreadable) == ([], [Unreadable(path=str(packed), reason=DEMANDING)])
+
+
+@pytest.mark.parametrize("rest", [b"\0\0\0\0", b"more"])
+def test_what_follows_an_xz_is_no_content(packed, rest):
+    packed.write_bytes(lzma.compress(b"one\n") + rest)
+    follower = Follower(packed)
+    assert (follower.new_lines(), follower.unreadable) == (["one"], [])
 
 
 def test_a_log_that_shrinks_well_is_no_bomb(packed):
