@@ -11,7 +11,7 @@ import secrets
 import time
 from calendar import monthrange
 from collections.abc import Collection
-from ipaddress import IPv6Address
+from ipaddress import IPv6Address, ip_network
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -158,6 +158,17 @@ def host_names(name: str, default: str) -> list[str]:
     for host in found:
         if host != "*" and not is_host(host.removeprefix(".")) and not is_host(host.removeprefix("[").removesuffix("]")):
             raise refused(name, host, "write host names without https:// and without a port, separated by commas")
+    return found
+
+
+def networks(name: str, default: str) -> list[str]:
+    """Return addresses and networks as gunicorn takes them; * stands for all."""
+    found = listed(name, default)
+    for network in found:
+        try:
+            ip_network("::" if network == "*" else network)
+        except ValueError as exc:
+            raise refused(name, network, "write IP addresses or networks such as 10.0.0.0/8, separated by commas, or *") from exc
     return found
 
 

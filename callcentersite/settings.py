@@ -22,6 +22,7 @@ from callcentersite.environment_variables import (
     kept_secret_key,
     listed,
     mail_server,
+    networks,
     number,
     one_of,
     origins,
@@ -71,6 +72,13 @@ SILENCED_SYSTEM_CHECKS = ["security.W005", "security.W021"]
 # origins.
 CSRF_TRUSTED_ORIGINS = [f"https://{'*' if host.startswith('.') else ''}{host}" for host in ALLOWED_HOSTS[:-2] if host != "*"]
 CSRF_TRUSTED_ORIGINS += origins("DJANGO_CSRF_TRUSTED_ORIGINS")
+
+# The proxies that are believed: by gunicorn, which reads this variable, too, whether a request used https, and by dora_metrics/client_address.py
+# from where it came.
+FORWARDED_ALLOW_IPS = networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+# After this many wrong passwords, an address may not log in with this name for LOGIN_LOCK_MINUTES (dora_metrics/lockout.py).
+LOGIN_ATTEMPTS = number("LOGIN_ATTEMPTS", 5, minimum=1, maximum=1000)
+LOGIN_LOCK_MINUTES = number("LOGIN_LOCK_MINUTES", 15, minimum=1, maximum=1440)
 
 INSTALLED_APPS = [
     "callcentersite.apps.AdminConfig",

@@ -4,11 +4,12 @@ from typing import Any
 
 from django.conf import settings
 from django.contrib.admin import AdminSite
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.utils.timezone import now
 from django.utils.translation import gettext_lazy as _
 
+from dashboard.login import AdminLoginForm, with_status
 from dashboard.operations import needs
 from etl_tasks.night_report import report_last_night
 
@@ -16,7 +17,7 @@ from etl_tasks.night_report import report_last_night
 CONFIGURED: dict[str, tuple[Any, tuple[str, ...]]] = {
     "services": (_("Services and sources"), ("Service", "Source", "AlertRule", "ApiToken")),
     "schedule": (_("Schedule"), ("PeriodicTask", "CrontabSchedule", "IntervalSchedule", "SolarSchedule", "ClockedSchedule")),
-    "accounts": (_("Accounts"), ("User", "Group")),
+    "accounts": (_("Accounts"), ("User", "Group", "LoginAttempts")),
 }
 DATA: dict[str, tuple[Any, tuple[str, ...]]] = {
     "ledger": (
@@ -34,6 +35,7 @@ class Site(AdminSite):
     site_header = site_title = "callcentersite ETL"
     index_title = _("Administration")
     index_template = "admin/home.html"
+    login_form = AdminLoginForm
 
     def get_app_list(self, request: HttpRequest, app_label: str | None = None) -> list[Any]:
         """Return the sections instead of the apps. The page of one app lists its models as Django does."""
@@ -43,6 +45,9 @@ class Site(AdminSite):
             request.admin_sections = self._sections(request)  # type: ignore[attr-defined]
         sections: list[Any] = request.admin_sections  # type: ignore[attr-defined]
         return sections
+
+    def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return with_status(super().login(request, extra_context))
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         context = _last_night(request) if request.user.has_perm("etl_tasks.view_etlrun") else {}

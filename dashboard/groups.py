@@ -11,6 +11,8 @@ OPERATED_MODELS = {
     "etl_tasks": ("source",),
     "django_celery_beat": ("periodictask", "crontabschedule", "intervalschedule"),
 }
+# Who logs in from where is for administrators only.
+NOT_FOR_GROUPS = "loginattempts"
 OPERATOR_CODENAMES = ("start_etlrun", "replay_deadletter")
 
 
@@ -28,7 +30,7 @@ def _permissions() -> QuerySet[Any]:
 
 
 def _viewer_permissions() -> QuerySet[Any]:
-    return _permissions().filter(content_type__app_label__in=READ_APPS, codename__startswith="view_")
+    return _permissions().filter(content_type__app_label__in=READ_APPS, codename__startswith="view_").exclude(content_type__model=NOT_FOR_GROUPS)
 
 
 def _operator_permissions() -> QuerySet[Any]:

@@ -1,9 +1,9 @@
-"""The admin's pages of user accounts and groups."""
+"""The admin's pages of user accounts, groups and attempts to log in."""
 
 from collections.abc import Sequence
 from typing import Any, ClassVar
 
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.contrib.admin.models import LogEntry
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.models import Group, User
@@ -11,11 +11,13 @@ from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
-from dashboard.admin.rows import SafeList
+from dashboard.access import audit
+from dashboard.admin.rows import DataAdmin, RarelyUsed, SafeList
 from dashboard.admin.values import badge, badges, instant
 from dashboard.templatetags.display import UNKNOWN
+from dora_metrics.models import LoginAttempts
 
 admin.site.unregister((User, Group))
 
@@ -64,3 +66,23 @@ class AuditedUserAdmin(SafeList, UserAdmin):
 @admin.register(Group)
 class SafeGroupAdmin(SafeList, GroupAdmin):
     """Django's page of groups."""
+
+
+@admin.register(LoginAttempts)
+class LoginAttemptsAdmin(RarelyUsed, DataAdmin):
+    """Attempts to log in, which an administrator may forget, so that people can log in again."""
+
+    list_display = ("name", "address", "kind", "failures", "failed_at", "succeeded_at")
+    list_filter = ("kind",)
+    search_fields = ("name", "address")
+    actions = ("unlock",)
+
+    def has_unlock_permission(self, request: HttpRequest) -> bool:
+        return request.user.has_perm("dora_metrics.change_loginattempts")
+
+    @admin.action(description=gettext_lazy("Unlock: forget the failures"), permissions=["unlock"])
+    def unlock(self, request: HttpRequest, queryset: QuerySet[LoginAttempts]) -> None:
+        for row in queryset:
+            audit(request, row, "unlocked")
+        count = queryset.update(failures=0, failed_at=None)
+        messages.success(request, ngettext("%(count)d row is unlocked", "%(count)d rows are unlocked", count) % {"count": count})

@@ -11,11 +11,17 @@ from ninja.errors import AuthenticationError
 from ninja.security import APIKeyCookie
 from ninja.security.base import AuthBase
 
+from dora_metrics import lockout
+from dora_metrics.client_address import client_address
 from dora_metrics.models import ApiToken
 from dora_metrics.models.api_token import digest
 
 HOW_TO = "send `Authorization: Bearer TOKEN`, with a token that `manage.py api_token create NAME` prints, or log in to the pages"
 LAST_USE_PRECISION = timedelta(hours=1)
+
+
+class TooManyTokens(Exception):
+    """Too many unknown tokens came from the client's address."""
 
 
 class UserSession(APIKeyCookie):
@@ -49,8 +55,12 @@ class BearerToken(AuthBase):
         scheme, _, token = request.headers.get("Authorization", "").partition(" ")
         if scheme.lower() != "bearer":
             raise AuthenticationError(message=f"this is read by people who are logged in and by programs with a token: {HOW_TO}")
-        name = name_of_token(token.strip(), moment=now())
+        address, moment = client_address(request), now()
+        if not lockout.may_send_token(address, now=moment):
+            raise TooManyTokens
+        name = name_of_token(token.strip(), moment=moment)
         if name is None:
+            lockout.count_unknown_token(digest(token.strip()), address, now=moment)
             raise AuthenticationError(message=f"this token is unknown or disabled: {HOW_TO}")
         return name
 

@@ -20,11 +20,12 @@ from pydantic import BeforeValidator, Field
 
 from dora_metrics import explain, models, selectors
 from dora_metrics.api import schemas, serializers
-from dora_metrics.api.authentication import BearerToken, UserSession, may_read
+from dora_metrics.api.authentication import BearerToken, TooManyTokens, UserSession, may_read
 from dora_metrics.api.csv import Columns, csv_lines
 from dora_metrics.calculators.periods import RANGE, Period
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import MEANING, NOT_BEGUN
+from dora_metrics.lockout import lock_time
 from dora_metrics.period_input import DEFAULT_END, DEFAULT_START, PERIOD_FORMATS, check_order, parse_date, parse_period, report_range
 
 # A response has at most this many periods, over all its services. That is enough for 13 years of one service by day.
@@ -140,7 +141,7 @@ class Incidents(FlaggedPage):
     items: list[schemas.Incident]
 
 
-PROBLEMS = {401: Problem, 404: Problem, 422: Problem}
+PROBLEMS = {401: Problem, 404: Problem, 422: Problem, 429: Problem}
 WITH_CSV = {"responses": {200: {"content": {"text/csv": {"schema": {"type": "string"}}}}}}
 Answer = Mapping[str, Any] | HttpResponse | StreamingHttpResponse
 
@@ -149,6 +150,14 @@ Answer = Mapping[str, Any] | HttpResponse | StreamingHttpResponse
 def refuse(request: HttpRequest, exc: AuthenticationError) -> HttpResponse:
     response = api.create_response(request, {"detail": str(exc)}, status=401)
     response["WWW-Authenticate"] = "Bearer"
+    return response
+
+
+@api.exception_handler(TooManyTokens)
+def refuse_guessing(request: HttpRequest, exc: TooManyTokens) -> HttpResponse:
+    sentence = f"too many unknown tokens came from your address: wait {settings.LOGIN_LOCK_MINUTES} minutes"
+    response = api.create_response(request, {"detail": sentence}, status=429)
+    response["Retry-After"] = str(int(lock_time().total_seconds()))
     return response
 
 

@@ -43,6 +43,25 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name='LoginAttempts',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('kind', models.CharField(choices=[('password', 'password'), ('token', 'API token')], max_length=10)),
+                ('name', models.CharField(max_length=150)),
+                ('address', models.CharField(max_length=50)),
+                ('failures', models.PositiveIntegerField(default=0)),
+                ('failed_at', models.DateTimeField(null=True)),
+                ('succeeded_at', models.DateTimeField(null=True)),
+            ],
+            options={
+                'verbose_name': 'login attempts',
+                'verbose_name_plural': 'login attempts',
+                'ordering': ['-failed_at'],
+                'indexes': [models.Index(fields=['address', 'failed_at'], name='login_attempts_address')],
+                'constraints': [models.UniqueConstraint(fields=('kind', 'name', 'address'), name='login_attempts_key')],
+            },
+        ),
+        migrations.CreateModel(
             name='Repository',
             fields=[
                 ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),

@@ -1,9 +1,10 @@
-"""The tables: services with their settings, facts, rows that are derived from facts, alert rules, and API tokens."""
+"""The tables: services with their settings, facts, rows that are derived from facts, alert rules, API tokens, and attempts to log in."""
 
 from dora_metrics.models.alerting import AlertEpisode, AlertRule
 from dora_metrics.models.api_token import ApiToken
 from dora_metrics.models.derived import Attempt, Delivery, DORAMetric, Incident, MetricRevision, MetricsSummary
 from dora_metrics.models.facts import Change, Commit, Coverage, Deployment, Fact, GithubFact, Issue, LogDeployment, LogTraffic, Release, WorkflowRun
+from dora_metrics.models.login_attempts import LoginAttempts
 from dora_metrics.models.repository import Repository
 from dora_metrics.models.service import Service, validate_name, validate_pattern
 
@@ -24,6 +25,7 @@ __all__ = [
     "Issue",
     "LogDeployment",
     "LogTraffic",
+    "LoginAttempts",
     "MetricRevision",
     "MetricsSummary",
     "Release",

@@ -15,8 +15,8 @@ FIXED = {"CALLCENTERSITE_VAR", "DJANGO_SECRET_KEY_FILE", "DATABASE_URL_FILE", "C
 # Only the containers that query GitHub get these.
 CREDENTIALS = {"GITHUB_TOKEN", "GITHUB_APP_ID", "GITHUB_APP_PRIVATE_KEY", "GITHUB_APP_INSTALLATION_ID"}
 CREDENTIALS |= {"GITHUB_TOKEN_FILE", "GITHUB_APP_PRIVATE_KEY_FILE"}
-# Addresses of Compose's own servers, which are not set in .env.
-OF_COMPOSE = {"DATABASE_URL", "CELERY_BROKER_URL"}
+# Addresses of Compose's own servers and of its gateway, which are not set in .env.
+OF_COMPOSE = {"DATABASE_URL", "CELERY_BROKER_URL", "FORWARDED_ALLOW_IPS"}
 
 
 @pytest.fixture(scope="module")
@@ -54,7 +54,7 @@ def test_every_container_of_ours_is_looked_at(compose: dict[str, Any]) -> None:
 
 def test_compose_passes_nothing_that_nobody_reads(compose: dict[str, Any]) -> None:
     passed = {variable for name in OURS for variable in compose["services"][name]["environment"]}
-    assert passed - variables() == {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH", "FORWARDED_ALLOW_IPS"}
+    assert passed - variables() == {"REMAP_SIGTERM", "FLOWER_BASIC_AUTH"}
 
 
 def test_the_pages_believe_the_address_from_which_the_published_port_is_reached(compose: dict[str, Any]) -> None:
@@ -62,6 +62,18 @@ def test_the_pages_believe_the_address_from_which_the_published_port_is_reached(
     [network] = compose["networks"]["outside"]["ipam"]["config"]
     assert port.startswith("127.0.0.1:")
     assert compose["services"]["web"]["environment"]["FORWARDED_ALLOW_IPS"] == network["gateway"]
+
+
+def test_only_the_pages_are_published_and_only_on_loopback(compose: dict[str, Any]) -> None:
+    assert {name for name, one in compose["services"].items() if "ports" in one} == {"web"}
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_our_containers_have_no_privileges_and_a_file_system_that_nobody_can_write_to(compose: dict[str, Any], name: str) -> None:
+    one = compose["services"][name]
+    assert (one["read_only"], one["cap_drop"], one["security_opt"]) == (True, ["ALL"], ["no-new-privileges:true"])
+    assert "user" not in one
+    assert re.findall(r"^USER (.+)$", (settings.BASE_DIR / "Dockerfile").read_text(), re.M)[-1] == "callcentersite"
 
 
 def test_the_example_shows_every_setting() -> None:

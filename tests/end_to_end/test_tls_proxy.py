@@ -22,6 +22,7 @@ from django.conf import settings
 from django.contrib.auth.models import User
 
 from callcentersite.local_processes import processes
+from dora_metrics.models import LoginAttempts
 from tests.end_to_end.conftest import database_url
 from tests.log_store.secured_cassandra import write_certificates
 from tests.waiting import wait_until
@@ -65,9 +66,9 @@ class Site:
     inside: int
     trusted: ssl.SSLContext
 
-    def ask(self, path: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def ask(self, path: str, *, form: Mapping[str, str] | None = None, headers: Mapping[str, str] | None = None, source: str = "127.0.0.1") -> Answer:
         """Send a request through the proxy, as a browser does. The Host header contains the port, because it is not 443."""
-        connection = http.client.HTTPSConnection("127.0.0.1", self.https, context=self.trusted, timeout=30)
+        connection = http.client.HTTPSConnection("127.0.0.1", self.https, context=self.trusted, timeout=30, source_address=(source, 0))
         own = {"Host": f"{NAME}:{self.https}", "Origin": f"https://{NAME}:{self.https}"} if form else {"Host": f"{NAME}:{self.https}"}
         kind = {"Content-Type": "application/x-www-form-urlencoded", "Referer": f"https://{NAME}:{self.https}{path}"}
         return answered(connection, path, form=form, headers={**own, **kind, **(headers or {})})
@@ -163,6 +164,15 @@ def test_the_login_works_behind_the_documented_proxy_and_nobody_else_is_believed
     for claim in ({"X-Forwarded-Host": "evil.example"}, {"X-Forwarded-Proto": "http"}, {"X-Forwarded-For": "127.0.0.1"}):
         assert site.ask("/admin/login/", headers=claim).status == 200
     assert site.ask("/admin/login/", headers={"Host": "evil.example"}).status == 400
+
+    # Who guesses passwords is locked out, whatever the headers say, and nobody else is: the proxy tells the address of each client.
+    wrong = form | {"password": "a guess"}
+    token = {"Cookie": f"csrftoken={form['csrfmiddlewaretoken']}"}
+    guesses = [site.ask("/admin/login/", form=wrong, headers=token | {"X-Forwarded-For": f"10.0.0.{n}"}, source="127.0.0.3").status for n in range(7)]
+    assert guesses == [200] * 5 + [429] * 2
+    assert site.ask("/login/", form=form, headers=token, source="127.0.0.3").status == 429
+    assert site.ask("/login/", form=form, headers=token, source="127.0.0.4").status == 302
+    assert set(LoginAttempts.objects.values_list("address", flat=True)) == {"127.0.0.1", "127.0.0.3", "127.0.0.4"}
 
     # HTTP is redirected to HTTPS, by the proxy and by the application.
     connection = http.client.HTTPConnection("127.0.0.1", site.http, timeout=30)

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 from django.core.management import get_commands, load_command_class
 from django.db import connections
+from django.utils import timezone
 
 from callcentersite.log_formatter import EventFormatter
-from dora_metrics.models import ApiToken, Change, Deployment, Issue
+from dora_metrics.models import ApiToken, Change, Deployment, Issue, LoginAttempts
 from dora_metrics.terminal_escaping import CONTROLS, one_line, printable, printable_json
 from etl_tasks import dead_letters, ledger
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
@@ -65,6 +66,7 @@ def world(db: None, settings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPat
     dead_letters.bury_stage(run.pk, "extract", EVIL)
     Fault.objects.create(name=EVIL[:50], error=EVIL)
     ApiToken.objects.create(name=EVIL, digest="of one that an older version made")
+    LoginAttempts.objects.create(kind="password", name=EVIL, address=EVIL[:50], failures=5, failed_at=timezone.now())
     store = open_log_store()
     store.ensure_schema()
     extra = {EVIL: EVIL}
@@ -114,6 +116,7 @@ def commands_of(path: Path) -> dict[str, list[tuple[str, ...]]]:
         "etl_transform": [("--run", EVIL)],
         "init_log_store": [(EVIL,)],
         "log_events": [day, (*day, "--format", "jsonl"), ("--source", EVIL), (*day, "--level", EVIL)],
+        "login_locks": [("list",), ("list", "--json"), ("unlock", EVIL), ("unlock", "--address", EVIL), (EVIL,)],
         "recompute_metrics": [("--service", EVIL)],
     }
 

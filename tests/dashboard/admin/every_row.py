@@ -21,6 +21,7 @@ from dora_metrics.models import (
     Incident,
     Issue,
     LogDeployment,
+    LoginAttempts,
     LogTraffic,
     MetricRevision,
     Release,
@@ -48,6 +49,7 @@ def make_every_row(name: str = "billing") -> Source:
     make_derived(service)
     make_schedule(name)
     ApiToken.create(f"{name} token")
+    LoginAttempts.objects.create(kind="password", name=f"{name} {EVIL}", address=EVIL[:50], failures=5, failed_at=TIME, succeeded_at=TIME)
     Group.objects.get_or_create(name="a group")
     user = User.objects.create_user(f"{name} user", first_name=EVIL)
     of_service = ContentType.objects.get_for_model(Service)

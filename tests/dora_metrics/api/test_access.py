@@ -81,6 +81,22 @@ def test_the_last_use_of_a_token_is_noted_once_an_hour(reader: Client) -> None:
         assert used() == END + timedelta(hours=1)
 
 
+def test_guessing_tokens_is_stopped_and_nobody_at_another_address_is_hindered(client: Client, token: str) -> None:
+    guesses = [client.get("/api/v1/services", headers={"Authorization": f"Bearer ccs_{number}"}).status_code for number in range(32)]
+    assert guesses == [401] * 30 + [429] * 2
+    refused = client.get("/api/v1/services", headers={"Authorization": f"Bearer {token}"})
+    assert (refused.status_code, refused["Retry-After"]) == (429, "900")
+    assert "wait 15 minutes" in refused.json()["detail"]
+    elsewhere = Client(REMOTE_ADDR="203.0.113.7")
+    assert elsewhere.get("/api/v1/services", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
+def test_a_program_with_a_disabled_token_does_not_lock_out_its_neighbours(client: Client, token: str) -> None:
+    for _ in range(40):
+        assert client.get("/api/v1/services", headers={"Authorization": "Bearer ccs_old"}).status_code == 401
+    assert client.get("/api/v1/services", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+
+
 @pytest.mark.parametrize("what", ENDPOINTS)
 @pytest.mark.parametrize("method", ["post", "put", "patch", "delete"])
 def test_it_only_reads(reader: Client, what: str, method: str) -> None:
@@ -136,7 +152,7 @@ def test_every_endpoint_parameter_and_answer_is_described(description: dict[str,
         one = methods["get"]
         assert one["summary"]
         assert one["description"]
-        assert set(one["responses"]) == {"200", "401", "404", "422"}
+        assert set(one["responses"]) == {"200", "401", "404", "422", "429"}
         kinds = {"application/json"} if path == "/api/v1/explain" else {"application/json", "text/csv"}
         assert set(one["responses"]["200"]["content"]) == kinds
         assert len(one["security"]) == 2
