@@ -123,8 +123,11 @@ def _with_datetimes(model: type[models.Model], fact: Mapping[str, Any]) -> dict[
 def _mark_gone(kind: FactKind, facts: Sequence[Mapping[str, Any]], *, repository: Repository) -> int:
     """Mark rows as deleted on GitHub: they keep their values, but metrics leave them out. Return how many facts matched a row."""
     manager: Any = kind.model._default_manager
+    columns = {column.name for column in kind.model._meta.concrete_fields}
     written = 0
     for fact in facts:
+        if not fact.keys() <= columns:
+            continue  # pull requests and issues are stored without their global ids: the recheck finds the deleted ones by their numbers
         gone_at = datetime.fromisoformat(fact["gone_at"])
         rows = manager.filter(repository=repository, gone_at=None, **{name: value for name, value in fact.items() if name != "gone_at"})
         expired = 0

@@ -23,6 +23,7 @@ from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.sources.github.credentials import Credential
 from etl_tasks.sources.github.page_sizes import PageSize
 from etl_tasks.sources.github.rate_limits import RateLimits
+from etl_tasks.sources.github.raw_values import as_list
 
 logger = logging.getLogger(__name__)
 
@@ -375,8 +376,8 @@ def _raise_for_errors(answer: Answer, *, is_tolerant: bool) -> None:
 
 def _raise_for_error(answer: Answer, error: Mapping[str, Any], data: object, *, is_tolerant: bool) -> None:
     message = str(error.get("message", ""))[:300]
-    kind, path = error.get("type"), error.get("path") or []
-    if kind in {"RATE_LIMITED", "RATE_LIMIT"} or "secondary rate limit" in message.lower():
+    kind, path = error.get("type"), as_list(error.get("path"))
+    if kind in ("RATE_LIMITED", "RATE_LIMIT") or "secondary rate limit" in message.lower():
         wait = answer.limit_wait if answer.limit_wait is not None else _UNKNOWN_WAIT_SECONDS
         raise RetriableError(f"GitHub's GraphQL rate limit is reached: {message}", retry_after=wait, postpone=bool(kind))
     if any(words in message.lower() for words in UNFINISHED):

@@ -26,7 +26,7 @@ def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
     """
     try:
         found = json.loads(body)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:  # RecursionError: lists in lists in lists, a thousand deep
         raise UnreadablePage(f"the answer is not JSON: {exc}") from exc
     is_nullable = False
     for key in path:
@@ -50,12 +50,42 @@ def to_facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
     record_type, build = MAPPINGS[fact]
     for index, raw in enumerate(raw_records):
         try:
-            good = Good(build(msgspec.convert(raw, record_type)))
-            msgspec.json.encode(good.fact)  # raises for an unpaired surrogate, which would fail the stage later
-            yield good
-        except (msgspec.ValidationError, ValueError) as exc:
-            data = json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace").decode()
-            yield Bad(index=index, key=_identity(raw), data=data, error=f"{fact}: {exc}")
+            yield _good(msgspec.convert(raw, record_type), build)
+        except (msgspec.ValidationError, ValueError, RecursionError) as exc:
+            yield Bad(index=index, key=_identity(raw), data=_as_json(raw), error=f"{fact}: {exc}")
+
+
+def _good(record: msgspec.Struct, build: Callable[[Any], dict[str, Any]]) -> Good:
+    """Map the record. Raises ValueError, which names the field, for a value that its type allows and the tables do not."""
+    try:
+        good = Good(build(record))
+        msgspec.json.encode(good.fact)  # raises for an unpaired surrogate, which would fail the stage later
+    except ValueError as exc:
+        raise ValueError(next(_impossible(record), str(exc))) from exc
+    return good
+
+
+def _impossible(value: Any, place: str = "$", *, is_git_time: bool = False) -> Iterator[str]:
+    """Yield a sentence for each impossible time and text in a record, with its place as msgspec's own messages name it."""
+    match value:
+        case datetime() if not is_git_time and not EARLIEST <= value <= LATEST:
+            yield f"The time {value.isoformat()} is impossible - at `{place}`"
+        case str() if any("\ud800" <= letter <= "\udfff" for letter in value):
+            yield f"The text has half of a character (an unpaired surrogate) - at `{place}`"
+        case list():
+            for item in value:
+                yield from _impossible(item, f"{place}[...]")
+        case msgspec.Struct():
+            for field in msgspec.structs.fields(value):
+                is_git_time = field.name in ("authored_date", "committed_date")
+                yield from _impossible(getattr(value, field.name), f"{place}.{field.encode_name}", is_git_time=is_git_time)
+
+
+def _as_json(raw: Any) -> str:
+    try:
+        return json.dumps(raw, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "backslashreplace").decode()
+    except RecursionError:
+        return "lists in lists in lists, too deep to be written here: the staged page has the record"
 
 
 def deployment(record: records.Deployment) -> dict[str, Any]:
@@ -68,11 +98,11 @@ def deployment(record: records.Deployment) -> dict[str, Any]:
         "sha": record.commit_oid,
         "ref": _short(record.ref.name if record.ref else "", 255),
         "task": _short(record.task or "", 255),
-        "state": (record.state or "").lower(),
+        "state": _lower(record.state or ""),
         "creator": _login(record.creator),
-        "created_at": _time(record.created_at),
+        "created_at": checked_time(record.created_at),
         # Some GitHub servers do not change the deployment's own time when it gets a new status.
-        "version_at": _time(max(moments)),
+        "version_at": checked_time(max(moments)),
         "statuses": [_status(status) for status in statuses],
         "status_count": record.statuses.total_count if record.statuses else 0,
         # GitHub has no page for a single deployment. This page lists all deployments of its environment.
@@ -85,7 +115,7 @@ def deployment_rest(record: records.DeploymentNextPages) -> dict[str, Any]:
     moments = [record.updated_at, *([record.latest_status.created_at] if record.latest_status else [])]
     return {
         "external_id": record.database_id,
-        "version_at": _time(max(moments)),
+        "version_at": checked_time(max(moments)),
         "statuses": [_status(status) for status in _statuses(record.statuses)],
     }
 
@@ -95,7 +125,7 @@ def change(record: records.PullRequest) -> dict[str, Any]:
         "number": record.number,
         "external_id": _number(record.database_id),
         "title": _text(record.title),
-        "state": record.state.lower(),
+        "state": _lower(record.state),
         "author": _login(record.author),
         "author_is_bot": bool(record.author and record.author.is_bot),
         "base_branch": _short(record.base_ref_name, 255),
@@ -104,10 +134,10 @@ def change(record: records.PullRequest) -> dict[str, Any]:
         # GitHub gives an unmerged pull request the sha of a test merge, which is not in the history.
         "merge_sha": record.merge_commit.oid if record.merge_commit and record.merged_at else "",
         "is_draft": record.is_draft,
-        "created_at": _time(record.created_at),
-        "merged_at": _time(record.merged_at) if record.merged_at else None,
-        "closed_at": _time(record.closed_at) if record.closed_at else None,
-        "version_at": _time(record.updated_at),
+        "created_at": checked_time(record.created_at),
+        "merged_at": checked_time(record.merged_at) if record.merged_at else None,
+        "closed_at": checked_time(record.closed_at) if record.closed_at else None,
+        "version_at": checked_time(record.updated_at),
         "additions": record.additions,
         "deletions": record.deletions,
         "changed_files": record.changed_files,
@@ -122,7 +152,7 @@ def change(record: records.PullRequest) -> dict[str, Any]:
 
 def change_rest(record: records.PullRequestNextPages) -> dict[str, Any]:
     """Map pages, after the first, of the lists inside a pull request. A list that was not requested is empty."""
-    return {"number": record.number, "version_at": _time(record.updated_at) if record.updated_at else None, **_lists_of_change(record)}
+    return {"number": record.number, "version_at": checked_time(record.updated_at) if record.updated_at else None, **_lists_of_change(record)}
 
 
 def _lists_of_change(record: records.PullRequest | records.PullRequestNextPages) -> dict[str, list[Any]]:
@@ -143,13 +173,13 @@ def issue(record: records.Issue) -> dict[str, Any]:
         "number": record.number,
         "external_id": _number(record.database_id),
         "title": _text(record.title),
-        "state": record.state.lower(),
-        "state_reason": (record.state_reason or "").lower(),
+        "state": _lower(record.state),
+        "state_reason": _lower(record.state_reason or ""),
         "author": _login(record.author),
         "labels": _names(record.labels),
-        "created_at": _time(record.created_at),
-        "closed_at": _time(record.closed_at) if record.closed_at else None,
-        "version_at": _time(record.updated_at),
+        "created_at": checked_time(record.created_at),
+        "closed_at": checked_time(record.closed_at) if record.closed_at else None,
+        "version_at": checked_time(record.updated_at),
         "events": _events(record.timeline_items),
         "links": text_references.incident_links(record.body),
         "url": record.url,
@@ -159,7 +189,7 @@ def issue(record: records.Issue) -> dict[str, Any]:
 def issue_rest(record: records.IssueNextPages) -> dict[str, Any]:
     return {
         "number": record.number,
-        "version_at": _time(record.updated_at),
+        "version_at": checked_time(record.updated_at),
         "labels": _names(record.labels),
         "events": _events(record.timeline_items),
     }
@@ -174,9 +204,9 @@ def release(record: records.Release) -> dict[str, Any]:
         "sha": record.tag_commit.oid if record.tag_commit else "",
         "is_draft": record.is_draft,
         "is_prerelease": record.is_prerelease,
-        "created_at": _time(record.created_at),
-        "published_at": _time(record.published_at) if record.published_at else None,
-        "version_at": _time(record.updated_at),
+        "created_at": checked_time(record.created_at),
+        "published_at": checked_time(record.published_at) if record.published_at else None,
+        "version_at": checked_time(record.updated_at),
         "url": record.url,
     }
 
@@ -205,12 +235,12 @@ def workflow_run(record: records.WorkflowRun) -> dict[str, Any]:
         "path": _short(record.path or "", 500),
         "branch": _short(record.head_branch or "", 255),
         "sha": record.head_sha,
-        "event": record.event or "",
+        "event": _short(record.event or "", 60),
         "status": record.status or "",
         "conclusion": record.conclusion or "",
-        "created_at": _time(record.created_at),
-        "started_at": _time(record.run_started_at or record.created_at),
-        "version_at": _time(record.updated_at),
+        "created_at": checked_time(record.created_at),
+        "started_at": checked_time(record.run_started_at or record.created_at),
+        "version_at": checked_time(record.updated_at),
         "url": record.html_url,
     }
 
@@ -250,19 +280,19 @@ def _statuses(statuses: records.DeploymentStatuses | None) -> list[records.Deplo
 
 
 def _status(status: records.DeploymentStatus) -> dict[str, str]:
-    return {"state": status.state.lower(), "created_at": _time(status.created_at), "log_url": status.log_url or ""}
+    return {"state": status.state.lower(), "created_at": checked_time(status.created_at), "log_url": status.log_url or ""}
 
 
 def _reviews(reviews: records.Reviews | None) -> list[dict[str, Any]]:
     return [
-        {"login": _login(review.author), "is_bot": bool(review.author and review.author.is_bot), "submitted_at": _time(review.submitted_at)}
+        {"login": _login(review.author), "is_bot": bool(review.author and review.author.is_bot), "submitted_at": checked_time(review.submitted_at)}
         for review in _present(reviews)
         if review.submitted_at
     ]
 
 
 def _events(events: records.Events | None) -> list[dict[str, Any]]:
-    return [{"kind": EVENTS[event.kind], "at": _time(event.created_at)} for event in _present(events) if event.kind in EVENTS]
+    return [{"kind": EVENTS[event.kind], "at": checked_time(event.created_at)} for event in _present(events) if event.kind in EVENTS]
 
 
 def _number(number: int | str | None) -> int | None:
@@ -273,7 +303,7 @@ def _login(actor: records.Actor | None) -> str:
     return actor.login if actor else ""
 
 
-def _time(moment: datetime) -> str:
+def checked_time(moment: datetime) -> str:
     """Return the time in ISO 8601 and UTC. Raises ValueError for a time without a zone, or before 1970 or after 2100."""
     if moment.tzinfo is None:
         raise ValueError(f"the time {moment.isoformat()} has no zone")
@@ -294,6 +324,11 @@ def _git_time(moment: datetime) -> str:
 
 def _text(text: str) -> str:
     return text.replace("\x00", "\\x00")
+
+
+def _lower(state: str) -> str:
+    """Return the state in small letters, which may be more letters than it had: there is a capital I with a dot that becomes two."""
+    return _short(state.lower(), 30)
 
 
 def _short(text: str, limit: int) -> str:

@@ -9,7 +9,9 @@ from django.db.models import Q
 from dora_metrics.calculators.deployment_sources import FAILED_STATES, is_deploying_workflow
 from dora_metrics.models import Deployment, Repository, WorkflowRun
 from etl_tasks.sources.github.needed_deployment_sources import SUCCESSFUL_STATES, may_count
+from etl_tasks.sources.github.raw_values import as_number
 
+MOST_ATTEMPTS = 1000  # GitHub allows far fewer re-runs of a run. A larger number is a mistake, and its attempts are not requested one by one.
 RUN_OF_LOG_URL = re.compile(r"/actions/runs/([0-9]{1,18})\b")
 
 
@@ -62,10 +64,10 @@ def missing_attempts(repository: Repository, *, named: Collection[int] = ()) -> 
     stored = set(ended.values_list("external_id", "attempt"))
 
     def missing(run: Mapping[str, Any]) -> list[int]:
-        latest = run.get("run_attempt")
-        counts = run.get("id") in named or is_deploying_workflow(name=str(run.get("name")), path=str(run.get("path")), pattern=pattern)
-        if not isinstance(latest, int) or not counts:
+        number, latest = as_number(run.get("id")), as_number(run.get("run_attempt"))
+        counts = number in named or is_deploying_workflow(name=str(run.get("name")), path=str(run.get("path")), pattern=pattern)
+        if number is None or latest is None or latest > MOST_ATTEMPTS or not counts:
             return []
-        return [attempt for attempt in range(1, latest) if (run.get("id"), attempt) not in stored]
+        return [attempt for attempt in range(1, latest) if (number, attempt) not in stored]
 
     return missing

@@ -9,8 +9,9 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from etl_tasks.outcomes import Bad, Good
+from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.github import mapping
+from etl_tasks.sources.github.raw_values import as_list, as_object
 from etl_tasks.sources.github.streams import BY_ID, EXISTENCE, NEXT_PAGES, Stream
 
 LOST = "GitHub gave null in the place of this record"
@@ -45,6 +46,8 @@ def nulls_without_id(nodes: Sequence[Any], context: Mapping[str, Any]) -> int:
 def _records_by_id(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
     fact, nodes = stream.fact_of(context), mapping.nodes(content, stream.path_in(context))
     ids = context.get("ids") or [""] * len(nodes)
+    if len(nodes) != len(ids):
+        raise UnreadablePage(f"the answer has {len(nodes)} nodes for {len(ids)} ids")
     gone = {found["node_id"] for found in gone_facts(content, context)}
     for index, (node_id, node) in enumerate(zip(ids, nodes, strict=True)):
         if node_id in gone:
@@ -59,29 +62,37 @@ def _records_by_id(stream: Stream, content: bytes, context: Mapping[str, Any]) -
 def gone_facts(content: bytes, context: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the records that were deleted or transferred to another repository: the id or number of each, and when that was found.
 
-    `content`: an answer to a request for records by id or number, which are in `context`.
+    `content`: an answer to a request for records by id or number, which are in `context`. Raises UnreadablePage if the answer does not
+    say of each record whether it is there.
     """
-    decoded = json.loads(content)
-    data, errors = decoded.get("data") or {}, _errors(decoded)
+    decoded = _decoded(content)
+    data, errors = as_object(decoded.get("data")), [error for error in as_list(decoded.get("errors")) if isinstance(error, dict)]
     found: list[dict[str, Any]] = []
-    for index, node_id in enumerate(context.get("ids", ())):
-        node = (data.get("nodes") or ())[index]
+    ids, numbers = context.get("ids", ()), context.get("numbers", ())
+    nodes, by_name = as_list(data.get("nodes")), as_object(data.get("repository"))
+    missing = [f"n{number}" for number in numbers if f"n{number}" not in by_name]
+    if (ids and len(nodes) != len(ids)) or missing:
+        raise UnreadablePage(f"the answer has {len(nodes)} nodes for {len(ids)} ids, and nothing at {missing or 'no name'}")
+    for index, node_id in enumerate(ids):
+        node = nodes[index]
         if _is_gone(node, context, [error for error in errors if _is_about(error, ["nodes", index], node_id)]):
             found.append({"node_id": node_id, "gone_at": context["at"]})
-    for number in context.get("numbers", ()):
-        node = (data.get("repository") or {}).get(f"n{number}")
+    for number in numbers:
+        node = by_name[f"n{number}"]
         if _is_gone(node, context, [error for error in errors if _is_about(error, ["repository", f"n{number}"], "")], number=number):
             found.append({"number": number, "gone_at": context["at"]})
     return found
 
 
-def _errors(decoded: Mapping[str, Any]) -> list[dict[str, Any]]:
-    errors = decoded.get("errors")
-    return [error for error in errors if isinstance(error, dict)] if isinstance(errors, list) else []
+def _decoded(content: bytes) -> Mapping[str, Any]:
+    try:
+        return as_object(json.loads(content))
+    except (ValueError, RecursionError) as exc:
+        raise UnreadablePage(f"the answer is not JSON: {exc}") from exc
 
 
 def _is_about(error: Mapping[str, Any], path: Sequence[Any], node_id: str) -> bool:
-    return list(error.get("path") or ())[: len(path)] == list(path) or bool(node_id and node_id in str(error.get("message", "")))
+    return as_list(error.get("path"))[: len(path)] == list(path) or bool(node_id and node_id in str(error.get("message", "")))
 
 
 def _is_gone(node: Any, context: Mapping[str, Any], errors: Sequence[Mapping[str, Any]], *, number: int | None = None) -> bool:
@@ -91,6 +102,8 @@ def _is_gone(node: Any, context: Mapping[str, Any], errors: Sequence[Mapping[str
     """
     if node is None:
         return all(error.get("type") == "NOT_FOUND" for error in errors)
-    repository_id = (node.get("repository") or {}).get("id")
+    if not isinstance(node, dict):
+        return False  # the record is bad: it says nothing about being gone
+    repository_id = as_object(node.get("repository")).get("id")
     is_elsewhere = bool(repository_id and context.get("repository")) and repository_id != context["repository"]
     return is_elsewhere or (number is not None and node.get("number", number) != number)

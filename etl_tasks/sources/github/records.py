@@ -5,15 +5,18 @@ from typing import Annotated
 
 import msgspec
 
-# GraphQL sends a BigInt as a string, because JavaScript's integers are exact up to 2**53 only.
-WholeNumber = int | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")]
-
 # The limits are those of the database's columns. A record with a larger value becomes a dead letter; without the limits, the load would fail.
 Sha = Annotated[str, msgspec.Meta(max_length=64)]
 Count = Annotated[int, msgspec.Meta(ge=0, le=2**31 - 1)]
 Id = Annotated[int, msgspec.Meta(ge=0, le=2**63 - 1)]
 Login = Annotated[str, msgspec.Meta(max_length=100)]
 State = Annotated[str, msgspec.Meta(max_length=30)]
+GlobalId = Annotated[str, msgspec.Meta(max_length=100)]
+# GraphQL sends a BigInt as a string, because JavaScript's integers are exact up to 2**53 only.
+WholeNumber = Id | Annotated[str, msgspec.Meta(pattern=r"^[0-9]{1,18}$")]
+# A time that GitHub's server has set. GitTime comes from a person's clock: it may lack its zone, and be impossible.
+Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+GitTime = datetime
 
 
 class GraphQLNode(msgspec.Struct, rename="camel"):
@@ -43,7 +46,7 @@ class Labels(GraphQLNode):
 
 class PullRequestCommit(GraphQLNode):
     oid: Sha
-    authored_date: datetime
+    authored_date: GitTime
 
 
 class PullRequestCommitNode(GraphQLNode):
@@ -57,7 +60,7 @@ class PullRequestCommits(GraphQLNode):
 
 class Review(GraphQLNode):
     state: State
-    submitted_at: datetime | None = None
+    submitted_at: Moment | None = None
     author: Actor | None = None
 
 
@@ -88,7 +91,7 @@ class IssueReferences(GraphQLNode):
 
 
 class Event(GraphQLNode):
-    created_at: datetime
+    created_at: Moment
     kind: str = msgspec.field(name="__typename")
 
 
@@ -100,8 +103,8 @@ class PullRequest(GraphQLNode):
     number: Count
     url: str
     state: State
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     base_ref_name: str
     head_ref_name: str
     head_ref_oid: Sha
@@ -111,8 +114,8 @@ class PullRequest(GraphQLNode):
     body: str = ""
     database_id: WholeNumber | None = None
     is_draft: bool = False
-    merged_at: datetime | None = None
-    closed_at: datetime | None = None
+    merged_at: Moment | None = None
+    closed_at: Moment | None = None
     additions: Count = 0
     deletions: Count = 0
     changed_files: Count = 0
@@ -128,7 +131,7 @@ class PullRequestNextPages(GraphQLNode):
     """Pages, after the first, of the lists inside a pull request. A list that was not requested is None."""
 
     number: Count
-    updated_at: datetime | None = None  # None in pages that were staged before the query had this field
+    updated_at: Moment | None = None  # None in pages that were staged before the query had this field
     labels: Labels | None = None
     commits: PullRequestCommits | None = None
     reviews: Reviews | None = None
@@ -139,7 +142,7 @@ class PullRequestNextPages(GraphQLNode):
 
 class DeploymentStatus(GraphQLNode):
     state: State
-    created_at: datetime
+    created_at: Moment
     log_url: str | None = None
 
 
@@ -155,8 +158,8 @@ class RepositoryUrl(GraphQLNode):
 class Deployment(GraphQLNode):
     database_id: Id
     commit_oid: Sha
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     statuses: DeploymentStatuses | None = None
     environment: str | None = None
     task: str | None = None
@@ -164,16 +167,16 @@ class Deployment(GraphQLNode):
     ref: Named | None = None
     creator: Actor | None = None
     repository: RepositoryUrl | None = None
-    id: str = ""
+    id: GlobalId = ""
 
 
 class LatestStatus(GraphQLNode):
-    created_at: datetime
+    created_at: Moment
 
 
 class DeploymentNextPages(GraphQLNode):
     database_id: Id
-    updated_at: datetime
+    updated_at: Moment
     statuses: DeploymentStatuses
     latest_status: LatestStatus | None = None
 
@@ -182,13 +185,13 @@ class Issue(GraphQLNode):
     number: Count
     url: str
     state: State
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     title: str = ""
     body: str = ""
     database_id: WholeNumber | None = None
     state_reason: State | None = None
-    closed_at: datetime | None = None
+    closed_at: Moment | None = None
     author: Actor | None = None
     labels: Labels | None = None
     timeline_items: Events | None = None
@@ -196,7 +199,7 @@ class Issue(GraphQLNode):
 
 class IssueNextPages(GraphQLNode):
     number: Count
-    updated_at: datetime
+    updated_at: Moment
     labels: Labels | None = None
     timeline_items: Events | None = None
 
@@ -204,14 +207,14 @@ class IssueNextPages(GraphQLNode):
 class Release(GraphQLNode):
     database_id: Id
     tag_name: str
-    created_at: datetime
-    updated_at: datetime
+    created_at: Moment
+    updated_at: Moment
     url: str = ""
-    id: str = ""
+    id: GlobalId = ""
     name: str | None = None
     is_draft: bool = False
     is_prerelease: bool = False
-    published_at: datetime | None = None
+    published_at: Moment | None = None
     tag_commit: Oid | None = None
 
 
@@ -229,8 +232,8 @@ class Parents(GraphQLNode):
 
 class Commit(GraphQLNode):
     oid: Sha
-    authored_date: datetime
-    committed_date: datetime
+    authored_date: GitTime
+    committed_date: GitTime
     parents: Parents
     url: str = ""
     author: GitActor | None = None
@@ -250,9 +253,9 @@ class WorkflowRun(msgspec.Struct):
 
     id: Id
     head_sha: Sha
-    created_at: datetime
-    updated_at: datetime
-    node_id: str = ""
+    created_at: Moment
+    updated_at: Moment
+    node_id: GlobalId = ""
     html_url: str = ""
     name: str | None = None
     path: str | None = None
@@ -261,4 +264,25 @@ class WorkflowRun(msgspec.Struct):
     status: State | None = None
     conclusion: State | None = None
     run_attempt: Count = 1
-    run_started_at: datetime | None = None
+    run_started_at: Moment | None = None
+
+
+class SurveyedTarget(GraphQLNode):
+    oid: Sha = ""
+
+
+class SurveyedBranch(GraphQLNode):
+    name: Annotated[str, msgspec.Meta(max_length=250)]
+    target: SurveyedTarget | None = None
+
+
+class SurveyedRepository(GraphQLNode):
+    """What the survey asks about the repository itself."""
+
+    database_id: Id
+    id: GlobalId
+    name_with_owner: Annotated[str, msgspec.Meta(min_length=3, max_length=200, pattern="/")]
+    created_at: Moment
+    is_archived: bool
+    is_private: bool
+    default_branch_ref: SurveyedBranch | None = None

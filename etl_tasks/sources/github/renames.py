@@ -22,6 +22,7 @@ from etl_tasks.models import Source, StagedPage
 from etl_tasks.sources.adapter import Job
 from etl_tasks.sources.github import text_references
 from etl_tasks.sources.github.client import GitHub, Moved
+from etl_tasks.sources.github.raw_values import as_text
 from etl_tasks.sources.github.staged_records import nodes_of_page
 from etl_tasks.sources.github.streams import BY_NAME
 from etl_tasks.sources.github.survey import Refusal, SurveyResult, survey_batch, survey_by_id
@@ -111,11 +112,11 @@ def _count_names(job: Job, streams: list[str]) -> tuple[Counter[str], Counter[st
     names: Counter[str] = Counter()
     for page in StagedPage.objects.filter(run__active_for=job.source, stream__in=streams).order_by("number").iterator(chunk_size=1):
         for record in _records(page):
-            if page.stream == "workflow_runs" and record.get("event") not in PULL_REQUEST_EVENTS:
-                branches[str(record.get("head_branch") or "")] += 1
+            if page.stream == "workflow_runs" and as_text(record.get("event")) not in PULL_REQUEST_EVENTS:
+                branches[as_text(record.get("head_branch"))] += 1
             elif record.get("mergedAt"):
-                branches[str(record.get("baseRefName") or "")] += 1
-                reverted = text_references.revert_signs(title="", branch="", body=str(record.get("body") or "")).get("pull", {})
+                branches[as_text(record.get("baseRefName"))] += 1
+                reverted = text_references.revert_signs(title="", branch="", body=as_text(record.get("body"))).get("pull", {})
                 names[str(reverted.get("repository") or "").lower()] += 1
     return branches, names
 

@@ -9,6 +9,7 @@ from typing import Any
 from dora_metrics.models import Service
 from etl_tasks.sources.github.needed_deployment_sources import may_count
 from etl_tasks.sources.github.query_texts import with_fragments
+from etl_tasks.sources.github.raw_values import as_object, as_text
 
 # GitHub may need some minutes until every reader sees a change. So each run reads the list again from this
 # long before the newest record of the last run.
@@ -40,8 +41,8 @@ class NextPages:
 
     def cursors(self, record: Mapping[str, Any]) -> dict[str, str]:
         """Return the end cursor of each list that has a next page, by the list's name."""
-        infos = {name: (record.get(name) or {}).get("pageInfo") or {} for name in self.lists}
-        return {name: info["endCursor"] for name, info in infos.items() if info.get("hasNextPage")}
+        infos = {name: as_object(as_object(record.get(name)).get("pageInfo")) for name in self.lists}
+        return {name: cursor for name, info in infos.items() if info.get("hasNextPage") and (cursor := as_text(info.get("endCursor")))}
 
 
 NO_LISTS = NextPages(query="", key="", path=(), fact="", lists=())

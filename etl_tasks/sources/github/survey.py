@@ -11,8 +11,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
+
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
+from etl_tasks.sources.github import mapping, records
 from etl_tasks.sources.github.client import IDS_A_QUERY, GitHub, store_budgets
 from etl_tasks.sources.github.query_texts import with_fragments
 from etl_tasks.sources.github.streams import BY_NAME
@@ -31,7 +34,7 @@ BATCHES_A_QUERY = 10
 LISTS = {"pull_requests": "pullRequests", "deployments": "deployments", "issues": "issues", "releases": "releases"}
 
 # The exceptions that reading an answer can raise if the answer does not have the expected form.
-UNEXPECTED_ANSWER = (KeyError, TypeError, ValueError, AttributeError)
+UNEXPECTED_ANSWER = (KeyError, TypeError, ValueError, AttributeError, OverflowError, msgspec.ValidationError)
 
 # What the survey found about one repository. It can be written as JSON, because a run stores it in its options. The keys:
 # "seen_at", the time of the survey; "repository", its id, names and flags; "head", the newest commit of the default branch;
@@ -129,7 +132,7 @@ def _answer(body: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
     """Return the data and the errors of an answer. Raises RetriableError for an answer without data."""
     try:
         decoded = json.loads(body)
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise RetriableError("GitHub's answer to the survey is not JSON: does a proxy answer in its place?") from exc
     data = decoded.get("data") if isinstance(decoded, dict) else None
     if not isinstance(data, dict):
@@ -217,19 +220,20 @@ def _result(source: Source, repository: dict[str, Any], nodes: Sequence[Any], wa
     newest = [node for node in (repository.get("releases") or {}).get("nodes") or () if node]
     if source.pk is not None:  # a source that is only tried has no stored releases
         again.setdefault("releases", []).extend(not_stored(source.ensure_facts_repository(), {node["id"]: node["updatedAt"] for node in newest}))
-    branch = repository.get("defaultBranchRef") or {}
+    seen = msgspec.convert(repository, records.SurveyedRepository)
+    branch = seen.default_branch_ref
     return {
         "seen_at": seen_at.isoformat(),
         "repository": {
-            "id": repository["databaseId"],
-            "node_id": repository["id"],
-            "name": repository["nameWithOwner"],
-            "created_at": repository["createdAt"],
-            "default_branch": branch.get("name") or "",
-            "is_archived": repository["isArchived"],
-            "is_private": repository["isPrivate"],
+            "id": seen.database_id,
+            "node_id": seen.id,
+            "name": seen.name_with_owner,
+            "created_at": _checked(repository["createdAt"]),
+            "default_branch": branch.name if branch else "",
+            "is_archived": seen.is_archived,
+            "is_private": seen.is_private,
         },
-        "head": (branch.get("target") or {}).get("oid") or "",
+        "head": branch.target.oid if branch and branch.target else "",
         "top": {name: _top(repository[field], BY_NAME[name].order_key) for name, field in LISTS.items() if repository.get(field)},
         "again": again,
     }
@@ -237,7 +241,14 @@ def _result(source: Source, repository: dict[str, Any], nodes: Sequence[Any], wa
 
 def _top(connection: Mapping[str, Any], order_key: str) -> dict[str, Any]:
     first = next((node for node in connection["nodes"] or () if node), None)
-    return {"total": connection["totalCount"], "time": first and first[order_key], "id": first and str(first["databaseId"])}
+    total = msgspec.convert(connection["totalCount"], records.Count)
+    return {"total": total, "time": first and _checked(first[order_key]), "id": first and str(first["databaseId"])}
+
+
+def _checked(time: str) -> str:
+    """Return the time as GitHub has written it. Raises ValueError if it is impossible or has no zone, TypeError if it is no text."""
+    mapping.checked_time(datetime.fromisoformat(time))
+    return time
 
 
 def _version(node: Mapping[str, Any]) -> datetime:

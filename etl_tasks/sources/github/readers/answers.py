@@ -10,7 +10,8 @@ from etl_tasks.outcomes import UnreadablePage
 from etl_tasks.sources.adapter import Page
 from etl_tasks.sources.github import mapping
 from etl_tasks.sources.github.client import Answer
-from etl_tasks.sources.github.streams import Stream
+from etl_tasks.sources.github.raw_values import as_number, as_object, as_text
+from etl_tasks.sources.github.streams import BY_ID, DEPLOYED_HISTORY, Stream
 
 
 class AnswerContent:
@@ -33,21 +34,27 @@ class AnswerContent:
         except UnreadablePage:
             self.is_broken = True
             return
+        if shape == BY_ID and len(self.nodes) != len(context["ids"]):
+            self.is_broken = True
+            return
         self.decoded = json.loads(answer.body)
         if None in self.nodes and not stream.query:
             self.context["list"] = {"url": answer.url}  # REST gives no ids for nulls: such a record is found again by the list's address
         connection: Any = self.decoded
         for key in path:
-            connection = (connection or {}).get(key)
+            connection = as_object(connection).get(key)
         if connection is None and stream.query and not shape:
             raise RetriableError(f"GitHub left {stream.name} out of its answer")
         if isinstance(connection, dict):
-            self.total = connection.get("totalCount")
+            self.total = as_number(connection.get("totalCount"))
         elif isinstance(self.decoded, dict):
-            self.total = self.decoded.get("total_count")  # REST
-        info = connection.get("pageInfo") if isinstance(connection, dict) else None
-        if info and info.get("hasNextPage"):
-            self.end_cursor = info.get("endCursor")
+            self.total = as_number(self.decoded.get("total_count"))  # REST
+        info = as_object(connection).get("pageInfo")
+        if as_object(info).get("hasNextPage"):
+            self.end_cursor = as_text(as_object(info).get("endCursor"))
+        is_list = bool(stream.query) and shape in ("", DEPLOYED_HISTORY) and connection is not None
+        if self.end_cursor == "" or (is_list and not isinstance(info, dict)):
+            raise RetriableError(f"GitHub does not say where the next page of {stream.name} is: its answer is not what was asked for")
 
     @property
     def times(self) -> list[datetime]:
@@ -59,7 +66,7 @@ class AnswerContent:
                 if moment.tzinfo is None:
                     continue
                 found.append(min(moment.astimezone(UTC), self.fetched_at))  # a cursor in the future would hide all records before that time
-            except (KeyError, TypeError, ValueError):
+            except (KeyError, TypeError, ValueError, OverflowError):
                 continue  # the record is bad: the transform stage makes it a dead letter
         return found
 

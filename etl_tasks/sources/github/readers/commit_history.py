@@ -6,6 +6,7 @@ from typing import Any
 from etl_tasks.errors import RetriableError
 from etl_tasks.sources.adapter import Page
 from etl_tasks.sources.github.query_texts import query_text
+from etl_tasks.sources.github.raw_values import as_text, objects_in
 from etl_tasks.sources.github.readers.answers import AnswerContent
 from etl_tasks.sources.github.readers.lists import read_next_pages, records_with_next_pages
 from etl_tasks.sources.github.readers.reading import Reading
@@ -70,7 +71,7 @@ def _frontier(frontier: set[str], commits: list[Any], known: Collection[str]) ->
         if isinstance(commit, dict):
             oid = commit.get("oid")
             frontier.discard(oid if isinstance(oid, str) else "")
-            nodes = ((commit.get("parents") or {}).get("nodes")) or ()
-            if oid not in known:
-                frontier.update(parent["oid"] for parent in nodes if parent and parent["oid"] not in known)
+            if as_text(oid) not in known:
+                parents = (as_text(parent.get("oid")) for parent in objects_in(commit.get("parents")))
+                frontier.update(parent for parent in parents if parent and parent not in known)
     return frontier

@@ -3,10 +3,13 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from etl_tasks.outcomes import UnreadablePage
 from etl_tasks.sources.adapter import Page
-from etl_tasks.sources.github.client import GitHub
+from etl_tasks.sources.github import mapping
+from etl_tasks.sources.github.client import Answer, GitHub
 from etl_tasks.sources.github.page_sizes import PageSize
 from etl_tasks.sources.github.query_texts import query_text
+from etl_tasks.sources.github.raw_values import as_object, as_text
 from etl_tasks.sources.github.readers.answers import AnswerContent
 from etl_tasks.sources.github.readers.reading import Reading, empty_page
 from etl_tasks.sources.github.streams import BY_ID, NEXT_PAGES, Stream, ids_query
@@ -55,7 +58,7 @@ def records_with_next_pages(stream: Stream, content: AnswerContent) -> list[dict
     """Return the records that have lists with a next page that a metric uses: for each record its key and the end cursors of these lists."""
     inner = stream.next_pages
     found = ((node, inner.cursors(node)) for node in content.nodes if isinstance(node, dict) and inner.is_read(node))
-    return [{inner.key: node[inner.key], **cursors} for node, cursors in found if cursors]
+    return [{inner.key: node[inner.key], **cursors} for node, cursors in found if cursors and isinstance(node.get(inner.key), int | str)]
 
 
 def read_next_pages(reading: Reading, resume: dict[str, Any]) -> AnswerContent:
@@ -101,7 +104,15 @@ def _find_ids_of_nulls(github: GitHub, content: AnswerContent, variables: Mappin
         return
     asked = {name: value for name, value in variables.items() if name in ("owner", "name", "after", "since")} | {"first": len(content.nodes)}
     answer = github.query(ids_query(content.stream), asked, is_tolerant=True)
-    given = {node.get("id") for node in content.nodes if isinstance(node, dict)}
-    listed = AnswerContent(content.stream, answer).nodes
-    named = [node["id"] for node in listed if node and node["id"] not in given]
+    given = {as_text(node.get("id")) for node in content.nodes if isinstance(node, dict)} | {""}
+    listed = [as_text(as_object(node).get("id")) for node in _nodes(content.stream, answer)]
+    named = [node_id for node_id in listed if node_id not in given]
     content.context |= {"named": named[: content.nodes.count(None)], "list": {**variables, "first": len(content.nodes)}}
+
+
+def _nodes(stream: Stream, answer: Answer) -> list[Any]:
+    """Return the nodes of a list's page; [] if they cannot be read, as if GitHub had told no ids."""
+    try:
+        return mapping.nodes(answer.body, stream.path)
+    except UnreadablePage:
+        return []

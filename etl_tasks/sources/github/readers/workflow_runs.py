@@ -63,7 +63,7 @@ def read_workflow_runs(reading: Reading) -> Iterator[Page]:
             (begin, end), *windows = resume["windows"]
             answer = github.get(f"{first_url}&created={quote_plus(f'{begin}..{end}')}", page=size)
             content = AnswerContent(reading.stream, answer)
-            if not content.is_broken and content.decoded.get("total_count", 0) > MOST_RUNS_OF_A_FILTER and begin < end:
+            if not content.is_broken and (content.total or 0) > MOST_RUNS_OF_A_FILTER and begin < end:
                 resume |= {"windows": [*_halves(begin, end), *windows]}
                 continue
             listed = content.nodes

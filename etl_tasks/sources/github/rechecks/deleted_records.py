@@ -14,11 +14,14 @@ from datetime import UTC, datetime
 from typing import Any
 
 from dora_metrics.models import Change, Deployment, Issue, Release, WorkflowRun
+from etl_tasks.errors import RetriableError
 from etl_tasks.models import DeadLetter
+from etl_tasks.outcomes import UnreadablePage
 from etl_tasks.sources.adapter import Page
 from etl_tasks.sources.github import null_records
 from etl_tasks.sources.github.client import IDS_A_QUERY
 from etl_tasks.sources.github.query_texts import with_fragments
+from etl_tasks.sources.github.raw_values import as_number, as_object, as_text
 from etl_tasks.sources.github.readers.lists import read_list
 from etl_tasks.sources.github.readers.reading import empty_page
 from etl_tasks.sources.github.rechecks.recheck import LIST_IS_READ, Recheck
@@ -45,7 +48,7 @@ class StreamTable:
 
     def key_of(self, node: Mapping[str, Any]) -> Any:
         """Return the natural key of a record in an answer."""
-        return node.get("number") if self.key == "number" else node.get("databaseId", node.get("id"))
+        return as_number(node.get("number") if self.key == "number" else node.get("databaseId", node.get("id")))
 
 
 TABLES = {
@@ -109,11 +112,15 @@ def ask_whether_they_exist(recheck: Recheck, asked: Sequence[Any]) -> tuple[Page
         query = "query CheckExistence($ids: [ID!]!) { nodes(ids: $ids) { id } rateLimit { ...RateLimitFields } }"
         answer = reading.github.query(with_fragments(query), {"ids": asked})
         context |= {"ids": asked, "at": answer.fetched_at.isoformat()}
-    gone = null_records.gone_facts(answer.body, context)
+    try:
+        gone = null_records.gone_facts(answer.body, context)
+    except UnreadablePage as exc:
+        raise RetriableError(f"GitHub does not say which {recheck.stream.name} exist: {exc}") from exc
     data = json.loads(answer.body)["data"]
-    nodes = (data.get("repository") or {}).values() if is_by_number else data["nodes"]
+    nodes = [data["repository"][f"n{number}"] for number in asked] if is_by_number else data["nodes"]
     missing = {fact.get("node_id", fact.get("number")) for fact in gone}
-    existing = [node["id"] for key, node in zip(asked, nodes, strict=True) if node and key not in missing]
+    ids = [as_text(as_object(node).get("id")) for node in nodes]
+    existing = [node_id for key, node_id in zip(asked, ids, strict=True) if node_id and key not in missing]
     if not gone:
         return empty_page(reading, cursor=recheck.cursor, resume=LIST_IS_READ, is_done=False), 0, existing
     page = Page(
@@ -231,7 +238,8 @@ def _read_further(recheck: Recheck, given: set[Any], missing: int) -> Iterator[P
     found: set[Any] = set()
     for number, page in enumerate(recheck.pages(read_list(whole)), start=1):
         yield page
-        keys = {table.key_of(node) for node in nodes_of_page(recheck.stream, page.body, page.context) if node} - given
+        nodes = nodes_of_page(recheck.stream, page.body, page.context)
+        keys = {key for node in nodes if isinstance(node, dict) and (key := table.key_of(node)) is not None} - given
         found |= keys - _known_before(recheck, keys)
         if len(found) >= missing or number >= MOST_FURTHER_PAGES:
             break

@@ -11,6 +11,7 @@ from etl_tasks.sources.adapter import Page
 from etl_tasks.sources.github.commit_graph import has_unknown, parents_of, reached
 from etl_tasks.sources.github.deployed_commits import Deployed, deployed_shas
 from etl_tasks.sources.github.needed_deployment_sources import is_undecided
+from etl_tasks.sources.github.raw_values import as_object, as_text, objects_in
 from etl_tasks.sources.github.readers.commit_history import read_history
 from etl_tasks.sources.github.rechecks.recheck import Recheck
 from etl_tasks.sources.github.staged_records import gone_records, is_undecided_once_loaded
@@ -29,7 +30,7 @@ def recheck_history(recheck: Recheck) -> Iterator[Page]:
     recheck.reading = replace(recheck.reading, progress=None)
     former = job.cursors.get("commits", {})
     asked_before = former.get("asked", ())
-    staged = {node["oid"]: _parents(node) for node in recheck.staged() if "oid" in node}
+    staged = {oid: _parents(node) for node in recheck.staged() if (oid := as_text(node.get("oid")))}
     is_undecided_now = is_undecided_once_loaded(job)
     sources = sources_that_may_count(job.source.service.deployments_from, has_github_attempt=not is_undecided_now)
     deployed = deployed_shas(repository, read=_deployed_in_this_run(recheck, sources), sources=sources)
@@ -62,7 +63,7 @@ def _deployed_in_this_run(recheck: Recheck, sources: Collection[str]) -> list[De
             found.append((in_production, node.get("createdAt"), node.get("commitOid")))
     if "releases" in sources:
         published = (node for node in recheck.staged("releases") if not node.get("isDraft"))
-        found += [(True, node.get("createdAt"), (node.get("tagCommit") or {}).get("oid")) for node in published]
+        found += [(True, node.get("createdAt"), as_object(node.get("tagCommit")).get("oid")) for node in published]
     if "workflows" in sources:
         repository = recheck.repository
         current = str(recheck.reading.repository["default_branch"])
@@ -72,7 +73,7 @@ def _deployed_in_this_run(recheck: Recheck, sources: Collection[str]) -> list[De
             is_deploying = is_deploying_workflow(name=name, path=path, pattern=service.workflow)
             if is_deploying and may_be_attempt(event=event, branch=branch, default_branches=branches):
                 found.append((True, run.get("created_at"), run.get("head_sha")))
-    return [(in_production, moment, str(sha)) for in_production, time, sha in found if sha and (moment := _moment(time))]
+    return [(in_production, moment, sha) for in_production, time, sha in found if as_text(sha) and (moment := _moment(time))]
 
 
 def _moment(text: object) -> datetime | None:
@@ -85,4 +86,4 @@ def _moment(text: object) -> datetime | None:
 
 
 def _parents(commit: Mapping[str, Any]) -> list[str]:
-    return [parent["oid"] for parent in (commit.get("parents") or {}).get("nodes") or () if parent]
+    return [oid for parent in objects_in(commit.get("parents")) if (oid := as_text(parent.get("oid")))]

@@ -6,6 +6,7 @@ from typing import Any
 
 from dora_metrics.models import Repository
 from etl_tasks.sources.adapter import Job, Page
+from etl_tasks.sources.github.raw_values import as_text
 from etl_tasks.sources.github.readers.lists import read_list
 from etl_tasks.sources.github.readers.reading import Reading
 from etl_tasks.sources.github.staged_records import staged_records
@@ -60,7 +61,7 @@ class Recheck:
         """Request records by global id, except those that this run has already staged or requested by id."""
         if not ids:
             return
-        given = {node.get("id") for node in self.staged()}
+        given = {as_text(node.get("id")) for node in self.staged()}
         asked = {node_id for page in self.job.staged(self.stream.name) for node_id in page.context.get("ids", ())}
         if wanted := [node_id for node_id in dict.fromkeys(ids) if node_id not in given and node_id not in asked]:
             yield from self.pages(read_list(replace(self.reading, ids=wanted)))

@@ -5,7 +5,8 @@ from dataclasses import replace
 
 from etl_tasks.sources.adapter import Page
 from etl_tasks.sources.github.client import IDS_A_QUERY
-from etl_tasks.sources.github.needed_workflow_runs import has_failed, missing_attempts, named_by_failures, stored_attempts_of
+from etl_tasks.sources.github.needed_workflow_runs import MOST_ATTEMPTS, has_failed, missing_attempts, named_by_failures, stored_attempts_of
+from etl_tasks.sources.github.raw_values import as_number, objects_in
 from etl_tasks.sources.github.readers.workflow_runs import read_workflow_runs
 from etl_tasks.sources.github.rechecks.deleted_records import ask_whether_they_exist, recheck_deleted
 from etl_tasks.sources.github.rechecks.recheck import Recheck
@@ -22,7 +23,7 @@ def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
     recheck.reading = replace(recheck.reading, progress=None)
     changed = recheck.survey_result["again"].get("workflow_runs", ())
     numbers = [number for number in changed if isinstance(number, int)]
-    given = {node.get("id") for node in recheck.staged()} if numbers else set()
+    given = {as_number(node.get("id")) for node in recheck.staged()} if numbers else set()
     named = named_by_failures(recheck.repository, read=_log_urls_of_failures(recheck))
     if wanted := [number for number in numbers if number not in given] + _missing(recheck, named):
         # A deployment names a run but not one of its attempts, so all attempts of the run are needed.
@@ -45,8 +46,9 @@ def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
     """
     attempts = stored_attempts_of(recheck.repository, named)
     for node in recheck.staged():
-        if node.get("id") in named:
-            attempts.setdefault(node["id"], set()).add(node.get("run_attempt", 1))
+        number, attempt = as_number(node.get("id")), as_number(node.get("run_attempt", 1))
+        if number is not None and number in named and attempt is not None and attempt <= MOST_ATTEMPTS:
+            attempts.setdefault(number, set()).add(attempt)
     missing: list[int | str] = []
     for number in named:
         known = attempts.get(number, set())
@@ -59,7 +61,7 @@ def _log_urls_of_failures(recheck: Recheck) -> dict[int, list[str]]:
     """Return the log addresses of each deployment that this run has read, by its id. The list is empty if the deployment has not failed."""
     found: dict[int, list[str]] = {}
     for node in recheck.staged("deployments"):
-        statuses = [status for status in (node.get("statuses") or {}).get("nodes") or () if status]
+        statuses = objects_in(node.get("statuses"))
         is_failure = has_failed(str(status.get("state", "")).lower() for status in statuses)
-        found[node.get("databaseId", 0)] = [str(status.get("logUrl") or "") for status in statuses] if is_failure else []
+        found[as_number(node.get("databaseId")) or 0] = [str(status.get("logUrl") or "") for status in statuses] if is_failure else []
     return found

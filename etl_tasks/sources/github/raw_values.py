@@ -1,0 +1,35 @@
+"""Read parts of a decoded answer that nobody has validated yet.
+
+Extract looks into records before transform validates them, for example at their ids. A record that has something else in such a place must not
+stop it: transform makes that record a dead letter.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+GREATEST_NUMBER = 2**63 - 1  # of a database column
+
+
+def as_object(value: Any) -> Mapping[str, Any]:
+    """Return the value if it is an object, otherwise an empty one."""
+    return value if isinstance(value, dict) else {}
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return the value if it is a list, otherwise an empty one."""
+    return value if isinstance(value, list) else []
+
+
+def as_text(value: Any) -> str:
+    """Return the value if it is a text, otherwise an empty one."""
+    return value if isinstance(value, str) else ""
+
+
+def as_number(value: Any) -> int | None:
+    """Return the value if it is a whole number that a database column can hold, otherwise None."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= GREATEST_NUMBER else None
+
+
+def objects_in(connection: Any) -> list[Mapping[str, Any]]:
+    """Return the nodes of a connection that are objects."""
+    return [node for node in as_list(as_object(connection).get("nodes")) if isinstance(node, dict)]
