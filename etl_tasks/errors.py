@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from dora_metrics.calculators.sentences import Sentence
 
+LONGEST_ERROR = 5000  # characters of a message that are kept: a bug may put a whole page into it, which a database may refuse
 LONGEST_WAIT_SECONDS = 24 * 3600  # a header that asks for a longer wait is mistaken, because rate limits are hourly: wait only this long
 
 
@@ -34,6 +35,23 @@ def reason_text(exc: Exception) -> str:
 
 
 def describe_error(exc: BaseException) -> str:
-    """Return the message of the error. The name of its type comes first unless the type is defined in etl_tasks or log_store."""
+    """Return the message of any error, as text that can be stored.
+
+    The name of the error's type comes first unless the type is defined in etl_tasks or log_store.
+    """
+    try:
+        message = str(exc)
+    except Exception:  # noqa: BLE001  a mistake in the class of an error must not hide that there was an error
+        message = "its message cannot be read"
     is_ours = type(exc).__module__.startswith(("etl_tasks", "log_store"))
-    return str(exc) if is_ours else f"{type(exc).__name__}: {exc}"
+    return storable(message if is_ours else f"{type(exc).__name__}: {message}")
+
+
+def storable(text: str) -> str:
+    """Return the text without what a database refuses: escape lone surrogates and NUL, and cut it after LONGEST_ERROR characters."""
+    return escaped(text[:LONGEST_ERROR])
+
+
+def escaped(text: str) -> str:
+    """Escape what a database refuses in text: lone surrogates and NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from django.db import Error as DatabaseError
+from django.db import connection
 from django.utils.translation import override
 
 from dora_metrics.alerts import critical_alert, notify, warning_alert
@@ -13,6 +13,8 @@ from etl_tasks.errors import describe_error
 from etl_tasks.models import Fault
 
 logger = logging.getLogger(__name__)
+
+LONGEST_NAME = 100  # characters; the length of the column
 
 
 class SomeFailed(Exception):
@@ -24,13 +26,14 @@ def for_each(items: Iterable[Any], action: Callable[[Any], None], *, stop_at: tu
 
     `stop_at`: exceptions that every further item would raise, too; they are raised at once.
     """
+    not_caught: tuple[type[BaseException], ...] = (*stop_at, KeyboardInterrupt)
     failures = []
     for item in items:
         try:
             action(item)
-        except stop_at:
+        except not_caught:
             raise
-        except Exception as exc:  # any error must fail only this item
+        except BaseException as exc:
             logger.exception("item_failed", extra={"item": str(item)})
             failures.append(f"{item}: {describe_error(exc)}")
     if failures:
@@ -39,15 +42,20 @@ def for_each(items: Iterable[Any], action: Callable[[Any], None], *, stop_at: tu
 
 @contextmanager
 def isolated(name: str) -> Iterator[None]:
-    """Catch and log any exception of the block. `name`: what the block does, as shown to people.
+    """Catch and log any exception of the block, even SystemExit. `name`: what the block does, as shown to people.
 
     The first failure creates a Fault with this name and sends an alert. The next success deletes the Fault and sends another alert.
     """
     try:
         with override("en"):  # whatever is stored is in English
             yield
-    except Exception as exc:  # any error: the code after the block does not depend on the block
+    except (KeyboardInterrupt, GeneratorExit):
+        raise
+    except BaseException as exc:
         logger.exception("contained", extra={"fault": name})
+        if not connection.in_atomic_block:
+            # It may be broken, or a time limit may have interrupted a statement on it. The next query opens another.
+            connection.close()
         _try_to_record(_begin, name, describe_error(exc))
     else:
         _try_to_record(_end, name)
@@ -56,22 +64,24 @@ def isolated(name: str) -> Iterator[None]:
 def _try_to_record(record: Callable[..., None], *args: str) -> None:
     """Call `record` with `args`, the first of which is the name of the fault.
 
-    If the database is down, only log that, and send no alert: whether an alert was sent before is unknown.
+    If that fails, for example because the database is down, only log that: whether an alert was sent before is unknown.
     """
     try:
         record(*args)
-    except DatabaseError:
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
         logger.exception("fault_not_kept", extra={"fault": args[0]})
 
 
 def _begin(name: str, error: str) -> None:
-    fault, is_new = Fault.objects.get_or_create(name=name, defaults={"error": error})
+    fault, is_new = Fault.objects.get_or_create(name=name[:LONGEST_NAME], defaults={"error": error})
     if is_new and not _send_alert(critical_alert, f"{name} failed: {error}", error, "begun"):
         fault.delete()  # so that the next failure sends the alert
 
 
 def _end(name: str) -> None:
-    if Fault.objects.filter(name=name).delete()[0]:
+    if Fault.objects.filter(name=name[:LONGEST_NAME]).delete()[0]:
         _send_alert(warning_alert, f"{name}: over: it goes well again", "", "ended")
 
 

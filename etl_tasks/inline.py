@@ -14,9 +14,8 @@ from django.utils.translation import override
 
 from dora_metrics.display import instant_text
 from etl_tasks import dead_letters, ledger, stages
-from etl_tasks.errors import FatalError, RetriableError
+from etl_tasks.errors import RetriableError, describe_error
 from etl_tasks.models import ETLRun, Source
-from log_store.store import LogStoreUnavailable
 
 STAGE_FUNCTIONS: dict[str, Callable[[ETLRun], None]] = {
     "extract": stages.extract,
@@ -88,15 +87,13 @@ def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
             until = now() + timedelta(seconds=exc.retry_after)
             ledger.postpone(run, until)
             raise Postponed(stage, str(exc), until) from exc
-        reason = str(exc)
-    except (FatalError, LogStoreUnavailable) as exc:
-        reason = str(exc)
-    except ledger.LeaseNotHeld:
+        reason = describe_error(exc)
+    except (ledger.LeaseNotHeld, KeyboardInterrupt):
         raise
     except OperationalError as exc:
         reason = f"the database failed: {exc}"
-    except Exception as exc:  # noqa: BLE001  any other error must also end the run, which otherwise stays active until its lease ends
-        reason = f"{type(exc).__name__}: {exc}"
+    except BaseException as exc:  # noqa: BLE001  any other error must also end the run, which otherwise stays active until its lease ends
+        reason = describe_error(exc)
     else:
         return
     dead_letters.bury_stage(run_id, stage, reason, is_logged=False, attempt=run.attempt)  # the command prints the error

@@ -26,9 +26,8 @@ def alert_overdue() -> None:
     moment = now()
     groups: dict[tuple[str, float], list[str]] = {}
     for source, level, hours in overdue_sources(moment, overdue_alerted_at=None):
-        if Source.objects.filter(pk=source.pk, overdue_alerted_at=None).update(overdue_alerted_at=moment):
-            groups.setdefault((level, hours), []).append(source.name)
-    for_each(groups.items(), _send_alert)
+        groups.setdefault((level, hours), []).append(source.name)
+    for_each(groups.items(), partial(_alert, moment))
 
 
 def overdue_sources(moment: datetime, **conditions: object) -> Iterator[tuple[Source, str, float]]:
@@ -45,7 +44,7 @@ def overdue_sources(moment: datetime, **conditions: object) -> Iterator[tuple[So
     for source in candidates.filter(Q(last_success=None) | Q(last_success__lt=limit)).order_by("name"):
         rule = rules.get(source.service_id) or rules.get(None)
         level, hours = (rule.level, rule.threshold) if rule else (AlertRule.Level.CRITICAL, settings.ETL_OVERDUE_HOURS)
-        if (source.last_success or source.created_at) < moment - timedelta(hours=hours):
+        if (moment - (source.last_success or source.created_at)).total_seconds() > hours * 3600:  # a timedelta refuses a very long limit
             yield source, level, hours
 
 
@@ -66,14 +65,20 @@ def end_episode(run: ETLRun) -> bool:
     return True
 
 
-def _send_alert(group: tuple[tuple[str, float], list[str]]) -> None:
+def _alert(moment: datetime, group: tuple[tuple[str, float], list[str]]) -> None:
     """Send one alert for all sources of the group, because every source is overdue while GitHub or the workers are down.
 
-    `group`: level and limit in hours, and the names of the sources.
+    `group`: level and limit in hours, and the names of the sources. A source about which another sweep alerts is left out.
     """
-    (level, hours), names = group
+    (level, hours), candidates = group
+    names: list[str] = []
     is_sent = False
     try:
+        for name in candidates:
+            if Source.objects.filter(name=name, overdue_alerted_at=None).update(overdue_alerted_at=moment):
+                names.append(name)
+        if not names:
+            return
         shown = ", ".join(names[:MOST_NAMED]) + (f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else "")
         is_sent = notify(
             SIGNALS[AlertRule.Level(level)],

@@ -8,6 +8,7 @@ from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, NoReturn
 
+from billiard.common import terminate_handler_fired
 from billiard.exceptions import TimeLimitExceeded, WorkerLostError
 from celery import Task, shared_task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
@@ -18,7 +19,7 @@ from django.utils.timezone import now
 from django.utils.translation import override
 
 from etl_tasks import dead_letters, deletion, ledger, stages
-from etl_tasks.errors import RetriableError, describe_error
+from etl_tasks.errors import FatalError, RetriableError, describe_error
 from etl_tasks.loaders.metrics import recompute_service
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources import registry
@@ -50,6 +51,13 @@ class StageTask(Task):
                 # A long stage continues after its last commit, as long as each attempt commits something.
                 self.end_chain_if(ledger.release_if_progressed(run.pk, attempt=run.attempt))
                 raise
+            except (FatalError, ledger.LeaseNotHeld):
+                raise
+            except BaseException as exc:
+                if terminate_handler_fired():
+                    raise  # the worker is being stopped, and the sweeper sends the run again
+                # Celery cannot handle each error: MemoryError and SystemExit end the child process, and some cannot be written as text.
+                raise FatalError(describe_error(exc)) from exc
         except ledger.LeaseNotHeld:
             self.update_state(state="SUPERSEDED")
             raise Ignore from None  # ends this chain; the holder of the lease continues the run

@@ -11,8 +11,16 @@ from django.dispatch import Signal
 
 logger = logging.getLogger(__name__)
 
-critical_alert = Signal()  # arguments: message (str), context (mapping with at least "stage" and "error")
-warning_alert = Signal()
+
+class AlertSignal(Signal):
+    """A signal whose receivers may fail in any way."""
+
+    def _log_robust_failure(self, receiver: object, err: Exception) -> None:
+        """Log nothing: `notify` does. Django's own method needs a name, which a partial has not, so that one would stop the other receivers."""
+
+
+critical_alert = AlertSignal()  # arguments: message (str), context (mapping with at least "stage" and "error")
+warning_alert = AlertSignal()
 
 
 def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str, object], is_logged: bool = True) -> bool:
@@ -24,9 +32,20 @@ def notify(signal: Signal, *, sender: object, message: str, context: Mapping[str
     answers = signal.send_robust(sender=sender, message=message, context=dict(context), is_logged=is_logged)
     for receiver, answer in answers:
         if isinstance(answer, Exception):
-            logger.error("alert_receiver_failed", extra={"receiver": repr(receiver), "error": repr(answer)})
+            logger.error(
+                "alert_receiver_failed",
+                extra={"receiver": getattr(receiver, "__qualname__", type(receiver).__name__), "error": _text(answer)},
+                exc_info=answer,
+            )
     has_failed = any(isinstance(answer, Exception) for _, answer in answers)
     return not has_failed or any(answer is True for _, answer in answers)
+
+
+def _text(error: Exception) -> str:
+    try:
+        return repr(error)
+    except Exception:  # noqa: BLE001  a mistake in the class of an error must not keep the other receivers from their alert
+        return type(error).__name__
 
 
 def log_critical(sender: object, message: str, context: Mapping[str, object] | None = None, is_logged: bool = True, **_: object) -> None:

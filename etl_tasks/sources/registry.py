@@ -10,7 +10,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from dora_metrics.name_suggestions import suggestion
-from etl_tasks.errors import FatalError
+from etl_tasks.errors import FatalError, describe_error
 from etl_tasks.models import Source
 from etl_tasks.sources.adapter import Adapter, Check
 
@@ -45,8 +45,10 @@ def adapter_of_kind(kind: str) -> Adapter:
     path = settings.ETL_ADAPTERS.get(kind, "")
     try:
         return _configured(path) if path else _built_in(kind)
-    except (ImportError, AttributeError, TypeError) as exc:
-        raise FatalError(f"the adapter of kind {kind}, {path or 'which is built in'}, cannot be made: {exc}") from exc
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # importing a module can raise anything
+        raise FatalError(f"the adapter of kind {kind}, {path or 'which is built in'}, cannot be made: {describe_error(exc)}") from exc
 
 
 def adapter_of(source: Source) -> Adapter:
@@ -66,8 +68,10 @@ def check(source: Source) -> Check:
     """Try the source without storing anything. A failure is part of the returned Check; nothing is raised."""
     try:
         return adapter_of(source).check(source)
-    except FatalError as exc:
-        return Check(can_be_read=False, sentences=[str(exc)])
+    except KeyboardInterrupt:
+        raise
+    except BaseException as exc:  # noqa: BLE001  an unforeseen error, too, means that the source cannot be read
+        return Check(can_be_read=False, sentences=[describe_error(exc)])
 
 
 def reads_files(source: Source) -> bool:
