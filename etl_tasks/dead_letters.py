@@ -18,13 +18,14 @@ from django.utils.translation import gettext as _
 from dora_metrics.alerts import critical_alert, notify
 from dora_metrics.display import minute_text
 from etl_tasks import ledger
+from etl_tasks.crash_points import commit, crash_points
+from etl_tasks.errors import escaped, storable
 from etl_tasks.models import DeadLetter, ETLRun, StagedPage
 from etl_tasks.outcomes import WHOLE_PAGE, Bad, Unreadable
 
 logger = logging.getLogger(__name__)
 
 LONGEST_DATA = 1_000_000  # characters of a bad record that its letter keeps; the staged page has the whole record
-LONGEST_ERROR = 5000
 
 
 class NotOpen(Exception):
@@ -47,8 +48,8 @@ def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, *
     `guard`: column values that the run must still have. Return False, and do nothing, if the run has other values or has ended already.
     `is_logged`: whether the alert is logged, too; False if the caller prints the error itself.
     """
-    error = _storable(error)
-    with transaction.atomic():
+    error = storable(error)
+    with commit("dead_letters.bury_stage"):
         if not ledger.close(run_id, ETLRun.Status.FAILED, error=error, **guard):
             return False
         run = ETLRun.objects.select_related("source").get(pk=run_id)
@@ -137,7 +138,7 @@ def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> No
     A stage's letter also moves to this run: cursors move only when a run succeeds, so this run has read again what the earlier failed
     runs had read. A stage's letter is reopened even if it was discarded, because a person discarded it for the earlier runs only.
     """
-    error, data = _storable(error[:LONGEST_ERROR]), _storable(data)
+    error, data = storable(error), escaped(data)
     letter, is_new = DeadLetter.objects.get_or_create(source=run.source, key=key, defaults={"run": run, "error": error, "data": data, **fields})
     if is_new:
         reason = {} if letter.kind == DeadLetter.Kind.STAGE else {"error": error[:300]}  # the alert logs a stage's error
@@ -157,11 +158,6 @@ def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> No
 def _requested_span(run: ETLRun) -> dict[str, Any]:
     """Return the run's options since, until and full; empty for a nightly run."""
     return {name: run.options[name] for name in ("since", "until", "full") if name in run.options}
-
-
-def _storable(text: str) -> str:
-    """Escape what a database refuses in text: lone surrogates and NUL."""
-    return text.encode("utf-8", "backslashreplace").decode().replace("\x00", "\\x00")
 
 
 # --- finding --------------------------------------------------------------------------------------------------------
@@ -187,7 +183,8 @@ def discard(letter: DeadLetter, *, by: str) -> None:
 
 def discard_alike(letter: DeadLetter, *, by: str) -> int:
     """Discard every open letter that has the cause of this one, and return how many."""
-    count = alike(letter).update(state=DeadLetter.State.DISCARDED, resolved_at=now(), resolved_by=by[:150])
+    with crash_points("dead_letters.discard_alike"):
+        count = alike(letter).update(state=DeadLetter.State.DISCARDED, resolved_at=now(), resolved_by=by[:150])
     logger.info("dead_letters_discarded", extra={"like": letter.pk, "count": count, "by": by})
     return count
 
@@ -195,7 +192,9 @@ def discard_alike(letter: DeadLetter, *, by: str) -> int:
 def resolve(letter: DeadLetter, state: str, *, by: str) -> bool:
     """Close the letter with this state; return False if it was not open."""
     still_open = DeadLetter.objects.filter(pk=letter.pk, state=DeadLetter.State.OPEN)
-    if not still_open.update(state=state, resolved_at=now(), resolved_by=by[:150]):
+    with crash_points("dead_letters.resolve"):
+        is_closed = still_open.update(state=state, resolved_at=now(), resolved_by=by[:150])
+    if not is_closed:
         return False
     logger.info("dead_letter_resolved", extra={"letter": letter.pk, "state": state, "by": by})
     return True

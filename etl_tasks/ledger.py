@@ -12,10 +12,11 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from django.conf import settings
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError
 from django.db.models import F, Q
 from django.utils.timezone import now
 
+from etl_tasks.crash_points import commit, crash_points
 from etl_tasks.models import ETLRun, Source
 
 logger = logging.getLogger(__name__)
@@ -46,7 +47,7 @@ def open_run(source: Source, *, trigger: str, logical_date: date | None = None, 
     Return None if the source has an active run or a run of the same night, or is being deleted.
     """
     try:
-        with transaction.atomic():
+        with commit("ledger.open"):
             if not _lock_source(source.pk):
                 return None
             return ETLRun.objects.create(
@@ -68,7 +69,7 @@ def reopen(run: ETLRun) -> bool:
     Return False if the run is not failed, or if its source has an active run or is being deleted.
     """
     try:
-        with transaction.atomic():
+        with commit("ledger.reopen"):
             if not _lock_source(run.source_id):
                 return False
             reopened = ETLRun.objects.filter(pk=run.pk, status=ETLRun.Status.FAILED).update(
@@ -101,7 +102,7 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
     """
     moment = now()
     is_free = Q(owner="") | Q(owner=owner) | Q(lease_until__lt=moment)
-    with transaction.atomic():
+    with commit("ledger.claim"):
         # A postponed run can be claimed when it is due. The sweeper queues it then; without a sweeper, the next command claims it.
         is_due = Q(status__in=(ETLRun.Status.QUEUED, ETLRun.Status.RUNNING)) | Q(status=ETLRun.Status.POSTPONED, lease_until__lt=moment)
         candidates = ETLRun.objects.filter(is_free, is_due, pk=run_id, stage=stage)
@@ -123,9 +124,12 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
 
 
 @contextmanager
-def guarded_transaction(run: ETLRun) -> Iterator[None]:
-    """Run the block in a transaction, renew the lease, and add 1 to `steps`. Raises LeaseNotHeld if this attempt no longer holds the run."""
-    with transaction.atomic():
+def guarded_transaction(run: ETLRun, name: str) -> Iterator[None]:
+    """Run the block in a transaction, renew the lease, and add 1 to `steps`. Raises LeaseNotHeld if this attempt no longer holds the run.
+
+    `name`: the name of the commit, for its crash points.
+    """
+    with commit(name):
         held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
         if not held.update(lease_until=now() + lease_duration(), resends=0, steps=F("steps") + 1):
             raise LeaseNotHeld(f"run {run.pk}, attempt {run.attempt}")
@@ -142,13 +146,16 @@ def advance(run: ETLRun) -> None:
 
 def extend_lease(run_id: int, owner: str, wait: timedelta) -> None:
     """Extend the lease of the holder until its retry has begun. `wait`: the countdown of the retry, to which a grace period is added."""
-    ETLRun.objects.filter(pk=run_id, owner=owner, status__in=ETLRun.ACTIVE).update(lease_until=now() + wait + grace_period())
+    with crash_points("ledger.extend_lease"):
+        ETLRun.objects.filter(pk=run_id, owner=owner, status__in=ETLRun.ACTIVE).update(lease_until=now() + wait + grace_period())
 
 
 def postpone(run: ETLRun, until: datetime) -> None:
     """Release the run. At the time `until`, the sweeper sends it again from its current stage. Raises LeaseNotHeld."""
     held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
-    if not held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until):
+    with crash_points("ledger.postpone"):
+        is_held = held.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=until)
+    if not is_held:
         raise LeaseNotHeld(f"run {run.pk}, attempt {run.attempt}")
     logger.warning("run_postponed", extra={"run": run.pk, "until": until.isoformat()})
 
@@ -159,7 +166,8 @@ def release_if_progressed(run_id: int, *, wait: float = 0, **guard: object) -> b
     Return whether the run was postponed. `guard`: column values that the run must still have.
     """
     progressed = ETLRun.objects.filter(pk=run_id, status=ETLRun.Status.RUNNING, steps__gt=0, **guard)
-    is_released = progressed.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=now() + timedelta(seconds=wait))
+    with crash_points("ledger.release"):
+        is_released = progressed.update(status=ETLRun.Status.POSTPONED, owner="", resends=0, lease_until=now() + timedelta(seconds=wait))
     if is_released:
         logger.warning("run_handed_back", extra={"run": run_id, "wait": wait})
     return bool(is_released)
@@ -173,7 +181,7 @@ def close(run_id: int, status: str, *, error: str = "", **guard: object) -> bool
 
     Return False if the run has other values or has ended already. So only one of several callers reacts to the end of the run.
     """
-    with transaction.atomic():
+    with commit("ledger.close"):
         ended = ETLRun.objects.filter(pk=run_id, status__in=ETLRun.ACTIVE, **guard).update(
             status=status, error=error, active_for=None, owner="", completed_at=now()
         )

@@ -22,6 +22,7 @@ from kombu.exceptions import OperationalError as BrokerError
 
 from dora_metrics.models import Service
 from etl_tasks import ledger, tasks
+from etl_tasks.crash_points import crash_points
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.adapter import Check
@@ -53,15 +54,16 @@ def send(run: ETLRun) -> None:
     Each run has its own chain. The chains are not joined by a Celery chord: if a message is delivered twice, the task that should follow
     the chord may never run.
     """
-    match run.stage:
-        case ETLRun.Stage.EXTRACT:
-            chain(extract.s(run.pk), transform.s(), load.s()).apply_async(queue=queue_of(run))  # this queue is for the first task only
-        case ETLRun.Stage.TRANSFORM:
-            chain(transform.s(run.pk), load.s()).apply_async()
-        case ETLRun.Stage.LOAD:
-            load.s(run.pk).apply_async()
-        case unknown:
-            raise ValueError(f"{run} is in a stage that this version does not know: {unknown}")
+    with crash_points("pipeline.send"):
+        match run.stage:
+            case ETLRun.Stage.EXTRACT:
+                chain(extract.s(run.pk), transform.s(), load.s()).apply_async(queue=queue_of(run))  # this queue is for the first task only
+            case ETLRun.Stage.TRANSFORM:
+                chain(transform.s(run.pk), load.s()).apply_async()
+            case ETLRun.Stage.LOAD:
+                load.s(run.pk).apply_async()
+            case unknown:
+                raise ValueError(f"{run} is in a stage that this version does not know: {unknown}")
 
 
 def queue_of(run: ETLRun) -> str:
@@ -82,13 +84,19 @@ def send_all(runs: Sequence[ETLRun]) -> None:
 
 def send_deletion() -> None:
     """Ask a worker to continue the pending deletions. The message expires when the next sweep sends another."""
-    tasks.delete.apply_async(expires=settings.ETL_SWEEP_SECONDS)
+    with crash_points("pipeline.send_deletion"):
+        tasks.delete.apply_async(expires=settings.ETL_SWEEP_SECONDS)
 
 
 def send_recompute(service: Service) -> None:
     """Ask a worker to recompute all periods of the service from its stored facts, after the commit. Raises BrokerAway."""
     check_broker()
-    transaction.on_commit(partial(tasks.recompute.delay, service.pk))
+    transaction.on_commit(partial(_send_recompute, service.pk))
+
+
+def _send_recompute(service_id: int) -> None:
+    with crash_points("pipeline.send_recompute"):
+        tasks.recompute.delay(service_id)
 
 
 # --- starting runs --------------------------------------------------------------------------------------------------
@@ -186,7 +194,8 @@ def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
         for run in runs:
             if run.source_id in results:
                 run.options["news"] = results[run.source_id]
-                ETLRun.objects.filter(pk=run.pk, attempt=0).update(options=run.options)
+                with crash_points("pipeline.survey"):
+                    ETLRun.objects.filter(pk=run.pk, attempt=0).update(options=run.options)
     transaction.on_commit(partial(send_all, runs))
 
 

@@ -17,9 +17,11 @@ from django.db.models import F
 from django.utils.translation import gettext as _
 
 from etl_tasks import dead_letters, inline, ledger, pipeline, stages
+from etl_tasks.crash_points import commit, crash_points
 from etl_tasks.dead_letters import refuse_unless_open
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.fact_kinds import KINDS
+from etl_tasks.fault_isolation import SomeFailed
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.metrics import updating_metrics
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
@@ -44,7 +46,8 @@ def replay_letter(letter: DeadLetter, *, by: str) -> None:
     if letter.kind == DeadLetter.Kind.STAGE:
         _replay_stage(letter, by=by)  # if the stage fails again, `bury_stage` counts the attempt in the letter
         return
-    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1)
+    with crash_points("replay.attempt"):
+        DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1)
     try:
         page = _request_again(letter) if letter.kind == DeadLetter.Kind.LOST else letter.page
         if page is None:
@@ -120,7 +123,7 @@ def replay_alike(letter_id: int, *, by: str, after: int = 0, until: float = math
         for chosen in letters.filter(pk=pk):  # read one at a time: a letter may have a large record, or be closed meanwhile
             try:
                 act(chosen)
-            except (ReplayFailed, dead_letters.NotOpen) as exc:
+            except (ReplayFailed, dead_letters.NotOpen, SomeFailed) as exc:
                 logger.warning("replay_failed", extra={"letter": pk, "reason": str(exc)})
     return None
 
@@ -139,7 +142,8 @@ def _replay_stage(letter: DeadLetter, *, by: str) -> None:
         raise ReplayFailed(_("run %(run)s is %(postponed)s; its good end closes the letter") % {"run": letter.run_id, "postponed": exc}) from exc
     except ledger.LeaseNotHeld as exc:
         raise ReplayFailed(_("a worker has taken run %(run)s: see etl_status") % {"run": letter.run_id}) from exc
-    DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, resolved_by=by[:150])
+    with crash_points("replay.credit"):
+        DeadLetter.objects.filter(pk=letter.pk).update(attempts=F("attempts") + 1, resolved_by=by[:150])
 
 
 def _request_again(letter: DeadLetter) -> StagedPage:
@@ -147,7 +151,8 @@ def _request_again(letter: DeadLetter) -> StagedPage:
     page = adapter_of(letter.source).ask_again(letter.source, letter.stream, json.loads(letter.data))
     last = letter.run.pages.order_by("-number").values_list("number", flat=True).first() or 0
     # Marked as clean, so that the run does not process the page: the replay of the letter does.
-    return stages.stage_page(letter.run, page, last + 1, is_clean=True)
+    with crash_points("replay.page"):
+        return stages.stage_page(letter.run, page, last + 1, is_clean=True)
 
 
 def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
@@ -159,12 +164,13 @@ def _replay_records(letter: DeadLetter, page: StagedPage) -> None:
     kind, good = _good_records(letter, page)
     origin = {"run_id": letter.run_id, "page_id": page.pk}
     if kind == LOG_EVENT:
-        tallies = open_log_store().write(good)
-        with transaction.atomic(), updating_metrics(source.service, run_id=letter.run_id):
+        with crash_points("replay.log_store"):
+            tallies = open_log_store().write(good)
+        with commit("replay.log_events"), updating_metrics(source.service, run_id=letter.run_id):
             log_facts.upsert(source.service, source=source.name, events=good, tallies=tallies, **origin)
     else:
         parts = list(_parts_of(good, page, kind=kind, source=source))
-        with transaction.atomic(), updating_metrics(source.service, run_id=letter.run_id):
+        with commit("replay.facts"), updating_metrics(source.service, run_id=letter.run_id):
             for kind_name, rows in [(kind, good), *parts]:
                 facts.upsert(kind_name, rows, repository=source.ensure_facts_repository(), **origin)
 

@@ -38,7 +38,6 @@ def extract(run: ETLRun) -> None:
     """Store a copy of everything that the source has after its cursors, page by page. A later attempt continues after the last committed page."""
     page_count = run.pages.count()
     for item in adapter_of(run.source).pages(_job(run)):
-        crash_point("extract.before_page_commit")
         match item:
             case Unreadable():
                 _bury_once(run, item)
@@ -47,9 +46,8 @@ def extract(run: ETLRun) -> None:
             case Page():
                 page_count += bool(item.body)
                 _commit_page(run, item, number=page_count)
-                crash_point("extract.after_page_commit")
-    _complete_stage(run)
-    crash_point("extract.before_publish")
+    with ledger.guarded_transaction(run, "extract.end"):
+        _complete_stage(run)
 
 
 def transform(run: ETLRun) -> None:
@@ -57,26 +55,23 @@ def transform(run: ETLRun) -> None:
     adapter = adapter_of(run.source)
     for page in _one_by_one(StagedPage.objects.filter(run=run, is_clean=False).order_by("number")):
         good, bad = _clean(adapter, run, page)
-        crash_point("transform.before_batch")
-        with ledger.guarded_transaction(run):
+        with ledger.guarded_transaction(run, "transform.page"):
             _save_batch(page, adapter.fact(page.stream, page.context), good, bad)
             dead_letters.bury_records(run, page, bad)
             _correct_record_count(adapter, run, page, found=len(good) + len(bad))
             StagedPage.objects.filter(pk=page.pk).update(is_clean=True)
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + len(bad))
         logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
-        crash_point("transform.after_batch")
     _fail_if_source_changed(run)
-    _complete_stage(run)
-    crash_point("transform.before_publish")
+    with ledger.guarded_transaction(run, "transform.end"):
+        _complete_stage(run)
 
 
 def load(run: ETLRun) -> None:
     """Upsert facts and write log events; then move the cursors, recompute metrics and end the run in one transaction."""
     _load_facts(run)
     _load_log_events(run)
-    crash_point("load.before_finish")
-    with ledger.guarded_transaction(run):
+    with ledger.guarded_transaction(run, "load.end"):
         is_empty = _is_empty(run)
         with updating_metrics(run.source.service, run_id=run.pk, has_new_facts=not is_empty) as metrics:
             _move_cursors(run)
@@ -101,9 +96,8 @@ def stage_page(run: ETLRun, page: Page, number: int, *, is_clean: bool = False) 
 
 
 def _complete_stage(run: ETLRun) -> None:
-    with ledger.guarded_transaction(run):
-        dead_letters.close_stage_letters(run, run.stage)
-        ledger.advance(run)
+    dead_letters.close_stage_letters(run, run.stage)
+    ledger.advance(run)
 
 
 def _one_by_one(queryset: Any) -> Iterator[Any]:
@@ -138,7 +132,7 @@ def _staged(run: ETLRun, stream: str) -> Iterator[StagedPage]:
 
 def _commit_page(run: ETLRun, page: Page, *, number: int) -> None:
     """Store the page and the stream's progress together. Of a page without a body, only the progress is stored."""
-    with ledger.guarded_transaction(run):
+    with ledger.guarded_transaction(run, "extract.page"):
         if page.body:
             stage_page(run, page, number)
             ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + page.record_count)
@@ -154,7 +148,7 @@ def _cursor_version(run: ETLRun, stream: str) -> int:
 
 
 def _save_page_sizes(run: ETLRun, learned: Learned) -> None:
-    with ledger.guarded_transaction(run):
+    with ledger.guarded_transaction(run, "extract.page_sizes"):
         Source.objects.filter(pk=run.source_id).update(page_sizes=learned.page_sizes)
 
 
@@ -166,7 +160,7 @@ def _bury_once(run: ETLRun, part: Unreadable) -> None:
     marker = f"unreadable {hashlib.sha256(part.name.encode()).hexdigest()[:32]}"
     if run.progress.filter(stream=marker).exists():
         return
-    with ledger.guarded_transaction(run):
+    with ledger.guarded_transaction(run, "extract.unreadable"):
         StreamProgress.objects.create(run=run, stream=marker, cursor={}, is_done=True)
         dead_letters.bury_unreadable(run, part)
 
@@ -229,7 +223,7 @@ def _fail_if_source_changed(run: ETLRun) -> None:
         unreadable = bad + counts["unparsed"]
         if total < FEWEST_FOR_A_SHARE or unreadable <= total * settings.ETL_MAX_BAD_SHARE:
             continue
-        with ledger.guarded_transaction(run):
+        with ledger.guarded_transaction(run, "transform.withdraw"):
             CleanBatch.objects.filter(page__run=run, page__stream=stream).delete()
             StagedPage.objects.filter(run=run, stream=stream).update(is_clean=False)
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") - bad)
@@ -245,7 +239,7 @@ def _fail_if_source_changed(run: ETLRun) -> None:
 
 def _load_facts(run: ETLRun) -> None:
     for batch in _one_by_one(CleanBatch.objects.filter(page__run=run, is_loaded=False).order_by("page__number")):
-        with ledger.guarded_transaction(run):
+        with ledger.guarded_transaction(run, "load.facts"):
             done = facts.upsert(
                 batch.kind, json.loads(batch.content), repository=run.source.ensure_facts_repository(), run_id=run.pk, page_id=batch.page_id
             )
@@ -255,17 +249,14 @@ def _load_facts(run: ETLRun) -> None:
                 skipped=F("skipped") + done.skipped,
                 dead_lettered=F("dead_lettered") + done.waiting,
             )
-        crash_point("load.after_sql")
 
 
 def _load_log_events(run: ETLRun) -> None:
     for batch, events, tallies in _write_to_log_store(run):
-        crash_point("load.after_log_store")
-        with ledger.guarded_transaction(run):
+        with ledger.guarded_transaction(run, "load.log_events"):
             log_facts.upsert(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page_id, events=events, tallies=tallies)
             CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
             ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count, unparsed=F("unparsed") + batch.unparsed)
-        crash_point("load.after_mark")
         del batch, events, tallies  # otherwise they stay in memory while the next page is prepared
 
 
@@ -276,9 +267,11 @@ def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent
     def pages() -> Iterator[list[LogEvent]]:
         for batch in _one_by_one(CleanBatch.objects.filter(page__run=run, is_stored=False).order_by("page__number")):
             in_progress.append((batch, msgspec.json.decode(batch.content, type=list[LogEvent])))
+            crash_point("load.log_store.before")
             yield in_progress[-1][1]
 
     for tallies in open_log_store().write_each(pages()):
+        crash_point("load.log_store.after")
         yield *in_progress.popleft(), tallies
 
 

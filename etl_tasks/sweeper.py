@@ -15,6 +15,7 @@ from django.db.models import F, QuerySet
 from django.utils.timezone import now
 
 from etl_tasks import dead_letters, deletion, heartbeats, host_watch, intervals, ledger, night_ping, pipeline, quiet_runs
+from etl_tasks.crash_points import crash_points
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun
 from etl_tasks.night_schedule import night_due_at
@@ -63,9 +64,10 @@ def resend_lost() -> int:
             return
         # The time until the next sending doubles each time, so that a long queue does not fill with copies of the message. If the queue is
         # empty, `_with_lost_message` ends the wait.
-        is_ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
-            owner="", status=ETLRun.Status.QUEUED, resends=F("resends") + 1, lease_until=now() + ledger.grace_period() * 2**run.resends
-        )
+        with crash_points("sweeper.resend"):
+            is_ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
+                owner="", status=ETLRun.Status.QUEUED, resends=F("resends") + 1, lease_until=now() + ledger.grace_period() * 2**run.resends
+            )
         if is_ours:
             logger.warning("run_sent_again", extra={"run": run.pk, "stage": run.stage, "resends": run.resends + 1})
             resent.append(run)

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from django.db import transaction
-
 from dora_metrics.alerts import rules
 from dora_metrics.derivation.collected_spans import spans_for_metrics
 from dora_metrics.derivation.recompute import hold, recompute, recompute_periods
 from dora_metrics.models import Service
+from etl_tasks.crash_points import commit
 
 
 @dataclass
@@ -40,5 +39,5 @@ def recompute_service(service_id: int) -> int:
     service = Service.objects.filter(pk=service_id, deletion_began_at=None).first()
     if service is None:
         return 0
-    with transaction.atomic():
+    with commit("metrics.recompute"):
         return recompute_periods(service)

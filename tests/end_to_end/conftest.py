@@ -43,6 +43,7 @@ class Stack:
         commands = {
             "web": web_command(self.web),
             "worker": worker_command(concurrency=1),
+            "busy-worker": worker_command(concurrency=3),
             "extract-worker": worker_command(concurrency=1, queues="extract"),
             "worker-of-web2": [*worker_command(concurrency=1, queues="extract@web2"), "--hostname", "celery@web2"],
             "beat": beat_command(self.folder),
@@ -62,12 +63,12 @@ class Stack:
             "ETL_LOG_LEVEL": "INFO",
         }
 
-    def wait(self, is_done: Callable[[], bool], what: str) -> None:
+    def wait(self, is_done: Callable[[], bool], what: str, *, timeout_s: float = PATIENCE_SECONDS) -> None:
         def explain() -> str:
             log = "".join(path.read_text(errors="replace")[-6000:] for path in sorted(self.folder.glob("*worker.log")))
-            return f"{what}: not within {PATIENCE_SECONDS} s\n{list(ETLRun.objects.values())}\n{log}"
+            return f"{what}: not in time\n{list(ETLRun.objects.values())}\n{log}"
 
-        wait_until(is_done, timeout_s=PATIENCE_SECONDS, explain=explain)
+        wait_until(is_done, timeout_s=timeout_s, explain=explain)
 
     def wait_for(self, run: ETLRun) -> None:
         """Wait until this run has ended. Meanwhile the sweeper may start a run of the other source."""

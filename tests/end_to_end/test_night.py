@@ -21,6 +21,7 @@ from log_store.store import LogQuery
 from tests.conftest import END
 from tests.end_to_end.conftest import Stack
 from tests.etl_tasks.test_stages import lines
+from tests.etl_tasks.unforeseen import ERRORS
 from tests.tables import assert_equal_to_truth, facts
 from tests.tcp_proxy import Proxy
 
@@ -110,35 +111,24 @@ def test_beat_runs_sources_between_the_nights_and_the_quiet_runs_go(stack: Stack
     assert not DeadLetter.objects.exists()
 
 
-@pytest.mark.parametrize(
-    "point",
-    [
-        "extract.before_page_commit",
-        "extract.after_page_commit",
-        "extract.before_publish",
-        "transform.before_batch",
-        "transform.after_batch",
-        "load.after_sql",
-        "load.after_log_store",
-        "load.before_finish",
-    ],
-)
-def test_a_worker_killed_at_any_point_ends_in_success_with_equal_tables(stack: Stack, world: World, point: str) -> None:
+def test_sources_that_fail_in_unforeseen_ways_end_as_failed_runs_and_their_neighbours_go_on(stack: Stack, world: World) -> None:
     stack.logs.write_text(lines(0, 100))
-    name = Source.objects.get(kind="logs").name if point == "load.after_log_store" else "billing"
-    run = pipeline.run_source(name)
-    with stack.running("worker", ETL_CRASH_AT=point) as started:
-        stack.wait(lambda: started["worker"].poll() is not None, f"killed at {point}")
-    with stack.running("worker", "beat"):
-        stack.wait_for(run)
-    assert (run.status, run.error) == ("success", "")
-    assert run.extracted == run.records_processed == run.loaded + run.skipped
-    if name == "billing":
-        assert_equal_to_truth(world, END)
-        assert facts()["metrics"]
-    else:
-        assert stored_lines() == sorted(f"line {i}" for i in range(100))
-    assert not DeadLetter.objects.exists()
+    service = Source.objects.get(name="billing").service
+    for number, error in enumerate(ERRORS):
+        Source.objects.create(name=f"odd {number}", service=service, kind="rough", path="/x", options={"raises": error}, overdue_alerted_at=END)
+    pipeline.run_all()
+    with stack.running("worker", ETL_ADAPTERS="rough=tests.end_to_end.rough_source.RoughSource") as started:
+        stack.wait_for_end(len(ERRORS) + 2)
+        assert started["worker"].poll() is None
+    failed = ETLRun.objects.exclude(source__kind__in=["github", "logs"])
+    assert set(failed.values_list("status", "stage", "attempt")) == {("failed", "extract", 1)}
+    assert set(ETLRun.objects.filter(source__kind__in=["github", "logs"]).values_list("status", flat=True)) == {"success"}
+    assert_equal_to_truth(world, END)
+    assert stored_lines() == sorted(f"line {i}" for i in range(100))
+    assert sorted(DeadLetter.objects.values_list("run", flat=True)) == sorted(failed.values_list("pk", flat=True))
+    log = (stack.folder / "worker.log").read_text(errors="replace")
+    assert log.count("critical_alert") == len(ERRORS)
+    assert "WorkerLostError" not in log
 
 
 def test_a_worker_killed_between_two_pages_goes_on_behind_the_last_one(stack: Stack, world: World) -> None:

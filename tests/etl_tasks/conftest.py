@@ -7,10 +7,16 @@ from typing import Any
 import pytest
 
 from callcentersite.celery import app
-from etl_tasks import ledger
+from etl_tasks import crash_points, ledger, stages
 
 IN_MEMORY = "memory://"
 NOTHING_LISTENS = "redis://127.0.0.1:9/0"
+
+
+def replace_crash_point(monkeypatch: pytest.MonkeyPatch, replacement: Callable[[str], None]) -> None:
+    """Call `replacement` instead of `crash_point`, which kills the process."""
+    for module in (crash_points, stages):
+        monkeypatch.setattr(module, "crash_point", replacement)
 
 
 def use_broker(url: str, monkeypatch: pytest.MonkeyPatch) -> None:

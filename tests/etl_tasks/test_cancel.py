@@ -73,7 +73,7 @@ def test_of_a_worker_that_ends_a_run_and_a_person_who_cancels_it_the_first_wins(
 
     person = threading.Thread(target=cancel)
     person.start()
-    with ledger.guarded_transaction(held):
+    with ledger.guarded_transaction(held, "test"):
         is_ending.set()
         person.join(timeout=0.5)
         assert not cancelled  # the worker's transaction holds the row, so the person waits

@@ -9,22 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from etl_tasks import inline, ledger, stages
+from etl_tasks import inline, ledger
 from etl_tasks.models import ETLRun, Source
 from log_store.opening import open_log_store
 from log_store.store import LogQuery
 from tests.conftest import END
+from tests.etl_tasks.conftest import replace_crash_point
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 POINTS = (
-    *("extract.before_page_commit", "extract.after_page_commit", "extract.before_publish", "transform.before_batch", "transform.after_batch"),
-    *("load.after_log_store", "load.after_mark", "load.before_finish"),
+    *("extract.page.before", "extract.page.after", "extract.end.after", "transform.page.before", "transform.page.after"),
+    *("load.log_store.after", "load.log_events.after", "load.end.before"),
 )
 
 
-class Killed(BaseException):
-    """Stands for SIGKILL. The code under test does not catch it."""
+class Killed(KeyboardInterrupt):
+    """Stands for SIGKILL. The code under test does not catch it, as it does not catch Ctrl-C."""
 
 
 class Logs:
@@ -87,7 +88,7 @@ def test_every_line_is_stored_once_whatever_is_killed_rotated_or_replayed(
     def go_on(run: ETLRun, *, may_die: bool) -> None:
         """Run the remaining stages. If the run is killed, rotate the logs and continue."""
         # The real crash_point kills the process. Restarting it would take hours over all these nights, so this one raises.
-        monkeypatch.setattr(stages, "crash_point", dying_once(rng) if may_die else lambda name: None)
+        replace_crash_point(monkeypatch, dying_once(rng) if may_die else lambda name: None)
         try:
             inline.run_remaining_stages(run.pk)
         except inline.StageFailed:

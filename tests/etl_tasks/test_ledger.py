@@ -50,13 +50,13 @@ def test_a_lapsed_lease_is_taken_over_and_the_first_holder_writes_nothing_more(r
     zombie = ledger.claim(run.pk, "extract", "first")
     ETLRun.objects.filter(pk=run.pk).update(lease_until=now() - timedelta(seconds=1))
     ledger.claim(run.pk, "extract", "second")
-    with pytest.raises(ledger.LeaseNotHeld), ledger.guarded_transaction(zombie):
+    with pytest.raises(ledger.LeaseNotHeld), ledger.guarded_transaction(zombie, "test"):
         pytest.fail("a fenced holder entered its block")
 
 
 def test_an_old_message_for_a_stage_that_is_over_is_refused(run: ETLRun) -> None:
     held = ledger.claim(run.pk, "extract", "first")
-    with ledger.guarded_transaction(held):
+    with ledger.guarded_transaction(held, "test"):
         ledger.advance(held)
     with pytest.raises(ledger.LeaseNotHeld):
         ledger.claim(run.pk, "extract", "first")
@@ -128,7 +128,7 @@ def test_a_stage_lasts_from_its_first_claim_to_its_end(run: ETLRun) -> None:
         clock.shift(60)
         held = ledger.claim(run.pk, "extract", "worker")  # a retry of the same task
         clock.shift(40)
-        with ledger.guarded_transaction(held):
+        with ledger.guarded_transaction(held, "test"):
             ledger.advance(held)
         clock.shift(5)
         ledger.claim(run.pk, "transform", "worker")
@@ -178,7 +178,7 @@ def test_an_active_run_is_cancelled_once_and_its_source_is_free(source: Source, 
 def test_the_worker_of_a_cancelled_run_writes_nothing_more(run: ETLRun) -> None:
     held = ledger.claim(run.pk, "extract", "worker")
     ledger.cancel(run.pk, by="lead")
-    with pytest.raises(ledger.LeaseNotHeld), ledger.guarded_transaction(held):
+    with pytest.raises(ledger.LeaseNotHeld), ledger.guarded_transaction(held, "test"):
         pytest.fail("the holder of a cancelled run entered its block")
     with pytest.raises(ledger.LeaseNotHeld):
         ledger.postpone(held, now() + timedelta(hours=1))

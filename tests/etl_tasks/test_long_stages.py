@@ -18,7 +18,7 @@ from django.db import OperationalError, connection
 from django.utils.timezone import now
 
 from dora_metrics.models import Service
-from etl_tasks import inline, ledger, replay, stages, sweeper, tasks
+from etl_tasks import inline, ledger, replay, sweeper, tasks
 from etl_tasks.errors import LONGEST_WAIT_SECONDS, RetriableError
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.adapter import Job, Page
@@ -29,6 +29,7 @@ from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
 from tests.conftest import END
 from tests.etl_tasks import test_commands
+from tests.etl_tasks.conftest import replace_crash_point
 from tests.etl_tasks.sources.failing import FailingSource
 from tests.etl_tasks.sources.github.nights import spent
 from tests.etl_tasks.test_stages import lines
@@ -68,8 +69,8 @@ def interrupting(point: str, error: Exception, monkeypatch: pytest.MonkeyPatch) 
             raise error
 
     # The real crash_point kills the process, so this one raises.
-    monkeypatch.setattr(stages, "crash_point", at)
-    return lambda: monkeypatch.setattr(stages, "crash_point", lambda name: None)
+    replace_crash_point(monkeypatch, at)
+    return lambda: replace_crash_point(monkeypatch, lambda name: None)
 
 
 def bring_to(run: ETLRun, stage: str) -> None:
@@ -86,7 +87,7 @@ def send_again(run: ETLRun, sent_runs: Callable[[], list[int]]) -> None:
 
 
 @pytest.mark.parametrize("error", [SoftTimeLimitExceeded(), OperationalError("away"), RetriableError("away")], ids=lambda error: type(error).__name__)
-@pytest.mark.parametrize("point", ["extract.after_page_commit", "transform.after_batch", "load.after_sql", "load.after_mark", "load.before_finish"])
+@pytest.mark.parametrize("point", ["extract.page.after", "transform.page.after", "load.facts.after", "load.log_events.after", "load.end.before"])
 def test_a_stage_that_moved_before_it_was_stopped_goes_on(
     billing: Source,
     logs: Source,
@@ -99,7 +100,7 @@ def test_a_stage_that_moved_before_it_was_stopped_goes_on(
 ) -> None:
     """Formerly only staged and clean pages counted as progress, so a load could not continue."""
     settings.GITHUB_PAGE_SIZE = 25
-    run = ledger.open_run(billing if point == "load.after_sql" else logs, trigger="shell")
+    run = ledger.open_run(billing if point == "load.facts.after" else logs, trigger="shell")
     assert run
     bring_to(run, point.partition(".")[0])
     stop = interrupting(point, error, monkeypatch)
@@ -137,7 +138,7 @@ def test_a_stage_that_is_stopped_in_the_middle_of_a_query_goes_on(billing: Sourc
     assert (run.status, run.error) == ("postponed", "")
 
 
-@pytest.mark.parametrize("point", ["extract.before_page_commit", "transform.before_batch", "load.after_log_store"])
+@pytest.mark.parametrize("point", ["extract.page.before", "transform.page.before", "load.log_store.after"])
 def test_a_stage_that_has_not_moved_fails(logs: Source, monkeypatch: pytest.MonkeyPatch, point: str) -> None:
     run = ledger.open_run(logs, trigger="shell")
     assert run
@@ -156,7 +157,7 @@ def test_a_child_that_the_hard_limit_kills_goes_on_if_it_had_moved(logs: Source,
     assert opened
     run = ledger.claim(opened.pk, "extract", "the task")
     for _ in range(steps):
-        with ledger.guarded_transaction(run):
+        with ledger.guarded_transaction(run, "test"):
             pass
     for _ in range(2):
         task_failure.send(sender=tasks.extract, task_id="the task", exception=TimeLimitExceeded(660), args=[run.pk])
