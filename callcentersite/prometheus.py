@@ -105,7 +105,9 @@ def _runs(moment: datetime) -> Iterator[Metric]:
     yield _labelled("runs_active", "Runs that have not ended", ["status", "stage"], _with_zeros(ledger_statistics.active_runs()))
     ended = ledger_statistics.ended_runs(moment - WINDOW)
     yield _labelled("runs_ended_24h", "Runs that ended in the last 24 hours", ["status"], ended.by_status)
-    help_text = "Records of the runs that ended in the last 24 hours; extracted = loaded + skipped + dead_lettered, unparsed ones are also loaded"
+    help_text = (
+        "Records of the runs that ended in the last 24 hours; extracted = loaded + skipped + dead_lettered + waiting, unparsed ones are also loaded"
+    )
     yield _labelled("records_24h", help_text, ["count"], ended.records)
     stages = ended.stages.items()
     counts = {stage: one.count for stage, one in stages}

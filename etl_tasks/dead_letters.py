@@ -54,6 +54,8 @@ def bury_stage(run_id: int, stage: str, error: str, *, is_logged: bool = True, *
             return False
         run = ETLRun.objects.select_related("source").get(pk=run_id)
         key = ":".join(["stage", stage, *(f"{name}={value}" for name, value in _requested_span(run).items())])
+        if run.waiting:
+            key += f":run={run_id}"  # no other run reads this data again, because the cursors have moved
         was_open = DeadLetter.objects.filter(source=run.source, key=key, state=DeadLetter.State.OPEN).exists()
         _write(run, key=key, kind=DeadLetter.Kind.STAGE, stage=stage, error=error, data=f'{{"run": {run_id}}}')
         if was_open and run.trigger == ETLRun.Trigger.INTERVAL:
@@ -225,8 +227,10 @@ def _has_read_data_of(run: ETLRun, failed: ETLRun) -> bool:
 
     A failed run without options, such as a nightly run, should have read from the cursors on, and did not move them. So every later run
     has read the same data, except a run with `until`. The data of a failed run with options has been read only by a run with the
-    same options.
+    same options. Log events that wait for the log store are only in the staged pages of their run: no run reads them again.
     """
+    if failed.waiting:
+        return False
     span, failed_span = _requested_span(run), _requested_span(failed)
     return span == failed_span or (not failed_span and "until" not in span)
 

@@ -56,9 +56,19 @@ def isolated(name: str) -> Iterator[None]:
         if not connection.in_atomic_block:
             # It may be broken, or a time limit may have interrupted a statement on it. The next query opens another.
             connection.close()
-        _try_to_record(_begin, name, describe_error(exc))
+        begin_fault(name, describe_error(exc))
     else:
-        _try_to_record(_end, name)
+        end_fault(name)
+
+
+def begin_fault(name: str, error: str) -> None:
+    """Create the Fault with this name and send an alert, unless it exists already."""
+    _try_to_record(_begin, name, error)
+
+
+def end_fault(name: str) -> None:
+    """Delete the Fault with this name, if there is one, and send an alert that it is over."""
+    _try_to_record(_end, name)
 
 
 def _try_to_record(record: Callable[..., None], *args: str) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import IntegrityError
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils.timezone import now
 
 from etl_tasks.crash_points import commit, crash_points
@@ -68,11 +68,20 @@ def reopen(run: ETLRun) -> bool:
 
     Return False if the run is not failed, or if its source has an active run or is being deleted.
     """
+    return _reopen(run, ETLRun.objects.filter(status=ETLRun.Status.FAILED))
+
+
+def resume(run: ETLRun) -> bool:
+    """Make a partial run active again whose log events wait for the log store. Return False as `reopen` does."""
+    return _reopen(run, ETLRun.with_waiting_events().filter(status=ETLRun.Status.PARTIAL))
+
+
+def _reopen(run: ETLRun, candidates: QuerySet[ETLRun]) -> bool:
     try:
         with commit("ledger.reopen"):
             if not _lock_source(run.source_id):
                 return False
-            reopened = ETLRun.objects.filter(pk=run.pk, status=ETLRun.Status.FAILED).update(
+            reopened = candidates.filter(pk=run.pk).update(
                 status=ETLRun.Status.QUEUED,
                 active_for=F("source"),
                 owner="",
@@ -160,6 +169,11 @@ def postpone(run: ETLRun, until: datetime) -> None:
     logger.warning("run_postponed", extra={"run": run.pk, "until": until.isoformat()})
 
 
+def has_progressed(run: ETLRun) -> bool:
+    """Return whether this attempt has committed something since it claimed the run."""
+    return ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, steps__gt=0).exists()
+
+
 def release_if_progressed(run_id: int, *, wait: float = 0, **guard: object) -> bool:
     """Postpone the run by `wait` seconds if its stage, which was stopped, has committed something since it was claimed.
 
@@ -202,6 +216,7 @@ def cancel(run_id: int, *, by: str) -> bool:
     """End an active run because a person wants it. `by` names the person. Return False if the run has ended already.
 
     A worker that holds the run stops at its next commit, which raises LeaseNotHeld. What it has committed stays: staged pages and loaded
-    facts. The cursors have not moved, so the next run of the source reads the same data again.
+    facts. The cursors have not moved, so the next run of the source reads the same data again. A run whose cursors have moved, because it only
+    loads log events that waited for the log store, is not cancelled.
     """
-    return close(run_id, ETLRun.Status.CANCELLED, error=f"cancelled by {by}")
+    return close(run_id, ETLRun.Status.CANCELLED, error=f"cancelled by {by}", waiting=0)

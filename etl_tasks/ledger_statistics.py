@@ -12,7 +12,7 @@ from django.db.models import Count, DurationField, ExpressionWrapper, F, Max, Mi
 from etl_tasks import ledger
 from etl_tasks.models import DeadLetter, ETLRun, Source
 
-RECORD_COUNTS = ("extracted", "loaded", "skipped", "dead_lettered", "unparsed")
+RECORD_COUNTS = ("extracted", "loaded", "skipped", "dead_lettered", "waiting", "unparsed")
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from django.db.models import Min
 
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic, Service
-from etl_tasks.models import Cursor
+from etl_tasks.models import Cursor, ETLRun
 
 READ_STREAM = "read"  # the position of this stream's cursor says until when a log source's files have been read: {"until": ISO 8601}
 # Events before this year do not count: their times come from a clock that was never set, or from a wrong format.
@@ -18,8 +18,9 @@ def update_log_coverage(service: Service) -> None:
 
     Each period ends at the time until which all of the sources have been read. Disabled sources and sources that were never read do not
     count, nor, for deployments, do sources without a deploy pattern. Events are known from the first event on, deployments from the first
-    line that reports one: before that line it is unknown whether deployments were logged at all. Call this function in the transaction
-    that moved the READ_STREAM cursor of one of the service's sources.
+    line that reports one: before that line it is unknown whether deployments were logged at all. While events of the service wait for the
+    log store, their period is not extended; their deployments are loaded without it. Call this function in the transaction that moved the
+    READ_STREAM cursor of one of the service's sources.
     """
     cursors = Cursor.objects.filter(source__service=service, source__is_enabled=True, stream=READ_STREAM)
     read_until = [
@@ -27,7 +28,8 @@ def update_log_coverage(service: Service) -> None:
     ]
     first_event = LogTraffic.objects.filter(service=service, hour__gte=FIRST_YEAR).aggregate(first=Min("hour"))["first"]
     first_deployment = LogDeployment.objects.filter(service=service, time__gte=FIRST_YEAR).aggregate(first=Min("time"))["first"]
-    _save(service, "log_events", first_event, [until for until, _ in read_until])
+    if not ETLRun.with_waiting_events().filter(source__service=service).exists():
+        _save(service, "log_events", first_event, [until for until, _ in read_until])
     _save(service, "log_deployments", first_deployment, [until for until, reports_deployments in read_until if reports_deployments])
 
 

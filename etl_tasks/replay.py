@@ -138,6 +138,10 @@ def _replay_stage(letter: DeadLetter, *, by: str) -> None:
         inline.run_remaining_stages(letter.run_id)
     except inline.StageFailed as exc:
         raise ReplayFailed(_("%(stage)s failed: %(error)s") % {"stage": _(ETLRun.Stage(exc.stage).label).lower(), "error": exc}) from exc
+    except inline.EventsWait:
+        pass  # the data is accounted for: the run has ended, and its log events are loaded when the log store is back
+    except inline.Interrupted as exc:
+        raise ReplayFailed(_("run %(run)s is %(postponed)s; its good end closes the letter") % {"run": letter.run_id, "postponed": exc}) from exc
     except inline.Postponed as exc:
         raise ReplayFailed(_("run %(run)s is %(postponed)s; its good end closes the letter") % {"run": letter.run_id, "postponed": exc}) from exc
     except ledger.LeaseNotHeld as exc:

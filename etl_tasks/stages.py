@@ -15,7 +15,7 @@ from django.db.models import F, Sum
 from django.utils.dateparse import parse_datetime
 
 from dora_metrics.models import Coverage
-from etl_tasks import dead_letters, ledger, overdue_sources
+from etl_tasks import dead_letters, ledger, overdue_sources, waiting_events
 from etl_tasks.crash_points import crash_point
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
@@ -53,7 +53,7 @@ def extract(run: ETLRun) -> None:
 def transform(run: ETLRun) -> None:
     """Validate the staged pages: good records go into clean batches, bad ones become dead letters."""
     adapter = adapter_of(run.source)
-    for page in _one_by_one(StagedPage.objects.filter(run=run, is_clean=False).order_by("number")):
+    for page in _one_by_one(StagedPage.objects.filter(run=run, is_clean=False), by="number"):
         good, bad = _clean(adapter, run, page)
         with ledger.guarded_transaction(run, "transform.page"):
             _save_batch(page, adapter.fact(page.stream, page.context), good, bad)
@@ -71,7 +71,25 @@ def load(run: ETLRun) -> None:
     """Upsert facts and write log events; then move the cursors, recompute metrics and end the run in one transaction."""
     _load_facts(run)
     _load_log_events(run)
+    _finish(run)
+
+
+def load_without_log_store(run: ETLRun, reason: str) -> None:
+    """End a run whose log events could not be written. `reason`: why the log store did not take them.
+
+    The facts are loaded and the cursors move, so that no file is read again. The events wait in the run's clean batches: when the log store
+    is back, the sweep or `etl_load` lets the run continue. Until then an alert is open.
+    """
+    waiting = CleanBatch.objects.filter(page__run=run, is_stored=False).aggregate(count=Sum("record_count", default=0))["count"]
+    _finish(run, waiting=waiting)
+    waiting_events.begin_alert(reason)
+
+
+def _finish(run: ETLRun, *, waiting: int = 0) -> None:
+    """Move the cursors, recompute metrics and end the run in one transaction. `waiting`: how many log events wait for the log store."""
     with ledger.guarded_transaction(run, "load.end"):
+        if waiting != run.waiting:
+            ETLRun.objects.filter(pk=run.pk).update(waiting=waiting)
         is_empty = _is_empty(run)
         with updating_metrics(run.source.service, run_id=run.pk, has_new_facts=not is_empty) as metrics:
             _move_cursors(run)
@@ -100,10 +118,19 @@ def _complete_stage(run: ETLRun) -> None:
     ledger.advance(run)
 
 
-def _one_by_one(queryset: Any) -> Iterator[Any]:
-    """Yield the rows of a queryset. Only one row is in memory at a time, because each has a large page or batch."""
-    for pk in list(queryset.values_list("pk", flat=True)):
+def _one_by_one(queryset: Any, *, by: str) -> Iterator[Any]:
+    """Yield the rows of a queryset, ordered by the page number in the column `by`.
+
+    Only one row is in memory at a time, because each has a large page or batch. The ids of all rows are not kept either: a large log has many.
+    """
+    after = 0
+    while (found := queryset.filter(**{f"{by}__gt": after}).order_by(by).values_list("pk", by).first()) is not None:
+        pk, after = found
         yield queryset.model.objects.get(pk=pk)
+
+
+def _batches(run: ETLRun, **conditions: bool) -> Iterator[CleanBatch]:
+    return _one_by_one(CleanBatch.objects.filter(page__run=run, **conditions), by="page__number")
 
 
 # --- extract --------------------------------------------------------------------------------------------------------
@@ -183,8 +210,8 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
 def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -> None:
     """Store the page's valid records.
 
-    Facts are loaded only into the SQL database and log events only into the log store. So the flag of the other destination
-    (`is_loaded` for log events, `is_stored` for facts) is True at once.
+    Facts are loaded only into the SQL database, and log events only into the log store, unless they report deployments. The flag of a
+    destination that a batch does not need (`is_loaded` for log events, `is_stored` for facts) is True at once.
     """
     is_log = kind == LOG_EVENT
     CleanBatch.objects.create(
@@ -194,7 +221,7 @@ def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -
         record_count=len(good),
         dead_lettered=len(bad),
         unparsed=sum(record.is_unparsed for record in good),
-        is_loaded=is_log,
+        is_loaded=is_log and not log_facts.has_deployments(record.fact for record in good),
         is_stored=not is_log,
     )
 
@@ -238,12 +265,15 @@ def _fail_if_source_changed(run: ETLRun) -> None:
 
 
 def _load_facts(run: ETLRun) -> None:
-    for batch in _one_by_one(CleanBatch.objects.filter(page__run=run, is_loaded=False).order_by("page__number")):
+    """Load the facts, and the deployments in log events. The latter are loaded again with the counts that the log store returns."""
+    for batch in _batches(run, is_loaded=False):
+        origin = {"run_id": run.pk, "page_id": batch.page_id}
         with ledger.guarded_transaction(run, "load.facts"):
-            done = facts.upsert(
-                batch.kind, json.loads(batch.content), repository=run.source.ensure_facts_repository(), run_id=run.pk, page_id=batch.page_id
-            )
             CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
+            if batch.kind == LOG_EVENT:
+                log_facts.upsert(run.source.service, source=run.source.name, events=_events(batch), tallies=(), **origin)
+                continue
+            done = facts.upsert(batch.kind, json.loads(batch.content), repository=run.source.ensure_facts_repository(), **origin)
             ETLRun.objects.filter(pk=run.pk).update(
                 loaded=F("loaded") + done.written,
                 skipped=F("skipped") + done.skipped,
@@ -256,8 +286,15 @@ def _load_log_events(run: ETLRun) -> None:
         with ledger.guarded_transaction(run, "load.log_events"):
             log_facts.upsert(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page_id, events=events, tallies=tallies)
             CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
-            ETLRun.objects.filter(pk=run.pk).update(loaded=F("loaded") + batch.record_count, unparsed=F("unparsed") + batch.unparsed)
+            counts: dict[str, Any] = {"loaded": F("loaded") + batch.record_count, "unparsed": F("unparsed") + batch.unparsed}
+            if run.waiting:
+                counts["waiting"] = F("waiting") - batch.record_count
+            ETLRun.objects.filter(pk=run.pk).update(**counts)
         del batch, events, tallies  # otherwise they stay in memory while the next page is prepared
+
+
+def _events(batch: CleanBatch) -> list[LogEvent]:
+    return msgspec.json.decode(batch.content, type=list[LogEvent])
 
 
 def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent], list[Tally]]]:
@@ -265,8 +302,8 @@ def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent
     in_progress: deque[tuple[CleanBatch, list[LogEvent]]] = deque()
 
     def pages() -> Iterator[list[LogEvent]]:
-        for batch in _one_by_one(CleanBatch.objects.filter(page__run=run, is_stored=False).order_by("page__number")):
-            in_progress.append((batch, msgspec.json.decode(batch.content, type=list[LogEvent])))
+        for batch in _batches(run, is_stored=False):
+            in_progress.append((batch, _events(batch)))
             crash_point("load.log_store.before")
             yield in_progress[-1][1]
 
@@ -320,12 +357,12 @@ def _end_run(run: ETLRun, *, may_be_quiet: bool) -> None:
     """
     counted = ETLRun.objects.get(pk=run.pk)
     settled = counted.loaded + counted.skipped + counted.dead_lettered
-    if counted.extracted != settled:
-        raise ArithmeticError(f"{counted.extracted} records extracted, {settled} accounted for: run {run.pk} does not balance")
+    if counted.extracted != settled + counted.waiting:
+        raise ArithmeticError(f"{counted.extracted} records extracted, {settled + counted.waiting} accounted for: run {run.pk} does not balance")
     ETLRun.objects.filter(pk=run.pk).update(records_processed=settled)
     dead_letters.close_stage_letters(run, *ledger.STAGES)
     dead_letters.close_unreadable_letters(run)
-    ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered else ETLRun.Status.SUCCESS, attempt=run.attempt)
+    ledger.close(run.pk, ETLRun.Status.PARTIAL if counted.dead_lettered or counted.waiting else ETLRun.Status.SUCCESS, attempt=run.attempt)
     was_overdue = overdue_sources.end_episode(run)
     if may_be_quiet and not was_overdue and not dead_letters.has_closed_letters(run):
         ETLRun.objects.filter(pk=run.pk).update(is_quiet=True)

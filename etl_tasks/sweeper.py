@@ -14,12 +14,13 @@ from django.conf import settings
 from django.db.models import F, QuerySet
 from django.utils.timezone import now
 
-from etl_tasks import dead_letters, deletion, heartbeats, host_watch, intervals, ledger, night_ping, pipeline, quiet_runs
+from etl_tasks import dead_letters, deletion, heartbeats, host_watch, intervals, ledger, night_ping, pipeline, quiet_runs, waiting_events
 from etl_tasks.crash_points import crash_points
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun
 from etl_tasks.night_schedule import night_due_at
 from etl_tasks.overdue_sources import alert_overdue
+from log_store.store import LogStoreUnavailable
 
 logger = logging.getLogger(__name__)
 
@@ -96,6 +97,16 @@ def _with_lost_message(active: QuerySet[ETLRun]) -> list[ETLRun]:
     return [run for run in waiting if not lengths[pipeline.queue_of(run)]]
 
 
+def load_waiting_events() -> int:
+    """Send the runs again whose log events wait for the log store, if it answers; return how many. While it does not, an alert is open."""
+    try:
+        runs = waiting_events.resume_runs()
+    except LogStoreUnavailable:
+        return 0
+    pipeline.send_all(runs)
+    return len(runs)
+
+
 def open_runs_between_nights() -> int:
     """Start the runs that are due between two nights; return how many."""
     return len(pipeline.open_between_nights(intervals.due_sources(now())))
@@ -114,6 +125,7 @@ def mark_sweep() -> None:
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("storing that the sweep runs", mark_sweep),
     ("sending lost runs again", resend_lost),
+    ("sending runs whose log events wait for the log store", load_waiting_events),
     ("the search for overdue sources", alert_overdue),
     ("the look for workers", host_watch.watch),
     ("what is being deleted", resume_deletions),

@@ -41,7 +41,7 @@ class StageTask(Task):
             run = ledger.claim(run_id, stage.__name__, self.request.id)
             try:
                 with override("en"):  # whatever is stored is in English
-                    stage(run)
+                    self.run_with_log_store(stage, run)
             except self.autoretry_for as exc:
                 self.retry_or_postpone(run, exc)
             except SoftTimeLimitExceeded:
@@ -63,6 +63,15 @@ class StageTask(Task):
             raise Ignore from None  # ends this chain; the holder of the lease continues the run
         return run_id
 
+    def run_with_log_store(self, stage: Callable[[ETLRun], None], run: ETLRun) -> None:
+        """Run the stage. If the log store is still away when the retries are used up, end the run without it: its log events wait."""
+        try:
+            stage(run)
+        except LogStoreUnavailable as exc:
+            if run.stage != ETLRun.Stage.LOAD or self.request.retries < self.max_retries:
+                raise
+            stages.load_without_log_store(run, str(exc))
+
     def retry_or_postpone(self, run: ETLRun, exc: Exception) -> NoReturn:
         """Retry the stage, or postpone the run in the ledger.
 
@@ -75,6 +84,8 @@ class StageTask(Task):
             self.end_chain_if(True)
         if self.request.retries >= self.max_retries:
             self.end_chain_if(ledger.release_if_progressed(run.pk, wait=max(self.retry_backoff_max, wait or 0), attempt=run.attempt))
+        elif ledger.has_progressed(run):
+            self.request.retries = 0  # only failures in a row without progress use up the retries
         if wait is None:
             raise exc
         raise self.retry(exc=exc, countdown=wait)

@@ -166,7 +166,7 @@ class Installation:
         def is_done() -> bool:
             for name in sorted(waiting):
                 runs = ETLRun.objects.filter(source__name=name)
-                if runs.filter(completed_at__gt=over_at, status__in=ETLRun.GOOD).exists():
+                if runs.filter(completed_at__gt=over_at, status__in=ETLRun.GOOD, waiting=0).exists():
                     waiting.discard(name)
                 elif not runs.filter(status__in=ETLRun.ACTIVE).exists():
                     with suppress(pipeline.SourceBusy):
@@ -187,7 +187,7 @@ class Installation:
             entry.enabled = False
             entry.save()  # beat notices a saved entry, but no update
         Source.objects.update(every_minutes=None)
-        if not _until(lambda: not ETLRun.objects.filter(status__in=ETLRun.ACTIVE).exists(), PATIENCE_S):
+        if not _until(_is_quiet, PATIENCE_S):
             self.report.violation("runs are still active long after the last fault")
 
     def _end_all_letters(self) -> None:
@@ -197,7 +197,7 @@ class Installation:
         """
         Source.objects.filter(name=ODD_LOG).update(is_strict=False)
         runs = [self._last_run(name) for name in Source.objects.values_list("name", flat=True)]
-        if not _until(lambda: not ETLRun.objects.filter(status__in=ETLRun.ACTIVE).exists(), PATIENCE_S):
+        if not _until(_is_quiet, PATIENCE_S):
             self.report.violation("the last runs have not ended")
         for run in ETLRun.objects.filter(pk__in=runs).exclude(status__in=ETLRun.GOOD):
             self.report.violation(f"the last run of {run.pipeline} is {run.status}: {run.error}")
@@ -256,7 +256,7 @@ class Installation:
             # A message that was sent before the schedule stopped may have started the run already; then a worker does it.
             if run := ledger.open_run(source, trigger="shell"):
                 inline.run_remaining_stages(run.pk)
-            _until(lambda: not ETLRun.objects.filter(status__in=ETLRun.ACTIVE).exists(), PATIENCE_S)
+            _until(_is_quiet, PATIENCE_S)
         by_status = dict(ETLRun.objects.values_list("status").annotate(Count("pk")))
         letters = dict(DeadLetter.objects.values_list("kind").annotate(Count("pk")))
         lines = {name: files.written for name, files in self.logs.items()}
@@ -264,6 +264,11 @@ class Installation:
 
 
 _SHOWN_OF_RUNS = ("pk", "status", "stage", "attempt", "resends", "owner", "lease_until", "error")
+
+
+def _is_quiet() -> bool:
+    """Return whether no run is active and no log events wait for the log store, which the sweep loads."""
+    return not ETLRun.objects.filter(status__in=ETLRun.ACTIVE).exists() and not ETLRun.with_waiting_events().exists()
 
 
 def _open_letters() -> list[DeadLetter]:

@@ -59,7 +59,7 @@ def _first(sentences: Iterable[str]) -> list[str]:
 def records_without_a_place() -> Iterator[str]:
     ended_well = ETLRun.objects.filter(status__in=ETLRun.GOOD)
     for run in ended_well.exclude(extracted=F("loaded") + F("skipped") + F("dead_lettered")) | ended_well.exclude(extracted=F("records_processed")):
-        counts = f"{run.extracted} extracted, {run.loaded} loaded, {run.skipped} skipped, {run.dead_lettered} dead-lettered"
+        counts = f"{run.extracted} extracted, {run.loaded} loaded, {run.skipped} skipped, {run.dead_lettered} dead-lettered, {run.waiting} waiting"
         yield f"{run} is {run.status}, but {counts}, {run.records_processed} processed"
     for page in StagedPage.objects.filter(run__in=ended_well, is_clean=False).defer("body"):
         yield f"{page} was not cleaned, but its run is {page.run.status}"

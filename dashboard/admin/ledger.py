@@ -40,7 +40,7 @@ class ETLRunAdmin(DataAdmin):
         (None, {"fields": ("state", "source", "service", "night", "trigger", "started_at", "completed_at", "took", "full_error")}),
         (
             gettext_lazy("Records"),
-            {"fields": ("extracted", "loaded", "skipped", "dead_lettered", "unparsed", "letters", "pages")},
+            {"fields": ("extracted", "loaded", "skipped", "dead_lettered", "waiting", "unparsed", "letters", "pages")},
         ),
         (gettext_lazy("Stages"), {"fields": ("stages", "streams")}),
         (

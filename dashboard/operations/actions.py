@@ -117,6 +117,8 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     if ledger.cancel(run.pk, by=request.user.get_username()):
         audit(request, run, "cancelled the run")
         messages.success(request, _("Run %(run)d is cancelled. A worker that is at work on it stops within moments.") % {"run": run.pk})
+    elif ETLRun.objects.filter(pk=run.pk, status__in=ETLRun.ACTIVE).exists():
+        messages.warning(request, _("Run %(run)d loads log events that have waited for the log store: it cannot be cancelled.") % {"run": run.pk})
     else:
         messages.warning(request, _("Run %(run)d had ended already: nothing was cancelled.") % {"run": run.pk})
     return back(request, reverse("dashboard:run", args=[run.pk]))

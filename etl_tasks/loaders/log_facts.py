@@ -1,7 +1,7 @@
 """Load what the metrics use of log events: deployments, and the number of events and errors in each minute."""
 
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -37,6 +37,10 @@ def upsert(service: Service, *, source: str, run_id: int, page_id: int, events: 
         unique=("service", "source", "segment", "hour"),
         kept=("service_id", "source", "segment", "hour"),
     )
+
+
+def has_deployments(events: Iterable[LogEvent]) -> bool:
+    return any("deploy.state" in event.extra for event in events)
 
 
 def _delete_outdated(service: Service, events: Sequence[LogEvent], *, current: Collection[str]) -> None:

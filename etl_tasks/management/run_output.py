@@ -42,6 +42,7 @@ def run_row(run: ETLRun) -> dict[str, Any]:
         "loaded": run.loaded,
         "skipped": run.skipped,
         "dead_lettered": run.dead_lettered,
+        "waiting": run.waiting,
         "unparsed": run.unparsed,
         "records_processed": run.records_processed,
         "attempt": run.attempt,
@@ -61,6 +62,10 @@ def run_line(run: ETLRun, *, has_error: bool = True) -> str:
         "skipped": run.skipped,
     }
     counts += ", " + letters_text(run.dead_lettered)
+    if run.waiting:
+        counts += ", " + ngettext("%(count)s log event waits for the log store", "%(count)s log events wait for the log store", run.waiting) % {
+            "count": run.waiting
+        }
     if run.unparsed:
         counts += ", " + ngettext(
             "%(count)s line not of its format kept as it is", "%(count)s lines not of their format kept as they are", run.unparsed

@@ -1,6 +1,6 @@
 """The base class of etl_extract, etl_transform and etl_load: run one stage in this process, without a broker."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
@@ -39,8 +39,6 @@ class StageCommand(BaseCommand):
         self.failures: list[str] = []
         runs = self.named_run(options["run"]) if options["run"] is not None else self.waiting_runs()
         is_json = options["json"]
-        if not runs and not is_json:
-            self.stdout.write(_("no run stands at %(stage)s: nothing to do") % {"stage": self.stage})
         with self.live_display() as display:
             whole = display.add(_("all sources"), total=len(runs)) if len(runs) > 1 else Item()
             for run in runs:
@@ -49,6 +47,11 @@ class StageCommand(BaseCommand):
                 elif not run.is_waiting:
                     self.run_stage(run, display, is_quiet=is_json)
                 whole.advance()
+            for run in self.resumed_runs() if options["run"] is None else ():
+                runs.append(run)
+                self.run_stage(run, display, is_quiet=is_json)
+        if not runs and not self.failures and not is_json:
+            self.stdout.write(_("no run stands at %(stage)s: nothing to do") % {"stage": self.stage})
         if is_json:
             self.write_json([run_row(run) for run in ETLRun.objects.filter(pk__in=[run.pk for run in runs]).order_by("pk")], indent=None)
         if self.failures:
@@ -63,8 +66,11 @@ class StageCommand(BaseCommand):
             except inline.Postponed as exc:
                 if not is_quiet:
                     self.stdout.write(f"{run.pipeline}: {exc}")
-            except inline.StageFailed as exc:
+            except (inline.StageFailed, inline.Interrupted) as exc:
                 self.failures.append(f"{run.pipeline}: {exc}")
+            except inline.EventsWait as exc:
+                waits = _("its log events wait for the log store: %(reason)s") % {"reason": exc}
+                self.failures.append(f"{run.pipeline}: {waits}")
             except ledger.LeaseNotHeld:
                 held = _("run %(run)s is held by a worker; see etl_status") % {"run": run.pk}
                 self.failures.append(f"{run.pipeline}: {held}")
@@ -73,6 +79,10 @@ class StageCommand(BaseCommand):
                 self.failures.append(f"{run.pipeline}: {sentence}")
         if not is_quiet:
             self.stdout.write(run_line(ETLRun.objects.get(pk=run.pk), has_error=False))
+
+    def resumed_runs(self) -> Iterator[ETLRun]:
+        """Yield the ended runs that continue in this stage, once all others are done."""
+        yield from ()
 
     def named_run(self, run_id: int) -> list[ETLRun]:
         run = ETLRun.objects.filter(pk=run_id).first()

@@ -68,7 +68,7 @@ class ETLRun(models.Model):
         max_length=10,
         choices=Status,
         default=Status.QUEUED,
-        help_text="partial: everything was read, and the records that could not be processed are dead letters",
+        help_text="partial: everything was read; records that could not be processed are dead letters, and log events may wait for the log store",
     )
     stage = models.CharField(max_length=10, choices=Stage, default=Stage.EXTRACT)
     attempt = models.PositiveIntegerField(default=0, help_text="grows with every claim, so that writes of an earlier holder are refused")
@@ -84,7 +84,12 @@ class ETLRun(models.Model):
     skipped = models.PositiveIntegerField(default=0, help_text="valid records that were already stored in the same or a newer version")
     dead_lettered = models.PositiveIntegerField(default=0)
     unparsed = models.PositiveIntegerField(default=0, help_text="loaded log lines that do not match the format and are kept as they are")
-    records_processed = models.PositiveIntegerField(default=0, help_text="extracted = loaded + skipped + dead_lettered")
+    waiting = models.PositiveIntegerField(
+        default=0, db_index=True, help_text="log events that wait for the log store, which was away; the sweep loads them when it is back"
+    )
+    records_processed = models.PositiveIntegerField(
+        default=0, help_text="loaded + skipped + dead_lettered; with those that wait, all that were extracted"
+    )
     created_at = models.DateTimeField(auto_now_add=True)
     started_at = models.DateTimeField(null=True, blank=True)
     completed_at = models.DateTimeField(null=True, blank=True)
@@ -120,6 +125,11 @@ class ETLRun(models.Model):
 
     def __str__(self) -> str:
         return f"run {self.pk} of {self.pipeline}"
+
+    @classmethod
+    def with_waiting_events(cls) -> models.QuerySet["ETLRun"]:
+        """Return the runs whose log events wait for the log store and will be loaded without a person. The letter of a failed run says more."""
+        return cls.objects.filter(waiting__gt=0).exclude(status=cls.Status.FAILED)
 
     @property
     def is_waiting(self) -> bool:

@@ -42,7 +42,7 @@ class CleanBatch(models.Model):
     record_count = models.PositiveIntegerField()
     dead_lettered = models.PositiveIntegerField(default=0)
     unparsed = models.PositiveIntegerField(default=0)
-    is_loaded = models.BooleanField(default=False, help_text="whether the facts are in the SQL database")
+    is_loaded = models.BooleanField(default=False, help_text="whether the facts, or the deployments in log events, are in the SQL database")
     is_stored = models.BooleanField(default=False, help_text="whether the log events are in the log store")
 
     class Meta:

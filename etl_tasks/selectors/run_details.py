@@ -34,7 +34,7 @@ class Balance:
 
 
 def balance_of(run: ETLRun) -> Balance:
-    return Balance(run.extracted - run.loaded - run.skipped - run.dead_lettered, run.status in ETLRun.GOOD)
+    return Balance(run.extracted - run.loaded - run.skipped - run.dead_lettered - run.waiting, run.status in ETLRun.GOOD)
 
 
 def run_with_counts(run_id: int) -> Any | None:

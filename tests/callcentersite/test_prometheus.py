@@ -86,6 +86,7 @@ def test_runs_records_and_stages_of_the_last_day(noon: None, billing: Source) ->
         "loaded": 7,
         "skipped": 2,
         "dead_lettered": 1,
+        "waiting": 0,
         "unparsed": 0,
     }
     assert value(samples, "runs_active", status="queued", stage="extract") == 1

@@ -12,7 +12,7 @@ import pytest
 import time_machine
 from billiard.exceptions import TimeLimitExceeded
 from celery.exceptions import SoftTimeLimitExceeded
-from celery.signals import task_failure
+from celery.signals import task_failure, task_retry
 from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection
 from django.utils.timezone import now
@@ -116,6 +116,28 @@ def test_a_stage_that_moved_before_it_was_stopped_goes_on(
             run.refresh_from_db()
     assert run.status == "success"
     assert not DeadLetter.objects.exists()
+
+
+@pytest.mark.parametrize(("point", "next_retry"), [("load.log_events.after", 1), ("load.log_events.before", tasks.load.max_retries)])
+def test_only_failures_in_a_row_without_progress_use_up_the_retries(
+    logs: Source, monkeypatch: pytest.MonkeyPatch, point: str, next_retry: int
+) -> None:
+    """The attempt before the last one fails, after or before it has loaded a page. Formerly the next attempt was always the last one."""
+    run = ledger.open_run(logs, trigger="shell")
+    assert run
+    bring_to(run, "load")
+    sent: list[int] = []
+
+    def hear(reason: Any, **_: object) -> None:
+        sent.append(reason.sig.options["retries"])
+
+    interrupting(point, OperationalError("away"), monkeypatch)
+    task_retry.connect(hear)
+    try:
+        turn(run, retries=tasks.load.max_retries - 1)
+    finally:
+        task_retry.disconnect(hear)
+    assert sent[0] == next_retry
 
 
 class InterruptedQuery(FailingSource):
