@@ -10,7 +10,7 @@ from celery.signals import import_modules, worker_process_init
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcentersite.settings")
 os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")  # by its own default, Flower listens on every address
 app = Celery("callcentersite")
-app.config_from_object("django.conf:settings", namespace="CELERY")
+app.config_from_object("callcentersite.celery_settings:values")
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="beat_tasks")
 app.autodiscover_tasks(related_name="replay_tasks")

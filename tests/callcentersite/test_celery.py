@@ -26,6 +26,13 @@ def test_a_pickled_message_is_refused_because_unpickling_runs_code() -> None:
     assert (app.conf.task_serializer, app.conf.result_serializer) == ("json", "json")
 
 
+def test_celery_has_its_own_settings_only_and_hides_those_that_are_secret() -> None:
+    """Flower shows them. Before, it showed all of Django's, with the address of the webhook and the password in the broker's address."""
+    shown = app.conf.table(with_defaults=False)
+    assert "broker_url" in shown
+    assert [name for name in shown if name != name.lower()] == []
+
+
 def test_a_worker_knows_every_task_that_is_sent() -> None:
     """The names are read in a new process, because in the tests' process some other import may have registered the tasks."""
     known = subprocess.run([sys.executable, "-c", ASK_A_WORKER], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True).stdout.split()
