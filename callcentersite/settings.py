@@ -236,6 +236,8 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True  # otherwise a
 # The soft limit raises an exception in the stage, which can then save its progress. The hard limit kills a child that does not react.
 CELERY_TASK_SOFT_TIME_LIMIT = number("ETL_STAGE_SOFT_LIMIT_SECONDS", 600, minimum=1, maximum=86_400)
 CELERY_TASK_TIME_LIMIT = CELERY_TASK_SOFT_TIME_LIMIT + 60
+# Seconds that a new child may take until it is ready; Celery's default is 4. On an overloaded machine Celery would kill each new child too early.
+CELERY_WORKER_PROC_ALIVE_TIMEOUT = 60.0
 CELERY_WORKER_SOFT_SHUTDOWN_TIMEOUT = 60  # seconds that a stopping worker waits for its running tasks to end
 # Replace a child after 100 tasks or at 400,000 KiB, so that a memory leak stays bounded.
 CELERY_WORKER_MAX_TASKS_PER_CHILD = 100

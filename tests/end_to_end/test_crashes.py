@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.django_db(transac
 # With EACH_CRASH_POINT=1, each point has a night of its own, in which the whole worker is killed. That takes about half an hour. Otherwise all
 # of them kill children of the same worker.
 IS_EACH_ALONE = os.environ.get("EACH_CRASH_POINT") == "1"
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 250
 
 
 class Crashes:
