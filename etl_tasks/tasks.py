@@ -37,6 +37,8 @@ class StageTask(Task):
 
     def run_stage(self, stage: Callable[[ETLRun], None], run_id: int) -> int:
         """Claim the run, run the stage and return the run's id for the next task of the chain."""
+        if not _is_id(run_id):
+            raise FatalError(f"the message names no run: {run_id!r:.200}")
         try:
             run = ledger.claim(run_id, stage.__name__, self.request.id)
             try:
@@ -144,19 +146,33 @@ def recompute(service_id: int) -> int:
 
 
 @task_failure.connect(weak=False, dispatch_uid="etl_tasks.bury_failed_stage")
-def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args: Any, **_: object) -> None:
+def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args: Any, kwargs: Any, **_: object) -> None:
     # A killed worker process is not a failure of the stage: the sweeper sends the run again, a limited number of times.
     if isinstance(sender, StageTask) and not isinstance(exception, WorkerLostError):
-        if isinstance(exception, TimeLimitExceeded) and ledger.release_if_progressed(args[0], owner=task_id):
+        run_id = _run_of(args, kwargs)
+        if run_id is None:
+            return  # the message names no run; the task's result and the log say so
+        if isinstance(exception, TimeLimitExceeded) and ledger.release_if_progressed(run_id, owner=task_id):
             return  # the soft limit did not interrupt the stage (in a long query, for example), but the stage has committed something
         stage = sender.name.rpartition(".")[2]
-        dead_letters.bury_stage(args[0], stage, describe_error(exception), owner=task_id)
+        dead_letters.bury_stage(run_id, stage, describe_error(exception), owner=task_id)
 
 
 @task_retry.connect(weak=False, dispatch_uid="etl_tasks.keep_lease")
 def extend_lease_over_countdown(sender: Task, request: Any, reason: Any, **_: object) -> None:
-    if isinstance(sender, StageTask):
-        ledger.extend_lease(request.args[0], request.id, timedelta(seconds=_countdown(reason)))
+    if isinstance(sender, StageTask) and (run_id := _run_of(request.args, request.kwargs)) is not None:
+        ledger.extend_lease(run_id, request.id, timedelta(seconds=_countdown(reason)))
+
+
+def _run_of(args: Any, kwargs: Any) -> int | None:
+    """Return the id of the run that a stage's message names; None if it names none."""
+    named = args[0] if args else (kwargs or {}).get("run_id")
+    return named if _is_id(named) else None
+
+
+def _is_id(value: object) -> bool:
+    """Return whether the value may be the id of a row. Django would take 7.9, "7" and True for ids, too."""
+    return type(value) is int and 0 < value < 2**63
 
 
 def _countdown(reason: Any) -> float:

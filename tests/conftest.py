@@ -33,6 +33,8 @@ if not shutil.which("chromium"):
     missing.append("a browser")
 if not shutil.which(os.environ.get("NGINX") or "nginx"):
     missing.append("nginx")
+if not shutil.which("mariadb-dump", path=os.environ.get("MARIADB_CLIENT") or None):
+    missing.append("mariadb-dump")
 END = datetime(2026, 3, 20, 1, tzinfo=UTC)
 
 
