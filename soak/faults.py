@@ -3,7 +3,9 @@
 import os
 import random
 import signal
+import threading
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -11,7 +13,7 @@ import redis
 
 from github_stand_in.server import StandIn
 from soak.misbehaviour import MISBEHAVIOURS
-from soak.plan import Step
+from soak.plan import Step, resource
 from soak.processes import Processes
 from soak.servers import Servers
 from tests.tcp_proxy import Proxy
@@ -23,6 +25,7 @@ class Faults:
     def __init__(self, servers: Servers, processes: Processes, github: StandIn, github_proxy: Proxy) -> None:
         self.servers, self.processes, self.github = servers, processes, github
         self.links = {**servers.proxies, "github": github_proxy}
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._kinds: dict[str, Callable[[Step], str]] = {
             "kill": self._kill,
             "freeze": self._freeze,
@@ -36,7 +39,9 @@ class Faults:
 
     def strike(self, step: Step) -> str:
         """Do the fault, and return once it is healed. The text says why nothing was done, or is empty."""
-        return self._kinds[step.what](step)
+        # On a busy machine a server may need longer to start than the plan expects. It is not killed meanwhile.
+        with self._locks[resource(step.what, step.target)]:
+            return self._kinds[step.what](step)
 
     def _kill(self, step: Step) -> str:
         if step.target in self.servers.ports:

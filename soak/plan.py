@@ -26,7 +26,7 @@ FAULTS: tuple[tuple[str, tuple[str, ...], tuple[float, float], int], ...] = (
 )
 # A target is left alone for this long after its fault, so that it can start again.
 RECOVERY_S = {"worker": 6, "beat": 4, "mariadb": 5, "redis": 3, "cassandra": 25}
-FAULT_GAP_S = (0.5, 3)
+FAULT_GAP_S = (0.5, 4.5)
 
 ACTIONS = {
     "night": 5,
