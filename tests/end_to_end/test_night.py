@@ -131,6 +131,7 @@ def test_sources_that_fail_in_unforeseen_ways_end_as_failed_runs_and_their_neigh
     assert "WorkerLostError" not in log
 
 
+@pytest.mark.chaos
 def test_a_worker_killed_between_two_pages_goes_on_behind_the_last_one(stack: Stack, world: World) -> None:
     """The worker gets SIGKILL in the middle of several lists. The next worker does not request a page again that the killed one had staged."""
     stack.logs.write_text(lines(0, 10))

@@ -87,6 +87,7 @@ def ensured(store: LogStore) -> None:
     wait_until(is_made)
 
 
+@pytest.mark.chaos
 @pytest.mark.timeout(180)
 @pytest.mark.filterwarnings("ignore")
 def test_nothing_is_lost_or_kept_twice_when_the_server_is_killed_while_a_process_loads(

@@ -15,6 +15,7 @@ SECONDS = float(os.environ.get("ROTATION_TORTURE_S", "5"))
 
 
 @pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.timeout(SECONDS + 120)
 def test_every_line_arrives_once():
     seed = os.environ.get("ROTATION_TORTURE_SEED", str(random.randrange(1 << 30)))
