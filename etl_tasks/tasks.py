@@ -47,17 +47,16 @@ class StageTask(Task):
             except self.autoretry_for as exc:
                 self.retry_or_postpone(run, exc)
             except SoftTimeLimitExceeded:
-                # The limit may have interrupted a statement before its result was read. MySQL refuses further statements on such a connection.
-                if not connection.in_atomic_block:  # a stage leaves no transaction open, but a test may surround it with one
-                    connection.close()
-                # A long stage continues after its last commit, as long as each attempt commits something.
-                self.end_chain_if(ledger.release_if_progressed(run.pk, attempt=run.attempt))
+                self.postpone_if_progressed(run)
                 raise
             except (FatalError, ledger.LeaseNotHeld):
                 raise
             except BaseException as exc:
                 if terminate_handler_fired():
                     raise  # the worker is being stopped, and the sweeper sends the run again
+                if _is_time_limit(exc):
+                    self.postpone_if_progressed(run)
+                    raise SoftTimeLimitExceeded from exc
                 # Celery cannot handle each error: MemoryError and SystemExit end the child process, and some cannot be written as text.
                 raise FatalError(describe_error(exc)) from exc
         except ledger.LeaseNotHeld:
@@ -73,6 +72,13 @@ class StageTask(Task):
             if run.stage != ETLRun.Stage.LOAD or self.request.retries < self.max_retries:
                 raise
             stages.load_without_log_store(run, str(exc))
+
+    def postpone_if_progressed(self, run: ETLRun) -> None:
+        """Let a stage that the soft limit has stopped continue after its last commit, if this attempt has committed something."""
+        # The limit may have interrupted a statement before its result was read. MySQL refuses further statements on such a connection.
+        if not connection.in_atomic_block:  # a stage leaves no transaction open, but a test may surround it with one
+            connection.close()
+        self.end_chain_if(ledger.release_if_progressed(run.pk, attempt=run.attempt))
 
     def retry_or_postpone(self, run: ETLRun, exc: Exception) -> NoReturn:
         """Retry the stage, or postpone the run in the ledger.
@@ -97,6 +103,14 @@ class StageTask(Task):
         if is_postponed:
             self.update_state(state="POSTPONED")
             raise Ignore
+
+
+def _is_time_limit(exc: BaseException) -> bool:
+    """Return whether the soft limit has caused the error: on MySQL, closing the cursor of an interrupted statement raises another one."""
+    cause: BaseException | None = exc
+    while cause is not None and not isinstance(cause, SoftTimeLimitExceeded):
+        cause = cause.__cause__ or cause.__context__
+    return cause is not None
 
 
 @shared_task(bind=True, base=StageTask, name="etl.extract")

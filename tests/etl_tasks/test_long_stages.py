@@ -14,7 +14,7 @@ from billiard.exceptions import TimeLimitExceeded
 from celery.exceptions import SoftTimeLimitExceeded
 from celery.signals import task_failure, task_retry
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection
+from django.db import OperationalError, ProgrammingError, connection
 from django.utils.timezone import now
 
 from dora_metrics.models import Service
@@ -158,6 +158,18 @@ def test_a_stage_that_is_stopped_in_the_middle_of_a_query_goes_on(billing: Sourc
     assert turn(run) == "IGNORED"
     run.refresh_from_db()
     assert (run.status, run.error) == ("postponed", "")
+
+
+def test_a_stage_goes_on_if_closing_the_interrupted_statement_fails_too(logs: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Django closes the cursor of an interrupted statement. MySQL then refuses that, and its error hides the time limit."""
+    out_of_sync = ProgrammingError(2014, "Commands out of sync; you can't run this command now")
+    out_of_sync.__context__ = SoftTimeLimitExceeded()
+    run = ledger.open_run(logs, trigger="shell")
+    assert run
+    interrupting("extract.page.after", out_of_sync, monkeypatch)
+    assert turn(run) == "IGNORED"
+    run.refresh_from_db()
+    assert (run.status, run.owner, run.error) == ("postponed", "", "")
 
 
 @pytest.mark.parametrize("point", ["extract.page.before", "transform.page.before", "load.log_store.after"])
