@@ -23,6 +23,7 @@ MISBEHAVIOURS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
     "garbage": lambda rng: {"garbage": _somewhere(rng), "times": rng.randint(1, 6)},
     "redirect": lambda rng: {"redirect": _somewhere(rng), "to": "http://127.0.0.1:9/elsewhere"},
     "instead": lambda rng: {"instead": _somewhere(rng), "answer": rng.choice(ANSWERS), "times": rng.randint(1, 6)},
+    "echo": lambda rng: {"echo": _somewhere(rng), "status": rng.choice((200, 403)), "times": rng.randint(1, 4)},
     "slow_seconds": lambda rng: {"slow_seconds": rng.uniform(0.05, 0.4)},
     "cut": lambda rng: {"cut": _somewhere(rng), "times": rng.randint(1, 6)},
     "drip": lambda rng: {"drip": _somewhere(rng), "drip_seconds": rng.uniform(1, 8), "times": rng.randint(1, 4)},
