@@ -3,12 +3,18 @@
 A bad record is not an error of the stage: transform writes a dead letter for it and continues.
 """
 
+import re
+
 from django.utils.translation import gettext as _
 
 from dora_metrics.calculators.sentences import Sentence
 
 LONGEST_ERROR = 5000  # characters of a message that are kept: a bug may put a whole page into it, which a database may refuse
 LONGEST_WAIT_SECONDS = 24 * 3600  # a header that asks for a longer wait is mistaken, because rate limits are hourly: wait only this long
+
+
+# What SQLite, and MySQL or MariaDB (errors 1114, 1021, 1030 and 3), say when the disk is full.
+NO_ROOM = re.compile(r"database or disk is full|The table '[^']*' is full|Disk full|[Ee]rrcode: 28|error 28\b|No space left on device")
 
 
 class RetriableError(Exception):
@@ -44,7 +50,12 @@ def describe_error(exc: BaseException) -> str:
     except Exception:  # noqa: BLE001  a mistake in the class of an error must not hide that there was an error
         message = "its message cannot be read"
     is_ours = type(exc).__module__.startswith(("etl_tasks", "log_store"))
-    return storable(message if is_ours else f"{type(exc).__name__}: {message}")
+    return storable((message if is_ours else f"{type(exc).__name__}: {message}") + _advice(message))
+
+
+def _advice(message: str) -> str:
+    """Return what to do about an error of the database server that does not say it clearly."""
+    return "; there is no room on the disk of the database: make room, nothing is lost" if NO_ROOM.search(message) else ""
 
 
 def storable(text: str) -> str:

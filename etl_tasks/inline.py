@@ -105,7 +105,7 @@ def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
     except (ledger.LeaseNotHeld, EventsWait, KeyboardInterrupt):
         raise
     except OperationalError as exc:
-        reason = f"the database failed: {exc}"
+        reason = f"the database failed: {describe_error(exc).partition(': ')[2]}"
         _release_if_progressed(run, stage, reason)
     except BaseException as exc:  # noqa: BLE001  any other error must also end the run, which otherwise stays active until its lease ends
         reason = describe_error(exc)
