@@ -246,7 +246,6 @@ CELERY_TASK_TRACK_STARTED = True  # the admin's task results show which tasks ru
 CELERY_WORKER_SEND_TASK_EVENTS = CELERY_TASK_SEND_SENT_EVENT = True  # for Flower
 CELERY_RESULT_BACKEND = "django-db"  # the admin shows task results
 CELERY_RESULT_EXTENDED = True  # results have the name and arguments of their task
-CELERY_RESULT_EXPIRES = 30 * 24 * 3600  # beat then deletes the results; Celery's default is one day
 CELERY_BEAT_SCHEDULER = "callcentersite.beat_scheduler:Scheduler"  # reads the admin's entries; an unusable entry does not end beat
 CELERY_BEAT_SYNC_EVERY = 1  # save after each sent task: otherwise, if beat is killed soon afterwards, it sends the task again when it restarts
 # There is no CELERY_BEAT_SCHEDULE, because it would overwrite changes in the admin at each start. A migration creates the entries.
@@ -262,6 +261,7 @@ CELERY_TASK_ROUTES = {
     "etl.delete": {"queue": "load"},
     "etl.recompute": {"queue": "load"},
     "etl.replay": {"queue": "load"},
+    "etl.prune": {"queue": "load"},
     "etl.nightly": {"queue": "sweep"},
     "etl.sweep": {"queue": "sweep"},
 }
@@ -289,6 +289,25 @@ ETL_MAX_BAD_SHARE = number("ETL_MAX_BAD_PERCENT", 50, maximum=100) / 100  # if a
 ETL_OVERDUE_HOURS = number("ETL_OVERDUE_HOURS", 26, minimum=1, maximum=8760)  # alert after this time without a successful run
 ETL_TIME_ZONE = time_zone("ETL_TIME_ZONE")
 ETL_ADAPTERS = adapters("ETL_ADAPTERS")  # your own kinds of sources: docs/contributing.md
+
+# --- retention ----------------------------------------------------------------------------------------------------
+# After how many days the task etl.prune deletes what is no longer needed; 0: never. docs/operate.md, "What is deleted, and when", says what
+# stays although it is older. Facts and metrics are never deleted.
+ETL_KEEP_PAGES_DAYS = number("ETL_KEEP_PAGES_DAYS", 30, maximum=36_500)
+ETL_KEEP_BATCHES_DAYS = number("ETL_KEEP_BATCHES_DAYS", 7, maximum=36_500)
+ETL_KEEP_LETTERS_DAYS = number("ETL_KEEP_LETTERS_DAYS", 90, maximum=36_500)
+ETL_KEEP_PROGRESS_DAYS = number("ETL_KEEP_PROGRESS_DAYS", 30, maximum=36_500)
+ETL_KEEP_RUNS_DAYS = number("ETL_KEEP_RUNS_DAYS", 180, maximum=36_500)
+ETL_KEEP_GONE_FILES_DAYS = number("ETL_KEEP_GONE_FILES_DAYS", 90, maximum=36_500)
+ETL_KEEP_LOG_EVENTS_DAYS = number("ETL_KEEP_LOG_EVENTS_DAYS", 45, maximum=36_500)  # in the SQL database only; Cassandra has CASSANDRA_TTL_DAYS
+ETL_KEEP_REVISIONS_DAYS = number("ETL_KEEP_REVISIONS_DAYS", 400, maximum=36_500)
+ETL_KEEP_EPISODES_DAYS = number("ETL_KEEP_EPISODES_DAYS", 400, maximum=36_500)
+ETL_KEEP_RESULTS_DAYS = number("ETL_KEEP_RESULTS_DAYS", 30, maximum=36_500)
+ETL_KEEP_HEARTBEATS_DAYS = number("ETL_KEEP_HEARTBEATS_DAYS", 30, maximum=36_500)
+ETL_KEEP_SESSIONS_DAYS = number("ETL_KEEP_SESSIONS_DAYS", 1, maximum=36_500)  # after they have expired
+ETL_KEEP_AUDIT_DAYS = number("ETL_KEEP_AUDIT_DAYS", 1095, maximum=36_500)
+# Beat's own clean-up deletes all old results in one statement. It runs after etl.prune, which has then deleted most of them in batches.
+CELERY_RESULT_EXPIRES = ETL_KEEP_RESULTS_DAYS * 24 * 3600
 
 # --- GitHub -----------------------------------------------------------------------------------------------------
 GITHUB_API_URL = given("GITHUB_API_URL", "https://api.github.com").rstrip("/")

@@ -1,8 +1,12 @@
-"""The two tasks that beat sends by its schedule: the start of the nightly runs, and the sweep, which repairs what lost messages left undone."""
+"""The tasks that beat sends by its schedule: the start of the nightly runs, the sweep, which repairs what lost messages left undone, and the
+deletion of what is old."""
+
+import time
 
 from celery import shared_task
+from django.conf import settings
 
-from etl_tasks import pipeline, sweeper
+from etl_tasks import pipeline, retention, sweeper
 from etl_tasks.fault_isolation import isolated
 from etl_tasks.models import ETLRun
 
@@ -19,3 +23,11 @@ def nightly() -> list[int]:
 @shared_task(name="etl.sweep", ignore_result=True)
 def sweep() -> int:
     return sweeper.sweep()
+
+
+@shared_task(name="etl.prune", ignore_result=True)
+def prune() -> None:
+    """Delete what is older than the settings ETL_KEEP_… say. If the time of one task is too short, another message continues."""
+    turn_s = settings.CELERY_TASK_SOFT_TIME_LIMIT / 2  # so that the worker never stops the task
+    if not retention.prune(until=time.monotonic() + turn_s).is_finished:
+        prune.delay()

@@ -26,6 +26,7 @@ from etl_tasks.outcomes import WHOLE_PAGE, Bad, Unreadable
 logger = logging.getLogger(__name__)
 
 LONGEST_DATA = 1_000_000  # characters of a bad record that its letter keeps; the staged page has the whole record
+UNREADABLE_DIGITS = 32  # of the digest of its name, by which an unreadable part is recognised
 
 
 class NotOpen(Exception):
@@ -102,16 +103,19 @@ def bury_unreadable(run: ETLRun, part: Unreadable) -> None:
     The run counts the part as one extracted and dead-lettered record.
     """
     ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + 1, dead_lettered=F("dead_lettered") + 1)
-    digest = hashlib.sha256(part.name.encode()).hexdigest()[:32]
     _write(
         run,
-        key=f"unreadable:{part.stream}:{digest}",
+        key=f"unreadable:{part.stream}:{unreadable_digest(part)}",
         kind=DeadLetter.Kind.PAGE,
         stage=ETLRun.Stage.EXTRACT,
         error=part.reason,
         data=part.name,
         stream=part.stream,
     )
+
+
+def unreadable_digest(part: Unreadable) -> str:
+    return hashlib.sha256(part.name.encode()).hexdigest()[:UNREADABLE_DIGITS]
 
 
 def unreadable_page(content: bytes, error: str) -> Bad:
@@ -139,6 +143,7 @@ def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> No
 
     A stage's letter also moves to this run: cursors move only when a run succeeds, so this run has read again what the earlier failed
     runs had read. A stage's letter is reopened even if it was discarded, because a person discarded it for the earlier runs only.
+    A record's letter whose staged page was deleted since moves to the page that has the record now, from which it can be replayed.
     """
     error, data = storable(error), escaped(data)
     letter, is_new = DeadLetter.objects.get_or_create(source=run.source, key=key, defaults={"run": run, "error": error, "data": data, **fields})
@@ -153,6 +158,8 @@ def _write(run: ETLRun, *, key: str, error: str, data: str, **fields: Any) -> No
         changes |= {"run": run, "data": data}
         reopening["timestamp"] = now()
         closed_states.append(DeadLetter.State.DISCARDED)
+    elif letter.page_id is None and fields.get("page"):
+        changes |= {"run": run, "page": fields["page"], "record_index": fields["record_index"]}
     DeadLetter.objects.filter(pk=letter.pk).update(**changes)
     DeadLetter.objects.filter(pk=letter.pk, state__in=closed_states).update(**reopening)
 

@@ -13,6 +13,7 @@ import msgspec
 from django.conf import settings
 from django.db.models import F, Sum
 from django.utils.dateparse import parse_datetime
+from django.utils.timezone import now
 
 from dora_metrics.models import Coverage
 from etl_tasks import dead_letters, ledger, overdue_sources, waiting_events
@@ -184,7 +185,7 @@ def _bury_once(run: ETLRun, part: Unreadable) -> None:
 
     When an attempt is repeated, it finds the same part again, and the part must not be counted twice.
     """
-    marker = f"unreadable {hashlib.sha256(part.name.encode()).hexdigest()[:32]}"
+    marker = f"unreadable {dead_letters.unreadable_digest(part)}"
     if run.progress.filter(stream=marker).exists():
         return
     with ledger.guarded_transaction(run, "extract.unreadable"):
@@ -336,7 +337,7 @@ def _move_cursors(run: ETLRun) -> None:
             _, is_moved = Cursor.objects.get_or_create(source=run.source, stream=progress.stream, defaults={"position": progress.cursor})
         else:
             unmoved = Cursor.objects.filter(source=run.source, stream=progress.stream, version=progress.began_at_version)
-            is_moved = bool(unmoved.update(position=progress.cursor, version=F("version") + 1))
+            is_moved = bool(unmoved.update(position=progress.cursor, version=F("version") + 1, moved_at=now()))
         if is_moved:
             moved[progress.stream] = progress.cursor
             _save_coverage(run, progress.stream, progress.cursor)

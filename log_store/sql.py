@@ -85,14 +85,22 @@ class SqlLogStore:
 
     def forget(self, source: str) -> Iterator[int]:
         for model in (LogEventRow, LogSumRow):
-            while keys := self._some_keys(model, source):
-                with _answering():
-                    model._default_manager.filter(pk__in=keys).delete()
-                yield len(keys)
+            yield from _deleted(model._default_manager.filter(source=source))
 
-    def _some_keys(self, model: type[Model], source: str) -> list[int]:
+    def expire(self, before: datetime) -> Iterator[int]:
+        first_kept = hour_of(before)
+        for source in self._sources():
+            yield from _deleted(LogEventRow.objects.filter(source=source, time__lt=first_kept))
+            for _batch in _deleted(LogSumRow.objects.filter(source=source, hour__lt=first_kept)):
+                yield 0
+
+    def expired(self, before: datetime) -> int:
         with _answering():
-            return list(model._default_manager.filter(source=source).order_by().values_list("pk", flat=True)[:ROWS_AT_ONCE])
+            return sum(LogEventRow.objects.filter(source=source, time__lt=hour_of(before)).count() for source in self._sources())
+
+    def _sources(self) -> list[str]:
+        with _answering():
+            return list(LogSumRow.objects.order_by("source").values_list("source", flat=True).distinct())
 
     def missing_schema_steps(self) -> int:
         return 0  # migrations create the tables
@@ -100,6 +108,17 @@ class SqlLogStore:
     def ping(self) -> None:
         with _answering():
             LogEventRow.objects.exists()
+
+
+def _deleted(rows: QuerySet[Any]) -> Iterator[int]:
+    """Delete the rows in batches, and yield the size of each."""
+    while True:
+        with _answering():
+            keys = list(rows.order_by().values_list("pk", flat=True)[:ROWS_AT_ONCE])
+            rows.model._default_manager.filter(pk__in=keys).delete()
+        if not keys:
+            return
+        yield len(keys)
 
 
 # --- writing --------------------------------------------------------------------------------------------------------

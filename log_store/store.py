@@ -100,6 +100,15 @@ class LogStore(Protocol):
         After an interruption, call it again to delete the rest.
         """
 
+    def expire(self, before: datetime) -> Iterator[int]:
+        """Delete the events and counts of all hours that ended before this time, in batches. After each batch, yield how many events were deleted.
+
+        Does nothing in Cassandra, which deletes events itself by their time to live.
+        """
+
+    def expired(self, before: datetime) -> int:
+        """Return how many events `expire` would delete."""
+
     def missing_schema_steps(self) -> int:
         """Return how many steps `ensure_schema` would take; a negative number if the tables are of a later version than this code knows."""
 

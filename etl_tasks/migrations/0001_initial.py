@@ -1,4 +1,4 @@
-"""Create the tables of the pipeline and beat's two entries. People may change the entries in the admin."""
+"""Create the tables of the pipeline and beat's three entries. People may change the entries in the admin."""
 
 from django.conf import settings
 import django.core.validators
@@ -6,7 +6,7 @@ import django.db.models.deletion
 from django.db import migrations, models
 
 
-NIGHTLY, SWEEP = "etl nightly", "etl sweep"
+NIGHTLY, SWEEP, PRUNE = "etl nightly", "etl sweep", "etl prune"
 
 
 def seed_schedule(apps, schema_editor):
@@ -32,10 +32,17 @@ def seed_schedule(apps, schema_editor):
             "description": "Starts a night that is missing, sends lost runs again.",
         },
     )
+    # Celery's own clean-up of results, which deletes all of them in one statement, runs at four and then finds none.
+    before_four, _ = apps.get_model("django_celery_beat", "CrontabSchedule").objects.get_or_create(
+        minute="20", hour="3", day_of_month="*", month_of_year="*", day_of_week="*", timezone=settings.ETL_TIME_ZONE
+    )
+    entries.get_or_create(
+        name=PRUNE, defaults={"task": "etl.prune", "crontab": before_four, "description": "Deletes what is older than the settings ETL_KEEP_… say."}
+    )
 
 
 def remove_schedule(apps, schema_editor):
-    apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name__in=[NIGHTLY, SWEEP]).delete()
+    apps.get_model("django_celery_beat", "PeriodicTask").objects.filter(name__in=[NIGHTLY, SWEEP, PRUNE]).delete()
 
 
 class Migration(migrations.Migration):

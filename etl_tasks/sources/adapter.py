@@ -13,7 +13,7 @@ from etl_tasks.errors import FatalError
 from etl_tasks.models import Source, StagedPage
 from etl_tasks.outcomes import Bad, Good, Unreadable
 
-LATEST_TIMES = {"collected_until", "seen_at", "until"}  # the keys of a cursor that say when the source was last read
+LATEST_TIMES = {"collected_until", "seen_at", "until", "gone_since"}  # the keys of a cursor that say when the source was last read, or not found
 LOG_EVENT = "log_event"  # the kind of records that go to the log store instead of SQL tables of facts
 
 

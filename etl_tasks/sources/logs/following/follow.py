@@ -10,7 +10,7 @@ unknown file is read from offset 0, with a new identity. docs/logs.md lists the 
 import logging
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -103,6 +103,7 @@ class _Run:
         self._is_listed_twice = False
         self._settled: set[str] = set()  # places and paths that this run does not read again
         self._unknown: list[tuple[bool, str, ListedFile]] = []  # (is compressed, path, file): when sorted, plain files come first
+        self._needed: set[str] = set()  # identities of the files that still exist, also as a copy, or may exist
 
     def chunks(self) -> Iterator[Chunk | Unreadable]:
         paths = paths_of(self._pattern, self._roots)
@@ -110,13 +111,14 @@ class _Run:
             yield from self._list(paths)
             files = [file for place, file in self._listed.items() if place not in self._settled]
             if not files:
-                return
+                break
             self._unknown = []
             for file in files:
                 yield from self._guarded(file, self._read_if_known(file))
             for _, _, file in sorted(self._unknown):
                 yield from self._guarded(file, self._read_unknown(file))
             paths = self._paths_now()
+        yield from self._mark_gone()
 
     # --- listing the files --------------------------------------------------------------------------------------------
 
@@ -129,6 +131,7 @@ class _Run:
                 is_rotated_away = isinstance(exc, FileNotFoundError) and not os.path.islink(path)
                 if not is_rotated_away and path not in self._settled:
                     self._settled.add(path)
+                    self._needed |= {position.identity for position in self._known.all() if position.path == shown(path)}
                     yield Unreadable(path=shown(path), reason=reason(exc))
             else:
                 self._listed.setdefault(file.place, file)  # if a file has several names, use the first
@@ -164,12 +167,14 @@ class _Run:
             return  # the next listing finds the file again
         except OSError as exc:
             self._settled.add(file.place)
+            self._need(self._known.at(file.place))
             yield Unreadable(path=shown(file.path), reason=reason(exc))
 
     def _read_if_known(self, file: ListedFile) -> Iterator[Chunk | Unreadable]:
         positions = self._known.at(file.place)
-        if any(position.read_whole == file.version for position in positions):
+        if whole := [position for position in positions if position.read_whole == file.version]:
             self._settled.add(file.place)
+            self._need(whole)
             return
         with open_content(file, self._roots) as content:
             for position in positions:
@@ -183,12 +188,15 @@ class _Run:
             position = starting_position(file, content, self._known, self._open_original)
             if position is not None:
                 yield from self._read(file, content, position)
+            else:
+                self._need(self._known.with_head(content.head()))  # by one of these positions it was recognised as a copy
         self._settled.add(file.place)
 
     # --- reading ------------------------------------------------------------------------------------------------------
 
     def _read(self, file: ListedFile, content: LogContent, position: Position) -> Iterator[Chunk | Unreadable]:
         check_encoding(content.head())
+        self._need([position])
         marks = position.marks
         if len(marks) < mark_count(position.offset):  # the position was stored by a version of this program that had no marks
             marks = marks_of(content, position.offset)
@@ -226,6 +234,26 @@ class _Run:
             position = msgspec.structs.replace(position, place=file.place, path=shown(file.path), read_whole=read_whole)
             self._known.update(position)
             yield _chunk(position, position.offset, b"", datetime.fromtimestamp(content.stat().st_mtime, UTC))
+
+    # --- files that are gone ------------------------------------------------------------------------------------------
+
+    def _need(self, positions: Iterable[Position]) -> None:
+        self._needed |= {position.identity for position in positions}
+
+    def _mark_gone(self) -> Iterator[Chunk]:
+        """Yield the positions of files that have disappeared since the last run, or are there again. Positions with offset 0 are left out.
+
+        Those are of files that are to be read again, or of failed runs; moving their cursors would lose how far the files were read.
+        """
+        for place, file in self._listed.items():
+            if place not in self._settled:  # it was renamed or truncated again and again: the next run reads it
+                self._need(self._known.at(file.place))
+        moment = datetime.now(UTC)
+        for position in self._known.all():
+            is_gone = position.identity not in self._needed
+            if position.offset and is_gone != bool(position.gone_since):
+                changed = msgspec.structs.replace(position, gone_since=moment.isoformat() if is_gone else "")
+                yield _chunk(changed, position.offset, b"", moment)
 
 
 def _chunk(position: Position, start: int, body: bytes, written_at: datetime, cut_bytes: int = 0) -> Chunk:

@@ -9,6 +9,9 @@ from etl_tasks.sources.logs.following.content import TAIL_BYTES
 from etl_tasks.sources.logs.following.fingerprints import fingerprint, fingerprint_length
 
 STREAM_PREFIX = "file:"
+# The cursor of this stream has {"next": the lowest generation of a new file}. It is raised when positions are deleted, so that no new file gets
+# the identity of a forgotten one: its events would have the ids of stored events, and would not be stored.
+GENERATIONS = "generations"
 
 
 class Position(msgspec.Struct, frozen=True):
@@ -18,7 +21,8 @@ class Position(msgspec.Struct, frozen=True):
     same inode one after the other. `place`: "device:inode" where the file was last seen; empty if these are the same. `fingerprint`: "length:hash"
     of the file's first bytes. `tail`: "length:hash" of the last bytes before `offset`. `marks`: the hashes of the bytes before each offset of
     `mark_offsets` up to which the file has been read. `read_whole`: the size and modification time of a compressed file that was read to its end.
-    Until they change, the file is not unpacked again.
+    Until they change, the file is not unpacked again. `gone_since`: when a run first found neither the file nor a copy (ISO 8601); empty while
+    there is one.
     """
 
     identity: str
@@ -29,6 +33,7 @@ class Position(msgspec.Struct, frozen=True):
     marks: list[str] = []
     place: str = ""
     read_whole: str = ""
+    gone_since: str = ""
 
     @property
     def stream(self) -> str:
@@ -56,7 +61,8 @@ class KnownPositions:
         self._by_fingerprint: defaultdict[int, defaultdict[str, set[str]]] = defaultdict(
             lambda: defaultdict(set)
         )  # identities, by length and fingerprint
-        self._generations: defaultdict[str, int] = defaultdict(int)  # the generation that the next new file at a place gets
+        lowest = int(str(positions.get(GENERATIONS, {}).get("next", 0)))
+        self._generations: defaultdict[str, int] = defaultdict(lambda: lowest)  # the generation that the next new file at a place gets
         for stream, position in positions.items():
             if stream.startswith(STREAM_PREFIX):
                 self.update(msgspec.convert(position, Position))
@@ -69,6 +75,9 @@ class KnownPositions:
         self._by_place[position.last_place].add(position.identity)
         self._by_fingerprint[fingerprint_length(position.fingerprint)][position.fingerprint].add(position.identity)
         self._generations[position.first_place] = max(self._generations[position.first_place], position.generation + 1)
+
+    def all(self) -> list[Position]:
+        return list(self._positions.values())
 
     def at(self, place: str) -> list[Position]:
         """Return the positions of the files that were last seen at a place (device and inode), the latest generation first."""
