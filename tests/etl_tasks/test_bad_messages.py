@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 STAGES = ("etl.extract", "etl.transform", "etl.load")
 app.loader.import_default_modules()
 TASKS = sorted(name for name in app.tasks if name.startswith("etl."))
-NO_ARGUMENTS = ("etl.nightly", "etl.sweep", "etl.delete")
+NO_ARGUMENTS = ("etl.nightly", "etl.sweep", "etl.delete", "etl.prune")
 ENDED = {states.SUCCESS, states.FAILURE, states.IGNORED, "SUPERSEDED", "POSTPONED"}
 GONE = 2**31 - 1  # the id of a row that was deleted
 

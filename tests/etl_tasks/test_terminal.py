@@ -117,6 +117,7 @@ def commands_of(path: Path) -> dict[str, list[tuple[str, ...]]]:
         "init_log_store": [(EVIL,)],
         "log_events": [day, (*day, "--format", "jsonl"), ("--source", EVIL), (*day, "--level", EVIL)],
         "login_locks": [("list",), ("list", "--json"), ("unlock", EVIL), ("unlock", "--address", EVIL), (EVIL,)],
+        "prune": [(), ("--dry-run",), ("--json",), (EVIL,)],
         "recompute_metrics": [("--service", EVIL)],
     }
 
