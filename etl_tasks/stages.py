@@ -176,7 +176,7 @@ def _cursor_version(run: ETLRun, stream: str) -> int:
 
 
 def _save_page_sizes(run: ETLRun, learned: Learned) -> None:
-    with ledger.guarded_transaction(run, "extract.page_sizes"):
+    with ledger.guarded_transaction(run, "extract.page_sizes", is_progress=False):
         Source.objects.filter(pk=run.source_id).update(page_sizes=learned.page_sizes)
 
 

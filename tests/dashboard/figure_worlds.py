@@ -95,9 +95,16 @@ def _night(moment: datetime, sources: Iterable[Source]) -> None:
         run = ledger.open_run(source, trigger="beat", logical_date=moment.date())
         assert run
         try:
-            inline.run_remaining_stages(run.pk)
+            _run(run.pk)
         except inline.StageFailed:
             assert source.repository == "acme/crm-sync"
+
+
+def _run(run_id: int) -> None:
+    try:
+        inline.run_remaining_stages(run_id)
+    except inline.Interrupted:  # the run goes on where it stood, and fails if it gets no further
+        inline.run_remaining_stages(run_id)
 
 
 # --- the world in which much is unknown, partial or flagged -----------------------------------------------------------

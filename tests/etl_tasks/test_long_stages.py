@@ -280,6 +280,21 @@ def test_a_replay_that_meets_the_end_of_the_hour_is_postponed_too(billing: Sourc
     assert letter.state == "replayed"
 
 
+def test_a_source_that_gets_no_further_fails_although_a_smaller_page_was_learned(billing: Source, github: StandIn) -> None:
+    """A lasting outage must not look like progress: the run would be handed back each night, without a letter and an alert."""
+    call_command("etl_extract")
+    for command in ("etl_transform", "etl_load"):
+        call_command(command)
+    github.clock, github.faults = END + timedelta(days=1), {"outage": "PullRequests", "status": 502}
+    calls = 0
+    while not DeadLetter.objects.exists():
+        with pytest.raises(CommandError):
+            call_command("etl_extract", "--source", "billing")
+        calls += 1
+        assert calls <= 2, "the run was handed back again"
+    assert ETLRun.objects.latest("pk").status == "failed"
+
+
 def test_a_command_waits_itself_for_a_time_that_is_near(billing: Source, github: StandIn, world: World, capsys: Any) -> None:
     github.faults = {"status": 429, "retry_after": 1, "times": 2}
     call_command("etl_extract")
