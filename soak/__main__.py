@@ -7,6 +7,7 @@ import argparse
 import logging
 import os
 import shutil
+import signal
 import sys
 import tempfile
 from contextlib import ExitStack
@@ -48,6 +49,7 @@ def main() -> int:
         return 0
     folder = Path(tempfile.mkdtemp(prefix="soak-"))
     report = Report()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers and processes are stopped
     report.say(f"seed {options.seed}, {seconds:.0f} s of faults, folder {folder}")
     with ExitStack() as stack:
         servers = stack.enter_context(Servers(folder / "servers"))
