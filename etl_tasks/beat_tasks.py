@@ -7,8 +7,11 @@ from celery import shared_task
 from django.conf import settings
 
 from etl_tasks import pipeline, retention, sweeper
+from etl_tasks.crash_points import crash_points
 from etl_tasks.fault_isolation import isolated
 from etl_tasks.models import ETLRun
+
+PRUNE_TURN_S = settings.CELERY_TASK_SOFT_TIME_LIMIT / 2  # so that the worker never stops the task
 
 
 @shared_task(name="etl.nightly")
@@ -22,12 +25,17 @@ def nightly() -> list[int]:
 
 @shared_task(name="etl.sweep", ignore_result=True)
 def sweep() -> int:
-    return sweeper.sweep()
+    """Sweep, unless a sweep has just begun.
+
+    While all children of the workers are busy, the messages of many sweeps collect in their queue. The first of them that a child takes does
+    the work of all.
+    """
+    return 0 if sweeper.has_just_begun() else sweeper.sweep()
 
 
 @shared_task(name="etl.prune", ignore_result=True)
 def prune() -> None:
     """Delete what is older than the settings ETL_KEEP_… say. If the time of one task is too short, another message continues."""
-    turn_s = settings.CELERY_TASK_SOFT_TIME_LIMIT / 2  # so that the worker never stops the task
-    if not retention.prune(until=time.monotonic() + turn_s).is_finished:
-        prune.delay()
+    if not retention.prune(until=time.monotonic() + PRUNE_TURN_S).is_finished:
+        with crash_points("beat_tasks.continue_prune"):
+            prune.delay()

@@ -34,6 +34,11 @@ def is_seen_since(name: str, moment: datetime) -> bool:
     return Heartbeat.objects.filter(name=name, seen_at__gte=moment).exists()
 
 
+def is_seen_between(name: str, begin: datetime, end: datetime) -> bool:
+    """Return whether the thing with this name was last seen to work between the two times."""
+    return Heartbeat.objects.filter(name=name, seen_at__range=(begin, end)).exists()
+
+
 def store_budget(credential: str, limits: Mapping[str, tuple[int, int, float]], moment: datetime) -> None:
     """Store what GitHub's answers said until `moment`.
 

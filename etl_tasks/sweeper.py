@@ -5,7 +5,7 @@ What has to be done is found in the ledger of runs.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -54,6 +54,30 @@ def resend_lost() -> int:
 
     Raises SomeFailed after all runs were tried.
     """
+    return _resend(_active_runs().filter(lease_until__lt=now()))
+
+
+def resend_lost_messages() -> int:
+    """Send again the runs that were sent again more than a grace period ago and whose queue is empty; return how many. No worker will take them.
+
+    Without this, a run whose messages were lost several times would wait for hours although everything works again. Raises SomeFailed.
+    """
+    sent_again = _active_runs().filter(lease_until__gte=now(), status=ETLRun.Status.QUEUED, owner="", resends__gt=1)
+    waiting = [run for run in sent_again if run.lease_until - ledger.grace_period() * (2 ** (run.resends - 1) - 1) < now()]
+    if not waiting:
+        return 0
+    try:
+        lengths = pipeline.queue_lengths({pipeline.queue_of(run) for run in waiting})
+    except pipeline.BrokerAway:
+        return 0
+    return _resend([run for run in waiting if not lengths[pipeline.queue_of(run)]])
+
+
+def _active_runs() -> QuerySet[ETLRun]:
+    return ETLRun.objects.filter(status__in=ETLRun.ACTIVE).select_related("source").order_by("pk")
+
+
+def _resend(runs: Iterable[ETLRun]) -> int:
     resent: list[ETLRun] = []
 
     def resend(run: ETLRun) -> None:
@@ -64,7 +88,7 @@ def resend_lost() -> int:
             dead_letters.bury_stage(run.pk, run.stage, host_watch.no_worker_message(run.source.host) if is_host_silent else lost, **unchanged)
             return
         # The time until the next sending doubles each time, so that a long queue does not fill with copies of the message. If the queue is
-        # empty, `_with_lost_message` ends the wait.
+        # empty, `resend_lost_messages` ends the wait.
         with crash_points("sweeper.resend"):
             is_ours = ETLRun.objects.filter(pk=run.pk, **unchanged).update(
                 owner="", status=ETLRun.Status.QUEUED, resends=F("resends") + 1, lease_until=now() + ledger.grace_period() * 2**run.resends
@@ -74,27 +98,10 @@ def resend_lost() -> int:
             resent.append(run)
 
     try:
-        active = ETLRun.objects.filter(status__in=ETLRun.ACTIVE).select_related("source").order_by("pk")
-        for_each([*active.filter(lease_until__lt=now()), *_with_lost_message(active.filter(lease_until__gte=now()))], resend)
+        for_each(runs, resend)
     finally:
         pipeline.send_all(resent)
     return len(resent)
-
-
-def _with_lost_message(active: QuerySet[ETLRun]) -> list[ETLRun]:
-    """Return the runs that were sent again more than a grace period ago and whose queue is empty: no worker will take them.
-
-    Without this, a run whose messages were lost several times would wait for hours although everything works again.
-    """
-    sent_again = active.filter(status=ETLRun.Status.QUEUED, owner="", resends__gt=1)
-    waiting = [run for run in sent_again if run.lease_until - ledger.grace_period() * (2 ** (run.resends - 1) - 1) < now()]
-    if not waiting:
-        return []
-    try:
-        lengths = pipeline.queue_lengths({pipeline.queue_of(run) for run in waiting})
-    except pipeline.BrokerAway:
-        return []
-    return [run for run in waiting if not lengths[pipeline.queue_of(run)]]
 
 
 def load_waiting_events() -> int:
@@ -121,10 +128,17 @@ def mark_sweep() -> None:
     heartbeats.mark_seen([heartbeats.SWEEP], now())
 
 
+def has_just_begun() -> bool:
+    """Return whether a sweep began less than half of the sweep's interval ago."""
+    moment = now()
+    return heartbeats.is_seen_between(heartbeats.SWEEP, moment - timedelta(seconds=settings.ETL_SWEEP_SECONDS / 2), moment)
+
+
 # The name of a step is shown to people when the step fails. The last two may take longest, because they survey GitHub.
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("storing that the sweep runs", mark_sweep),
     ("sending lost runs again", resend_lost),
+    ("sending runs again whose message is lost", resend_lost_messages),
     ("sending runs whose log events wait for the log store", load_waiting_events),
     ("the search for overdue sources", alert_overdue),
     ("the look for workers", host_watch.watch),

@@ -22,13 +22,13 @@ def seed_schedule(apps, schema_editor):
     interval, _ = apps.get_model("django_celery_beat", "IntervalSchedule").objects.get_or_create(every=settings.ETL_SWEEP_SECONDS, period="seconds")
     entries = apps.get_model("django_celery_beat", "PeriodicTask").objects
     entries.get_or_create(name=NIGHTLY, defaults={"task": "etl.nightly", "crontab": crontab, "description": "One chain for each enabled source."})
-    # A sweep that has waited longer than this is dropped: the next one does its work.
+    # Its messages do not expire. A worker takes from its queues in turns, so it would drop one expired message after each task of an hour full
+    # of tasks, and would never come to the newest. A message that comes late does the work of the next ones.
     entries.get_or_create(
         name=SWEEP,
         defaults={
             "task": "etl.sweep",
             "interval": interval,
-            "expire_seconds": 50,
             "description": "Starts a night that is missing, sends lost runs again.",
         },
     )

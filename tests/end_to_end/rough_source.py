@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils.timezone import now
 
-from etl_tasks import dead_letters, pipeline, replay, replay_tasks
+from etl_tasks import beat_tasks, dead_letters, pipeline, replay, replay_tasks
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import DeadLetter, Source
 from etl_tasks.outcomes import Bad, Good
@@ -73,9 +73,18 @@ def replay_without_time(source: Source) -> None:
         replay_tasks.TURN_S = former
 
 
+def prune_without_time(_source: Source) -> None:
+    former, beat_tasks.PRUNE_TURN_S = beat_tasks.PRUNE_TURN_S, -1.0
+    try:
+        beat_tasks.prune()
+    finally:
+        beat_tasks.PRUNE_TURN_S = former
+
+
 ACTIONS: Mapping[str, Callable[[Source], None]] = {
     "recompute": recompute,
     "replay here": replay_here,
     "discard": discard,
     "replay without time": replay_without_time,
+    "prune without time": prune_without_time,
 }

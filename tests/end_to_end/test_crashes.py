@@ -93,7 +93,7 @@ def test_a_worker_killed_at_every_point_leaves_the_tables_as_an_undisturbed_one(
         stack.github.faults = {}
         Source.objects.filter(pk=sources["strict"].pk).update(is_strict=False)
         Source.objects.filter(pk=sources["odd"].pk).update(log_format="json")
-        for action in ("replay without time", "discard"):
+        for action in ("replay without time", "prune without time", "discard"):
             _ask(crashes, sources["rough"], action)
         crashes.until(lambda: not _open_letters(), "all letters are replayed", act=_replay_all)
         _refuse_and_replay(stack, crashes, sources["rough"])
@@ -165,6 +165,7 @@ def _ask(crashes: Crashes, rough: Source, action: str) -> None:
     names = {
         "recompute": ("pipeline.send_recompute", "metrics.recompute"),
         "replay without time": ("replay.continue",),
+        "prune without time": ("beat_tasks.continue_prune",),
         "discard": ("dead_letters.discard_alike",),
     }[action]
     Source.objects.filter(pk=rough.pk).update(options={"do": action})

@@ -43,7 +43,7 @@ def test_each_name_is_used_once() -> None:
         ('with commit("ledger.claim"):', "with transaction.atomic():", "etl_tasks.ledger.claim", "atomic"),
         ("def cancel(", "@transaction.atomic\ndef cancel(", "etl_tasks.ledger.cancel", "atomic"),
         ('with crash_points("ledger.postpone"):', "if True:", "etl_tasks.ledger.postpone", "update"),
-        ('with crash_points("sweeper.resend"):', "if True:", "etl_tasks.sweeper.resend_lost", "update"),
+        ('with crash_points("sweeper.resend"):', "if True:", "etl_tasks.sweeper._resend", "update"),
         ('with crash_points("pipeline.send"):', "if True:", "etl_tasks.pipeline.send", "apply_async"),
         ("partial(_send_recompute, service.pk)", "partial(tasks.recompute.delay, service.pk)", "etl_tasks.pipeline.send_recompute", "delay"),
         ('with ledger.guarded_transaction(run, "extract.page"):', "if True:", "etl_tasks.stages._commit_page", "create"),

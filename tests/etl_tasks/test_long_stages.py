@@ -194,7 +194,7 @@ def test_a_child_that_the_hard_limit_kills_goes_on_if_it_had_moved(logs: Source,
         with ledger.guarded_transaction(run, "test"):
             pass
     for _ in range(2):
-        task_failure.send(sender=tasks.extract, task_id="the task", exception=TimeLimitExceeded(660), args=[run.pk])
+        task_failure.send(sender=tasks.extract, task_id="the task", exception=TimeLimitExceeded(660), args=[run.pk], kwargs={})
     run.refresh_from_db()
     assert run.status == status
     assert DeadLetter.objects.count() == (status == "failed")

@@ -38,6 +38,7 @@ from etl_tasks.sources.adapter import Page
 from github_stand_in.server import StandIn
 from log_store.models import LogEventRow, LogSumRow
 from log_store.opening import open_log_store
+from tests.beat_schedule import seed_beat_schedule
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, spent
 from tests.tables import facts
@@ -735,20 +736,21 @@ def test_the_command_ends_with_1_if_a_table_failed(billing: Source, monkeypatch:
 
 
 def test_the_task_works_for_a_limited_time_and_another_message_continues(
-    billing: Source, monkeypatch: pytest.MonkeyPatch, settings: Any, sent_messages: Callable[[], list[tuple[str, list[Any]]]]
+    billing: Source, monkeypatch: pytest.MonkeyPatch, sent_messages: Callable[[], list[tuple[str, list[Any]]]]
 ) -> None:
     many(billing)
-    settings.CELERY_TASK_SOFT_TIME_LIMIT = -1
-    beat_tasks.prune()
+    with monkeypatch.context() as without_time:
+        without_time.setattr(beat_tasks, "PRUNE_TURN_S", -1)
+        beat_tasks.prune()
     assert sent_messages() == [("etl.prune", [])]
     assert sum(left().values()) > 1
-    settings.CELERY_TASK_SOFT_TIME_LIMIT = 600
     beat_tasks.prune()
     assert sent_messages() == []
     assert sum(left().values()) == 1
 
 
 def test_beat_has_an_entry_that_people_may_change(settings: Any) -> None:
+    seed_beat_schedule()
     entry = PeriodicTask.objects.get(task="etl.prune")
     assert (entry.name, entry.enabled, entry.crontab.hour) == ("etl prune", True, "3")
     assert "etl.prune" in current_app.tasks

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 import time_machine
 from django.utils.timezone import now
+from django_celery_beat.models import PeriodicTask
 
 from dora_metrics.alerts import critical_alert, warning_alert
 from dora_metrics.models import AlertRule
-from etl_tasks import inline, ledger, overdue_sources, sweeper
+from etl_tasks import beat_tasks, inline, ledger, overdue_sources, sweeper
 from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.stages import _move_cursors
@@ -19,6 +20,7 @@ from github_stand_in.server import StandIn
 from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
+FIRST_STEPS = [step for step in sweeper.STEPS if step[1] in (sweeper.mark_sweep, sweeper.resend_lost)]
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
 
 
@@ -56,10 +58,10 @@ def test_a_run_whose_messages_were_lost_waits_one_grace_each_time_as_long_as_its
     moment = now()
     for _ in range(4):
         with time_machine.travel(moment, tick=False):
-            assert sweeper.resend_lost() == 1
+            assert sweeper.resend_lost() + sweeper.resend_lost_messages() == 1
             assert sent_runs() == [run.pk]  # takes the message out of the queue, as if it were lost
         with time_machine.travel(moment + 0.9 * ledger.grace_period(), tick=False):
-            assert sweeper.resend_lost() == 0
+            assert sweeper.resend_lost() + sweeper.resend_lost_messages() == 0
         moment += ledger.grace_period() + timedelta(seconds=1)
 
 
@@ -68,7 +70,7 @@ def test_a_run_whose_messages_wait_in_a_long_queue_is_sent_again_less_and_less_o
     moment, sent_at = now(), []
     for second in range(60):
         with time_machine.travel(moment + timedelta(seconds=second), tick=False):
-            if sweeper.resend_lost():
+            if sweeper.resend_lost() + sweeper.resend_lost_messages():
                 sent_at.append(second)
     assert [round((after - before) / ledger.grace_period().seconds) for before, after in pairwise(sent_at)] == [1, 2, 4, 8]
 
@@ -160,6 +162,32 @@ def test_a_night_that_beat_missed_is_started_once(
     run = ETLRun.objects.get()
     assert (str(run.logical_date), sent_runs()) == ("2026-03-20", [run.pk])
     assert run.options["news"]["repository"]["name"] == "acme/billing"
+
+
+def test_of_the_sweeps_that_waited_while_all_children_were_busy_the_first_one_does_the_work(
+    billing: Source, sent_runs: Callable[[], list[int]], settings: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None of their messages expires, because a busy worker takes one of them between two stages: it must not be one that does nothing."""
+    seed_beat_schedule()
+    assert PeriodicTask.objects.get(task="etl.sweep").expires is None
+    monkeypatch.setattr(sweeper, "STEPS", FIRST_STEPS)
+    settings.ETL_SWEEP_SECONDS = 3600
+    moment = now()
+    lapsed(billing)
+    sent = []
+    for minutes in (0, 1, 25, 60):
+        with time_machine.travel(moment + timedelta(minutes=minutes)):
+            ETLRun.objects.update(lease_until=now() - timedelta(seconds=1))
+            sent.append(beat_tasks.sweep())
+    assert sent == [1, 0, 0, 1]
+
+
+def test_a_clock_that_was_set_back_stops_no_sweep(billing: Source, sent_runs: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sweeper, "STEPS", FIRST_STEPS)
+    with time_machine.travel(now() + timedelta(hours=1)):
+        beat_tasks.sweep()
+    lapsed(billing)
+    assert beat_tasks.sweep() == 1
 
 
 def test_an_older_version_never_overwrites_a_newer_one(billing: Source) -> None:
