@@ -22,8 +22,10 @@ from github_stand_in.server import StandIn
 from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
+from tests.seeds import seed_after_each_flush
 
 pytest.register_assert_rewrite("tests.tables")
+seed_after_each_flush()
 # No deadline for an example: a test must not fail because the machine is slow.
 hypothesis.settings.register_profile("patient", deadline=None)
 hypothesis.settings.load_profile("patient")
@@ -99,3 +101,11 @@ def github(world: World, settings: Settings) -> Iterator[StandIn]:
 def billing(db: None) -> Source:
     service = Service.objects.create(name="billing")
     return Source.objects.create(name="billing", service=service, kind=Source.Kind.GITHUB, repository="acme/billing")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Iterator[Any]:
+    """Escape lone surrogates in what a test logs: pytest-xdist cannot send a report that has one, and ends all tests."""
+    report = yield
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
+    return report

@@ -17,7 +17,6 @@ from callcentersite.health import METRICS_SECONDS
 from etl_tasks import heartbeats, ledger
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sweeper import STEPS
-from tests.beat_schedule import seed_beat_schedule
 
 FOLDER = settings.BASE_DIR / "deploy"
 METRIC = re.compile(r"\bcallcentersite_\w+")
@@ -42,7 +41,6 @@ def expressions() -> Iterator[str]:
 @pytest.fixture
 def exported(billing: Source, sent_messages: object) -> dict[str, set[str]]:
     """Return the labels of every metric, of an installation in which each of them has a value."""
-    seed_beat_schedule()
     PeriodicTask.objects.update(last_run_at=now())
     heartbeats.mark_seen([heartbeats.SWEEP], now())
     heartbeats.store_budget("", {"graphql": (1, 2, now().timestamp())}, now())

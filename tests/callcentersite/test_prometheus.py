@@ -16,7 +16,6 @@ from callcentersite import prometheus
 from etl_tasks import component_states, heartbeats, ledger, ledger_statistics, pipeline
 from etl_tasks.bounded_checks import BoundedCheck
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
-from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
 NOON = datetime(2026, 3, 20, 12, tzinfo=UTC)
@@ -39,8 +38,6 @@ def this_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def noon(billing: Source, sent_messages: object) -> Iterator[time_machine.Traveller]:
     """Set the time to the noon after a night that was due at one o'clock, with a beat that works."""
-    PeriodicTask.objects.all().delete()
-    seed_beat_schedule()
     Source.objects.update(created_at=NOON - timedelta(days=30))
     with time_machine.travel(NOON, tick=False) as clock:
         PeriodicTask.objects.update(last_run_at=now())

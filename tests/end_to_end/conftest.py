@@ -21,7 +21,6 @@ from etl_tasks.models import ETLRun, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
-from tests.beat_schedule import seed_beat_schedule
 from tests.conftest import END
 from tests.waiting import wait_until
 
@@ -102,7 +101,6 @@ def broker() -> Iterator[None]:
 @pytest.fixture
 def empty_stack(transactional_db: None, broker: None, tmp_path: Path, world: World) -> Iterator[Stack]:
     """Return a stack as it is after the first migrate: there is no service and no source yet."""
-    seed_beat_schedule()
     with app.connection_for_write() as connection_to_broker:
         client: redis.Redis = connection_to_broker.default_channel.client
         client.flushdb()

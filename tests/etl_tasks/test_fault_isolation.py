@@ -21,7 +21,6 @@ from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
-from tests.beat_schedule import seed_beat_schedule
 from tests.conftest import END
 from tests.etl_tasks.conftest import IN_MEMORY, NOTHING_LISTENS, use_broker
 from tests.etl_tasks.test_stages import lines
@@ -195,11 +194,6 @@ SCHEDULES: dict[str, tuple[Callable[[], dict[str, Any]], str | None]] = {
 }
 
 
-@pytest.fixture
-def entries(db: None) -> None:
-    seed_beat_schedule()
-
-
 def store(schedule: Callable[[], dict[str, Any]], **fields: Any) -> PeriodicTask:
     """Validate and save a nightly schedule as the admin's form does."""
     PeriodicTask.objects.filter(task="etl.nightly").delete()
@@ -214,7 +208,7 @@ def store(schedule: Callable[[], dict[str, Any]], **fields: Any) -> PeriodicTask
 
 @pytest.mark.parametrize("name", SCHEDULES)
 def test_no_schedule_that_the_admin_can_store_stops_the_sweep(
-    billing: Source, logs: Source, entries: None, sent_runs: Any, told: list[str], committed: Any, name: str, capsys: Any
+    billing: Source, logs: Source, sent_runs: Any, told: list[str], committed: Any, name: str, capsys: Any
 ) -> None:
     schedule, expected = SCHEDULES[name]
     with time_machine.travel(NOON, tick=False):
@@ -248,7 +242,7 @@ def test_no_schedule_that_the_admin_can_store_stops_the_sweep(
 
 
 def test_the_entry_of_the_night_is_known_by_its_task_whatever_people_call_it(
-    billing: Source, entries: None, github: StandIn, sent_runs: Any, committed: Any
+    billing: Source, github: StandIn, sent_runs: Any, committed: Any
 ) -> None:
     PeriodicTask.objects.filter(task="etl.nightly").update(name="collect everything")
     Source.objects.update(created_at=NOON - timedelta(days=3))
@@ -257,7 +251,7 @@ def test_the_entry_of_the_night_is_known_by_its_task_whatever_people_call_it(
     assert len(sent_runs()) == 1
 
 
-def test_without_an_entry_of_the_night_the_sweep_goes_on(billing: Source, entries: None, sent_runs: Any) -> None:
+def test_without_an_entry_of_the_night_the_sweep_goes_on(billing: Source, sent_runs: Any) -> None:
     PeriodicTask.objects.filter(task="etl.nightly").delete()
     ledger.open_run(billing, trigger="shell")
     with time_machine.travel(now() + ledger.grace_period() + timedelta(seconds=1)):
@@ -265,7 +259,7 @@ def test_without_an_entry_of_the_night_the_sweep_goes_on(billing: Source, entrie
 
 
 @pytest.mark.parametrize("name", SCHEDULES)
-def test_beat_runs_the_sweep_whatever_the_other_entries_are(entries: None, name: str) -> None:
+def test_beat_runs_the_sweep_whatever_the_other_entries_are(db: None, name: str) -> None:
     with time_machine.travel(NOON, tick=False):
         store(SCHEDULES[name][0])
         PeriodicTask.objects.filter(task="etl.sweep").update(last_run_at=NOON)

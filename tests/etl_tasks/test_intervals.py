@@ -20,7 +20,6 @@ from etl_tasks import beat_tasks, dead_letters, heartbeats, intervals, ledger, o
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.night_report import report_last_night
 from github_stand_in.server import StandIn
-from tests.beat_schedule import seed_beat_schedule
 from tests.etl_tasks.sources.github.nights import spent
 
 pytestmark = pytest.mark.django_db
@@ -32,7 +31,6 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 @pytest.fixture
 def often(billing: Source) -> Source:
     """A source that runs every 15 minutes, with a successful run of last night, which was due at NIGHT."""
-    seed_beat_schedule()
     Source.objects.filter(pk=billing.pk).update(every_minutes=15, created_at=NIGHT - 10 * DAY)
     billing.refresh_from_db()
     ran(billing, NIGHT, trigger="beat", logical_date=NIGHT.date())

@@ -16,7 +16,6 @@ from tenacity import wait_none
 
 from etl_tasks import ledger, night_ping, sweeper
 from etl_tasks.models import ETLRun, Fault, NightPing, Source
-from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
 DUE = datetime(2026, 3, 20, 1, tzinfo=UTC)
@@ -70,8 +69,6 @@ def service(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hea
 @pytest.fixture
 def clock(billing: Source) -> Iterator[time_machine.Traveller]:
     """Set the time to five minutes after the night was due."""
-    PeriodicTask.objects.all().delete()
-    seed_beat_schedule()
     Source.objects.update(created_at=DUE - timedelta(days=3))
     with time_machine.travel(DUE + timedelta(minutes=5), tick=False) as clock:
         yield clock

@@ -38,7 +38,6 @@ from etl_tasks.sources.adapter import Page
 from github_stand_in.server import StandIn
 from log_store.models import LogEventRow, LogSumRow
 from log_store.opening import open_log_store
-from tests.beat_schedule import seed_beat_schedule
 from tests.conftest import END
 from tests.etl_tasks.sources.github.nights import night, spent
 from tests.tables import facts
@@ -750,7 +749,6 @@ def test_the_task_works_for_a_limited_time_and_another_message_continues(
 
 
 def test_beat_has_an_entry_that_people_may_change(settings: Any) -> None:
-    seed_beat_schedule()
     entry = PeriodicTask.objects.get(task="etl.prune")
     assert (entry.name, entry.enabled, entry.crontab.hour) == ("etl prune", True, "3")
     assert "etl.prune" in current_app.tasks

@@ -15,7 +15,6 @@ from etl_tasks import dead_letters, ledger, night_schedule
 from etl_tasks.models import ETLRun, Fault, Source
 from etl_tasks.night_report import last_night, report_last_night
 from etl_tasks.outcomes import Unreadable
-from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
 NIGHT = datetime(2026, 11, 26, 1, tzinfo=UTC)
@@ -24,7 +23,7 @@ ALL_WELL = "last night (2026-11-26 01:00 UTC): 3 of 3 sources succeeded"
 
 
 @pytest.fixture
-def three(entries: None) -> dict[str, Source]:
+def three(db: None) -> dict[str, Source]:
     """Three sources, created ten days ago, with a successful run on the night before NIGHT."""
     service = Service.objects.create(name="shop")
     found = {
@@ -34,11 +33,6 @@ def three(entries: None) -> dict[str, Source]:
     for source in found.values():
         end(begun(source, NIGHT - timedelta(days=1)), NIGHT - timedelta(hours=23))
     return found
-
-
-@pytest.fixture
-def entries(db: None) -> None:
-    seed_beat_schedule()
 
 
 def begun(source: Source, at: datetime, *, is_night: bool = True, **options: Any) -> ETLRun:

@@ -17,7 +17,6 @@ from etl_tasks.loaders import facts
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.stages import _move_cursors
 from github_stand_in.server import StandIn
-from tests.beat_schedule import seed_beat_schedule
 
 pytestmark = pytest.mark.django_db
 FIRST_STEPS = [step for step in sweeper.STEPS if step[1] in (sweeper.mark_sweep, sweeper.resend_lost)]
@@ -153,7 +152,6 @@ def test_a_night_that_beat_missed_is_started_once(
     billing: Source, github: StandIn, sent_runs: Callable[[], list[int]], django_capture_on_commit_callbacks: Any
 ) -> None:
 
-    seed_beat_schedule()
     Source.objects.update(created_at=NOON - timedelta(days=3))
     with time_machine.travel(NOON, tick=False), django_capture_on_commit_callbacks(execute=True):
         assert sweeper.open_missing_night() == 1
@@ -168,7 +166,6 @@ def test_of_the_sweeps_that_waited_while_all_children_were_busy_the_first_one_do
     billing: Source, sent_runs: Callable[[], list[int]], settings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """None of their messages expires, because a busy worker takes one of them between two stages: it must not be one that does nothing."""
-    seed_beat_schedule()
     assert PeriodicTask.objects.get(task="etl.sweep").expires is None
     monkeypatch.setattr(sweeper, "STEPS", FIRST_STEPS)
     settings.ETL_SWEEP_SECONDS = 3600

@@ -146,8 +146,6 @@ def healthchecks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterato
 @pytest.fixture
 def much_to_do(billing: Source, healthchecks: HealthChecks, github: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every step of the sweep something to do."""
-    PeriodicTask.objects.all().delete()
-    import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
     monkeypatch.setattr(pipeline, "INSPECT_SECONDS", 0.01)
 
     def source(name: str, **fields: Any) -> Source:
@@ -163,6 +161,12 @@ def much_to_do(billing: Source, healthchecks: HealthChecks, github: StandIn, mon
         assert run
         ledger.close(run.pk, ETLRun.Status.SUCCESS)
     ETLRun.objects.filter(source=quiet, logical_date=None).update(is_quiet=True)
+    unlucky, waiting = (ledger.open_run(source(name), trigger="shell") for name in ("unlucky", "waiting"))
+    assert unlucky
+    assert waiting
+    ETLRun.objects.filter(pk=unlucky.pk).update(stage="transform", resends=2, lease_until=NOON + 0.5 * ledger.grace_period())
+    ledger.close(waiting.pk, ETLRun.Status.PARTIAL)
+    ETLRun.objects.filter(pk=waiting.pk).update(stage="load", waiting=1)
     ETLRun.objects.update(created_at=NOON - timedelta(hours=1))
     Source.objects.update(created_at=NOON - timedelta(days=3))
 
@@ -175,6 +179,8 @@ def tonight(source: str) -> bool:
 DONE: dict[str, Callable[[], bool]] = {
     "storing that the sweep runs": lambda: Heartbeat.objects.filter(name=heartbeats.SWEEP).exists(),
     "sending lost runs again": lambda: ETLRun.objects.filter(source__name="lost", resends=1).exists(),
+    "sending runs again whose message is lost": lambda: ETLRun.objects.filter(source__name="unlucky", resends=3).exists(),
+    "sending runs whose log events wait for the log store": lambda: ETLRun.objects.filter(source__name="waiting", status="queued").exists(),
     "the search for overdue sources": lambda: Source.objects.filter(name="billing").exclude(overdue_alerted_at=None).exists(),
     "the look for workers": lambda: Source.objects.filter(name="hosted").exclude(host_alerted_at=None).exists(),
     "what is being deleted": lambda: DELETION_MESSAGES > 0,

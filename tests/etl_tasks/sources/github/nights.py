@@ -29,7 +29,7 @@ def finish(run: ETLRun) -> None:
             assert ledger.reopen(run)
         try:
             inline.run_remaining_stages(run.pk)
-        except (inline.StageFailed, inline.Postponed):
+        except (inline.StageFailed, inline.Postponed, inline.Interrupted):
             continue
     pytest.fail(f"{run} never ended: {run.error}")
 
