@@ -1,12 +1,15 @@
 """Docker Compose passes every setting to the containers. A setting that it drops would have no effect, without any warning."""
 
 import re
+from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from django.conf import settings
 
+from callcentersite.local_processes import broker_command
 from tests.callcentersite.read_settings import variables
 
 OURS = ("migrate", "web", "worker-extract", "worker", "beat", "flower")
@@ -66,6 +69,14 @@ def test_the_pages_believe_the_address_from_which_the_published_port_is_reached(
 
 def test_only_the_pages_are_published_and_only_on_loopback(compose: dict[str, Any]) -> None:
     assert {name for name, one in compose["services"].items() if "ports" in one} == {"web"}
+
+
+def test_redis_evicts_no_message_and_keeps_the_queue_when_it_is_killed(compose: dict[str, Any], tmp_path: Path) -> None:
+    of_services = yaml.safe_load((settings.BASE_DIR / "docker-compose.services.yml").read_text())
+    commands = [one["services"]["redis"]["command"] for one in (compose, of_services)]
+    for command in (*commands, broker_command(tmp_path, tmp_path / "broker.sock")):
+        options = dict(pairwise(command))
+        assert (options["--maxmemory-policy"], options["--appendonly"]) == ("noeviction", "yes")
 
 
 @pytest.mark.parametrize("name", OURS)

@@ -364,6 +364,18 @@ def test_a_run_that_failed_twice_is_closed_by_its_good_end(billing: Source, gith
     assert ETLRun.objects.get().status == "success"
 
 
+def test_a_run_whose_counts_do_not_balance_does_not_succeed(logs: Source, log_file: Path) -> None:
+    log_file.write_text(lines(0, 10))
+    run = ledger.open_run(logs, trigger="shell")
+    assert run
+    inline.run_stage(run.pk, "extract")
+    inline.run_stage(run.pk, "transform")
+    ETLRun.objects.update(extracted=11)
+    with pytest.raises(inline.StageFailed, match="11 records extracted, 10 accounted for"):
+        inline.run_stage(run.pk, "load")
+    assert ETLRun.objects.get().status == "failed"
+
+
 def test_a_list_that_github_leaves_out_is_no_end_of_it(billing: Source, github: StandIn, settings) -> None:
     settings.GITHUB_PAGE_SIZE = 10
     body = b'{"data": {"repository": {"pullRequests": null}}}'

@@ -9,7 +9,7 @@ from django.conf import settings
 
 pytestmark = [pytest.mark.slow, pytest.mark.chaos]
 SEED = int(os.environ.get("SOAK_SEED", "1"))
-SECONDS = os.environ.get("SOAK_SECONDS", "45")
+SECONDS = os.environ.get("SOAK_SECONDS", "90")
 
 
 @pytest.mark.skipif(not settings.CASSANDRA_CONTACT_POINTS, reason="no servers: see the line at the end")
