@@ -15,7 +15,7 @@ from pathlib import Path
 
 from github_stand_in.server import StandIn
 from soak import worlds
-from soak.plan import GRACE_S, LEASE_S, plan
+from soak.plan import GRACE_S, LEASE_S, SOFT_LIMIT_S, plan
 from soak.report import Report
 from soak.servers import Servers
 from tests.tcp_proxy import Proxy
@@ -30,7 +30,7 @@ SETTINGS = {
     "ETL_STAGE_BACKOFF_SECONDS": "1",
     "ETL_STAGE_BACKOFF_MAX_SECONDS": "2",
     "ETL_STAGE_RETRIES": "3",
-    "ETL_STAGE_SOFT_LIMIT_SECONDS": "20",
+    "ETL_STAGE_SOFT_LIMIT_SECONDS": str(SOFT_LIMIT_S),
     "ETL_LEASE_SECONDS": str(LEASE_S),
     "ETL_GRACE_SECONDS": str(GRACE_S),
     "ETL_SWEEP_SECONDS": "1",

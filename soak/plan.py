@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from soak.misbehaviour import MISBEHAVIOURS
 
-LEASE_S, GRACE_S = 10, 10
+LEASE_S, SOFT_LIMIT_S, GRACE_S = 10, 20, 30  # in the proportions of the defaults
 SERVERS = ("mariadb", "redis", "cassandra")
 LINKS = (*SERVERS, "github")
 
@@ -26,7 +26,7 @@ FAULTS: tuple[tuple[str, tuple[str, ...], tuple[float, float], int], ...] = (
 )
 # A target is left alone for this long after its fault, so that it can start again.
 RECOVERY_S = {"worker": 6, "beat": 4, "mariadb": 5, "redis": 3, "cassandra": 25}
-FAULT_GAP_S = (0.5, 4.5)
+FAULT_GAP_S = (0.3, 3.2)
 
 ACTIONS = {
     "night": 5,
