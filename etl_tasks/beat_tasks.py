@@ -30,7 +30,10 @@ def sweep() -> int:
     While all children of the workers are busy, the messages of many sweeps collect in their queue. The first of them that a child takes does
     the work of all.
     """
-    return 0 if sweeper.has_just_begun() else sweeper.sweep()
+    is_repeated = False
+    with isolated("the look for a sweep that has just begun"):
+        is_repeated = sweeper.has_just_begun()
+    return 0 if is_repeated else sweeper.sweep()
 
 
 @shared_task(name="etl.prune", ignore_result=True)

@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.db import connection
@@ -53,12 +53,20 @@ def isolated(name: str) -> Iterator[None]:
         raise
     except BaseException as exc:
         logger.exception("contained", extra={"fault": name})
-        if not connection.in_atomic_block:
-            # It may be broken, or a time limit may have interrupted a statement on it. The next query opens another.
-            connection.close()
+        forget_connection()
         begin_fault(name, describe_error(exc))
     else:
         end_fault(name)
+
+
+def forget_connection() -> None:
+    """Close the database connection, which may be broken. A time limit may have interrupted a statement on it, before its result was read, and
+    MySQL refuses further statements on such a connection. The next query opens another.
+    """
+    if connection.in_atomic_block:  # a stage leaves no transaction open, but a test may surround it with one
+        return
+    with suppress(Exception):  # the driver refuses to close what is closed
+        connection.close()
 
 
 def begin_fault(name: str, error: str) -> None:

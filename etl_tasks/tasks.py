@@ -14,12 +14,13 @@ from celery import Task, shared_task
 from celery.exceptions import Ignore, SoftTimeLimitExceeded
 from celery.signals import task_failure, task_retry
 from django.conf import settings
-from django.db import InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError
 from django.utils.timezone import now
 from django.utils.translation import override
 
 from etl_tasks import dead_letters, deletion, ledger, stages
 from etl_tasks.errors import FatalError, RetriableError, describe_error
+from etl_tasks.fault_isolation import forget_connection
 from etl_tasks.loaders.metrics import recompute_service
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources import registry
@@ -75,9 +76,7 @@ class StageTask(Task):
 
     def postpone_if_progressed(self, run: ETLRun) -> None:
         """Let a stage that the soft limit has stopped continue after its last commit, if this attempt has committed something."""
-        # The limit may have interrupted a statement before its result was read. MySQL refuses further statements on such a connection.
-        if not connection.in_atomic_block:  # a stage leaves no transaction open, but a test may surround it with one
-            connection.close()
+        forget_connection()
         self.end_chain_if(ledger.release_if_progressed(run.pk, attempt=run.attempt))
 
     def retry_or_postpone(self, run: ETLRun, exc: Exception) -> NoReturn:
