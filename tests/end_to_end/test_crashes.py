@@ -24,7 +24,13 @@ from tests.etl_tasks.test_crash_points import POINTS
 from tests.etl_tasks.test_stages import lines
 from tests.tables import assert_equal_to_truth, facts
 
-pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.django_db(transaction=True), pytest.mark.timeout(900)]
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.chaos,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.timeout(900),
+    pytest.mark.xdist_group("crash points"),
+]
 # With EACH_CRASH_POINT=1, each point has a night of its own, in which the whole worker is killed. That takes about half an hour. Otherwise all
 # of them kill children of the same worker.
 IS_EACH_ALONE = os.environ.get("EACH_CRASH_POINT") == "1"

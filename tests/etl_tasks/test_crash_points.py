@@ -9,6 +9,7 @@ from django.conf import settings
 
 from tests.etl_tasks.commits_in_code import names_and_gaps
 
+pytestmark = pytest.mark.xdist_group("crash points")  # a group of many tests begins first, and test_crashes.py takes long
 FOLDER = Path(settings.BASE_DIR) / "etl_tasks"
 MODULES = [
     *("stages", "ledger", "dead_letters", "replay", "sweeper", "pipeline", "tasks", "beat_tasks", "replay_tasks", "inline"),

@@ -16,7 +16,7 @@ from log_store.opening import open_log_store
 from soak import invariants, worlds
 from soak.log_files import LogFiles
 
-pytestmark = [pytest.mark.slow, pytest.mark.django_db]
+pytestmark = [pytest.mark.slow, pytest.mark.django_db, pytest.mark.xdist_group("soak")]
 Logs = dict[str, LogFiles]
 
 

@@ -8,6 +8,8 @@ from github_stand_in import faults
 from soak.misbehaviour import MISBEHAVIOURS
 from soak.plan import ACTIONS, FAULTS, LOG_STEPS, RECOVERY_S, plan, resource
 
+pytestmark = pytest.mark.xdist_group("soak")
+
 
 def test_the_same_seed_gives_the_same_plan_and_another_seed_another() -> None:
     assert plan(7, seconds=600) == plan(7, seconds=600)

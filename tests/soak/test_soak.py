@@ -7,7 +7,8 @@ import sys
 import pytest
 from django.conf import settings
 
-pytestmark = [pytest.mark.slow, pytest.mark.chaos]
+# Groups of many tests begin first. So this one, which takes long, runs beside the others and not after them.
+pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.xdist_group("soak")]
 SEED = int(os.environ.get("SOAK_SEED", "1"))
 SECONDS = os.environ.get("SOAK_SECONDS", "90")
 
