@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ from django.utils.timezone import now
 
 from etl_tasks import beat_tasks, dead_letters, pipeline, replay, replay_tasks
 from etl_tasks.errors import FatalError, RetriableError
-from etl_tasks.models import DeadLetter, Source
+from etl_tasks.models import DeadLetter, Heartbeat, Source
 from etl_tasks.outcomes import Bad, Good
 from etl_tasks.sources.adapter import Adapter, Check, Job, Page
 from tests.etl_tasks.unforeseen import ERRORS
@@ -74,6 +75,8 @@ def replay_without_time(source: Source) -> None:
 
 
 def prune_without_time(_source: Source) -> None:
+    """Prune as if the time of the task were over after the first batch."""
+    Heartbeat.objects.update_or_create(name="a queue of the past", defaults={"seen_at": now() - timedelta(days=1000)})
     former, beat_tasks.PRUNE_TURN_S = beat_tasks.PRUNE_TURN_S, -1.0
     try:
         beat_tasks.prune()

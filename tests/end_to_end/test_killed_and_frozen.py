@@ -32,6 +32,7 @@ def elsewhere(tmp_path: Path) -> Path:
 
 
 def test_a_worker_that_was_frozen_past_its_lease_writes_nothing_more(stack: Stack, world: World, elsewhere: Path) -> None:
+    stack.logs.write_text(lines(0, 10))  # the sweep may start a run of this source, too
     stack.github.latency_seconds = 0.1
     run = pipeline.run_source("billing")
     with stack.running("worker", GITHUB_PAGE_SIZE="10") as frozen:
