@@ -144,12 +144,15 @@ def _later_successes() -> QuerySet[ETLRun]:
     return ETLRun.objects.filter(source=OuterRef("source"), pk__gt=OuterRef("pk"), status__in=ETLRun.GOOD)
 
 
-def _last_pages() -> set[int]:
-    """Return the page of the last events of each log file that is followed: the next lines without a time take the time of the event before."""
+def _last_pages(before: datetime) -> set[int]:
+    """Return the page of the last events of each log file that still existed at this time.
+
+    The next lines of the file that have no time take the time of the event before them. A file that is gone may come back, so it counts for
+    as long as other batches and pages are kept.
+    """
     batches = CleanBatch.objects.filter(page__run__source__kind__in=kinds_with_log_events(), record_count__gt=0)
     newest = batches.order_by().values_list("page__run__source", "page__stream").annotate(Max("page_id"))
-    before = _cutoff(CURSORS)
-    gone = [pk for keys in gone_files.gone_cursors(before).values() for pk in keys] if before else []
+    gone = [pk for keys in gone_files.gone_cursors(before).values() for pk in keys]
     cursors = Cursor.objects.filter(source__kind__in=kinds_with_log_events()).exclude(pk__in=gone)
     followed = set(cursors.values_list("source_id", "stream"))
     return {page_id for source_id, stream, page_id in newest if (source_id, stream) in followed}
@@ -164,11 +167,11 @@ def _count_batches(before: datetime) -> int:
     is_old = Q(_loaded(), page__run__in=_settled_runs(before))
     if pages_before := _cutoff(PAGES):
         is_old |= Q(page__run__in=_settled_runs(pages_before))
-    return CleanBatch.objects.filter(is_old).exclude(page_id__in=_last_pages()).count()
+    return CleanBatch.objects.filter(is_old).exclude(page_id__in=_last_pages(before)).count()
 
 
 def _delete_batches(before: datetime) -> Iterator[int]:
-    kept, pages_before = _last_pages(), _cutoff(PAGES) or FAR_PAST
+    kept, pages_before = _last_pages(before), _cutoff(PAGES) or FAR_PAST
     runs = _settled_runs(max(before, pages_before)).filter(Exists(CleanBatch.objects.filter(page__run=OuterRef("pk"))))
     for chunk in _in_chunks(runs):
         of_loaded = [pk for pk, completed_at in chunk if completed_at < before]
@@ -178,11 +181,11 @@ def _delete_batches(before: datetime) -> Iterator[int]:
 
 
 def _count_pages(before: datetime) -> int:
-    return StagedPage.objects.filter(run__in=_settled_runs(before)).exclude(pk__in=_last_pages()).count()
+    return StagedPage.objects.filter(run__in=_settled_runs(before)).exclude(pk__in=_last_pages(before)).count()
 
 
 def _delete_pages(before: datetime) -> Iterator[int]:
-    kept = _last_pages()
+    kept = _last_pages(before)
     for chunk in _in_chunks(_settled_runs(before).filter(Exists(StagedPage.objects.filter(run=OuterRef("pk"))))):
         rows = StagedPage.objects.filter(run__in=[pk for pk, _ended in chunk])
         yield from _in_batches(rows.exclude(pk__in=kept & set(rows.values_list("pk", flat=True))))
@@ -213,7 +216,7 @@ def _old_runs(before: datetime) -> QuerySet[ETLRun]:
     kept_letters = DeadLetter.objects.filter(run=OuterRef("pk"))
     if letters_before := _cutoff(LETTERS):
         kept_letters = kept_letters.exclude(pk__in=_old_letters(letters_before).values("pk"))
-    with_last_page = StagedPage.objects.filter(pk__in=_last_pages()).values("run")
+    with_last_page = StagedPage.objects.filter(pk__in=_last_pages(pages_before)).values("run")
     runs = _settled_runs(min(before, pages_before, progress_before))
     return runs.filter(Exists(_later_successes()), ~Exists(kept_letters)).exclude(pk__in=with_last_page)
 

@@ -367,6 +367,21 @@ def test_a_line_without_a_time_takes_that_of_the_line_before_it_although_that_wa
         assert CleanBatch.objects.count() == 1  # the last one of the file
 
 
+def test_the_last_batch_of_a_file_goes_when_the_file_has_been_gone_as_long_as_batches_are_kept(billing: Source, tmp_path: Path) -> None:
+    """Failed before: rotated files kept their last batch and page until their cursors went, three months later."""
+    logs = log_source(billing, tmp_path)
+    for number, name in enumerate(("old.log", "app.log")):
+        (tmp_path / name).write_text("".join(line(100 * number + second) for second in range(40)))
+    night(logs)
+    (tmp_path / "old.log").unlink()
+    with later(1):
+        night(logs)
+    with later(7.5):
+        assert "batches" not in pruned()  # the file may come back
+    with later(40):
+        assert (pruned()["batches"], CleanBatch.objects.count(), StagedPage.objects.count()) == (1, 1, 1)
+
+
 @pytest.mark.slow
 def test_the_next_night_of_github_reads_as_little_and_finds_the_same(billing: Source, github: StandIn) -> None:
     with time_machine.travel(END, tick=True):
@@ -663,7 +678,7 @@ def test_a_table_that_fails_stops_no_other_and_is_reported_until_it_works_again(
     one_of_each(billing, ago=LONG_AGO)
     ended(billing, days=0)
     with monkeypatch.context() as broken:
-        broken.setattr(retention, "_last_pages", lambda: 1 / 0)
+        broken.setattr(retention, "_last_pages", lambda before: 1 / 0)
         outcome = retention.prune()
         assert outcome.failed == ["batches", "pages", "runs"]
         assert (outcome.deleted["letters"], outcome.deleted["log_events"], outcome.deleted["audit_rows"]) == (1, 1, 1)
