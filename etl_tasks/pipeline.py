@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from functools import partial
@@ -26,7 +26,7 @@ from etl_tasks.crash_points import crash_points
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.adapter import Check
-from etl_tasks.sources.registry import check, kinds, reads_files, survey
+from etl_tasks.sources.registry import check, kinds, quiet_sources, reads_files, survey
 from etl_tasks.tasks import extract, load, transform
 
 logger = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = 15  # short, because a person waits for the answer in a browser
 CHECK_INTERVAL_SECONDS = 0.2
 ANSWER_SECONDS = 2.0  # how long the broker may take for an answer about its queues
+AFTER_QUIET = 3  # a priority: workers take such messages from Redis when no message without one is left in any of their queues
 INSPECT_SECONDS = 2.0  # long enough, because the main process of a worker answers even while its child processes are busy
 
 
@@ -48,8 +49,10 @@ class BrokerAway(Exception):
 # --- sending --------------------------------------------------------------------------------------------------------
 
 
-def send(run: ETLRun) -> None:
+def send(run: ETLRun, *, priority: int | None = None) -> None:
     """Send a chain of the run's remaining stages, beginning with its current stage. A message contains only the id of the run.
+
+    `priority`: that of the extract stage; the stages that follow have none, so that a run that has begun is finished first.
 
     Each run has its own chain. The chains are not joined by a Celery chord: if a message is delivered twice, the task that should follow
     the chord may never run.
@@ -57,7 +60,9 @@ def send(run: ETLRun) -> None:
     with crash_points("pipeline.send"):
         match run.stage:
             case ETLRun.Stage.EXTRACT:
-                chain(extract.s(run.pk), transform.s(), load.s()).apply_async(queue=queue_of(run))  # this queue is for the first task only
+                chain(extract.s(run.pk), transform.s(), load.s()).apply_async(
+                    queue=queue_of(run), priority=priority
+                )  # both are for the first task only
             case ETLRun.Stage.TRANSFORM:
                 chain(transform.s(run.pk), load.s()).apply_async()
             case ETLRun.Stage.LOAD:
@@ -71,13 +76,13 @@ def queue_of(run: ETLRun) -> str:
     return run.source.extract_queue if run.stage == ETLRun.Stage.EXTRACT else run.stage
 
 
-def send_all(runs: Sequence[ETLRun]) -> None:
+def send_all(runs: Sequence[ETLRun], *, priorities: Mapping[int, int] | None = None) -> None:
     """Send the chains of the runs. If the broker cannot be reached, only log that; the sweeper sends the runs later.
 
-    Raises SomeFailed, for other errors, after all runs were tried.
+    `priorities`: by the ids of runs; the others have none. Raises SomeFailed, for other errors, after all runs were tried.
     """
     try:
-        for_each(runs, send, stop_at=(BrokerError, OSError))
+        for_each(runs, lambda run: send(run, priority=(priorities or {}).get(run.pk)), stop_at=(BrokerError, OSError))
     except (BrokerError, OSError):
         logger.exception("broker_away", extra={"runs": [run.pk for run in runs]})
 
@@ -186,9 +191,10 @@ def _open_and_send(sources: Sequence[Source], *, trigger: str, logical_date: dat
 def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
     """Survey the sources of one kind, and send their runs, which are among `opened`.
 
-    A survey finds out with few requests what is new in all of the sources. If it fails, each run finds that out itself.
+    A survey finds out with few requests what is new in all of the sources. If it fails, each run finds that out itself. Quiet sources, which
+    seem to have nothing new, are sent first and without a priority: they need not wait for the sources of any kind that have much to read.
     """
-    runs = [run for run in opened if run.source.kind == kind]
+    runs, quiet = [run for run in opened if run.source.kind == kind], set[int]()
     with isolated(f"the survey of {kind} sources"):
         results = survey(kind, [run.source for run in runs])
         for run in runs:
@@ -196,7 +202,9 @@ def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
                 run.options["news"] = results[run.source_id]
                 with crash_points("pipeline.survey"):
                     ETLRun.objects.filter(pk=run.pk, attempt=0).update(options=run.options)
-    transaction.on_commit(partial(send_all, runs))
+        quiet = quiet_sources(kind, [run.source for run in runs], results)
+    runs.sort(key=lambda run: run.source_id not in quiet)
+    transaction.on_commit(partial(send_all, runs, priorities={run.pk: AFTER_QUIET for run in runs if run.source_id not in quiet}))
 
 
 def local_today() -> date:

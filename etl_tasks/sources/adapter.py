@@ -123,6 +123,13 @@ class Adapter(ABC):
         """
         return {}
 
+    def is_quiet(self, source: Source, cursors: Mapping[str, dict[str, Any]], news: Mapping[str, Any] | None) -> bool:
+        """Return whether the source seems to have nothing new, as far as this is known without a request. `news`: what `survey` has returned.
+
+        The runs of quiet sources are sent before the others of the night. A mistake changes only that order.
+        """
+        return False
+
     @abstractmethod
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:
         """Return the kind of the records in a page of the stream with this context: a key of fact_kinds.KINDS, or LOG_EVENT."""

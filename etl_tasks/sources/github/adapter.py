@@ -25,7 +25,7 @@ from etl_tasks.sources.github.readers.lists import read_lost_record
 from etl_tasks.sources.github.renames import survey_followed, update_names
 from etl_tasks.sources.github.source_check import check
 from etl_tasks.sources.github.streams import BY_NAME
-from etl_tasks.sources.github.survey import SurveyResult, survey
+from etl_tasks.sources.github.survey import SurveyResult, has_no_news, survey
 
 BUDGET_INTERVAL = timedelta(seconds=30)  # a long run stores this often how much of GitHub's limits is left
 FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
@@ -62,6 +62,9 @@ class GitHubRepository(Adapter):
 
     def survey(self, sources: Sequence[Source]) -> dict[int, SurveyResult]:
         return survey(sources)
+
+    def is_quiet(self, source: Source, cursors: Mapping[str, dict[str, Any]], news: Mapping[str, Any] | None) -> bool:
+        return news is not None and has_no_news(news, cursors)
 
     def pages(self, job: Job) -> Iterator[Page | Learned]:
         github = GitHub(job.source.credential)

@@ -79,6 +79,12 @@ def survey(sources: Sequence[Source]) -> dict[int, SurveyResult]:
     return found
 
 
+def has_no_news(result: Mapping[str, Any], cursors: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Return whether the survey has found the lists and the default branch as the last run did, and no record to request again."""
+    lists = {name: cursors.get(name, {}).get("top") for name in result["top"]}
+    return not any(result["again"].values()) and lists == result["top"] and cursors.get("commits", {}).get("top", "") == result["head"]
+
+
 def survey_batch(
     github: GitHub, sources: Sequence[Source], *, without: frozenset[str] = frozenset()
 ) -> tuple[dict[int, SurveyResult], dict[int, Refusal]]:

@@ -75,6 +75,10 @@ class LogFiles(Adapter):
             is_done=True,
         )
 
+    def is_quiet(self, source: Source, cursors: Mapping[str, dict[str, Any]], news: Mapping[str, Any] | None) -> bool:
+        """Return whether this host has the files and each was read to its end. A compressed file never seems to be."""
+        return source.is_here and follow.are_read(source.path, cursors, log_roots())
+
     def check(self, source: Source) -> Check:
         roots = log_roots()
         if refusal := roots.refusal(source.path):

@@ -86,6 +86,16 @@ def chunks(
     yield from _Run(pattern, KnownPositions(positions), begins, roots).chunks()
 
 
+def are_read(pattern: str, positions: Mapping[str, Mapping[str, object]], roots: Roots = ANYWHERE) -> bool:
+    """Return whether all files that match `pattern` seem to have been read to their ends, judged by their places and sizes only."""
+    known = KnownPositions(positions)
+    try:
+        files = [inspect_file(path, roots) for path in paths_of(pattern, roots)]
+    except OSError:
+        return False
+    return all((found := known.at(file.place)) and found[0].offset == file.size for file in files)
+
+
 def from_the_beginning(positions: Mapping[str, Mapping[str, object]]) -> dict[str, dict[str, object]]:
     """Return the positions with offset 0, so that the files are read again. They keep their identities, so their events keep their ids."""
     return {stream: {**position, "offset": 0, "tail": "0:", "read_whole": ""} for stream, position in positions.items()}

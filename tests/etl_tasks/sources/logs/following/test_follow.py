@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from etl_tasks.sources.logs.following.follow import Unreadable, chunks, from_the_beginning
+from etl_tasks.sources.logs.following.follow import Unreadable, are_read, chunks, from_the_beginning
 from tests.etl_tasks.sources.logs.following.follower import Follower, append, settle
 
 
@@ -27,6 +27,26 @@ def test_it_reads_what_was_added_since(log, follower):
     append(log, "three\n")
 
     assert (first, nothing, follower.new_lines()) == (["one", "two"], [], ["three"])
+
+
+def test_files_are_read_until_one_grows_is_added_or_takes_the_inode_of_another(log, follower):
+    pattern = f"{log.parent}/*"
+    assert not are_read(pattern, follower.positions)  # there is no file
+    append(log, "one\ntwo\n")
+    assert not are_read(pattern, follower.positions)
+    follower.new_lines()
+    assert are_read(pattern, follower.positions)
+
+    append(log, "three\n")
+    assert not are_read(pattern, follower.positions)
+    follower.new_lines()
+    assert are_read(pattern, follower.positions)
+    log.write_text("other\n")
+    assert not are_read(pattern, follower.positions)
+    follower.new_lines()
+    append(log.with_name("another.log"), "four\n")
+    assert are_read(str(log), follower.positions)
+    assert not are_read(pattern, follower.positions)
 
 
 def test_a_line_without_its_end_waits(log, follower):
