@@ -42,7 +42,7 @@ def send_each(source: Source) -> None:
     tasks.check.apply_async((SOURCE["extract"], "en"), queue=source.extract_queue, expires=pipeline.CHECK_SECONDS)
     pattern = ("/var/log/none/*.log", "json", "", "UTC", "en")
     tasks.preview.apply_async(pattern, queue=source.extract_queue, expires=pipeline.CHECK_SECONDS)
-    for name in ("etl.nightly", "etl.sweep"):  # as beat does
+    for name in ("etl.nightly", "etl.sweep", "etl.prune"):  # as beat does
         app.tasks[name].apply_async(args=[], kwargs={})
 
 
