@@ -39,7 +39,12 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
     the rechecks begin after the lists have been read.
     """
     collected = [stream.name for stream in STREAMS if stream.is_asked_for(job.source.service)]
-    readings = {stream.name: replace(_reading(github, stream, job, survey_result), sizes=sizes) for stream in STREAMS if not _is_done(job, stream)}
+    # Asked only once: another source of the service, which is loaded meanwhile, may decide which streams the service needs.
+    readings = {
+        stream.name: replace(_reading(github, stream, job, survey_result, is_asked_for=stream.name in collected), sizes=sizes)
+        for stream in STREAMS
+        if not _is_done(job, stream)
+    }
     readers = [
         _naming_permission(_reader(reading, job), reading.stream)
         for reading in readings.values()
@@ -64,7 +69,7 @@ def collect(github: GitHub, job: Job, survey_result: SurveyResult, sizes: PageSi
     if len(collected) < len(STREAMS) and is_undecided_once_loaded(job):  # e.g. the deployment for which `auto` chose GitHub is gone
         for stream in STREAMS:
             if stream.name in MAY_COUNT and stream.name not in collected:
-                readings[stream.name] = replace(_reading(github, stream, job, survey_result, is_newly_needed=True), sizes=sizes)
+                readings[stream.name] = replace(_reading(github, stream, job, survey_result, is_asked_for=True, is_newly_needed=True), sizes=sizes)
                 reader = read_workflow_runs if stream.name == "workflow_runs" else read_list
                 yield from _keep_cursors(_naming_permission(reader(readings[stream.name]), stream), cursors)
                 collected.append(stream.name)
@@ -123,8 +128,11 @@ def _reader(reading: Reading, job: Job) -> Iterator[Page]:
     return read_list(reading)
 
 
-def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResult, *, is_newly_needed: bool = False) -> Reading:
-    """Return the input of the stream's reader. `is_newly_needed`: whether the service needs the stream only because of what this run has read."""
+def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResult, *, is_asked_for: bool, is_newly_needed: bool = False) -> Reading:
+    """Return the input of the stream's reader.
+
+    `is_asked_for`: whether the service needs the stream. `is_newly_needed`: whether it does only because of what this run has read.
+    """
     service, repository = job.source.service, job.source.ensure_facts_repository()
     cursor = job.cursors.get(stream.name, {})
     # Pull requests that were collected before the service had a path filter have no paths, so they are read again.
@@ -140,7 +148,7 @@ def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResu
         progress=job.progress.get(stream.name),
         stop_at=_stop_at(stream, job, former),
         until=job.until,
-        reads_list=is_newly_needed or stream.is_asked_for(service),
+        reads_list=is_asked_for,
     )
     match stream.name:
         case "commits":

@@ -1,6 +1,7 @@
 """Several repositories of one service. Each keeps its own facts, and no source overwrites those of another."""
 
 import io
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -18,6 +19,8 @@ from dora_metrics.derivation.stored_facts import coverage_of
 from dora_metrics.models import Attempt, Change, Coverage, Deployment, Incident, Issue, LogDeployment, Repository, Service
 from etl_tasks import inline
 from etl_tasks.models import Source
+from etl_tasks.sources.github import collect
+from etl_tasks.sources.github.streams import BY_NAME
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.ordinary import ordinary_world
 from github_stand_in.worlds.world import World
@@ -199,6 +202,16 @@ def test_the_metrics_of_a_service_join_its_repositories(billing: Source, invoice
     # The second repository was created in February, so its activity before that is unknown.
     assert together["2026-02-01"]["partial"]
     assert not one["2026-02-01"]["partial"]
+
+
+def test_another_source_may_decide_meanwhile_which_streams_the_service_needs(
+    billing: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Failed before, when two sources of a service had their first run at once: the run ended with a ValueError."""
+    answers = iter([True])
+    releases = replace(BY_NAME["releases"], is_asked_for=lambda service: next(answers, False))
+    monkeypatch.setattr(collect, "STREAMS", tuple(releases if stream.name == "releases" else stream for stream in collect.STREAMS))
+    assert night(billing).status == "success"
 
 
 def test_a_second_night_over_two_repositories_changes_nothing(billing: Source, invoices: Source, github: StandIn) -> None:
