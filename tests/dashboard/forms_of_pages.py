@@ -1,5 +1,6 @@
-"""Find the forms and links of a page, with the fields that they send."""
+"""Find the forms of a page, with what a browser would send. A link with parameters is a form too, because it is the same to the server."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from urllib.parse import parse_qsl, urljoin, urlsplit
@@ -7,58 +8,75 @@ from urllib.parse import parse_qsl, urljoin, urlsplit
 
 @dataclass
 class Form:
-    """A form, or a link with parameters, which is the same to the server. `address`: without parameters."""
+    """`address`: without parameters. `fields`: what a browser sends. `names`: of all fields, also of those that a browser leaves out."""
 
     address: str
     method: str = "get"
-    fields: list[tuple[str, str]] = field(default_factory=list)
-
-    @property
-    def kind(self) -> tuple[str, str, tuple[str, ...]]:
-        """Two forms of the same kind differ in their values only."""
-        return self.address, self.method, tuple(sorted({name for name, _ in self.fields}))
+    fields: dict[str, str] = field(default_factory=dict)
+    names: set[str] = field(default_factory=set)
 
 
 class _Reader(HTMLParser):
     def __init__(self, base: str) -> None:
         super().__init__()
-        self.base, self.found, self.links = base, list[Form](), list[str]()
+        self.base, self.found = base, list[Form]()
         self._form: Form | None = None
-        self._select = ""
+        self._filled = ""  # the select or textarea whose content follows
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = {name: value or "" for name, value in attrs}
+        name, value = given.get("name", ""), given.get("value", "")
+        for link in given.values():  # href, hx-get, and what a script reads
+            if link.startswith(("/", "?")) and (fields := dict(parse_qsl(urlsplit(link).query))):
+                self.found.append(Form(self._path(link), "get", fields, set(fields)))
         match tag:
             case "form":
-                self._form = Form(self._address(given.get("action", "")), given.get("method", "get").lower())
+                self._form = Form(self._path(given.get("action", "")), given.get("method", "get").lower())
                 self.found.append(self._form)
-            case "a" if given.get("href", "").startswith(("/", "?")):
-                address, parameters = self._address(given["href"]), parse_qsl(urlsplit(given["href"]).query)
-                self.links.append(address)
-                if parameters:
-                    self.found.append(Form(address, "get", parameters))
-            case "select":
-                self._select = given.get("name", "")
-                self._add(self._select, "")
+            case "select" | "textarea":
+                self._filled = name
+                self._add(name, "", is_sent=True)
             case "option":
-                self._add(self._select, given.get("value", ""))
-            case "input" | "textarea" | "button":
-                self._add(given.get("name", ""), given.get("value", ""))
+                self._add(self._filled, value, is_sent="selected" in given)
+            case "input" if given.get("type") in ("checkbox", "radio"):
+                self._add(name, value or "on", is_sent="checked" in given)
+            case "input":
+                self._add(name, value, is_sent=given.get("type") != "submit")
+            case "button":
+                self._add(name, value, is_sent=False)
+
+    def handle_data(self, text: str) -> None:
+        if self._filled and self.lasttag == "textarea":
+            self._add(self._filled, text, is_sent=True)
 
     def handle_endtag(self, tag: str) -> None:
         if tag == "form":
             self._form = None
+        elif tag in ("select", "textarea"):
+            self._filled = ""
 
-    def _add(self, name: str, value: str) -> None:
+    def _add(self, name: str, value: str, *, is_sent: bool) -> None:
         if self._form and name:
-            self._form.fields.append((name, value))
+            self._form.names.add(name)
+            if is_sent:
+                self._form.fields[name] = value
 
-    def _address(self, href: str) -> str:
+    def _path(self, href: str) -> str:
         return urlsplit(urljoin(self.base, href)).path
 
 
-def forms_and_links(html: str, base: str) -> tuple[list[Form], list[str]]:
-    """Return the forms of a page, and the paths of the links on it. `base`: the path of the page."""
+def forms_of(html: str, base: str) -> list[Form]:
+    """Return the forms of a page. `base`: the path of the page."""
     reader = _Reader(base)
     reader.feed(html)
-    return reader.found, reader.links
+    return [form for form in reader.found if form.names]
+
+
+def forms_of_api(schema: Mapping[str, object]) -> list[Form]:
+    """Return the requests that the API's description names, without values."""
+    paths: Mapping[str, Mapping[str, Mapping[str, list[Mapping[str, str]]]]] = schema["paths"]  # type: ignore[assignment]
+    return [
+        Form(path, method, names={parameter["name"] for parameter in operation["parameters"]})
+        for path, operations in paths.items()
+        for method, operation in operations.items()
+    ]

@@ -161,7 +161,22 @@ def make_derived(service: Service) -> None:
         stages={"coding": 88058.0, "draft": None},
     )
     Incident.objects.create(
-        service=service, key="logs 1", title=EVIL, started_at=TIME, deployment="55/1", how="time", evidence=NESTED, flags=["time_matched"], page_id=1
+        service=service,
+        key="logs 1",
+        title=EVIL,
+        started_at=TIME,
+        deployment="55/1",
+        how="time",
+        evidence={
+            "first_minute": TIME.isoformat(),
+            "last_minute": TIME.isoformat(),
+            "bad_minutes": 1,
+            "events": 30,
+            "errors": 3,
+            "sources": [{"source": EVIL, "events": 30, "errors": 3, "url": URL}],
+        },
+        flags=["time_matched"],
+        page_id=1,
     )
     value: dict[str, Any] = {"service": service, "environment": "production", "metric": "change_fail_rate", "period": "month"}
     value |= {"period_start": date(2026, 3, 1), "definition_version": "1", "run_id": 1}
