@@ -22,7 +22,7 @@ from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.metrics import updating_metrics
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
-from etl_tasks.outcomes import Bad, Good, Unreadable, UnreadablePage
+from etl_tasks.outcomes import WHOLE_PAGE, Bad, Good, Unreadable, UnreadablePage
 from etl_tasks.sources.adapter import LATEST_TIMES, LOG_EVENT, Adapter, Job, Learned, Page, Progress
 from etl_tasks.sources.registry import adapter_of
 from log_store.event import LogEvent
@@ -59,7 +59,7 @@ def transform(run: ETLRun) -> None:
         with ledger.guarded_transaction(run, "transform.page"):
             _save_batch(page, adapter.fact(page.stream, page.context), good, bad)
             dead_letters.bury_records(run, page, bad)
-            _correct_record_count(adapter, run, page, found=len(good) + len(bad))
+            _correct_record_count(adapter, run, page, good, bad)
             StagedPage.objects.filter(pk=page.pk).update(is_clean=True)
             ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + len(bad))
         logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
@@ -227,13 +227,15 @@ def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -
     )
 
 
-def _correct_record_count(adapter: Adapter, run: ETLRun, page: StagedPage, *, found: int) -> None:
-    """Correct the page's record count if the source's settings were changed since the page was staged.
+def _correct_record_count(adapter: Adapter, run: ETLRun, page: StagedPage, good: list[Good], bad: list[Bad]) -> None:
+    """Correct the page's record count if the page is unreadable, or if the source's settings were changed since the page was staged.
 
-    `found`: the number of records that transform has found. If `Adapter.count` finds another number, transform has missed records: the
-    page's count stays, and the check at the end of `load` fails.
+    An unreadable page counts as one record, because it has one letter. Extract may have read it: how deeply nested JSON Python decodes
+    depends on the depth of the call. Otherwise, if `Adapter.count` does not find as many records as transform, transform has missed some:
+    the page's count stays, and the check at the end of `load` fails.
     """
-    if found == page.record_count or adapter.count(run.source, page.content) != found:
+    found, is_unreadable = len(good) + len(bad), any(record.index == WHOLE_PAGE for record in bad)
+    if found == page.record_count or not (is_unreadable or adapter.count(run.source, page.content) == found):
         return
     StagedPage.objects.filter(pk=page.pk).update(record_count=found)
     ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + found - page.record_count)

@@ -41,8 +41,8 @@ def a_day_passes() -> None:
         ETLRun.objects.filter(pk=run.pk).update(logical_date=run.logical_date - timedelta(days=1))
 
 
-def stored_lines(limit: int = 10_000) -> list[str]:
-    source = Source.objects.get(kind="logs")
+def stored_lines(source: Source | None = None, *, limit: int = 10_000) -> list[str]:
+    source = source or Source.objects.get(kind="logs")
     events = open_log_store().read(LogQuery(source.name, END - timedelta(days=2), END), limit=limit).events
     return sorted(event.message for event in events)
 

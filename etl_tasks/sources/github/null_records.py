@@ -69,9 +69,9 @@ def gone_facts(content: bytes, context: Mapping[str, Any]) -> list[dict[str, Any
     data, errors = as_object(decoded.get("data")), [error for error in as_list(decoded.get("errors")) if isinstance(error, dict)]
     found: list[dict[str, Any]] = []
     ids, numbers = context.get("ids", ()), context.get("numbers", ())
-    nodes, by_name = as_list(data.get("nodes")), as_object(data.get("repository"))
+    nodes, by_name = mapping.nodes(content, ("data", "nodes")) if ids else [], as_object(data.get("repository"))
     missing = [f"n{number}" for number in numbers if f"n{number}" not in by_name]
-    if (ids and len(nodes) != len(ids)) or missing:
+    if len(nodes) != len(ids) or missing:
         raise UnreadablePage(f"the answer has {len(nodes)} nodes for {len(ids)} ids, and nothing at {missing or 'no name'}")
     for index, node_id in enumerate(ids):
         node = nodes[index]

@@ -1,6 +1,7 @@
 """Read the records that a run has staged so far."""
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from typing import Any
 
 from etl_tasks.outcomes import Good, UnreadablePage
@@ -26,9 +27,16 @@ def nodes_of_page(stream: Stream, content: bytes, context: Mapping[str, Any]) ->
 
 
 def gone_records(job: Job, stream_name: str) -> list[dict[str, Any]]:
-    """Return the records of a stream that this run has found to be gone from GitHub, in the form of `gone_facts`."""
-    asked = (page for page in job.staged(stream_name) if page.context.get("shape") in {BY_ID, EXISTENCE})
-    return [gone for page in asked for gone in null_records.gone_facts(page.content, page.context)]
+    """Return the records of a stream that this run has found to be gone from GitHub, in the form of `gone_facts`.
+
+    An unreadable page tells of none. The transform stage will make it a dead letter.
+    """
+    found: list[dict[str, Any]] = []
+    for page in job.staged(stream_name):
+        if page.context.get("shape") in {BY_ID, EXISTENCE}:
+            with suppress(UnreadablePage):
+                found += null_records.gone_facts(page.content, page.context)
+    return found
 
 
 def is_undecided_once_loaded(job: Job) -> bool:

@@ -20,14 +20,15 @@ from dora_metrics.models import Service
 from etl_tasks import inline, ledger
 from etl_tasks.errors import RetriableError
 from etl_tasks.fact_kinds import KINDS
-from etl_tasks.models import DeadLetter, ETLRun, Source
+from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage, compressed
 from etl_tasks.outcomes import UnreadablePage
-from etl_tasks.sources.adapter import Page
+from etl_tasks.sources.adapter import Job, Page
 from etl_tasks.sources.github import client, null_records
 from etl_tasks.sources.github.adapter import GitHubRepository
 from etl_tasks.sources.github.client import Answer
 from etl_tasks.sources.github.mapping import MAPPINGS
 from etl_tasks.sources.github.readers.answers import AnswerContent
+from etl_tasks.sources.github.staged_records import gone_records
 from etl_tasks.sources.github.streams import BY_ID, BY_NAME, DEPLOYED_HISTORY, EXISTENCE, NEXT_PAGES, SINGLE_RECORD, STREAMS, Stream
 from github_stand_in.call import Call
 from github_stand_in.faults import Faults
@@ -43,7 +44,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 DAYS = 12
 MOST_NODES = 5  # of a page: so that a damage falls on any part of any record
 # The names that Python gives to the errors of a program. A stage that fails for a documented reason names none of them.
-UNFORESEEN = re.compile(r"[A-Z]\w*(Error|Exception|Iteration)\b: ")
+UNFORESEEN = re.compile(r"([A-Z]\w*(Error|Exception|Iteration)|UnreadablePage)\b: ")
 
 # What is wrong with a record: msgspec's place of a field, the type of the whole record, or a null. With a page: its missing key, or its form.
 NAMES_A_PLACE = re.compile(
@@ -217,6 +218,31 @@ def test_a_page_of_every_shape_loads_while_it_is_whole(source: Source, recorded:
         monkeypatch.setattr(GitHubRepository, "pages", lambda self, job, pages=pages: iter(pages))
         run = night(source)
         assert (run.status, run.error) == ("success", ""), (name, shape)
+
+
+def test_a_list_inside_the_list_of_requested_records_does_not_fail_the_run(
+    source: Source, recorded: Recorded, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    answer, context = recorded["issues", BY_ID]
+    pages = [page_of(BY_NAME["issues"], {"data": {"nodes": {"nodes": answer["data"]["nodes"]}}}, context)]
+    monkeypatch.setattr(GitHubRepository, "pages", lambda self, job: iter(pages))
+    run = night(source)
+    assert (run.status, run.error, run.extracted) == ("success", "", len(context["ids"]))
+
+
+def test_a_page_that_extract_has_counted_and_transform_cannot_decode_is_one_letter(source: Source, monkeypatch: pytest.MonkeyPatch) -> None:
+    """How deeply nested JSON Python decodes depends on the depth of the call, and extract decodes in threads."""
+    page = Page(stream="issues", url="", body=b"[" * 100_000, record_count=5, fetched_at=END, cursor={}, is_done=True)
+    monkeypatch.setattr(GitHubRepository, "pages", lambda self, job: iter([page]))
+    run = night(source)
+    assert (run.status, run.error, run.extracted, run.dead_lettered) == ("partial", "", 1, 1)
+    assert "not JSON" in run.dead_letters.get().error
+
+
+def test_an_unreadable_answer_does_not_fail_the_search_for_deleted_records(source: Source) -> None:
+    context = {"shape": BY_ID, "ids": ["a"], "repository": "R_1", "at": END.isoformat()}
+    page = StagedPage(stream="deployments", context=context, body=compressed(b'{"data": {}}'))
+    assert gone_records(Job(source, {}, {}, staged=lambda stream: iter([page])), "deployments") == []
 
 
 def test_there_are_pages_of_every_kind_of_fact() -> None:

@@ -40,7 +40,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("name", READINGS)
-@examples(12)
+@examples(5)
 @given(lines=LINES, is_strict=st.booleans(), is_compressed=st.booleans(), ends=st.booleans())
 def test_each_event_of_a_damaged_log_is_stored_or_a_letter(
     billing: Source, folder: Path, name: str, lines: list[bytes], is_strict: bool, is_compressed: bool, ends: bool
