@@ -172,7 +172,9 @@ def bury_failed_stage(sender: Task, task_id: str, exception: BaseException, args
 
 
 @task_retry.connect(weak=False, dispatch_uid="etl_tasks.keep_lease")
-def extend_lease_over_countdown(sender: Task, request: Any, reason: Any, **_: object) -> None:
+def extend_lease_over_countdown(sender: Task, request: Any, reason: Any = None, **_: object) -> None:
+    if reason is None:
+        return  # Celery gives no reason if the worker ends before the task. No retry follows, and the run is sent again when its lease ends.
     if isinstance(sender, StageTask) and (run_id := _run_of(request.args, request.kwargs)) is not None:
         ledger.extend_lease(run_id, request.id, timedelta(seconds=_countdown(reason)))
 

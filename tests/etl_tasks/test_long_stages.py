@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -338,3 +339,14 @@ def test_the_runs_of_other_services_go_on_beside_a_postponed_one(spent_hour: Sta
     for command in ("etl_extract", "etl_transform", "etl_load"):
         call_command(command)
     assert set(ETLRun.objects.values_list("source__kind", "status")) == {("github", "postponed"), ("logs", "success")}
+
+
+def test_a_stage_that_celery_cancels_as_the_worker_ends_keeps_its_lease(billing: Source) -> None:
+    run = ledger.open_run(billing, trigger="shell")
+    assert run
+    lease_until = ledger.claim(run.pk, "extract", "a task").lease_until
+    request = SimpleNamespace(id="a task", args=(run.pk,), kwargs={})
+    answers = task_retry.send(tasks.extract, request=request, einfo=None)  # as celery/worker/request.py sends it
+    assert [answer for _, answer in answers if answer is not None] == []
+    run.refresh_from_db()
+    assert run.lease_until == lease_until
