@@ -4,7 +4,7 @@ import gc
 import os
 
 import click
-from celery import Celery
+from celery import Celery, Task
 from celery.signals import import_modules, worker_process_init
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcentersite.settings")
@@ -14,6 +14,9 @@ app.config_from_object("callcentersite.celery_settings:values")
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="beat_tasks")
 app.autodiscover_tasks(related_name="replay_tasks")
+
+# Of all tasks: those of a base class of their own do not inherit from app.Task.
+Task.Strategy = "callcentersite.message_strategy:careful"
 
 # A garbage collection starts when Python has created as many new container objects (lists, dictionaries, instances) as the first threshold
 # says. A page of log lines creates thousands of short-lived ones: with Python's default of 700, collecting takes a sixth of a stage's time.
