@@ -262,7 +262,8 @@ def _csv(request: HttpRequest, found: Iterable[serializers.Row], columns: Column
 
 
 def _flag_meanings(flagged: Iterable[serializers.Row]) -> dict[str, str]:
-    return {flag: MEANING[flag] for flag in sorted({flag for row in flagged for flag in row.get("quality_flags", ())})}
+    flags = sorted({flag for row in flagged for flag in row.get("quality_flags", ())})
+    return {flag: MEANING[flag] for flag in flags if flag in MEANING}  # a worker of a newer version may have stored others
 
 
 def _next(request: HttpRequest, after: selectors.Position | None) -> str | None:

@@ -80,7 +80,7 @@ def pages(source: Source) -> list[tuple[str, str]]:
     tests/dashboard/admin/test_pages.py tries odd parameters on every list.
     """
     name, run, shop, idle = source.service.name, source.runs.get(), Source.objects.get(name="shop"), Source.objects.get(name="idle")
-    letter, change = DeadLetter.objects.get(state="open"), Change.objects.get(number=12)
+    letter, change = DeadLetter.objects.get(key="1"), Change.objects.get(number=12)
     arguments: dict[str, list[list[Any]]] = {
         "run": [[run.pk], [shop.runs.get().pk]],
         "setup_progress": [[run.pk]],
