@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from datetime import date, datetime
 from functools import partial
 from typing import Any
@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils.timezone import now
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
+from kombu import Connection
 from kombu.exceptions import ChannelError
 from kombu.exceptions import OperationalError as BrokerError
 
@@ -224,17 +225,24 @@ def check_broker() -> None:
         raise BrokerAway(_("the broker cannot be reached: check CELERY_BROKER_URL and that Redis runs")) from exc
 
 
-def queue_lengths(queues: Iterable[str]) -> dict[str, int]:
-    """Return how many messages wait in each of the queues. Raises BrokerAway."""
+@contextmanager
+def _new_connection() -> Iterator[Connection]:
+    """Connect to the broker. Those that Celery keeps may be broken: Redis closes them when it restarts. Raises BrokerAway, also for the block."""
     # A shorter timeout than that of the workers, because a person or a monitor waits for the answer.
     broker = current_app.connection_for_write(connect_timeout=2, transport_options={"socket_timeout": ANSWER_SECONDS})
     try:
         with broker:
             broker.ensure_connection(max_retries=1, timeout=2)
-            channel = broker.default_channel
-            return {name: _length(channel, name) for name in queues}
+            yield broker
     except (BrokerError, OSError, *broker.connection_errors, *broker.channel_errors) as exc:
         raise BrokerAway(_("the broker does not answer: check CELERY_BROKER_URL and that Redis runs")) from exc
+
+
+def queue_lengths(queues: Iterable[str]) -> dict[str, int]:
+    """Return how many messages wait in each of the queues. Raises BrokerAway."""
+    with _new_connection() as broker:
+        channel = broker.default_channel
+        return {name: _length(channel, name) for name in queues}
 
 
 def _length(channel: Any, queue: str) -> int:
@@ -246,8 +254,8 @@ def _length(channel: Any, queue: str) -> int:
 
 def served_queues() -> set[str]:
     """Return the names of the queues from which workers take messages. Raises BrokerAway."""
-    check_broker()
-    answers = current_app.control.inspect(timeout=INSPECT_SECONDS).active_queues() or {}
+    with _new_connection() as broker:
+        answers = current_app.control.inspect(timeout=INSPECT_SECONDS, connection=broker).active_queues() or {}
     return {queue["name"] for queues in answers.values() for queue in queues}
 
 

@@ -3,12 +3,14 @@
 import os
 
 import pytest
+import redis
 from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 from django.urls import reverse
 from pytest_django import Settings
 
+from callcentersite.celery import app
 from etl_tasks import pipeline
 from etl_tasks.models import Source
 from tests.end_to_end.conftest import Stack
@@ -46,6 +48,16 @@ def test_the_worker_of_the_sources_host_is_asked(stack: Stack, logs: Source, cap
         stack.wait(lambda: "extract@web2" in pipeline.served_queues(), "the worker takes its queue")
         call_command("check_source", logs.name)
     assert f"{logs.path} names 1 file; 1 can be read." in capsys.readouterr().out
+
+
+def test_the_workers_are_asked_although_redis_has_closed_all_connections(stack: Stack) -> None:
+    with stack.running("worker"):
+        stack.wait(lambda: "extract" in pipeline.served_queues(), "the worker takes its queue")
+        with app.connection_for_write() as broker:
+            client: redis.Redis = broker.default_channel.client
+            for kind in ("normal", "pubsub"):
+                client.client_kill_filter(_type=kind, skipme=True)
+        stack.wait(lambda: "extract" in pipeline.served_queues(), "the worker takes its queue again")
 
 
 def test_where_no_worker_answers_it_says_so(stack: Stack, logs: Source, admin_client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
