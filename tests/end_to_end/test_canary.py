@@ -49,7 +49,7 @@ LINES = (
 
 
 class Tapped:
-    """Everything that is sent to Redis while the block runs."""
+    """Everything that is sent to this test's Redis database while the block runs. The server has those of other test processes, too."""
 
     def __init__(self) -> None:
         self.commands: list[str] = []
@@ -57,15 +57,19 @@ class Tapped:
     @contextmanager
     def listening(self) -> Iterator[None]:
         with app.connection_for_write() as connection, connection.default_channel.client.monitor() as monitor:
-            thread = threading.Thread(target=self._listen, args=(monitor,), daemon=True)
+            client = connection.default_channel.client
+            database = int(client.connection_pool.connection_kwargs["db"])
+            thread = threading.Thread(target=self._listen, args=(monitor, database), daemon=True)
             thread.start()
             yield
-            connection.default_channel.client.echo("the end")
+            client.echo("the end")
             thread.join(timeout=30)
             assert not thread.is_alive()
 
-    def _listen(self, monitor: object) -> None:
+    def _listen(self, monitor: object, database: int) -> None:
         for heard in monitor.listen():  # type: ignore[attr-defined]
+            if heard["db"] != database:
+                continue
             self.commands.append(str(heard["command"]))
             bodies = re.findall(r'"body": "([A-Za-z0-9+/=]+)"', self.commands[-1].replace("\\", ""))  # kombu encodes the body of a message
             self.commands += [base64.b64decode(body).decode(errors="replace") for body in bodies]
