@@ -52,7 +52,9 @@ def to_facts(fact: str, raw_records: Iterable[Any]) -> Iterator[Good | Bad]:
         try:
             yield _good(msgspec.convert(raw, record_type), build)
         except (msgspec.ValidationError, ValueError, RecursionError) as exc:
-            yield Bad(index=index, key=_identity(raw), data=_as_json(raw), error=f"{fact}: {exc}")
+            # msgspec does not say where the unpaired surrogate is that it cannot take for a time, for example.
+            reason = next(_impossible(raw), str(exc)) if isinstance(exc, UnicodeEncodeError) else str(exc)
+            yield Bad(index=index, key=_identity(raw), data=_as_json(raw), error=f"{fact}: {reason}")
 
 
 def _good(record: msgspec.Struct, build: Callable[[Any], dict[str, Any]]) -> Good:
@@ -75,6 +77,9 @@ def _impossible(value: Any, place: str = "$", *, is_git_time: bool = False) -> I
         case list():
             for item in value:
                 yield from _impossible(item, f"{place}[...]")
+        case dict():
+            for key, item in value.items():
+                yield from _impossible(item, f"{place}.{key}")
         case msgspec.Struct():
             for field in msgspec.structs.fields(value):
                 is_git_time = field.name in ("authored_date", "committed_date")
