@@ -1,5 +1,7 @@
 """An error that nobody foresees, at any place of the night, the sweep or a stage, ends only what it belongs to, and is reported."""
 
+import os
+import random
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -241,6 +243,8 @@ def test_an_error_in_any_function_of_the_sweep_costs_at_most_its_own_step_and_is
             assert not Fault.objects.exists()
         called.remove(sweeper.sweep.__code__)
         assert len(called) > 40
+        if not os.environ.get("EACH_FUNCTION"):  # all of them take a minute or two; over some runs of the tests, each has its turn
+            called = random.sample(called, len(called) // 3)
         mended: set[str] = set()
         for number, code in enumerate([*(step.__code__ for _, step in STEPS), *called]):  # type: ignore[attr-defined]
             kind = list(ERRORS)[number % len(ERRORS)]

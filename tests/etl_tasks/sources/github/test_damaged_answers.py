@@ -266,7 +266,7 @@ class Damaging(Faults):
             answer.update(found if isinstance(found, dict) else {"data": found})
 
 
-@examples(20)
+@examples(10)
 @given(seed=st.integers(0, 2**32), share=st.sampled_from((0.05, 0.2, 1.0)), is_first=st.booleans())
 def test_a_night_over_damaged_answers_ends_and_so_do_the_next(
     source: Source, served: StandIn, settings: Any, seed: int, share: float, is_first: bool
