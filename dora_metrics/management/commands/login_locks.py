@@ -42,9 +42,8 @@ class Command(BaseCommand):
             self.write_json(shown)
         else:
             count = len(shown)
-            self.stdout.write(
-                ngettext("%(count)d row of failed logins is forgotten", "%(count)d rows of failed logins are forgotten", count) % {"count": count}
-            )
+            sentence = ngettext("%(count)d row of failed logins is forgotten", "%(count)d rows of failed logins are forgotten", count)
+            self.stdout.write(sentence % {"count": count} if count else _("no such login has failed in the last minutes: nothing to unlock"))
 
     def _show(self, rows: QuerySet[LoginAttempts], *, is_json: bool) -> None:
         if is_json:
