@@ -1,7 +1,7 @@
 """Stop the guessing of passwords and API tokens (docs/security.md, "Guessing").
 
-An attempt is counted before the password is checked, so that attempts at the same time cannot exceed a limit. There are three limits, each
-within LOGIN_LOCK_MINUTES:
+An attempt is counted before the password is checked, so that attempts at the same time exceed a limit by no more than their number, which the
+threads of the web server bound. There are three limits, each within LOGIN_LOCK_MINUTES:
 
 - LOGIN_ATTEMPTS failures of one name from one address;
 - ADDRESS_ATTEMPTS failures from one address, whatever the names;
@@ -59,9 +59,9 @@ def note_login(name: str, address: str, *, now: datetime) -> None:
 
 
 def may_send_token(address: str, *, now: datetime) -> bool:
-    """Return whether a token from the address may be looked up.
+    """Return whether an unknown token from the address is answered as such.
 
-    It may not after ADDRESS_ATTEMPTS different unknown tokens. A program that sends the same disabled token again and again guesses nothing.
+    It is not after ADDRESS_ATTEMPTS different unknown tokens. A program that sends the same disabled token again and again guesses nothing.
     """
     guessed = LoginAttempts.objects.filter(kind=TOKEN, address=address, failed_at__gt=now - lock_time())
     if not guessed[ADDRESS_ATTEMPTS - 1 : ADDRESS_ATTEMPTS].exists():

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from django.db.models import Min
+from django.db.models import Exists, Min, OuterRef, Q
 
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic, Service
-from etl_tasks.models import Cursor, ETLRun
+from etl_tasks.models import Cursor, DeadLetter, ETLRun
 
 READ_STREAM = "read"  # the position of this stream's cursor says until when a log source's files have been read: {"until": ISO 8601}
 # Events before this year do not count: their times come from a clock that was never set, or from a wrong format.
@@ -28,7 +28,10 @@ def update_log_coverage(service: Service) -> None:
     ]
     first_event = LogTraffic.objects.filter(service=service, hour__gte=FIRST_YEAR).aggregate(first=Min("hour"))["first"]
     first_deployment = LogDeployment.objects.filter(service=service, time__gte=FIRST_YEAR).aggregate(first=Min("time"))["first"]
-    if not ETLRun.with_waiting_events().filter(source__service=service).exists():
+    open_letters = DeadLetter.objects.filter(run=OuterRef("pk"), state=DeadLetter.State.OPEN)
+    waiting = ETLRun.objects.filter(source__service=service, waiting__gt=0)
+    # Who discards the letter of a run that failed gives up its events.
+    if not waiting.filter(~Q(status=ETLRun.Status.FAILED) | Exists(open_letters)).exists():
         _save(service, "log_events", first_event, [until for until, _ in read_until])
     _save(service, "log_deployments", first_deployment, [until for until, reports_deployments in read_until if reports_deployments])
 

@@ -40,7 +40,9 @@ def overdue_sources(moment: datetime, **conditions: object) -> Iterator[tuple[So
     shortest = min([settings.ETL_OVERDUE_HOURS, *(rule.threshold for rule in rules.values())])
     limit = moment - timedelta(hours=shortest)
     last_success = ETLRun.objects.filter(source=OuterRef("pk"), status__in=ETLRun.GOOD).order_by("-id").values("completed_at")[:1]
-    candidates = Source.objects.filter(is_enabled=True, created_at__lt=limit, **conditions).annotate(last_success=Subquery(last_success))
+    # A run that loads the log events which waited for the log store had ended well, and counts as active only for a while.
+    candidates = Source.objects.filter(is_enabled=True, created_at__lt=limit, **conditions).exclude(active_run__waiting__gt=0)
+    candidates = candidates.annotate(last_success=Subquery(last_success))
     for source in candidates.filter(Q(last_success=None) | Q(last_success__lt=limit)).order_by("name"):
         rule = rules.get(source.service_id) or rules.get(None)
         level, hours = (rule.level, rule.threshold) if rule else (AlertRule.Level.CRITICAL, settings.ETL_OVERDUE_HOURS)

@@ -134,12 +134,11 @@ def has_just_begun() -> bool:
     return heartbeats.is_seen_between(heartbeats.SWEEP, moment - timedelta(seconds=settings.ETL_SWEEP_SECONDS / 2), moment)
 
 
-# The name of a step is shown to people when the step fails. The last two may take longest, because they survey GitHub.
+# The name of a step is shown to people when the step fails. The two that start runs may take longest, because they survey GitHub.
 STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("storing that the sweep runs", mark_sweep),
     ("sending lost runs again", resend_lost),
     ("sending runs again whose message is lost", resend_lost_messages),
-    ("sending runs whose log events wait for the log store", load_waiting_events),
     ("the search for overdue sources", alert_overdue),
     ("the look for workers", host_watch.watch),
     ("what is being deleted", resume_deletions),
@@ -147,4 +146,6 @@ STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("the report of the night to HEARTBEAT_URL", night_ping.ping),
     ("the start of a missing night", open_missing_night),
     ("the start of runs between two nights", open_runs_between_nights),
+    # After those that are due: a source has one active run, and while the log store takes no events, nothing else would read its files.
+    ("sending runs whose log events wait for the log store", load_waiting_events),
 )

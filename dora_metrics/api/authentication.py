@@ -56,10 +56,10 @@ class BearerToken(AuthBase):
         if scheme.lower() != "bearer":
             raise AuthenticationError(message=f"this is read by people who are logged in and by programs with a token: {HOW_TO}")
         address, moment = client_address(request), now()
-        if not lockout.may_send_token(address, now=moment):
-            raise TooManyTokens
         name = name_of_token(token.strip(), moment=moment)
-        if name is None:
+        if name is None:  # programs with a token go on, even where somebody guesses
+            if not lockout.may_send_token(address, now=moment):
+                raise TooManyTokens
             lockout.count_unknown_token(digest(token.strip()), address, now=moment)
             raise AuthenticationError(message=f"this token is unknown or disabled: {HOW_TO}")
         return name

@@ -169,6 +169,9 @@ def much_to_do(billing: Source, healthchecks: HealthChecks, github: StandIn, mon
     ETLRun.objects.filter(pk=unlucky.pk).update(stage="transform", resends=2, lease_until=NOON + 0.5 * ledger.grace_period())
     ledger.close(waiting.pk, ETLRun.Status.PARTIAL)
     ETLRun.objects.filter(pk=waiting.pk).update(stage="load", waiting=1)
+    tonight = ledger.open_run(waiting.source, trigger="beat", logical_date=NOON.date())
+    assert tonight
+    ledger.close(tonight.pk, ETLRun.Status.SUCCESS)
     ETLRun.objects.update(created_at=NOON - timedelta(hours=1))
     Source.objects.update(created_at=NOON - timedelta(days=3))
 

@@ -18,7 +18,7 @@ from django.utils.timezone import now
 from pytest_django import Settings
 
 from dora_metrics.models import Coverage, LogDeployment, LogTraffic
-from etl_tasks import inline, ledger, replay, sweeper, tasks
+from etl_tasks import inline, ledger, overdue_sources, replay, sweeper, tasks
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Fault, Source
 from etl_tasks.night_report import report_last_night
 from tests.database_faults import failing_statements
@@ -179,6 +179,19 @@ def test_the_sweep_sends_the_run_again_as_soon_as_the_log_store_answers(
     assert len(log_events(logs)) == 30
 
 
+def test_a_source_whose_events_are_being_loaded_is_not_overdue(logs: Source, log_store: LogStoreSwitch, sent_runs: Callable[[], list[int]]) -> None:
+    waiting_run(logs, log_store)
+    Source.objects.update(created_at=now() - timedelta(days=10))
+    assert sweeper.load_waiting_events() == 1
+    assert list(overdue_sources.overdue_sources(now())) == []
+
+
+def test_runs_that_are_due_begin_before_events_that_wait() -> None:
+    """A source has one active run. While a server answers and stores nothing, its files would not be read before they are rotated away."""
+    steps = [step for _, step in sweeper.STEPS]
+    assert steps[-3:] == [sweeper.open_missing_night, sweeper.open_runs_between_nights, sweeper.load_waiting_events]
+
+
 def test_a_worker_waits_for_the_log_store_until_its_retries_are_used_up(logs: Source, log_store: LogStoreSwitch) -> None:
     run = ledger.open_run(logs, trigger="shell")
     assert run
@@ -217,7 +230,9 @@ def test_a_failure_while_waiting_events_are_loaded_has_a_letter_that_no_later_ni
     assert night() == ""
     letter.refresh_from_db()
     assert letter.state == "open"
+    assert not Coverage.objects.filter(stream="log_events").exists(), "the missing events would count as a quiet time"
     replay.replay_letter(letter, by="ana")
+    assert Coverage.objects.filter(stream="log_events").exists()
     letter.refresh_from_db()
     assert letter.state == "replayed"
     assert stored(logs) == sorted(f"line {number}" for number in range(40))

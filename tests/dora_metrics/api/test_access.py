@@ -81,14 +81,13 @@ def test_the_last_use_of_a_token_is_noted_once_an_hour(reader: Client) -> None:
         assert used() == END + timedelta(hours=1)
 
 
-def test_guessing_tokens_is_stopped_and_nobody_at_another_address_is_hindered(client: Client, token: str) -> None:
+def test_guessing_tokens_is_stopped_and_no_program_with_a_token_is_hindered(client: Client, token: str) -> None:
     guesses = [client.get("/api/v1/services", headers={"Authorization": f"Bearer ccs_{number}"}).status_code for number in range(32)]
     assert guesses == [401] * 30 + [429] * 2
-    refused = client.get("/api/v1/services", headers={"Authorization": f"Bearer {token}"})
+    refused = client.get("/api/v1/services", headers={"Authorization": "Bearer ccs_next"})
     assert (refused.status_code, refused["Retry-After"]) == (429, "900")
     assert "wait 15 minutes" in refused.json()["detail"]
-    elsewhere = Client(REMOTE_ADDR="203.0.113.7")
-    assert elsewhere.get("/api/v1/services", headers={"Authorization": f"Bearer {token}"}).status_code == 200
+    assert client.get("/api/v1/services", headers={"Authorization": f"Bearer {token}"}).status_code == 200
 
 
 def test_a_program_with_a_disabled_token_does_not_lock_out_its_neighbours(client: Client, token: str) -> None:

@@ -83,13 +83,13 @@ def test_a_page_costs_the_same_queries_however_long_it_is(service: Service, read
         merged(other, 1, END + timedelta(hours=number))
         Incident.objects.create(service=other, key="1", started_at=END, page_id=1)
     get(reader, what)  # the first request stores when the token was used
-    # Queries for the lock of the address, for the token, for the page, and for the services, coverage or metrics of its rows.
+    # Queries for the token, for the page, and for the services, coverage or metrics of its rows.
     for asked in ({"limit": 2}, {"limit": 1000}, {"limit": 2, "service": "billing"}):
         with CaptureQueriesContext(
             connection,
         ) as queries:
             get(reader, what, **asked)
-        assert len(queries) == 4 + (what != "metrics") + ("service" in asked), [query["sql"] for query in queries]
+        assert len(queries) == 3 + (what != "metrics") + ("service" in asked), [query["sql"] for query in queries]
         assert not any("COUNT(" in query["sql"] for query in queries)
 
 
