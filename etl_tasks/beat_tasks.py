@@ -4,14 +4,12 @@ deletion of what is old."""
 import time
 
 from celery import shared_task
-from django.conf import settings
 
 from etl_tasks import pipeline, retention, sweeper
 from etl_tasks.crash_points import crash_points
 from etl_tasks.fault_isolation import isolated
 from etl_tasks.models import ETLRun
-
-PRUNE_TURN_S = settings.CELERY_TASK_SOFT_TIME_LIMIT / 2  # so that the worker never stops the task
+from etl_tasks.tasks import TURN_S
 
 
 @shared_task(name="etl.nightly")
@@ -39,6 +37,6 @@ def sweep() -> int:
 @shared_task(name="etl.prune", ignore_result=True)
 def prune() -> None:
     """Delete what is older than the settings ETL_KEEP_… say. If the time of one task is too short, another message continues."""
-    if not retention.prune(until=time.monotonic() + PRUNE_TURN_S).is_finished:
+    if not retention.prune(until=time.monotonic() + TURN_S).is_finished:
         with crash_points("beat_tasks.continue_prune"):
             prune.delay()

@@ -45,12 +45,17 @@ def describe_error(exc: BaseException) -> str:
 
     The name of the error's type comes first unless the type is defined in etl_tasks or log_store.
     """
+    is_ours = type(exc).__module__.startswith(("etl_tasks", "log_store"))
+    return storable(("" if is_ours else f"{type(exc).__name__}: ") + message_of(exc))
+
+
+def message_of(exc: BaseException) -> str:
+    """Return the message of any error, without the name of its type and perhaps with what to do about it."""
     try:
         message = str(exc)
     except Exception:  # noqa: BLE001  a mistake in the class of an error must not hide that there was an error
         message = "its message cannot be read"
-    is_ours = type(exc).__module__.startswith(("etl_tasks", "log_store"))
-    return storable((message if is_ours else f"{type(exc).__name__}: {message}") + _advice(message))
+    return message + _advice(message)
 
 
 def _advice(message: str) -> str:

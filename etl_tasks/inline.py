@@ -14,7 +14,7 @@ from django.utils.translation import override
 
 from dora_metrics.display import instant_text
 from etl_tasks import dead_letters, ledger, stages
-from etl_tasks.errors import RetriableError, describe_error
+from etl_tasks.errors import RetriableError, describe_error, message_of, storable
 from etl_tasks.models import ETLRun, Source
 from log_store.store import LogStoreUnavailable
 
@@ -105,7 +105,7 @@ def _run_once(run_id: int, stage: str, *, may_wait: bool) -> None:
     except (ledger.LeaseNotHeld, EventsWait, KeyboardInterrupt):
         raise
     except OperationalError as exc:
-        reason = f"the database failed: {describe_error(exc).partition(': ')[2]}"
+        reason = f"the database failed: {storable(message_of(exc))}"
         _release_if_progressed(run, stage, reason)
     except BaseException as exc:  # noqa: BLE001  any other error must also end the run, which otherwise stays active until its lease ends
         reason = describe_error(exc)

@@ -61,9 +61,8 @@ def send(run: ETLRun, *, priority: int | None = None) -> None:
     with crash_points("pipeline.send"):
         match run.stage:
             case ETLRun.Stage.EXTRACT:
-                chain(extract.s(run.pk), transform.s(), load.s()).apply_async(
-                    queue=queue_of(run), priority=priority
-                )  # both are for the first task only
+                of_extract = {"queue": queue_of(run), "priority": priority}  # apply_async passes them to the first task only
+                chain(extract.s(run.pk), transform.s(), load.s()).apply_async(**of_extract)
             case ETLRun.Stage.TRANSFORM:
                 chain(transform.s(run.pk), load.s()).apply_async()
             case ETLRun.Stage.LOAD:
@@ -227,7 +226,10 @@ def check_broker() -> None:
 
 @contextmanager
 def _new_connection() -> Iterator[Connection]:
-    """Connect to the broker. Those that Celery keeps may be broken: Redis closes them when it restarts. Raises BrokerAway, also for the block."""
+    """Connect to the broker. Raises BrokerAway if that fails, or if the connection breaks in the block.
+
+    The connections that Celery keeps are not used, because they may be broken: Redis closes them when it restarts.
+    """
     # A shorter timeout than that of the workers, because a person or a monitor waits for the answer.
     broker = current_app.connection_for_write(connect_timeout=2, transport_options={"socket_timeout": ANSWER_SECONDS})
     try:

@@ -140,9 +140,7 @@ def _replay_stage(letter: DeadLetter, *, by: str) -> None:
         raise ReplayFailed(_("%(stage)s failed: %(error)s") % {"stage": _(ETLRun.Stage(exc.stage).label).lower(), "error": exc}) from exc
     except inline.EventsWait:
         pass  # the data is accounted for: the run has ended, and its log events are loaded when the log store is back
-    except inline.Interrupted as exc:
-        raise ReplayFailed(_("run %(run)s is %(postponed)s; its good end closes the letter") % {"run": letter.run_id, "postponed": exc}) from exc
-    except inline.Postponed as exc:
+    except (inline.Interrupted, inline.Postponed) as exc:
         raise ReplayFailed(_("run %(run)s is %(postponed)s; its good end closes the letter") % {"run": letter.run_id, "postponed": exc}) from exc
     except ledger.LeaseNotHeld as exc:
         raise ReplayFailed(_("a worker has taken run %(run)s: see etl_status") % {"run": letter.run_id}) from exc

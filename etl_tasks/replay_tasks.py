@@ -3,12 +3,10 @@
 import time
 
 from celery import shared_task
-from django.conf import settings
 
 from etl_tasks import replay
 from etl_tasks.crash_points import crash_points
-
-TURN_S = settings.CELERY_TASK_SOFT_TIME_LIMIT / 2  # after it another message goes on, so that the worker never stops the task
+from etl_tasks.tasks import TURN_S
 
 
 @shared_task(name="etl.replay", ignore_result=True)

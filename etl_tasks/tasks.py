@@ -26,6 +26,9 @@ from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources import registry
 from log_store.store import LogStoreUnavailable
 
+# After this time, a task that does many small things leaves the rest to another message, so that the worker never stops it.
+TURN_S = settings.CELERY_TASK_SOFT_TIME_LIMIT / 2
+
 
 class StageTask(Task):
     """The base of the three stage tasks. A failed stage is retried with exponential backoff, or after the time that GitHub asks for."""
@@ -150,7 +153,7 @@ def preview(path: str, log_format: str, log_pattern: str, log_time_zone: str, la
 @shared_task(name="etl.delete", ignore_result=True)
 def delete() -> bool:
     """Continue the pending deletions for a limited time. Return False if it was too short; the sweeper then sends another message."""
-    return deletion.resume_all(seconds=min(settings.ETL_SWEEP_SECONDS, settings.CELERY_TASK_SOFT_TIME_LIMIT / 2))
+    return deletion.resume_all(seconds=min(settings.ETL_SWEEP_SECONDS, TURN_S))
 
 
 @shared_task(name="etl.recompute", autoretry_for=(OperationalError, InterfaceError), max_retries=3, retry_backoff=True)

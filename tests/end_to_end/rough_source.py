@@ -77,11 +77,11 @@ def replay_without_time(source: Source) -> None:
 def prune_without_time(_source: Source) -> None:
     """Prune as if the time of the task were over after the first batch."""
     Heartbeat.objects.update_or_create(name="a queue of the past", defaults={"seen_at": now() - timedelta(days=1000)})
-    former, beat_tasks.PRUNE_TURN_S = beat_tasks.PRUNE_TURN_S, -1.0
+    former, beat_tasks.TURN_S = beat_tasks.TURN_S, -1.0
     try:
         beat_tasks.prune()
     finally:
-        beat_tasks.PRUNE_TURN_S = former
+        beat_tasks.TURN_S = former
 
 
 ACTIONS: Mapping[str, Callable[[Source], None]] = {

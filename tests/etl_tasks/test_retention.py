@@ -515,15 +515,22 @@ def test_a_file_that_was_compressed_copied_or_cannot_be_read_is_not_gone(billing
             assert "cursors" not in pruned()
 
 
-def test_a_file_that_comes_back_in_time_is_read_on(billing: Source, tmp_path: Path) -> None:
-    logs = log_source(billing, tmp_path)
-    path, aside = tmp_path / "app.log", tmp_path / "aside"
+def with_file_put_aside(billing: Source, folder: Path) -> tuple[Source, Path, Path]:
+    """Collect two logs, put one of them aside, and let a night notice that. Return the source, the path of the log, and where it is now."""
+    logs = log_source(billing, folder)
+    path, aside = folder / "app.log", folder / "aside"
     path.write_text(line(1))
-    (tmp_path / "other.log").write_text(line(2) * 3)
+    (folder / "other.log").write_text(line(2) * 3)
     night(logs)
     path.rename(aside)
     with later(1):
         night(logs)
+    return logs, path, aside
+
+
+def test_a_file_that_comes_back_in_time_is_read_on(billing: Source, tmp_path: Path) -> None:
+    logs, path, aside = with_file_put_aside(billing, tmp_path)
+    with later(1):
         assert cursors_of_files(logs)["app.log"]
     aside.rename(path)
     with later(80):
@@ -538,14 +545,7 @@ def test_a_file_that_comes_back_in_time_is_read_on(billing: Source, tmp_path: Pa
 
 def test_a_new_file_with_the_inode_of_a_forgotten_one_gets_other_event_ids(billing: Source, tmp_path: Path) -> None:
     """Otherwise the store would take its events for those of the forgotten file, and drop them."""
-    logs = log_source(billing, tmp_path)
-    path, aside = tmp_path / "app.log", tmp_path / "aside"
-    path.write_text(line(1))
-    (tmp_path / "other.log").write_text(line(2) * 3)
-    night(logs)
-    path.rename(aside)
-    with later(1):
-        night(logs)
+    logs, path, aside = with_file_put_aside(billing, tmp_path)
     with later(92):
         assert pruned()["cursors"] == 1
         first = set(CleanBatch.objects.values_list("pk", flat=True))
@@ -754,7 +754,7 @@ def test_the_task_works_for_a_limited_time_and_another_message_continues(
 ) -> None:
     many(billing)
     with monkeypatch.context() as without_time:
-        without_time.setattr(beat_tasks, "PRUNE_TURN_S", -1)
+        without_time.setattr(beat_tasks, "TURN_S", -1)
         beat_tasks.prune()
     assert sent_messages() == [("etl.prune", [])]
     assert sum(left().values()) > 1
