@@ -249,7 +249,8 @@ CELERY_RESULT_EXTENDED = True  # results have the name and arguments of their ta
 CELERY_BEAT_SCHEDULER = "callcentersite.beat_scheduler:Scheduler"  # reads the admin's entries; an unusable entry does not end beat
 CELERY_BEAT_SYNC_EVERY = 1  # save after each sent task: otherwise, if beat is killed soon afterwards, it sends the task again when it restarts
 # There is no CELERY_BEAT_SCHEDULE, because it would overwrite changes in the admin at each start. A migration creates the entries.
-# One queue per stage, so that slow extraction does not delay loading. The sweep has its own queue, so that no stage delays it.
+# One queue per stage, so that slow extraction does not delay loading. The sweep has its own queue, so that it waits for a free child only, and
+# not behind the messages of stages.
 CELERY_TASK_DEFAULT_QUEUE = "extract"
 CELERY_TASK_QUEUES = [Queue(name) for name in ("extract", "transform", "load", "sweep")]
 CELERY_TASK_ROUTES = {

@@ -30,7 +30,7 @@ def update_log_coverage(service: Service) -> None:
     first_deployment = LogDeployment.objects.filter(service=service, time__gte=FIRST_YEAR).aggregate(first=Min("time"))["first"]
     open_letters = DeadLetter.objects.filter(run=OuterRef("pk"), state=DeadLetter.State.OPEN)
     waiting = ETLRun.objects.filter(source__service=service, waiting__gt=0)
-    # Who discards the letter of a run that failed gives up its events.
+    # The events of a failed run wait until a person replays or discards its letter.
     if not waiting.filter(~Q(status=ETLRun.Status.FAILED) | Exists(open_letters)).exists():
         _save(service, "log_events", first_event, [until for until, _ in read_until])
     _save(service, "log_deployments", first_deployment, [until for until, reports_deployments in read_until if reports_deployments])

@@ -146,6 +146,7 @@ STEPS: tuple[tuple[str, Callable[[], int | None]], ...] = (
     ("the report of the night to HEARTBEAT_URL", night_ping.ping),
     ("the start of a missing night", open_missing_night),
     ("the start of runs between two nights", open_runs_between_nights),
-    # After those that are due: a source has one active run, and while the log store takes no events, nothing else would read its files.
+    # Last, so that runs that are due begin first. A source has only one active run: while the log store answers and stores nothing, runs that
+    # are resumed again and again would keep its files from being read.
     ("sending runs whose log events wait for the log store", load_waiting_events),
 )
