@@ -10,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from soak.worlds import LOG_BEGIN
+from tests.rotated_logs import rotated_files, shift
 
 LINES = (20, 60, 300, 900)
 LONG_LINE_CHARACTERS = 1_100_000  # more than the mebibyte at which a line is cut
@@ -73,14 +74,14 @@ class LogFiles:
         }[what]()
 
     def _rename(self) -> str:
-        self._shift()
+        shift(self.folder)
         self.log.rename(self.folder / "app.log.1")
         time.sleep(PAUSE_S)
         self.write("write", self.rng)
         return ""
 
     def _copy_and_truncate(self) -> str:
-        self._shift()
+        shift(self.folder)
         copy = self.folder / "app.log.1"
         shutil.copyfile(self.log, copy)
         self._numbers[copy.stat().st_ino] = self._numbers.pop(self.log.stat().st_ino)
@@ -91,7 +92,7 @@ class LogFiles:
         return ""
 
     def _compress(self) -> str:
-        plain = [path for path in self._rotated() if path.suffix != ".gz"]
+        plain = [path for path in rotated_files(self.folder) if path.suffix != ".gz"]
         if not plain:
             return "no rotated file is plain"
         path = self.rng.choice(plain)
@@ -107,7 +108,7 @@ class LogFiles:
         return ""
 
     def _delete(self, stored: Callable[[], Collection[str]]) -> str:
-        rotated = self._rotated()
+        rotated = rotated_files(self.folder)
         if not rotated or not self._is_read(rotated[-1], stored()):
             return "there is no rotated file whose lines are all stored"
         self._numbers.pop(rotated[-1].stat().st_ino)
@@ -125,14 +126,6 @@ class LogFiles:
     def _is_read(self, path: Path, stored: Collection[str]) -> bool:
         # The last line of every file is good. It is stored after the letters of all bad lines before it were written.
         return all(name in stored for name in self._numbers[path.stat().st_ino] if name not in self.poison)
-
-    def _rotated(self) -> list[Path]:
-        return sorted(self.folder.glob("app.log.*"), key=lambda path: int(path.name.split(".")[2]))
-
-    def _shift(self) -> None:
-        for path in reversed(self._rotated()):
-            _, _, number, *kind = path.name.split(".")
-            path.rename(self.folder / ".".join(["app", "log", str(int(number) + 1), *kind]))
 
 
 def _line(number: int, name: str) -> bytes:

@@ -118,3 +118,11 @@ def stack(empty_stack: Stack) -> Stack:
     Source.objects.create(name=f"logs-{os.urandom(4).hex()}", service=service, kind="logs", path=str(empty_stack.logs), log_format="json")
     Source.objects.update(created_at=END - timedelta(days=400), overdue_alerted_at=END)
     return empty_stack
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path) -> Path:
+    """Return a folder for processes that are not the stack's own."""
+    folder = tmp_path / "elsewhere"
+    folder.mkdir()
+    return folder

@@ -28,7 +28,7 @@ from etl_tasks.models import DeadLetter, ETLRun, Fault, Source
 from github_stand_in.worlds.world import World
 from tests.conftest import END
 from tests.end_to_end.conftest import Stack, database_url
-from tests.end_to_end.test_night import a_day_passes, every_second, stored_lines
+from tests.end_to_end.test_night import a_day_passes, every_second, stored_lines, write_long_lines
 from tests.etl_tasks.test_stages import lines
 from tests.tables import assert_equal_to_truth
 from tests.tcp_proxy import Proxy
@@ -115,25 +115,18 @@ def test_a_night_without_github_loads_the_logs_and_one_without_cassandra_loads_g
 # --- Redis ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def redis_folder(tmp_path: Path) -> Path:
-    folder = tmp_path / "redis"
-    folder.mkdir()
-    return folder
-
-
-def test_a_night_whose_hour_passes_without_redis_runs_when_it_is_back(stack: Stack, world: World, redis_folder: Path) -> None:
+def test_a_night_whose_hour_passes_without_redis_runs_when_it_is_back(stack: Stack, world: World, elsewhere: Path) -> None:
     """Beat has sent nothing at the hour, and never sends it later. So the crontab entry is one whose hour has just passed."""
     stack.logs.write_text(lines(0, 100))
-    socket = redis_folder / "broker.sock"
+    socket = elsewhere / "broker.sock"
     hour = now() - timedelta(minutes=3)
     entry = PeriodicTask.objects.get(name="etl nightly")
     entry.crontab, _ = CrontabSchedule.objects.get_or_create(minute=str(hour.minute), hour=str(hour.hour), timezone="UTC")
     entry.last_run_at = hour
     entry.save()
     Source.objects.update(is_enabled=False)  # until Redis is away: the sweep would start the night at once
-    redis = {"redis": broker_command(redis_folder, socket)}
-    with processes(redis, folder=redis_folder, env={}, cwd=redis_folder) as servers:
+    redis = {"redis": broker_command(elsewhere, socket)}
+    with processes(redis, folder=elsewhere, env={}, cwd=elsewhere) as servers:
         wait_until(socket.exists)
         with stack.running("web", "worker", "beat", CELERY_BROKER_URL=f"redis+socket://{socket}"):
             browser = Browser(stack)
@@ -148,7 +141,7 @@ def test_a_night_whose_hour_passes_without_redis_runs_when_it_is_back(stack: Sta
                 browser.get(path)
             assert "check that Redis runs" in browser.get("/operations/components/")
             assert "Nothing was started: the broker cannot be reached." in browser.press("/operations/run-all/")
-            with processes(redis, folder=redis_folder, env={}, cwd=redis_folder):
+            with processes(redis, folder=elsewhere, env={}, cwd=elsewhere):
                 stack.wait_for_end(2)
     assert statuses() == {"github": "success", "logs": "success"}
     assert set(ETLRun.objects.values_list("logical_date", flat=True)) == {hour.date()}
@@ -166,10 +159,7 @@ def proxied(port: int) -> str:
 @pytest.mark.skipif(connection.vendor != "mysql", reason="SQLite has no server")
 def test_mysql_away_in_each_stage_loses_and_doubles_nothing(stack: Stack) -> None:
     """Each outage begins when the stage has committed something. It is as long as a quarter of an hour; see the top of this module."""
-    padding = "x" * 1000
-    with stack.logs.open("w") as file:
-        for first in range(0, 12_000, 1000):
-            file.write(lines(first, first + 1000).replace("line", f"{padding} line"))
+    write_long_lines(stack, 12_000)
     run = pipeline.run_source(Source.objects.get(kind="logs").name)
     at_work = ETLRun.objects.filter(pk=run.pk, status="running", steps__gt=0)
     with Proxy(int(connection.settings_dict["PORT"])) as mysql, stack.running("worker", "beat", DATABASE_URL=proxied(mysql.port)):

@@ -23,14 +23,6 @@ from tests.waiting import wait_until
 pytestmark = [pytest.mark.slow, pytest.mark.chaos, pytest.mark.django_db(transaction=True)]
 
 
-@pytest.fixture
-def elsewhere(tmp_path: Path) -> Path:
-    """Return a folder for processes that are not the stack's own."""
-    folder = tmp_path / "elsewhere"
-    folder.mkdir()
-    return folder
-
-
 def test_a_worker_that_was_frozen_past_its_lease_writes_nothing_more(stack: Stack, world: World, elsewhere: Path) -> None:
     stack.logs.write_text(lines(0, 10))  # the sweep may start a run of this source, too
     stack.github.latency_seconds = 0.1

@@ -36,6 +36,13 @@ def every_second(name: str) -> None:
     entry.save()
 
 
+def write_long_lines(stack: Stack, count: int) -> None:
+    """Write lines of a kilobyte to the log: more of them than one commit takes."""
+    with stack.logs.open("w") as file:
+        for first in range(0, count, 1000):
+            file.write(lines(first, first + 1000).replace("line", f"{'x' * 1000} line"))
+
+
 def a_day_passes() -> None:
     for run in ETLRun.objects.exclude(logical_date=None).order_by("logical_date"):
         ETLRun.objects.filter(pk=run.pk).update(logical_date=run.logical_date - timedelta(days=1))
@@ -192,10 +199,7 @@ def test_a_lost_message_is_sent_again_by_the_sweeper(stack: Stack, world: World)
 
 def test_a_load_beyond_its_time_goes_on_turn_by_turn_until_it_is_done(stack: Stack) -> None:
     """A task of the load stage may take two seconds. The log is too large for that, so several tasks load it, one after the other."""
-    padding = "x" * 1000
-    with stack.logs.open("w") as file:
-        for first in range(0, 60_000, 1000):
-            file.write(lines(first, first + 1000).replace("line", f"{padding} line"))
+    write_long_lines(stack, 60_000)
     run = pipeline.run_source(Source.objects.get(kind="logs").name)
     with stack.running("worker", "beat", ETL_STAGE_SOFT_LIMIT_SECONDS="2"):
         stack.wait_for(run)

@@ -16,12 +16,13 @@ from django.urls import reverse
 from django.utils import translation
 
 from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Commit, Delivery, Deployment, DORAMetric, LogTraffic, Repository, Service
-from etl_tasks import deletion, inline, ledger, pipeline, replay, sweeper, tasks
+from etl_tasks import deletion, ledger, pipeline, replay, sweeper, tasks
 from etl_tasks.deletion import FIRST, LAST
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
 from github_stand_in.server import StandIn
 from log_store.models import LogEventRow, LogSumRow
 from log_store.opening import open_log_store
+from tests.etl_tasks.test_stages import night
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.usefixtures("sent_messages")]
 
@@ -34,14 +35,6 @@ def log_store(db: None) -> None:
     for name in ("shop-logs", "shop-logs-2"):
         for _ in store.forget(name):
             pass
-
-
-def night(source: Source) -> ETLRun:
-    run = ledger.open_run(source, trigger="shell")
-    assert run
-    inline.run_remaining_stages(run.pk)
-    run.refresh_from_db()
-    return run
 
 
 @pytest.fixture

@@ -1,10 +1,9 @@
 """A service elsewhere is told of each night once: that it began, that it was good, or that it was bad and why; and that it was mended."""
 
 import socket
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -16,6 +15,7 @@ from tenacity import wait_none
 
 from etl_tasks import ledger, night_ping, sweeper
 from etl_tasks.models import ETLRun, Fault, NightPing, Source
+from tests.http_servers import served
 
 pytestmark = pytest.mark.django_db
 DUE = datetime(2026, 3, 20, 1, tzinfo=UTC)
@@ -53,17 +53,19 @@ class Handler(BaseHTTPRequestHandler):
         """Log nothing."""
 
 
+@contextmanager
+def health_checks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthChecks]:
+    """Start the service and set HEARTBEAT_URL to it. A ping that fails is tried again at once."""
+    monkeypatch.setattr(night_ping._post.retry, "wait", wait_none())
+    with served(HealthChecks()) as server:
+        settings.HEARTBEAT_URL = server.url
+        yield server
+
+
 @pytest.fixture
 def service(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthChecks]:
-    monkeypatch.setattr(night_ping._post.retry, "wait", wait_none())
-    server = HealthChecks()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    settings.HEARTBEAT_URL = server.url
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with health_checks(settings, monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture

@@ -264,6 +264,7 @@ def test_a_run_that_ended_a_silence_stays(billing: Source, github: StandIn) -> N
     assert not run(billing, NOON + 15 * MINUTE, github=github).is_quiet
 
 
+@pytest.mark.slow
 def test_nothing_that_is_stored_refers_to_a_quiet_run(billing: Source, github: StandIn, logs: Source) -> None:
     """Collect half a day every 15 minutes, and compare every number of a run in the tables with the runs that are left."""
     for moment in (END + minutes * MINUTE for minutes in range(0, 12 * 60, 15)):

@@ -25,7 +25,7 @@ from log_store.event import LogEvent
 from log_store.opening import open_log_store
 from log_store.store import LogQuery
 from tests.conftest import END
-from tests.etl_tasks.test_stages import lines
+from tests.etl_tasks.test_stages import lines, night
 from tests.tables import assert_equal_to_truth, difference_of_services
 from tests.tables import facts as stored_facts
 
@@ -48,14 +48,6 @@ def logs(billing: Source, tmp_path: Path) -> Source:
         log_format="json",
         deploy_pattern=r"deployed (?P<sha>\w+) to (?P<environment>\w+)",
     )
-
-
-def night(source: Source) -> ETLRun:
-    run = ledger.open_run(source, trigger="shell")
-    assert run
-    inline.run_remaining_stages(run.pk)
-    run.refresh_from_db()
-    return run
 
 
 def everything(logs: Source) -> dict[str, Any]:

@@ -2,31 +2,27 @@
 
 import os
 import random
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from importlib import import_module
 from pathlib import Path
 from types import CodeType
 from typing import Any
 
 import pytest
 import time_machine
-from django.apps import apps
 from django.core import mail
 from django.db import connection, transaction
 from django.utils.timezone import now
 from django_celery_beat.models import PeriodicTask
 from pytest_django import Settings
-from tenacity import wait_none
 
 from callcentersite.beat_scheduler import Scheduler
 from callcentersite.celery import app
 from dora_metrics.alerts import critical_alert, notify, warning_alert
 from dora_metrics.models import AlertRule, Service
-from etl_tasks import beat_tasks, dead_letters, heartbeats, inline, ledger, night_ping, overdue_sources, pipeline, sweeper, tasks
+from etl_tasks import beat_tasks, dead_letters, heartbeats, inline, ledger, overdue_sources, pipeline, sweeper, tasks
 from etl_tasks.fault_isolation import SomeFailed, for_each, isolated
 from etl_tasks.models import DeadLetter, ETLRun, Fault, Heartbeat, NightPing, Source
 from etl_tasks.sources import registry
@@ -34,7 +30,7 @@ from etl_tasks.sources.adapter import Adapter, Check
 from github_stand_in.server import StandIn
 from tests.etl_tasks.sources.failing import FailingSource
 from tests.etl_tasks.test_fault_isolation import told  # noqa: F401  (a fixture)
-from tests.etl_tasks.test_night_ping import HealthChecks
+from tests.etl_tasks.test_night_ping import HealthChecks, health_checks
 from tests.etl_tasks.unforeseen import ERRORS, noting_calls, raising_in
 
 pytestmark = pytest.mark.django_db
@@ -134,15 +130,8 @@ def test_a_check_that_fails_in_an_unforeseen_way_leaves_the_other_sources_theirs
 
 @pytest.fixture
 def healthchecks(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[HealthChecks]:
-    monkeypatch.setattr(night_ping._post.retry, "wait", wait_none())
-    server = HealthChecks()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    settings.HEARTBEAT_URL = server.url
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with health_checks(settings, monkeypatch) as server:
+        yield server
 
 
 @pytest.fixture
@@ -418,8 +407,6 @@ def test_a_limit_beyond_all_time_in_one_rule_costs_no_other_source_its_alert(bil
     "broken", [{"args": "no JSON"}, {"args": "7"}, {"kwargs": "["}, {"headers": "["}, {"task": "no.such.task"}, {"crontab_id": 10**6}]
 )
 def test_beat_runs_the_sweep_beside_an_entry_that_is_broken_in_the_database(broken: dict[str, Any]) -> None:
-    PeriodicTask.objects.all().delete()
-    import_module("etl_tasks.migrations.0001_initial").seed_schedule(apps, None)
     connection.disable_constraint_checking()
     with time_machine.travel(NOON, tick=False):
         PeriodicTask.objects.filter(task="etl.sweep").update(last_run_at=NOON)

@@ -2,7 +2,6 @@
 
 import json
 import logging
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
@@ -11,6 +10,7 @@ from django.core import mail
 
 from callcentersite.checks import check_alerts
 from dora_metrics.alerts import critical_alert, notify, warning_alert
+from tests.http_servers import served
 
 CONTEXT = {"stage": "load", "error": "Cassandra is away", "run": 7}
 
@@ -44,14 +44,9 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def hook(settings, retries_at_once) -> Iterator[Hook]:
-    server = Hook()
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    settings.ALERT_WEBHOOK_URL = server.url
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with served(Hook()) as server:
+        settings.ALERT_WEBHOOK_URL = server.url
+        yield server
 
 
 def test_a_critical_alert_is_mailed_to_all(settings):

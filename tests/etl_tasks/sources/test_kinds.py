@@ -24,6 +24,7 @@ from etl_tasks import inline, ledger, pipeline
 from etl_tasks.errors import FatalError
 from etl_tasks.models import DeadLetter, ETLRun, Source
 from etl_tasks.sources.registry import adapter_of, kinds_with_log_events, labels
+from tests.etl_tasks.test_stages import night
 
 pytestmark = pytest.mark.django_db
 PAGE = (project.BASE_DIR / "docs" / "contributing.md").read_text()
@@ -65,14 +66,6 @@ def path(tmp_path: Path) -> Path:
 def added(path: Path) -> Source:
     call_command("add_source", "shop-deploys", "--service=shop", "--kind=csv", f"--path={path}", "--option", SINCE, stdout=StringIO())
     return Source.objects.get(name="shop-deploys")
-
-
-def night(source: Source) -> ETLRun:
-    run = ledger.open_run(source, trigger="shell")
-    assert run
-    inline.run_remaining_stages(run.pk)
-    run.refresh_from_db()
-    return run
 
 
 def test_the_documented_adapter_passes_the_linter():

@@ -30,6 +30,7 @@ from typing import Any
 import zstandard
 
 from etl_tasks.sources.logs.following.follow import Chunk, chunks
+from tests.rotated_logs import rotated_files, shift
 
 EVENT = re.compile(rb"^N (\d{9}) .*E$", re.MULTILINE)
 OPENERS: dict[str, Callable[..., Any]] = {"gz": partial(gzip.open, compresslevel=1), "xz": partial(lzma.open, preset=0), "zst": zstandard.open}
@@ -155,7 +156,7 @@ class Rotator:
     def rename(self, is_writer_done: Callable[[], bool]) -> bool:
         if not self.log.exists():
             return False
-        self._shift()
+        shift(self.folder)
         self.log.rename(self.folder / "app.log.1")
         # The old file may be compressed only after the writer has opened the new one.
         while not self.log.exists() and not is_writer_done():
@@ -165,7 +166,7 @@ class Rotator:
     def copytruncate(self, is_writer_done: Callable[[], bool]) -> bool:
         if not self.log.exists() or not self.log.stat().st_size:
             return False
-        self._shift()
+        shift(self.folder)
         copy = self.folder / "app.log.1"
         with self.log.open("rb", buffering=0) as source, copy.open("wb", buffering=0) as target:
             while block := source.read(self.rng.choice((1000, 8192, 65536))):
@@ -182,7 +183,7 @@ class Rotator:
 
     def compress(self, _: Callable[[], bool]) -> bool:
         """Compress a rotated file, under a temporary or under its final name."""
-        plain = [path for path in self._rotated() if path.suffix[1:] not in OPENERS]
+        plain = [path for path in rotated_files(self.folder) if path.suffix[1:] not in OPENERS]
         if not plain:
             return False
         path, kind = self.rng.choice(plain), self.rng.choice(list(OPENERS))
@@ -199,7 +200,7 @@ class Rotator:
 
     def delete(self, _: Callable[[], bool]) -> bool:
         """Delete the oldest rotated file if all its events have been read."""
-        rotated = self._rotated()
+        rotated = rotated_files(self.folder)
         if len(rotated) < 3:
             return False
         oldest = rotated[-1]
@@ -212,14 +213,6 @@ class Rotator:
         if is_read:
             oldest.unlink()
         return is_read
-
-    def _rotated(self) -> list[Path]:
-        return sorted(self.folder.glob("app.log.*"), key=lambda path: int(path.name.split(".")[2]))
-
-    def _shift(self) -> None:
-        for path in reversed(self._rotated()):
-            _, _, number, *kind = path.name.split(".")
-            path.rename(self.folder / ".".join(["app", "log", str(int(number) + 1), *kind]))
 
 
 def numbers_of(content: bytes) -> list[int]:
