@@ -55,8 +55,11 @@ def test_the_workers_are_asked_although_redis_has_closed_all_connections(stack: 
         stack.wait(lambda: "extract" in pipeline.served_queues(), "the worker takes its queue")
         with app.connection_for_write() as broker:
             client: redis.Redis = broker.default_channel.client
+            database = client.connection_pool.connection_kwargs["db"]  # the server's other databases belong to other processes of the tests
             for kind in ("normal", "pubsub"):
-                client.client_kill_filter(_type=kind, skipme=True)
+                for other in client.client_list(_type=kind):
+                    if other["db"] == str(database):
+                        client.client_kill_filter(_id=other["id"], skipme=True)
         stack.wait(lambda: "extract" in pipeline.served_queues(), "the worker takes its queue again")
 
 

@@ -8,6 +8,7 @@ With LONG_OUTAGES=1, MySQL is away for OUTAGE_SECONDS, too.
 """
 
 import os
+import re
 import signal
 import time
 from datetime import timedelta
@@ -113,6 +114,11 @@ def test_a_night_without_github_loads_the_logs_and_one_without_cassandra_loads_g
 
 
 # --- Redis ------------------------------------------------------------------------------------------------------------
+
+
+def every_sweep_has_ended(stack: Stack) -> bool:
+    log = (stack.folder / "worker.log").read_text()
+    return len(re.findall(r"Task etl\.sweep\S* received", log)) == len(re.findall(r"Task etl\.sweep\S* succeeded", log)) > 0
 
 
 def test_a_night_whose_hour_passes_without_redis_runs_when_it_is_back(stack: Stack, world: World, elsewhere: Path) -> None:

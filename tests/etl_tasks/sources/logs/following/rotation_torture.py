@@ -27,6 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import django
 import zstandard
 
 from etl_tasks.sources.logs.following.follow import Chunk, chunks
@@ -308,4 +309,6 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1, help="of the first round; the next ones count on")
     parser.add_argument("--events", type=int, default=1_000_000, help="a round")
     options = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcentersite.settings")
+    django.setup()  # the errors of the code under test are translated
     print(json.dumps(play_for(options.seconds, seed=options.seed, events=options.events)))
