@@ -5,6 +5,7 @@ from typing import Any
 from django.conf import settings
 from django.core.validators import MaxValueValidator, RegexValidator
 from django.db import models
+from django.db.models import Exists, OuterRef
 from django.dispatch import Signal
 from django.utils.translation import gettext_lazy as _
 
@@ -164,9 +165,13 @@ class Source(models.Model):
 
     def update_collected_repositories(self) -> None:
         """Set `is_collected` of the service's repositories: True for those that an enabled source collects, False for the others."""
-        repositories = Repository.objects.filter(service=self.service_id)
-        repositories.filter(is_collected=False, source__is_enabled=True).update(is_collected=True)
-        repositories.filter(is_collected=True).exclude(source__is_enabled=True).update(is_collected=False)
+        # The ids are read first: MariaDB executes an UPDATE with a subquery on the same table by locking the rows of all services, so that two runs
+        # that end at the same time deadlock.
+        sources = Source.objects.filter(facts_repository=OuterRef("pk"), is_enabled=True)
+        repositories = Repository.objects.filter(service=self.service_id).annotate(has_source=Exists(sources))
+        for pk, is_collected, has_source in repositories.values_list("pk", "is_collected", "has_source"):
+            if is_collected != has_source:
+                Repository.objects.filter(pk=pk).update(is_collected=has_source)
 
 
 class Cursor(models.Model):

@@ -122,6 +122,27 @@ def test_a_repository_without_an_enabled_source_is_known_as_such(billing: Source
     assert collected() == {"acme/billing", "acme/invoices"}
 
 
+@pytest.mark.skipif(connection.vendor != "mysql", reason="SQLite locks the whole database")
+@pytest.mark.django_db(transaction=True)
+def test_a_run_that_ends_does_not_wait_for_the_repositories_of_another_service(billing: Source) -> None:
+    """Two runs that waited for each other's repositories ended in a deadlock, and one of them was retried a minute later."""
+    web = Source.objects.create(name="web", service=Service.objects.create(name="web"), kind="github", repository="acme/web")
+    theirs, ours = web.ensure_facts_repository(), billing.ensure_facts_repository()
+    Repository.objects.filter(pk=ours.pk).update(is_collected=False)
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor, connection.cursor() as own:
+            other.set_autocommit(False)
+            cursor.execute(f"SELECT id FROM {Repository._meta.db_table} WHERE id = %s FOR UPDATE", [theirs.pk])
+            own.execute("SET SESSION innodb_lock_wait_timeout = 1")
+            billing.update_collected_repositories()
+    finally:
+        other.close()
+        connection.close()
+    ours.refresh_from_db()
+    assert ours.is_collected
+
+
 def test_a_logged_commit_of_one_repository_is_not_asked_of_another(billing: Source, invoices: Source, world: World, github: StandIn) -> None:
     Service.objects.update(deployments_from="logs")
     night(billing)
