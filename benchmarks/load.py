@@ -14,7 +14,6 @@ import argparse
 import http.client
 import json
 import os
-import secrets
 import signal
 import subprocess
 import sys
@@ -28,7 +27,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import mean, quantiles
 from typing import NamedTuple
-from urllib.parse import urlsplit
+
+from benchmarks.installation import set_up
 
 ROOT = Path(__file__).resolve().parent.parent
 EVERY_LOG = EVERY_BUSY = 10
@@ -65,7 +65,8 @@ def main() -> None:
         folder = (options.folder or Path(temporary)).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         with github(folder, options.sources) as address:
-            set_up(folder, address)
+            os.environ["ETL_LOG_LEVEL"] = "WARNING"
+            set_up(folder, address, database=DATABASE, redis_database=REDIS_DATABASE)
             add_sources(folder, options.sources)
             measure(folder, address, options.sources)
 
@@ -121,39 +122,6 @@ def lines(first: int, count: int, day: datetime) -> Iterator[str]:
         level = "error" if number % 97 == 0 else "info"
         message = f"call {number} was answered by agent {number % 900} after {number % 89} s"
         yield json.dumps({"timestamp": moment.isoformat(), "level": level, "host": "pbx-1", "logger": "calls.router", "message": message}) + "\n"
-
-
-def set_up(folder: Path, github_address: str) -> None:
-    database, broker = urlsplit(os.environ.get("DATABASE_URL", "")), urlsplit(os.environ.get("CELERY_BROKER_URL", ""))
-    if not database.scheme.startswith("mysql") or not broker.scheme.startswith("redis"):
-        sys.exit('bench load: scripts/services start mariadb redis; eval "$(scripts/services env)"')
-    os.environ |= {
-        "CALLCENTERSITE_VAR": str(folder),
-        "DATABASE_URL": database.geturl(),
-        "CELERY_BROKER_URL": broker._replace(path=f"/{REDIS_DATABASE}").geturl(),
-        "CASSANDRA_CONTACT_POINTS": "",
-        "DJANGO_SETTINGS_MODULE": "callcentersite.settings",
-        "DJANGO_SECRET_KEY": secrets.token_hex(32),
-        "GITHUB_API_URL": github_address,
-        "GITHUB_GRAPHQL_URL": f"{github_address}/graphql",
-        "GITHUB_TOKEN": "of-the-benchmark",
-        "LOG_ROOTS": str(folder),
-        "ETL_LOG_LEVEL": "WARNING",
-    }
-    import MySQLdb
-
-    with MySQLdb.connect(
-        host=database.hostname or "", port=database.port or 3306, user=database.username or "", password=database.password or ""
-    ) as connection:
-        cursor = connection.cursor()
-        cursor.execute(f"DROP DATABASE IF EXISTS {DATABASE}")
-        cursor.execute(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
-    os.environ["DATABASE_URL"] = database._replace(path=f"/{DATABASE}").geturl()
-    import django
-    import redis
-
-    django.setup()
-    redis.Redis.from_url(os.environ["CELERY_BROKER_URL"]).flushdb()
 
 
 def add_sources(folder: Path, sources: int) -> None:

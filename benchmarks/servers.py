@@ -33,6 +33,37 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / TICKS
 
 
+def tree_cpu_seconds(pid: int) -> float:
+    """Return the CPU seconds of a process and all processes below it, those that have ended included."""
+    return sum(_own_and_of_the_ended(one) for one in descendants(pid))
+
+
+def descendants(pid: int) -> list[int]:
+    """Return the ids of a process and of all processes below it."""
+    found = [pid]
+    for one in found:
+        for children in Path(f"/proc/{one}/task").glob("*/children"):
+            try:
+                found += map(int, children.read_text().split())
+            except OSError:  # the thread has just ended
+                continue
+    return found
+
+
+def _own_and_of_the_ended(pid: int) -> float:
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:  # it has just ended, and its parent's fields contain its time
+        return 0.0
+    return sum(map(int, fields[11:15])) / TICKS
+
+
+def peak_megabytes(pid: int) -> float:
+    """Return the largest resident memory that a process has had so far."""
+    [line] = [line for line in Path(f"/proc/{pid}/status").read_text().splitlines() if line.startswith("VmHWM:")]
+    return int(line.split()[1]) * 1024 / 1e6
+
+
 def listener(port: int) -> int | None:
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
