@@ -60,7 +60,8 @@ def write_table(rows: dict[str, dict[str, Any]]) -> None:
         values = (row.name, row.work, text(row.limit, row.unit), text(row.found, row.unit), row.verdict, row.detail)
         lines.append(f"| {' | '.join(values)} |")
     last = max((stored["measured"] for stored in rows.values()), key=lambda measured: measured["at"])
-    told = f"Measured at commit {last['commit']}, {last['at']}, {last['rounds']} rounds, on {machine()}."
+    part = "" if last["scale"] == 1 else f"{last['scale']:g} of the records, "
+    told = f"Measured at commit {last['commit']}, {last['at']}, rounds: {last['rounds']} after the warm-up, {part}on {machine()}."
     page = PAGE.read_text()
     before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
     PAGE.write_text("\n".join([before, *lines, "", told, ""]) + after)
