@@ -48,6 +48,7 @@ class Bench:
     github: GitHub
     folder: Path
     rounds: int
+    scale: float
     rows: frozenset[str]
     clock: datetime
 
@@ -76,7 +77,7 @@ def main() -> None:
         with github(folder, worlds(rows, options.scale), clock) as server:
             installation.set_up(folder, server.url, database=DATABASE, redis_database=REDIS_DATABASE)
             night_product.prepare()
-            bench = Bench(server, folder, options.rounds, rows, clock)
+            bench = Bench(server, folder, options.rounds, options.scale, rows, clock)
             results: list[Result] = []
             for scenario, its_rows in SCENARIOS.items():
                 if rows & set(its_rows):
@@ -99,23 +100,23 @@ def compile_bytecode() -> None:
 PACKAGES = ("callcentersite", "dashboard", "dora_metrics", "etl_tasks", "log_store", "github_stand_in", "benchmarks")
 
 
+def sized(by: float) -> dict[str, int]:
+    return {name: max(1, round(count * by)) if count else 0 for name, count in SIZE.items()}
+
+
 def worlds(rows: frozenset[str], scale: float) -> dict[str, dict[str, Any]]:
     """Return the repositories that the rows need, by name, with their sizes."""
-
-    def sized(by: float) -> dict[str, int]:
-        return {name: max(1, round(count * by * scale)) if count else 0 for name, count in SIZE.items()}
-
     found: dict[str, dict[str, Any]] = {SMALL: A_SMALL_PAST}
     if rows & {"lists", "unchanged", "commands", "start", "latency"}:
-        found |= {name: sized(1) for name in PAIR}
+        found |= {name: sized(scale) for name in PAIR}
     if "facts" in rows:
-        found |= {name: sized(PART_OF_FACTS) for name in PART}
+        found |= {name: sized(PART_OF_FACTS * scale) for name in PART}
     if rows & {"growth", "memory"}:
-        found |= {ONE: sized(1), TEN: sized(10)}
+        found |= {ONE: sized(scale), TEN: sized(10 * scale)}
     if "idle" in rows:
         found |= dict.fromkeys(IDLE, A_SMALL_PAST)
     if rows & {"metrics", "stages"}:
-        found |= {name: {**sized(1), "news": A_DAYS_NEWS} for name in NEWS}
+        found |= {name: {**sized(scale), "news": A_DAYS_NEWS} for name in NEWS}
     return found
 
 
@@ -240,12 +241,13 @@ def growth(bench: Bench) -> list[Result]:
         progress("growth", turn, {"one": spent[ONE], "ten": spent[TEN]})
     one, ten = spent[ONE][1:], spent[TEN][1:]
     small, large = max(peaks[ONE][1:]), max(peaks[TEN][1:])
-    detail = f"{described('2,000 pull requests and the rest', one)}; {described('20,000', ten)}"
-    sizes = f"{small:.0f} MB with 2,000 pull requests, {large:.0f} MB with 20,000"
+    few, many = (f"{size['pull_requests']:,} pull requests" for size in (sized(bench.scale), sized(10 * bench.scale)))
+    detail = f"{described(f'{few} and the rest', one)}; {described(many, ten)}"
+    sizes = f"{small:.0f} MB with {few}, {large:.0f} MB with {many}"
     return [
         Result("growth", "ten times the records: CPU over that of the records", ratio(ten, one, cpu), "", 10.5, detail),
-        Result("memory", "peak memory of a worker's process, 20,000 pull requests", large, "MB", 130, sizes),
-        Result("memory-growth", "peak memory with 20,000 pull requests over that with 2,000", large / small, "", 1.1, sizes),
+        Result("memory", f"peak memory of a worker's process, {many}", large, "MB", 130, sizes),
+        Result("memory-growth", f"peak memory with {many} over that with {few}", large / small, "", 1.1, sizes),
     ]
 
 
@@ -263,7 +265,9 @@ def idle(bench: Bench) -> list[Result]:
     nights, bare = nights[1:], bare[1:]
     each = [1000 * (night.cpu_s - chains.cpu_s) / len(IDLE) for night, chains in zip(nights, bare, strict=True)]
     ours, theirs = (1000 * median(map(cpu, spent)) / len(IDLE) for spent in (nights, bare))
-    detail = f"{len(IDLE)} sources: each {ours:.1f} ms, a bare chain {theirs:.1f} ms; {median(map(requests, nights)):.0f} requests in all"
+    broker, database = (1000 * median(getattr(one, name) for one in nights) / len(IDLE) for name in ("broker_cpu_s", "database_cpu_s"))
+    servers = f"each also {database:.1f} ms in MariaDB; {broker:.1f} of the ms are Redis"
+    detail = f"{len(IDLE)} sources: each {ours:.1f} ms, a bare chain {theirs:.1f} ms; {median(map(requests, nights)):.0f} requests in all; {servers}"
     return [Result("idle", "one idle source: CPU above that of a bare chain of three tasks", median(each), "ms", 15, detail)]
 
 

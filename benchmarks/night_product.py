@@ -29,32 +29,30 @@ class Spent:
     requests: int
     database_cpu_s: float
     github_cpu_s: float
+    broker_cpu_s: float = 0.0  # a part of cpu_s
 
 
 class Meter:
-    """Measure what happens between `begin` and `end`. `pids`: the processes whose trees are counted; a program that ends is counted by its rusage."""
+    """Measure what happens between `begin` and `end`. `worker`, `broker`: running processes. A program that ends is counted by its rusage."""
 
-    def __init__(self, github: GitHub, *pids: int) -> None:
-        self.github, self.pids = github, pids
+    def __init__(self, github: GitHub, *, worker: int | None = None, broker: int | None = None) -> None:
+        self.github, self.worker, self.broker = github, worker, broker
         self.database = servers.listener(urlsplit(os.environ["DATABASE_URL"]).port or 3306)
 
     def begin(self) -> None:
         self.github.take_counts()
-        self._cpu, self._others, self._began = self._now(), self._of_others(), time.monotonic()
+        self._before, self._began = self._now(), time.monotonic()
 
     def stop_clock(self) -> None:
         self.wall_s = time.monotonic() - self._began
 
     def end(self, *, rusage_s: float = 0.0) -> Spent:
-        database, github = (after - before for after, before in zip(self._of_others(), self._others, strict=True))
-        cpu_s = self._now() - self._cpu + rusage_s
-        return Spent(cpu_s, self.wall_s, self.github.take_counts().get("requests", 0), database, github)
+        worker, broker, database, github = (after - before for after, before in zip(self._now(), self._before, strict=True))
+        requests = self.github.take_counts().get("requests", 0)
+        return Spent(rusage_s + worker + broker, self.wall_s, requests, database, github, broker)
 
-    def _now(self) -> float:
-        return sum(map(servers.tree_cpu_seconds, self.pids))
-
-    def _of_others(self) -> tuple[float, float]:
-        return servers.cpu_seconds(self.database) if self.database else 0.0, servers.cpu_seconds(self.github.pid)
+    def _now(self) -> tuple[float, ...]:
+        return tuple(servers.tree_cpu_seconds(pid) if pid else 0.0 for pid in (self.worker, self.broker, self.database, self.github.pid))
 
 
 def run_measured(github: GitHub, command: Sequence[str], env: dict[str, str], log: Path) -> Spent:
@@ -126,7 +124,7 @@ class Worker:
 
     def __init__(self, github: GitHub, pid: int) -> None:
         broker = servers.listener(urlsplit(os.environ["CELERY_BROKER_URL"]).port or 6379)
-        self.pid, self.meter = pid, Meter(github, pid, *([broker] if broker else []))
+        self.pid, self.meter = pid, Meter(github, worker=pid, broker=broker)
 
     def night(self) -> Spent:
         """Start a night as beat does, and wait for its end."""
