@@ -3,14 +3,13 @@
 Only this module sends the token. The token never appears in a message, a log line, an error or a row.
 """
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -23,7 +22,7 @@ from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.sources.github.credentials import Credential
 from etl_tasks.sources.github.page_sizes import PageSize
 from etl_tasks.sources.github.rate_limits import RateLimits
-from etl_tasks.sources.github.raw_values import as_list
+from etl_tasks.sources.github.raw_values import as_list, decoded_json
 
 logger = logging.getLogger(__name__)
 
@@ -67,7 +66,7 @@ class Moved(FatalError):
         self.location = location
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Answer:
     """An answer of GitHub. `body`: the bytes that GitHub sent, decompressed and otherwise unchanged."""
 
@@ -84,7 +83,11 @@ class Answer:
         return self.status == requests.codes.not_modified
 
     def json(self) -> Any:
-        """Return the decoded body; None if it is not JSON."""
+        """Return the decoded body; None if it is not JSON. Whoever needs it shares it, so it must not be changed."""
+        return self._decoded
+
+    @cached_property
+    def _decoded(self) -> Any:
         return _decoded(self.body)
 
 
@@ -160,7 +163,7 @@ class GitHub:
         def ask() -> Answer:
             address = page_of(url, page.size) if page else url
             answer = self._request("GET", address, etag=etag if address == tagged else "")
-            if not answer.is_unchanged and _decoded(answer.body) is None:
+            if not answer.is_unchanged and answer.json() is None:
                 raise PartialAnswer("GitHub's answer is not JSON", answer)
             return answer
 
@@ -365,7 +368,7 @@ def _raise_for_errors(answer: Answer, *, is_tolerant: bool) -> None:
 
     `is_tolerant`: as in GitHub.query.
     """
-    decoded = _decoded(answer.body)
+    decoded = answer.json()
     if decoded is None:
         raise PartialAnswer("GitHub's answer is not JSON", answer)
     errors = decoded.get("errors") if isinstance(decoded, dict) else None
@@ -401,7 +404,7 @@ def _raise_for_error(answer: Answer, error: Mapping[str, Any], data: object, *, 
 
 def _decoded(body: bytes) -> Any:
     try:
-        return json.loads(body)
+        return decoded_json(body)
     except (ValueError, RecursionError):  # the latter for thousands of nested lists
         return None
 

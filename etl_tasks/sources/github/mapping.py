@@ -13,22 +13,32 @@ import msgspec
 
 from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.github import records, text_references
+from etl_tasks.sources.github.raw_values import decoded_json
 
 EARLIEST, LATEST = datetime(1970, 1, 1, tzinfo=UTC), datetime(2100, 1, 1, tzinfo=UTC)
 NULLABLE = ("object", "pullRequest", "issue", "node")
 
 
 def nodes(body: bytes, path: Iterable[str]) -> list[Any]:
-    """Return the records at `path` in an answer: the nodes of a connection, the items of a list, or a single object as a list of one.
+    """Return the records at `path` in an answer, as `nodes_in` does. Raises UnreadablePage also if the body is not JSON."""
+    return nodes_in(decoded(body), path)
 
-    Returns [] if a single record is null (its key is in NULLABLE), because it is gone. Raises UnreadablePage if the body is not
-    JSON, or if `path` leads to nothing or to another null, because records would be missed.
-    """
+
+def decoded(body: bytes) -> Any:
+    """Return the decoded answer. Raises UnreadablePage if it is not JSON."""
     try:
-        found = json.loads(body)
+        return decoded_json(body)
     except (ValueError, RecursionError) as exc:  # RecursionError: lists in lists in lists, a thousand deep
         raise UnreadablePage(f"the answer is not JSON: {exc}") from exc
-    is_nullable = False
+
+
+def nodes_in(answer: Any, path: Iterable[str]) -> list[Any]:
+    """Return the records at `path` in a decoded answer: the nodes of a connection, the items of a list, or a single object as a list of one.
+
+    Returns [] if a single record is null (its key is in NULLABLE), because it is gone. Raises UnreadablePage if `path` leads to nothing or
+    to another null, because records would be missed.
+    """
+    found, is_nullable = answer, False
     for key in path:
         if found is None and is_nullable:
             return []

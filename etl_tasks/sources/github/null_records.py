@@ -24,13 +24,13 @@ def records(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Itera
         return _records_by_id(stream, content, context)
     if shape == EXISTENCE:
         return iter([Good(fact) for fact in gone_facts(content, context)])
+    nodes = mapping.nodes(content, stream.path_in(context))
     if shape == NEXT_PAGES:
-        return mapping.to_facts(stream.fact_of(context), mapping.nodes(content, stream.path_in(context)))
-    return _records_of_list(stream, content, context)
+        return mapping.to_facts(stream.fact_of(context), nodes)
+    return _records_of_list(stream.fact_of(context), nodes, context)
 
 
-def _records_of_list(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-    fact, nodes = stream.fact_of(context), mapping.nodes(content, stream.path_in(context))
+def _records_of_list(fact: str, nodes: Sequence[Any], context: Mapping[str, Any]) -> Iterator[Good | Bad]:
     present = [node for node in nodes if node is not None]
     yield from mapping.to_facts(fact, present)
     for number in range(nulls_without_id(nodes, context)):
@@ -44,11 +44,12 @@ def nulls_without_id(nodes: Sequence[Any], context: Mapping[str, Any]) -> int:
 
 
 def _records_by_id(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Iterator[Good | Bad]:
-    fact, nodes = stream.fact_of(context), mapping.nodes(content, stream.path_in(context))
+    answer = mapping.decoded(content)
+    fact, nodes = stream.fact_of(context), mapping.nodes_in(answer, stream.path_in(context))
     ids = context.get("ids") or [""] * len(nodes)
     if len(nodes) != len(ids):
         raise UnreadablePage(f"the answer has {len(nodes)} nodes for {len(ids)} ids")
-    gone = {found["node_id"] for found in gone_facts(content, context)}
+    gone = {found["node_id"] for found in gone_facts_in(answer, context)}
     for index, (node_id, node) in enumerate(zip(ids, nodes, strict=True)):
         if node_id in gone:
             yield Good({"node_id": node_id, "gone_at": context["at"]})
@@ -60,16 +61,20 @@ def _records_by_id(stream: Stream, content: bytes, context: Mapping[str, Any]) -
 
 
 def gone_facts(content: bytes, context: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Return the records of a staged page that are gone, as `gone_facts_in` does. Raises UnreadablePage also if the page is not JSON."""
+    return gone_facts_in(mapping.decoded(content), context)
+
+
+def gone_facts_in(answer: Any, context: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the records that were deleted or transferred to another repository: the id or number of each, and when that was found.
 
-    `content`: an answer to a request for records by id or number, which are in `context`. Raises UnreadablePage if the answer does not
-    say of each record whether it is there.
+    `answer`: the decoded answer to a request for records by id or number, which are in `context`. Raises UnreadablePage if the answer does
+    not say of each record whether it is there.
     """
-    decoded = _decoded(content)
-    data, errors = as_object(decoded.get("data")), [error for error in as_list(decoded.get("errors")) if isinstance(error, dict)]
+    data, errors = as_object(as_object(answer).get("data")), [error for error in as_list(as_object(answer).get("errors")) if isinstance(error, dict)]
     found: list[dict[str, Any]] = []
     ids, numbers = context.get("ids", ()), context.get("numbers", ())
-    nodes, by_name = mapping.nodes(content, ("data", "nodes")) if ids else [], as_object(data.get("repository"))
+    nodes, by_name = mapping.nodes_in(answer, ("data", "nodes")) if ids else [], as_object(data.get("repository"))
     missing = [f"n{number}" for number in numbers if f"n{number}" not in by_name]
     if len(nodes) != len(ids) or missing:
         raise UnreadablePage(f"the answer has {len(nodes)} nodes for {len(ids)} ids, and nothing at {missing or 'no name'}")
@@ -82,13 +87,6 @@ def gone_facts(content: bytes, context: Mapping[str, Any]) -> list[dict[str, Any
         if _is_gone(node, context, [error for error in errors if _is_about(error, ["repository", f"n{number}"], "")], number=number):
             found.append({"number": number, "gone_at": context["at"]})
     return found
-
-
-def _decoded(content: bytes) -> Mapping[str, Any]:
-    try:
-        return as_object(json.loads(content))
-    except (ValueError, RecursionError) as exc:
-        raise UnreadablePage(f"the answer is not JSON: {exc}") from exc
 
 
 def _is_about(error: Mapping[str, Any], path: Sequence[Any], node_id: str) -> bool:

@@ -3,7 +3,6 @@
 A repository without changes needs no other request in that night, so it costs only its fraction of the query's point.
 """
 
-import json
 import logging
 import time
 from collections.abc import Mapping, Sequence
@@ -16,7 +15,7 @@ import msgspec
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.models import Source
 from etl_tasks.sources.github import mapping, records
-from etl_tasks.sources.github.client import IDS_A_QUERY, GitHub, store_budgets
+from etl_tasks.sources.github.client import IDS_A_QUERY, Answer, GitHub, store_budgets
 from etl_tasks.sources.github.query_texts import with_fragments
 from etl_tasks.sources.github.streams import BY_NAME
 from etl_tasks.sources.github.watched_records import Watched, not_stored, watched
@@ -99,7 +98,7 @@ def survey_batch(
         owner, _, name = source.repository.partition("/")
         variables |= {f"o{number}": owner, f"n{number}": name, f"i{number}": list(ids)[:IDS_A_QUERY]}
     answer = github.query(_query(lists), variables, is_tolerant=True)
-    data, errors = _answer(answer.body)
+    data, errors = _answer(answer)
     results: dict[int, SurveyResult] = {}
     refusals: dict[int, Refusal] = {}
     for number, source in enumerate(sources):
@@ -124,7 +123,7 @@ def survey_by_id(github: GitHub, source: Source, *, node_id: str) -> SurveyResul
     )
     variables = {"id": node_id, "ids": list(watched_records)[:IDS_A_QUERY]}
     answer = github.query(with_fragments(query), variables, is_tolerant=True)
-    data, _ = _answer(answer.body)
+    data, _ = _answer(answer)
     if not data.get("node"):
         return None
     try:
@@ -134,12 +133,11 @@ def survey_by_id(github: GitHub, source: Source, *, node_id: str) -> SurveyResul
         raise RetriableError(f"{source.repository}: {describe_unexpected(exc)}") from exc
 
 
-def _answer(body: bytes) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
+def _answer(answer: Answer) -> tuple[Mapping[str, Any], list[Mapping[str, Any]]]:
     """Return the data and the errors of an answer. Raises RetriableError for an answer without data."""
-    try:
-        decoded = json.loads(body)
-    except (ValueError, RecursionError) as exc:
-        raise RetriableError("GitHub's answer to the survey is not JSON: does a proxy answer in its place?") from exc
+    decoded = answer.json()
+    if decoded is None:
+        raise RetriableError("GitHub's answer to the survey is not JSON: does a proxy answer in its place?")
     data = decoded.get("data") if isinstance(decoded, dict) else None
     if not isinstance(data, dict):
         raise RetriableError("GitHub's answer to the survey has no data: does a proxy answer in its place?")
@@ -186,7 +184,7 @@ def _watched_nodes(github: GitHub, nodes: Sequence[Any], watched_records: Watche
         fields = " ".join(f"u{number}: nodes(ids: $i{number}) {{ ...WatchedFields }}" for number in range(len(batches)))
         query = with_fragments(f"query WatchedRecords({declared}) {{ {fields} rateLimit {{ ...RateLimitFields }} }}")
         answer = github.query(query, {f"i{number}": batch for number, batch in enumerate(batches)}, is_tolerant=True)
-        data, _ = _answer(answer.body)
+        data, _ = _answer(answer)
         found += [node for number in range(len(batches)) for node in data[f"u{number}"]]
     return found
 

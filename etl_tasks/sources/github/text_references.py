@@ -2,6 +2,9 @@
 
 The references are stored as facts. Which deployment or change is meant is decided later, from all facts. The rules are in
 docs/metrics.md, "Revert" and "Link".
+
+Few bodies have a reference. A pattern is searched only in bodies that contain its fixed words, which costs a fraction of a search. The words
+are compared with `casefold`, because IGNORECASE takes other letters than small and capital ones, too: "ſ" matches "s".
 """
 
 import re
@@ -24,13 +27,14 @@ def revert_signs(*, title: str, branch: str, body: str) -> dict[str, Any]:
     "branch", the number in the branch's name; "sha", the reverted commit; "title", True if the title begins with "Revert" and a quotation mark.
     """
     signs: dict[str, Any] = {}
-    if found := REVERTS_PULL.search(body):
+    may_revert = "reverts" in body.casefold()
+    if may_revert and (found := REVERTS_PULL.search(body)):
         signs["pull"] = {"repository": found[1] or "", "number": int(found[2])}
-    if found := REVERTS_BRANCH.search(branch):
+    if found := REVERTS_BRANCH.match(branch):
         signs["branch"] = int(found[1])
-    if found := REVERTS_COMMIT.search(body):
+    if may_revert and (found := REVERTS_COMMIT.search(body)):
         signs["sha"] = found[1].lower()
-    if REVERTS_TITLE.search(title):
+    if REVERTS_TITLE.match(title):
         signs["title"] = True
     return signs
 
@@ -40,9 +44,12 @@ def incident_links(body: str) -> dict[str, list[Any]]:
 
     The keys: "deployments", ids and shas of deployments, as strings; "root_causes", shas; "caused_by", numbers of pull requests.
     """
-    links: dict[str, list[Any]] = {
-        "deployments": [found.lower() for found in DEPLOYMENT.findall(body)],
-        "root_causes": [found.lower() for found in ROOT_CAUSE.findall(body)],
-        "caused_by": [int(found) for found in CAUSED_BY.findall(body)],
-    }
-    return {name: found for name, found in links.items() if found}
+    folded = body.casefold()
+    links: dict[str, list[Any]] = {}
+    if "deployment:" in folded and (deployments := DEPLOYMENT.findall(body)):
+        links["deployments"] = [found.lower() for found in deployments]
+    if "root cause:" in folded and (root_causes := ROOT_CAUSE.findall(body)):
+        links["root_causes"] = [found.lower() for found in root_causes]
+    if "caused by #" in folded and (changes := CAUSED_BY.findall(body)):
+        links["caused_by"] = [int(found) for found in changes]
+    return links

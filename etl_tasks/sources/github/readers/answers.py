@@ -1,6 +1,5 @@
 """Decode the parts of GitHub's answer that a reader needs, and make the page to stage from the answer."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
@@ -30,14 +29,14 @@ class AnswerContent:
         self.is_broken = False
         path = stream.path_in({"shape": shape})
         try:
-            self.nodes = mapping.nodes(answer.body, path)
+            self.nodes = mapping.nodes_in(answer.json(), path)
         except UnreadablePage:
             self.is_broken = True
             return
         if shape == BY_ID and len(self.nodes) != len(context["ids"]):
             self.is_broken = True
             return
-        self.decoded = json.loads(answer.body)
+        self.decoded = answer.json()
         if None in self.nodes and not stream.query:
             self.context["list"] = {"url": answer.url}  # REST gives no ids for nulls: such a record is found again by the list's address
         connection: Any = self.decoded

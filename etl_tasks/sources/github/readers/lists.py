@@ -113,6 +113,6 @@ def _find_ids_of_nulls(github: GitHub, content: AnswerContent, variables: Mappin
 def _nodes(stream: Stream, answer: Answer) -> list[Any]:
     """Return the nodes of a list's page; [] if they cannot be read, as if GitHub had told no ids."""
     try:
-        return mapping.nodes(answer.body, stream.path)
+        return mapping.nodes_in(answer.json(), stream.path)
     except UnreadablePage:
         return []

@@ -113,10 +113,10 @@ def ask_whether_they_exist(recheck: Recheck, asked: Sequence[Any]) -> tuple[Page
         answer = reading.github.query(with_fragments(query), {"ids": asked})
         context |= {"ids": asked, "at": answer.fetched_at.isoformat()}
     try:
-        gone = null_records.gone_facts(answer.body, context)
+        gone = null_records.gone_facts_in(answer.json(), context)
     except UnreadablePage as exc:
         raise RetriableError(f"GitHub does not say which {recheck.stream.name} exist: {exc}") from exc
-    data = json.loads(answer.body)["data"]
+    data = answer.json()["data"]
     nodes = [data["repository"][f"n{number}"] for number in asked] if is_by_number else data["nodes"]
     missing = {fact.get("node_id", fact.get("number")) for fact in gone}
     ids = [as_text(as_object(node).get("id")) for node in nodes]
