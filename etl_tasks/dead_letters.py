@@ -81,8 +81,9 @@ def bury_records(run: ETLRun, page: StagedPage, bad: Sequence[Bad]) -> None:
     """
     keys = [record_key(page, record.key, record.data, kind=_kind(record)) for record in bad]
     requested = {record_key(page, node_id, json.dumps({"id": node_id}), kind=DeadLetter.Kind.LOST) for node_id in page.context.get("ids", ())}
-    found = DeadLetter.objects.filter(source=run.source, kind=DeadLetter.Kind.LOST, key__in=requested - {*keys}, state=DeadLetter.State.OPEN)
-    found.update(state=DeadLetter.State.REPLAYED, resolved_at=now(), resolved_by=f"run {run.pk}")
+    if returned := requested - {*keys}:
+        found = DeadLetter.objects.filter(source=run.source, kind=DeadLetter.Kind.LOST, key__in=returned, state=DeadLetter.State.OPEN)
+        found.update(state=DeadLetter.State.REPLAYED, resolved_at=now(), resolved_by=f"run {run.pk}")
     for key, record in zip(keys, bad, strict=True):
         _write(
             run,

@@ -1,20 +1,21 @@
 """The three stages of a run. A stage can be killed at any line; when it is started again, it completes the work."""
 
 import hashlib
-import json
 import logging
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from typing import Any
+from itertools import accumulate, chain
+from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
-from django.db.models import F, Sum
+from django.db.models import F, QuerySet, Sum
 from django.utils.dateparse import parse_datetime
 from django.utils.timezone import now
 
+from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Coverage
 from etl_tasks import dead_letters, ledger, overdue_sources, waiting_events
 from etl_tasks.crash_points import crash_point
@@ -31,7 +32,9 @@ from log_store.store import Tally
 
 logger = logging.getLogger(__name__)
 
+Row = TypeVar("Row", StagedPage, CleanBatch)
 PAGES_AT_ONCE = 100
+PAGES_A_GROUP, RECORDS_A_GROUP = 10, 1000  # of pages that are cleaned, or batches that are loaded, in one transaction
 FEWEST_FOR_A_SHARE = 20  # with fewer records than this, a high share of bad ones may be chance
 
 
@@ -54,15 +57,18 @@ def extract(run: ETLRun) -> None:
 def transform(run: ETLRun) -> None:
     """Validate the staged pages: good records go into clean batches, bad ones become dead letters."""
     adapter = adapter_of(run.source)
-    for page in _one_by_one(StagedPage.objects.filter(run=run, is_clean=False), by="number"):
-        good, bad = _clean(adapter, run, page)
+    for pages in _groups(run, StagedPage.objects.filter(run=run, is_clean=False), by="number"):
+        cleaned = [(page, *_clean(adapter, run, page)) for page in pages]
         with ledger.guarded_transaction(run, "transform.page"):
-            _save_batch(page, adapter.fact(page.stream, page.context), good, bad)
-            dead_letters.bury_records(run, page, bad)
-            _correct_record_count(adapter, run, page, good, bad)
-            StagedPage.objects.filter(pk=page.pk).update(is_clean=True)
-            ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + len(bad))
-        logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
+            for page, good, bad in cleaned:
+                _save_batch(page, adapter.fact(page.stream, page.context), good, bad)
+                dead_letters.bury_records(run, page, bad)
+                _correct_record_count(adapter, run, page, good, bad)
+            StagedPage.objects.filter(pk__in=[page.pk for page in pages]).update(is_clean=True)
+            if bad_count := sum(len(bad) for *_, bad in cleaned):
+                ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + bad_count)
+        for page, good, bad in cleaned:
+            logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
     _fail_if_source_changed(run)
     with ledger.guarded_transaction(run, "transform.end"):
         _complete_stage(run)
@@ -119,19 +125,30 @@ def _complete_stage(run: ETLRun) -> None:
     ledger.advance(run)
 
 
-def _one_by_one(queryset: Any, *, by: str) -> Iterator[Any]:
-    """Yield the rows of a queryset, ordered by the page number in the column `by`.
+def _groups(run: ETLRun, rows: QuerySet[Row], *, by: str) -> Iterator[list[Row]]:
+    """Yield the rows of a queryset, ordered by the page number in the column `by`, in groups that one transaction can process.
 
-    Only one row is in memory at a time, because each has a large page or batch. The ids of all rows are not kept either: a large log has many.
+    A group has at most PAGES_A_GROUP rows, and RECORDS_A_GROUP records unless its first row has more. A chunk of a log, which is much larger
+    than a page of a list, is a group of its own. Only one group is in memory at a time, because each row has a large page or batch. The ids
+    of all rows are not kept either: a large log has many.
     """
-    after = 0
-    while (found := queryset.filter(**{f"{by}__gt": after}).order_by(by).values_list("pk", by).first()) is not None:
-        pk, after = found
-        yield queryset.model.objects.get(pk=pk)
+    after, most = 0, 1 if adapter_of(run.source).keeps_log_events else PAGES_A_GROUP
+    while found := list(rows.filter(**{f"{by}__gt": after}).order_by(by).values_list("pk", by, "record_count")[:PAGES_AT_ONCE]):
+        while found:
+            size = _group_size([count for *_, count in found[:most]])
+            group, found = found[:size], found[size:]
+            by_pk = rows.model._default_manager.in_bulk([pk for pk, *_ in group])
+            yield [by_pk[pk] for pk, *_ in group]
+            after = group[-1][1]
 
 
-def _batches(run: ETLRun, **conditions: bool) -> Iterator[CleanBatch]:
-    return _one_by_one(CleanBatch.objects.filter(page__run=run, **conditions), by="page__number")
+def _group_size(record_counts: Sequence[int]) -> int:
+    """Return how many of the next rows have at most RECORDS_A_GROUP records together; at least 1. `record_counts`: those of the next rows."""
+    return max(1, sum(total <= RECORDS_A_GROUP for total in accumulate(record_counts)))
+
+
+def _batches(run: ETLRun, **conditions: bool) -> Iterator[list[CleanBatch]]:
+    return _groups(run, CleanBatch.objects.filter(page__run=run, **conditions), by="page__number")
 
 
 # --- extract --------------------------------------------------------------------------------------------------------
@@ -269,19 +286,24 @@ def _fail_if_source_changed(run: ETLRun) -> None:
 
 def _load_facts(run: ETLRun) -> None:
     """Load the facts, and the deployments in log events. The latter are loaded again with the counts that the log store returns."""
-    for batch in _batches(run, is_loaded=False):
-        origin = {"run_id": run.pk, "page_id": batch.page_id}
+    for batches in _batches(run, is_loaded=False):
         with ledger.guarded_transaction(run, "load.facts"):
-            CleanBatch.objects.filter(pk=batch.pk).update(is_loaded=True)
-            if batch.kind == LOG_EVENT:
-                log_facts.upsert(run.source.service, source=run.source.name, events=_events(batch), tallies=(), **origin)
-                continue
-            done = facts.upsert(batch.kind, json.loads(batch.content), repository=run.source.ensure_facts_repository(), **origin)
+            hold(run.source.service)
+            CleanBatch.objects.filter(pk__in=[batch.pk for batch in batches]).update(is_loaded=True)
+            done = [_load_batch(run, batch) for batch in batches]
             ETLRun.objects.filter(pk=run.pk).update(
-                loaded=F("loaded") + done.written,
-                skipped=F("skipped") + done.skipped,
-                dead_lettered=F("dead_lettered") + done.waiting,
+                loaded=F("loaded") + sum(one.written for one in done),
+                skipped=F("skipped") + sum(one.skipped for one in done),
+                dead_lettered=F("dead_lettered") + sum(one.waiting for one in done),
             )
+
+
+def _load_batch(run: ETLRun, batch: CleanBatch) -> facts.Upserted:
+    origin = {"run_id": run.pk, "page_id": batch.page_id}
+    if batch.kind != LOG_EVENT:
+        return facts.upsert_batch(batch.kind, batch.content, repository=run.source.ensure_facts_repository(), **origin)
+    log_facts.upsert(run.source.service, source=run.source.name, events=_events(batch), tallies=(), **origin)
+    return facts.Upserted(written=0, skipped=0)
 
 
 def _load_log_events(run: ETLRun) -> None:
@@ -305,7 +327,7 @@ def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent
     in_progress: deque[tuple[CleanBatch, list[LogEvent]]] = deque()
 
     def pages() -> Iterator[list[LogEvent]]:
-        for batch in _batches(run, is_stored=False):
+        for batch in chain.from_iterable(_batches(run, is_stored=False)):
             in_progress.append((batch, _events(batch)))
             crash_point("load.log_store.before")
             yield in_progress[-1][1]

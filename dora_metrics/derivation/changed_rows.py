@@ -10,7 +10,7 @@ from dora_metrics.bulk_upsert import upsert
 from dora_metrics.derivation.derived_rows import Row
 from dora_metrics.models import Attempt, Delivery, DORAMetric, Incident, Service
 
-ROWS_PER_DELETE, ROWS_PER_READ, METRICS_PER_QUERY = 500, 2000, 500
+ROWS_PER_DELETE, ROWS_PER_READ = 500, 2000
 ALL_ROWS = models.Q()
 METRIC_KEY = ("environment", "metric", "period", "period_start")
 
@@ -76,14 +76,10 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
 
 
 def _save_metrics(rows: list[Row]) -> None:
-    """Insert or update metrics with `DORAMetric.objects.bulk_create`, which the specification of the project names.
-
-    `upsert` would be faster, but changed metrics are few.
-    """
+    """Insert or update metrics with `DORAMetric.objects.bulk_create`, which the specification of the project names."""
     unique = METRICS.unique
     DORAMetric.objects.bulk_create(
         [DORAMetric(**row) for row in rows],
-        batch_size=METRICS_PER_QUERY,
         update_conflicts=True,
         update_fields=[field.name for field in DORAMetric._meta.concrete_fields if not field.primary_key and field.name not in unique],
         # MySQL determines the conflicting key itself and refuses this argument; SQLite requires it.

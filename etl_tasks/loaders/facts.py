@@ -8,13 +8,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import msgspec
 from django.db import models
 from django.utils.dateparse import parse_datetime
+from msgspec import UNSET
 
-from dora_metrics.bulk_upsert import upsert as bulk_upsert
+from dora_metrics.bulk_upsert import upsert_prepared
 from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Change, GithubFact, Issue, Repository
 from etl_tasks.fact_kinds import KINDS, FactKind
+from etl_tasks.loaders.fact_rows import ORIGIN, Row, RowFormat, row_format, time_parameter
 from etl_tasks.models import StagedPage
 
 ROWS_A_QUERY = 500
@@ -34,87 +37,137 @@ class Upserted:
 
 
 def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Repository, run_id: int, page_id: int) -> Upserted:
+    """Lock the service, and load the facts as `upsert_batch` does. Each fact maps columns to values that JSON can hold."""
+    hold(repository.service)
+    return upsert_batch(kind_name, msgspec.json.encode(list(facts)), repository=repository, run_id=run_id, page_id=page_id)
+
+
+def upsert_batch(kind_name: str, batch: bytes, *, repository: Repository, run_id: int, page_id: int) -> Upserted:
     """Insert new facts and update older versions. A fact with the key "gone_at" marks the rows that have its other values
     as gone, which means deleted on GitHub.
 
-    `kind_name`: a key of KINDS. `run_id`, `page_id`: stored in the rows, as the origin of their values. This function locks the service,
-    so that two writers cannot both insert a row that each found missing. Call it inside a transaction that has written nothing of the
-    service yet; `hold` says why.
+    `kind_name`: a key of KINDS. `batch`: a JSON list of facts, as a clean batch has it. `run_id`, `page_id`: stored in the rows, as the
+    origin of their values. Call it inside a transaction that has locked the service by `hold` before it wrote anything of the service. The
+    lock also prevents that two writers both insert a row that each found missing.
     """
-    hold(repository.service)
     kind = KINDS[kind_name]
     if kind.part_of:
-        return _add_parts(kind, list(facts), repository=repository)
-    newest: dict[tuple[Any, ...], dict[str, Any]] = {}
-    gone: list[Mapping[str, Any]] = []
-    received = 0
-    for fact in facts:
-        received += 1
-        if "gone_at" in fact:
-            gone.append(fact)
-            continue
-        row = _with_datetimes(kind.model, fact)
-        key = tuple(row[name] for name in kind.key)
-        if key not in newest or (kind.version and row[kind.version] >= newest[key][kind.version]):
+        return _add_parts(kind, msgspec.json.decode(batch), repository=repository)
+    table = row_format(kind.model)
+    rows, gone = table.decode(batch)
+    key_places, version_place = _places(kind, table)
+    newest: dict[Row, Row] = {}
+    for row in rows:
+        key = tuple([row[place] for place in key_places])
+        if key not in newest or (version_place is not None and row[version_place] >= newest[key][version_place]):
             newest[key] = row
     written = _mark_gone(kind, gone, repository=repository)
     keys = sorted(newest)
     for start in range(0, len(keys), ROWS_A_QUERY):
         chosen = {key: newest[key] for key in keys[start : start + ROWS_A_QUERY]}
-        written += _upsert_rows(kind, chosen, repository=repository, origin={"run_id": run_id, "page_id": page_id})
-    return Upserted(written=written, skipped=received - written)
+        written += _upsert_rows(kind, chosen, repository=repository, run_id=run_id, page_id=page_id)
+    return Upserted(written=written, skipped=len(rows) + len(gone) - written)
 
 
 # --- whole facts ----------------------------------------------------------------------------------------------------
 
 
-def _upsert_rows(kind: FactKind, rows: Mapping[tuple[Any, ...], dict[str, Any]], *, repository: Repository, origin: Mapping[str, int]) -> int:
+def _places(kind: FactKind, table: RowFormat) -> tuple[tuple[int, ...], int | None]:
+    """Return where a row has the columns of its key, and where it has its version; None for kinds whose facts never change."""
+    return tuple(table.columns.index(name) for name in kind.key), table.columns.index(kind.version) if kind.version else None
+
+
+def _upsert_rows(kind: FactKind, rows: Mapping[Row, Row], *, repository: Repository, run_id: int, page_id: int) -> int:
     """Write each row that is new, that is newer than its stored version, or whose stored version is marked as gone but was seen again.
 
-    `rows`: the rows by natural key. `origin`: the ids of the run and the page. Return how many rows were written.
+    `rows`: the rows by natural key. Return how many rows were written.
     """
-    first, *_ = kind.key
-    stored = kind.model._default_manager.select_for_update().filter(repository=repository, **{f"{first}__in": sorted({key[0] for key in rows})})
-    known = {tuple(getattr(row, name) for name in kind.key): row for row in stored.order_by(*kind.key)}
-    columns = [column for column in kind.model._meta.concrete_fields if not column.primary_key]
-    defaults = {column.attname: column.get_default() for column in columns}
-    defaults |= {"service_id": repository.service_id, "repository_id": repository.pk}
-    restored = _restored(known, page_id=origin["page_id"])
-    changed = []
+    table = row_format(kind.model)
+    stored = _stored_versions(kind, rows, repository=repository)
+    restored = _restored(stored, page_id=page_id)
+    changed = _changed(kind, {key: row for key, row in rows.items() if key in stored and key not in restored}, stored, repository=repository)
+    written = 0
+    # Facts that lack the same columns are written together: an update does not change these columns, and a new row gets their defaults.
+    lacking: dict[tuple[int, ...], list[Row]] = {}
     for key, row in rows.items():
-        if key not in known:
-            changed.append({**defaults, **row, **origin})
-        elif key in restored or _is_newer(kind, row, known[key]):
-            before = {column.attname: getattr(known[key], column.attname) for column in columns}
-            changed.append({**before, **row, **origin, **({"gone_at": None} if key in restored else {})})
-    bulk_upsert(kind.model, changed, unique=("repository", *kind.key), kept=("service_id", "repository_id", *kind.key))
-    return len(changed)
+        if key not in stored or key in restored or key in changed:
+            absent = tuple([place for place, value in enumerate(row) if value is UNSET]) if UNSET in row else ()
+            gone_at = stored[key].gone_at if key in changed else None
+            origin = (time_parameter(gone_at), repository.service_id, repository.pk, run_id, page_id)
+            lacking.setdefault(absent, []).append((*row, *origin))
+            written += 1
+    for absent, lacking_rows in lacking.items():
+        upsert_prepared(
+            kind.model,
+            [_with_defaults(row, table) for row in lacking_rows] if absent else lacking_rows,
+            columns=(*table.columns, *ORIGIN),
+            unique=("repository", *kind.key),
+            kept=("service_id", "repository_id", *kind.key, *(table.columns[place] for place in absent)),
+        )
+    return written
 
 
-def _restored(known: Mapping[tuple[Any, ...], GithubFact], *, page_id: int) -> set[tuple[Any, ...]]:
+def _with_defaults(row: Row, table: RowFormat) -> Row:
+    return (*(default if value is UNSET else value for value, default in zip(row, table.defaults, strict=False)), *row[len(table.defaults) :])
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """What decides whether a stored row is overwritten. `version`: as a parameter, as rows have it; None for kinds without versions."""
+
+    version: Any
+    gone_at: datetime | None
+
+
+def _stored_versions(kind: FactKind, rows: Collection[Row], *, repository: Repository) -> dict[Row, _Stored]:
+    """Lock the stored rows, and return what is known of each by its natural key. `rows`: natural keys."""
+    found = _stored_rows(kind, rows, repository=repository).select_for_update().order_by(*kind.key)
+    if not kind.version:
+        return {tuple(key): _Stored(None, gone_at) for *key, gone_at in found.values_list(*kind.key, "gone_at")}
+    known = found.values_list(*kind.key, kind.version, "gone_at")
+    return {tuple(key): _Stored(time_parameter(version), gone_at) for *key, version, gone_at in known}
+
+
+def _stored_rows(kind: FactKind, keys: Collection[Row], *, repository: Repository) -> models.QuerySet[GithubFact]:
+    first, *_ = kind.key
+    return kind.model._default_manager.filter(repository=repository, **{f"{first}__in": sorted({key[0] for key in keys})})
+
+
+def _restored(stored: Mapping[Row, _Stored], *, page_id: int) -> set[Row]:
     """Return the keys of the stored rows that are marked as gone, but are on a page that was fetched after they were marked.
 
-    `known`: the stored rows by natural key. The replay of a page that is older than the mark restores nothing.
+    The replay of a page that is older than the mark restores nothing.
     """
-    gone = {key: row.gone_at for key, row in known.items() if row.gone_at}
+    gone = {key: row.gone_at for key, row in stored.items() if row.gone_at}
     fetched_at = StagedPage.objects.filter(pk=page_id).values_list("fetched_at", flat=True).first() if gone else None
     return {key for key, gone_at in gone.items() if fetched_at is None or fetched_at > gone_at}
 
 
-def _is_newer(kind: FactKind, row: Mapping[str, Any], stored: GithubFact) -> bool:
-    """Return whether the row differs from the stored version and is not older. Always False for kinds whose facts never change."""
-    if not kind.version or row[kind.version] < getattr(stored, kind.version):
-        return False
-    return any(getattr(stored, name) != value for name, value in row.items())
+def _changed(kind: FactKind, rows: Mapping[Row, Row], stored: Mapping[Row, _Stored], *, repository: Repository) -> set[Row]:
+    """Return the keys of the rows that are newer than their stored version, or have the same version and other values.
+
+    Always empty for kinds whose facts never change.
+    """
+    _, version_place = _places(kind, row_format(kind.model))
+    if version_place is None:
+        return set()
+    newer = {key for key, row in rows.items() if row[version_place] > stored[key].version}
+    same = {key: row for key, row in rows.items() if row[version_place] == stored[key].version}
+    return newer | _different(kind, same, repository=repository)
 
 
-def _with_datetimes(model: type[models.Model], fact: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fact with datetimes in place of ISO 8601 texts, for the datetime columns of the model."""
-    row = dict(fact)
-    for column in model._meta.concrete_fields:
-        if isinstance(column, models.DateTimeField) and isinstance(row.get(column.name), str):
-            row[column.name] = parse_datetime(row[column.name])
-    return row
+def _different(kind: FactKind, rows: Mapping[Row, Row], *, repository: Repository) -> set[Row]:
+    """Return the keys of the rows that have other values than their stored rows."""
+    if not rows:
+        return set()
+    table = row_format(kind.model)
+    key_places, _ = _places(kind, table)
+    found = set()
+    for stored in _stored_rows(kind, rows, repository=repository).values_list(*table.columns):
+        key = tuple([stored[place] for place in key_places])
+        if key in rows and not table.is_same(rows[key], stored):
+            found.add(key)
+    return found
 
 
 # --- facts that are gone --------------------------------------------------------------------------------------------

@@ -1,0 +1,105 @@
+"""Decode a batch of facts into rows that the database takes as they are.
+
+A batch is a JSON list of facts. Only its outer structure is decoded: the content of a JSON column is passed on as text.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+import msgspec
+from django.db import connection, models
+from django.utils.dateparse import parse_datetime
+from msgspec import UNSET, Raw
+from msgspec.structs import astuple
+
+from dora_metrics.bulk_upsert import Prepare, preparation
+from dora_metrics.models import GithubFact
+
+ORIGIN = ("gone_at", "service_id", "repository_id", "run_id", "page_id")  # the columns that do not come from the fact
+
+# The values of one fact in the order of RowFormat.columns, as parameters of a statement. UNSET: the fact does not have the column.
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowFormat:
+    """The columns of one table that facts fill, and how they are decoded.
+
+    `defaults`: for each column, the parameter of a new row whose fact does not have the column. `is_json`: for each column, whether it
+    holds JSON.
+    """
+
+    decoder: msgspec.json.Decoder[Any]
+    columns: tuple[str, ...]
+    defaults: Row
+    is_json: tuple[bool, ...]
+    _preparations: tuple[tuple[int, Prepare], ...]  # the places of the columns whose values are not parameters yet
+
+    def decode(self, batch: bytes) -> tuple[list[Row], list[dict[str, Any]]]:
+        """Return the rows of a batch, and the facts that have "gone_at" and so mark stored rows as gone, which have no row."""
+        facts = self.decoder.decode(batch)
+        present = [fact for fact in facts if fact.gone_at is UNSET]
+        gone = [fact for fact in msgspec.json.decode(batch) if "gone_at" in fact] if len(present) < len(facts) else []
+        by_column: list[Sequence[Any]] = list(zip(*(astuple(fact)[:-1] for fact in present), strict=True))
+        for place, prepare in self._preparations if by_column else ():
+            by_column[place] = [prepare(value) for value in by_column[place]]
+        return list(zip(*by_column, strict=True)), gone
+
+    def is_same(self, row: Row, stored: Sequence[Any]) -> bool:
+        """Return whether a stored row has the row's values. `stored`: its values as Django reads them, in the order of `columns`."""
+        for value, stored_value, is_json in zip(row, stored, self.is_json, strict=True):
+            if value is UNSET:
+                continue
+            if is_json:
+                value = msgspec.json.decode(value)  # MySQL does not keep the order of keys, so the texts cannot be compared
+            elif isinstance(stored_value, datetime):
+                stored_value = time_parameter(stored_value)
+            if value != stored_value:
+                return False
+        return True
+
+
+@cache
+def row_format(model: type[GithubFact]) -> RowFormat:
+    fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key and field.attname not in ORIGIN]
+    types = [(field.attname, Raw if isinstance(field, models.JSONField) else Any, UNSET) for field in fields]
+    fact = msgspec.defstruct(model.__name__, [*types, ("gone_at", Any, UNSET)], gc=False)
+    prepare = [preparation(field) for field in fields]
+    return RowFormat(
+        decoder=msgspec.json.Decoder(list[fact]),  # type: ignore[valid-type]
+        columns=tuple(field.attname for field in fields),
+        defaults=tuple(make(field.get_default()) if make else field.get_default() for field, make in zip(fields, prepare, strict=True)),
+        is_json=tuple(isinstance(field, models.JSONField) for field in fields),
+        _preparations=tuple((place, made) for place, field in enumerate(fields) if (made := _of_text(field))),
+    )
+
+
+def _of_text(field: "models.Field[Any, Any]") -> Prepare | None:
+    """Return the function that turns the field's text in a batch into a parameter; None if the value is one as it is."""
+    match field:
+        case models.DateTimeField():
+            return _time_parameter
+        case models.JSONField():
+            return _json_parameter
+    return None
+
+
+def time_parameter(moment: Any) -> Any:
+    """Return a time as a parameter. Parameters of the same database are in the order of their times."""
+    return connection.ops.adapt_datetimefield_value(moment)
+
+
+def _time_parameter(value: Any) -> Any:
+    if not isinstance(value, str):
+        return value
+    moment = parse_datetime(value)
+    if moment is not None and value.endswith("+00:00"):
+        return moment.isoformat(" ")[:-6]  # the same text as below, at a third of the cost
+    return time_parameter(moment)
+
+
+def _json_parameter(value: Any) -> Any:
+    return value if value is UNSET else str(value, "utf-8")
