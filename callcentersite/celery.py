@@ -7,8 +7,12 @@ import click
 from celery import Celery, Task
 from celery.signals import import_modules, worker_process_init
 
+from callcentersite.garbage_collection import collect_rarely
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "callcentersite.settings")
 os.environ.setdefault("FLOWER_ADDRESS", "127.0.0.1")  # by its own default, Flower listens on every address
+# At its start, a worker would run the system checks and drop their messages. They import every page, which a worker keeps in memory and never shows.
+os.environ.setdefault("CELERY_SKIP_CHECKS", "1")
 app = Celery("callcentersite")
 app.config_from_object("callcentersite.celery_settings:values")
 app.autodiscover_tasks()
@@ -18,17 +22,13 @@ app.autodiscover_tasks(related_name="replay_tasks")
 # Of all tasks: those of a base class of their own do not inherit from app.Task.
 Task.Strategy = "callcentersite.message_strategy:careful"
 
-# A garbage collection starts when Python has created as many new container objects (lists, dictionaries, instances) as the first threshold
-# says. A page of log lines creates thousands of short-lived ones: with Python's default of 700, collecting takes a sixth of a stage's time.
-GC_THRESHOLDS = (20_000, 20, 50)
-
 
 @worker_process_init.connect
 def tune_garbage_collection(**_: object) -> None:
     """Collect garbage less often, and leave out the objects that exist when the process starts, because they are never deleted."""
     gc.collect()
     gc.freeze()
-    gc.set_threshold(*GC_THRESHOLDS)
+    collect_rarely()
 
 
 @import_modules.connect

@@ -5,7 +5,9 @@ a whole, this showed the address of the webhook, and with the prefix CELERY_ als
 """
 
 from django.conf import settings
+from kombu import Queue
 
 PREFIX = "CELERY_"
 
 values = {name.removeprefix(PREFIX).lower(): getattr(settings, name) for name in dir(settings) if name.startswith(PREFIX)}
+values["task_queues"] = [Queue(queue.name) for queue in settings.CELERY_TASK_QUEUES]

@@ -6,10 +6,11 @@ A value that cannot work is reported with what to do: this module raises Imprope
 
 import os
 import socket
+import sys
 from pathlib import Path
+from typing import NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
-from kombu import Queue
 
 from callcentersite.environment_variables import (
     adapters,
@@ -31,8 +32,15 @@ from callcentersite.environment_variables import (
     secret,
     time_zone,
 )
+from callcentersite.installed_apps import apps_of_process
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+class Queue(NamedTuple):
+    """A queue of Celery. celery_settings.py turns it into an object of kombu, whose import would slow down the start of every command."""
+
+    name: str
 
 
 def github_credential(suffix: str) -> dict[str, str]:
@@ -80,23 +88,7 @@ FORWARDED_ALLOW_IPS = networks("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
 LOGIN_ATTEMPTS = number("LOGIN_ATTEMPTS", 5, minimum=1, maximum=1000)
 LOGIN_LOCK_MINUTES = number("LOGIN_LOCK_MINUTES", 15, minimum=1, maximum=1440)
 
-INSTALLED_APPS = [
-    "callcentersite.apps.AdminConfig",
-    "django.contrib.auth",
-    "django.contrib.contenttypes",
-    "django.contrib.sessions",
-    "django.contrib.messages",
-    "django.contrib.staticfiles",
-    "django_celery_beat",
-    "django_celery_results",
-    "csp",
-    "ninja",  # listed so that this server, and no other host, serves the scripts of the API's docs page
-    "log_store",
-    "dora_metrics",
-    "etl_tasks",
-    "dashboard",
-    "callcentersite.apps.CallCenterSiteConfig",
-]
+INSTALLED_APPS = apps_of_process(sys.argv)
 MIDDLEWARE = [
     "callcentersite.health.MonitoringMiddleware",  # the first, so that /healthz, /readyz and /metrics need no host name, https, session or database
     "django.middleware.security.SecurityMiddleware",

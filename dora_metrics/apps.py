@@ -7,4 +7,4 @@ class DoraMetricsConfig(AppConfig):
     verbose_name = _("DORA metrics")
 
     def ready(self) -> None:
-        from dora_metrics.alerts import email_and_webhook  # noqa: F401  the import connects the receivers
+        from dora_metrics.alerts import receivers  # noqa: F401  the import connects them

@@ -21,7 +21,7 @@ from dashboard.admin.fields import LinesField
 from dashboard.admin.rows import ReadableAdmin, page_address
 from dashboard.admin.values import admin_link, badge
 from dashboard.templatetags import display
-from dora_metrics.alerts.email_and_webhook import has_receiver
+from dora_metrics.alerts.receivers import has_receiver
 from dora_metrics.alerts.rules import end_silently
 from dora_metrics.models import AlertRule, ApiToken, Service
 from etl_tasks import pipeline

@@ -1,22 +1,19 @@
-"""Send alerts by e-mail and to a webhook, if these are configured. signals.py also writes alerts to the log."""
+"""Send alerts by e-mail and to a webhook, if these are configured. Each function returns whether it sent the alert, and raises if sending failed.
+
+signals.py also writes alerts to the log.
+"""
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from django.conf import settings
 from django.core.mail import EmailMessage
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from dora_metrics.alerts.http_post import PostFailed, post
-from dora_metrics.alerts.signals import critical_alert, warning_alert
 
 WEBHOOK_TIMEOUT_SECONDS = 10
-Send = Callable[[str, str, Mapping[str, object] | None], bool]  # returns whether the alert was sent; raises if sending failed
 LONGEST_TEXT = 3000  # characters; Slack refuses a text of 40,000
-
-
-def has_receiver() -> bool:
-    return bool(settings.ALERT_EMAILS or settings.ALERT_WEBHOOK_URL)
 
 
 def alert_text(level: str, message: str, context: Mapping[str, object] | None) -> str:
@@ -60,16 +57,3 @@ def _post(url: str, body: bytes) -> None:
         post(url, body, content_type="application/json", timeout_s=WEBHOOK_TIMEOUT_SECONDS)
     except PostFailed as exc:
         raise WebhookFailed(f"the webhook {exc}") from None
-
-
-def _receiver(send: Send, level: str) -> Callable[..., bool]:
-    # The receiver is a nested function instead of a partial: Django logs the __qualname__ of a receiver that fails, and a partial has none.
-    def receive(sender: object, message: str, context: Mapping[str, object] | None = None, **_: object) -> bool:
-        return send(level, message, context)
-
-    return receive
-
-
-for _level, _signal in (("critical", critical_alert), ("warning", warning_alert)):
-    for _send in (send_email, post_webhook):
-        _signal.connect(_receiver(_send, _level), weak=False, dispatch_uid=f"dora_metrics.{_send.__name__}.{_level}")

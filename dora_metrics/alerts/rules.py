@@ -13,7 +13,7 @@ from django.db import InterfaceError, OperationalError, transaction
 from django.db.models import Q, QuerySet
 from django.utils.timezone import now
 
-from dora_metrics.alerts.email_and_webhook import has_receiver
+from dora_metrics.alerts.receivers import has_receiver
 from dora_metrics.alerts.signals import critical_alert, notify, warning_alert
 from dora_metrics.calculators.deployment_sources import STREAM_OF
 from dora_metrics.calculators.percentiles import percentile

@@ -14,7 +14,6 @@ from django.core.management.base import CommandError, CommandParser, OutputWrapp
 from django.db import connections
 from django.utils.translation import gettext
 
-from dora_metrics import selectors
 from dora_metrics.management.live_display import Display, is_colourless, is_terminal, live_display, print_coloured
 from dora_metrics.management.parser_texts import translated_argparse
 from dora_metrics.models import Service
@@ -211,6 +210,8 @@ class BaseCommand(DjangoCommand):
 
     def services(self, name: str | None) -> Sequence[Service]:
         """Return the named service, or all services if `name` is None. Raises UsageError."""
+        from dora_metrics import selectors  # here, because only the reports need them, and they import all calculators
+
         try:
             return selectors.services(name)
         except selectors.UnknownService as exc:
@@ -221,6 +222,8 @@ class BaseCommand(DjangoCommand):
 
         All services count as deployed to production.
         """
+        from dora_metrics import selectors  # as above
+
         services = self.services(name)
         found: list[Service] = []
         unknown: list[selectors.UnknownEnvironment] = []
