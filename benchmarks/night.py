@@ -1,6 +1,6 @@
 """Measure a night of the product, and compare it with dlt, which loads the same lists of the same generated repositories.
 
-    scripts/bench night [--row NAME …] [--rounds 5] [--scale 1.0] [--store] [--folder DIR]
+    scripts/bench night [--row NAME …] [--rounds 5] [--scale 1.0] [--store] [--folder DIR] [--profile FILE]
 
 Rival and product work in turns: a warm-up, then the rounds. A row shows the median, and of a comparison the median of the rounds' ratios.
 CPU time is that of all processes of one side, with their starts. The product's side is worker, broker and whatever its tasks do: ledger,
@@ -27,7 +27,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from benchmarks import installation, night_product, night_rival, night_table
+from benchmarks import installation, night_product, night_profile, night_rival, night_table
 from benchmarks.night_github import GitHub, github
 from benchmarks.night_product import ROOT, Spent
 from benchmarks.night_table import Result
@@ -40,6 +40,7 @@ PAIR, PART, ONE, TEN = ["acme/billing", "acme/calls"], ["acme/part-1", "acme/par
 NEWS, SMALL, IDLE = ["acme/news-1", "acme/news-2"], "acme/small", [f"acme/idle-{number:02}" for number in range(50)]
 PART_OF_FACTS = 0.25  # the comparison of the same facts uses this share of the records, because dlt makes 10,000 requests for all of them
 LATENCY_S = 0.1
+MOST_LONG_ROUNDS = 3  # of the rows whose rounds take a minute, so that all rows together take less than 25 minutes
 UNCHANGED_NIGHTS = 5  # in each round, because a clock tick is a large part of one
 
 
@@ -51,10 +52,11 @@ class Bench:
     scale: float
     rows: frozenset[str]
     clock: datetime
+    profile: Path | None
 
-    def turns(self) -> Iterator[int]:
-        """Yield 0 for the warm-up, then the number of each round."""
-        yield from range(self.rounds + 1)
+    def turns(self, *, most: int | None = None) -> Iterator[int]:
+        """Yield 0 for the warm-up, then the number of each round. `most`: of a row whose rounds are long."""
+        yield from range(min(self.rounds, most or self.rounds) + 1)
 
 
 def main() -> None:
@@ -66,6 +68,7 @@ def main() -> None:
     parser.add_argument("--scale", type=float, default=1.0, help="a share of the records, for a quick look")
     parser.add_argument("--store", action="store_true", help="write benchmarks/results.json and the table of docs/performance.md")
     parser.add_argument("--folder", type=Path, help="where the logs of the processes are kept")
+    parser.add_argument("--profile", type=Path, metavar="FILE", help="of the rows metrics and stages: record the last night with py-spy")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench night: stopped"))  # so that its processes are stopped, too
     rows = frozenset(options.row or (row for rows in SCENARIOS.values() for row in rows))
@@ -77,7 +80,7 @@ def main() -> None:
         with github(folder, worlds(rows, options.scale), clock) as server:
             installation.set_up(folder, server.url, database=DATABASE, redis_database=REDIS_DATABASE)
             night_product.prepare()
-            bench = Bench(server, folder, options.rounds, options.scale, rows, clock)
+            bench = Bench(server, folder, options.rounds, options.scale, rows, clock, options.profile)
             results: list[Result] = []
             for scenario, its_rows in SCENARIOS.items():
                 if rows & set(its_rows):
@@ -211,7 +214,7 @@ def facts(bench: Bench) -> list[Result]:
     first: list[Spent] = []
     bench.github.wait_before_answers(LATENCY_S)
     with night_product.warm_worker(bench.github, bench.folder) as worker:
-        for turn in bench.turns():
+        for turn in bench.turns(most=MOST_LONG_ROUNDS):
             rival.append(night_rival.load(bench.github, PART, bench.folder, facts=True, parallel=True))
             night_product.begin_anew(PART)
             first.append(worker.night())
@@ -230,7 +233,7 @@ def growth(bench: Bench) -> list[Result]:
     """Compare a repository with another one that has ten times the records. Each night has a new worker with one child, warmed by a small one."""
     spent: dict[str, list[Spent]] = {ONE: [], TEN: []}
     peaks: dict[str, list[float]] = {ONE: [], TEN: []}
-    for turn in range(min(bench.rounds, 3) + 1):
+    for turn in bench.turns(most=MOST_LONG_ROUNDS):
         for name in (ONE, TEN):
             with night_product.warm_worker(bench.github, bench.folder, concurrency=1) as worker:
                 night_product.begin_anew([SMALL])
@@ -274,14 +277,18 @@ def idle(bench: Bench) -> list[Result]:
 def metrics(bench: Bench) -> list[Result]:
     """Measure, stage by stage in one process, a first night and the night after a day with news."""
     found: list[dict[str, dict[str, float]]] = []
-    for turn in range(min(bench.rounds, 3) + 1):
+    next_day = (bench.clock + timedelta(days=1)).isoformat()
+    command = [sys.executable, "-m", "benchmarks.night_stages", "--github", bench.github.url, "--pid", str(bench.github.pid), "--next", next_day]
+    for turn in bench.turns(most=MOST_LONG_ROUNDS):
         bench.github.move_clock(bench.clock)
         night_product.begin_anew(NEWS)
-        next_day = (bench.clock + timedelta(days=1)).isoformat()
-        command = [sys.executable, "-m", "benchmarks.night_stages", "--github", bench.github.url, "--pid", str(bench.github.pid), "--next", next_day]
-        answer = subprocess.run(command, cwd=ROOT, check=True, capture_output=True, text=True).stdout
-        found.append(json.loads(answer.splitlines()[-1]))
+        found.append(json.loads(output_of(command).splitlines()[-1]))
         print(f"  stages, turn {turn}: {found[-1]}", flush=True)
+    if bench.profile:
+        bench.github.move_clock(bench.clock)
+        night_product.begin_anew(NEWS)
+        output_of([*night_profile.recorder(bench.profile.resolve()), *command])
+        print("\n".join(night_profile.lines(bench.profile)), flush=True)
     bench.github.move_clock(bench.clock)
     first, later = ({part: median(one[night][part] for one in found[1:]) for part in found[0][night]} for night in ("first", "ordinary"))
     shares = [one["ordinary"]["metrics"] / sum(one["ordinary"].values()) for one in found[1:]]
@@ -290,6 +297,10 @@ def metrics(bench: Bench) -> list[Result]:
         Result("metrics", "metrics after an ordinary night: share of the night's CPU", median(shares), "", 0.05, f"{by_stage(later)}; news: {news}"),
         Result("stages", "the first night in one process, without a worker: CPU", sum(first.values()), "s", None, by_stage(first)),
     ]
+
+
+def output_of(command: Sequence[str]) -> str:
+    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def by_stage(seconds: dict[str, float]) -> str:
