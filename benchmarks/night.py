@@ -72,6 +72,8 @@ def main() -> None:
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench night: stopped"))  # so that its processes are stopped, too
     rows = frozenset(options.row or (row for rows in SCENARIOS.values() for row in rows))
+    if options.profile:
+        night_profile.recorder(options.profile)  # ends this program now, not after the other rows, if there is no py-spy
     compile_bytecode()
     with tempfile.TemporaryDirectory() as temporary:
         folder = (options.folder or Path(temporary)).resolve()
@@ -282,12 +284,12 @@ def metrics(bench: Bench) -> list[Result]:
     for turn in bench.turns(most=MOST_LONG_ROUNDS):
         bench.github.move_clock(bench.clock)
         night_product.begin_anew(NEWS)
-        found.append(json.loads(output_of(command).splitlines()[-1]))
+        found.append(json.loads(output_of(command, bench.folder).splitlines()[-1]))
         print(f"  stages, turn {turn}: {found[-1]}", flush=True)
     if bench.profile:
         bench.github.move_clock(bench.clock)
         night_product.begin_anew(NEWS)
-        output_of([*night_profile.recorder(bench.profile.resolve()), *command])
+        output_of([*night_profile.recorder(bench.profile.resolve()), *command], bench.folder)
         print("\n".join(night_profile.lines(bench.profile)), flush=True)
     bench.github.move_clock(bench.clock)
     first, later = ({part: median(one[night][part] for one in found[1:]) for part in found[0][night]} for night in ("first", "ordinary"))
@@ -299,8 +301,9 @@ def metrics(bench: Bench) -> list[Result]:
     ]
 
 
-def output_of(command: Sequence[str]) -> str:
-    return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True).stdout
+def output_of(command: Sequence[str], folder: Path) -> str:
+    with (folder / "stages.log").open("ab") as log:
+        return subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.PIPE, stderr=log, text=True).stdout
 
 
 def by_stage(seconds: dict[str, float]) -> str:
