@@ -5,6 +5,7 @@ This matters for a large service, which has tens of thousands of rows.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain, islice
+from types import MappingProxyType
 from typing import Any
 
 import msgspec
@@ -28,21 +29,28 @@ def upsert(model: type[models.Model], rows: Iterable[Mapping[str, Any]], *, uniq
 
 
 def upsert_prepared(
-    model: type[models.Model], rows: Iterable[Sequence[Any]], *, columns: Sequence[str], unique: Sequence[str], kept: Sequence[str]
+    model: type[models.Model],
+    rows: Iterable[Sequence[Any]],
+    *,
+    columns: Sequence[str],
+    unique: Sequence[str],
+    kept: Sequence[str],
+    same: Mapping[str, int] = MappingProxyType({}),
 ) -> None:
     """Insert or update rows as `upsert` does. Each row has the parameters of the statement, in the order of `columns`.
 
-    `columns`: attribute names of the model. A parameter is what `preparation` makes of a value.
+    `columns`: attribute names of the model. A parameter is what `preparation` makes of a value. `same`: the values of further columns,
+    which are the same in all rows. They are part of the statement's text, because each parameter costs time.
     """
     fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key]
     column_of = {name: field.column for field in fields for name in (field.name, field.attname)}
     quote = connection.ops.quote_name
-    begin = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(column_of[name]) for name in columns)}) VALUES "  # noqa: S608  names of our own models
-    place = f"({', '.join(['%s'] * len(columns))})"
+    begin = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(column_of[name]) for name in (*columns, *same))}) VALUES "  # noqa: S608  names of our own models
+    place = f"({', '.join([*['%s'] * len(columns), *(str(int(value)) for value in same.values())])})"
     end = " " + connection.ops.on_conflict_suffix_sql(
         fields,
         OnConflict.UPDATE,
-        [column_of[name] for name in columns if name not in kept],
+        [column_of[name] for name in (*columns, *same) if name not in kept],
         [column_of[name] for name in unique],
     )
     rows_per_query = max(1, (connection.features.max_query_params or MOST_PARAMETERS) // len(columns))

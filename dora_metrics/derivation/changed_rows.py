@@ -78,8 +78,10 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
 def _save_metrics(rows: list[Row]) -> None:
     """Insert or update metrics with `DORAMetric.objects.bulk_create`, which the specification of the project names."""
     unique = METRICS.unique
+    names = [field.attname for field in DORAMetric._meta.concrete_fields if not field.primary_key]
+    metric: Any = DORAMetric  # called with values in the order of the columns, which takes half the time of keywords
     DORAMetric.objects.bulk_create(
-        [DORAMetric(**row) for row in rows],
+        [metric(None, *[row[name] for name in names]) for row in rows],
         update_conflicts=True,
         update_fields=[field.name for field in DORAMetric._meta.concrete_fields if not field.primary_key and field.name not in unique],
         # MySQL determines the conflicting key itself and refuses this argument; SQLite requires it.

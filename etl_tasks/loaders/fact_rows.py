@@ -18,7 +18,7 @@ from msgspec.structs import astuple
 from dora_metrics.bulk_upsert import Prepare, preparation
 from dora_metrics.models import GithubFact
 
-ORIGIN = ("gone_at", "service_id", "repository_id", "run_id", "page_id")  # the columns that do not come from the fact
+NOT_IN_FACTS = {"gone_at", "service_id", "repository_id", "run_id", "page_id"}  # the columns whose values the loader knows
 
 # The values of one fact in the order of RowFormat.columns, as parameters of a statement. UNSET: the fact does not have the column.
 Row = tuple[Any, ...]
@@ -64,7 +64,7 @@ class RowFormat:
 
 @cache
 def row_format(model: type[GithubFact]) -> RowFormat:
-    fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key and field.attname not in ORIGIN]
+    fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key and field.attname not in NOT_IN_FACTS]
     types = [(field.attname, Raw if isinstance(field, models.JSONField) else Any, UNSET) for field in fields]
     fact = msgspec.defstruct(model.__name__, [*types, ("gone_at", Any, UNSET)], gc=False)
     prepare = [preparation(field) for field in fields]

@@ -17,7 +17,7 @@ from dora_metrics.bulk_upsert import upsert_prepared
 from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Change, GithubFact, Issue, Repository
 from etl_tasks.fact_kinds import KINDS, FactKind
-from etl_tasks.loaders.fact_rows import ORIGIN, Row, RowFormat, row_format, time_parameter
+from etl_tasks.loaders.fact_rows import Row, RowFormat, row_format, time_parameter
 from etl_tasks.models import StagedPage
 
 ROWS_A_QUERY = 500
@@ -93,14 +93,14 @@ def _upsert_rows(kind: FactKind, rows: Mapping[Row, Row], *, repository: Reposit
         if key not in stored or key in restored or key in changed:
             absent = tuple([place for place, value in enumerate(row) if value is UNSET]) if UNSET in row else ()
             gone_at = stored[key].gone_at if key in changed else None
-            origin = (time_parameter(gone_at), repository.service_id, repository.pk, run_id, page_id)
-            lacking.setdefault(absent, []).append((*row, *origin))
+            lacking.setdefault(absent, []).append((*row, time_parameter(gone_at)))
             written += 1
     for absent, lacking_rows in lacking.items():
         upsert_prepared(
             kind.model,
             [_with_defaults(row, table) for row in lacking_rows] if absent else lacking_rows,
-            columns=(*table.columns, *ORIGIN),
+            columns=(*table.columns, "gone_at"),
+            same={"service_id": repository.service_id, "repository_id": repository.pk, "run_id": run_id, "page_id": page_id},
             unique=("repository", *kind.key),
             kept=("service_id", "repository_id", *kind.key, *(table.columns[place] for place in absent)),
         )

@@ -119,7 +119,8 @@ class GitHub:
         self._app_token_lock = threading.Lock()
         self.rate_limits = _rate_limits.setdefault(credential_name, RateLimits())
         self._session = requests.Session()
-        self._session.trust_env = True  # use a company's proxy and CA bundle if environment variables name them
+        self._session.trust_env = False  # `_environment` reads the variables once; the session would read them again for each request
+        self._environments: dict[str, Mapping[str, Any]] = {}
         self._session.headers.update(
             {
                 "Accept": "application/vnd.github+json",
@@ -231,13 +232,20 @@ class GitHub:
                 auth=_Bearer(token),
                 timeout=settings.GITHUB_TIMEOUT_SECONDS,
                 allow_redirects=False,
-                stream=True,
+                **self._environment(url),
             )
             body = _body(response, deadline=began + 2 * settings.GITHUB_TIMEOUT_SECONDS)
         except (requests.RequestException, HTTPError) as exc:
             raise PassingFault(f"GitHub cannot be reached at {settings.GITHUB_API_URL} ({type(exc).__name__})") from exc
         _hide(token, response.headers)
         return response, body.replace(token.encode(), b"*" * len(token))
+
+    def _environment(self, url: str) -> Mapping[str, Any]:
+        """Return how to reach the host of the address: with a company's proxy and CA bundle, if environment variables name them."""
+        host = urlsplit(url).netloc
+        if host not in self._environments:
+            self._environments[host] = requests.Session().merge_environment_settings(url, {}, stream=True, verify=None, cert=None)
+        return self._environments[host]
 
     def _token(self) -> str:
         if token := self._credential.token():

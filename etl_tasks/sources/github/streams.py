@@ -41,8 +41,11 @@ class NextPages:
 
     def cursors(self, record: Mapping[str, Any]) -> dict[str, str]:
         """Return the end cursor of each list that has a next page, by the list's name."""
-        infos = {name: as_object(as_object(record.get(name)).get("pageInfo")) for name in self.lists}
-        return {name: cursor for name, info in infos.items() if info.get("hasNextPage") and (cursor := as_text(info.get("endCursor")))}
+        found = {}
+        for name in self.lists:
+            if (connection := record.get(name)) and (info := as_object(as_object(connection).get("pageInfo"))).get("hasNextPage"):
+                found[name] = as_text(info.get("endCursor"))
+        return {name: cursor for name, cursor in found.items() if cursor}
 
 
 NO_LISTS = NextPages(query="", key="", path=(), fact="", lists=())

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any
 
 from etl_tasks.errors import RetriableError
@@ -55,7 +56,7 @@ class AnswerContent:
         if self.end_cursor == "" or (is_list and not isinstance(info, dict)):
             raise RetriableError(f"GitHub does not say where the next page of {stream.name} is: its answer is not what was asked for")
 
-    @property
+    @cached_property
     def times(self) -> list[datetime]:
         """Return the values of the stream's `order_key` in the records. Values that are not times, or have no time zone, are left out."""
         found = []
