@@ -6,6 +6,7 @@ from typing import Any
 from django.db import models
 
 from dora_metrics.bulk_upsert import upsert
+from dora_metrics.json_column import JSONField
 from dora_metrics.models.facts import Change
 from dora_metrics.models.repository import Repository
 from dora_metrics.models.service import Service
@@ -20,7 +21,7 @@ class Attempt(models.Model):
     service = models.ForeignKey(Service, on_delete=models.CASCADE, related_name="attempts")
     repository = models.ForeignKey(Repository, null=True, on_delete=models.CASCADE, help_text="empty for a log line whose repository is unknown")
     key = models.CharField(max_length=255, help_text="its id in the source that counts: 12, or 34.2 for the second attempt of a run")
-    ids = models.JSONField(default=list, help_text="its id and those of the failed attempts that it retried")
+    ids = JSONField(default=list, help_text="its id and those of the failed attempts that it retried")
     source = models.CharField(max_length=20, help_text="github, logs, releases, workflows or pulls")
     environment = models.CharField(max_length=255)
     sha = models.CharField(max_length=64, blank=True)
@@ -28,12 +29,12 @@ class Attempt(models.Model):
     finished_at = models.DateTimeField()
     is_success = models.BooleanField()
     is_failed = models.BooleanField(null=True, help_text="unknown if issues or changes were not collected and no other fact shows a failure")
-    causes = models.JSONField(default=list, help_text='[{"rule", "fact", "ended_at"}, …]: why it counts as failed')
+    causes = JSONField(default=list, help_text='[{"rule", "fact", "ended_at"}, …]: why it counts as failed')
     is_unplanned = models.BooleanField(null=True)
-    unplanned = models.JSONField(default=list, help_text='[{"rule", "fact"}, …]: why it was unplanned')
+    unplanned = JSONField(default=list, help_text='[{"rule", "fact"}, …]: why it was unplanned')
     recovered_at = models.DateTimeField(null=True)
     recovered_by = models.CharField(max_length=255, blank=True)
-    flags = models.JSONField(default=list)
+    flags = JSONField(default=list)
     url = models.TextField(blank=True)
     page_id = models.BigIntegerField()
 
@@ -63,8 +64,8 @@ class Delivery(models.Model):
     deployed_at = models.DateTimeField()
     lead_time_seconds = models.FloatField()
     is_bots = models.BooleanField(help_text="by a bot, so left out of the metrics")
-    stages = models.JSONField(default=dict, help_text="seconds of coding, draft, pickup, review and deploy; null if a start or end is unknown")
-    flags = models.JSONField(default=list)
+    stages = JSONField(default=dict, help_text="seconds of coding, draft, pickup, review and deploy; null if a start or end is unknown")
+    flags = JSONField(default=list)
 
     class Meta:
         indexes = [
@@ -90,8 +91,8 @@ class Incident(models.Model):
     ended_at = models.DateTimeField(null=True, help_text="empty while it is open")
     deployment = models.CharField(max_length=255, blank=True, help_text="the attempt's key; empty if it is not linked")
     how = models.CharField(max_length=10, blank=True, help_text="explicit, revert or time")
-    flags = models.JSONField(default=list)
-    evidence = models.JSONField(default=dict, help_text="of an incident from the logs: its bad minutes, and the pages that show their lines")
+    flags = JSONField(default=list)
+    evidence = JSONField(default=dict, help_text="of an incident from the logs: its bad minutes, and the pages that show their lines")
     url = models.TextField(blank=True)
     page_id = models.BigIntegerField()
 
@@ -151,8 +152,8 @@ class DORAMetric(models.Model):
     tier = models.CharField(max_length=10, blank=True)
     tier_year = models.PositiveSmallIntegerField(null=True)
     is_partial = models.BooleanField(default=False)
-    quality_flags = models.JSONField(default=list)
-    details = models.JSONField(default=dict)
+    quality_flags = JSONField(default=list)
+    details = JSONField(default=dict)
     definition_version = models.CharField(max_length=20)
     time_zone = models.CharField(max_length=60)
     run_id = models.BigIntegerField(null=True, help_text="the run that last changed it")
@@ -180,11 +181,11 @@ class MetricsSummary(models.Model):
     stamp = models.CharField(
         max_length=32, help_text="another one whenever an attempt, delivery, incident or metric of the service, or a column of this row, has changed"
     )
-    collected = models.JSONField(
+    collected = JSONField(
         default=dict,
         help_text='{metric: {"first", "last", "begins_inside"}}: the collected local dates, and whether collection began inside the first',
     )
-    environments = models.JSONField(default=list, help_text="names of the environments that were deployed to most, the most frequent one first")
+    environments = JSONField(default=list, help_text="names of the environments that were deployed to most, the most frequent one first")
 
     class Meta:
         verbose_name_plural = "metrics summaries"
@@ -201,8 +202,8 @@ class MetricRevision(models.Model):
     metric = models.CharField(max_length=40)
     period = models.CharField(max_length=5)
     period_start = models.DateField()
-    before = models.JSONField(help_text="value, n, percentiles, flags and details before the change")
-    after = models.JSONField(help_text="the same after the change; empty: the value no longer exists")
+    before = JSONField(help_text="value, n, percentiles, flags and details before the change")
+    after = JSONField(help_text="the same after the change; empty: the value no longer exists")
     definition_version = models.CharField(max_length=20)
     run_id = models.BigIntegerField(null=True, help_text="the run that loaded the late fact; empty after recompute_metrics")
     revised_at = models.DateTimeField(auto_now_add=True)

@@ -4,6 +4,7 @@ from typing import TypeVar
 
 from django.db import models
 
+from dora_metrics.json_column import JSONField
 from dora_metrics.models.repository import Repository
 from dora_metrics.models.service import Service
 
@@ -59,7 +60,7 @@ class Deployment(GithubFact):
     creator = models.CharField(max_length=100, blank=True)
     created_at = models.DateTimeField()
     version_at = models.DateTimeField(help_text="when GitHub last changed it; an older version never overwrites a newer one")
-    statuses = models.JSONField(default=list, help_text='[{"state", "created_at", "log_url"}, …], oldest first')
+    statuses = JSONField(default=list, help_text='[{"state", "created_at", "log_url"}, …], oldest first')
     status_count = models.PositiveIntegerField(
         default=0, help_text="GitHub's count; if it is greater than the number of statuses, the history is incomplete"
     )
@@ -104,7 +105,7 @@ class LogTraffic(models.Model):
     source = models.CharField(max_length=100, help_text="the log's name")
     segment = models.CharField(max_length=64)
     hour = models.DateTimeField()
-    minutes = models.JSONField(help_text='{"59": [events, errors]}')
+    minutes = JSONField(help_text='{"59": [events, errors]}')
     events = models.PositiveIntegerField()
     errors = models.PositiveIntegerField()
     # A minute's share of errors over all segments cannot exceed its greatest share in one segment. So if all rows of an hour have a
@@ -174,18 +175,18 @@ class Change(GithubFact):
     additions = models.PositiveIntegerField(default=0)
     deletions = models.PositiveIntegerField(default=0)
     changed_files = models.PositiveIntegerField(default=0)
-    labels = models.JSONField(default=list)
+    labels = JSONField(default=list)
     # The lists below are complete for a merged pull request. For any other pull request at most a hundred entries are read, so a list may
     # be shorter than its count.
-    commits = models.JSONField(default=list, help_text='[{"sha", "authored_at"}, …]')
+    commits = JSONField(default=list, help_text='[{"sha", "authored_at"}, …]')
     commit_count = models.PositiveIntegerField(default=0)
-    reviews = models.JSONField(default=list, help_text='[{"login", "is_bot", "submitted_at"}, …]')
+    reviews = JSONField(default=list, help_text='[{"login", "is_bot", "submitted_at"}, …]')
     review_count = models.PositiveIntegerField(default=0)
-    paths = models.JSONField(default=list, help_text="changed files, if the service has a path filter")
-    draft_events = models.JSONField(default=list, help_text='[{"kind", "at"}, …]')
-    closes = models.JSONField(default=list, help_text='[{"repository", "number"}, …]: issues that its merge closes')
-    revert_signs = models.JSONField(default=dict, help_text='{"pull", "branch", "sha", "title"}: signs that it reverts something')
-    links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: the causes that its body names, if it is a hotfix')
+    paths = JSONField(default=list, help_text="changed files, if the service has a path filter")
+    draft_events = JSONField(default=list, help_text='[{"kind", "at"}, …]')
+    closes = JSONField(default=list, help_text='[{"repository", "number"}, …]: issues that its merge closes')
+    revert_signs = JSONField(default=dict, help_text='{"pull", "branch", "sha", "title"}: signs that it reverts something')
+    links = JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: the causes that its body names, if it is a hotfix')
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "number"], name="change_once")]
@@ -199,7 +200,7 @@ class Commit(GithubFact):
     """A commit in the history of the default branch or in the history of a deployed commit."""
 
     sha = models.CharField(max_length=64)
-    parents = models.JSONField(default=list)
+    parents = JSONField(default=list)
     authored_at = models.DateTimeField()
     committed_at = models.DateTimeField()
     author = models.CharField(max_length=100, blank=True)
@@ -220,12 +221,12 @@ class Issue(GithubFact):
     state = models.CharField(max_length=30)
     state_reason = models.CharField(max_length=30, blank=True, help_text="completed, not_planned, duplicate, reopened")
     author = models.CharField(max_length=100, blank=True)
-    labels = models.JSONField(default=list, help_text="its current labels")
+    labels = JSONField(default=list, help_text="its current labels")
     created_at = models.DateTimeField()
     closed_at = models.DateTimeField(null=True, help_text="when it was last closed; empty while it is open")
     version_at = models.DateTimeField(help_text="updatedAt")
-    events = models.JSONField(default=list, help_text='[{"kind": "closed" or "reopened", "at"}, …]')
-    links = models.JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: the causes that its body names')
+    events = JSONField(default=list, help_text='[{"kind": "closed" or "reopened", "at"}, …]')
+    links = JSONField(default=dict, help_text='{"deployments", "root_causes", "caused_by"}: the causes that its body names')
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["repository", "number"], name="issue_once")]

@@ -36,7 +36,8 @@ class RowFormat:
     columns: tuple[str, ...]
     defaults: Row
     is_json: tuple[bool, ...]
-    _preparations: tuple[tuple[int, Prepare], ...]  # the places of the columns whose values are not parameters yet
+    _preparations: tuple[tuple[int, Prepare], ...]  # the places of the columns whose texts in a batch are not parameters yet
+    _preparations_of_values: tuple[Prepare | None, ...]  # for each column, what turns a value that Django has read into a parameter
 
     def decode(self, batch: bytes) -> tuple[list[Row], list[dict[str, Any]]]:
         """Return the rows of a batch, and the facts that have "gone_at" and so mark stored rows as gone, which have no row."""
@@ -47,6 +48,16 @@ class RowFormat:
         for place, prepare in self._preparations if by_column else ():
             by_column[place] = [prepare(value) for value in by_column[place]]
         return list(zip(*by_column, strict=True)), gone
+
+    def completed(self, row: Row, stored: Sequence[Any] | None) -> Row:
+        """Return the row with parameters for the columns that its fact does not have.
+
+        They are those of the stored row, or the defaults if there is none. `stored`: its values as Django reads them.
+        """
+        if stored is None:
+            return tuple([default if value is UNSET else value for value, default in zip(row, self.defaults, strict=True)])
+        kept = [prepare(value) if prepare else value for value, prepare in zip(stored, self._preparations_of_values, strict=True)]
+        return tuple([old if value is UNSET else value for value, old in zip(row, kept, strict=True)])
 
     def is_same(self, row: Row, stored: Sequence[Any]) -> bool:
         """Return whether a stored row has the row's values. `stored`: its values as Django reads them, in the order of `columns`."""
@@ -67,13 +78,14 @@ def row_format(model: type[GithubFact]) -> RowFormat:
     fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key and field.attname not in NOT_IN_FACTS]
     types = [(field.attname, Raw if isinstance(field, models.JSONField) else Any, UNSET) for field in fields]
     fact = msgspec.defstruct(model.__name__, [*types, ("gone_at", Any, UNSET)], gc=False)
-    prepare = [preparation(field) for field in fields]
+    prepare = tuple(preparation(field) for field in fields)
     return RowFormat(
         decoder=msgspec.json.Decoder(list[fact]),  # type: ignore[valid-type]
         columns=tuple(field.attname for field in fields),
         defaults=tuple(make(field.get_default()) if make else field.get_default() for field, make in zip(fields, prepare, strict=True)),
         is_json=tuple(isinstance(field, models.JSONField) for field in fields),
         _preparations=tuple((place, made) for place, field in enumerate(fields) if (made := _of_text(field))),
+        _preparations_of_values=prepare,
     )
 
 

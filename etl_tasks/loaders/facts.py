@@ -86,29 +86,20 @@ def _upsert_rows(kind: FactKind, rows: Mapping[Row, Row], *, repository: Reposit
     stored = _stored_versions(kind, rows, repository=repository)
     restored = _restored(stored, page_id=page_id)
     changed = _changed(kind, {key: row for key, row in rows.items() if key in stored and key not in restored}, stored, repository=repository)
-    written = 0
-    # Facts that lack the same columns are written together: an update does not change these columns, and a new row gets their defaults.
-    lacking: dict[tuple[int, ...], list[Row]] = {}
-    for key, row in rows.items():
-        if key not in stored or key in restored or key in changed:
-            absent = tuple([place for place, value in enumerate(row) if value is UNSET]) if UNSET in row else ()
-            gone_at = stored[key].gone_at if key in changed else None
-            lacking.setdefault(absent, []).append((*row, time_parameter(gone_at)))
-            written += 1
-    for absent, lacking_rows in lacking.items():
-        upsert_prepared(
-            kind.model,
-            [_with_defaults(row, table) for row in lacking_rows] if absent else lacking_rows,
-            columns=(*table.columns, "gone_at"),
-            same={"service_id": repository.service_id, "repository_id": repository.pk, "run_id": run_id, "page_id": page_id},
-            unique=("repository", *kind.key),
-            kept=("service_id", "repository_id", *kind.key, *(table.columns[place] for place in absent)),
-        )
-    return written
-
-
-def _with_defaults(row: Row, table: RowFormat) -> Row:
-    return (*(default if value is UNSET else value for value, default in zip(row, table.defaults, strict=False)), *row[len(table.defaults) :])
+    written = {key: row for key, row in rows.items() if key not in stored or key in restored or key in changed}
+    lacking = {key: row for key, row in written.items() if UNSET in row}
+    if lacking:
+        before = _stored_values(kind, lacking.keys() & stored.keys(), repository=repository)
+        written |= {key: table.completed(row, before.get(key)) for key, row in lacking.items()}
+    upsert_prepared(
+        kind.model,
+        [(*row, time_parameter(stored[key].gone_at if key in changed else None)) for key, row in written.items()],
+        columns=(*table.columns, "gone_at"),
+        same={"service_id": repository.service_id, "repository_id": repository.pk, "run_id": run_id, "page_id": page_id},
+        unique=("repository", *kind.key),
+        kept=("service_id", "repository_id", *kind.key),
+    )
+    return len(written)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,16 +149,18 @@ def _changed(kind: FactKind, rows: Mapping[Row, Row], stored: Mapping[Row, _Stor
 
 def _different(kind: FactKind, rows: Mapping[Row, Row], *, repository: Repository) -> set[Row]:
     """Return the keys of the rows that have other values than their stored rows."""
-    if not rows:
-        return set()
+    table, stored = row_format(kind.model), _stored_values(kind, rows, repository=repository)
+    return {key for key, row in rows.items() if key in stored and not table.is_same(row, stored[key])}
+
+
+def _stored_values(kind: FactKind, keys: Collection[Row], *, repository: Repository) -> dict[Row, Row]:
+    """Return the values of the stored rows with these natural keys, as Django reads them, in the order of RowFormat.columns."""
+    if not keys:
+        return {}
     table = row_format(kind.model)
     key_places, _ = _places(kind, table)
-    found = set()
-    for stored in _stored_rows(kind, rows, repository=repository).values_list(*table.columns):
-        key = tuple([stored[place] for place in key_places])
-        if key in rows and not table.is_same(rows[key], stored):
-            found.add(key)
-    return found
+    found = _stored_rows(kind, keys, repository=repository).values_list(*table.columns)
+    return {tuple([values[place] for place in key_places]): values for values in found}
 
 
 # --- facts that are gone --------------------------------------------------------------------------------------------

@@ -1,0 +1,110 @@
+"""Load facts: what is written, what is skipped, and what a row keeps."""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.db import transaction
+
+from dora_metrics.models import Deployment, Issue, Repository
+from etl_tasks import ledger
+from etl_tasks.loaders import facts
+from etl_tasks.loaders.facts import Upserted
+from etl_tasks.models import Source, StagedPage, compressed
+
+pytestmark = pytest.mark.django_db
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+ISSUE = {
+    "number": 7,
+    "external_id": 70,
+    "title": "It's 100 % “slow”\\ 💥",
+    "state": "open",
+    "labels": ["incident"],
+    "created_at": "2026-03-01T10:00:00+00:00",
+    "closed_at": None,
+    "version_at": "2026-03-01T12:00:00+00:00",
+    "links": {"caused_by": [3], "deployments": []},
+    "url": "https://github.com/acme/billing/issues/7",
+}
+
+
+@pytest.fixture
+def repository(billing: Source) -> Repository:
+    return billing.ensure_facts_repository()
+
+
+def load(repository: Repository, *rows: dict[str, Any], kind: str = "issue", run_id: int = 1, page_id: int = 1) -> Upserted:
+    with transaction.atomic():
+        return facts.upsert(kind, rows, repository=repository, run_id=run_id, page_id=page_id)
+
+
+def test_a_row_has_the_values_of_its_fact_and_the_defaults_of_what_the_fact_lacks(repository: Repository) -> None:
+    assert load(repository, ISSUE, run_id=4, page_id=5) == Upserted(written=1, skipped=0)
+    row = Issue.objects.get()
+    assert {name: getattr(row, name) for name in ISSUE if not name.endswith("_at")} == {
+        name: value for name, value in ISSUE.items() if not name.endswith("_at")
+    }
+    assert (row.created_at, row.closed_at, row.version_at) == (NOON - timedelta(hours=2), None, NOON)
+    assert (row.author, row.events, row.gone_at) == ("", [], None)
+    assert (row.service, row.repository, row.run_id, row.page_id) == (repository.service, repository, 4, 5)
+
+
+@pytest.mark.parametrize(
+    "version_at", ["2026-03-01T12:00:00+00:00", "2026-03-01T12:00:00Z", "2026-03-01T14:00:00+02:00", "2026-03-01T12:00:00.000000+00:00"]
+)
+def test_the_same_version_is_skipped_however_its_time_is_written_and_the_row_keeps_its_origin(repository: Repository, version_at: str) -> None:
+    load(repository, ISSUE)
+    again = {**ISSUE, "version_at": version_at, "links": {"deployments": [], "caused_by": [3]}}
+    assert load(repository, again, run_id=2) == Upserted(written=0, skipped=1)
+    assert load(repository, {**again, "labels": []}, run_id=3) == Upserted(written=1, skipped=0)  # GitHub may change more than the version says
+    assert Issue.objects.values_list("run_id", "labels").get() == (3, [])
+
+
+def test_an_older_version_is_skipped_and_a_newer_one_changes_only_what_it_has(repository: Repository) -> None:
+    load(repository, {**ISSUE, "author": "ada"})
+    older, newer = ({"number": 7, "title": "B", "version_at": (NOON + hour).isoformat()} for hour in (-timedelta(hours=1), timedelta(microseconds=1)))
+    assert load(repository, older, run_id=2) == Upserted(written=0, skipped=1)
+    assert Issue.objects.values_list("title", "run_id").get() == (ISSUE["title"], 1)
+    assert load(repository, newer, older, run_id=3) == Upserted(written=1, skipped=1)
+    row = Issue.objects.get()
+    assert (row.title, row.author, row.labels, row.run_id) == ("B", "ada", ["incident"], 3)
+    assert row.version_at == NOON + timedelta(microseconds=1)
+
+
+def test_facts_that_lack_different_columns_are_loaded_together(repository: Repository) -> None:
+    bare = {"state": "open", "created_at": ISSUE["created_at"], "version_at": ISSUE["version_at"]}
+    load(repository, {"number": 1, "author": "ada", **bare})
+    newer = {"version_at": (NOON + timedelta(hours=1)).isoformat()}
+    found = load(repository, {"number": 1, "title": "A", **newer}, {"number": 2, "labels": ["x"], **bare}, {"number": 3, "author": "bo", **bare})
+    assert found == Upserted(written=3, skipped=0)
+    rows = Issue.objects.order_by("number").values_list("number", "title", "author", "labels", "state")
+    assert list(rows) == [(1, "A", "ada", [], "open"), (2, "", "", ["x"], "open"), (3, "", "bo", [], "open")]
+
+
+def test_a_row_that_is_gone_counts_again_only_when_a_later_page_has_it(repository: Repository, billing: Source) -> None:
+    run = ledger.open_run(billing, trigger="shell")
+    assert run
+    page = {"run": run, "stream": "issues", "url": "", "body": compressed(b"{}"), "sha256": "", "record_count": 1}
+    pages = [StagedPage.objects.create(number=hour + 1, fetched_at=NOON + timedelta(hours=hour), **page).pk for hour in (0, 2)]
+    load(repository, ISSUE, page_id=pages[0])
+    gone_at = NOON + timedelta(hours=1)
+    assert load(repository, {"number": 7, "gone_at": gone_at.isoformat()}) == Upserted(written=1, skipped=0)
+    newer = {**ISSUE, "title": "B", "version_at": (NOON + timedelta(minutes=1)).isoformat()}
+    assert load(repository, newer, page_id=pages[0]) == Upserted(written=1, skipped=0)
+    assert Issue.objects.values_list("title", "gone_at").get() == ("B", gone_at)
+    assert load(repository, ISSUE, page_id=pages[1]) == Upserted(written=1, skipped=0)
+    assert Issue.objects.values_list("title", "gone_at").get() == (ISSUE["title"], None)
+
+
+def test_a_mark_by_a_column_that_the_table_does_not_have_marks_nothing(repository: Repository) -> None:
+    load(repository, ISSUE)
+    assert load(repository, {"node_id": "I_7", "gone_at": NOON.isoformat()}, ISSUE) == Upserted(written=0, skipped=2)
+    assert Issue.objects.get().gone_at is None
+
+
+def test_a_fact_without_its_key_or_version_is_an_error_and_not_a_row(repository: Repository) -> None:
+    deployment = {"external_id": 1, "environment": "production", "sha": "a" * 40, "created_at": NOON.isoformat(), "version_at": NOON.isoformat()}
+    for missing in ("external_id", "version_at"):
+        with pytest.raises(Exception, match=missing):
+            load(repository, {name: value for name, value in deployment.items() if name != missing}, kind="deployment")
+    assert not Deployment.objects.exists()
