@@ -41,13 +41,13 @@ class Night:
 ANSWER_S = 0.3  # an answer of GitHub to a query of a page; an assumption
 # scripts/bench night --row idle: CPU of worker, MariaDB and Redis for each of 50 sources without news. Points: scripts/bench github, the night of
 # 1,000 repositories: the survey of 25 repositories costs one.
-IDLE = Night(worker_s=0.157, mysql_s=0.045, redis_s=0.003, requests=0.04, points=0.04)
+IDLE = Night(worker_s=0.149, mysql_s=0.052, redis_s=0.002, requests=0.04, points=0.04)
 # scripts/bench night --row metrics: a night with 10 changed pull requests, 2 deployments, 4 issues and a release, and the idle row for what its
 # three tasks and the database cost besides. Points: scripts/bench github, the night with 10 changed pull requests.
-ACTIVE_REPOSITORY = Night(worker_s=0.9, mysql_s=0.2, redis_s=0.003, requests=4, points=4)
+ACTIVE_REPOSITORY = Night(worker_s=0.45, mysql_s=0.1, redis_s=0.002, requests=4, points=4)
 # scripts/bench logs: CPU of all three stages per event, into Cassandra. 20,000 lines a night.
 LINES = 20_000
-ACTIVE_LOG = Night(worker_s=0.157 + LINES * 70e-6, mysql_s=0.06, redis_s=0.003, cassandra_events=LINES)
+ACTIVE_LOG = Night(worker_s=0.149 + LINES * 70e-6, mysql_s=0.06, redis_s=0.002, cassandra_events=LINES)
 LOGS = 0.1  # the share of the sources that are logs, as in scripts/bench load
 # scripts/bench logs: events a second that one Cassandra stores on one core of this machine.
 CASSANDRA_EVENTS_A_SECOND = 8900
