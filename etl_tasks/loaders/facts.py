@@ -47,8 +47,9 @@ def upsert_batch(kind_name: str, batch: bytes, *, repository: Repository, run_id
     as gone, which means deleted on GitHub.
 
     `kind_name`: a key of KINDS. `batch`: a JSON list of facts, as a clean batch has it. `run_id`, `page_id`: stored in the rows, as the
-    origin of their values. Call it inside a transaction that has locked the service by `hold` before it wrote anything of the service. The
-    lock also prevents that two writers both insert a row that each found missing.
+    origin of their values. Call it inside a transaction that has locked the service by `hold` before it wrote anything of the service. So
+    there is no other writer of the service's facts, and the rows themselves need not be locked. To lock them, MariaDB would read a small
+    table without its index, and so wait for the new rows of other services: two first nights would end in a deadlock.
     """
     kind = KINDS[kind_name]
     if kind.part_of:
@@ -111,8 +112,8 @@ class _Stored:
 
 
 def _stored_versions(kind: FactKind, rows: Collection[Row], *, repository: Repository) -> dict[Row, _Stored]:
-    """Lock the stored rows, and return what is known of each by its natural key. `rows`: natural keys."""
-    found = _stored_rows(kind, rows, repository=repository).select_for_update().order_by(*kind.key)
+    """Return what is known of each stored row by its natural key. `rows`: natural keys."""
+    found = _stored_rows(kind, rows, repository=repository)
     if not kind.version:
         return {tuple(key): _Stored(None, gone_at) for *key, gone_at in found.values_list(*kind.key, "gone_at")}
     known = found.values_list(*kind.key, kind.version, "gone_at")
@@ -192,7 +193,7 @@ def _drop_references(numbers: Collection[int], *, repository: Repository) -> Non
     GitHub removes them, too, but the update time of the pull request stays the same, so the pull request is not read again.
     """
     names = {name.lower() for name in (repository.name, *repository.names)}
-    for change in Change.objects.select_for_update().filter(repository=repository).exclude(closes=[]).order_by("number"):
+    for change in Change.objects.filter(repository=repository).exclude(closes=[]).order_by("number"):
         kept = [issue for issue in change.closes if issue["number"] not in numbers or issue["repository"].lower() not in names]
         if kept != change.closes:
             change.closes = kept
@@ -210,7 +211,7 @@ def _add_parts(kind: FactKind, parts: list[Mapping[str, Any]], *, repository: Re
     written = waiting = 0
     for part in parts:
         key = {name: part[name] for name in kind.key}
-        row = kind.model._default_manager.select_for_update().filter(repository=repository, **key).first()
+        row = kind.model._default_manager.filter(repository=repository, **key).first()
         if row is None:
             waiting += 1
         elif not _is_outdated(kind, part, row) and (changed := _append_items(kind, part, row)):

@@ -4,9 +4,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import transaction
+from django.db import connection, transaction
 
-from dora_metrics.models import Deployment, Issue, Repository
+from dora_metrics.models import Commit, Deployment, Issue, Repository, Service
 from etl_tasks import ledger
 from etl_tasks.loaders import facts
 from etl_tasks.loaders.facts import Upserted
@@ -108,3 +108,32 @@ def test_a_fact_without_its_key_or_version_is_an_error_and_not_a_row(repository:
         with pytest.raises(Exception, match=missing):
             load(repository, {name: value for name, value in deployment.items() if name != missing}, kind="deployment")
     assert not Deployment.objects.exists()
+
+
+def commits(prefix: str, count: int) -> list[dict[str, Any]]:
+    times = {"authored_at": "2026-03-01T10:00:00Z", "committed_at": "2026-03-01T10:00:00Z"}
+    return [{"sha": f"{prefix}{number:036x}", "url": "", "author": "ana", "parents": [], **times} for number in range(count)]
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="SQLite locks the whole database")
+@pytest.mark.django_db(transaction=True)
+def test_new_facts_of_another_service_are_not_waited_for(billing: Source) -> None:
+    """To lock rows of a small table, MariaDB reads it without its index. Two first nights at the same time ended in a deadlock."""
+    web = Source.objects.create(name="web", service=Service.objects.create(name="web"), kind="github", repository="acme/web")
+    theirs, ours = web.ensure_facts_repository(), billing.ensure_facts_repository()
+    columns = [field.column for field in Commit._meta.concrete_fields if not field.primary_key]
+    with transaction.atomic():
+        facts.upsert("commit", commits("cccc", 1), repository=theirs, run_id=1, page_id=1)
+    other = connection.copy()
+    try:
+        with other.cursor() as cursor, connection.cursor() as own:
+            other.set_autocommit(False)
+            changed = ", ".join("'dddd'" if name == "sha" else name for name in columns)
+            cursor.execute(f"INSERT INTO {Commit._meta.db_table} ({', '.join(columns)}) SELECT {changed} FROM {Commit._meta.db_table}")
+            own.execute("SET SESSION innodb_lock_wait_timeout = 1")
+            with transaction.atomic():
+                done = facts.upsert("commit", commits("eeee", 100), repository=ours, run_id=1, page_id=1)
+    finally:
+        other.close()
+        connection.close()
+    assert (done.written, done.skipped) == (100, 0)
