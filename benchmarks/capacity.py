@@ -41,15 +41,15 @@ class Night:
 ANSWER_S = 0.3  # an answer of GitHub to a query of a page; an assumption
 # scripts/bench night --row idle: CPU of worker, MariaDB and Redis for each of 50 sources without news. Points: scripts/bench github, the night of
 # 1,000 repositories: the survey of 25 repositories costs one.
-IDLE = Night(worker_s=0.149, mysql_s=0.052, redis_s=0.002, requests=0.04, points=0.04)
+IDLE = Night(worker_s=0.121, mysql_s=0.039, redis_s=0.002, requests=0.04, points=0.04)
 # scripts/bench night --row metrics: a night with 10 changed pull requests, 2 deployments, 4 issues and a release, and the idle row for what its
 # three tasks and the database cost besides. Points: scripts/bench github, the night with 10 changed pull requests.
 ACTIVE_REPOSITORY = Night(worker_s=0.45, mysql_s=0.1, redis_s=0.002, requests=4, points=4)
-# scripts/bench logs: CPU of all three stages per event, into Cassandra. 20,000 lines a night.
+# docs/log-store.md, measured by benchmarks.log_stages: the client's CPU per event, into Cassandra. 20,000 lines a night.
 LINES = 20_000
-ACTIVE_LOG = Night(worker_s=0.149 + LINES * 70e-6, mysql_s=0.06, redis_s=0.002, cassandra_events=LINES)
+ACTIVE_LOG = Night(worker_s=0.121 + LINES * 31e-6, mysql_s=0.039, redis_s=0.002, cassandra_events=LINES)
 LOGS = 0.1  # the share of the sources that are logs, as in scripts/bench load
-# scripts/bench logs: events a second that one Cassandra stores on one core of this machine.
+# The same table: events a second that one process stores in one Cassandra, both on two cores.
 CASSANDRA_EVENTS_A_SECOND = 8900
 # scripts/bench night --row idle, the time of the task etl.nightly in the worker's log: it opens the runs and sends them. Its survey waits besides.
 OPENING_S, SURVEYED_AT_ONCE = 0.02, 25
@@ -90,7 +90,7 @@ def carriers(night: Night) -> list[Carrier]:
         Carrier("worker with two processes", NIGHT_S * PROCESSES, night.process_s, "s of a process"),
         Carrier(f"MySQL with {MYSQL_CORES} cores", NIGHT_S * MYSQL_CORES * BUSY, night.mysql_s, "CPU s"),
         Carrier("Redis", NIGHT_S * REDIS_CORES * BUSY, night.redis_s, "CPU s"),
-        Carrier("Cassandra node with one core", NIGHT_S * BUSY * CASSANDRA_EVENTS_A_SECOND, night.cassandra_events, "events"),
+        Carrier("Cassandra node", NIGHT_S * BUSY * CASSANDRA_EVENTS_A_SECOND, night.cassandra_events, "events"),
         Carrier("GitHub token", NIGHT_S / 3600 * POINTS_AN_HOUR * (1 - RESERVED), night.points, "points"),
     ]
     return sorted(found, key=lambda carrier: carrier.sources)

@@ -23,7 +23,7 @@ def test_each_carrier_has_as_many_sources_as_its_night_has_room_for() -> None:
     assert worker.needed_for(18_000) == 1
     assert worker.needed_for(18_001) == 2
     assert found["GitHub token"].sources == 5 * 4500 / 2
-    assert found["Cassandra node with one core"].sources == float("inf")
+    assert found["Cassandra node"].sources == float("inf")
 
 
 def test_the_carrier_that_is_full_first_stands_first() -> None:

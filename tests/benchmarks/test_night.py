@@ -2,6 +2,7 @@
 
 import gzip
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,10 @@ SIZE = {"pull_requests": 120, "issues": 30, "commits": 250, "releases": 5, "depl
 
 
 @pytest.fixture(scope="module")
-def answers() -> Answers:
-    return Answers({"acme/billing": exact_world("acme/billing", end=CLOCK, **SIZE)}, CLOCK)
+def answers() -> Iterator[Answers]:
+    found = Answers({"acme/billing": exact_world("acme/billing", end=CLOCK, **SIZE)}, CLOCK)
+    with found.stand_in:  # closes its socket
+        yield found
 
 
 def get(answers: Answers, path: str) -> tuple[str, list[dict[str, Any]]]:
