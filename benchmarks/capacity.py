@@ -47,10 +47,10 @@ IDLE = Night(worker_s=0.121, mysql_s=0.039, redis_s=0.002, requests=0.04, points
 ACTIVE_REPOSITORY = Night(worker_s=0.45, mysql_s=0.1, redis_s=0.002, requests=4, points=4)
 # docs/log-store.md, measured by benchmarks.log_stages: the client's CPU per event, into Cassandra. 20,000 lines a night.
 LINES = 20_000
-ACTIVE_LOG = Night(worker_s=0.121 + LINES * 31e-6, mysql_s=0.039, redis_s=0.002, cassandra_events=LINES)
+ACTIVE_LOG = Night(worker_s=0.121 + LINES * 35e-6, mysql_s=0.039, redis_s=0.002, cassandra_events=LINES)
 LOGS = 0.1  # the share of the sources that are logs, as in scripts/bench load
 # The same table: events a second that one process stores in one Cassandra, both on two cores.
-CASSANDRA_EVENTS_A_SECOND = 8900
+CASSANDRA_EVENTS_A_SECOND = 7200
 # scripts/bench night --row idle, the time of the task etl.nightly in the worker's log: it opens the runs and sends them. Its survey waits besides.
 OPENING_S, SURVEYED_AT_ONCE = 0.02, 25
 NIGHTLY_LIMIT_S = 600  # ETL_STAGE_SOFT_LIMIT_SECONDS, which ends the task; the sweeper sends the runs that it had opened
