@@ -18,6 +18,7 @@ app.config_from_object("callcentersite.celery_settings:values")
 app.autodiscover_tasks()
 app.autodiscover_tasks(related_name="beat_tasks")
 app.autodiscover_tasks(related_name="replay_tasks")
+app.autodiscover_tasks(related_name="settled_tasks")
 
 # Of all tasks: those of a base class of their own do not inherit from app.Task.
 Task.Strategy = "callcentersite.message_strategy:careful"

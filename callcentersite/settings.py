@@ -251,6 +251,7 @@ CELERY_TASK_ROUTES = {
     "etl.preview": {"queue": "extract"},
     "etl.transform": {"queue": "transform"},
     "etl.load": {"queue": "load"},
+    "etl.end_settled": {"queue": "load"},
     "etl.delete": {"queue": "load"},
     "etl.recompute": {"queue": "load"},
     "etl.replay": {"queue": "load"},

@@ -35,6 +35,7 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = 15  # short, because a person waits for the answer in a browser
 CHECK_INTERVAL_SECONDS = 0.2
 ANSWER_SECONDS = 2.0  # how long the broker may take for an answer about its queues
+SETTLED_A_MESSAGE = 20  # runs; each takes some ten milliseconds
 AFTER_QUIET = 3  # a priority: workers take such messages from Redis when no message without one is left in any of their queues
 INSPECT_SECONDS = 2.0  # long enough, because the main process of a worker answers even while its child processes are busy
 
@@ -85,6 +86,16 @@ def send_all(runs: Sequence[ETLRun], *, priorities: Mapping[int, int] | None = N
         for_each(runs, lambda run: send(run, priority=(priorities or {}).get(run.pk)), stop_at=(BrokerError, OSError))
     except (BrokerError, OSError):
         logger.exception("broker_away", extra={"runs": [run.pk for run in runs]})
+
+
+def _send_settled(run_ids: Sequence[int]) -> None:
+    """Let workers end the runs, whose sources may be settled. If the broker cannot be reached, only log that; the sweeper sends the runs later."""
+    try:
+        for start in range(0, len(run_ids), SETTLED_A_MESSAGE):
+            with crash_points("pipeline.send_settled"):
+                current_app.send_task("etl.end_settled", [run_ids[start : start + SETTLED_A_MESSAGE]])
+    except (BrokerError, OSError):
+        logger.exception("broker_away", extra={"runs": list(run_ids)})
 
 
 def send_deletion() -> None:
@@ -192,9 +203,10 @@ def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
     """Survey the sources of one kind, and send their runs, which are among `opened`.
 
     A survey finds out with few requests what is new in all of the sources. If it fails, each run finds that out itself. Quiet sources, which
-    seem to have nothing new, are sent first and without a priority: they need not wait for the sources of any kind that have much to read.
+    seem to have nothing new, are sent first and without a priority: they need not wait for the sources of any kind that have much to read. The
+    runs of those that may be settled are sent together (settled_tasks.py).
     """
-    runs, quiet = [run for run in opened if run.source.kind == kind], set[int]()
+    runs, quiet = [run for run in opened if run.source.kind == kind], dict[int, bool]()
     with isolated(f"the survey of {kind} sources"):
         results = survey(kind, [run.source for run in runs])
         for run in runs:
@@ -203,8 +215,10 @@ def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
                 with crash_points("pipeline.survey"):
                     ETLRun.objects.filter(pk=run.pk, attempt=0).update(options=run.options)
         quiet = quiet_sources(kind, [run.source for run in runs], results)
-    runs.sort(key=lambda run: run.source_id not in quiet)
-    transaction.on_commit(partial(send_all, runs, priorities={run.pk: AFTER_QUIET for run in runs if run.source_id not in quiet}))
+    settled = [run.pk for run in runs if quiet.get(run.source_id)]
+    others = sorted((run for run in runs if not quiet.get(run.source_id)), key=lambda run: run.source_id not in quiet)
+    transaction.on_commit(partial(_send_settled, settled))
+    transaction.on_commit(partial(send_all, others, priorities={run.pk: AFTER_QUIET for run in others if run.source_id not in quiet}))
 
 
 def local_today() -> date:

@@ -12,19 +12,16 @@ from typing import Any, TypeVar
 import msgspec
 from django.conf import settings
 from django.db.models import F, QuerySet, Sum
-from django.utils.dateparse import parse_datetime
-from django.utils.timezone import now
 
 from dora_metrics.derivation.recompute import hold
-from dora_metrics.models import Coverage
-from etl_tasks import dead_letters, ledger, overdue_sources, waiting_events
+from etl_tasks import cursors, dead_letters, ledger, overdue_sources, waiting_events
 from etl_tasks.crash_points import crash_point
 from etl_tasks.errors import FatalError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.metrics import updating_metrics
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
 from etl_tasks.outcomes import WHOLE_PAGE, Bad, Good, Unreadable, UnreadablePage
-from etl_tasks.sources.adapter import LATEST_TIMES, LOG_EVENT, Adapter, Job, Learned, Page, Progress
+from etl_tasks.sources.adapter import LOG_EVENT, Adapter, Job, Learned, Page, Progress, lasting
 from etl_tasks.sources.registry import adapter_of
 from log_store.event import LogEvent
 from log_store.opening import open_log_store
@@ -346,33 +343,14 @@ def _is_empty(run: ETLRun) -> bool:
         return False
     stored = dict(Cursor.objects.filter(source=run.source).values_list("stream", "position"))
     read = run.progress.exclude(cursor={}).values_list("stream", "cursor")
-    return all(_without_times(cursor) == _without_times(stored.get(stream, {})) for stream, cursor in read)
-
-
-def _without_times(cursor: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in cursor.items() if key not in LATEST_TIMES}
+    return all(lasting(cursor) == lasting(stored.get(stream, {})) for stream, cursor in read)
 
 
 def _move_cursors(run: ETLRun) -> None:
-    """Move each cursor that still has the version with which the run began. So a late or replayed run never moves a cursor back."""
-    moved: dict[str, dict[str, Any]] = {}
-    for progress in run.progress.exclude(cursor={}).order_by("stream"):
-        if progress.began_at_version == 0:
-            _, is_moved = Cursor.objects.get_or_create(source=run.source, stream=progress.stream, defaults={"position": progress.cursor})
-        else:
-            unmoved = Cursor.objects.filter(source=run.source, stream=progress.stream, version=progress.began_at_version)
-            is_moved = bool(unmoved.update(position=progress.cursor, version=F("version") + 1, moved_at=now()))
-        if is_moved:
-            moved[progress.stream] = progress.cursor
-            _save_coverage(run, progress.stream, progress.cursor)
+    progress = list(run.progress.exclude(cursor={}).order_by("stream"))
+    began_at = {stream.stream: stream.began_at_version for stream in progress}
+    moved = cursors.move(run.source, {stream.stream: stream.cursor for stream in progress}, began_at=began_at)
     adapter_of(run.source).loaded(run.source, moved)
-
-
-def _save_coverage(run: ETLRun, stream: str, cursor: dict[str, Any]) -> None:
-    if "collected_from" in cursor:
-        span = {"since": parse_datetime(cursor["collected_from"]), "until": parse_datetime(cursor["collected_until"])}
-        repository = run.source.ensure_facts_repository()
-        Coverage.objects.update_or_create(repository=repository, stream=stream, defaults={"service_id": repository.service_id, **span})
 
 
 def _end_run(run: ETLRun, *, may_be_quiet: bool) -> None:

@@ -41,7 +41,7 @@ class StageTask(Task):
 
     def run_stage(self, stage: Callable[[ETLRun], None], run_id: int) -> int:
         """Claim the run, run the stage and return the run's id for the next task of the chain."""
-        if not _is_id(run_id):
+        if not is_id(run_id):
             raise FatalError(f"the message names no run: {run_id!r:.200}")
         try:
             run = ledger.claim(run_id, stage.__name__, self.request.id)
@@ -185,10 +185,10 @@ def extend_lease_over_countdown(sender: Task, request: Any, reason: Any = None, 
 def _run_of(args: Any, kwargs: Any) -> int | None:
     """Return the id of the run that a stage's message names; None if it names none."""
     named = args[0] if args else (kwargs or {}).get("run_id")
-    return named if _is_id(named) else None
+    return named if is_id(named) else None
 
 
-def _is_id(value: object) -> bool:
+def is_id(value: object) -> bool:
     """Return whether the value may be the id of a row. Django would take 7.9, "7" and True for ids, too."""
     return type(value) is int and 0 < value < 2**63
 

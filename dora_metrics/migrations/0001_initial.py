@@ -73,6 +73,7 @@ class Migration(migrations.Migration):
                 ('default_branches', models.JSONField(blank=True, default=list, help_text='every name that its default branch has had')),
                 ('has_paths', models.BooleanField(default=False, help_text='its pull requests were collected with their changed files')),
                 ('is_collected', models.BooleanField(default=True, help_text='an enabled source collects it; metrics do not wait for other repositories')),
+                ('facts_version', models.PositiveBigIntegerField(default=0, editable=False, help_text='grows whenever a fact of the repository is written')),
             ],
             options={
                 'verbose_name_plural': 'repositories',

@@ -21,6 +21,7 @@ class Repository(models.Model):
     default_branches = models.JSONField(default=list, blank=True, help_text="every name that its default branch has had")
     has_paths = models.BooleanField(default=False, help_text="its pull requests were collected with their changed files")
     is_collected = models.BooleanField(default=True, help_text="an enabled source collects it; metrics do not wait for other repositories")
+    facts_version = models.PositiveBigIntegerField(default=0, editable=False, help_text="grows whenever a fact of the repository is written")
 
     class Meta:
         ordering = ["pk"]
@@ -29,3 +30,8 @@ class Repository(models.Model):
 
     def __str__(self) -> str:
         return self.name
+
+    @classmethod
+    def note_new_facts(cls, repository_id: int) -> None:
+        """Raise `facts_version`. Call it in the transaction that has written facts of the repository."""
+        cls.objects.filter(pk=repository_id).update(facts_version=models.F("facts_version") + 1)

@@ -138,6 +138,10 @@ class Service(models.Model):
         super().save(*args, **kwargs)
 
     def _changes_settings(self) -> bool:
-        names = [field.attname for field in self._meta.concrete_fields if field.attname not in NOT_SETTINGS]
-        stored = Service.objects.filter(pk=self.pk).values(*names).first()
-        return stored is not None and any(stored[name] != getattr(self, name) for name in names)
+        stored = Service.objects.filter(pk=self.pk).first()
+        return stored is not None and setting_values(stored) != setting_values(self)
+
+
+def setting_values(service: Service) -> dict[str, Any]:
+    """Return the settings that determine the numbers of the service."""
+    return {field.attname: getattr(service, field.attname) for field in Service._meta.concrete_fields if field.attname not in NOT_SETTINGS}

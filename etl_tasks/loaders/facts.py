@@ -53,7 +53,10 @@ def upsert_batch(kind_name: str, batch: bytes, *, repository: Repository, run_id
     """
     kind = KINDS[kind_name]
     if kind.part_of:
-        return _add_parts(kind, msgspec.json.decode(batch), repository=repository)
+        done = _add_parts(kind, msgspec.json.decode(batch), repository=repository)
+        if done.written:
+            Repository.note_new_facts(repository.pk)
+        return done
     table = row_format(kind.model)
     rows, gone = table.decode(batch)
     key_places, version_place = _places(kind, table)
@@ -67,6 +70,8 @@ def upsert_batch(kind_name: str, batch: bytes, *, repository: Repository, run_id
     for start in range(0, len(keys), ROWS_A_QUERY):
         chosen = {key: newest[key] for key in keys[start : start + ROWS_A_QUERY]}
         written += _upsert_rows(kind, chosen, repository=repository, run_id=run_id, page_id=page_id)
+    if written:
+        Repository.note_new_facts(repository.pk)
     return Upserted(written=written, skipped=len(rows) + len(gone) - written)
 
 

@@ -13,8 +13,14 @@ from etl_tasks.errors import FatalError
 from etl_tasks.models import Source, StagedPage
 from etl_tasks.outcomes import Bad, Good, Unreadable
 
-LATEST_TIMES = {"collected_until", "seen_at", "until", "gone_since"}  # the keys of a cursor that say when the source was last read, or not found
+SETTLED = "settled"  # a cursor with this key says that the source may be settled (Adapter.settled_cursors)
+# The keys of a cursor that may change although nothing is new: they say when the source was last read, or not found, or that it is settled.
+PASSING_KEYS = {"collected_until", "seen_at", "until", "gone_since", SETTLED, "settled_at"}
 LOG_EVENT = "log_event"  # the kind of records that go to the log store instead of SQL tables of facts
+
+
+def lasting(cursor: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in cursor.items() if key not in PASSING_KEYS}
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +59,7 @@ class Page:
     "collected_until" (ISO 8601) become the Coverage of the source's repository. `resume`: where a later attempt of the run continues.
     `context`: what `Adapter.clean` needs beside the body.
 
-    If nothing is new, the cursor should differ from the stored one in the keys of LATEST_TIMES only: a run between two nights that has no
+    If nothing is new, the cursor should differ from the stored one in the keys of PASSING_KEYS only: a run between two nights that has no
     records and no other difference recomputes no metrics.
     """
 
@@ -129,6 +135,16 @@ class Adapter(ABC):
         The runs of quiet sources are sent before the others of the night. A mistake changes only that order.
         """
         return False
+
+    def settled_cursors(
+        self, source: Source, cursors: Mapping[str, dict[str, Any]], news: Mapping[str, Any] | None
+    ) -> dict[str, dict[str, Any]] | None:
+        """Return the cursors that a run would leave, if it is certain without a request that it would find nothing; None otherwise.
+
+        They differ from `cursors` in the keys of PASSING_KEYS only. The run is then ended without its stages. This method is called only if one
+        of `cursors` has the key SETTLED, and inside the transaction that ends the run and has locked the service.
+        """
+        return None
 
     @abstractmethod
     def fact(self, stream: str, context: Mapping[str, Any]) -> str:

@@ -13,7 +13,7 @@ from django.utils.translation import gettext as _
 from dora_metrics.name_suggestions import suggestion
 from etl_tasks.errors import FatalError, describe_error
 from etl_tasks.models import Cursor, Source
-from etl_tasks.sources.adapter import Adapter, Check
+from etl_tasks.sources.adapter import SETTLED, Adapter, Check
 
 # The adapters are imported when a source first needs them: a worker that only reads logs does not load the HTTP client.
 
@@ -65,14 +65,21 @@ def survey(kind: str, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
     return adapter_of_kind(kind).survey(sources) if kind in kinds() and sources else {}
 
 
-def quiet_sources(kind: str, sources: Sequence[Source], news: Mapping[int, Mapping[str, Any]]) -> set[int]:
-    """Return the primary keys of those sources of one kind that seem to have nothing new. `news`: what `survey` has returned."""
+def quiet_sources(kind: str, sources: Sequence[Source], news: Mapping[int, Mapping[str, Any]]) -> dict[int, bool]:
+    """Return those sources of one kind that seem to have nothing new: by the primary key, whether the source may be settled.
+
+    `news`: what `survey` has returned.
+    """
     if kind not in kinds() or not sources:
-        return set()
+        return {}
     adapter, cursors = adapter_of_kind(kind), defaultdict[int, dict[str, dict[str, Any]]](dict)
     for source_id, stream, position in Cursor.objects.filter(source__in=sources).values_list("source_id", "stream", "position").iterator():
         cursors[source_id][stream] = position
-    return {source.pk for source in sources if adapter.is_quiet(source, cursors[source.pk], news.get(source.pk))}
+    return {
+        source.pk: any(SETTLED in position for position in cursors[source.pk].values())
+        for source in sources
+        if adapter.is_quiet(source, cursors[source.pk], news.get(source.pk))
+    }
 
 
 def check(source: Source) -> Check:

@@ -16,7 +16,7 @@ from django.db import connection
 from dora_metrics.models import LogDeployment, LogTraffic, Service
 from etl_tasks import inline, ledger
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
-from etl_tasks.sources.adapter import LATEST_TIMES
+from etl_tasks.sources.adapter import PASSING_KEYS
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
 from log_store.opening import open_log_store
@@ -137,7 +137,7 @@ def everything() -> dict[str, Any]:
         "log_traffic": rows(LogTraffic, "segment", "hour"),
         "log_events": [(event.event_id, event.time, event.message) for event in events],
         "log_counts": open_log_store().counts(logs.name, END - timedelta(days=3), END + timedelta(days=1)),
-        "cursors": [(*key, {name: value for name, value in position.items() if name not in LATEST_TIMES}) for *key, position in cursors],
+        "cursors": [(*key, {name: value for name, value in position.items() if name not in PASSING_KEYS}) for *key, position in cursors],
         "letters": list(DeadLetter.objects.order_by("key").values_list("source__name", "key", "kind", "stage", "state", "data", "error", "attempts")),
         "runs": list(
             ETLRun.objects.order_by("logical_date", "pipeline").values_list(

@@ -108,7 +108,7 @@ def test_a_worker_killed_at_every_point_leaves_the_tables_as_an_undisturbed_one(
         crashes.until(lambda: not _open_letters(), "all letters are replayed", act=_replay_all)
         _refuse_and_replay(stack, crashes, sources["rough"])
         _ask(crashes, sources["rough"], "recompute")
-        for _ in range(4):
+        for _ in range(10):  # a source is settled after some nights
             a_day_passes()
             _night(crashes)
             if not crashes.left():

@@ -12,7 +12,20 @@ from tests.etl_tasks.commits_in_code import names_and_gaps
 pytestmark = pytest.mark.xdist_group("crash points")  # a group of many tests begins first, and test_crashes.py takes long
 FOLDER = Path(settings.BASE_DIR) / "etl_tasks"
 MODULES = [
-    *("stages", "ledger", "dead_letters", "replay", "sweeper", "pipeline", "tasks", "beat_tasks", "replay_tasks", "inline"),
+    *(
+        "stages",
+        "ledger",
+        "dead_letters",
+        "replay",
+        "sweeper",
+        "pipeline",
+        "tasks",
+        "beat_tasks",
+        "replay_tasks",
+        "inline",
+        "settled_runs",
+        "settled_tasks",
+    ),
     *(f"loaders.{path.stem}" for path in sorted((FOLDER / "loaders").glob("[a-z]*.py"))),
 ]
 SOURCES = {f"etl_tasks.{name}": (FOLDER / f"{name.replace('.', '/')}.py").read_text() for name in MODULES}

@@ -23,6 +23,7 @@ from etl_tasks.sources.github.deployed_commits import deployed_shas
 from etl_tasks.sources.github.page_sizes import PageSizes
 from etl_tasks.sources.github.readers.lists import read_lost_record
 from etl_tasks.sources.github.renames import survey_followed, update_names
+from etl_tasks.sources.github.settled import Watch, settled_cursors
 from etl_tasks.sources.github.source_check import check
 from etl_tasks.sources.github.streams import BY_NAME
 from etl_tasks.sources.github.survey import SurveyResult, has_no_news, survey
@@ -66,12 +67,18 @@ class GitHubRepository(Adapter):
     def is_quiet(self, source: Source, cursors: Mapping[str, dict[str, Any]], news: Mapping[str, Any] | None) -> bool:
         return news is not None and has_no_news(news, cursors)
 
+    def settled_cursors(
+        self, source: Source, cursors: Mapping[str, dict[str, Any]], news: Mapping[str, Any] | None
+    ) -> dict[str, dict[str, Any]] | None:
+        return settled_cursors(source, cursors, news) if news else None
+
     def pages(self, job: Job) -> Iterator[Page | Learned]:
         github = GitHub(job.source.credential)
         survey_result, sizes = survey_followed(github, job), PageSizes(job.source.page_sizes)
+        watch = Watch(github, job, survey_result)
         try:
             for page in collect(github, job, survey_result, sizes):
-                yield page
+                yield watch.watched(page)
                 yield from _learned(sizes)
                 store_budgets(interval=BUDGET_INTERVAL)
         except RetriableError:
@@ -121,4 +128,5 @@ def _mark_strays(repository: Repository, cursor: Mapping[str, Any]) -> None:
     if set(missing) - set(heads):
         return
     for batch in batches(parents.keys() - kept):
-        Commit.present.filter(repository=repository, sha__in=batch).update(gone_at=now())
+        if Commit.present.filter(repository=repository, sha__in=batch).update(gone_at=now()):
+            repository.facts_version += 1  # the caller saves the row

@@ -117,6 +117,7 @@ class GitHub:
                 raise FatalError(f"{address} would get the token over plain http: use https, or set GITHUB_ALLOW_HTTP=1 for a stand-in")
         self._credential = Credential(credential_name)
         self._app_token_lock = threading.Lock()
+        self.request_count = 0  # may be too low if several threads have sent requests, but is not 0 then
         self.rate_limits = _rate_limits.setdefault(credential_name, RateLimits())
         self._session = requests.Session()
         self._session.trust_env = False  # `_environment` reads the variables once; the session would read them again for each request
@@ -221,6 +222,7 @@ class GitHub:
         self, method: str, url: str, *, token: str, payload: Mapping[str, object] | None = None, etag: str = ""
     ) -> tuple[requests.Response, bytes]:
         headers = {"If-None-Match": etag} if etag else {}
+        self.request_count += 1
         began = time.monotonic()
         try:
             # Redirects are not followed, because the token must not be sent to another host. For a renamed repository, GraphQL answers without one.

@@ -3,8 +3,9 @@
 import pytest
 
 from dora_metrics.models import Service
-from etl_tasks import inline, ledger
+from etl_tasks import inline, ledger, settled_runs
 from etl_tasks.models import ETLRun, Source
+from etl_tasks.sources import registry
 from github_stand_in.resolvers import Worlds
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.world import World
@@ -16,6 +17,25 @@ def night(source: Source, **options: object) -> ETLRun:
     inline.run_remaining_stages(run.pk)
     run.refresh_from_db()
     source.refresh_from_db()
+    return run
+
+
+def surveyed_night(source: Source, *, trigger: str = "beat") -> ETLRun:
+    """Survey the source, and end its run without stages if it is settled, as a worker does. Otherwise run its stages until they succeed."""
+    run = ledger.open_run(source, trigger=trigger)
+    assert run
+    results = registry.survey(source.kind, [source])
+    if source.pk in results:
+        run.options["news"] = results[source.pk]
+        run.save(update_fields=["options"])
+    if not registry.quiet_sources(source.kind, [source], results).get(source.pk):
+        finish(run)
+    else:
+        try:
+            settled_runs.end_run(run.pk)
+        except settled_runs.NotSettled:
+            finish(run)
+    run.refresh_from_db()
     return run
 
 

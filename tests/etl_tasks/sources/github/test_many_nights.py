@@ -16,13 +16,12 @@ from hypothesis import strategies as st
 from pytest_django import Settings
 
 from dora_metrics.derivation.recompute import recompute_periods
-from etl_tasks import ledger
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.github import client
 from github_stand_in.budget import Budget
 from github_stand_in.server import StandIn
 from tests.etl_tasks.sources.github.changing_repository import ChangingRepository
-from tests.etl_tasks.sources.github.nights import finish, show, source_of
+from tests.etl_tasks.sources.github.nights import show, source_of, surveyed_night
 from tests.tables import difference_of_services
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -58,9 +57,7 @@ def live(github: StandIn, rng: random.Random, *, deployments_from: str, days: in
 def collect(github: StandIn, source: Source, clock: datetime, *, trigger: str = "shell") -> None:
     github.clock = clock
     with time_machine.travel(clock, tick=False):
-        run = ledger.open_run(source, trigger=trigger)
-        assert run
-        finish(run)
+        surveyed_night(source, trigger=trigger)
     source.refresh_from_db()
 
 
