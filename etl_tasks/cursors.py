@@ -19,7 +19,10 @@ def move(source: Source, positions: Mapping[str, Position], *, began_at: Mapping
     `began_at`: the versions that the cursors had when the run began; 0 for a stream without a cursor. A cursor that has another version by now
     is not moved. So a late or replayed run never moves a cursor back.
     """
-    stored = dict(Cursor.objects.select_for_update().filter(source=source).values_list("stream", "version"))
+    # The source is locked before a row is inserted that refers to it. Otherwise the insert takes a shared lock on the source's row, and the run's
+    # later update of the source is in a deadlock with whoever waits meanwhile to open the next run.
+    Source.objects.select_for_update().filter(pk=source.pk).values_list("pk").get()
+    stored = dict(Cursor.objects.filter(source=source).values_list("stream", "version"))
     moved = {stream: position for stream, position in positions.items() if stored.get(stream, 0) == began_at[stream]}
     moment = now()
     rows = (

@@ -31,4 +31,4 @@ def end_settled(run_ids: list[int]) -> None:
             for_each(run_ids, end)
     finally:
         unclaimed = ETLRun.objects.filter(pk__in=not_ended, status=ETLRun.Status.QUEUED, attempt=0)
-        pipeline.send_all(unclaimed.select_related("source").order_by("pk"))
+        pipeline.send_all(list(unclaimed.select_related("source").order_by("pk")))

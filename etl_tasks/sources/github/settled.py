@@ -45,7 +45,7 @@ class Watch:
         return replace(page, cursor={**page.cursor, SETTLED: self._digest, "settled_at": self._survey_result["seen_at"]})
 
 
-def settled_cursors(source: Source, cursors: Mapping[str, dict[str, Any]], survey_result: SurveyResult) -> dict[str, dict[str, Any]] | None:
+def settled_cursors(source: Source, cursors: Mapping[str, dict[str, Any]], survey_result: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
     """Return the cursors that a run would leave, by stream; None if the source is not settled. They differ from `cursors` in times only."""
     repository, seen_at = cursors.get(REPOSITORY, {}), survey_result["seen_at"]
     if repository.get(SETTLED) != _digest(source, survey_result) or not has_no_news(survey_result, cursors):
@@ -57,12 +57,12 @@ def settled_cursors(source: Source, cursors: Mapping[str, dict[str, Any]], surve
     return {**lists, REPOSITORY: {**repository, "seen_at": seen_at}}
 
 
-def _digest(source: Source, survey_result: SurveyResult) -> str:
+def _digest(source: Source, survey_result: Mapping[str, Any]) -> str:
     """Return a digest of everything that a run's requests depend on beside its cursors.
 
     Of the facts of the service's other repositories, only the answer matters whether they decide where deployments come from.
     """
-    version = Repository.objects.filter(pk=source.facts_repository_id).values_list("facts_version", flat=True).first()
+    version = Repository.objects.filter(source=source).values_list("facts_version", flat=True).first()
     log_deployments = LogDeployment.objects.filter(service=source.service_id).aggregate(count=Count("pk"), last=Max("pk"))
     inputs = [
         {name: survey_result[name] for name in ("repository", "head", "top")},
