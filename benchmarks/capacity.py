@@ -41,7 +41,7 @@ class Night:
 ANSWER_S = 0.3  # an answer of GitHub to a query of a page; an assumption
 # scripts/bench night --row idle: CPU of worker, MariaDB and Redis for each of 50 sources without news. Points: scripts/bench github, the night of
 # 1,000 repositories: the survey of 25 repositories costs one.
-IDLE = Night(worker_s=0.121, mysql_s=0.039, redis_s=0.002, requests=0.04, points=0.04)
+IDLE = Night(worker_s=0.023, mysql_s=0.008, redis_s=0.0001, requests=0.04, points=0.04)
 # scripts/bench night --row metrics: a night with 10 changed pull requests, 2 deployments, 4 issues and a release, and the idle row for what its
 # three tasks and the database cost besides. Points: scripts/bench github, the night with 10 changed pull requests.
 ACTIVE_REPOSITORY = Night(worker_s=0.45, mysql_s=0.1, redis_s=0.002, requests=4, points=4)
