@@ -12,11 +12,12 @@ from django.db import connection, transaction
 from django.db.models import Field
 from django.test.utils import CaptureQueriesContext
 
-from dora_metrics.models import Change, DORAMetric, GithubFact, Service
+from dora_metrics.models import Change, Deployment, DORAMetric, GithubFact, Service
 from etl_tasks import inline, ledger
 from etl_tasks.loaders import facts
 from etl_tasks.models import CleanBatch, ETLRun, Source, StagedPage
 from etl_tasks.sources.github import client, mapping, text_references
+from etl_tasks.sources.github.needed_deployment_sources import SUCCESSFUL_STATES, is_undecided
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.exact_size import exact_world
 from tests.conftest import END
@@ -131,6 +132,18 @@ def test_django_prepares_no_value_of_a_fact_or_metric_one_by_one(settings: Any, 
         inline.run_stage(run.pk, "load")
         assert DORAMetric.objects.count() > 50
         assert not prepared.keys() & {"Change", "Commit", "Deployment", "Issue", "DORAMetric", "Attempt", "Delivery", "Incident"}, prepared
+
+
+def test_that_github_s_deployments_count_is_known_from_the_newest_although_the_run_reads_the_active_one_again(settings: Any) -> None:
+    with repository(SMALL, settings) as (_, source):
+        run = staged(source)
+        for stage in ("transform", "load"):
+            inline.run_stage(run.pk, stage)
+        active = list(Deployment.objects.filter(state__in=SUCCESSFUL_STATES).values_list("node_id", flat=True))
+        assert len(active) == 1  # the others have succeeded before, and are inactive
+        with CaptureQueriesContext(connection) as queries:
+            assert not is_undecided(source.service, replaced=set(active))
+        assert sum(query["sql"].startswith("SELECT") for query in queries.captured_queries) == 2, queries.captured_queries
 
 
 class Counted:

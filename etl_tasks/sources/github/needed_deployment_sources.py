@@ -17,7 +17,8 @@ from dora_metrics.models import Deployment, Service, WorkflowRun
 
 SUCCESSFUL_STATES = ("active", "success")
 COLUMNS = ("external_id", "environment", "sha", "created_at", "statuses")
-LIKELY_DECIDING = 20  # how many deployments are read first: the newest successful ones to production
+LIKELY_DECIDING = 20  # how many deployments are read first: the newest to production that have succeeded
+SUCCEEDED_STATES = (*SUCCESSFUL_STATES, "inactive")  # GitHub marks a successful deployment inactive when the next one succeeds
 
 
 def may_count(source: str, service: Service) -> bool:
@@ -43,8 +44,10 @@ def is_undecided(
         stored = stored.exclude(node_id__in=replaced)
     environments = stored.values_list("environment", flat=True).distinct()
     stored = stored.filter(environment__in=[name for name in environments if is_production(name, service.production)])
-    # One of the newest successful deployments almost always decides the question. All rows are read only if none does.
-    if _decides(service, _deployments(stored.filter(state__in=SUCCESSFUL_STATES).order_by("-created_at")[:LIKELY_DECIDING]), cancelled=()):
+    # One of the newest deployments that have succeeded almost always decides the question. All rows are read only if none does.
+    newest = _deployments(stored.filter(state__in=SUCCEEDED_STATES).order_by("-created_at")[:LIKELY_DECIDING])
+    succeeded = (deployment for deployment in newest if any(status.state == "success" for status in deployment.statuses))
+    if _decides(service, succeeded, cancelled=()):  # no cancelled run takes back a success
         return False
     runs = WorkflowRun.present.filter(service=service, conclusion="cancelled").values_list("external_id", flat=True)
     everything = chain(map(_deployment, read), _deployments(stored))
