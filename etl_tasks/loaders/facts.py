@@ -39,7 +39,10 @@ class Upserted:
 def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Repository, run_id: int, page_id: int) -> Upserted:
     """Lock the service, and load the facts as `upsert_batch` does. Each fact maps columns to values that JSON can hold."""
     hold(repository.service)
-    return upsert_batch(kind_name, msgspec.json.encode(list(facts)), repository=repository, run_id=run_id, page_id=page_id)
+    done = upsert_batch(kind_name, msgspec.json.encode(list(facts)), repository=repository, run_id=run_id, page_id=page_id)
+    if done.written:
+        Repository.note_new_facts(repository.pk)
+    return done
 
 
 def upsert_batch(kind_name: str, batch: bytes, *, repository: Repository, run_id: int, page_id: int) -> Upserted:
@@ -49,14 +52,12 @@ def upsert_batch(kind_name: str, batch: bytes, *, repository: Repository, run_id
     `kind_name`: a key of KINDS. `batch`: a JSON list of facts, as a clean batch has it. `run_id`, `page_id`: stored in the rows, as the
     origin of their values. Call it inside a transaction that has locked the service by `hold` before it wrote anything of the service. So
     there is no other writer of the service's facts, and the rows themselves need not be locked. To lock them, MariaDB would read a small
-    table without its index, and so wait for the new rows of other services: two first nights would end in a deadlock.
+    table without its index, and so wait for the new rows of other services: two first nights would end in a deadlock. If facts were
+    written, call Repository.note_new_facts in the same transaction.
     """
     kind = KINDS[kind_name]
     if kind.part_of:
-        done = _add_parts(kind, msgspec.json.decode(batch), repository=repository)
-        if done.written:
-            Repository.note_new_facts(repository.pk)
-        return done
+        return _add_parts(kind, msgspec.json.decode(batch), repository=repository)
     table = row_format(kind.model)
     rows, gone = table.decode(batch)
     key_places, version_place = _places(kind, table)
@@ -70,8 +71,6 @@ def upsert_batch(kind_name: str, batch: bytes, *, repository: Repository, run_id
     for start in range(0, len(keys), ROWS_A_QUERY):
         chosen = {key: newest[key] for key in keys[start : start + ROWS_A_QUERY]}
         written += _upsert_rows(kind, chosen, repository=repository, run_id=run_id, page_id=page_id)
-    if written:
-        Repository.note_new_facts(repository.pk)
     return Upserted(written=written, skipped=len(rows) + len(gone) - written)
 
 
