@@ -14,6 +14,7 @@ from django.conf import settings
 from django.db.models import F, QuerySet, Sum
 
 from dora_metrics.derivation.recompute import hold
+from dora_metrics.models import Repository
 from etl_tasks import cursors, dead_letters, ledger, overdue_sources, waiting_events
 from etl_tasks.crash_points import crash_point
 from etl_tasks.errors import FatalError
@@ -288,6 +289,8 @@ def _load_facts(run: ETLRun) -> None:
             hold(run.source.service)
             CleanBatch.objects.filter(pk__in=[batch.pk for batch in batches]).update(is_loaded=True)
             done = [_load_batch(run, batch) for batch in batches]
+            if any(one.written for one in done):
+                Repository.note_new_facts(run.source.ensure_facts_repository().pk)
             ETLRun.objects.filter(pk=run.pk).update(
                 loaded=F("loaded") + sum(one.written for one in done),
                 skipped=F("skipped") + sum(one.skipped for one in done),
