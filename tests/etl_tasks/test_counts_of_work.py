@@ -12,7 +12,7 @@ from django.db import connection, transaction
 from django.db.models import Field
 from django.test.utils import CaptureQueriesContext
 
-from dora_metrics.models import Change, Deployment, DORAMetric, GithubFact, Service
+from dora_metrics.models import Change, Deployment, DORAMetric, GithubFact, Repository, Service
 from etl_tasks import inline, ledger
 from etl_tasks.loaders import facts
 from etl_tasks.models import CleanBatch, ETLRun, Source, StagedPage
@@ -61,6 +61,8 @@ def test_a_thousand_records_more_cost_a_few_statements_more(settings: Any, wide_
                 counts.append(sum("SAVEPOINT" not in query["sql"] for query in queries.captured_queries))
             run.refresh_from_db()
             assert (run.status, run.extracted) == ("success", run.loaded + run.skipped)
+            noted = Repository.objects.get(source=source).facts_version
+            assert 0 < noted <= 1 + StagedPage.objects.filter(run=run).count() / 5  # once for each group of pages that wrote something
     more = {stage: large - small for stage, (small, large) in found.items()}
     assert more["transform"] <= 15, more  # the batch of each of ten pages; for all of them their bodies, the lease, the marks
     assert more["load"] <= 30, more  # for each of ten pages: what is stored of its records, and what is new
