@@ -89,6 +89,7 @@ def _context(request: HttpRequest, found: Any) -> dict[str, Any]:
         "can_be_replayed": found.status == ETLRun.Status.FAILED and any(_is_open_stage(letter) for letter in letters),
         "pages": pages,
         "stages": [(time, STAGE_NAMES[time.stage]) for time in found.stage_times],
+        "is_settled": found.was_settled,
         "requested": _requested(found),
         "revisions": run_details.revisions(found),
         "poll_s": POLL_SECONDS if is_active and not found.is_waiting else QUIET_POLL_SECONDS,

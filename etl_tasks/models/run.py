@@ -137,6 +137,11 @@ class ETLRun(models.Model):
         return self.status == self.Status.POSTPONED and self.lease_until > now()
 
     @property
+    def was_settled(self) -> bool:
+        """Whether the run was ended without its stages, because they would have found nothing."""
+        return self.status == self.Status.SUCCESS and self.extract_began_at is None
+
+    @property
     def stage_times(self) -> list[StageTime]:
         """When the run was in each of the three stages."""
         return [StageTime(stage, getattr(self, f"{stage}_began_at"), getattr(self, f"{stage}_ended_at")) for stage in self.Stage.values]

@@ -282,6 +282,15 @@ def test_a_failed_run_says_how_many_records_are_not_loaded_yet(viewer: Client, a
     assert "not loaded yet" in shown
 
 
+def test_a_run_that_needed_no_stages_says_why_there_are_none(viewer: Client, add_source: AddSource, add_run: AddRun) -> None:
+    run = add_run(add_source("billing"))
+    assert "left out: nothing had changed" not in text_of(viewer, "run", run.pk)
+    ETLRun.objects.filter(pk=run.pk).update(stage="load", load_began_at=NIGHT, load_ended_at=NIGHT, extract_began_at=None, extract_ended_at=None)
+    shown = text_of(viewer, "run", run.pk)
+    assert shown.count("left out: nothing had changed") == 2
+    assert "not begun" not in shown
+
+
 def test_a_requested_range_is_shown(viewer: Client, add_source: AddSource, add_run: AddRun) -> None:
     run = add_run(add_source("billing"), since="2026-01-01T00:00:00+00:00", until="2026-02-01T00:00:00+00:00")
     assert "from 1 Jan 2026, 00:00 UTC, until 1 Feb 2026, 00:00 UTC" in text_of(viewer, "run", run.pk)
