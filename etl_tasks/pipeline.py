@@ -88,7 +88,7 @@ def send_all(runs: Sequence[ETLRun], *, priorities: Mapping[int, int] | None = N
         logger.exception("broker_away", extra={"runs": [run.pk for run in runs]})
 
 
-def _send_settled(run_ids: Sequence[int]) -> None:
+def send_settled(run_ids: Sequence[int]) -> None:
     """Let workers end the runs, whose sources may be settled. If the broker cannot be reached, only log that; the sweeper sends the runs later."""
     try:
         for start in range(0, len(run_ids), SETTLED_A_MESSAGE):
@@ -217,7 +217,7 @@ def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
         quiet = quiet_sources(kind, [run.source for run in runs], results)
     settled = [run.pk for run in runs if quiet.get(run.source_id)]
     others = sorted((run for run in runs if not quiet.get(run.source_id)), key=lambda run: run.source_id not in quiet)
-    transaction.on_commit(partial(_send_settled, settled))
+    transaction.on_commit(partial(send_settled, settled), robust=True)  # an error here must not keep the others from being sent
     transaction.on_commit(partial(send_all, others, priorities={run.pk: AFTER_QUIET for run in others if run.source_id not in quiet}))
 
 

@@ -26,12 +26,13 @@ def end_run(run_id: int) -> None:
     with commit("settled_runs.end"):
         unclaimed = ETLRun.objects.filter(pk=run_id, status=ETLRun.Status.QUEUED, stage=ETLRun.Stage.EXTRACT, attempt=0)
         claimed = {"status": ETLRun.Status.RUNNING, "stage": ETLRun.Stage.LOAD, "attempt": 1}
-        if not unclaimed.update(**claimed, started_at=moment, load_began_at=moment, lease_until=moment + ledger.lease_duration()):
+        # Looked at first: a person who reopens the run has locked its source, for which this transaction waits later.
+        if not unclaimed.exists() or not unclaimed.update(**claimed, started_at=moment, lease_until=moment + ledger.lease_duration()):
             raise NotSettled
         run = ETLRun.objects.select_related("source__service", "source__facts_repository").get(pk=run_id)
         if run.options.keys() != {"news"} or DeadLetter.objects.filter(source=run.source, state=DeadLetter.State.OPEN).exists():
             raise NotSettled
-        with updating_metrics(run.source.service, run_id=run.pk, has_new_facts=False) as metrics:
+        with updating_metrics(run.source.service, run_id=run.pk, has_new_facts=run.trigger != ETLRun.Trigger.INTERVAL) as metrics:
             _move_cursors(run)
         ledger.close(run.pk, ETLRun.Status.SUCCESS, attempt=run.attempt)
         was_overdue = overdue_sources.end_episode(run)

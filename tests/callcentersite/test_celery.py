@@ -36,5 +36,5 @@ def test_celery_has_its_own_settings_only_and_hides_those_that_are_secret() -> N
 def test_a_worker_knows_every_task_that_is_sent() -> None:
     """The names are read in a new process, because in the tests' process some other import may have registered the tasks."""
     known = subprocess.run([sys.executable, "-c", ASK_A_WORKER], cwd=settings.BASE_DIR, capture_output=True, text=True, check=True).stdout.split()
-    names = ("check", "delete", "extract", "load", "nightly", "preview", "prune", "recompute", "replay", "sweep", "transform")
+    names = ("check", "delete", "end_settled", "extract", "load", "nightly", "preview", "prune", "recompute", "replay", "sweep", "transform")
     assert known == [f"etl.{name}" for name in names]

@@ -91,7 +91,7 @@ def test_after_400_real_nights_of_the_demo_the_file_is_hardly_larger_than_after_
     logs = writers(outages(END), logged)
     files: dict[int, int] = {}
     with ExitStack() as opened:
-        github = opened.enter_context(StandIn(team, clock=first))
+        github = opened.enter_context(StandIn(team, clock=first, limit=1_000_000))
         opened.enter_context(override_settings(GITHUB_API_URL=github.url, GITHUB_GRAPHQL_URL=f"{github.url}/graphql", LOG_ROOTS=[str(tmp_path)]))
         opened.enter_context(time_machine.travel(first, tick=True))
         _add_team(tmp_path)

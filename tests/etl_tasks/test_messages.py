@@ -35,6 +35,7 @@ def send_each(source: Source) -> None:
     """Send a message of every task, as the product does."""
     for stage in ledger.STAGES:
         pipeline.send(ETLRun(pk=RUN[stage], stage=stage, source=source))
+    pipeline.send_settled([RUN["extract"], RUN["load"]])
     pipeline.send_deletion()
     tasks.recompute.delay(SERVICE["extract"])
     replay_alike.delay(LETTER, "ana")

@@ -9,7 +9,7 @@ import time_machine
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from dora_metrics.models import Coverage, Deployment, DORAMetric, LogDeployment, Repository, Service
+from dora_metrics.models import Commit, Coverage, Deployment, DORAMetric, LogDeployment, Repository, Service
 from etl_tasks import ledger, pipeline, settled_runs, settled_tasks
 from etl_tasks.models import Cursor, DeadLetter, ETLRun, Source
 from etl_tasks.sources.github import settled
@@ -78,6 +78,15 @@ def has_stages(run: ETLRun) -> bool:
     return False
 
 
+def is_kept(run: ETLRun) -> bool:
+    """Return the same as `has_stages`, and undo what it did."""
+    with transaction.atomic():
+        found = has_stages(run)
+        transaction.set_rollback(True)
+    run.refresh_from_db()
+    return found
+
+
 def test_it_leaves_behind_what_the_stages_would_leave(source: Source, github: StandIn) -> None:
     def by(end: Callable[[ETLRun], object]) -> dict[str, Any]:
         with transaction.atomic():
@@ -99,8 +108,8 @@ def test_the_day_that_has_begun_is_measured(source: Source, github: StandIn) -> 
     night = END + 3 * DAY
     assert not DORAMetric.objects.filter(period="day", period_start=night.date()).exists()
     run = at(github, night, lambda: surveyed_night(source))
-    assert (run.status, run.stage, run.extract_began_at, run.records_processed, run.is_quiet) == ("success", "load", None, 0, False)
-    assert run.started_at == run.load_began_at == night
+    assert (run.status, run.extract_began_at, run.load_began_at, run.records_processed, run.is_quiet) == ("success", None, None, 0, False)
+    assert run.started_at == run.completed_at == night
     assert DORAMetric.objects.filter(period="day", period_start=night.date()).exists()
 
 
@@ -124,8 +133,37 @@ def test_it_takes_few_statements(source: Source, github: StandIn) -> None:
 )
 def test_its_stages_run_after_a_change_of(source: Source, github: StandIn, change: Callable[[Source], object]) -> None:
     run = at(github, END + 3 * DAY, lambda: opened(source))
+    assert not is_kept(run), "without the change, the run is ended without stages"
     change(source)
     assert has_stages(run)
+
+
+def test_its_stages_run_after_a_log_line_names_another_commit(source: Source, github: StandIn) -> None:
+    """The row of the log line is updated in place when its file is read again with another pattern."""
+    Service.objects.filter(pk=source.service_id).update(deployments_from="logs")
+    source = Source.objects.get(pk=source.pk)
+    log_a_deployment(source)
+    LogDeployment.objects.update(sha=Commit.objects.order_by("pk").values_list("sha", flat=True)[0])
+    for day in range(3, 7):
+        at(github, END + day * DAY, lambda: surveyed_night(source))
+    run = at(github, END + 7 * DAY, lambda: opened(source))
+    assert not is_kept(run)
+    LogDeployment.objects.update(sha="b" * 40)
+    assert has_stages(run)
+
+
+def test_the_result_of_an_old_survey_moves_no_cursor_back(source: Source, github: StandIn) -> None:
+    run = at(github, END + 3 * DAY, lambda: opened(source))
+    old = {**run.options["news"], "seen_at": (END + DAY).isoformat()}
+    ETLRun.objects.filter(pk=run.pk).update(options={"news": old})
+    assert has_stages(run)
+
+
+def test_a_source_that_settled_while_the_clock_was_wrong_has_stages(source: Source, github: StandIn) -> None:
+    cursor = Cursor.objects.get(source=source, stream="repository")
+    cursor.position["settled_at"] = (END + 400 * DAY).isoformat()
+    cursor.save()
+    assert has_stages(at(github, END + 3 * DAY, lambda: opened(source)))
 
 
 def test_its_stages_run_when_something_is_new(source: Source, github: StandIn) -> None:

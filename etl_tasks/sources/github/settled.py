@@ -10,9 +10,9 @@ import json
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import cache
+from pathlib import Path
 from typing import Any
-
-from django.db.models import Count, Max
 
 from dora_metrics.models import LogDeployment, Repository
 from dora_metrics.models.service import setting_values
@@ -20,11 +20,12 @@ from etl_tasks.models import Source
 from etl_tasks.sources.adapter import SETTLED, Job, Page, lasting
 from etl_tasks.sources.github.client import GitHub
 from etl_tasks.sources.github.collect import REPOSITORY
+from etl_tasks.sources.github.deployed_commits import deployed_shas
 from etl_tasks.sources.github.needed_deployment_sources import is_undecided
 from etl_tasks.sources.github.survey import SurveyResult, has_no_news
 
-# After this time a source has a run again, for whatever the digest does not cover, for example a new version of this program that reads more. It
-# differs by up to a week, so that not all sources have their runs in the same night.
+# After this time a source has a run with stages in any case, for whatever the digest does not cover. It differs by up to a week, so that not all
+# sources have theirs in the same night.
 SHORTEST = timedelta(days=7)
 
 
@@ -50,8 +51,9 @@ def settled_cursors(source: Source, cursors: Mapping[str, dict[str, Any]], surve
     repository, seen_at = cursors.get(REPOSITORY, {}), survey_result["seen_at"]
     if repository.get(SETTLED) != _digest(source, survey_result) or not has_no_news(survey_result, cursors):
         return None
-    longest = SHORTEST + timedelta(days=source.pk % 7)
-    if datetime.fromisoformat(seen_at) - datetime.fromisoformat(repository["settled_at"]) > longest:
+    settled_at, last_seen, seen = map(datetime.fromisoformat, (repository["settled_at"], repository["seen_at"], seen_at))
+    # A clock that went wrong must not keep a source settled, and the result of an old survey must not move the cursors back.
+    if not settled_at <= last_seen <= seen <= settled_at + SHORTEST + timedelta(days=source.pk % 7):
         return None
     lists = {stream: {**cursor, "collected_until": seen_at} for stream, cursor in cursors.items() if stream in repository["asked"]}
     return {**lists, REPOSITORY: {**repository, "seen_at": seen_at}}
@@ -60,14 +62,24 @@ def settled_cursors(source: Source, cursors: Mapping[str, dict[str, Any]], surve
 def _digest(source: Source, survey_result: Mapping[str, Any]) -> str:
     """Return a digest of everything that a run's requests depend on beside its cursors.
 
-    Of the facts of the service's other repositories, only the answer matters whether they decide where deployments come from.
+    Of the facts of the service's other repositories and logs, only two answers matter: whether they decide where deployments come from, and which
+    deployments of the logs belong to this repository.
     """
-    version = Repository.objects.filter(source=source).values_list("facts_version", flat=True).first()
-    log_deployments = LogDeployment.objects.filter(service=source.service_id).aggregate(count=Count("pk"), last=Max("pk"))
+    repository = Repository.objects.filter(source=source).first()
+    has_log_deployments = LogDeployment.objects.filter(service=source.service_id).exists()
     inputs = [
         {name: survey_result[name] for name in ("repository", "head", "top")},
         setting_values(source.service),
-        [source.repository, source.credential],
-        [version, is_undecided(source.service), log_deployments],
+        [source.repository, source.credential, source.options],
+        [repository and repository.facts_version, is_undecided(source.service)],
+        deployed_shas(repository) if repository and has_log_deployments else [],
+        _program(),
     ]
     return hashlib.sha256(json.dumps(inputs, sort_keys=True, default=str).encode()).hexdigest()[:32]
+
+
+@cache
+def _program() -> str:
+    """Return a digest of the files of this package, because a new version may read more."""
+    files = sorted(path for path in Path(__file__).parent.rglob("*") if path.suffix in {".py", ".graphql"})
+    return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()

@@ -45,5 +45,8 @@ class FailingSource(Adapter):
 def failing(*stages: str) -> Iterator[None]:
     """Read GitHub sources with `FailingSource`, which fails in `stages`."""
     FailingSource.fails_in = frozenset(stages)
-    with override_settings(ETL_ADAPTERS={"github": f"{__name__}.{FailingSource.__name__}"}):
-        yield
+    try:
+        with override_settings(ETL_ADAPTERS={"github": f"{__name__}.{FailingSource.__name__}"}):
+            yield
+    finally:
+        FailingSource.fails_in = frozenset()  # subclasses in other tests do not fail
