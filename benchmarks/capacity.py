@@ -121,8 +121,8 @@ class Table:
         return self.rows(sources, days) * self.bytes_a_row / 1e9
 
 
-# Rows: scripts/bench night --row idle and --row metrics, counted in the tables afterwards. Bytes: data_length + index_length of
-# information_schema.tables over the rows, after scripts/bench night --row lists (facts) and --row idle (the others).
+# Rows: estimated from what a run writes. Bytes of facts and metrics: data_length + index_length of information_schema.tables over the rows, after
+# scripts/bench night --row lists. Bytes of the other tables: estimated.
 TABLES = (
     Table("runs", 1, 0, 1300, 180, "by month of logical_date"),
     Table("progress of runs", 6, 1, 420, 30, "no need"),
