@@ -93,7 +93,7 @@ def send_settled(run_ids: Sequence[int]) -> None:
     try:
         for start in range(0, len(run_ids), SETTLED_A_MESSAGE):
             with crash_points("pipeline.send_settled"):
-                current_app.send_task("etl.end_settled", [run_ids[start : start + SETTLED_A_MESSAGE]])
+                current_app.send_task("etl.end_settled", [run_ids[start : start + SETTLED_A_MESSAGE]], ignore_result=True)
     except (BrokerError, OSError):
         logger.exception("broker_away", extra={"runs": list(run_ids)})
 

@@ -87,8 +87,12 @@ def _what_messages_name() -> tuple[list[ETLRun], dict[Any, int]]:
 
 def _of_rows(entry: dict[str, Any], ids: dict[Any, int]) -> dict[str, Any]:
     """Return a recorded message that names these rows and does not expire while it waits."""
+
+    def of_rows(argument: Any) -> Any:
+        return [of_rows(one) for one in argument] if isinstance(argument, list) else ids.get(argument, argument)
+
     arguments, *rest = body_of(entry["message"])
-    return _changed(entry, [[ids.get(argument, argument) for argument in arguments], *rest], expires=None)
+    return _changed(entry, [of_rows(arguments), *rest], expires=None)
 
 
 def _changed(entry: dict[str, Any], body: Any = None, **headers: Any) -> dict[str, Any]:
