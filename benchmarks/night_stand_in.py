@@ -138,22 +138,6 @@ def _of(world: World, kind: str, number: str, clock: datetime, items: Callable[[
     return list(items(row)) if row else []
 
 
-def pull(row: Row) -> Row:
-    return {
-        "id": row["databaseId"],
-        "number": row["number"],
-        "title": row["title"],
-        "state": "open" if row["state"] == "OPEN" else "closed",
-        "user": row["author"]["login"],
-        "html_url": row["url"],
-        "created_at": row["createdAt"],
-        "updated_at": row["updatedAt"],
-        "closed_at": row["closedAt"],
-        "merged_at": row["mergedAt"],
-        "merge_commit_sha": row["mergeCommit"] and row["mergeCommit"]["oid"],
-    }
-
-
 def issue(row: Row) -> Row:
     return {
         "id": row["databaseId"],
@@ -166,6 +150,10 @@ def issue(row: Row) -> Row:
         "updated_at": row["updatedAt"],
         "closed_at": row["closedAt"],
     }
+
+
+def pull(row: Row) -> Row:
+    return {**issue(row), "merged_at": row["mergedAt"], "merge_commit_sha": row["mergeCommit"] and row["mergeCommit"]["oid"]}
 
 
 def commit(row: Row) -> Row:

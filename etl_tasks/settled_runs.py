@@ -26,7 +26,8 @@ def end_run(run_id: int) -> None:
     with commit("settled_runs.end"):
         unclaimed = ETLRun.objects.filter(pk=run_id, status=ETLRun.Status.QUEUED, stage=ETLRun.Stage.EXTRACT, attempt=0)
         claimed = {"status": ETLRun.Status.RUNNING, "stage": ETLRun.Stage.LOAD, "attempt": 1}
-        # Looked at first: a person who reopens the run has locked its source, for which this transaction waits later.
+        # The first query only looks. A person who reopens the run has locked its source and then waits for the run. If this transaction locked
+        # the run and then waited for the source, the two would be in a deadlock.
         if not unclaimed.exists() or not unclaimed.update(**claimed, started_at=moment, lease_until=moment + ledger.lease_duration()):
             raise NotSettled
         run = ETLRun.objects.select_related("source__service", "source__facts_repository").get(pk=run_id)

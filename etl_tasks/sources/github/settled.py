@@ -35,8 +35,8 @@ class Watch:
     def __init__(self, github: GitHub, job: Job, survey_result: SurveyResult) -> None:
         self._github, self._job, self._survey_result = github, job, survey_result
         self._requests = github.request_count
-        self._has_changed = bool(job.progress or job.since or job.until or job.is_full)
-        self._digest = _digest(job.source, survey_result)  # of the facts with which the run began
+        self._has_changed = bool(job.progress or job.since or job.until or job.is_full) or not has_no_news(survey_result, job.cursors)
+        self._digest = "" if self._has_changed else _digest(job.source, survey_result)  # of the facts with which the run began
 
     def watched(self, page: Page) -> Page:
         """Return the page, with the digest in its cursor if it is the last page of a run that has found nothing."""
