@@ -133,15 +133,15 @@ def claim(run_id: int, stage: str, owner: str) -> ETLRun:
 
 
 @contextmanager
-def guarded_transaction(run: ETLRun, name: str, *, is_progress: bool = True) -> Iterator[None]:
+def guarded_transaction(run: ETLRun, name: str, *, is_progress: bool = True, **changes: Any) -> Iterator[None]:
     """Run the block in a transaction and renew the lease. Raises LeaseNotHeld if this attempt no longer holds the run.
 
     `name`: the name of the commit, for its crash points. `is_progress`: whether the next attempt has less to do than this one had; then the
-    transaction adds 1 to `steps`.
+    transaction adds 1 to `steps`. `changes`: new values of other columns of the run, which the same statement sets.
     """
     with commit(name):
         held = ETLRun.objects.filter(pk=run.pk, attempt=run.attempt, status=ETLRun.Status.RUNNING)
-        if not held.update(lease_until=now() + lease_duration(), resends=0, steps=F("steps") + is_progress):
+        if not held.update(lease_until=now() + lease_duration(), resends=0, steps=F("steps") + is_progress, **changes):
             raise LeaseNotHeld(f"run {run.pk}, attempt {run.attempt}")
         yield
 

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
-from django.db.models import F, QuerySet, Sum
+from django.db.models import Count, F, QuerySet, Sum
 
 from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Repository
@@ -32,22 +32,27 @@ logger = logging.getLogger(__name__)
 
 Row = TypeVar("Row", StagedPage, CleanBatch)
 PAGES_AT_ONCE = 100
-PAGES_A_GROUP, RECORDS_A_GROUP = 10, 1000  # of pages that are cleaned, or batches that are loaded, in one transaction
+PAGES_A_GROUP, RECORDS_A_GROUP = 10, 1000  # of pages that are staged or cleaned, or batches that are loaded, in one transaction
+BYTES_A_GROUP = 4 * 1024 * 1024  # of the pages that are staged in one statement, unless a single page is larger
+BODIES_A_QUERY = 10
 FEWEST_FOR_A_SHARE = 20  # with fewer records than this, a high share of bad ones may be chance
 
 
 def extract(run: ETLRun) -> None:
     """Store a copy of everything that the source has after its cursors, page by page. A later attempt continues after the last committed page."""
-    page_count = run.pages.count()
-    for item in adapter_of(run.source).pages(_job(run)):
+    rows = _Extracted(run)
+    waiting: list[Page] = []
+    for item in adapter_of(run.source).pages(_job(run, rows)):
         match item:
             case Unreadable():
                 _bury_once(run, item)
             case Learned():
                 _save_page_sizes(run, item)
             case Page():
-                page_count += bool(item.body)
-                _commit_page(run, item, number=page_count)
+                waiting.append(item)
+                if not item.is_followed or len(waiting) == PAGES_A_GROUP or sum(len(page.body) for page in waiting) > BYTES_A_GROUP:
+                    _commit_pages(run, rows, waiting)
+                    waiting = []
     with ledger.guarded_transaction(run, "extract.end"):
         _complete_stage(run)
 
@@ -104,7 +109,13 @@ def _finish(run: ETLRun, *, waiting: int = 0) -> None:
 
 def stage_page(run: ETLRun, page: Page, number: int, *, is_clean: bool = False) -> StagedPage:
     """Store one answer of the source as page `number` of the run. `is_clean`: True if the transform stage must leave the page out."""
-    return StagedPage.objects.create(
+    staged = _staged_page(run, page, number, is_clean=is_clean)
+    staged.save(force_insert=True)
+    return staged
+
+
+def _staged_page(run: ETLRun, page: Page, number: int, *, is_clean: bool = False) -> StagedPage:
+    return StagedPage(
         run=run,
         number=number,
         stream=page.stream,
@@ -152,42 +163,67 @@ def _batches(run: ETLRun, **conditions: bool) -> Iterator[list[CleanBatch]]:
 # --- extract --------------------------------------------------------------------------------------------------------
 
 
-def _job(run: ETLRun) -> Job:
+class _Extracted:
+    """The rows that a run has while an attempt extracts it. Nobody else writes them, because the attempt holds the run's lease.
+
+    `page_count`: of the run. `with_pages`, `with_progress`: the streams that have staged pages, and those that have a row of progress.
+    """
+
+    def __init__(self, run: ETLRun) -> None:
+        counts = dict(run.pages.values_list("stream").annotate(count=Count("pk")))
+        cursors = list(Cursor.objects.filter(source=run.source).values_list("stream", "position", "version"))
+        self.page_count, self.with_pages = sum(counts.values()), set(counts)
+        self.positions = {stream: position for stream, position, _ in cursors}
+        self.versions = {stream: version for stream, _, version in cursors}
+        self.progress = {p.stream: Progress(resume=p.resume, cursor=p.cursor, is_done=p.is_done) for p in run.progress.all()}
+        self.with_progress = set(self.progress)
+
+
+def _job(run: ETLRun, rows: _Extracted) -> Job:
     since, until = run.options.get("since"), run.options.get("until")
     return Job(
         source=run.source,
-        cursors=dict(Cursor.objects.filter(source=run.source).values_list("stream", "position")),
-        progress={p.stream: Progress(resume=p.resume, cursor=p.cursor, is_done=p.is_done) for p in run.progress.all()},
+        cursors=rows.positions,
+        progress=rows.progress,
         since=datetime.fromisoformat(since) if since else None,
         until=datetime.fromisoformat(until) if until else None,
         is_full=bool(run.options.get("full")),
         is_between_nights=run.trigger == ETLRun.Trigger.INTERVAL,
         is_first_attempt=run.attempt == 1,
         survey=run.options.get("news"),
-        staged=partial(_staged, run),
+        staged=partial(_staged, run, rows),
     )
 
 
-def _staged(run: ETLRun, stream: str) -> Iterator[StagedPage]:
-    """Yield the pages that the run has staged of a stream. A body is read only when it is accessed."""
-    return StagedPage.objects.filter(run=run, stream=stream).defer("body").order_by("number").iterator(chunk_size=PAGES_AT_ONCE)
+def _staged(run: ETLRun, rows: _Extracted, stream: str, *, with_bodies: bool = False) -> Iterator[StagedPage]:
+    """Yield the pages that the run has staged of a stream. `with_bodies`: read the bodies with the rows; otherwise each one when it is accessed."""
+    if stream not in rows.with_pages:
+        return
+    found, after = StagedPage.objects.filter(run=run, stream=stream).order_by("number"), 0
+    found, size = (found, BODIES_A_QUERY) if with_bodies else (found.defer("body"), PAGES_AT_ONCE)
+    while pages := list(found.filter(number__gt=after)[:size]):
+        yield from pages
+        after = pages[-1].number
 
 
-def _commit_page(run: ETLRun, page: Page, *, number: int) -> None:
-    """Store the page and the stream's progress together. Of a page without a body, only the progress is stored."""
-    with ledger.guarded_transaction(run, "extract.page"):
-        if page.body:
-            stage_page(run, page, number)
-            ETLRun.objects.filter(pk=run.pk).update(extracted=F("extracted") + page.record_count)
-            logger.info("page_staged", extra={"run": run.pk, "stream": page.stream, "records": page.record_count, "bytes": len(page.body)})
-        position = {"resume": page.resume, "cursor": page.cursor, "is_done": page.is_done}
-        # Update, then create: only the holder of the lease writes progress, so no other process can insert the row in between.
-        if not run.progress.filter(stream=page.stream).update(**position):
-            StreamProgress.objects.create(run=run, stream=page.stream, began_at_version=_cursor_version(run, page.stream), **position)
-
-
-def _cursor_version(run: ETLRun, stream: str) -> int:
-    return Cursor.objects.filter(source=run.source, stream=stream).values_list("version", flat=True).first() or 0
+def _commit_pages(run: ETLRun, rows: _Extracted, pages: Sequence[Page]) -> None:
+    """Store the pages and the progress of their streams together. Of a page without a body, only the progress is stored."""
+    with_body = [page for page in pages if page.body]
+    staged = [_staged_page(run, page, number) for number, page in enumerate(with_body, start=rows.page_count + 1)]
+    with ledger.guarded_transaction(run, "extract.page", extracted=F("extracted") + sum(page.record_count for page in with_body)):
+        if staged:
+            StagedPage.objects.bulk_create(staged)
+        for stream, page in {page.stream: page for page in pages}.items():  # a stream's last page says how far it has been read
+            position = {"resume": page.resume, "cursor": page.cursor, "is_done": page.is_done}
+            if stream in rows.with_progress:
+                StreamProgress.objects.filter(run=run, stream=stream).update(**position)
+            else:
+                StreamProgress.objects.create(run=run, stream=stream, began_at_version=rows.versions.get(stream, 0), **position)
+    rows.page_count += len(staged)
+    rows.with_pages |= {page.stream for page in with_body}
+    rows.with_progress |= {page.stream for page in pages}
+    for page in with_body:
+        logger.info("page_staged", extra={"run": run.pk, "stream": page.stream, "records": page.record_count, "bytes": len(page.body)})
 
 
 def _save_page_sizes(run: ETLRun, learned: Learned) -> None:

@@ -4,10 +4,10 @@ A source consists of streams, for example GitHub's list of issues or one log fil
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 from etl_tasks.errors import FatalError
 from etl_tasks.models import Source, StagedPage
@@ -32,11 +32,16 @@ class Progress:
     is_done: bool
 
 
+class Staged(Protocol):
+    def __call__(self, stream: str, *, with_bodies: bool = False) -> Iterator[StagedPage]:
+        """Return the pages of a stream. `with_bodies`: read the bodies with the rows; otherwise a body is read when it is accessed."""
+
+
 @dataclass(frozen=True, slots=True)
 class Job:
     """One extraction: the source, its cursors when the run began, and how far the run has read.
 
-    `staged`: a function that returns the pages of a stream that the run has staged so far.
+    `staged`: returns the pages of a stream that the run has staged so far.
     """
 
     source: Source
@@ -48,7 +53,7 @@ class Job:
     is_between_nights: bool = False  # what is tried again only a few times is left to the nights
     is_first_attempt: bool = True  # False if an earlier attempt failed, was killed or was asked to wait
     survey: dict[str, Any] | None = None  # what `Adapter.survey` returned for the source
-    staged: Callable[[str], Iterator[StagedPage]] = lambda stream: iter(())
+    staged: Staged = lambda stream, **_: iter(())
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ class Page:
 
     `cursor`: the stream's cursor once the run is loaded; {} leaves the cursor where it is. The keys "collected_from" and
     "collected_until" (ISO 8601) become the Coverage of the source's repository. `resume`: where a later attempt of the run continues.
-    `context`: what `Adapter.clean` needs beside the body.
+    `context`: what `Adapter.clean` needs beside the body. `is_followed`: the next page has been read already, and is yielded at once. So both can
+    be stored in one transaction.
 
     If nothing is new, the cursor should differ from the stored one in the keys of PASSING_KEYS only: a run between two nights that has no
     records and no other difference recomputes no metrics.
@@ -72,6 +78,7 @@ class Page:
     resume: dict[str, Any] = field(default_factory=dict)
     context: dict[str, Any] = field(default_factory=dict)
     is_done: bool = False
+    is_followed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

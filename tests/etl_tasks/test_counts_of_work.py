@@ -10,17 +10,20 @@ import msgspec
 import pytest
 from django.db import connection, transaction
 from django.db.models import Field
+from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from dora_metrics.models import Change, Deployment, DORAMetric, GithubFact, Repository, Service
 from etl_tasks import inline, ledger
 from etl_tasks.loaders import facts
 from etl_tasks.models import CleanBatch, ETLRun, Source, StagedPage
+from etl_tasks.sources.adapter import Job, Page
 from etl_tasks.sources.github import client, mapping, text_references
 from etl_tasks.sources.github.needed_deployment_sources import SUCCESSFUL_STATES, is_undecided
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.exact_size import exact_world
 from tests.conftest import END
+from tests.etl_tasks.sources.failing import FailingSource
 
 pytestmark = pytest.mark.django_db
 SMALL = {"pull_requests": 100, "deployments": 100, "issues": 100, "releases": 0, "runs": 0, "commits": 200}
@@ -71,23 +74,47 @@ def test_a_thousand_records_more_cost_a_few_statements_more(settings: Any, wide_
 def test_each_answer_is_decoded_once_and_each_staged_page_once_more_by_transform(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     decodes = Counter[str]()
 
-    def counting(module: Any) -> None:
-        decode = module.decoded_json
+    def counting(module: Any, name: str = "decoded_json") -> None:
+        decode = getattr(module, name)
 
-        def counted(content: bytes) -> Any:
-            decodes[module.__name__.rpartition(".")[-1]] += 1
-            return decode(content)
+        def counted(*arguments: Any) -> Any:
+            decodes[f"{module.__name__.rpartition('.')[-1]}.{name}"] += 1
+            return decode(*arguments)
 
-        monkeypatch.setattr(module, "decoded_json", counted)
+        monkeypatch.setattr(module, name, counted)
 
     counting(client)
     counting(mapping)
+    counting(mapping, "decoded_part")
     with repository(SMALL, settings) as (server, source):
         run = staged(source)
-        assert decodes.pop("client") == server.counts["requests"]
-        assert decodes.pop("mapping") <= 2 * StagedPage.objects.count()  # the rechecks read some staged pages again
+        assert decodes.pop("client.decoded_json") == server.counts["requests"]
+        assert decodes.pop("mapping.decoded_json") <= 2  # the first page of deployments says that GitHub's count
+        assert decodes.pop("mapping.decoded_part") <= 1.5 * StagedPage.objects.count()  # the rechecks read some fields of some pages again
         inline.run_stage(run.pk, "transform")
-        assert decodes == {"mapping": StagedPage.objects.count()}
+        assert decodes == {"mapping.decoded_json": StagedPage.objects.count()}
+
+
+def test_pages_that_have_been_read_already_are_staged_in_one_transaction_with_the_last_progress_of_each_stream(settings: Any) -> None:
+    with repository(SMALL, settings) as (_, source), override_settings(ETL_ADAPTERS={"github": f"{__name__}.{ManyPages.__name__}"}):
+        run = ledger.open_run(source, trigger="shell")
+        assert run
+        with CaptureQueriesContext(connection) as queries:
+            inline.run_stage(run.pk, "extract")
+        writes = [query["sql"] for query in queries.captured_queries if "etl_tasks_stagedpage" in query["sql"] and query["sql"].startswith("INSERT")]
+        assert len(writes) == 3  # ten pages, two pages, and the one after them
+        assert list(StagedPage.objects.order_by("number").values_list("number", "url")) == [(number, str(number)) for number in range(1, 14)]
+        run.refresh_from_db()
+        assert (run.extracted, dict(run.progress.values_list("stream", "resume"))) == (13, {"issues": {"after": 13}, "releases": {"after": 12}})
+
+
+class ManyPages(FailingSource):
+    """Yields twelve pages that have all been read when the first one is yielded, and a last one later."""
+
+    def pages(self, job: Job) -> Iterator[Page]:
+        for number in range(1, 14):
+            stream, position = "issues" if number % 2 else "releases", {"after": number}
+            yield Page(stream, str(number), b"a page", 1, END, cursor={}, resume=position, is_done=number > 11, is_followed=number < 12)
 
 
 def test_a_first_night_sends_one_request_for_each_page_of_a_list_and_one_for_the_survey(settings: Any) -> None:

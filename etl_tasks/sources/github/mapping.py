@@ -32,6 +32,11 @@ def decoded(body: bytes) -> Any:
         raise UnreadablePage(f"the answer is not JSON: {exc}") from exc
 
 
+def decoded_part(body: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Return the part of the answer that the decoder's type has. Raises msgspec.DecodeError if the answer has another form."""
+    return decoder.decode(body)
+
+
 def nodes_in(answer: Any, path: Iterable[str]) -> list[Any]:
     """Return the records at `path` in a decoded answer: the nodes of a connection, the items of a list, or a single object as a list of one.
 

@@ -46,12 +46,21 @@ def is_undecided(
     stored = stored.filter(environment__in=[name for name in environments if is_production(name, service.production)])
     # One of the newest deployments that have succeeded almost always decides the question. All rows are read only if none does.
     newest = _deployments(stored.filter(state__in=SUCCEEDED_STATES).order_by("-created_at")[:LIKELY_DECIDING])
-    succeeded = (deployment for deployment in newest if any(status.state == "success" for status in deployment.statuses))
-    if _decides(service, succeeded, cancelled=()):  # no cancelled run takes back a success
+    if _decides(service, filter(_has_succeeded, newest), cancelled=()):  # no cancelled run takes back a success
         return False
     runs = WorkflowRun.present.filter(service=service, conclusion="cancelled").values_list("external_id", flat=True)
     everything = chain(map(_deployment, read), _deployments(stored))
     return not _decides(service, everything, cancelled={*cancelled, *map(str, runs)})
+
+
+def is_decided_by(service: Service, fact: Mapping[str, Any]) -> bool:
+    """Return whether a deployment of this run, as a fact, decides alone that GitHub's deployments count: it was to production, and has succeeded."""
+    deployment = _deployment(fact)
+    return _has_succeeded(deployment) and _decides(service, [deployment], cancelled=())
+
+
+def _has_succeeded(deployment: GithubDeployment) -> bool:
+    return any(status.state == "success" for status in deployment.statuses)
 
 
 def _decides(service: Service, deployments: Iterable[GithubDeployment], *, cancelled: Collection[str]) -> bool:

@@ -7,7 +7,7 @@ a former name to the present one.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import quote, unquote
 
@@ -18,13 +18,12 @@ from dora_metrics.calculators.deployment_sources import PULL_REQUEST_EVENTS
 from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Repository
 from etl_tasks.errors import FatalError
-from etl_tasks.models import Source, StagedPage
+from etl_tasks.models import Source
 from etl_tasks.sources.adapter import Job
 from etl_tasks.sources.github import text_references
 from etl_tasks.sources.github.client import GitHub, Moved
 from etl_tasks.sources.github.raw_values import as_text
-from etl_tasks.sources.github.staged_records import nodes_of_page
-from etl_tasks.sources.github.streams import BY_NAME
+from etl_tasks.sources.github.staged_records import staged_records
 from etl_tasks.sources.github.survey import Refusal, SurveyResult, survey_batch, survey_by_id
 
 # Of each kind of name, only this many are tried, the most frequent first: a former name of the default branch occurs in most records of its time.
@@ -110,19 +109,17 @@ def _count_names(job: Job, streams: list[str]) -> tuple[Counter[str], Counter[st
     """Return how often the staged records of these streams use each branch's name, and each repository's name."""
     branches: Counter[str] = Counter()
     names: Counter[str] = Counter()
-    for page in StagedPage.objects.filter(run__active_for=job.source, stream__in=streams).order_by("number").iterator(chunk_size=1):
-        for record in _records(page):
-            if page.stream == "workflow_runs" and as_text(record.get("event")) not in PULL_REQUEST_EVENTS:
-                branches[as_text(record.get("head_branch"))] += 1
-            elif record.get("mergedAt"):
+    if "workflow_runs" in streams:
+        for run in staged_records(job, "workflow_runs", "event", "head_branch"):
+            if as_text(run.get("event")) not in PULL_REQUEST_EVENTS:
+                branches[as_text(run.get("head_branch"))] += 1
+    if "pull_requests" in streams:
+        for record in staged_records(job, "pull_requests", "mergedAt", "baseRefName", "body"):
+            if record.get("mergedAt"):
                 branches[as_text(record.get("baseRefName"))] += 1
                 reverted = text_references.revert_signs(title="", branch="", body=as_text(record.get("body"))).get("pull", {})
                 names[str(reverted.get("repository") or "").lower()] += 1
     return branches, names
-
-
-def _records(page: StagedPage) -> Iterator[dict[str, Any]]:
-    return (record for record in nodes_of_page(BY_NAME[page.stream], page.content, page.context) if isinstance(record, dict))
 
 
 def _most_frequent(counts: Counter[str]) -> list[str]:

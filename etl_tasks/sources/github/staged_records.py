@@ -2,28 +2,59 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from typing import Any
+from functools import cache
+from typing import Any, TypedDict
+
+import msgspec
 
 from etl_tasks.outcomes import Good, UnreadablePage
 from etl_tasks.sources.adapter import Job
 from etl_tasks.sources.github import mapping, null_records
-from etl_tasks.sources.github.needed_deployment_sources import is_undecided
-from etl_tasks.sources.github.streams import BY_ID, BY_NAME, EXISTENCE, NEXT_PAGES, Stream
+from etl_tasks.sources.github.needed_deployment_sources import is_decided_by, is_undecided
+from etl_tasks.sources.github.streams import BY_ID, BY_NAME, EXISTENCE, NEXT_PAGES, SINGLE_RECORD, Stream
 
 
-def staged_records(job: Job, stream_name: str) -> Iterator[dict[str, Any]]:
-    """Yield the records of a stream that the run has staged. Pages that only have parts of records (NEXT_PAGES, EXISTENCE) are left out."""
-    for page in job.staged(stream_name):
+def staged_records(job: Job, stream_name: str, *fields: str) -> Iterator[dict[str, Any]]:
+    """Yield the records of a stream that the run has staged. Pages that only have parts of records (NEXT_PAGES, EXISTENCE) are left out.
+
+    `fields`: the fields that the caller reads. Others are not decoded; of a page that has not the expected form, all are.
+    """
+    stream = BY_NAME[stream_name]
+    for page in job.staged(stream_name, with_bodies=True):
         if page.context.get("shape") not in {NEXT_PAGES, EXISTENCE}:
-            yield from (node for node in nodes_of_page(BY_NAME[stream_name], page.content, page.context) if isinstance(node, dict) and node)
+            yield from (node for node in nodes_of_page(stream, page.content, page.context, *fields) if isinstance(node, dict) and node)
 
 
-def nodes_of_page(stream: Stream, content: bytes, context: Mapping[str, Any]) -> list[Any]:
-    """Return the nodes of a page, including nulls; [] for an unreadable page, which the transform stage will make a dead letter."""
+def nodes_of_page(stream: Stream, content: bytes, context: Mapping[str, Any], *fields: str) -> list[Any]:
+    """Return the nodes of a page, including nulls; [] for an unreadable page, which the transform stage will make a dead letter.
+
+    `fields`: as in `staged_records`.
+    """
+    path = stream.path_in(context)
     try:
-        return mapping.nodes(content, stream.path_in(context))
+        if fields and context.get("shape") != SINGLE_RECORD:
+            with suppress(msgspec.DecodeError, ValueError, RecursionError):
+                return mapping.nodes_in(mapping.decoded_part(content, _parts_decoder(path, fields)), path)
+        return mapping.nodes(content, path)
     except UnreadablePage:
         return []
+
+
+@cache
+def _parts_decoder(path: tuple[str, ...], fields: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
+    """Return a decoder of pages with a list at `path`. It decodes only these fields of the records, and raises for a page of another form."""
+    found: Any = list[_object(dict.fromkeys(fields, Any), has_all=False) | None]  # type: ignore[misc]
+    if path[-1] not in ("nodes", "workflow_runs"):
+        found = _object({"nodes": found}, has_all=True)
+    for key in reversed(path):
+        found = _object({key: found}, has_all=True)
+    return msgspec.json.Decoder(found)
+
+
+def _object(fields: Mapping[str, Any], *, has_all: bool) -> Any:
+    """Return the type of a JSON object that is decoded into a dictionary with these fields. `has_all`: raise if one is missing."""
+    make: Any = TypedDict  # a type checker accepts only types that are written out
+    return make("part", fields, total=has_all)
 
 
 def gone_records(job: Job, stream_name: str) -> list[dict[str, Any]]:
@@ -48,7 +79,9 @@ def is_undecided_once_loaded(job: Job) -> bool:
     read: dict[int, dict[str, Any]] = {}
     for outcome in mapping.to_facts("deployment", staged_records(job, "deployments")):
         if isinstance(outcome, Good):
+            if is_decided_by(service, outcome.fact):
+                return False
             read[outcome.fact["external_id"]] = outcome.fact
             replaced.add(outcome.fact["node_id"])
-    cancelled = {str(run.get("id")) for run in staged_records(job, "workflow_runs") if run.get("conclusion") == "cancelled"}
+    cancelled = {str(run.get("id")) for run in staged_records(job, "workflow_runs", "id", "conclusion") if run.get("conclusion") == "cancelled"}
     return is_undecided(service, read=list(read.values()), replaced=replaced, cancelled=cancelled)

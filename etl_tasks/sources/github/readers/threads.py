@@ -5,6 +5,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 
 from etl_tasks.errors import RetriableError
 from etl_tasks.sources.adapter import Page
@@ -20,8 +21,9 @@ class _Finished:
 def read_concurrently(readers: Sequence[Iterator[Page]], *, threads: int) -> Iterator[Page]:
     """Yield the pages of all readers. The pages of one reader keep their order. `threads`: the most readers that run at once.
 
-    After the first error, no reader starts another page. The pages that have been read are yielded, then the error is raised. If
-    several readers have failed, an error that is not retriable takes precedence.
+    A page for which another one has been read meanwhile says so (Page.is_followed). After the first error, no reader starts another page. The
+    pages that have been read are yielded, then the error is raised. If several readers have failed, an error that is not retriable takes
+    precedence.
     """
     if len(readers) <= 1 or threads == 1:
         for reader in readers:
@@ -48,19 +50,34 @@ def read_concurrently(readers: Sequence[Iterator[Page]], *, threads: int) -> Ite
             put(_Finished())
 
     failures: list[Exception] = []
+    unfinished = len(readers)
+
+    def next_page(*, waits: bool) -> Page | None:
+        """Return the next page; None after the last one. `waits`: wait for the page; otherwise return None if none has been read."""
+        nonlocal unfinished
+        while unfinished:
+            try:
+                item = pages.get(block=waits)
+            except queue.Empty:
+                return None
+            match item:
+                case _Finished():
+                    unfinished -= 1
+                case Page() as page:
+                    return page
+                case failure:
+                    failures.append(failure)
+        return None
+
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="stream") as pool:
         try:
             for reader in readers:
                 pool.submit(read, reader)
-            unfinished = len(readers)
-            while unfinished:
-                match pages.get():
-                    case _Finished():
-                        unfinished -= 1
-                    case Page() as page:
-                        yield page
-                    case failure:
-                        failures.append(failure)
+            page = next_page(waits=True)
+            while page:
+                following = next_page(waits=False)
+                yield replace(page, is_followed=True) if following else page
+                page = following or next_page(waits=True)
         finally:
             stop_reading.set()
             consumer_left.set()

@@ -70,7 +70,7 @@ def recheck_deleted(recheck: Recheck) -> Iterator[Page]:
     if total is None or not former or recheck.job.until:
         return
     table = TABLES[recheck.stream.name]
-    given = {key for node in recheck.staged() if (key := table.key_of(node)) is not None}
+    given = {key for node in recheck.staged("number", "databaseId", "id") if (key := table.key_of(node)) is not None}
     if recheck.job.is_full:
         yield from _find_deleted(recheck, given, wanted=None)
         return

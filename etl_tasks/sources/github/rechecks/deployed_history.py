@@ -1,6 +1,6 @@
 """Request the histories of deployed commits that the default branch does not contain."""
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -30,7 +30,6 @@ def recheck_history(recheck: Recheck) -> Iterator[Page]:
     recheck.reading = replace(recheck.reading, progress=None)
     former = job.cursors.get("commits", {})
     asked_before = former.get("asked", ())
-    staged = {oid: _parents(node) for node in recheck.staged() if (oid := as_text(node.get("oid")))}
     is_undecided_now = is_undecided_once_loaded(job)
     sources = sources_that_may_count(job.source.service.deployments_from, has_github_attempt=not is_undecided_now)
     deployed = deployed_shas(repository, read=_deployed_in_this_run(recheck, sources), sources=sources)
@@ -38,9 +37,14 @@ def recheck_history(recheck: Recheck) -> Iterator[Page]:
     is_new = head != former.get("top")
     lost_deployment = any(gone_records(job, name) for name in ("deployments", "releases", "workflow_runs"))
     recheck.cursor["has_strays"] = is_undecided_now != is_undecided(job.source.service) or lost_deployment
-    if not is_new and not staged and not has_unknown(repository, deployed, asked=asked_before):
+    has_read = next(_staged_commits(recheck), None) is not None
+    if not is_new and not has_read and not has_unknown(repository, deployed, asked=asked_before):
         return
-    parents = {**parents_of(repository), **staged}
+    parents = parents_of(repository)
+    if not parents and _has_whole_history(recheck, [head, *deployed]):
+        recheck.cursor |= {"asked": [], "has_strays": False}
+        return
+    parents.update(_staged_commits(recheck))
     known, missing_of_branch = reached([head] if head else [], parents)
     reached_beside, missing_beside = reached(deployed, parents, known=known)
     recheck.cursor["has_strays"] |= len(known) + len(reached_beside) < len(parents)
@@ -53,22 +57,45 @@ def recheck_history(recheck: Recheck) -> Iterator[Page]:
         yield from recheck.pages(read_history(reading), keeps=("asked",))
 
 
+def _staged_commits(recheck: Recheck) -> Iterator[tuple[str, list[str]]]:
+    """Yield each commit that this run has read, with its parents."""
+    return ((oid, _parents(node)) for node in recheck.staged("oid", "parents") if (oid := as_text(node.get("oid"))))
+
+
+def _has_whole_history(recheck: Recheck, heads: Iterable[str]) -> bool:
+    """Return whether this run has read, in the default branch's history, the commits in `heads` and all parents of all commits.
+
+    Then nothing is missing, and the branch's head reaches every commit. This is so for nearly every first collection, and the graph of all
+    commits, which is large, is not needed to find it out.
+    """
+    if any(page.context.get("shape") for page in recheck.job.staged("commits")):
+        return False
+    read: set[str] = set()
+    expected = set(heads)
+    for oid, parents in _staged_commits(recheck):
+        read.add(oid)
+        expected.discard(oid)
+        expected.update(parent for parent in parents if parent not in read)
+    return not expected
+
+
 def _deployed_in_this_run(recheck: Recheck, sources: Collection[str]) -> list[Deployed]:
     """Return the deployments that this run has read, for the argument `read` of `deployed_shas`. `sources`: as in `deployed_shas`."""
     service = recheck.job.source.service
     found: list[tuple[bool, Any, Any]] = []
     if "deployments" in recheck.read_streams:
-        for node in recheck.staged("deployments"):
+        for node in recheck.staged("environment", "createdAt", "commitOid", stream="deployments"):
             in_production = is_production(str(node.get("environment") or ""), service.production)
             found.append((in_production, node.get("createdAt"), node.get("commitOid")))
     if "releases" in sources:
-        published = (node for node in recheck.staged("releases") if not node.get("isDraft"))
+        published = (node for node in recheck.staged("isDraft", "createdAt", "tagCommit", stream="releases") if not node.get("isDraft"))
         found += [(True, node.get("createdAt"), as_object(node.get("tagCommit")).get("oid")) for node in published]
     if "workflows" in sources:
         repository = recheck.repository
         current = str(recheck.reading.repository["default_branch"])
         branches = {current, repository.default_branch, *repository.default_branches, *recheck.former_branches}
-        for run in recheck.staged("workflow_runs"):
+        fields = ("name", "path", "event", "head_branch", "created_at", "head_sha")
+        for run in recheck.staged(*fields, stream="workflow_runs"):
             name, path, event, branch = (str(run.get(key) or "") for key in ("name", "path", "event", "head_branch"))
             is_deploying = is_deploying_workflow(name=name, path=path, pattern=service.workflow)
             if is_deploying and may_be_attempt(event=event, branch=branch, default_branches=branches):

@@ -40,9 +40,9 @@ class Recheck:
     def repository(self) -> Repository:
         return self.job.source.ensure_facts_repository()
 
-    def staged(self, stream_name: str = "") -> Iterator[dict[str, Any]]:
-        """Yield the records of a stream that this run has staged; without `stream_name`, those of the recheck's own stream."""
-        return staged_records(self.job, stream_name or self.stream.name)
+    def staged(self, *fields: str, stream: str = "") -> Iterator[dict[str, Any]]:
+        """Yield these fields of the records of a stream that this run has staged; without `stream`, of those of the recheck's own stream."""
+        return staged_records(self.job, stream or self.stream.name, *fields)
 
     def pages(self, pages: Iterator[Page], *, keeps: Sequence[str] = ()) -> Iterator[Page]:
         """Yield a reader's pages, with the recheck's cursor in place of the pages' own cursors.
@@ -61,7 +61,7 @@ class Recheck:
         """Request records by global id, except those that this run has already staged or requested by id."""
         if not ids:
             return
-        given = {as_text(node.get("id")) for node in self.staged()}
+        given = {as_text(node.get("id")) for node in self.staged("id")}
         asked = {node_id for page in self.job.staged(self.stream.name) for node_id in page.context.get("ids", ())}
         if wanted := [node_id for node_id in dict.fromkeys(ids) if node_id not in given and node_id not in asked]:
             yield from self.pages(read_list(replace(self.reading, ids=wanted)))

@@ -23,7 +23,7 @@ def recheck_workflow_runs(recheck: Recheck) -> Iterator[Page]:
     recheck.reading = replace(recheck.reading, progress=None)
     changed = recheck.survey_result["again"].get("workflow_runs", ())
     numbers = [number for number in changed if isinstance(number, int)]
-    given = {as_number(node.get("id")) for node in recheck.staged()} if numbers else set()
+    given = {as_number(node.get("id")) for node in recheck.staged("id")} if numbers else set()
     named = named_by_failures(recheck.repository, read=_log_urls_of_failures(recheck))
     if wanted := [number for number in numbers if number not in given] + _missing(recheck, named):
         # A deployment names a run but not one of its attempts, so all attempts of the run are needed.
@@ -45,7 +45,7 @@ def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
     GitHub does not have (the cursor's key "gone") are left out.
     """
     attempts = stored_attempts_of(recheck.repository, named)
-    for node in recheck.staged():
+    for node in recheck.staged("id", "run_attempt"):
         number, attempt = as_number(node.get("id")), as_number(node.get("run_attempt", 1))
         if number is not None and number in named and attempt is not None and attempt <= MOST_ATTEMPTS:
             attempts.setdefault(number, set()).add(attempt)
@@ -60,7 +60,7 @@ def _missing(recheck: Recheck, named: Sequence[int]) -> list[int | str]:
 def _log_urls_of_failures(recheck: Recheck) -> dict[int, list[str]]:
     """Return the log addresses of each deployment that this run has read, by its id. The list is empty if the deployment has not failed."""
     found: dict[int, list[str]] = {}
-    for node in recheck.staged("deployments"):
+    for node in recheck.staged("databaseId", "statuses", stream="deployments"):
         statuses = objects_in(node.get("statuses"))
         is_failure = has_failed(str(status.get("state", "")).lower() for status in statuses)
         found[as_number(node.get("databaseId")) or 0] = [str(status.get("logUrl") or "") for status in statuses] if is_failure else []

@@ -11,6 +11,7 @@ from dora_metrics.derivation.stored_facts import facts_of, settings_of
 from dora_metrics.models import Commit, LogDeployment, Service
 from etl_tasks import inline, ledger
 from etl_tasks.models import Cursor, DeadLetter, Source
+from etl_tasks.sources.github.rechecks import deployed_history
 from etl_tasks.sources.github.rechecks.deployed_history import MOST_HISTORIES
 from github_stand_in.server import StandIn
 from github_stand_in.worlds.facts import Commit as Made
@@ -98,6 +99,16 @@ def test_what_a_deployment_that_was_logged_reaches_is_read_as_well(github: Stand
     assert run.status == "success"
     assert commits[0].oid in stored()
     assert set(Cursor.objects.get(stream="commits").position.get("asked", ())) <= {commits[-1].oid}
+
+
+def test_a_first_collection_without_a_hole_needs_no_graph_of_all_commits(github: StandIn, released: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    show(github, released)
+    source = source_of("acme/released")
+    monkeypatch.setattr(deployed_history, "reached", None)
+    assert night(source).status == "success"
+    assert stored() == reached(released, released.head(END))
+    position = Cursor.objects.get(source=source, stream="commits").position
+    assert (position["asked"], position["has_strays"]) == ([], False)
 
 
 def test_a_night_without_an_unknown_one_asks_nothing_more(github: StandIn, released: World) -> None:

@@ -50,6 +50,27 @@ def test_what_was_read_before_an_error_is_given_out():
     assert sorted((one.stream, one.url) for one in pages if one.stream == "a") == [("a", str(number)) for number in range(4)]
 
 
+def test_a_page_says_whether_the_next_one_has_been_read_already():
+    all_read, slow_may_go_on = threading.Event(), threading.Event()
+
+    def quick() -> Iterator[Page]:
+        yield from reader("quick", 3)
+        all_read.set()
+
+    def slow() -> Iterator[Page]:
+        assert slow_may_go_on.wait(timeout=10)
+        yield page("slow", 0)
+
+    pages = read_concurrently([quick(), slow()], threads=2)
+    next(pages)
+    assert all_read.wait(timeout=10)
+    second, third = next(pages), next(pages)
+    slow_may_go_on.set()
+    found = [(one.stream, one.url, one.is_followed) for one in (second, third, *pages)]
+
+    assert found == [("quick", "1", True), ("quick", "2", False), ("slow", "0", False)]
+
+
 def test_an_error_that_no_waiting_cures_goes_first():
     both_have_begun, first_has_failed = threading.Barrier(2), threading.Event()
 
