@@ -46,7 +46,8 @@ def upsert_prepared(
     column_of = {name: field.column for field in fields for name in (field.name, field.attname)}
     quote = connection.ops.quote_name
     begin = f"INSERT INTO {quote(model._meta.db_table)} ({', '.join(quote(column_of[name]) for name in (*columns, *same))}) VALUES "  # noqa: S608  names of our own models
-    place = f"({', '.join([*['%s'] * len(columns), *(str(int(value)) for value in same.values())])})"
+    fixed = "".join(f", {int(value)}" for value in same.values())
+    place = f"({', '.join(['%s'] * len(columns))}{fixed})"
     end = " " + connection.ops.on_conflict_suffix_sql(
         fields,
         OnConflict.UPDATE,
@@ -57,7 +58,25 @@ def upsert_prepared(
     with connection.cursor() as cursor:
         waiting = iter(rows)
         while batch := list(islice(waiting, rows_per_query)):
-            cursor.execute(begin + ", ".join([place] * len(batch)) + end, list(chain.from_iterable(batch)))
+            if connection.vendor == "mysql":
+                cursor.execute(begin + _mysql_rows(batch, fixed) + end)
+            else:
+                cursor.execute(begin + ", ".join([place] * len(batch)) + end, list(chain.from_iterable(batch)))
+
+
+def _mysql_rows(rows: Sequence[Sequence[Any]], fixed: str) -> str:
+    """Return the rows as text of a statement, with the literals that MySQLdb would put in the places of the parameters.
+
+    MySQLdb writes each parameter into the text, too, one after the other. Here each value of a column is escaped once, however many rows have
+    it, which takes half of the time. `fixed`: what follows the values of each row.
+    """
+    driver: Any = connection.connection
+    escape, literal, end = driver.string_literal, driver.literal, fixed.encode()
+    columns = []
+    for column in zip(*rows, strict=True):
+        literals = {value: escape(value.encode()) if type(value) is str else literal(value) for value in set(column)}
+        columns.append([literals[value] for value in column])
+    return b", ".join([b"(%b%b)" % (b", ".join(row), end) for row in zip(*columns, strict=True)]).decode()
 
 
 def preparation(field: "models.Field[Any, Any]") -> Prepare | None:

@@ -6,12 +6,12 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 from functools import partial
-from itertools import accumulate, chain
+from itertools import accumulate, chain, groupby
 from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
-from django.db.models import Count, F, QuerySet, Sum
+from django.db.models import Count, F, Q, QuerySet, Sum
 
 from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Repository
@@ -60,16 +60,16 @@ def extract(run: ETLRun) -> None:
 def transform(run: ETLRun) -> None:
     """Validate the staged pages: good records go into clean batches, bad ones become dead letters."""
     adapter = adapter_of(run.source)
-    for pages in _groups(run, StagedPage.objects.filter(run=run, is_clean=False), by="number"):
+    for pages in _groups(run, StagedPage.objects.filter(run=run, is_clean=False), by=["number"]):
         cleaned = [(page, *_clean(adapter, run, page)) for page in pages]
-        with ledger.guarded_transaction(run, "transform.page"):
+        batches = [_clean_batch(page, adapter.fact(page.stream, page.context), good, bad) for page, good, bad in cleaned]
+        bad_count = sum(len(bad) for *_, bad in cleaned)
+        with ledger.guarded_transaction(run, "transform.page", dead_lettered=F("dead_lettered") + bad_count):
+            CleanBatch.objects.bulk_create(batches)
             for page, good, bad in cleaned:
-                _save_batch(page, adapter.fact(page.stream, page.context), good, bad)
                 dead_letters.bury_records(run, page, bad)
                 _correct_record_count(adapter, run, page, good, bad)
             StagedPage.objects.filter(pk__in=[page.pk for page in pages]).update(is_clean=True)
-            if bad_count := sum(len(bad) for *_, bad in cleaned):
-                ETLRun.objects.filter(pk=run.pk).update(dead_lettered=F("dead_lettered") + bad_count)
         for page, good, bad in cleaned:
             logger.info("page_cleaned", extra={"run": run.pk, "stream": page.stream, "good": len(good), "bad": len(bad)})
     _fail_if_source_changed(run)
@@ -134,21 +134,29 @@ def _complete_stage(run: ETLRun) -> None:
     ledger.advance(run)
 
 
-def _groups(run: ETLRun, rows: QuerySet[Row], *, by: str) -> Iterator[list[Row]]:
-    """Yield the rows of a queryset, ordered by the page number in the column `by`, in groups that one transaction can process.
+def _groups(run: ETLRun, rows: QuerySet[Row], *, by: Sequence[str]) -> Iterator[list[Row]]:
+    """Yield the rows of a queryset, ordered by the columns `by`, in groups that one transaction can process. The last of `by` is the page number.
 
     A group has at most PAGES_A_GROUP rows, and RECORDS_A_GROUP records unless its first row has more. A chunk of a log, which is much larger
     than a page of a list, is a group of its own. Only one group is in memory at a time, because each row has a large page or batch. The ids
     of all rows are not kept either: a large log has many.
     """
-    after, most = 0, 1 if adapter_of(run.source).keeps_log_events else PAGES_A_GROUP
-    while found := list(rows.filter(**{f"{by}__gt": after}).order_by(by).values_list("pk", by, "record_count")[:PAGES_AT_ONCE]):
+    left, most = rows.order_by(*by), 1 if adapter_of(run.source).keeps_log_events else PAGES_A_GROUP
+    while found := list(left.values_list("pk", "record_count", *by)[:PAGES_AT_ONCE]):
+        _, _, *last = found[-1]
         while found:
-            size = _group_size([count for *_, count in found[:most]])
+            size = _group_size([count for _, count, *_ in found[:most]])
             group, found = found[:size], found[size:]
             by_pk = rows.model._default_manager.in_bulk([pk for pk, *_ in group])
             yield [by_pk[pk] for pk, *_ in group]
-            after = group[-1][1]
+        left = rows.filter(_is_behind(by, last)).order_by(*by)
+
+
+def _is_behind(by: Sequence[str], last: Sequence[Any]) -> Q:
+    """Return the condition that a row comes after the one with the values `last`, if rows are ordered by the columns `by`."""
+    (column, *columns), (value, *values) = by, last
+    is_greater = Q(**{f"{column}__gt": value})
+    return is_greater | (Q(**{column: value}) & _is_behind(columns, values)) if columns else is_greater
 
 
 def _group_size(record_counts: Sequence[int]) -> int:
@@ -157,7 +165,7 @@ def _group_size(record_counts: Sequence[int]) -> int:
 
 
 def _batches(run: ETLRun, **conditions: bool) -> Iterator[list[CleanBatch]]:
-    return _groups(run, CleanBatch.objects.filter(page__run=run, **conditions), by="page__number")
+    return _groups(run, CleanBatch.objects.filter(page__run=run, **conditions), by=["page__number"])
 
 
 # --- extract --------------------------------------------------------------------------------------------------------
@@ -259,14 +267,14 @@ def _clean(adapter: Adapter, run: ETLRun, page: StagedPage) -> tuple[list[Good],
     return good, bad
 
 
-def _save_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -> None:
-    """Store the page's valid records.
+def _clean_batch(page: StagedPage, kind: str, good: list[Good], bad: list[Bad]) -> CleanBatch:
+    """Return the row that stores the page's valid records.
 
     Facts are loaded only into the SQL database, and log events only into the log store, unless they report deployments. The flag of a
     destination that a batch does not need (`is_loaded` for log events, `is_stored` for facts) is True at once.
     """
     is_log = kind == LOG_EVENT
-    CleanBatch.objects.create(
+    return CleanBatch(
         page_id=page.pk,  # not page=page: the objects would refer to each other and stay in memory until garbage collection
         kind=kind,
         records=compressed(msgspec.json.encode([record.fact for record in good])),
@@ -319,12 +327,15 @@ def _fail_if_source_changed(run: ETLRun) -> None:
 
 
 def _load_facts(run: ETLRun) -> None:
-    """Load the facts, and the deployments in log events. The latter are loaded again with the counts that the log store returns."""
-    for batches in _batches(run, is_loaded=False):
+    """Load the facts, and the deployments in log events. The latter are loaded again with the counts that the log store returns.
+
+    The facts of several pages that are of the same kind are written together, so one stream is loaded after the other.
+    """
+    for batches in _groups(run, CleanBatch.objects.filter(page__run=run, is_loaded=False), by=["page__stream", "page__number"]):
         with ledger.guarded_transaction(run, "load.facts"):
             hold(run.source.service)
             CleanBatch.objects.filter(pk__in=[batch.pk for batch in batches]).update(is_loaded=True)
-            done = [_load_batch(run, batch) for batch in batches]
+            done = [_load_batches(run, kind, list(same)) for kind, same in groupby(batches, key=lambda batch: batch.kind)]
             if any(one.written for one in done):
                 Repository.note_new_facts(run.source.ensure_facts_repository().pk)
             ETLRun.objects.filter(pk=run.pk).update(
@@ -334,11 +345,13 @@ def _load_facts(run: ETLRun) -> None:
             )
 
 
-def _load_batch(run: ETLRun, batch: CleanBatch) -> facts.Upserted:
-    origin = {"run_id": run.pk, "page_id": batch.page_id}
-    if batch.kind != LOG_EVENT:
-        return facts.upsert_batch(batch.kind, batch.content, repository=run.source.ensure_facts_repository(), **origin)
-    log_facts.upsert(run.source.service, source=run.source.name, events=_events(batch), tallies=(), **origin)
+def _load_batches(run: ETLRun, kind: str, batches: Sequence[CleanBatch]) -> facts.Upserted:
+    if kind != LOG_EVENT:
+        pages = ((batch.page_id, batch.content) for batch in batches)
+        return facts.upsert_batches(kind, pages, repository=run.source.ensure_facts_repository(), run_id=run.pk)
+    for batch in batches:
+        origin = {"run_id": run.pk, "page_id": batch.page_id}
+        log_facts.upsert(run.source.service, source=run.source.name, events=_events(batch), tallies=(), **origin)
     return facts.Upserted(written=0, skipped=0)
 
 

@@ -3,7 +3,7 @@
 A batch is a JSON list of facts. Only its outer structure is decoded: the content of a JSON column is passed on as text.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -20,6 +20,8 @@ from dora_metrics.models import GithubFact
 
 NOT_IN_FACTS = {"gone_at", "service_id", "repository_id", "run_id", "page_id"}  # the columns whose values the loader knows
 
+SECONDS_IN_UTC = len("2026-01-31T12:30:00+00:00")  # the length of a time as the transform stage writes it, if it has no fraction of a second
+
 # The values of one fact in the order of RowFormat.columns, as parameters of a statement. UNSET: the fact does not have the column.
 Row = tuple[Any, ...]
 
@@ -32,22 +34,33 @@ class RowFormat:
     holds JSON.
     """
 
-    decoder: msgspec.json.Decoder[Any]
+    decoder: msgspec.json.Decoder[Any]  # of a batch in which each fact has all columns, and only those
+    lenient_decoder: msgspec.json.Decoder[Any]
     columns: tuple[str, ...]
     defaults: Row
     is_json: tuple[bool, ...]
     _preparations: tuple[tuple[int, Prepare], ...]  # the places of the columns whose texts in a batch are not parameters yet
     _preparations_of_values: tuple[Prepare | None, ...]  # for each column, what turns a value that Django has read into a parameter
 
-    def decode(self, batch: bytes) -> tuple[list[Row], list[dict[str, Any]]]:
+    def decode(self, batch: bytes) -> list[Row] | None:
+        """Return the rows of a batch; None if a fact lacks a column, or marks stored rows as gone. `decode_leniently` takes such a batch."""
+        try:
+            return self._rows(map(astuple, self.decoder.decode(batch)))
+        except msgspec.ValidationError:
+            return None
+
+    def decode_leniently(self, batch: bytes) -> tuple[list[Row], list[dict[str, Any]]]:
         """Return the rows of a batch, and the facts that have "gone_at" and so mark stored rows as gone, which have no row."""
-        facts = self.decoder.decode(batch)
+        facts = self.lenient_decoder.decode(batch)
         present = [fact for fact in facts if fact.gone_at is UNSET]
         gone = [fact for fact in msgspec.json.decode(batch) if "gone_at" in fact] if len(present) < len(facts) else []
-        by_column: list[Sequence[Any]] = list(zip(*(astuple(fact)[:-1] for fact in present), strict=True))
+        return self._rows(astuple(fact)[:-1] for fact in present), gone
+
+    def _rows(self, values: Iterable[Row]) -> list[Row]:
+        by_column: list[Sequence[Any]] = list(zip(*values, strict=True))
         for place, prepare in self._preparations if by_column else ():
             by_column[place] = [prepare(value) for value in by_column[place]]
-        return list(zip(*by_column, strict=True)), gone
+        return list(zip(*by_column, strict=True))
 
     def completed(self, row: Row, stored: Sequence[Any] | None) -> Row:
         """Return the row with parameters for the columns that its fact does not have.
@@ -76,11 +89,13 @@ class RowFormat:
 @cache
 def row_format(model: type[GithubFact]) -> RowFormat:
     fields: list[Any] = [field for field in model._meta.concrete_fields if not field.primary_key and field.attname not in NOT_IN_FACTS]
-    types = [(field.attname, Raw if isinstance(field, models.JSONField) else Any, UNSET) for field in fields]
-    fact = msgspec.defstruct(model.__name__, [*types, ("gone_at", Any, UNSET)], gc=False)
+    types: list[tuple[str, Any]] = [(field.attname, Raw if isinstance(field, models.JSONField) else Any) for field in fields]
+    fact = msgspec.defstruct(model.__name__, types, gc=False, forbid_unknown_fields=True)
+    lenient = msgspec.defstruct(model.__name__, [(name, kind, UNSET) for name, kind in (*types, ("gone_at", Any))], gc=False)
     prepare = tuple(preparation(field) for field in fields)
     return RowFormat(
         decoder=msgspec.json.Decoder(list[fact]),  # type: ignore[valid-type]
+        lenient_decoder=msgspec.json.Decoder(list[lenient]),  # type: ignore[valid-type]
         columns=tuple(field.attname for field in fields),
         defaults=tuple(make(field.get_default()) if make else field.get_default() for field, make in zip(fields, prepare, strict=True)),
         is_json=tuple(isinstance(field, models.JSONField) for field in fields),
@@ -107,10 +122,9 @@ def time_parameter(moment: Any) -> Any:
 def _time_parameter(value: Any) -> Any:
     if not isinstance(value, str):
         return value
-    moment = parse_datetime(value)
-    if moment is not None and value.endswith("+00:00"):
-        return moment.isoformat(" ")[:-6]  # the same text as below, at a third of the cost
-    return time_parameter(moment)
+    if len(value) == SECONDS_IN_UTC and value[10] == "T" and value[-6:] == "+00:00":
+        return value[:-6].replace("T", " ")  # the same text as below, at a twentieth of the cost
+    return time_parameter(parse_datetime(value))
 
 
 def _json_parameter(value: Any) -> Any:

@@ -3,9 +3,10 @@
 All kinds of facts are written by the same function, in the order of their natural keys.
 """
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from typing import Any
 
 import msgspec
@@ -37,41 +38,54 @@ class Upserted:
 
 
 def upsert(kind_name: str, facts: Iterable[Mapping[str, Any]], *, repository: Repository, run_id: int, page_id: int) -> Upserted:
-    """Lock the service, and load the facts as `upsert_batch` does. Each fact maps columns to values that JSON can hold."""
+    """Lock the service, and load the facts as `upsert_batches` does. Each fact maps columns to values that JSON can hold."""
     hold(repository.service)
-    done = upsert_batch(kind_name, msgspec.json.encode(list(facts)), repository=repository, run_id=run_id, page_id=page_id)
+    done = upsert_batches(kind_name, [(page_id, msgspec.json.encode(list(facts)))], repository=repository, run_id=run_id)
     if done.written:
         Repository.note_new_facts(repository.pk)
     return done
 
 
-def upsert_batch(kind_name: str, batch: bytes, *, repository: Repository, run_id: int, page_id: int) -> Upserted:
+def upsert_batches(kind_name: str, batches: Iterable[tuple[int, bytes]], *, repository: Repository, run_id: int) -> Upserted:
     """Insert new facts and update older versions. A fact with the key "gone_at" marks the rows that have its other values
     as gone, which means deleted on GitHub.
 
-    `kind_name`: a key of KINDS. `batch`: a JSON list of facts, as a clean batch has it. `run_id`, `page_id`: stored in the rows, as the
-    origin of their values. Call it inside a transaction that has locked the service by `hold` before it wrote anything of the service. So
-    there is no other writer of the service's facts, and the rows themselves need not be locked. To lock them, MariaDB would read a small
-    table without its index, and so wait for the new rows of other services: two first nights would end in a deadlock. If facts were
-    written, call Repository.note_new_facts in the same transaction.
+    `kind_name`: a key of KINDS. `batches`: for each page, its id and a JSON list of facts, as its clean batch has it. `run_id` and the page's
+    id are stored in the rows, as the origin of their values. Call it inside a transaction that has locked the service by `hold` before it wrote
+    anything of the service. So there is no other writer of the service's facts, and the rows themselves need not be locked. To lock them,
+    MariaDB would read a small table without its index, and so wait for the new rows of other services: two first nights would end in a
+    deadlock. If facts were written, call Repository.note_new_facts in the same transaction.
     """
     kind = KINDS[kind_name]
     if kind.part_of:
-        return _add_parts(kind, msgspec.json.decode(batch), repository=repository)
-    table = row_format(kind.model)
-    rows, gone = table.decode(batch)
-    key_places, version_place = _places(kind, table)
-    newest: dict[Row, Row] = {}
-    for row in rows:
-        key = tuple([row[place] for place in key_places])
-        if key not in newest or (version_place is not None and row[version_place] >= newest[key][version_place]):
-            newest[key] = row
-    written = _mark_gone(kind, gone, repository=repository)
-    keys = sorted(newest)
-    for start in range(0, len(keys), ROWS_A_QUERY):
-        chosen = {key: newest[key] for key in keys[start : start + ROWS_A_QUERY]}
-        written += _upsert_rows(kind, chosen, repository=repository, run_id=run_id, page_id=page_id)
-    return Upserted(written=written, skipped=len(rows) + len(gone) - written)
+        return _add_parts(kind, list(chain.from_iterable(msgspec.json.decode(batch) for _, batch in batches)), repository=repository)
+    written = count = 0
+    for pages, gone in _pages_at_once(row_format(kind.model), batches):
+        written += _mark_gone(kind, gone, repository=repository)
+        written += _upsert_pages(kind, pages, repository=repository, run_id=run_id)
+        count += len(gone) + sum(len(rows) for _, rows in pages)
+    return Upserted(written=written, skipped=count - written)
+
+
+# The id of a page, and its rows.
+Rows = tuple[int, list[Row]]
+
+
+def _pages_at_once(table: RowFormat, batches: Iterable[tuple[int, bytes]]) -> Iterator[tuple[list[Rows], list[dict[str, Any]]]]:
+    """Yield the rows of several pages that can be written together, and facts that mark rows as gone, which come before these rows.
+
+    A page whose facts lack columns or mark rows as gone is by itself, because it depends on what the pages before it have written.
+    """
+    waiting: list[Rows] = []
+    for page_id, batch in batches:
+        if (rows := table.decode(batch)) is not None:
+            waiting.append((page_id, rows))
+            continue
+        yield waiting, []
+        waiting = []
+        rows, gone = table.decode_leniently(batch)
+        yield [(page_id, rows)], gone
+    yield waiting, []
 
 
 # --- whole facts ----------------------------------------------------------------------------------------------------
@@ -82,14 +96,31 @@ def _places(kind: FactKind, table: RowFormat) -> tuple[tuple[int, ...], int | No
     return tuple(table.columns.index(name) for name in kind.key), table.columns.index(kind.version) if kind.version else None
 
 
-def _upsert_rows(kind: FactKind, rows: Mapping[Row, Row], *, repository: Repository, run_id: int, page_id: int) -> int:
+def _upsert_pages(kind: FactKind, pages: Iterable[Rows], *, repository: Repository, run_id: int) -> int:
+    """Write the newest version of each row, as `_upsert_rows` does. Return how many rows were written."""
+    key_places, version_place = _places(kind, row_format(kind.model))
+    newest: dict[Row, Row] = {}
+    page_ids: dict[Row, int] = {}
+    for page_id, rows in pages:
+        for row in rows:
+            key = tuple([row[place] for place in key_places])
+            if key not in newest or (version_place is not None and row[version_place] >= newest[key][version_place]):
+                newest[key], page_ids[key] = row, page_id
+    written, keys = 0, sorted(newest)
+    for start in range(0, len(keys), ROWS_A_QUERY):
+        chosen = {key: newest[key] for key in keys[start : start + ROWS_A_QUERY]}
+        written += _upsert_rows(kind, chosen, page_ids, repository=repository, run_id=run_id)
+    return written
+
+
+def _upsert_rows(kind: FactKind, rows: Mapping[Row, Row], page_ids: Mapping[Row, int], *, repository: Repository, run_id: int) -> int:
     """Write each row that is new, that is newer than its stored version, or whose stored version is marked as gone but was seen again.
 
-    `rows`: the rows by natural key. Return how many rows were written.
+    `rows`, `page_ids`: the rows, and the pages that they are from, by natural key. Return how many rows were written.
     """
     table = row_format(kind.model)
     stored = _stored_versions(kind, rows, repository=repository)
-    restored = _restored(stored, page_id=page_id)
+    restored = _restored(stored, page_ids)
     changed = _changed(kind, {key: row for key, row in rows.items() if key in stored and key not in restored}, stored, repository=repository)
     written = {key: row for key, row in rows.items() if key not in stored or key in restored or key in changed}
     lacking = {key: row for key, row in written.items() if UNSET in row}
@@ -98,9 +129,9 @@ def _upsert_rows(kind: FactKind, rows: Mapping[Row, Row], *, repository: Reposit
         written |= {key: table.completed(row, before.get(key)) for key, row in lacking.items()}
     upsert_prepared(
         kind.model,
-        [(*row, time_parameter(stored[key].gone_at if key in changed else None)) for key, row in written.items()],
-        columns=(*table.columns, "gone_at"),
-        same={"service_id": repository.service_id, "repository_id": repository.pk, "run_id": run_id, "page_id": page_id},
+        [(*row, time_parameter(stored[key].gone_at) if key in changed else None, page_ids[key]) for key, row in written.items()],
+        columns=(*table.columns, "gone_at", "page_id"),
+        same={"service_id": repository.service_id, "repository_id": repository.pk, "run_id": run_id},
         unique=("repository", *kind.key),
         kept=("service_id", "repository_id", *kind.key),
     )
@@ -129,14 +160,15 @@ def _stored_rows(kind: FactKind, keys: Collection[Row], *, repository: Repositor
     return kind.model._default_manager.filter(repository=repository, **{f"{first}__in": sorted({key[0] for key in keys})})
 
 
-def _restored(stored: Mapping[Row, _Stored], *, page_id: int) -> set[Row]:
+def _restored(stored: Mapping[Row, _Stored], page_ids: Mapping[Row, int]) -> set[Row]:
     """Return the keys of the stored rows that are marked as gone, but are on a page that was fetched after they were marked.
 
     The replay of a page that is older than the mark restores nothing.
     """
     gone = {key: row.gone_at for key, row in stored.items() if row.gone_at}
-    fetched_at = StagedPage.objects.filter(pk=page_id).values_list("fetched_at", flat=True).first() if gone else None
-    return {key for key, gone_at in gone.items() if fetched_at is None or fetched_at > gone_at}
+    pages = StagedPage.objects.filter(pk__in={page_ids[key] for key in gone}) if gone else StagedPage.objects.none()
+    fetched_at = dict(pages.values_list("pk", "fetched_at"))
+    return {key for key, gone_at in gone.items() if (moment := fetched_at.get(page_ids[key])) is None or moment > gone_at}
 
 
 def _changed(kind: FactKind, rows: Mapping[Row, Row], stored: Mapping[Row, _Stored], *, repository: Repository) -> set[Row]:

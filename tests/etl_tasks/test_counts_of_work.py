@@ -67,8 +67,8 @@ def test_a_thousand_records_more_cost_a_few_statements_more(settings: Any, wide_
             noted = Repository.objects.get(source=source).facts_version
             assert 0 < noted <= 1 + StagedPage.objects.filter(run=run).count() / 5  # once for each group of pages that wrote something
     more = {stage: large - small for stage, (small, large) in found.items()}
-    assert more["transform"] <= 15, more  # the batch of each of ten pages; for all of them their bodies, the lease, the marks
-    assert more["load"] <= 30, more  # for each of ten pages: what is stored of its records, and what is new
+    assert more["transform"] <= 5, more  # for each group of ten pages: their bodies, their batches, the lease, the marks
+    assert more["load"] <= 15, more  # for each group: what is stored of its records, and what is new
 
 
 def test_each_answer_is_decoded_once_and_each_staged_page_once_more_by_transform(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:

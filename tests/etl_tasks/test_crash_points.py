@@ -61,7 +61,7 @@ def test_each_name_is_used_once() -> None:
         ('with crash_points("pipeline.send"):', "if True:", "etl_tasks.pipeline.send", "apply_async"),
         ("partial(_send_recompute, service.pk)", "partial(tasks.recompute.delay, service.pk)", "etl_tasks.pipeline.send_recompute", "delay"),
         ('with ledger.guarded_transaction(run, "extract.page", ', "with contextmanager(", "etl_tasks.stages._commit_pages", "create"),
-        ('with ledger.guarded_transaction(run, "transform.page"):', "if True:", "etl_tasks.stages._save_batch", "create"),
+        ('with ledger.guarded_transaction(run, "transform.page", ', "with contextmanager(", "etl_tasks.stages.transform", "create"),
         ('crash_point("load.log_store.before")', "pass", "etl_tasks.stages._write_to_log_store", "write_each"),
         ('with crash_points("replay.log_store"):', "if True:", "etl_tasks.replay._replay_records", "write"),
     ],

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import msgspec
 import pytest
 from django.db import connection, transaction
+from django.test.utils import CaptureQueriesContext
 
 from dora_metrics.models import Commit, Deployment, Issue, Repository, Service
 from etl_tasks import ledger
@@ -94,6 +96,51 @@ def test_a_row_that_is_gone_counts_again_only_when_a_later_page_has_it(repositor
     assert Issue.objects.values_list("title", "gone_at").get() == ("B", gone_at)
     assert load(repository, ISSUE, page_id=pages[1]) == Upserted(written=1, skipped=0)
     assert Issue.objects.values_list("title", "gone_at").get() == (ISSUE["title"], None)
+
+
+def test_pages_that_are_written_together_keep_their_own_ids_and_the_newest_version(repository: Repository) -> None:
+    later = {**ISSUE, "title": "later", "version_at": (NOON + timedelta(minutes=1)).isoformat()}
+    other = {**ISSUE, "number": 8}
+    batches = [(page_id, msgspec.json.encode(rows)) for page_id, rows in ((1, [whole(later), whole(other)]), (2, [whole(ISSUE)]))]
+    with CaptureQueriesContext(connection) as queries, transaction.atomic():
+        done = facts.upsert_batches("issue", batches, repository=repository, run_id=1)
+    assert sum(query["sql"].startswith("INSERT") for query in queries.captured_queries) == 1
+    assert done == Upserted(written=2, skipped=1)
+    assert list(Issue.objects.order_by("number").values_list("number", "title", "page_id")) == [(7, "later", 1), (8, ISSUE["title"], 1)]
+
+
+def test_a_page_that_marks_rows_as_gone_sees_what_the_pages_before_it_have_written(repository: Repository) -> None:
+    gone = {"number": 7, "gone_at": NOON.isoformat()}
+    batches = [(page_id, msgspec.json.encode([row])) for page_id, row in ((1, whole(ISSUE)), (2, gone), (3, whole({**ISSUE, "number": 8})))]
+    with transaction.atomic():
+        done = facts.upsert_batches("issue", batches, repository=repository, run_id=1)
+    assert done == Upserted(written=3, skipped=0)
+    assert dict(Issue.objects.values_list("number", "gone_at")) == {7: NOON, 8: None}
+
+
+@pytest.mark.parametrize(
+    "text", ["it's", 'a "quote"', "back\\slash\\", "two\nlines\r", "100 %s of %(it)s", "\x1a\x00 end", "ñ 漢 🦊", "'); DROP TABLE x; --", ""]
+)
+def test_a_text_arrives_as_it_is(text: str, repository: Repository) -> None:
+    load(repository, whole({**ISSUE, "title": text, "labels": [text]}), whole({**ISSUE, "number": 8, "title": text, "author": "ana"}))
+    assert set(Issue.objects.values_list("number", "title", "author")) == {(7, text, ISSUE.get("author", "")), (8, text, "ana")}
+    assert Issue.objects.get(number=7).labels == [text]
+
+
+def whole(fact: dict[str, Any]) -> dict[str, Any]:
+    """Return an issue with all columns, as the transform stage writes it."""
+    empty = {
+        "external_id": None,
+        "title": "",
+        "state_reason": "",
+        "author": "",
+        "labels": [],
+        "closed_at": None,
+        "events": [],
+        "links": {},
+        "url": "",
+    }
+    return {**empty, **fact}
 
 
 def test_a_mark_by_a_column_that_the_table_does_not_have_marks_nothing(repository: Repository) -> None:
