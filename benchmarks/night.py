@@ -12,13 +12,10 @@ THE DATABASES night_bench AND night_rival ARE DELETED AND CREATED AGAIN, and so 
 """
 
 import argparse
-import compileall
 import json
-import os
 import signal
 import subprocess
 import sys
-import sysconfig
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -28,6 +25,7 @@ from statistics import median
 from typing import Any
 
 from benchmarks import installation, night_product, night_profile, night_rival, night_table
+from benchmarks.bytecode import compile_bytecode
 from benchmarks.night_github import GitHub, github
 from benchmarks.night_product import ROOT, Spent
 from benchmarks.night_table import Result
@@ -92,17 +90,6 @@ def main() -> None:
                     results += found
     if options.store:
         night_table.store(results, {"rounds": options.rounds, "scale": options.scale})
-
-
-def compile_bytecode() -> None:
-    """Compile the product and its packages, so that neither side compiles modules when a process starts."""
-    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-    sys.dont_write_bytecode = False
-    for folder in (sysconfig.get_path("purelib"), *(ROOT / name for name in PACKAGES)):
-        compileall.compile_dir(str(folder), quiet=2, workers=os.cpu_count() or 1)
-
-
-PACKAGES = ("callcentersite", "dashboard", "dora_metrics", "etl_tasks", "log_store", "github_stand_in", "benchmarks")
 
 
 def sized(by: float) -> dict[str, int]:

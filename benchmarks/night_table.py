@@ -1,4 +1,4 @@
-"""The results of the benchmark of a night: benchmarks/results.json, and the table in docs/performance.md that is made from it."""
+"""The results of the benchmarks of nights and logs: benchmarks/results.json, and the table in docs/performance.md that is made from it."""
 
 import json
 import os
@@ -16,7 +16,10 @@ BEGIN, END = "<!-- scripts/bench night writes this table -->", "<!-- end of the 
 
 @dataclass(frozen=True)
 class Result:
-    """One row of the table. `found`: None if there is nothing to compare. `limit`: the most that is allowed; None if the row only tells."""
+    """One row of the table. `found`: None if there is nothing to compare.
+
+    `limit`: the most that is allowed, or the least if `is_least`; None if the row only tells.
+    """
 
     name: str
     work: str
@@ -24,12 +27,17 @@ class Result:
     unit: str
     limit: float | None
     detail: str
+    is_least: bool = False
+
+    @property
+    def allowed(self) -> str:
+        return "at least " * self.is_least + text(self.limit, self.unit)
 
     @property
     def verdict(self) -> str:
         if self.limit is None:
             return ""
-        return "yes" if self.found <= self.limit else "**no**"
+        return "yes" if self.found == self.limit or (self.found > self.limit) == self.is_least else "**no**"
 
 
 def text(value: float | None, unit: str) -> str:
@@ -40,7 +48,7 @@ def text(value: float | None, unit: str) -> str:
 
 
 def show(result: Result) -> None:
-    allowed = "" if result.limit is None else f"at most {text(result.limit, result.unit)}: {result.verdict.strip('*')}"
+    allowed = "" if result.limit is None else f"{'at most ' * (not result.is_least)}{result.allowed}: {result.verdict.strip('*')}"
     print(f"{result.name:<16} {text(result.found, result.unit):>9}   {allowed:<24} {result.work}\n{'':<29}{result.detail}", flush=True)
 
 
@@ -57,7 +65,7 @@ def write_table(rows: dict[str, dict[str, Any]]) -> None:
     lines = ["| row | work | at most | measured | kept | in detail |", "| --- | --- | --- | --- | --- | --- |"]
     for stored in rows.values():
         row = Result(**{name: value for name, value in stored.items() if name != "measured"})
-        values = (row.name, row.work, text(row.limit, row.unit), text(row.found, row.unit), row.verdict, row.detail)
+        values = (row.name, row.work, row.allowed, text(row.found, row.unit), row.verdict, row.detail)
         lines.append(f"| {' | '.join(values)} |")
     last = max((stored["measured"] for stored in rows.values()), key=lambda measured: measured["at"])
     part = "" if last["scale"] == 1 else f"{last['scale']:g} of the records, "

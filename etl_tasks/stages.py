@@ -357,13 +357,12 @@ def _load_batches(run: ETLRun, kind: str, batches: Sequence[CleanBatch]) -> fact
 
 def _load_log_events(run: ETLRun) -> None:
     for batch, events, tallies in _write_to_log_store(run):
-        with ledger.guarded_transaction(run, "load.log_events"):
+        counts: dict[str, Any] = {"loaded": F("loaded") + batch.record_count, "unparsed": F("unparsed") + batch.unparsed}
+        if run.waiting:
+            counts["waiting"] = F("waiting") - batch.record_count
+        with ledger.guarded_transaction(run, "load.log_events", **counts):
             log_facts.upsert(run.source.service, source=run.source.name, run_id=run.pk, page_id=batch.page_id, events=events, tallies=tallies)
             CleanBatch.objects.filter(pk=batch.pk).update(is_stored=True)
-            counts: dict[str, Any] = {"loaded": F("loaded") + batch.record_count, "unparsed": F("unparsed") + batch.unparsed}
-            if run.waiting:
-                counts["waiting"] = F("waiting") - batch.record_count
-            ETLRun.objects.filter(pk=run.pk).update(**counts)
         del batch, events, tallies  # otherwise they stay in memory while the next page is prepared
 
 

@@ -60,6 +60,12 @@ class RetryOnce(RetryPolicy):
         return (self.RETRY, None) if retry_num == 0 else (self.RETHROW, None)
 
 
+class LargeWrites(Cluster.connection_class):
+    """A connection that hands a request to the socket in pieces of 64 KiB. The driver's 4 KiB are sixty calls for each batch of events."""
+
+    out_buffer_size = 64 * 1024
+
+
 class Connection:
     """Holds the session of this process, created at its first use. A session created before a fork would block forever in the child."""
 
@@ -121,6 +127,7 @@ def _connect() -> Session:
     cluster = Cluster(
         contact_points=list(settings.CASSANDRA_CONTACT_POINTS),
         port=settings.CASSANDRA_PORT,
+        connection_class=LargeWrites,
         auth_provider=authentication,
         ssl_context=_tls(),
         execution_profiles={EXEC_PROFILE_DEFAULT: ExecutionProfile(**policies), READING: reading},

@@ -1,6 +1,7 @@
 """The adapter of log sources. It reads each file from where the last run stopped, and turns the lines into events."""
 
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -8,8 +9,8 @@ from typing import Any
 import msgspec
 from django.core.exceptions import ValidationError
 from django.utils.timezone import now
+from django.utils.translation import get_language, gettext_noop, ngettext, override
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_noop, ngettext
 
 from etl_tasks.errors import FatalError
 from etl_tasks.log_coverage import READ_STREAM, update_log_coverage
@@ -58,11 +59,8 @@ class LogFiles(Adapter):
         lines = _format(job.source)
         began_at = now()
         try:
-            for chunk in follow.chunks(job.source.path, positions, begins=lines.begins if lines.is_multiline else None, roots=roots):
-                if isinstance(chunk, follow.Unreadable):
-                    yield Unreadable(stream=STREAM, name=chunk.path, reason=chunk.reason)
-                else:
-                    yield _page(chunk, lines)
+            chunks = follow.chunks(job.source.path, positions, begins=lines.begins if lines.is_multiline else None, roots=roots)
+            yield from _one_ahead(_page(chunk, lines) for chunk in chunks)
         except FileNotFoundError as exc:
             raise FatalError(str(exc)) from exc
         yield Page(
@@ -136,7 +134,23 @@ def _format(source: Source) -> Format:
         raise FatalError(f"{source.name} cannot be read as it is set: {exc}") from exc
 
 
-def _page(chunk: follow.Chunk, lines: Format) -> Page:
+def _one_ahead(pages: Iterator[Page | Unreadable]) -> Iterator[Page | Unreadable]:
+    """Yield the pages, and read and mask the next page in a thread while the caller stores one. `pages`: must not use the database."""
+
+    def read_next(language: str | None) -> Page | Unreadable | None:
+        with override(language):  # a thread begins without the language of its caller
+            return next(pages, None)
+
+    with ThreadPoolExecutor(1) as thread:
+        following = thread.submit(read_next, get_language())
+        while page := following.result():
+            following = thread.submit(read_next, get_language())
+            yield page
+
+
+def _page(chunk: follow.Chunk | follow.Unreadable, lines: Format) -> Page | Unreadable:
+    if isinstance(chunk, follow.Unreadable):
+        return Unreadable(stream=STREAM, name=chunk.path, reason=chunk.reason)
     body = mask(chunk.body)
     record_count = lines.count(body)
     return Page(
