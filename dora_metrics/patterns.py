@@ -20,3 +20,9 @@ def compiled(pattern: str | bytes, *, is_latin_1: bool = False) -> "re2._Regexp"
     except re2.error as exc:
         reason = exc.args[0] if exc.args else exc
         raise ValueError(reason.decode() if isinstance(reason, bytes) else str(reason)) from exc
+
+
+@lru_cache(maxsize=4096)
+def is_found(pattern: str, text: str) -> bool:
+    """Return whether the pattern is found in the text. It is remembered, because the names of environments and labels occur thousands of times."""
+    return compiled(pattern).search(text) is not None

@@ -99,6 +99,7 @@ class FirstDeployments:
     """Finds the first deployment that carries a pull request or a single commit.
 
     `successes`: the successes of one environment, ordered by finished_at. The other parameters are those of `match_changes`.
+    `matches`: what `match_changes` returns.
     """
 
     def __init__(
@@ -112,14 +113,14 @@ class FirstDeployments:
     ) -> None:
         self._successes = successes
         self._pulls = pulls
-        self._matches = match_changes(pulls, successes, parents, default_branch=default_branch, has_sha=has_sha)
+        self.matches = match_changes(pulls, successes, parents, default_branch=default_branch, has_sha=has_sha)
         self._is_proxy = any(attempt.pull_request is not None for attempt in successes)
         self._parents = parents
         self._commits: dict[str, int] | None = None
         self._pulls_of: dict[str, list[int]] = {}
 
     def of_pull(self, number: int) -> Match | None:
-        return self._matches.get(number)
+        return self.matches.get(number)
 
     def of_commit(self, sha: str) -> Attempt | None:
         """Return the first success that carries the commit.
@@ -134,7 +135,7 @@ class FirstDeployments:
             self._pulls_of = _pulls_by_commit(self._pulls)
         if sha in self._commits:
             return self._successes[self._commits[sha]]
-        matches = [match.deployment for number in self._pulls_of.get(sha, ()) if (match := self._matches.get(number))]
+        matches = [match.deployment for number in self._pulls_of.get(sha, ()) if (match := self.matches.get(number))]
         return min(matches, key=lambda attempt: attempt.order, default=None)
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from dora_metrics.calculators.inputs import NO_LINKS, NO_ORIGIN, Facts, Issue, Links, Origin
 from dora_metrics.calculators.service_settings import Settings
-from dora_metrics.patterns import compiled
+from dora_metrics.patterns import is_found
 
 DISMISSED = frozenset({"not_planned", "duplicate"})  # an issue that was closed for one of these reasons was no incident
 
@@ -73,12 +73,11 @@ def issue_incidents(facts: Facts, settings: Settings) -> list[Incident]:
     """
     if not settings.incident_label:
         return []
-    is_incident = compiled(settings.incident_label)
     found = [
         _incident(issue, repository=part.repository, qualifier=facts.qualifier(part))
         for part in facts.parts
         for issue in part.issues
-        if any(is_incident.search(label) for label in issue.labels) and not (issue.closed_at and issue.state_reason in DISMISSED)
+        if any(is_found(settings.incident_label, label) for label in issue.labels) and not (issue.closed_at and issue.state_reason in DISMISSED)
     ]
     return sorted(found, key=lambda incident: incident.order)
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from dora_metrics.calculators.change_matching import FirstDeployments, is_missing_from_git
+from dora_metrics.calculators.change_matching import FirstDeployments, Match, is_missing_from_git
 from dora_metrics.calculators.deployment_sources import STREAM_OF, attempts, known, logged
 from dora_metrics.calculators.deployments import Attempt
 from dora_metrics.calculators.failures import AttemptOutcome, RepositoryChanges, attempt_outcomes, first_deployment_of_target
@@ -72,6 +72,32 @@ class LinkedFacts:
     finished: ByDate[AttemptOutcome]
     successes: ByDate[AttemptOutcome]
 
+    @classmethod
+    def of(
+        cls,
+        settings: Settings,
+        *,
+        source: str,
+        coverage: MetricCoverage,
+        attempts: Sequence[AttemptOutcome] = (),
+        changes: Iterable[LeadTime] = (),
+        incidents: Iterable[LinkedIncident] = (),
+        environment: str = PRODUCTION,
+    ) -> "LinkedFacts":
+        """Return linked facts. `attempts` must be ordered by finish; `changes` and `incidents` may have any order."""
+        zone = settings.time_zone
+        return cls(
+            environment=environment,
+            settings=settings,
+            source=source,
+            coverage=coverage,
+            attempts=list(attempts),
+            changes=sorted(changes, key=lambda change: (change.pull.number, change.repository)),
+            incidents=sorted(incidents, key=lambda linked: linked.incident.order),
+            finished=ByDate(attempts, lambda outcome: outcome.attempt.finished_at, zone),
+            successes=ByDate((outcome for outcome in attempts if outcome.attempt.is_success), lambda outcome: outcome.attempt.finished_at, zone),
+        )
+
     @property
     def counted_incidents(self) -> list[LinkedIncident]:
         """In production, all incidents. In another environment, only the incidents that have a link there.
@@ -86,10 +112,24 @@ class LinkedFacts:
         return {linked.incident.key: linked.incident.evidence for linked in self.incidents if linked.incident.evidence}
 
 
-def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> LinkedFacts:
+@dataclass(frozen=True, slots=True)
+class FactLinks:
+    """What the facts of one environment are linked to.
+
+    `source`: the source of deployments that counts. `outcomes`: of the attempts, ordered by finish. `incidents`: ordered by start.
+    `matches`: for each repository, by its name, the first deployment of each deployed change, by the number of its pull request.
+    """
+
+    source: str
+    outcomes: list[AttemptOutcome]
+    incidents: list[LinkedIncident]
+    matches: Mapping[str, Mapping[int, Match]]
+
+
+def links_of_facts(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> FactLinks:
     """Link the facts of one environment. Raises ValueError or TypeError for naive datetimes.
 
-    `now`: coverage ends at this time at the latest.
+    The facts of a pull request that only `lead_time` uses may be missing. `now`: coverage ends at this time at the latest.
     """
     found, source = attempts(facts, settings, environment=environment)
     repositories = _repositories(facts, settings, found, source=source, environment=environment)
@@ -106,24 +146,31 @@ def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: 
         )
         for name, repository in repositories.items()
     }
-    outcomes = attempt_outcomes(found, links, changes_of, flags_of=_flags_of(found, facts))
-    changes = [
-        lead_time(pull, match, bots=settings.bots, repository=repository.part.repository, qualifier=repository.qualifier)
-        for repository in repositories.values()
-        for pull in repository.part.pull_requests
-        if (match := repository.first_deployments.of_pull(pull.number))
-    ]
-    zone = settings.time_zone
-    return LinkedFacts(
-        environment=environment,
-        settings=settings,
+    return FactLinks(
         source=source,
-        coverage=metric_coverage(facts.coverage, source, now=now),
-        attempts=outcomes,
-        changes=sorted(changes, key=lambda change: (change.pull.number, change.repository)),
+        outcomes=attempt_outcomes(found, links, changes_of, flags_of=_flags_of(found, facts)),
         incidents=[LinkedIncident(incident, link) for incident, link in links],
-        finished=ByDate(outcomes, lambda outcome: outcome.attempt.finished_at, zone),
-        successes=ByDate((outcome for outcome in outcomes if outcome.attempt.is_success), lambda outcome: outcome.attempt.finished_at, zone),
+        matches={name: repository.first_deployments.matches for name, repository in repositories.items()},
+    )
+
+
+def link_facts(facts: Facts, settings: Settings, *, now: datetime, environment: str = PRODUCTION) -> LinkedFacts:
+    """Link the facts of one environment as `links_of_facts` does, and compute the lead times of the changes."""
+    links = links_of_facts(facts, settings, now=now, environment=environment)
+    changes = [
+        lead_time(pull, match, bots=settings.bots, repository=part.repository, qualifier=facts.qualifier(part))
+        for part in facts.parts
+        for pull in part.pull_requests
+        if (match := links.matches[part.repository].get(pull.number))
+    ]
+    return LinkedFacts.of(
+        settings,
+        source=links.source,
+        coverage=metric_coverage(facts.coverage, links.source, now=now),
+        attempts=links.outcomes,
+        changes=changes,
+        incidents=links.incidents,
+        environment=environment,
     )
 
 

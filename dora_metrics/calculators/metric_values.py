@@ -61,9 +61,18 @@ def metric_values(facts: Facts, settings: Settings, *, now: datetime, environmen
     return values_of(link_facts(facts, settings, now=now, environment=environment))
 
 
-def values_of(linked: LinkedFacts, *, since: date = date.min) -> list[MetricValue]:
-    """Return the values of the periods that have at least one collected day and end after the local date `since`."""
-    return [value for metric in metrics_of(linked) for value in _values(metric, linked, since)]
+def values_of(linked: LinkedFacts, *, since: date = date.min, starts: tuple[date, date] = (date.min, date.max)) -> list[MetricValue]:
+    """Return the values of the periods that have at least one collected day and end after the local date `since`.
+
+    `starts`: the range [first, last) of dates in which the periods start.
+    """
+    zone = linked.settings.time_zone
+    return [
+        _value(metric, linked, period=period, coverage=metric.coverage)
+        for metric in metrics_of(linked)
+        if metric.coverage
+        for period in covered_periods(metric.coverage, zone, since=since, starts=starts)
+    ]
 
 
 def values_in(linked: LinkedFacts, period: Period) -> list[MetricValue]:
@@ -74,14 +83,6 @@ def values_in(linked: LinkedFacts, period: Period) -> list[MetricValue]:
         for metric in metrics_of(linked)
         if metric.coverage and collected_part(period, metric.coverage, zone).days
     ]
-
-
-def _values(metric: Metric, linked: LinkedFacts, since: date) -> Iterator[MetricValue]:
-    coverage, zone = metric.coverage, linked.settings.time_zone
-    if coverage is None:
-        return
-    for period in covered_periods(coverage, zone, since=since):
-        yield _value(metric, linked, period=period, coverage=coverage)
 
 
 def _value(metric: Metric, linked: LinkedFacts, *, period: Period, coverage: Coverage) -> MetricValue:
@@ -109,8 +110,12 @@ def _value(metric: Metric, linked: LinkedFacts, *, period: Period, coverage: Cov
     )
 
 
-def covered_periods(coverage: Coverage, time_zone: str, *, since: date = date.min) -> Iterator[Period]:
-    """Yield every period that ends after `since` and has at least one collected day."""
+def covered_periods(
+    coverage: Coverage, time_zone: str, *, since: date = date.min, starts: tuple[date, date] = (date.min, date.max)
+) -> Iterator[Period]:
+    """Yield every period that ends after `since`, starts in the range `starts`, and has at least one collected day."""
     first, last = local_date(coverage.since, time_zone), local_date(coverage.until, time_zone)
     for kind in KINDS:
-        yield from periods_between(max(first, since), last + ONE_DAY, kind)
+        for period in periods_between(max(first, since, starts[0]), min(last + ONE_DAY, starts[1]), kind):
+            if starts[0] <= period.start:
+                yield period

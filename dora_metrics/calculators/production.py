@@ -1,6 +1,6 @@
 """The environments that count as production (docs/metrics.md, "Deployment"). service_settings.py has the default pattern."""
 
-from dora_metrics.patterns import compiled
+from dora_metrics.patterns import is_found
 
 PRODUCTION = "production"  # the name of production in metrics, reports and URLs, whatever names the service's own environments have
 
@@ -11,4 +11,4 @@ def is_production(environment: str | None, pattern: str) -> bool:
     `environment`: the name; None if the deployment names no environment, in which case it counts as production. `pattern`: the
     service's setting.
     """
-    return environment is None or compiled(pattern).search(environment) is not None
+    return environment is None or is_found(pattern, environment)

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from dora_metrics.calculators.git_history import Shas
 from dora_metrics.calculators.inputs import PullRequest
-from dora_metrics.patterns import compiled
+from dora_metrics.patterns import compiled, is_found
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,10 @@ def hotfixes(pulls: Sequence[PullRequest], *, pattern: str, reverts: Collection[
     """
     if not pattern:
         return []
-    is_hotfix = compiled(pattern)
-    found = (pull for pull in pulls if pull.number not in reverts and any(is_hotfix.search(text) for text in (*pull.labels, pull.head_branch)))
+    has_branch = compiled(pattern)
+    found = (
+        pull
+        for pull in pulls
+        if (has_branch.search(pull.head_branch) or any(is_found(pattern, label) for label in pull.labels)) and pull.number not in reverts
+    )
     return sorted(found, key=lambda pull: pull.number)

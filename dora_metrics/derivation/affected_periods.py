@@ -5,8 +5,8 @@ and incidents. The rows of these are stored, so the earliest row that differs fr
 may have changed.
 """
 
-from collections.abc import Iterable
-from datetime import date
+from collections.abc import Collection
+from datetime import date, datetime
 
 from django.db.models import Max, Min, Q
 
@@ -15,17 +15,15 @@ from dora_metrics.calculators.linked_facts import LinkedFacts
 from dora_metrics.calculators.metric_values import metrics_of
 from dora_metrics.calculators.periods import local_date, start_of
 from dora_metrics.calculators.production import PRODUCTION
-from dora_metrics.derivation.changed_rows import Difference, Table
 from dora_metrics.models import DORAMetric, Service
 
 
-def first_affected_date(differences: Iterable[tuple[Table, Difference]], service: Service, linked: LinkedFacts) -> date:
+def first_affected_date(touched: Collection[datetime], service: Service, linked: LinkedFacts) -> date:
     """Return the first local date from which periods must be measured again; `date.min` means all periods.
 
-    The values of these periods may have changed, or the periods were not over when they were last measured. `differences`: the
-    changed rows of attempts, deliveries and incidents.
+    The values of these periods may have changed, or the periods were not over when they were last measured. `touched`: the times from which
+    the changed attempts, deliveries and incidents count, before and now. `linked`: its settings and coverage are used.
     """
-    touched = [row[table.moment] for table, difference in differences for row in (difference.before, difference.after) if row]
     return min([_last_measured(service, linked), *([local_date(min(touched), linked.settings.time_zone)] if touched else [])])
 
 

@@ -1,16 +1,18 @@
 """Write the rows of a derived table that differ from the stored rows, and delete stored rows that no longer follow from the facts."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from django.db import connection, models
 
 from dora_metrics.bulk_upsert import upsert
 from dora_metrics.derivation.derived_rows import Row
-from dora_metrics.models import Attempt, Delivery, DORAMetric, Incident, Service
+from dora_metrics.models import Attempt, DORAMetric, Incident, Service
 
-ROWS_PER_DELETE, ROWS_PER_READ = 500, 2000
+ROWS_PER_DELETE, ROWS_PER_READ, ROWS_PER_WRITE = 500, 2000, 1000
 ALL_ROWS = models.Q()
 METRIC_KEY = ("environment", "metric", "period", "period_start")
 
@@ -30,7 +32,6 @@ class Table:
 
 
 ATTEMPTS = Table(Attempt, ("key",), ("service", "key"), "finished_at")
-DELIVERIES = Table(Delivery, ("change_id",), ("change",), "deployed_at")
 INCIDENTS = Table(Incident, ("key",), ("service", "key"), "started_at")
 METRICS = Table(DORAMetric, METRIC_KEY, ("service", *METRIC_KEY))
 
@@ -64,8 +65,7 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
             del found[key]
             continue
         found[key] = Difference(dict(zip(columns, values, strict=True)), after)
-    for start in range(0, len(gone), ROWS_PER_DELETE):
-        manager.filter(pk__in=gone[start : start + ROWS_PER_DELETE]).delete()
+    _delete(table, gone)
     differences = [found[key] for key in sorted(found)]
     changed = [{"service_id": service.pk, **origin, **difference.after} for difference in differences if difference.after]
     if table is METRICS:
@@ -73,6 +73,29 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
     else:
         upsert(table.model, changed, unique=table.unique, kept=("service_id", *table.key))
     return differences
+
+
+def write_linked_rows(table: Table, service: Service, rows: Iterable[tuple[str, Row]]) -> list[datetime]:
+    """Make the service's attempts or incidents equal to `rows`, each with its key. Return when the changed rows count, before and now.
+
+    Only some rows are in memory at a time, because a large service has tens of thousands.
+    """
+    keys: set[str] = set()
+    touched: list[datetime] = []
+    waiting = iter(rows)
+    while group := dict(islice(waiting, ROWS_PER_WRITE)):
+        keys.update(group)
+        differences = write_changed_rows(table, service, group.values(), only=models.Q(key__in=list(group)))
+        touched += [row[table.moment] for difference in differences for row in (difference.before, difference.after) if row]
+    stored = table.model._default_manager.filter(service=service).values_list("pk", "key", table.moment).iterator(chunk_size=ROWS_PER_READ)
+    gone = {pk: moment for pk, key, moment in stored if key not in keys}
+    _delete(table, list(gone))
+    return [*touched, *gone.values()]
+
+
+def _delete(table: Table, ids: Sequence[int]) -> None:
+    for start in range(0, len(ids), ROWS_PER_DELETE):
+        table.model._default_manager.filter(pk__in=ids[start : start + ROWS_PER_DELETE]).delete()
 
 
 def _save_metrics(rows: list[Row]) -> None:

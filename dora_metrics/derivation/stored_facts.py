@@ -4,10 +4,12 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
+from sys import intern
 from typing import Any, TypeVar
 
 from django.conf import settings
-from django.db.models import Exists, OuterRef
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.timezone import now
 
 from dora_metrics.calculators import inputs
@@ -64,15 +66,19 @@ def facts_of_each(services: Sequence[Service], repositories: Mapping[int, Reposi
 
     Pull requests that the path filter excludes are left out. So are hours of the logs in which no minute can be bad. `repositories`:
     by the service's id, as `counted_repositories_of` returns them. `without`: facts that are not read, because they cannot change the
-    result: workflow_runs, releases, log_deployments or log_hours.
+    result: workflow_runs, releases, log_deployments, log_hours; unlabelled_issues, which cannot be incidents; or lead_times, which means
+    what only the lead times of pull requests depend on.
     """
+    known: dict[str, str] = {}  # equal shas are one string in memory: most occur several times, as a commit, as a parent and in other facts
+    parents = _parents(services, known)
     branch_names = _current_branch_names(repository for of_service in repositories.values() for repository in of_service.values())
-    deployments, issues = _grouped(_deployments(services)), _grouped(_issues(services))
-    pulls = _grouped(_pull_requests(services, branch_names))
+    deployments, issues = _grouped(_deployments(services, known)), _grouped(_issues(services, has_unlabelled="unlabelled_issues" not in without))
+    pulls = _grouped(_linkable_pull_requests(services, branch_names, known) if "lead_times" in without else _pull_requests(services, branch_names))
+    if "lead_times" in without and _names_commits(chain.from_iterable(pulls.values()), chain.from_iterable(issues.values())):
+        pulls = _with_commits(pulls, services)
     releases = _grouped(() if "releases" in without else _releases(services))
     runs = _grouped(() if "workflow_runs" in without else _workflow_runs(services, branch_names))
     log_deployments = _grouped(() if "log_deployments" in without else _log_deployments(services))
-    parents = _parents(services)
     coverage = _coverage_rows(services)
     found = {}
     for service in services:
@@ -161,13 +167,13 @@ def _grouped(facts: Iterable[tuple[int, T]]) -> Mapping[int, tuple[T, ...]]:
     return defaultdict(tuple, {owner_id: tuple(of_one) for owner_id, of_one in found.items()})
 
 
-def _deployments(services: Sequence[Service]) -> Iterator[tuple[int, inputs.GithubDeployment]]:
+def _deployments(services: Sequence[Service], known: Mapping[str, str]) -> Iterator[tuple[int, inputs.GithubDeployment]]:
     columns = "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
     for repository_id, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, services, "repository_id", *columns):
         deployment = inputs.GithubDeployment(
             id=str(number),
-            environment=environment,
-            sha=sha,
+            environment=intern(environment),
+            sha=known.get(sha, sha),
             created_at=created_at,
             statuses=statuses_of(statuses),
             origin=inputs.Origin(*origin),
@@ -177,7 +183,7 @@ def _deployments(services: Sequence[Service]) -> Iterator[tuple[int, inputs.Gith
 
 def statuses_of(stored: Iterable[Mapping[str, str]]) -> tuple[inputs.Status, ...]:
     """Return the statuses of a GitHub deployment as the calculators read them. `stored`: the column `Deployment.statuses`."""
-    return tuple(inputs.Status(status["state"], _time(status["created_at"]), status["log_url"]) for status in stored)
+    return tuple(inputs.Status(intern(status["state"]), _time(status["created_at"]), status["log_url"]) for status in stored)
 
 
 def _log_deployments(services: Sequence[Service]) -> Iterator[tuple[int, inputs.LogDeployment]]:
@@ -187,15 +193,19 @@ def _log_deployments(services: Sequence[Service]) -> Iterator[tuple[int, inputs.
 
 
 def _log_hours(service: Service) -> Iterator[inputs.LogHour]:
-    """Yield the stored counts of the hours that may have a bad minute.
+    rows = hours_with_errors(service).values_list("source", "hour", "minutes", "page_id")
+    for source, hour, minutes, page_id in rows.iterator(chunk_size=ROWS_PER_READ):
+        yield inputs.LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
+
+
+def hours_with_errors(service: Service) -> QuerySet[LogTraffic]:
+    """Return the stored counts of the hours that may have a bad minute.
 
     Other hours are not read, because a year of log lines has hundreds of thousands of rows with counts, most of them without
     errors.
     """
     candidates = LogTraffic.objects.filter(service=service, worst_share__gt=0, worst_share__gte=service.log_error_share).values("hour")
-    rows = LogTraffic.objects.filter(service=service, hour__in=candidates).values_list("source", "hour", "minutes", "page_id")
-    for source, hour, minutes, page_id in rows.iterator(chunk_size=ROWS_PER_READ):
-        yield inputs.LogHour(source, hour, {int(minute): (events, errors) for minute, (events, errors) in minutes.items()}, page_id)
+    return LogTraffic.objects.filter(service=service, hour__in=candidates)
 
 
 def _workflow_runs(services: Sequence[Service], branch_names: BranchNames) -> Iterator[tuple[int, inputs.WorkflowRun]]:
@@ -221,9 +231,11 @@ def _releases(services: Sequence[Service]) -> Iterator[tuple[int, inputs.Release
         yield repository_id, inputs.Release(id=str(number), origin=inputs.Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
-def _issues(services: Sequence[Service]) -> Iterator[tuple[int, inputs.Issue]]:
+def _issues(services: Sequence[Service], *, has_unlabelled: bool) -> Iterator[tuple[int, inputs.Issue]]:
     columns = "repository_id", "number", "created_at", "closed_at", "state_reason", "labels", "links", "title", "url", "page_id"
-    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(Issue, services, *columns):
+    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(
+        Issue, services, *columns, excluded=None if has_unlabelled else Q(labels=[])
+    ):
         issue = inputs.Issue(
             number=number,
             created_at=created_at,
@@ -246,6 +258,49 @@ def _pull_requests(services: Sequence[Service], branch_names: BranchNames) -> It
             yield repository_id, pull_request_of(values)
 
 
+_LINKABLE = "number", "base_branch", "head_branch", "head_sha", "merge_sha", "created_at", "merged_at", "labels", "closes", "revert_signs", "links"
+
+
+def _linkable_pull_requests(
+    services: Sequence[Service], branch_names: BranchNames, known: Mapping[str, str]
+) -> Iterator[tuple[int, inputs.PullRequest]]:
+    """Yield the pull requests without their commits, and without what only their lead times depend on."""
+    is_on_path = {service.pk: path_filter(service.path) for service in services}
+    columns = (*_LINKABLE, *(["paths"] if any(service.path for service in services) else ()))
+    for service_id, repository_id, *row in _rows(Change, services, "service_id", "repository_id", *columns, merged_at__isnull=False):
+        number, base_branch, head_branch, head_sha, merge_sha, created_at, merged_at, labels, closes, signs, links, *paths = row
+        if paths and not is_on_path[service_id](paths[0]):
+            continue
+        pull = inputs.PullRequest(
+            number=number,
+            author="",
+            author_is_bot=False,
+            base_branch=branch_names.get((repository_id, base_branch)) or intern(base_branch),
+            head_sha=known.get(head_sha, head_sha),
+            merge_sha=known.get(merge_sha, merge_sha),
+            created_at=created_at,
+            merged_at=merged_at,
+            head_branch=head_branch,
+            labels=tuple(labels),
+            closes=tuple((issue["repository"], issue["number"]) for issue in closes),
+            revert_signs=_signs(signs),
+            links=_links(links),
+        )
+        yield repository_id, pull
+
+
+def _names_commits(pulls: Iterable[inputs.PullRequest], issues: Iterable[inputs.Issue]) -> bool:
+    """Return whether a text names a commit. Only then it matters which commits each pull request has."""
+    return any(pull.revert_signs.sha or pull.links.root_causes for pull in pulls) or any(issue.links.root_causes for issue in issues)
+
+
+def _with_commits(pulls: Mapping[int, tuple[inputs.PullRequest, ...]], services: Sequence[Service]) -> Mapping[int, tuple[inputs.PullRequest, ...]]:
+    rows = _rows(Change, services, "repository_id", "number", "commits", merged_at__isnull=False)
+    shas = {(repository_id, number): tuple(commit["sha"] for commit in commits) for repository_id, number, commits in rows}
+    found = {repository: tuple(replace(pull, commit_shas=shas[repository, pull.number]) for pull in of_one) for repository, of_one in pulls.items()}
+    return defaultdict(tuple, found)
+
+
 _PLAIN = "number", "author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "head_branch", "title"
 _LISTS = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
 PULL_COLUMNS = (*_PLAIN, *_LISTS, "url", "page_id")
@@ -256,10 +311,10 @@ def pull_request_of(values: Mapping[str, Any]) -> inputs.PullRequest:
     return inputs.PullRequest(
         **{name: values[name] for name in _PLAIN},
         labels=tuple(values["labels"]),
-        authored_at=tuple(_time(commit["authored_at"]) for commit in values["commits"]),
+        authored_at=_authored_at(values["commits"]),
         commit_shas=tuple(commit["sha"] for commit in values["commits"]),
-        reviews=tuple(inputs.Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in values["reviews"]),
-        draft_events=tuple(inputs.DraftEvent(event["kind"], _time(event["at"])) for event in values["draft_events"]),
+        reviews=_reviews(values["reviews"]),
+        draft_events=_draft_events(values["draft_events"]),
         closes=tuple((issue["repository"], issue["number"]) for issue in values["closes"]),
         revert_signs=_signs(values["revert_signs"]),
         links=_links(values["links"]),
@@ -267,12 +322,42 @@ def pull_request_of(values: Mapping[str, Any]) -> inputs.PullRequest:
     )
 
 
-def _parents(services: Sequence[Service]) -> Mapping[int, dict[str, tuple[str, ...]]]:
-    """Return each repository's history (each commit with its parents), by the repository's id.
+TIMED_COLUMNS = "number", "author", "author_is_bot", "created_at", "merged_at", "closed_at", "commits", "reviews", "draft_events"
 
-    Equal shas are one string in memory, because most shas occur several times: as a commit, as a parent, and in forks.
-    """
-    known: dict[str, str] = {}
+
+def timed_pull_request_of(values: Sequence[Any]) -> inputs.PullRequest:
+    """Return a pull request with what its lead time is computed from. `values`: the columns TIMED_COLUMNS of a merged Change."""
+    number, author, author_is_bot, created_at, merged_at, closed_at, commits, reviews, draft_events = values
+    return inputs.PullRequest(
+        number=number,
+        author=author,
+        author_is_bot=author_is_bot,
+        base_branch="",
+        head_sha="",
+        merge_sha="",
+        created_at=created_at,
+        merged_at=merged_at,
+        closed_at=closed_at,
+        authored_at=_authored_at(commits),
+        reviews=_reviews(reviews),
+        draft_events=_draft_events(draft_events),
+    )
+
+
+def _authored_at(commits: Iterable[Mapping[str, str]]) -> tuple[datetime, ...]:
+    return tuple([_time(commit["authored_at"]) for commit in commits])
+
+
+def _reviews(reviews: Iterable[Mapping[str, Any]]) -> tuple[inputs.Review, ...]:
+    return tuple([inputs.Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in reviews])
+
+
+def _draft_events(events: Iterable[Mapping[str, str]]) -> tuple[inputs.DraftEvent, ...]:
+    return tuple([inputs.DraftEvent(event["kind"], _time(event["at"])) for event in events])
+
+
+def _parents(services: Sequence[Service], known: dict[str, str]) -> Mapping[int, dict[str, tuple[str, ...]]]:
+    """Return each repository's history (each commit with its parents), by the repository's id. Its shas are added to `known`."""
     found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
     for repository_id, sha, parents in _rows(Commit, services, "repository_id", "sha", "parents"):
         found[repository_id][known.setdefault(sha, sha)] = tuple(known.setdefault(parent, parent) for parent in parents)
@@ -296,14 +381,21 @@ def _links(links: Mapping[str, Any]) -> inputs.Links:
     return inputs.Links(*(tuple(links.get(name, ())) for name in ("deployments", "root_causes", "caused_by"))) if links else inputs.NO_LINKS
 
 
-def _rows(model: Any, services: Iterable[Service], *columns: str, **filters: Any) -> Any:
+def _rows(model: Any, services: Sequence[Service], *columns: str, excluded: Q | None = None, **filters: Any) -> Iterator[Sequence[Any]]:
     rows = getattr(model, "present", model.objects)  # facts that were deleted or transferred on GitHub do not count
-    return (
-        rows.filter(service__in=[service.pk for service in services], **filters)
-        .order_by("pk")
-        .values_list(*columns)
-        .iterator(chunk_size=ROWS_PER_READ)
-    )
+    chosen = rows.filter(service__in=[service.pk for service in services], **filters)
+    if excluded is not None:
+        chosen = chosen.exclude(excluded)
+    if len(services) > 1:
+        yield from chosen.order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_PER_READ)
+        return
+    # A query for a part of the rows at a time, because the client of MySQL keeps the whole answer to a query in memory.
+    after = 0
+    while found := list(chosen.filter(pk__gt=after).order_by("pk").values_list("pk", *columns)[:ROWS_PER_READ]):
+        yield from (values for _, *values in found)
+        if len(found) < ROWS_PER_READ:
+            return
+        after = found[-1][0]
 
 
 def _time(text: str) -> datetime:

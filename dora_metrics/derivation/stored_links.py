@@ -6,7 +6,7 @@ environments, so their facts are linked.
 """
 
 from collections import namedtuple
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
@@ -26,8 +26,7 @@ from dora_metrics.calculators.inputs import Origin, PullRequest
 from dora_metrics.calculators.lead_time_stages import LeadTime
 from dora_metrics.calculators.linked_facts import LinkedFacts, LinkedIncident, MetricCoverage, link_facts, metric_coverage
 from dora_metrics.calculators.log_incidents import ONE_MINUTE, errors_command
-from dora_metrics.calculators.periods import ByDate, Period, start_of
-from dora_metrics.calculators.production import PRODUCTION
+from dora_metrics.calculators.periods import Period, start_of
 from dora_metrics.calculators.quality_flags import CLOCK_SKEW, IMPOSSIBLE_CAUSE, RECOVERED_BEFORE_FINISH
 from dora_metrics.calculators.service_settings import Settings
 from dora_metrics.derivation.environments import stored_source
@@ -38,6 +37,7 @@ from dora_metrics.models import Delivery, Repository, Service
 from dora_metrics.models import Incident as IncidentRow
 
 PULL_COLUMNS = ("author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "title")
+Span = tuple[datetime, datetime]
 Names = Mapping[int | None, str]  # the name of each repository by its id; the key None has ""
 
 
@@ -57,25 +57,55 @@ def stored_links_of(
     """
     chosen = settings_of(service, time_zone=settings.ETL_TIME_ZONE)
     repositories = counted_repositories(service) if repositories is None else repositories
-    spans = _spans(periods, chosen.time_zone)
-    # The tier of the deployment frequency, and its deploy days per week, count days before the period.
-    long_spans = [(start - RECENT, end) for start, end in spans]
-    has_recovered = Q(is_failed=True) & _within("recovered_at", spans)
-    attempts = _attempts(service, _within("finished_at", long_spans) | has_recovered)
-    of_logs = {cause["fact"] for row in attempts for cause in row.causes if cause["rule"] == INCIDENT and cause["fact"].startswith("logs ")}
-    has_counted = _within("started_at", spans) | _within("ended_at", spans) | Q(key__in=of_logs)
-    incidents = list(IncidentRow.objects.filter(has_counted, service=service))
+    attempts, incidents = _attempts_and_incidents(service, _spans(periods, chosen.time_zone), read=_attempts)
     delivered = _spans(periods if with_changes is None else with_changes, chosen.time_zone)
-    source = _source(service, attempts)
+    source = source_of(service, attempts)
     return linked_from_rows(
         chosen,
         names_by_id(repositories),
         source=source,
         coverage=metric_coverage(coverage_of(service, repositories.values()), source, now=moment or now()),
-        attempts=[*attempts, *_missing_attempts(service, attempts, incidents)],
+        attempts=attempts,
         deliveries=_deliveries(service, _within("deployed_at", delivered)) if delivered else [],
         incidents=incidents,
     )
+
+
+@garbage_collection_paused()
+def measurable_links_of(service: Service, period: Period, known: LinkedFacts, *, repositories: Mapping[str, Repository]) -> LinkedFacts:
+    """Return the linked facts by which the metrics of each period within `period` can be measured. What only their members tell is left out.
+
+    `known`: its settings, source and coverage are taken over.
+    """
+    spans = _spans([period], known.settings.time_zone)
+    attempts, incidents = _attempts_and_incidents(service, spans, read=_measured_attempts)
+    return linked_from_rows(
+        known.settings,
+        names_by_id(repositories),
+        source=known.source,
+        coverage=known.coverage,
+        attempts=attempts,
+        deliveries=_measured_deliveries(service, _within("deployed_at", spans)),
+        incidents=incidents,
+    )
+
+
+def _attempts_and_incidents(
+    service: Service, spans: Sequence[Span], *, read: Callable[[Service, Q], list["StoredAttempt"]]
+) -> tuple[list["StoredAttempt"], list[IncidentRow]]:
+    """Return the attempts and incidents that count within the spans, and the attempts to which these incidents are linked.
+
+    `read`: returns the service's attempts that meet a condition.
+    """
+    # The tier of the deployment frequency, and its deploy days per week, count days before the period.
+    long_spans = [(start - RECENT, end) for start, end in spans]
+    has_recovered = Q(is_failed=True) & _within("recovered_at", spans)
+    attempts = read(service, _within("finished_at", long_spans) | has_recovered)
+    of_logs = {cause["fact"] for row in attempts for cause in row.causes if cause["rule"] == INCIDENT and cause["fact"].startswith("logs ")}
+    has_counted = _within("started_at", spans) | _within("ended_at", spans) | Q(key__in=of_logs)
+    incidents = list(IncidentRow.objects.filter(has_counted, service=service))
+    missing = {incident.deployment for incident in incidents} - {attempt.key for attempt in attempts} - {""}
+    return [*attempts, *(read(service, Q(key__in=missing)) if missing else ())], incidents
 
 
 # Named tuples are read in half the time that instances of the models take.
@@ -94,6 +124,27 @@ def _attempts(service: Service, condition: Q) -> list[StoredAttempt]:
     return [StoredAttempt._make(row) for row in rows.values_list(*StoredAttempt._fields)]
 
 
+def _measured_attempts(service: Service, condition: Q) -> list[StoredAttempt]:
+    """Return the attempts with the columns that metrics are measured by. What is only shown is left blank."""
+    columns = ("key", "source", "finished_at", "is_success", "causes", "unplanned", "recovered_at", "flags")
+    return [
+        StoredAttempt(key, None, [key], source, "", "", finished_at, finished_at, is_success, causes, unplanned, recovered_at, "", flags, "", 0)
+        for key, source, finished_at, is_success, causes, unplanned, recovered_at, flags in AttemptRow.objects.filter(
+            condition, service=service
+        ).values_list(*columns)
+    ]
+
+
+NO_CHANGE = StoredChange(0, None, "", 0, "", False, "", "", "", None, None, None, "")
+
+
+def _measured_deliveries(service: Service, condition: Q) -> list[StoredDelivery]:
+    """Return the deliveries with the columns that metrics are measured by, and without their changes."""
+    columns = ("deployment", "lead_time_seconds", "is_bots", "stages", "flags")
+    rows = Delivery.objects.filter(condition, service=service).values_list(*columns)
+    return [StoredDelivery(key, "", None, seconds, is_bots, stages, flags, NO_CHANGE) for key, seconds, is_bots, stages, flags in rows]
+
+
 def _deliveries(service: Service, condition: Q) -> list[StoredDelivery]:
     own = StoredDelivery._fields[:-1]
     of_change = [f"change__{column}" for column in StoredChange._fields]
@@ -101,7 +152,7 @@ def _deliveries(service: Service, condition: Q) -> list[StoredDelivery]:
     return [StoredDelivery._make((*row[: len(own)], StoredChange._make(row[len(own) :]))) for row in rows]
 
 
-def _spans(periods: Iterable[Period], time_zone: str) -> list[tuple[datetime, datetime]]:
+def _spans(periods: Iterable[Period], time_zone: str) -> list[Span]:
     return [(start_of(period.start, time_zone), start_of(period.end, time_zone)) for period in periods]
 
 
@@ -152,14 +203,8 @@ def stored_links_of_attempt(service: Service, row: AttemptRow, repositories: Map
     )
 
 
-def _within(column: str, spans: Iterable[tuple[datetime, datetime]]) -> Q:
+def _within(column: str, spans: Iterable[Span]) -> Q:
     return Q(*(Q(**{f"{column}__gte": start, f"{column}__lt": end}) for start, end in spans), _connector=Q.OR)
-
-
-def _missing_attempts(service: Service, attempts: Iterable[StoredAttempt], incidents: Iterable[IncidentRow]) -> list[StoredAttempt]:
-    """Return the attempts to which the incidents are linked, without those in `attempts`."""
-    missing = {incident.deployment for incident in incidents} - {attempt.key for attempt in attempts} - {""}
-    return _attempts(service, Q(key__in=missing)) if missing else []
 
 
 def linked_from_rows(
@@ -179,19 +224,13 @@ def linked_from_rows(
     """
     outcomes = sorted((outcome_of(row, names) for row in attempts), key=lambda outcome: outcome.attempt.order)
     attempt_of = {outcome.attempt.key: outcome.attempt for outcome in outcomes}
-    changes = [lead_time_of(row, attempt_of[row.deployment], names) for row in deliveries]
-    found = [linked_incident_of(row, attempt_of.get(row.deployment), names, chosen) for row in incidents]
-    zone = chosen.time_zone
-    return LinkedFacts(
-        environment=PRODUCTION,
-        settings=chosen,
+    return LinkedFacts.of(
+        chosen,
         source=source,
         coverage=coverage,
         attempts=outcomes,
-        changes=sorted(changes, key=lambda change: (change.pull.number, change.repository)),
-        incidents=sorted(found, key=lambda linked: linked.incident.order),
-        finished=ByDate(outcomes, lambda outcome: outcome.attempt.finished_at, zone),
-        successes=ByDate((outcome for outcome in outcomes if outcome.attempt.is_success), lambda outcome: outcome.attempt.finished_at, zone),
+        changes=(lead_time_of(row, attempt_of[row.deployment], names) for row in deliveries),
+        incidents=(linked_incident_of(row, attempt_of.get(row.deployment), names, chosen) for row in incidents),
     )
 
 
@@ -200,12 +239,11 @@ def names_by_id(repositories: Mapping[str, Repository]) -> Names:
     return {repository.pk: name for name, repository in repositories.items()} | {None: ""}
 
 
-def _source(service: Service, attempts: Iterable[StoredAttempt]) -> str:
+def source_of(service: Service, attempts: Iterable[StoredAttempt] = ()) -> str:
     """Return the source of deployments that counts. With "auto" every source without an attempt is passed over, and GitHub is the last resort."""
     if service.deployments_from != AUTO:
         return service.deployments_from
-    known = next((attempt.source for attempt in attempts), None)
-    return known or stored_source(service) or GITHUB
+    return next((attempt.source for attempt in attempts), None) or stored_source(service) or GITHUB
 
 
 def _sources(services: Iterable[Service]) -> dict[int, str]:

@@ -1,6 +1,7 @@
 """Write the summary of a service's stored metrics, which pages with many services read."""
 
 import secrets
+from typing import Any
 
 from dora_metrics.calculators.linked_facts import LinkedFacts
 from dora_metrics.calculators.metric_values import metrics_of
@@ -12,13 +13,27 @@ MOST_ENVIRONMENTS = 20  # of a service: some services have one for each pull req
 Collected = dict[str, dict[str, str | bool]]
 
 
-def update_summary(service: Service, linked: LinkedFacts, *, has_changed: bool) -> None:
-    """Store the summary with a new stamp, unless neither it nor a row has changed. `has_changed`: whether a row of the service has."""
-    names = [name for name, _ in deployments_by_environment(service).most_common(MOST_ENVIRONMENTS)]
-    columns = {"collected": collected_dates(linked), "environments": names}
-    stored = MetricsSummary.objects.filter(service=service).values(*columns).first()
-    if has_changed or stored != columns:
-        MetricsSummary.objects.update_or_create(service=service, defaults={**columns, "stamp": secrets.token_hex(8)})
+def update_summary(service: Service, linked: LinkedFacts, *, has_new_facts: bool, has_changed: bool, derived_from: str) -> None:
+    """Store the summary, with a new stamp if the collected dates, the environments or a row has changed. Call it with the service locked.
+
+    `has_new_facts`: whether the facts may have changed. `has_changed`: whether a row of the service has. `derived_from`: the digest of what the
+    rows were derived from.
+    """
+    shown: dict[str, Any] = {"collected": collected_dates(linked)}
+    if has_new_facts:
+        shown["environments"] = most_frequent_environments(service)
+    stored: Any = MetricsSummary.objects.filter(service=service).values("collected", "environments", "derived_from").first()
+    if stored is None or has_changed or any(stored[name] != value for name, value in shown.items()):
+        shown["stamp"] = secrets.token_hex(8)
+    if stored is None:
+        MetricsSummary.objects.create(service=service, derived_from=derived_from, **shown)
+    elif "stamp" in shown or stored["derived_from"] != derived_from:
+        MetricsSummary.objects.filter(service=service).update(derived_from=derived_from, **shown)
+
+
+def most_frequent_environments(service: Service) -> list[str]:
+    counts = deployments_by_environment(service)
+    return sorted(counts, key=lambda name: (-counts[name], name))[:MOST_ENVIRONMENTS]
 
 
 def collected_dates(linked: LinkedFacts) -> Collected:

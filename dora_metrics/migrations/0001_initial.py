@@ -305,9 +305,10 @@ class Migration(migrations.Migration):
             name='MetricsSummary',
             fields=[
                 ('service', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, primary_key=True, related_name='summary', serialize=False, to='dora_metrics.service')),
-                ('stamp', models.CharField(help_text='another one whenever an attempt, delivery, incident or metric of the service, or a column of this row, has changed', max_length=32)),
+                ('stamp', models.CharField(help_text='another one whenever an attempt, delivery, incident or metric, the collected dates or the environments have changed', max_length=32)),
                 ('collected', models.JSONField(default=dict, help_text='{metric: {"first", "last", "begins_inside"}}: the collected local dates, and whether collection began inside the first')),
                 ('environments', models.JSONField(default=list, help_text='names of the environments that were deployed to most, the most frequent one first')),
+                ('derived_from', models.CharField(blank=True, help_text='a digest of what the attempts, deliveries and incidents were derived from', max_length=32)),
             ],
             options={
                 'verbose_name_plural': 'metrics summaries',
@@ -349,6 +350,7 @@ class Migration(migrations.Migration):
                 ('is_bots', models.BooleanField(help_text='by a bot, so left out of the metrics')),
                 ('stages', models.JSONField(default=dict, help_text='seconds of coding, draft, pickup, review and deploy; null if a start or end is unknown')),
                 ('flags', models.JSONField(default=list)),
+                ('computed_from', models.CharField(blank=True, help_text="a digest of the change, of the service's bots and of the program that computed the row; if it differs, the row is computed again", max_length=32)),
                 ('change', models.OneToOneField(on_delete=django.db.models.deletion.CASCADE, related_name='delivery', to='dora_metrics.change')),
                 ('service', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='deliveries', to='dora_metrics.service')),
             ],

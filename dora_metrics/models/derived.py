@@ -66,6 +66,11 @@ class Delivery(models.Model):
     is_bots = models.BooleanField(help_text="by a bot, so left out of the metrics")
     stages = JSONField(default=dict, help_text="seconds of coding, draft, pickup, review and deploy; null if a start or end is unknown")
     flags = JSONField(default=list)
+    computed_from = models.CharField(
+        max_length=32,
+        blank=True,
+        help_text="a digest of the change, of the service's bots and of the program that computed the row; if it differs, the row is computed again",
+    )
 
     class Meta:
         indexes = [
@@ -179,13 +184,15 @@ class MetricsSummary(models.Model):
 
     service = models.OneToOneField(Service, primary_key=True, on_delete=models.CASCADE, related_name="summary")
     stamp = models.CharField(
-        max_length=32, help_text="another one whenever an attempt, delivery, incident or metric of the service, or a column of this row, has changed"
+        max_length=32,
+        help_text="another one whenever an attempt, delivery, incident or metric, the collected dates or the environments have changed",
     )
     collected = JSONField(
         default=dict,
         help_text='{metric: {"first", "last", "begins_inside"}}: the collected local dates, and whether collection began inside the first',
     )
     environments = JSONField(default=list, help_text="names of the environments that were deployed to most, the most frequent one first")
+    derived_from = models.CharField(max_length=32, blank=True, help_text="a digest of what the attempts, deliveries and incidents were derived from")
 
     class Meta:
         verbose_name_plural = "metrics summaries"

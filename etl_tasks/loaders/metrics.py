@@ -29,7 +29,7 @@ def updating_metrics(service: Service, *, run_id: int, has_new_facts: bool = Tru
     before = None if is_outdated else spans_for_metrics(service)
     yield update
     if is_outdated or spans_for_metrics(service) != before:
-        recompute(service, run_id=run_id)
+        recompute(service, run_id=run_id, trusts_versions=True)
         update.is_recomputed = True
     rules.evaluate(service)
 

@@ -41,9 +41,9 @@ def recomputed(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     found: list[int] = []
     original = metrics.recompute
 
-    def recompute(service: Any, *, run_id: int) -> int:
+    def recompute(service: Any, *, run_id: int, **options: Any) -> int:
         found.append(run_id)
-        return original(service, run_id=run_id)
+        return original(service, run_id=run_id, **options)
 
     monkeypatch.setattr(metrics, "recompute", recompute)
     return found
