@@ -1,10 +1,14 @@
 """Measure a night with 1,000 sources on one machine: one worker with two children, beat, and a web server whose pages are asked for throughout.
 
-    scripts/bench load [--sources 1000] [--folder DIR]
+    scripts/bench load [--sources 1000] [--folder DIR] [--store]
 
 Every tenth source follows a log file, the others read repositories of the stand-in for GitHub, which is a process of its own. All sources
 have had a first night. Tonight every tenth of each kind has news: a busy day of a repository, or 20,000 new lines of a log. The others are
 quiet. The task `etl.nightly` starts the night, as beat does.
+
+The row "wall time over the sum of the work" says how well the worker's processes are used: the wall time over the time that tasks ran,
+divided by the number of processes. It is 1 if a process always had a task. A task's time is its runtime in Celery's events, so it includes what the
+task waits for the database, GitHub or a core. It does not include the time between two tasks, in which a message is fetched, or waited for.
 
 Database and broker are those of DATABASE_URL and CELERY_BROKER_URL, and the log store is the SQL database. THE DATABASE "load_bench" IS
 DELETED AND CREATED AGAIN, and so is the content of the Redis database 9.
@@ -21,16 +25,20 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from statistics import mean, quantiles
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+from benchmarks import night_table
 from benchmarks.installation import set_up
+from benchmarks.night_table import Result
+from benchmarks.servers import tree_cpu_seconds
 
 ROOT = Path(__file__).resolve().parent.parent
+SOURCES = 1000
 EVERY_LOG = EVERY_BUSY = 10
 FIRST_LINES, NEW_LINES = 50, 20_000
 A_BUSY_DAY = {"changed": 150, "deployed": 12, "issues": 60, "releases": 4, "runs": 40}
@@ -41,6 +49,8 @@ PATIENCE_S = 4 * 3600
 MOST_QUIET_SHARE = 0.1
 MOST_GROWTH = 1.1  # of a process's memory, from the first quarter of the night to the last one
 MOST_PAGE_MS = 1000  # p95, while both children are busy
+CHILDREN = 2
+MOST_WALL = 1.2  # of the time that the work would take if both children were always busy
 DATABASE, REDIS_DATABASE = "load_bench", 9
 
 
@@ -53,8 +63,9 @@ class Sample(NamedTuple):
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="scripts/bench load", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--sources", type=int, default=1000)
+    parser.add_argument("--sources", type=int, default=SOURCES)
     parser.add_argument("--folder", type=Path, help="where the logs of the processes are kept")
+    parser.add_argument("--store", action="store_true", help="store the row about the wall time in benchmarks/results.json and docs/performance.md")
     parser.add_argument("--stand-in", type=Path, help=argparse.SUPPRESS)  # in the process that is the stand-in: the file for its address
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("bench load: stopped"))  # so that its processes are stopped, too
@@ -68,7 +79,9 @@ def main() -> None:
             os.environ["ETL_LOG_LEVEL"] = "WARNING"
             set_up(folder, address, database=DATABASE, redis_database=REDIS_DATABASE)
             add_sources(folder, options.sources)
-            measure(folder, address, options.sources)
+            result = measure(folder, address, options.sources)
+    if options.store:
+        night_table.store([result], {"rounds": 1, "scale": options.sources / SOURCES})
 
 
 # --- the world --------------------------------------------------------------------------------------------------------
@@ -163,14 +176,14 @@ def bring_news(folder: Path, github_address: str, sources: int) -> None:
 # --- the nights -------------------------------------------------------------------------------------------------------
 
 
-def measure(folder: Path, github_address: str, sources: int) -> None:
+def measure(folder: Path, github_address: str, sources: int) -> Result:
     from callcentersite.local_processes import beat_command, listener, processes, web_command, worker_command
     from etl_tasks import pipeline
     from etl_tasks.beat_tasks import nightly
 
     web = listener("127.0.0.1", 0)
-    commands = {"web": web_command(web), "worker": worker_command(concurrency=2), "beat": beat_command(folder)}
-    with web, processes(commands, folder=folder, env={}, cwd=ROOT, sockets={"web": web}) as running:
+    commands = {"web": web_command(web), "worker": worker_command(concurrency=CHILDREN), "beat": beat_command(folder)}
+    with web, processes(commands, folder=folder, env={}, cwd=ROOT, sockets={"web": web}) as running, Work() as work:
         wait_until(lambda: "sweep" in pipeline.served_queues(), "the worker answers")
         for days, name in ((2, "first night"), (1, "quiet night")):  # the second one finds the repositories settled
             began = time.monotonic()
@@ -180,9 +193,14 @@ def measure(folder: Path, github_address: str, sources: int) -> None:
         bring_news(folder, github_address, sources)
         roles = {name: process.pid for name, process in running.items()}
         with Watch(roles, port=web.getsockname()[1]) as watch:
+            cpu_before = tree_cpu_seconds(roles["worker"])
             nightly.apply_async()
             wait_for_runs(3 * sources)
-        report(watch, sources)
+            cpu_s = tree_cpu_seconds(roles["worker"]) - cpu_before
+        night_s = report(watch, sources)
+    result = wall_over_work(work.tasks, watch.began_at.timestamp(), night_s=night_s, cpu_s=cpu_s, sources=sources)
+    night_table.show(result)
+    return result
 
 
 def wait_for_runs(count: int) -> None:
@@ -197,6 +215,30 @@ def wait_until(is_done: Callable[[], bool], what: str, *, patience_s: float = PA
         if time.monotonic() > ends_at:
             sys.exit(f"bench load: not in time: {what}")
         time.sleep(pause_s)
+
+
+class Work:
+    """While it is open, it collects from Celery's events which tasks the worker has finished, and how long each one took."""
+
+    def __init__(self) -> None:
+        from callcentersite.celery import app
+
+        self.tasks: list[tuple[float, float]] = []  # when a task ended, as seconds since 1970, and how many seconds it took
+        self._connection = app.connection_for_read()
+        self._receiver = app.events.Receiver(self._connection, handlers={"task-succeeded": self._add})
+        self._thread = threading.Thread(target=self._receiver.capture, kwargs={"wakeup": False}, daemon=True)
+
+    def _add(self, event: dict[str, Any]) -> None:
+        self.tasks.append((event["timestamp"], event["runtime"]))
+
+    def __enter__(self) -> "Work":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._receiver.should_stop = True
+        self._thread.join()
+        self._connection.release()
 
 
 class Watch:
@@ -270,7 +312,8 @@ def megabytes(pid: int) -> float | None:
 # --- the figures ------------------------------------------------------------------------------------------------------
 
 
-def report(watch: Watch, sources: int) -> None:
+def report(watch: Watch, sources: int) -> float:
+    """Print what the night was like, and return how many seconds it took."""
     from django.conf import settings
 
     from etl_tasks import pipeline
@@ -301,6 +344,22 @@ def report(watch: Watch, sources: int) -> None:
     row("pages that failed", len(watch.bad), "0", is_kept=not watch.bad)
     for sentence in watch.bad[:5]:
         say(f"    {sentence}")
+    return night_s
+
+
+def wall_over_work(tasks: Iterable[tuple[float, float]], began: float, *, night_s: float, cpu_s: float, sources: int) -> Result:
+    """Compare the night's wall time with the time that its tasks ran, for each child. `tasks`: as in `Work`. `began`: in seconds since 1970."""
+    runtimes = [runtime for ended, runtime in tasks if began <= ended <= began + night_s]
+    busy_s = sum(runtimes)
+    active = sum(map(is_busy, range(sources)))
+    return Result(
+        "load",
+        f"{sources:,} sources, {active} active, one worker with {CHILDREN} processes: wall time over the sum of the work",
+        night_s * CHILDREN / busy_s,
+        "",
+        MOST_WALL,
+        f"{night_s:.0f} s; {len(runtimes):,} tasks ran for {busy_s:.0f} s, {busy_s / CHILDREN:.0f} s a process; CPU of the worker {cpu_s:.0f} s",
+    )
 
 
 def report_memory(samples: Sequence[Sample], role: str, seconds: float) -> None:

@@ -69,7 +69,9 @@ def write_table(rows: dict[str, dict[str, Any]]) -> None:
         lines.append(f"| {' | '.join(values)} |")
     last = max((stored["measured"] for stored in rows.values()), key=lambda measured: measured["at"])
     part = "" if last["scale"] == 1 else f"{last['scale']:g} of the records, "
-    told = f"Measured at commit {last['commit']}, {last['at']}, rounds: {last['rounds']} after the warm-up, {part}on {machine()}."
+    told = f"Last measured at commit {last['commit']}, {last['at']}, rounds: {last['rounds']} after the warm-up, {part}on {machine()}."
+    if len({stored["measured"]["commit"] for stored in rows.values()}) > 1:
+        told += f" Other rows are older: {RESULTS.name} has the commit and time of each."
     page = PAGE.read_text()
     before, after = page[: page.index(BEGIN) + len(BEGIN)], page[page.index(END) :]
     PAGE.write_text("\n".join([before, *lines, "", told, ""]) + after)

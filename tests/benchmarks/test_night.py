@@ -77,3 +77,10 @@ def test_the_results_and_the_page_keep_the_rows_that_were_not_measured_again(tmp
     assert page.startswith("before\n")
     assert page.endswith("after\n")
     assert [row["found"] for row in json.loads((tmp_path / "results.json").read_text())["rows"].values()] == [0.6, 16]
+
+
+def test_a_limit_may_be_the_least_that_is_allowed() -> None:
+    row = Result("logs", "work", 1.6, "", 1.5, "detail", is_least=True)
+    assert (row.allowed, row.verdict) == ("at least 1.5", "yes")
+    assert Result("logs", "work", 1.4, "", 1.5, "detail", is_least=True).verdict == "**no**"
+    assert Result("logs", "work", 1.5, "", 1.5, "detail").verdict == "yes"
