@@ -71,10 +71,16 @@ def _mysql_rows(rows: Sequence[Sequence[Any]], fixed: str) -> str:
     it, which takes half of the time. `fixed`: what follows the values of each row.
     """
     driver: Any = connection.connection
-    escape, literal, end = driver.string_literal, driver.literal, fixed.encode()
+    escape, literal_of_others, end = driver.string_literal, driver.literal, fixed.encode()
+
+    def literal(value: Any) -> bytes:
+        if type(value) is str:
+            return escape(value.encode())
+        return b"%d" % value if type(value) is int else literal_of_others(value)
+
     columns = []
     for column in zip(*rows, strict=True):
-        literals = {value: escape(value.encode()) if type(value) is str else literal(value) for value in set(column)}
+        literals = {value: literal(value) for value in set(column)}
         columns.append([literals[value] for value in column])
     return b", ".join([b"(%b%b)" % (b", ".join(row), end) for row in zip(*columns, strict=True)]).decode()
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import logging
+import time
 from collections import deque
 from collections.abc import Iterator, Sequence
 from datetime import datetime
@@ -11,13 +12,13 @@ from typing import Any, TypeVar
 
 import msgspec
 from django.conf import settings
-from django.db.models import Count, F, Q, QuerySet, Sum
+from django.db.models import F, Q, QuerySet, Sum
 
 from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Repository
 from etl_tasks import cursors, dead_letters, ledger, overdue_sources, waiting_events
 from etl_tasks.crash_points import crash_point
-from etl_tasks.errors import FatalError
+from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.loaders import facts, log_facts
 from etl_tasks.loaders.metrics import updating_metrics
 from etl_tasks.models import CleanBatch, Cursor, ETLRun, Source, StagedPage, StreamProgress, compressed
@@ -35,6 +36,7 @@ PAGES_AT_ONCE = 100
 PAGES_A_GROUP, RECORDS_A_GROUP = 10, 1000  # of pages that are staged or cleaned, or batches that are loaded, in one transaction
 BYTES_A_GROUP = 4 * 1024 * 1024  # of the pages that are staged in one statement, unless a single page is larger
 BODIES_A_QUERY = 10
+LONGEST_WAIT_SECONDS = 2.0  # of a page without a body for the next page. Each commit renews the lease, which a slow source must not let end.
 FEWEST_FOR_A_SHARE = 20  # with fewer records than this, a high share of bad ones may be chance
 
 
@@ -42,17 +44,24 @@ def extract(run: ETLRun) -> None:
     """Store a copy of everything that the source has after its cursors, page by page. A later attempt continues after the last committed page."""
     rows = _Extracted(run)
     waiting: list[Page] = []
-    for item in adapter_of(run.source).pages(_job(run, rows)):
-        match item:
-            case Unreadable():
-                _bury_once(run, item)
-            case Learned():
-                _save_page_sizes(run, item)
-            case Page():
-                waiting.append(item)
-                if not item.is_followed or len(waiting) == PAGES_A_GROUP or sum(len(page.body) for page in waiting) > BYTES_A_GROUP:
-                    _commit_pages(run, rows, waiting)
-                    waiting = []
+    began_waiting = time.monotonic()
+    try:
+        for item in adapter_of(run.source).pages(_job(run, rows)):
+            match item:
+                case Unreadable():
+                    _bury_once(run, item)
+                case Learned():
+                    _save_page_sizes(run, item)
+                case Page():
+                    began_waiting = began_waiting if waiting else time.monotonic()
+                    waiting.append(item)
+                    if _is_due(waiting) or time.monotonic() - began_waiting > LONGEST_WAIT_SECONDS:
+                        due, waiting = waiting, []
+                        _commit_pages(run, rows, due)
+    except RetriableError:
+        _commit_pages(run, rows, waiting)
+        raise
+    _commit_pages(run, rows, waiting)
     with ledger.guarded_transaction(run, "extract.end"):
         _complete_stage(run)
 
@@ -174,13 +183,15 @@ def _batches(run: ETLRun, **conditions: bool) -> Iterator[list[CleanBatch]]:
 class _Extracted:
     """The rows that a run has while an attempt extracts it. Nobody else writes them, because the attempt holds the run's lease.
 
-    `page_count`: of the run. `with_pages`, `with_progress`: the streams that have staged pages, and those that have a row of progress.
+    `page_count`: of the run. `with_pages`, `with_context`, `with_progress`: the streams that have staged pages, pages with a context, and a row
+    of progress.
     """
 
     def __init__(self, run: ETLRun) -> None:
-        counts = dict(run.pages.values_list("stream").annotate(count=Count("pk")))
+        contexts = list(run.pages.values_list("stream", "context"))
         cursors = list(Cursor.objects.filter(source=run.source).values_list("stream", "position", "version"))
-        self.page_count, self.with_pages = sum(counts.values()), set(counts)
+        self.page_count, self.with_pages = len(contexts), {stream for stream, _ in contexts}
+        self.with_context = {stream for stream, context in contexts if context}
         self.positions = {stream: position for stream, position, _ in cursors}
         self.versions = {stream: version for stream, _, version in cursors}
         self.progress = {p.stream: Progress(resume=p.resume, cursor=p.cursor, is_done=p.is_done) for p in run.progress.all()}
@@ -204,18 +215,28 @@ def _job(run: ETLRun, rows: _Extracted) -> Job:
 
 
 def _staged(run: ETLRun, rows: _Extracted, stream: str, *, with_bodies: bool = False) -> Iterator[StagedPage]:
-    """Yield the pages that the run has staged of a stream. `with_bodies`: read the bodies with the rows; otherwise each one when it is accessed."""
-    if stream not in rows.with_pages:
+    """Yield the pages that the run has staged of a stream: `with_bodies`, all of them; otherwise those with a context, without their bodies.
+
+    A body that was not read with the row is read when it is accessed.
+    """
+    if stream not in (rows.with_pages if with_bodies else rows.with_context):
         return
     found, after = StagedPage.objects.filter(run=run, stream=stream).order_by("number"), 0
     found, size = (found, BODIES_A_QUERY) if with_bodies else (found.defer("body"), PAGES_AT_ONCE)
     while pages := list(found.filter(number__gt=after)[:size]):
-        yield from pages
+        yield from (page for page in pages if with_bodies or page.context)
         after = pages[-1].number
+
+
+def _is_due(pages: Sequence[Page]) -> bool:
+    """Return whether the pages have to be committed now. A page without a body waits for the next page, because it only has progress."""
+    return bool(pages[-1].body and not pages[-1].is_followed) or len(pages) == PAGES_A_GROUP or sum(len(page.body) for page in pages) > BYTES_A_GROUP
 
 
 def _commit_pages(run: ETLRun, rows: _Extracted, pages: Sequence[Page]) -> None:
     """Store the pages and the progress of their streams together. Of a page without a body, only the progress is stored."""
+    if not pages:
+        return
     with_body = [page for page in pages if page.body]
     staged = [_staged_page(run, page, number) for number, page in enumerate(with_body, start=rows.page_count + 1)]
     with ledger.guarded_transaction(run, "extract.page", extracted=F("extracted") + sum(page.record_count for page in with_body)):
@@ -229,6 +250,7 @@ def _commit_pages(run: ETLRun, rows: _Extracted, pages: Sequence[Page]) -> None:
                 StreamProgress.objects.create(run=run, stream=stream, began_at_version=rows.versions.get(stream, 0), **position)
     rows.page_count += len(staged)
     rows.with_pages |= {page.stream for page in with_body}
+    rows.with_context |= {page.stream for page in with_body if page.context}
     rows.with_progress |= {page.stream for page in pages}
     for page in with_body:
         logger.info("page_staged", extra={"run": run.pk, "stream": page.stream, "records": page.record_count, "bytes": len(page.body)})

@@ -34,7 +34,7 @@ class Progress:
 
 class Staged(Protocol):
     def __call__(self, stream: str, *, with_bodies: bool = False) -> Iterator[StagedPage]:
-        """Return the pages of a stream. `with_bodies`: read the bodies with the rows; otherwise a body is read when it is accessed."""
+        """Return the pages of a stream. `with_bodies`: all of them; otherwise only those with a context, whose bodies are read when accessed."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,12 +7,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, MutableMapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+import msgspec
 import requests
 from django.conf import settings
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
@@ -22,7 +24,7 @@ from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.sources.github.credentials import Credential
 from etl_tasks.sources.github.page_sizes import PageSize
 from etl_tasks.sources.github.rate_limits import RateLimits
-from etl_tasks.sources.github.raw_values import as_list, decoded_json
+from etl_tasks.sources.github.raw_values import as_list, decoded_json, decoded_part
 
 logger = logging.getLogger(__name__)
 
@@ -77,17 +79,21 @@ class Answer:
     next_url: str
     fetched_at: datetime
     limit_wait: float | None = None  # seconds until the next request is allowed, if the headers say that a limit is used up
+    part: msgspec.json.Decoder[Any] | None = None  # decodes what the caller reads; None to decode everything
 
     @property
     def is_unchanged(self) -> bool:
         return self.status == requests.codes.not_modified
 
     def json(self) -> Any:
-        """Return the decoded body; None if it is not JSON. Whoever needs it shares it, so it must not be changed."""
+        """Return the decoded body, or the part of it that was asked for; None if it is not JSON. It is shared, so it must not be changed."""
         return self._decoded
 
     @cached_property
     def _decoded(self) -> Any:
+        if self.part:
+            with suppress(msgspec.MsgspecError, ValueError, RecursionError):
+                return decoded_part(self.body, self.part)
         return _decoded(self.body)
 
 
@@ -133,17 +139,26 @@ class GitHub:
     def __repr__(self) -> str:
         return f"GitHub({settings.GITHUB_API_URL})"
 
-    def query(self, query: str, variables: Mapping[str, object], *, page: PageSize | None = None, is_tolerant: bool = False) -> Answer:
+    def query(
+        self,
+        query: str,
+        variables: Mapping[str, object],
+        *,
+        page: PageSize | None = None,
+        is_tolerant: bool = False,
+        part: msgspec.json.Decoder[Any] | None = None,
+    ) -> Answer:
         """Send one GraphQL query. Raises RetriableError or FatalError, also for errors that an answer with status 200 reports.
 
         `page`: how many records the query asks for. The variable `first` is set to its size, or the list `ids` is cut to it.
         The size is halved after each attempt that GitHub cannot finish. `is_tolerant`: do not raise for errors that concern
-        only a part of the answer; the caller handles them.
+        only a part of the answer; the caller handles them. `part`: a decoder of what the caller reads of the answer, and of its errors. An
+        answer of another form is decoded as a whole.
         """
 
         def ask() -> Answer:
             sized = _sized(variables, page) if page else variables
-            answer = self._request("POST", settings.GITHUB_GRAPHQL_URL, payload={"query": query, "variables": sized})
+            answer = self._request("POST", settings.GITHUB_GRAPHQL_URL, payload={"query": query, "variables": sized}, part=part)
             _raise_for_errors(answer, is_tolerant=is_tolerant)
             return answer
 
@@ -198,7 +213,15 @@ class GitHub:
         except PartialAnswer as exc:
             return exc.answer
 
-    def _request(self, method: str, url: str, *, payload: Mapping[str, object] | None = None, etag: str = "") -> Answer:
+    def _request(
+        self,
+        method: str,
+        url: str,
+        *,
+        payload: Mapping[str, object] | None = None,
+        etag: str = "",
+        part: msgspec.json.Decoder[Any] | None = None,
+    ) -> Answer:
         resource = "graphql" if payload is not None else "core"
         self.rate_limits.raise_if_reserve_reached(resource)
         response, body = self._exchange(method, url, token=self._token(), payload=payload, etag=etag)
@@ -214,6 +237,7 @@ class GitHub:
             next_url=response.links.get("next", {}).get("url", ""),
             fetched_at=datetime.now(UTC),
             limit_wait=_limit_wait_of(response.headers),
+            part=part,
         )
         _raise_for_status(answer, response.headers)
         return answer

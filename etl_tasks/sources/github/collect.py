@@ -137,7 +137,7 @@ def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResu
     cursor = job.cursors.get(stream.name, {})
     # Pull requests that were collected before the service had a path filter have no paths, so they are read again.
     lacks_paths = stream.name == "pull_requests" and bool(service.path) and not cursor.get("with_paths")
-    former = {} if job.is_full or lacks_paths or is_newly_needed or _is_outdated(stream, job, cursor) else cursor
+    former = {} if job.is_full or lacks_paths or is_newly_needed or (is_asked_for and _is_outdated(stream, job, cursor)) else cursor
     reading = Reading(
         github=github,
         stream=stream,
@@ -163,12 +163,12 @@ def _reading(github: GitHub, stream: Stream, job: Job, survey_result: SurveyResu
 
 
 def _is_outdated(stream: Stream, job: Job, cursor: Mapping[str, Any]) -> bool:
-    """Return whether the stream has to be read from the beginning because a setting has changed since the last run.
+    """Return whether a stream that is asked for has to be read from the beginning because a setting has changed since the last run.
 
     This is so if the last run did not read the stream, or if the service's pattern for deploying workflows was another one.
     """
     collected = job.cursors.get(REPOSITORY, {}).get("asked")
-    if not cursor or not stream.is_asked_for(job.source.service):
+    if not cursor:
         return False
     was_left_out = collected is not None and stream.name not in collected
     return was_left_out or (stream.name == "workflow_runs" and cursor.get("workflow", job.source.service.workflow) != job.source.service.workflow)

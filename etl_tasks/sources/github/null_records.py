@@ -12,8 +12,9 @@ from typing import Any
 from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.github import mapping
 from etl_tasks.sources.github.raw_values import as_list, as_object
-from etl_tasks.sources.github.streams import BY_ID, EXISTENCE, NEXT_PAGES, Stream
+from etl_tasks.sources.github.streams import BY_ID, DEPLOYED_HISTORY, EXISTENCE, NEXT_PAGES, Stream
 
+LISTS = (None, DEPLOYED_HISTORY)  # the shapes of pages with a list of whole records
 LOST = "GitHub gave null in the place of this record"
 
 
@@ -24,7 +25,10 @@ def records(stream: Stream, content: bytes, context: Mapping[str, Any]) -> Itera
         return _records_by_id(stream, content, context)
     if shape == EXISTENCE:
         return iter([Good(fact) for fact in gone_facts(content, context)])
-    nodes = mapping.nodes(content, stream.path_in(context))
+    path = stream.path_in(context)
+    if shape in LISTS and (good := mapping.facts_of_page(stream.fact_of(context), content, path)) is not None:
+        return iter(good)
+    nodes = mapping.nodes(content, path)
     if shape == NEXT_PAGES:
         return mapping.to_facts(stream.fact_of(context), nodes)
     return _records_of_list(stream.fact_of(context), nodes, context)

@@ -6,7 +6,7 @@ stop it: transform makes that record a dead letter.
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypedDict
 
 import msgspec
 
@@ -19,6 +19,17 @@ def decoded_json(content: bytes) -> Any:
         return msgspec.json.decode(content)
     except (msgspec.DecodeError, ValueError, RecursionError):
         return json.loads(content)  # Python's decoder is slower, and also takes NaN and half of a character (an unpaired surrogate)
+
+
+def decoded_part(content: bytes, decoder: msgspec.json.Decoder[Any]) -> Any:
+    """Return the part of the JSON that the decoder's type has. Raises msgspec.MsgspecError or ValueError if the JSON has another form."""
+    return decoder.decode(content)
+
+
+def object_type(fields: Mapping[str, Any], *, has_all: bool) -> Any:
+    """Return the type of a JSON object that is decoded into a dictionary with these fields. `has_all`: raise if one is missing."""
+    make: Any = TypedDict  # a type checker accepts only types that are written out
+    return make("part", fields, total=has_all)
 
 
 def as_object(value: Any) -> Mapping[str, Any]:

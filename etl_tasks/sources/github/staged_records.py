@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from functools import cache
-from typing import Any, TypedDict
+from typing import Any
 
 import msgspec
 
@@ -11,6 +11,7 @@ from etl_tasks.outcomes import Good, UnreadablePage
 from etl_tasks.sources.adapter import Job
 from etl_tasks.sources.github import mapping, null_records
 from etl_tasks.sources.github.needed_deployment_sources import is_decided_by, is_undecided
+from etl_tasks.sources.github.raw_values import decoded_part, object_type
 from etl_tasks.sources.github.streams import BY_ID, BY_NAME, EXISTENCE, NEXT_PAGES, SINGLE_RECORD, Stream
 
 
@@ -34,27 +35,16 @@ def nodes_of_page(stream: Stream, content: bytes, context: Mapping[str, Any], *f
     try:
         if fields and context.get("shape") != SINGLE_RECORD:
             with suppress(msgspec.DecodeError, ValueError, RecursionError):
-                return mapping.nodes_in(mapping.decoded_part(content, _parts_decoder(path, fields)), path)
+                return mapping.nodes_in(decoded_part(content, mapping.list_decoder(path, _parts(fields))), path)
         return mapping.nodes(content, path)
     except UnreadablePage:
         return []
 
 
 @cache
-def _parts_decoder(path: tuple[str, ...], fields: tuple[str, ...]) -> msgspec.json.Decoder[Any]:
-    """Return a decoder of pages with a list at `path`. It decodes only these fields of the records, and raises for a page of another form."""
-    found: Any = list[_object(dict.fromkeys(fields, Any), has_all=False) | None]  # type: ignore[misc]
-    if path[-1] not in ("nodes", "workflow_runs"):
-        found = _object({"nodes": found}, has_all=True)
-    for key in reversed(path):
-        found = _object({key: found}, has_all=True)
-    return msgspec.json.Decoder(found)
-
-
-def _object(fields: Mapping[str, Any], *, has_all: bool) -> Any:
-    """Return the type of a JSON object that is decoded into a dictionary with these fields. `has_all`: raise if one is missing."""
-    make: Any = TypedDict  # a type checker accepts only types that are written out
-    return make("part", fields, total=has_all)
+def _parts(fields: tuple[str, ...]) -> Any:
+    """Return the type of a record of which only these fields are decoded, or null."""
+    return object_type(dict.fromkeys(fields, Any), has_all=False) | None
 
 
 def gone_records(job: Job, stream_name: str) -> list[dict[str, Any]]:

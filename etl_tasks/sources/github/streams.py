@@ -9,7 +9,7 @@ from typing import Any
 from dora_metrics.models import Service
 from etl_tasks.sources.github.needed_deployment_sources import may_count
 from etl_tasks.sources.github.query_texts import with_fragments
-from etl_tasks.sources.github.raw_values import as_object, as_text
+from etl_tasks.sources.github.raw_values import as_text
 
 # GitHub may need some minutes until every reader sees a change. So each run reads the list again from this
 # long before the newest record of the last run.
@@ -42,10 +42,12 @@ class NextPages:
     def cursors(self, record: Mapping[str, Any]) -> dict[str, str]:
         """Return the end cursor of each list that has a next page, by the list's name."""
         found = {}
-        for name in self.lists:
-            if (connection := record.get(name)) and (info := as_object(as_object(connection).get("pageInfo"))).get("hasNextPage"):
-                found[name] = as_text(info.get("endCursor"))
-        return {name: cursor for name, cursor in found.items() if cursor}
+        for name in self.lists:  # most lists have one page: this is called for each of them in each record
+            connection = record.get(name)
+            info = connection.get("pageInfo") if isinstance(connection, dict) else None
+            if isinstance(info, dict) and info.get("hasNextPage") and (cursor := as_text(info.get("endCursor"))):
+                found[name] = cursor
+        return found
 
 
 NO_LISTS = NextPages(query="", key="", path=(), fact="", lists=())

@@ -2,16 +2,31 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache, cached_property, partial
 from typing import Any
+
+import msgspec
 
 from etl_tasks.errors import RetriableError
 from etl_tasks.outcomes import UnreadablePage
 from etl_tasks.sources.adapter import Page
 from etl_tasks.sources.github import mapping
 from etl_tasks.sources.github.client import Answer
-from etl_tasks.sources.github.raw_values import as_number, as_object, as_text
+from etl_tasks.sources.github.raw_values import as_number, as_object, as_text, object_type
 from etl_tasks.sources.github.streams import BY_ID, DEPLOYED_HISTORY, Stream
+
+
+@cache
+def list_part(stream: Stream) -> msgspec.json.Decoder[Any]:
+    """Return a decoder of what the readers need of a page of the stream's list. The transform stage decodes everything else."""
+    inner, some = stream.next_pages, partial(object_type, has_all=False)
+    ends = dict.fromkeys(inner.lists, some({"pageInfo": Any}) | None)
+    record = some({name: Any for name in ("id", "mergedAt", inner.key, stream.order_key) if name} | (ends if stream.order_key else {"parents": Any}))
+    nodes: Any = list[record | None]  # type: ignore[valid-type]
+    found = some({"totalCount": Any, "pageInfo": Any, "nodes": nodes | None})
+    for key in reversed(stream.path):
+        found = some({key: found | None} | ({"errors": Any} if key == "data" else {}))
+    return msgspec.json.Decoder(found)
 
 
 class AnswerContent:

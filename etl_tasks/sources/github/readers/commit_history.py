@@ -7,7 +7,7 @@ from etl_tasks.errors import RetriableError
 from etl_tasks.sources.adapter import Page
 from etl_tasks.sources.github.query_texts import query_text
 from etl_tasks.sources.github.raw_values import as_text, objects_in
-from etl_tasks.sources.github.readers.answers import AnswerContent
+from etl_tasks.sources.github.readers.answers import AnswerContent, list_part
 from etl_tasks.sources.github.readers.lists import read_next_pages, records_with_next_pages
 from etl_tasks.sources.github.readers.reading import Reading
 from etl_tasks.sources.github.streams import DEPLOYED_HISTORY
@@ -41,7 +41,7 @@ def read_history(reading: Reading) -> Iterator[Page]:
             content = read_next_pages(reading, resume)
         else:
             variables = {**reading.repository_variables(), "revision": resume["head"], "after": resume["after"]}
-            answer = reading.github.query(query_text(reading.stream.query), variables, page=size)
+            answer = reading.github.query(query_text(reading.stream.query), variables, page=size, part=list_part(reading.stream))
             content = AnswerContent(reading.stream, answer, shape=resume["shape"])
             resume |= {"after": content.end_cursor, "rest": records_with_next_pages(reading.stream, content)}
             if None in content.nodes:

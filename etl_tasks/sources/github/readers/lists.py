@@ -10,7 +10,7 @@ from etl_tasks.sources.github.client import Answer, GitHub
 from etl_tasks.sources.github.page_sizes import PageSize
 from etl_tasks.sources.github.query_texts import query_text
 from etl_tasks.sources.github.raw_values import as_object, as_text
-from etl_tasks.sources.github.readers.answers import AnswerContent
+from etl_tasks.sources.github.readers.answers import AnswerContent, list_part
 from etl_tasks.sources.github.readers.reading import Reading, empty_page
 from etl_tasks.sources.github.streams import BY_ID, NEXT_PAGES, Stream, ids_query
 
@@ -38,7 +38,7 @@ def read_list(reading: Reading) -> Iterator[Page]:
             resume |= {"again": resume["again"][size_by_id.asked :], "rest": [*resume["rest"], *records_with_next_pages(stream, content)]}
         elif not resume["is_listed"]:
             variables = {**reading.repository_variables(), **reading.stream_variables, "after": resume["after"]}
-            content = AnswerContent(stream, reading.github.query(query_text(stream.query), variables, page=size))
+            content = AnswerContent(stream, reading.github.query(query_text(stream.query), variables, page=size, part=list_part(stream)))
             _find_ids_of_nulls(reading.github, content, variables)
             if is_first:
                 cursor, is_first = reading.cursor(content), False

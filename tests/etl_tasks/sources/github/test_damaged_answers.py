@@ -21,9 +21,9 @@ from etl_tasks import inline, ledger
 from etl_tasks.errors import RetriableError
 from etl_tasks.fact_kinds import KINDS
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage, compressed
-from etl_tasks.outcomes import UnreadablePage
+from etl_tasks.outcomes import Bad, Good, UnreadablePage
 from etl_tasks.sources.adapter import Job, Page
-from etl_tasks.sources.github import client, null_records
+from etl_tasks.sources.github import client, mapping, null_records
 from etl_tasks.sources.github.adapter import GitHubRepository
 from etl_tasks.sources.github.client import Answer
 from etl_tasks.sources.github.mapping import MAPPINGS
@@ -243,6 +243,15 @@ def test_an_unreadable_answer_does_not_fail_the_search_for_deleted_records(sourc
     context = {"shape": BY_ID, "ids": ["a"], "repository": "R_1", "at": END.isoformat()}
     page = StagedPage(stream="deployments", context=context, body=compressed(b'{"data": {}}'))
     assert gone_records(Job(source, {}, {}, staged=lambda stream: iter([page])), "deployments") == []
+
+
+@pytest.mark.parametrize("kind", ["commit", "commit_rest"])
+def test_a_commit_that_is_its_own_parent_is_bad_because_a_walk_through_its_history_would_not_end(kind: str) -> None:
+    times = {"authoredDate": "2026-03-01T10:00:00Z", "committedDate": "2026-03-01T10:00:00Z"}
+    good, bad = mapping.to_facts(kind, [{"oid": "a" * 40, "parents": {"nodes": [{"oid": letter * 40}]}, **times} for letter in "ba"])
+    assert isinstance(good, Good)
+    assert isinstance(bad, Bad)
+    assert bad.error == f"{kind}: The commit is its own parent - at `$.parents`"
 
 
 def test_there_are_pages_of_every_kind_of_fact() -> None:
