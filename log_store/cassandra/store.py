@@ -29,15 +29,12 @@ class CassandraLogStore:
             return writing.write(session, events)
 
     def write_each(self, pages: Iterable[Sequence[LogEvent]]) -> Iterator[list[Tally]]:
-        """Write each page in a thread, PAGES_AT_ONCE at the same time.
-
-        One page more is taken from `pages` in advance. So while the caller works on the totals of a page, the threads write the pages after it.
-        """
+        """Write each page in a thread, two pages at the same time, so that the next page is prepared while the servers store the page before."""
         pending: deque[Future[list[Tally]]] = deque()
         with ThreadPoolExecutor(PAGES_AT_ONCE) as threads:
             for events in pages:
                 pending.append(threads.submit(self.write, events))
-                if len(pending) > PAGES_AT_ONCE:
+                if len(pending) == PAGES_AT_ONCE:
                     yield pending.popleft().result()
             while pending:
                 yield pending.popleft().result()

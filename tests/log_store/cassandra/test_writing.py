@@ -1,16 +1,13 @@
-"""Events are encoded as the driver's own type would encode them, and the next page is ready while the caller works on the totals of one."""
+"""Events are encoded as the driver's own type would encode them."""
 
 import re
-from collections.abc import Iterator, Sequence
 
 import pytest
 from cassandra.cqltypes import DoubleType, Int32Type, MapType, UserType, UTF8Type
 
 from log_store.cassandra.schema import EVENT
-from log_store.cassandra.store import PAGES_AT_ONCE, CassandraLogStore
 from log_store.cassandra.writing import TRAILING_NULLS, event_values
 from log_store.event import LogEvent
-from log_store.store import Tally
 from tests.log_store.log_events import events
 
 PROTOCOL = 5
@@ -47,20 +44,3 @@ def driver_value(event: LogEvent) -> tuple[object, ...]:
     """Return the fields in the order of the type. An empty one is None, and the keys of a map are in the order of their bytes."""
     values = [getattr(event, name) for name in FIELDS]
     return tuple(dict(sorted(value.items())) or None if isinstance(value, dict) else None if value == "" else value for value in values)
-
-
-class StoreInMemory(CassandraLogStore):
-    def write(self, events: Sequence[LogEvent]) -> list[Tally]:
-        return []
-
-
-def test_a_page_more_than_are_written_at_once_is_ready_when_the_caller_gets_the_first_totals() -> None:
-    taken: list[int] = []
-
-    def pages() -> Iterator[list[LogEvent]]:
-        for number in range(10):
-            taken.append(number)
-            yield events("calls", 1)
-
-    for answered, _ in enumerate(StoreInMemory().write_each(pages())):
-        assert len(taken) == min(answered + PAGES_AT_ONCE + 1, 10)
