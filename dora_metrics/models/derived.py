@@ -126,8 +126,8 @@ class MetricQuerySet(models.QuerySet["DORAMetric"]):
     ) -> list[Any]:
         """Insert metrics as Django does.
 
-        With `update_conflicts`, Django's preparation of each single value is left out, because it takes most of the time. `batch_size` has no
-        effect then.
+        With `update_conflicts`, neither instances nor Django's preparation of each single value are needed, because they take most of the time:
+        `objs` may be any objects that have the columns as attributes. `batch_size` has no effect then.
         """
         if not update_conflicts:
             return super().bulk_create(objs, batch_size=batch_size, ignore_conflicts=ignore_conflicts)

@@ -10,12 +10,12 @@ from functools import cache
 from typing import Any
 
 import msgspec
-from django.db import connection, models
+from django.db import models
 from django.utils.dateparse import parse_datetime
 from msgspec import UNSET, Raw
 from msgspec.structs import astuple
 
-from dora_metrics.bulk_upsert import Prepare, preparation
+from dora_metrics.bulk_upsert import Prepare, preparation, time_parameter
 from dora_metrics.models import GithubFact
 
 NOT_IN_FACTS = {"gone_at", "service_id", "repository_id", "run_id", "page_id"}  # the columns whose values the loader knows
@@ -112,11 +112,6 @@ def _of_text(field: "models.Field[Any, Any]") -> Prepare | None:
         case models.JSONField():
             return _json_parameter
     return None
-
-
-def time_parameter(moment: Any) -> Any:
-    """Return a time as a parameter. Parameters of the same database are in the order of their times."""
-    return connection.ops.adapt_datetimefield_value(moment)
 
 
 def _time_parameter(value: Any) -> Any:

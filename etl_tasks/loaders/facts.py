@@ -14,11 +14,11 @@ from django.db import models
 from django.utils.dateparse import parse_datetime
 from msgspec import UNSET
 
-from dora_metrics.bulk_upsert import upsert_prepared
+from dora_metrics.bulk_upsert import time_parameter, upsert_prepared
 from dora_metrics.derivation.recompute import hold
 from dora_metrics.models import Change, GithubFact, Issue, Repository
 from etl_tasks.fact_kinds import KINDS, FactKind
-from etl_tasks.loaders.fact_rows import Row, RowFormat, row_format, time_parameter
+from etl_tasks.loaders.fact_rows import Row, RowFormat, row_format
 from etl_tasks.models import StagedPage
 
 ROWS_A_QUERY = 500
