@@ -4,6 +4,7 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -89,6 +90,7 @@ def local_date(instant: datetime, time_zone: str) -> date:
     return instant.astimezone(ZoneInfo(time_zone)).date()
 
 
+@lru_cache(maxsize=4096)
 def start_of(day: date, time_zone: str) -> datetime:
     """Return the first instant of the local date, in UTC.
 
@@ -112,9 +114,15 @@ def collected_part(period: Period, coverage: Coverage, time_zone: str) -> Period
     Facts of other dates may be stored too, because a page of facts that was read may reach beyond the collected span. The facts of
     such a date are incomplete, so none of them counts.
     """
-    start = max(period.start, local_date(coverage.since, time_zone))
-    end = min(period.end, local_date(coverage.until, time_zone) + ONE_DAY)
-    return Period(start, max(start, end), period.kind)
+    first, after = _collected_dates(coverage, time_zone)
+    start = max(period.start, first)
+    return Period(start, max(start, min(period.end, after)), period.kind)
+
+
+@lru_cache(maxsize=64)
+def _collected_dates(coverage: Coverage, time_zone: str) -> tuple[date, date]:
+    """Return the first collected local date, and the date after the last one. Thousands of periods need them."""
+    return local_date(coverage.since, time_zone), local_date(coverage.until, time_zone) + ONE_DAY
 
 
 def is_partial(period: Period, coverage: Coverage, time_zone: str) -> bool:
