@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from django.core.exceptions import ImproperlyConfigured
 
+from callcentersite import mysql_types
 from callcentersite.environment_variables import (
     adapters,
     database,
@@ -167,6 +168,7 @@ if _is_sqlite:
 else:
     DATABASES["default"]["OPTIONS"] = DATABASES["default"].get("OPTIONS", {}) | {
         "charset": "utf8mb4",
+        **mysql_types.options(),
         "isolation_level": "read committed",  # takes no gap locks, which would block upserts of neighbouring rows
         "init_command": "SET sql_mode='STRICT_TRANS_TABLES', time_zone='+00:00'",
         # Shorter than the soft time limit of a stage, so that a server that hangs fails only the stage and not the worker.
