@@ -45,6 +45,7 @@ class History:
 
 def _generations(parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
     found: dict[str, int] = {}
+    begun: set[str] = set()  # a parent that was begun and not found leads back to the commit itself, which git does not allow: it is left out
     # History was collected from the youngest commit to the oldest. In reverse, most parents come before their children.
     for start in reversed(list(parents)):
         waiting = [start]
@@ -53,11 +54,12 @@ def _generations(parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
             if sha in found:
                 waiting.pop()
                 continue
-            missing = [parent for parent in parents[sha] if parent in parents and parent not in found]
+            begun.add(sha)
+            missing = [parent for parent in parents[sha] if parent in parents and parent not in found and parent not in begun]
             if missing:
                 waiting.extend(missing)
                 continue
-            found[sha] = 1 + max((found[parent] for parent in parents[sha] if parent in parents), default=0)
+            found[sha] = 1 + max((found[parent] for parent in parents[sha] if parent in found), default=0)
             waiting.pop()
     return found
 

@@ -72,3 +72,11 @@ def test_the_short_way_agrees_with_a_full_walk(parents, first, second):
     are_known = ancestor in parents and descendant in parents
     expected = are_known and ancestor != descendant and ancestor in reached(descendant, parents)
     assert History(parents).is_true_ancestor(ancestor, descendant) is expected
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("parents", [{"a": ("a",)}, {"a": ("b",), "b": ("a",)}, {"a": ("b", "x"), "b": ("c",), "c": ("a",), "x": ()}])
+def test_a_history_that_leads_back_to_itself_comes_to_an_end(parents: dict[str, tuple[str, ...]]) -> None:
+    """Git has no such history, but what an answer of GitHub contains need not be git's."""
+    assert History(parents).generations.keys() == parents.keys()
+    assert not History(parents).is_true_ancestor("a", "a")
