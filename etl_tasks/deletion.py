@@ -19,7 +19,7 @@ from django.utils.timezone import now
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from dora_metrics.derivation.recompute import hold, recompute
+from dora_metrics.derivation.recompute import hold, recompute_periods
 from dora_metrics.models import Coverage, Fact, LogDeployment, LogTraffic, Repository, Service
 from etl_tasks.fault_isolation import isolated
 from etl_tasks.log_coverage import update_log_coverage
@@ -158,11 +158,14 @@ def _of_source(source: Source) -> Iterator[int]:
 
 
 def _update_service(service: Service) -> None:
-    """Recompute the coverage and metrics of a service from the facts that are left."""
+    """Recompute the coverage and all metrics of a service from the facts that are left.
+
+    The rows of the repository are deleted already, so nothing tells which periods they counted in.
+    """
     if not LogTraffic.objects.filter(service=service).exists():
         Coverage.objects.filter(service=service, repository=None).delete()
     update_log_coverage(service)
-    recompute(service)
+    recompute_periods(service)
 
 
 def _facts(target: Target) -> list[models.QuerySet[models.Model]]:

@@ -15,13 +15,29 @@ from django.test import Client
 from django.urls import reverse
 from django.utils import translation
 
-from dora_metrics.models import AlertEpisode, AlertRule, Attempt, Change, Commit, Delivery, Deployment, DORAMetric, LogTraffic, Repository, Service
+from dora_metrics.derivation.recompute import recompute, recompute_periods
+from dora_metrics.models import (
+    AlertEpisode,
+    AlertRule,
+    Attempt,
+    Change,
+    Commit,
+    Coverage,
+    Delivery,
+    Deployment,
+    DORAMetric,
+    LogTraffic,
+    Repository,
+    Service,
+)
 from etl_tasks import deletion, ledger, pipeline, replay, sweeper, tasks
 from etl_tasks.deletion import FIRST, LAST
 from etl_tasks.models import DeadLetter, ETLRun, Source, StagedPage
 from github_stand_in.server import StandIn
 from log_store.models import LogEventRow, LogSumRow
 from log_store.opening import open_log_store
+from tests.dora_metrics.calculators.examples import at
+from tests.dora_metrics.example_service import a_service
 from tests.etl_tasks.test_stages import night
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow, pytest.mark.usefixtures("sent_messages")]
@@ -130,6 +146,29 @@ def test_a_source_goes_alone_and_the_service_s_metrics_are_those_of_what_is_left
     delete("shop-logs", "--yes", command="delete_source")
     assert (events("shop-logs"), LogTraffic.objects.count(), shop.coverage.count()) == (0, 0, 0)
     assert Service.objects.filter(name="shop").exists()
+
+
+def test_no_metric_still_counts_the_deployments_of_a_source_that_went():
+    """Two repositories stay, so that no name of an incident changes, which would have all periods measured."""
+    service = a_service("billing")
+    first = service.repositories.get()
+    others = [Repository.objects.create(service=service, name=name) for name in ("acme/calls", "acme/users")]
+    for repository in others:
+        for span in Coverage.objects.filter(repository=first):
+            span.pk, span.repository = None, repository
+            span.save()
+    deployment = Deployment.objects.get(external_id=5)
+    deployment.pk, deployment.repository, deployment.external_id, deployment.sha = None, others[0], 77, "c1"
+    deployment.statuses[-1]["created_at"] = at(5.6).isoformat()
+    deployment.save()
+    source, _ = [
+        Source.objects.create(name=one.name[5:], service=service, kind="github", repository=one.name, facts_repository=one) for one in others
+    ]
+    Source.objects.create(name="billing", service=service, kind="github", repository="acme/billing", facts_repository=first)
+    recompute(service)
+    deletion.begin(source)
+    assert deletion.resume(source)
+    assert recompute_periods(service) == 0
 
 
 @pytest.mark.parametrize("batches", [1, 2, 7, 20])
