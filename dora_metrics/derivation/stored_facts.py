@@ -258,7 +258,10 @@ def _pull_requests(services: Sequence[Service], branch_names: BranchNames) -> It
             yield repository_id, pull_request_of(values)
 
 
-_LINKABLE = "number", "base_branch", "head_branch", "head_sha", "merge_sha", "created_at", "merged_at", "labels", "closes", "revert_signs", "links"
+_LINKABLE = (
+    *("number", "base_branch", "head_branch", "head_sha", "merge_sha", "created_at", "merged_at"),
+    *("labels", "closes", "revert_signs", "links", "url", "page_id"),
+)
 
 
 def _linkable_pull_requests(
@@ -268,7 +271,7 @@ def _linkable_pull_requests(
     is_on_path = {service.pk: path_filter(service.path) for service in services}
     columns = (*_LINKABLE, *(["paths"] if any(service.path for service in services) else ()))
     for service_id, repository_id, *row in _rows(Change, services, "service_id", "repository_id", *columns, merged_at__isnull=False):
-        number, base_branch, head_branch, head_sha, merge_sha, created_at, merged_at, labels, closes, signs, links, *paths = row
+        number, base_branch, head_branch, head_sha, merge_sha, created_at, merged_at, labels, closes, signs, links, url, page_id, *paths = row
         if paths and not is_on_path[service_id](paths[0]):
             continue
         pull = inputs.PullRequest(
@@ -285,6 +288,7 @@ def _linkable_pull_requests(
             closes=tuple((issue["repository"], issue["number"]) for issue in closes),
             revert_signs=_signs(signs),
             links=_links(links),
+            origin=inputs.Origin(url, page_id),  # of the attempt, if pull requests stand in for deployments
         )
         yield repository_id, pull
 

@@ -69,6 +69,15 @@ def test_every_period_is_measured_again_by_command(billing):
     assert (revision.before["value"], revision.after["value"], revision.run_id) == (0.5, 5 / 8, None)
 
 
+@pytest.mark.parametrize("deployments_from", ["pulls", "auto"])
+def test_a_pull_request_that_stands_in_for_a_deployment_leads_to_its_page(deployments_from):
+    service = Service.objects.create(name="billing", deployments_from=deployments_from)
+    store(service, replace(EVENTFUL, deployments=()))
+    Change.objects.update(url="https://github.com/acme/billing/pull/1", page_id=9)
+    recompute(service, moment=NOW)
+    assert set(Attempt.objects.values_list("source", "url", "page_id")) == {("pulls", "https://github.com/acme/billing/pull/1", 9)}
+
+
 def test_a_night_measures_from_the_day_on_where_the_last_one_stood(billing):
     Coverage.objects.update(until=at(45))
     assert late(billing, moment=at(45)) > 0
