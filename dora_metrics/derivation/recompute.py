@@ -64,10 +64,16 @@ def recompute(service: Service, *, run_id: int | None = None, moment: datetime |
 def recompute_periods(service: Service, *, start: date | None = None, end: date | None = None, moment: datetime | None = None) -> int:
     """Recompute every period that overlaps [start, end), even if nothing in it has changed. Return how many metrics changed.
 
-    If `start` or `end` is None, the range is open on that side. Call it inside a transaction. `moment`: as for `recompute`.
+    If `start` or `end` is None, the range is open on that side. If an attempt, delivery or incident has changed, the range is extended by the
+    periods in which it may count, because the next run finds it stored and so does not measure them. Call it inside a transaction.
+    `moment`: as for `recompute`.
     """
     with garbage_collection_paused():
-        return _recompute_metrics(_update_links(service, moment=moment or now()), start=start or date.min, end=end or date.max, run_id=None)
+        links = _update_links(service, moment=moment or now())
+        first, last = start or date.min, end or date.max
+        if links.touched:
+            first, last = min(first, local_date(min(links.touched), links.known.settings.time_zone)), date.max
+        return _recompute_metrics(links, start=first, end=last, run_id=None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -69,6 +69,13 @@ def test_every_period_is_measured_again_by_command(billing):
     assert (revision.before["value"], revision.after["value"], revision.run_id) == (0.5, 5 / 8, None)
 
 
+def test_a_command_for_some_periods_leaves_no_other_period_outdated(billing):
+    Change.objects.filter(number=2).update(author_is_bot=False)
+    recompute_periods(billing, moment=NOW, start=FEBRUARY)
+    assert month("change_lead_time").details["n_bots"] == 0
+    assert recompute_periods(billing, moment=NOW) == 0
+
+
 @pytest.mark.parametrize("deployments_from", ["pulls", "auto"])
 def test_a_pull_request_that_stands_in_for_a_deployment_leads_to_its_page(deployments_from):
     service = Service.objects.create(name="billing", deployments_from=deployments_from)
