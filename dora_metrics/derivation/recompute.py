@@ -101,10 +101,10 @@ def _update_links(service: Service, *, moment: datetime, trusts_versions: bool =
         source = source_of(service)
         coverage = metric_coverage(coverage_of(service, repositories.values()), source, now=moment)
         known = LinkedFacts.of(chosen, source=source, coverage=coverage)
-        if are_current(service, digest := digest_of_inputs(service, state, known)):
+        if are_current(service, digest := digest_of_inputs(service, state, known, moment=moment)):
             return Links(service, repositories, known, [], digest, are_new=False)
     known, touched = _link_again(service, repositories, chosen, moment=moment)
-    return Links(service, repositories, known, touched, digest_of_inputs(service, state, known))
+    return Links(service, repositories, known, touched, digest_of_inputs(service, state, known, moment=moment))
 
 
 def _link_again(service: Service, repositories: Repositories, chosen: Settings, *, moment: datetime) -> tuple[LinkedFacts, list[datetime]]:

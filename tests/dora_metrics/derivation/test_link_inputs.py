@@ -10,9 +10,9 @@ from django.test.utils import CaptureQueriesContext
 from dora_metrics.derivation import link_inputs
 from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Coverage, Incident, LogDeployment, LogTraffic, Repository, Service
-from tests.dora_metrics.calculators.examples import at, log_hours, logged
+from tests.dora_metrics.calculators.examples import at, issue, log_hours, logged
 from tests.dora_metrics.example_service import EVENTFUL, NOW, a_service
-from tests.dora_metrics.stored_rows import derived
+from tests.dora_metrics.stored_rows import derived, store
 
 pytestmark = pytest.mark.django_db
 
@@ -92,3 +92,23 @@ def test_while_an_incident_of_the_logs_is_open_they_are_read_again_when_more_was
     assert Incident.objects.get(number=None).ended_at == incident.ended_at
     logs.update(until=at(42))
     assert not reads_facts(billing)
+
+
+def test_an_outage_that_is_over_is_no_longer_the_one_of_a_later_issue() -> None:
+    errors, later = log_hours(at(20), *[(100, 50)] * 8), issue(200, at(20, minutes=30), at(21))
+    service = Service.objects.create(name="billing")
+    store(service, replace(EVENTFUL, log_hours=errors, issues=(later,)))
+    logs = Coverage.objects.filter(stream="log_events")
+    logs.update(until=at(20, minutes=9))
+    recompute(service, moment=NOW)
+    assert not Incident.objects.filter(number=None).exists()  # it seems to last until the issue began
+    logs.update(until=NOW)
+    recompute(service, moment=NOW, trusts_versions=True)
+    assert Incident.objects.get(number=None).ended_at == at(20, minutes=8)
+
+
+def test_an_incident_opens_again_if_less_of_the_logs_is_known_than_before(billing: Service) -> None:
+    incident = Incident.objects.get(number=None)
+    Coverage.objects.filter(stream="log_events").update(until=incident.ended_at)  # as when another log of the service lags behind
+    recompute(billing, moment=NOW, trusts_versions=True)
+    assert Incident.objects.get(number=None).ended_at is None
