@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
 from dora_metrics.derivation import link_inputs
+from dora_metrics.derivation.program import program_digest
 from dora_metrics.derivation.recompute import recompute
 from dora_metrics.models import Coverage, Incident, LogDeployment, LogTraffic, Repository, Service
 from tests.dora_metrics.calculators.examples import at, issue, log_hours, logged
@@ -78,6 +80,13 @@ def test_they_are_read_again_if_anything_has_changed_that_links_follow_from(bill
 def test_another_program_reads_them_again(billing: Service, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(link_inputs, "program_digest", lambda: "of another release")
     assert reads_facts(billing)
+
+
+def test_all_files_that_turn_facts_into_rows_count_as_the_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = set()
+    monkeypatch.setattr(Path, "read_bytes", lambda path: names.add(path.name) or b"")
+    program_digest.__wrapped__()
+    assert {"lead_time_stages.py", "stored_facts.py", "derived_rows.py", "patterns.py"} <= names
 
 
 def test_while_an_incident_of_the_logs_is_open_they_are_read_again_when_more_was_read(billing: Service) -> None:
