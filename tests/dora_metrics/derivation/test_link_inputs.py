@@ -19,6 +19,12 @@ from tests.dora_metrics.stored_rows import derived, store
 pytestmark = pytest.mark.django_db
 
 
+@pytest.fixture(autouse=True)
+def _no_week_ends(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    if "week" not in request.node.name:
+        monkeypatch.setattr(link_inputs, "TRUSTED_DAYS", 10_000_000)
+
+
 @pytest.fixture
 def billing() -> Service:
     errors = log_hours(at(20), *[(100, 50)] * 8, *[(100, 0)] * 20)
@@ -121,3 +127,7 @@ def test_an_incident_opens_again_if_less_of_the_logs_is_known_than_before(billin
     Coverage.objects.filter(stream="log_events").update(until=incident.ended_at)  # as when another log of the service lags behind
     recompute(billing, moment=NOW, trusts_versions=True)
     assert Incident.objects.get(number=None).ended_at is None
+
+
+def test_each_week_the_facts_are_read_again_whatever_the_versions_say(billing: Service) -> None:
+    assert [reads_facts(billing, moment=at(41 + day)) for day in range(15)].count(True) in (2, 3)
