@@ -229,8 +229,13 @@ def _staged(run: ETLRun, rows: _Extracted, stream: str, *, with_bodies: bool = F
 
 
 def _is_due(pages: Sequence[Page]) -> bool:
-    """Return whether the pages have to be committed now. A page without a body waits for the next page, because it only has progress."""
-    return bool(pages[-1].body and not pages[-1].is_followed) or len(pages) == PAGES_A_GROUP or sum(len(page.body) for page in pages) > BYTES_A_GROUP
+    """Return whether the pages have to be committed now.
+
+    Pages without a body have only progress, so they wait for the next page. A page with a body must be staged before the source reads on,
+    because what it reads next may depend on what was staged.
+    """
+    size = sum(len(page.body) for page in pages)
+    return bool(size and not pages[-1].is_followed) or len(pages) == PAGES_A_GROUP or size > BYTES_A_GROUP
 
 
 def _commit_pages(run: ETLRun, rows: _Extracted, pages: Sequence[Page]) -> None:

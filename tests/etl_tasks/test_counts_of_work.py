@@ -4,7 +4,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 import pytest
@@ -119,6 +119,27 @@ class ManyPages(FailingSource):
         for number in range(1, 14):
             stream, position = "issues" if number % 2 else "releases", {"after": number}
             yield Page(stream, str(number), b"a page", 1, END, cursor={}, resume=position, is_done=number > 11, is_followed=number < 12)
+
+
+def test_what_was_read_is_staged_before_the_source_reads_on_even_if_a_page_without_a_body_came_last(settings: Any) -> None:
+    """A list may end with a page that has only progress. The rechecks, which read on after it, look at what the run has staged."""
+    with repository(SMALL, settings) as (_, source), override_settings(ETL_ADAPTERS={"github": f"{__name__}.{ListWithAnEmptyEnd.__name__}"}):
+        run = ledger.open_run(source, trigger="shell")
+        assert run
+        inline.run_stage(run.pk, "extract")
+        assert ListWithAnEmptyEnd.staged == [1]
+
+
+class ListWithAnEmptyEnd(FailingSource):
+    """Yields a page, then the end of its list, which was read already and has no body; then it counts the staged pages."""
+
+    staged: ClassVar[list[int]] = []
+
+    def pages(self, job: Job) -> Iterator[Page]:
+        yield Page("issues", "1", b"a page", 1, END, cursor={}, resume={"after": 1}, is_followed=True)
+        yield Page("issues", "2", b"", 0, END, cursor={}, resume={"after": 2}, is_done=True)
+        self.staged[:] = [len(list(job.staged("issues", with_bodies=True)))]
+        yield Page("repository", "3", b"", 0, END, cursor={}, is_done=True)
 
 
 def test_a_first_night_sends_one_request_for_each_page_of_a_list_and_one_for_the_survey(settings: Any) -> None:
