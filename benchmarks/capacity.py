@@ -41,16 +41,16 @@ class Night:
 ANSWER_S = 0.3  # an answer of GitHub to a query of a page; an assumption
 # scripts/bench night --row idle: CPU of worker, MariaDB and Redis for each of 50 sources without news. Points: scripts/bench github, the night of
 # 1,000 repositories: the survey of 25 repositories costs one.
-IDLE = Night(worker_s=0.023, mysql_s=0.008, redis_s=0.0001, requests=0.04, points=0.04)
+IDLE = Night(worker_s=0.027, mysql_s=0.008, redis_s=0.0001, requests=0.04, points=0.04)
 # scripts/bench night --row metrics: a night with 10 changed pull requests, 2 deployments, 4 issues and a release, and the idle row for what its
 # three tasks and the database cost besides. Points: scripts/bench github, the night with 10 changed pull requests.
-ACTIVE_REPOSITORY = Night(worker_s=0.45, mysql_s=0.1, redis_s=0.002, requests=4, points=4)
-# docs/log-store.md, measured by benchmarks.log_stages: the client's CPU per event, into Cassandra. 20,000 lines a night.
+ACTIVE_REPOSITORY = Night(worker_s=0.35, mysql_s=0.1, redis_s=0.002, requests=4, points=4)
+# scripts/bench logs, row logs-json: CPU per event of all stages, into Cassandra. 20,000 lines a night.
 LINES = 20_000
-ACTIVE_LOG = Night(worker_s=0.121 + LINES * 35e-6, mysql_s=0.039, redis_s=0.002, cassandra_events=LINES)
+ACTIVE_LOG = Night(worker_s=0.121 + LINES * 17e-6, mysql_s=0.039, redis_s=0.002, cassandra_events=LINES)
 LOGS = 0.1  # the share of the sources that are logs, as in scripts/bench load
-# The same table: events a second that one process stores in one Cassandra, both on two cores.
-CASSANDRA_EVENTS_A_SECOND = 7200
+# The same row: events a second that one process stores in one Cassandra, both on two cores.
+CASSANDRA_EVENTS_A_SECOND = 34_800
 # scripts/bench night --row idle, the time of the task etl.nightly in the worker's log: it opens the runs and sends them. Its survey waits besides.
 OPENING_S, SURVEYED_AT_ONCE = 0.02, 25
 NIGHTLY_LIMIT_S = 600  # ETL_STAGE_SOFT_LIMIT_SECONDS, which ends the task; the sweeper sends the runs that it had opened
