@@ -173,10 +173,6 @@ def _group_size(record_counts: Sequence[int]) -> int:
     return max(1, sum(total <= RECORDS_A_GROUP for total in accumulate(record_counts)))
 
 
-def _batches(run: ETLRun, **conditions: bool) -> Iterator[list[CleanBatch]]:
-    return _groups(run, CleanBatch.objects.filter(page__run=run, **conditions), by=["page__number"])
-
-
 # --- extract --------------------------------------------------------------------------------------------------------
 
 
@@ -402,7 +398,8 @@ def _write_to_log_store(run: ETLRun) -> Iterator[tuple[CleanBatch, list[LogEvent
     in_progress: deque[tuple[CleanBatch, list[LogEvent]]] = deque()
 
     def pages() -> Iterator[list[LogEvent]]:
-        for batch in chain.from_iterable(_batches(run, is_stored=False)):
+        batches = _groups(run, CleanBatch.objects.filter(page__run=run, is_stored=False), by=["page__number"])
+        for batch in chain.from_iterable(batches):
             in_progress.append((batch, _events(batch)))
             crash_point("load.log_store.before")
             yield in_progress[-1][1]

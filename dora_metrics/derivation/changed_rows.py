@@ -14,7 +14,6 @@ from dora_metrics.derivation.derived_rows import Row
 from dora_metrics.models import Attempt, DORAMetric, Incident, Service
 
 ROWS_PER_DELETE, ROWS_PER_READ, ROWS_PER_WRITE = 500, 2000, 1000
-ALL_ROWS = models.Q()
 METRIC_KEY = ("environment", "metric", "period", "period_start")
 
 
@@ -45,7 +44,7 @@ class Difference:
     after: Row | None
 
 
-def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, only: models.Q = ALL_ROWS, **origin: Any) -> list[Difference]:
+def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, only: models.Q, **origin: Any) -> list[Difference]:
     """Make the service's rows of the table equal to `rows`, and return the differences in the order of their keys.
 
     `only`: a condition; stored rows that do not meet it are neither changed nor deleted. `origin`: the values of columns that say
@@ -66,7 +65,7 @@ def write_changed_rows(table: Table, service: Service, rows: Iterable[Row], *, o
             del found[key]
             continue
         found[key] = Difference(dict(zip(columns, values, strict=True)), after)
-    _delete(table, gone)
+    delete_rows(table.model, gone)
     differences = [found[key] for key in sorted(found)]
     changed = [{"service_id": service.pk, **origin, **difference.after} for difference in differences if difference.after]
     if table is METRICS:
@@ -90,13 +89,13 @@ def write_linked_rows(table: Table, service: Service, rows: Iterable[tuple[str, 
         touched += [row[table.moment] for difference in differences for row in (difference.before, difference.after) if row]
     stored = table.model._default_manager.filter(service=service).values_list("pk", "key", table.moment).iterator(chunk_size=ROWS_PER_READ)
     gone = {pk: moment for pk, key, moment in stored if key not in keys}
-    _delete(table, list(gone))
+    delete_rows(table.model, list(gone))
     return [*touched, *gone.values()]
 
 
-def _delete(table: Table, ids: Sequence[int]) -> None:
+def delete_rows(model: type[models.Model], ids: Sequence[int]) -> None:
     for start in range(0, len(ids), ROWS_PER_DELETE):
-        table.model._default_manager.filter(pk__in=ids[start : start + ROWS_PER_DELETE]).delete()
+        model._default_manager.filter(pk__in=ids[start : start + ROWS_PER_DELETE]).delete()
 
 
 def _save_metrics(rows: list[Row]) -> None:

@@ -15,12 +15,13 @@ from dora_metrics.bulk_upsert import upsert
 from dora_metrics.calculators.change_matching import Match
 from dora_metrics.calculators.lead_time_stages import lead_time
 from dora_metrics.calculators.service_settings import Settings
+from dora_metrics.derivation.changed_rows import delete_rows
 from dora_metrics.derivation.derived_rows import delivery_row
 from dora_metrics.derivation.program import program_digest
 from dora_metrics.derivation.stored_facts import TIMED_COLUMNS, timed_pull_request_of
 from dora_metrics.models import Change, Delivery, Service
 
-CHANGES_AT_ONCE, ROWS_PER_DELETE = 1000, 500
+CHANGES_AT_ONCE = 1000
 
 
 class Joined(Func):
@@ -76,7 +77,7 @@ def update_deliveries(service: Service, matches: Mapping[int, Mapping[int, Match
             else:
                 continue
             touched += [change.deployed_at] if change.deployed_at else []
-        _delete(gone)
+        delete_rows(Delivery, gone)
         upsert(Delivery, _rows(service, due, settings), unique=("change",), kept=("change_id",))
     return touched + _delete_undue(service)
 
@@ -107,10 +108,5 @@ def _delete_undue(service: Service) -> list[datetime]:
     is_due = Q(change__service=F("service"), change__gone_at=None, change__merged_at__isnull=False)
     undue = Delivery.objects.filter(service=service).exclude(is_due).values_list("pk", "deployed_at")
     found = dict(undue)
-    _delete(list(found))
+    delete_rows(Delivery, list(found))
     return list(found.values())
-
-
-def _delete(ids: Sequence[int]) -> None:
-    for start in range(0, len(ids), ROWS_PER_DELETE):
-        Delivery.objects.filter(pk__in=ids[start : start + ROWS_PER_DELETE]).delete()

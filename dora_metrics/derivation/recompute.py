@@ -16,6 +16,7 @@ from django.db import models
 from django.utils.timezone import now
 
 from dora_metrics.calculators import DEFINITION_VERSION
+from dora_metrics.calculators.inputs import Coverage
 from dora_metrics.calculators.linked_facts import LinkedFacts, links_of_facts, metric_coverage
 from dora_metrics.calculators.metric_values import MetricValue, covered_periods, metrics_of, values_of
 from dora_metrics.calculators.periods import RANGE, Period, local_date, periods_between
@@ -125,14 +126,17 @@ def _windows(known: LinkedFacts, since: date) -> list[tuple[date, date]]:
 
     A range has no more than MONTHS_AT_ONCE months of the collected time after `since`, so that it can be measured in little memory.
     """
-    spans = [metric.coverage for metric in metrics_of(known) if metric.coverage]
-    zone = known.settings.time_zone
+    spans, zone = _collected_spans(known), known.settings.time_zone
     bounds = [date.min]
     if spans:
         first, last = min(local_date(span.since, zone) for span in spans), max(local_date(span.until, zone) for span in spans)
         months = [period.start for period in periods_between(max(first, since), last, "month")]
         bounds += months[MONTHS_AT_ONCE::MONTHS_AT_ONCE]
     return list(pairwise([*bounds, date.max]))
+
+
+def _collected_spans(known: LinkedFacts) -> set[Coverage]:
+    return {metric.coverage for metric in metrics_of(known) if metric.coverage}
 
 
 def _recompute_metrics(links: Links, *, start: date, end: date, run_id: int | None) -> int:
@@ -159,9 +163,8 @@ def _recompute_metrics(links: Links, *, start: date, end: date, run_id: int | No
 
 def _values(links: Links, *, since: date, starts: tuple[date, date]) -> list[MetricValue]:
     """Return the values of the periods that end after `since` and start within `starts`."""
-    spans = [metric.coverage for metric in metrics_of(links.known) if metric.coverage]
     zone = links.known.settings.time_zone
-    periods = {period for span in set(spans) for period in covered_periods(span, zone, since=since, starts=starts)}
+    periods = {period for span in _collected_spans(links.known) for period in covered_periods(span, zone, since=since, starts=starts)}
     if not periods:
         return []
     whole = Period(min(period.start for period in periods), max(period.end for period in periods), RANGE)

@@ -73,9 +73,9 @@ def stored_links_of(
 
 @garbage_collection_paused()
 def measurable_links_of(service: Service, period: Period, known: LinkedFacts, *, repositories: Mapping[str, Repository]) -> LinkedFacts:
-    """Return the linked facts by which the metrics of each period within `period` can be measured. What only their members tell is left out.
+    """Return the linked facts from which the metrics of each period within `period` are measured. Columns that are only shown are left blank.
 
-    `known`: its settings, source and coverage are taken over.
+    `known`: its settings, source and coverage are used.
     """
     spans = _spans([period], known.settings.time_zone)
     attempts, incidents = _attempts_and_incidents(service, spans, read=_measured_attempts)
