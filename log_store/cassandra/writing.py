@@ -3,7 +3,8 @@
 1. A write registers itself in the row of `parts` of each partition to which it will write. It adds its mark, and the first and last time of its
    events.
 2. It inserts the events.
-3. It reads the rows of `parts` again. If a row has only the mark of this write, no other write had registered before all events of this write were
+3. It reads the rows of `parts` again. If its own mark is missing, a deletion with a later timestamp hides it and the events, and the write fails.
+   If a row has only the mark of this write, no other write had registered before all events of this write were
    inserted. So the partition holds exactly these events, and they need not be counted. Otherwise the write counts the events of the partition.
 4. It stores the counts, and adds its mark to the marks that are counted. The timestamp of the counts is taken before step 3, and it is later than
    the timestamp of the counts that step 3 found. So if two writes count at the same time, the counts of the write that read later remain.
@@ -24,13 +25,14 @@ from cassandra.cluster import Session
 from cassandra.marshal import int32_pack, int64_pack
 from cassandra.query import BatchStatement, BatchType, BoundStatement, PreparedStatement
 from django.conf import settings
+from django.utils.translation import gettext as _
 
 from log_store.cassandra import reading
 from log_store.cassandra.connection import READING, connection, finish, in_flight
 from log_store.cassandra.schema import DAY_S, keyspace
 from log_store.counts import DAY, day_of
 from log_store.event import LogEvent, of_milliseconds
-from log_store.store import Tally
+from log_store.store import LogStoreUnavailable, Tally
 from log_store.write_parts import Part, parts_of
 
 KEYS_AT_ONCE = 100
@@ -47,7 +49,7 @@ _length_and_double, _two_ints = Struct(">id").pack, Struct(">ii").pack
 
 
 def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
-    """Store the events, and return the new totals per segment and hour."""
+    """Store the events, and return the new totals per segment and hour. Raises LogStoreUnavailable if an earlier deletion would hide them."""
     parts = parts_of(events)
     marks = [_mark(part) for part in parts]
     register(session, [(part.source, part.hour, part.segment, mark, part.span) for part, mark in zip(parts, marks, strict=True)])
@@ -57,10 +59,15 @@ def write(session: Session, events: Sequence[LogEvent]) -> list[Tally]:
     totals = []
     for part, mark in zip(parts, marks, strict=True):
         row = rows.get((part.source, part.hour, part.segment))
-        is_only_write = row is not None and row.marks == {mark}
-        total = part.tally() if is_only_write else reading.tally_of(session, part.source, part.hour, part.segment)
+        if row is None or mark not in row.marks:
+            reason = _(
+                "The events of %(source)s would not be found: earlier ones were deleted with a clock that is ahead of the one here. Correct the "
+                "clocks. The events are stored as soon as the clock here has reached the time of the deletion."
+            )
+            raise LogStoreUnavailable(reason % {"source": part.source})
+        total = part.tally() if row.marks == {mark} else reading.tally_of(session, part.source, part.hour, part.segment)
         # The timestamp is later than that of the counts that were read, even if the clock of the worker that wrote them is ahead.
-        totals.append((total, mark, max(began_us, row.counted_us + 1 if row else 0)))
+        totals.append((total, mark, max(began_us, row.counted_us + 1)))
     store_counts(session, totals)
     return [total for total, _, _ in totals]
 
@@ -130,7 +137,7 @@ def _index_rows(session: Session, parts: Iterable[Part]) -> Iterator[reading.Ind
         for start in range(0, len(keys_of_day), KEYS_AT_ONCE)
     ]
     results = in_flight(session, (statement for _, statement in statements), profile=READING)
-    for (source, _), rows in zip(statements, results, strict=True):
+    for (source, _statement), rows in zip(statements, results, strict=True):
         yield from (reading.index_row(source, row) for row in rows)
 
 

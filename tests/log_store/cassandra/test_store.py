@@ -181,6 +181,25 @@ def test_sums_of_a_worker_whose_clock_goes_before_ours_are_replaced(cassandra: L
     assert_exact(cassandra, source, written)
 
 
+def test_events_that_a_deletion_by_a_clock_ahead_of_ours_would_hide_are_refused(cassandra: LogStore, source: str) -> None:
+    """In Cassandra, a deletion hides what was written before its timestamp, even if that is written after the deletion."""
+    written = events(source, 20)
+    cassandra.write(written[:10])
+    clock = connection.session().cluster.timestamp_generator
+    a_second_on_us = clock() + 1_000_000
+    clock.last = a_second_on_us  # it never runs backwards
+    list(cassandra.forget(source))
+    connection.drop()  # the next session has a clock of its own, as another machine has
+
+    with pytest.raises(LogStoreUnavailable, match="deleted with a clock that is ahead"):
+        cassandra.write(written)
+
+    time.sleep(max(0.0, a_second_on_us / 1e6 - time.time()) + 0.1)
+    [told] = cassandra.write(written)
+    assert told.levels == {"info": 20}
+    assert_exact(cassandra, source, written)
+
+
 def test_the_same_write_again_counts_from_memory_and_another_one_reads(cassandra: LogStore, source: str, keyspace: str) -> None:
     written = events(source, 10)
     cassandra.write(written)
