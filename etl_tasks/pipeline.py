@@ -27,7 +27,7 @@ from etl_tasks.crash_points import crash_points
 from etl_tasks.fault_isolation import for_each, isolated
 from etl_tasks.models import ETLRun, Source
 from etl_tasks.sources.adapter import Check
-from etl_tasks.sources.registry import check, kinds, quiet_sources, reads_files, survey
+from etl_tasks.sources.registry import check, kinds, quiet_sources, reads_files, survey_in_parts
 from etl_tasks.tasks import extract, load, transform
 
 logger = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ logger = logging.getLogger(__name__)
 CHECK_SECONDS = 15  # short, because a person waits for the answer in a browser
 CHECK_INTERVAL_SECONDS = 0.2
 ANSWER_SECONDS = 2.0  # how long the broker may take for an answer about its queues
-SETTLED_A_MESSAGE = 20  # runs; each takes some ten milliseconds
+SETTLED_A_MESSAGE = 25  # runs; each takes some ten milliseconds, and a survey has them in parts of at most 25
 AFTER_QUIET = 3  # a priority: workers take such messages from Redis when no message without one is left in any of their queues
 INSPECT_SECONDS = 2.0  # long enough, because the main process of a worker answers even while its child processes are busy
 
@@ -202,23 +202,35 @@ def _open_and_send(sources: Sequence[Source], *, trigger: str, logical_date: dat
 def _survey_and_send(opened: Sequence[ETLRun], kind: str) -> None:
     """Survey the sources of one kind, and send their runs, which are among `opened`.
 
-    A survey finds out with few requests what is new in all of the sources. If it fails, each run finds that out itself. Quiet sources, which
-    seem to have nothing new, are sent first and without a priority: they need not wait for the sources of any kind that have much to read. The
-    runs of those that may be settled are sent together (settled_tasks.py).
+    A survey finds out with few requests what is new in all of the sources. If it fails, each run finds that out itself. The runs of sources that
+    may be settled are sent together (settled_tasks.py), and those of each part of the survey before the next part is surveyed, so that workers
+    are not idle meanwhile. Other quiet sources, which seem to have nothing new, are sent first and without a priority: they need not wait for the
+    sources of any kind that have much to read.
     """
-    runs, quiet = [run for run in opened if run.source.kind == kind], dict[int, bool]()
+    runs = {run.source_id: run for run in opened if run.source.kind == kind}
+    quiet: dict[int, bool] = {}
     with isolated(f"the survey of {kind} sources"):
-        results = survey(kind, [run.source for run in runs])
-        for run in runs:
-            if run.source_id in results:
-                run.options["news"] = results[run.source_id]
-                with crash_points("pipeline.survey"):
-                    ETLRun.objects.filter(pk=run.pk, attempt=0).update(options=run.options)
-        quiet = quiet_sources(kind, [run.source for run in runs], results)
-    settled = [run.pk for run in runs if quiet.get(run.source_id)]
-    others = sorted((run for run in runs if not quiet.get(run.source_id)), key=lambda run: run.source_id not in quiet)
-    transaction.on_commit(partial(send_settled, settled), robust=True)  # an error here must not keep the others from being sent
+        for results in survey_in_parts(kind, [run.source for run in runs.values()]):
+            for source_id, result in results.items():
+                _store_news(runs[source_id], result)
+            quiet |= _send_settled(kind, [runs[source_id] for source_id in results], results)
+        quiet |= _send_settled(kind, [run for run in runs.values() if "news" not in run.options], {})
+    others = sorted((run for run in runs.values() if not quiet.get(run.source_id)), key=lambda run: run.source_id not in quiet)
     transaction.on_commit(partial(send_all, others, priorities={run.pk: AFTER_QUIET for run in others if run.source_id not in quiet}))
+
+
+def _store_news(run: ETLRun, survey_result: dict[str, Any]) -> None:
+    run.options["news"] = survey_result
+    with crash_points("pipeline.survey"):
+        ETLRun.objects.filter(pk=run.pk, attempt=0).update(options=run.options)
+
+
+def _send_settled(kind: str, runs: Sequence[ETLRun], news: Mapping[int, Mapping[str, Any]]) -> dict[int, bool]:
+    """Send those of the runs whose sources may be settled. Return what `quiet_sources` returns for the sources of all of them."""
+    quiet = quiet_sources(kind, [run.source for run in runs], news)
+    settled = [run.pk for run in runs if quiet.get(run.source_id)]
+    transaction.on_commit(partial(send_settled, settled), robust=True)  # an error here must not keep the others from being sent
+    return quiet
 
 
 def local_today() -> date:

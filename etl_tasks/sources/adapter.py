@@ -136,6 +136,10 @@ class Adapter(ABC):
         """
         return {}
 
+    def survey_in_parts(self, sources: Sequence[Source]) -> Iterator[dict[int, dict[str, Any]]]:
+        """Yield what `survey` returns, a part of the sources at a time. The runs of one part need not wait for the next part."""
+        yield self.survey(sources)
+
     def is_quiet(self, source: Source, cursors: Mapping[str, dict[str, Any]], news: Mapping[str, Any] | None) -> bool:
         """Return whether the source seems to have nothing new, as far as this is known without a request. `news`: what `survey` has returned.
 

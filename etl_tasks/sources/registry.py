@@ -1,7 +1,7 @@
 """The adapters by kind of source: the two that come with the product, and those that the setting ETL_ADAPTERS adds."""
 
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from importlib import import_module
@@ -63,6 +63,12 @@ def adapter_of(source: Source) -> Adapter:
 def survey(kind: str, sources: Sequence[Source]) -> dict[int, dict[str, Any]]:
     """Return what is new in sources of one kind, by their primary keys; empty for a kind without an adapter."""
     return adapter_of_kind(kind).survey(sources) if kind in kinds() and sources else {}
+
+
+def survey_in_parts(kind: str, sources: Sequence[Source]) -> Iterator[dict[int, dict[str, Any]]]:
+    """Yield what `survey` returns, a part of the sources at a time."""
+    if kind in kinds() and sources:
+        yield from adapter_of_kind(kind).survey_in_parts(sources)
 
 
 def quiet_sources(kind: str, sources: Sequence[Source], news: Mapping[int, Mapping[str, Any]]) -> dict[int, bool]:

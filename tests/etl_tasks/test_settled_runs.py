@@ -231,6 +231,22 @@ def test_the_night_sends_settled_runs_together_and_each_ends(
     assert sent_messages() == []
 
 
+def test_settled_runs_of_one_part_of_the_survey_are_sent_before_the_next_part_is_surveyed(
+    source: Source, github: StandIn, monkeypatch: pytest.MonkeyPatch, django_capture_on_commit_callbacks: Any
+) -> None:
+    monkeypatch.setattr("etl_tasks.sources.github.survey.REPOSITORIES_A_QUERY", 1)
+    source_of("acme/still", name="unread")
+    sent: list[tuple[list[int], int]] = []
+    monkeypatch.setattr(transaction, "on_commit", lambda act, robust=False: act())  # as outside of a test's transaction
+    monkeypatch.setattr(pipeline, "send_settled", lambda run_ids: sent.append((list(run_ids), github.counts["requests"])))
+    monkeypatch.setattr(pipeline, "send_all", lambda runs, priorities: sent.append(([run.pk for run in runs], github.counts["requests"])))
+
+    runs = at(github, END + 3 * DAY, lambda: pipeline.open_night((END + 3 * DAY).date()))
+
+    of = {run.source.name: run.pk for run in runs}
+    assert [message for message in sent if message[0]] == [([of[source.name]], 1), ([of["unread"]], 2)]  # with the number of requests before
+
+
 @pytest.mark.parametrize("is_error", [False, True])
 def test_a_run_that_cannot_be_ended_is_sent_through_its_stages_and_its_neighbours_end(
     source: Source,

@@ -26,7 +26,7 @@ from etl_tasks.sources.github.renames import survey_followed, update_names
 from etl_tasks.sources.github.settled import Watch, settled_cursors
 from etl_tasks.sources.github.source_check import check
 from etl_tasks.sources.github.streams import BY_NAME
-from etl_tasks.sources.github.survey import SurveyResult, has_no_news, survey
+from etl_tasks.sources.github.survey import SurveyResult, has_no_news, survey, survey_in_parts
 
 BUDGET_INTERVAL = timedelta(seconds=30)  # a long run stores this often how much of GitHub's limits is left
 FULL_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]*/[A-Za-z0-9._-]+")
@@ -63,6 +63,9 @@ class GitHubRepository(Adapter):
 
     def survey(self, sources: Sequence[Source]) -> dict[int, SurveyResult]:
         return survey(sources)
+
+    def survey_in_parts(self, sources: Sequence[Source]) -> Iterator[dict[int, SurveyResult]]:
+        return survey_in_parts(sources)
 
     def is_quiet(self, source: Source, cursors: Mapping[str, dict[str, Any]], news: Mapping[str, Any] | None) -> bool:
         return news is not None and has_no_news(news, cursors)

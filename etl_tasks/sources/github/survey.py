@@ -5,7 +5,7 @@ A repository without changes needs no other request in that night, so it costs o
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -55,7 +55,11 @@ def survey(sources: Sequence[Source]) -> dict[int, SurveyResult]:
 
     A source that has no result here is surveyed again by its own run, which reports the error.
     """
-    found: dict[int, SurveyResult] = {}
+    return {source_id: result for part in survey_in_parts(sources) for source_id, result in part.items()}
+
+
+def survey_in_parts(sources: Sequence[Source]) -> Iterator[dict[int, SurveyResult]]:
+    """Yield what `survey` returns, a query's part at a time."""
     deadline = time.monotonic() + LONGEST_SURVEY_SECONDS
     for name in sorted({source.credential for source in sources}):
         of_credential = [source for source in sources if source.credential == name]
@@ -65,7 +69,7 @@ def survey(sources: Sequence[Source]) -> dict[int, SurveyResult]:
                 break
             batch = of_credential[start : start + REPOSITORIES_A_QUERY]
             try:
-                found |= survey_batch(GitHub(name), batch)[0]
+                part = survey_batch(GitHub(name), batch)[0]
             except FatalError as exc:
                 logger.warning("survey_failed", extra={"sources": len(batch), "error": str(exc)})
             except RetriableError as exc:
@@ -74,8 +78,9 @@ def survey(sources: Sequence[Source]) -> dict[int, SurveyResult]:
                 break
             except Exception:  # each source's own run repeats the survey and reports the error; the other runs continue
                 logger.exception("survey_failed", extra={"sources": len(batch)})
+            else:
+                yield part
     store_budgets()
-    return found
 
 
 def has_no_news(result: Mapping[str, Any], cursors: Mapping[str, Mapping[str, Any]]) -> bool:
