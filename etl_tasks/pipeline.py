@@ -176,7 +176,8 @@ def open_night(night: date, *, created_before: datetime | None = None) -> list[E
     missing = Source.objects.filter(is_enabled=True, active_run=None).exclude(runs__logical_date=night)
     if created_before:
         missing = missing.filter(created_at__lt=created_before)
-    return _open_and_send(list(missing.select_related("service")), trigger=ETLRun.Trigger.BEAT, logical_date=night)
+    chosen = missing.select_related("service", "facts_repository__service")  # what a survey reads of each source
+    return _open_and_send(list(chosen), trigger=ETLRun.Trigger.BEAT, logical_date=night)
 
 
 def open_between_nights(sources: Sequence[Source]) -> list[ETLRun]:
