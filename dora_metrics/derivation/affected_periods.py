@@ -33,19 +33,23 @@ def _last_measured(service: Service, linked: LinkedFacts) -> date:
     Return `date.min` if the stored metrics were computed with another definition version or time zone, or if collection began at
     another time.
     """
-    stored = DORAMetric.objects.filter(service=service, environment=PRODUCTION)
+    of_days = Q(period="day")
+    stored = DORAMetric.objects.filter(service=service, environment=PRODUCTION).values("metric", "definition_version", "time_zone")
+    rows = stored.annotate(
+        first=Min("period_start", filter=of_days),
+        last=Max("period_start", filter=of_days),
+        first_partial=Min("period_start", filter=of_days & Q(is_partial=True)),
+    )
     zone = linked.settings.time_zone
-    if list(stored.values_list("definition_version", "time_zone").distinct()) != [(DEFINITION_VERSION, zone)]:
+    if {(row["definition_version"], row["time_zone"]) for row in rows} != {(DEFINITION_VERSION, zone)}:
         return date.min
-    days = stored.filter(period="day").values("metric").annotate(first=Min("period_start"), last=Max("period_start"))
-    measured = {row["metric"]: (row["first"], row["last"]) for row in days}
+    measured = {row["metric"]: row for row in rows}
     covered = {metric.name: metric.coverage for metric in metrics_of(linked) if metric.coverage}
     first_of = {name: local_date(coverage.since, zone) for name, coverage in covered.items()}
-    if {name: first for name, (first, _) in measured.items()} != first_of:
+    if {name: row["first"] for name, row in measured.items()} != first_of:
         return date.min
     # If collection now begins at another hour of the same day, the first periods may have become partial or stopped being partial.
     begins_inside = {name for name, coverage in covered.items() if coverage.since > start_of(first_of[name], zone)}
-    first_days = Q(*(Q(metric=name, period_start=first) for name, first in first_of.items()), _connector=Q.OR)
-    if set(stored.filter(first_days, period="day", is_partial=True).values_list("metric", flat=True)) != begins_inside:
+    if {name for name, row in measured.items() if row["first_partial"] == row["first"]} != begins_inside:
         return date.min
-    return min(min(measured[name][1], local_date(coverage.until, zone)) for name, coverage in covered.items())
+    return min(min(measured[name]["last"], local_date(coverage.until, zone)) for name, coverage in covered.items())
