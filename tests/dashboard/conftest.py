@@ -10,7 +10,8 @@ from playwright.sync_api import Browser, BrowserContext, Page, Response, expect
 
 WIDE = {"width": 1366, "height": 900}
 PHONE = {"width": 390, "height": 844}
-expect.set_options(timeout=20_000)  # parts of a page refresh every few seconds, and the machine may be busy
+PATIENCE_MS = 20_000  # parts of a page refresh every few seconds, and the machine may be busy
+expect.set_options(timeout=PATIENCE_MS)
 
 
 class Visit:
@@ -18,7 +19,7 @@ class Visit:
 
     def __init__(self, browser: Browser, base_url: str, *, session: str = "", **options: Any) -> None:
         self.context: BrowserContext = browser.new_context(base_url=base_url, **{"viewport": WIDE, "locale": "en-GB", **options})
-        self.context.set_default_timeout(10_000)
+        self.context.set_default_timeout(PATIENCE_MS)
         if session:
             self.context.add_cookies([{"name": "sessionid", "value": session, "url": base_url}])
         self.complaints: list[str] = []
