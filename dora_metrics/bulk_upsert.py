@@ -3,8 +3,9 @@
 This matters for a large service, which has tens of thousands of rows.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime
+from functools import cache
 from itertools import chain, islice
 from types import MappingProxyType
 from typing import Any
@@ -14,6 +15,7 @@ from django.db import connection, models
 from django.db.models.constants import OnConflict
 
 MOST_PARAMETERS = 20_000  # the most parameters of one statement, if Django names no limit for the database
+ROWS_AT_ONCE = 1000
 
 Prepare = Callable[[Any], Any]
 
@@ -24,9 +26,16 @@ def upsert(model: type[models.Model], rows: Iterable[Mapping[str, Any]], *, uniq
     `rows`: each row maps the attribute names of all columns except the primary key to values, which are not validated. `kept`: the
     columns that an update does not change.
     """
-    columns = [(field.attname, preparation(field)) for field in model._meta.concrete_fields if not field.primary_key]
-    prepared = ([prepare(row[name]) if prepare else row[name] for name, prepare in columns] for row in rows)
-    upsert_prepared(model, prepared, columns=[name for name, _ in columns], unique=unique, kept=kept)
+    columns = {field.attname: preparation(field) for field in model._meta.concrete_fields if not field.primary_key}
+    upsert_prepared(model, _prepared(rows, columns), columns=list(columns), unique=unique, kept=kept)
+
+
+def _prepared(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, Prepare | None]) -> Iterator[Sequence[Any]]:
+    """Yield the parameters of each row. They are prepared column by column, which takes half of the time."""
+    waiting = iter(rows)
+    while batch := list(islice(waiting, ROWS_AT_ONCE)):
+        values = {name: [row[name] for row in batch] for name in columns}
+        yield from zip(*(map(prepare, values[name]) if prepare else values[name] for name, prepare in columns.items()), strict=True)
 
 
 def upsert_prepared(
@@ -72,18 +81,23 @@ def _mysql_rows(rows: Sequence[Sequence[Any]], fixed: str) -> str:
     it, which takes half of the time. `fixed`: what follows the values of each row.
     """
     driver: Any = connection.connection
-    escape, literal_of_others, end = driver.string_literal, driver.literal, fixed.encode()
+    escape, text_of_float, literal_of_others = driver.string_literal, driver.encoders[float], driver.literal
 
     def literal(value: Any) -> bytes:
-        if type(value) is str:
-            return escape(value.encode())
-        return b"%d" % value if type(value) is int else literal_of_others(value)
+        kind = type(value)
+        if kind is str:
+            return escape(value)
+        if kind is float:
+            return text_of_float(value, None).encode()
+        return b"%d" % value if kind is int else literal_of_others(value)
 
     columns = []
     for column in zip(*rows, strict=True):
-        literals = {value: literal(value) for value in set(column)}
-        columns.append([literals[value] for value in column])
-    return b", ".join([b"(%b%b)" % (b", ".join(row), end) for row in zip(*columns, strict=True)]).decode()
+        values = set(column)
+        literals = dict(zip(values, map(escape if set(map(type, values)) == {str} else literal, values), strict=True))
+        columns.append(map(literals.__getitem__, column))
+    end = fixed.encode()
+    return (b"(" + (end + b"), (").join(map(b", ".join, zip(*columns, strict=True))) + end + b")").decode()
 
 
 def preparation(field: "models.Field[Any, Any]") -> Prepare | None:
@@ -92,7 +106,7 @@ def preparation(field: "models.Field[Any, Any]") -> Prepare | None:
         case models.DateTimeField():
             return time_parameter
         case models.DateField():
-            return connection.ops.adapt_datefield_value
+            return _date_parameter
         case models.JSONField():
             return _json_text
     return None
@@ -100,9 +114,19 @@ def preparation(field: "models.Field[Any, Any]") -> Prepare | None:
 
 def time_parameter(moment: datetime | None) -> Any:
     """Return a time as a parameter. Parameters of the same database are in the order of their times."""
-    if moment is not None and moment.tzinfo is connection.timezone is UTC and connection.vendor == "mysql":
-        return moment.isoformat(" ")[:-6]  # what Django returns, too, at a fifth of the cost
+    if moment is not None and moment.tzinfo is UTC and _takes_utc():
+        return moment.isoformat(" ")[:-6]  # what Django returns, too, at a tenth of the cost
     return connection.ops.adapt_datetimefield_value(moment)
+
+
+@cache
+def _takes_utc() -> bool:
+    """Return whether the database is MySQL and stores times in UTC. Django's connection takes longer to answer that than a time to be written."""
+    return connection.vendor == "mysql" and connection.timezone is UTC
+
+
+def _date_parameter(day: date | None) -> str | None:
+    return None if day is None else day.isoformat()
 
 
 def _json_text(value: Any) -> str:
