@@ -16,7 +16,7 @@ from django.utils import timezone
 from ninja import NinjaAPI, Query, Schema
 from ninja.errors import AuthenticationError, HttpError, ValidationError
 from ninja.openapi.docs import Swagger
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, InstanceOf
 
 from dora_metrics import explain, models, selectors
 from dora_metrics.api import schemas, serializers
@@ -102,7 +102,7 @@ class MetricsQuery(FactsQuery):
 class ExplanationQuery(Schema):
     service: str = Field(min_length=1, description="its name")
     metric: Literal[explain.METRICS] = Field(description="a metric of the report")  # type: ignore[valid-type]
-    period: Annotated[Period, BeforeValidator(parse_period, json_schema_input_type=str)] = Field(description=PERIOD_FORMATS)
+    period: Annotated[InstanceOf[Period], BeforeValidator(parse_period, json_schema_input_type=str)] = Field(description=PERIOD_FORMATS)
     environment: str = Field(PRODUCTION, min_length=1, description="another environment by its exact name")
 
 

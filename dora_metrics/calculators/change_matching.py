@@ -5,15 +5,15 @@ A success is an attempt to deploy that succeeded.
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from dora_metrics.calculators.deployments import Attempt
 from dora_metrics.calculators.inputs import PullRequest
 from dora_metrics.calculators.quality_flags import TIME_MATCHED
 
 
-@dataclass(frozen=True, slots=True)
-class Match:
+class Match(msgspec.Struct, frozen=True, gc=False):
     """The first success that carries a pull request.
 
     `how`: the rule that found it. sha: it deployed the merge commit or the head itself. range: it deployed a descendant.

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from dora_metrics.calculators.change_matching import FirstDeployments
 from dora_metrics.calculators.deployments import Attempt
 from dora_metrics.calculators.git_history import History
@@ -21,8 +23,7 @@ STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK, FIX = "state", "incident", "revert", 
 REASONS = (STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK)
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Cause:
+class Cause(msgspec.Struct, frozen=True, order=True, gc=False):
     """A rule by which an attempt counts as failed or unplanned, and the fact that met the rule.
 
     `ended_at` and `ended_by`: when the failure by this cause ended, and the fact that ended it. Both are empty if the failure has
@@ -35,8 +36,7 @@ class Cause:
     ended_by: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class AttemptOutcome:
+class AttemptOutcome(msgspec.Struct, frozen=True, gc=False):
     """An attempt, the causes by which it counts as failed (`causes`) and as unplanned (`unplanned`), and its recovery."""
 
     attempt: Attempt

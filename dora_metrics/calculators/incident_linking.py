@@ -2,8 +2,10 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+
+import msgspec
+from msgspec.structs import replace
 
 from dora_metrics.calculators.change_matching import FirstDeployments
 from dora_metrics.calculators.deployments import Attempt
@@ -14,8 +16,7 @@ from dora_metrics.calculators.service_settings import Settings
 EXPLICIT, REVERT, TIME = "explicit", "revert", "time"
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(msgspec.Struct, frozen=True, gc=False):
     """The link of an incident or a hotfix.
 
     `attempt`: the attempt that it is linked to; None if there is none. `how`: the rule that found the attempt: explicit, revert or

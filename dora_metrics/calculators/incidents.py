@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from dora_metrics.calculators.inputs import NO_LINKS, NO_ORIGIN, Facts, Issue, Links, Origin
 from dora_metrics.calculators.service_settings import Settings
 from dora_metrics.patterns import is_found
@@ -40,8 +42,7 @@ class LogEvidence:
     sources: tuple[LogErrors, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Incident:
+class Incident(msgspec.Struct, frozen=True, gc=False):
     """An incident from an issue (it has a `number`) or from the logs (it has `evidence`)."""
 
     key: str

@@ -1,8 +1,9 @@
 """The lead time of one change and its five stages (docs/metrics.md, "Change lead time")."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
+
+import msgspec
 
 from dora_metrics.calculators.bots import is_bot
 from dora_metrics.calculators.change_matching import Match
@@ -13,8 +14,7 @@ STAGES = ("coding", "draft", "pickup", "review", "deploy")
 BEFORE_GIT = datetime(2005, 1, 1, tzinfo=UTC)
 
 
-@dataclass(frozen=True, slots=True)
-class LeadTime:
+class LeadTime(msgspec.Struct, frozen=True, gc=False):
     """A deployed change and its lead time.
 
     `seconds`: the lead time. `stages`: the seconds of each stage; None if the start or end of the stage is unknown.

@@ -1,16 +1,17 @@
 """The interface of the five metrics. Each metric is a class that computes its numbers for a period and lists the facts behind them."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
+
+import msgspec
 
 from dora_metrics.calculators.inputs import NO_ORIGIN, Coverage, Origin
 from dora_metrics.calculators.periods import Period
 
 
-@dataclass(frozen=True, slots=True)
-class Measures:
+class Measures(msgspec.Struct, frozen=True, gc=False):
     """The numbers of a metric for one period. None means unknown. Durations are in seconds, and shares are from 0 to 1."""
 
     n: int
@@ -22,7 +23,7 @@ class Measures:
     p90: float | None = None
     tier: str | None = None
     flags: frozenset[str] = frozenset()
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = {}
 
 
 @dataclass(frozen=True, slots=True)

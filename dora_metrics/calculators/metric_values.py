@@ -1,9 +1,10 @@
 """The values of the five metrics of a service, for every day, week and month."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
+
+import msgspec
 
 from dora_metrics.calculators.change_fail_rate import ChangeFailRate
 from dora_metrics.calculators.change_lead_time import ChangeLeadTime
@@ -19,8 +20,7 @@ from dora_metrics.calculators.service_settings import Settings
 from dora_metrics.calculators.tiers import TIER_YEAR
 
 
-@dataclass(frozen=True, slots=True)
-class MetricValue:
+class MetricValue(msgspec.Struct, frozen=True, gc=False):
     """The value of one metric in one period. None means unknown."""
 
     metric: str
@@ -40,7 +40,7 @@ class MetricValue:
     tier_year: int | None = None
     is_partial: bool = False
     quality_flags: tuple[str, ...] = ()
-    details: dict[str, Any] = field(default_factory=dict)
+    details: dict[str, Any] = {}
 
 
 def metrics_of(linked: LinkedFacts) -> list[Metric]:

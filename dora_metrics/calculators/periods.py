@@ -2,11 +2,12 @@
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from typing import Generic, TypeVar
 from zoneinfo import ZoneInfo
+
+import msgspec
 
 from dora_metrics.calculators.inputs import Coverage
 
@@ -16,8 +17,7 @@ ONE_DAY = timedelta(days=1)
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Period:
+class Period(msgspec.Struct, frozen=True, order=True, gc=False):
     start: date
     end: date  # exclusive
     kind: str
