@@ -3,14 +3,19 @@
 A success is an attempt to deploy that succeeded.
 """
 
+from array import array
 from bisect import bisect_left
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
 
 import msgspec
 
 from dora_metrics.calculators.deployments import Attempt
+from dora_metrics.calculators.git_history import History
 from dora_metrics.calculators.inputs import PullRequest
 from dora_metrics.calculators.quality_flags import TIME_MATCHED
+
+NOT_REACHED, HIDDEN = -1, -2
 
 
 class Match(msgspec.Struct, frozen=True, gc=False):
@@ -25,7 +30,7 @@ class Match(msgspec.Struct, frozen=True, gc=False):
 
 
 def match_changes(
-    pulls: Sequence[PullRequest],
+    pulls: Iterable[PullRequest],
     successes: Sequence[Attempt],
     parents: Mapping[str, tuple[str, ...]],
     *,
@@ -43,81 +48,80 @@ def match_changes(
         return {pull.number: Match(own[pull.number], "sha") for pull in pulls if pull.number in own}
     if not has_sha and not any(attempt.sha for attempt in successes):
         return _match_by_time(pulls, successes, default_branch)
-    by_sha: dict[str, int] = {}
-    for position, attempt in enumerate(successes):
-        by_sha.setdefault(attempt.sha, position)
-    first_known = _first_known(successes, parents)
-    first_reached, hidden = _first_reached(successes, parents)
+    carriers = Carriers(successes, History.of(parents))
     found = {}
     for pull in pulls:
-        exact = [by_sha[sha] for sha in (pull.merge_sha, pull.head_sha) if sha and sha in by_sha]
         # If git's history lacks the merge commit, the head replaces it.
-        commit = pull.merge_sha if pull.merge_sha in parents else pull.head_sha
-        if commit in hidden:
-            # A hidden commit was first deployed at an unknown earlier time, so a later rollback to it is not its first deployment.
-            exact = [position for position in exact if position <= first_known]
-        ranged = first_reached.get(commit)
-        candidates = exact if ranged is None else [*exact, ranged]
-        if candidates:
-            position = min(candidates)
-            found[pull.number] = Match(successes[position], "sha" if position in exact else "range")
+        first = carriers.first(pull.merge_sha if pull.merge_sha in parents else pull.head_sha, exact=(pull.merge_sha, pull.head_sha))
+        if first:
+            position, how = first
+            found[pull.number] = Match(successes[position], how)
     return found
 
 
-def _first_known(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> int:
-    """Return the position of the first success whose commit is in git's history, or the number of successes if there is none."""
-    return next((position for position, attempt in enumerate(successes) if attempt.sha in parents), len(successes))
+class Carriers:
+    """Finds the first success that carries a commit. `successes`: those of one environment, ordered by finished_at."""
+
+    def __init__(self, successes: Sequence[Attempt], history: History) -> None:
+        self._history = history
+        self._by_sha: dict[str, int] = {}
+        for position, attempt in enumerate(successes):
+            self._by_sha.setdefault(attempt.sha, position)
+        # The position of the first success whose commit is in git's history, or the number of successes if there is none.
+        self._first_known = next((position for position, attempt in enumerate(successes) if attempt.sha in history), len(successes))
+        self._reached = _first_reached(successes, history)
+
+    def first(self, sha: str, *, exact: Iterable[str]) -> tuple[int, str] | None:
+        """Return the position of the first success that deployed a descendant of the commit or one of the `exact` shas, and how it carries it."""
+        positions = [self._by_sha[one] for one in exact if one and one in self._by_sha]
+        number = self._history.number_of(sha)
+        ranged = NOT_REACHED if number is None else self._reached[number]
+        if ranged == HIDDEN:
+            # A hidden commit was first deployed at an unknown earlier time, so a later rollback to it is not its first deployment.
+            positions = [position for position in positions if position <= self._first_known]
+        candidates = [*positions, ranged] if ranged >= 0 else positions
+        if not candidates:
+            return None
+        position = min(candidates)
+        return position, "sha" if position in positions else "range"
 
 
-def _first_reached(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> tuple[dict[str, int], set[str]]:
-    """Return two things: for each commit, the position of the first success that deployed it or a descendant of it; and the hidden commits.
+def _first_reached(successes: Sequence[Attempt], history: History) -> "array[int]":
+    """Return for each commit, by its number, the position of the first success that deployed it or a descendant of it, NOT_REACHED or HIDDEN.
 
     The ancestors of the first deployed commit that is in git's history are hidden. They were deployed at an unknown earlier time,
     so they have no position. Each commit is visited once.
     """
-    reached: dict[str, int] = {}
-    hidden: set[str] = set()
+    reached = array("i", [NOT_REACHED]) * history.size
     is_first = True
     for position, attempt in enumerate(successes):
-        if attempt.sha not in parents:
+        deployed = history.number_of(attempt.sha)
+        if deployed is None or attempt.sha not in history:
             continue
-        waiting = [attempt.sha]
+        waiting = [deployed]
         while waiting:
-            sha = waiting.pop()
-            if sha in reached or sha in hidden:
-                continue
-            if is_first and sha != attempt.sha:
-                hidden.add(sha)
-            else:
-                reached[sha] = position
-            waiting.extend(parents.get(sha, ()))
+            number = waiting.pop()
+            if reached[number] == NOT_REACHED:
+                reached[number] = HIDDEN if is_first and number != deployed else position
+                waiting.extend(history.parents_of(number))
         is_first = False
-    return reached, hidden
+    return reached
 
 
 class FirstDeployments:
     """Finds the first deployment that carries a pull request or a single commit.
 
-    `successes`: the successes of one environment, ordered by finished_at. The other parameters are those of `match_changes`.
-    `matches`: what `match_changes` returns.
+    `matches`: what `match_changes` returns for the other parameters.
     """
 
     def __init__(
-        self,
-        pulls: Sequence[PullRequest],
-        successes: Sequence[Attempt],
-        parents: Mapping[str, tuple[str, ...]],
-        *,
-        default_branch: str = "",
-        has_sha: bool = False,
+        self, matches: Mapping[int, Match], *, pulls: Iterable[PullRequest], successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]
     ) -> None:
+        self.matches = matches
         self._successes = successes
         self._pulls = pulls
-        self.matches = match_changes(pulls, successes, parents, default_branch=default_branch, has_sha=has_sha)
         self._is_proxy = any(attempt.pull_request is not None for attempt in successes)
         self._parents = parents
-        self._commits: dict[str, int] | None = None
-        self._pulls_of: dict[str, list[int]] = {}
 
     def of_pull(self, number: int) -> Match | None:
         return self.matches.get(number)
@@ -130,32 +134,25 @@ class FirstDeployments:
         """
         if not sha:
             return None
-        if self._commits is None:
-            self._commits = {} if self._is_proxy else _carried_commits(self._successes, self._parents)
-            self._pulls_of = _pulls_by_commit(self._pulls)
-        if sha in self._commits:
-            return self._successes[self._commits[sha]]
+        if first := self._carriers.first(sha, exact=[sha]) if not self._is_proxy else None:
+            return self._successes[first[0]]
         matches = [match.deployment for number in self._pulls_of.get(sha, ()) if (match := self.matches.get(number))]
         return min(matches, key=lambda attempt: attempt.order, default=None)
 
+    @cached_property
+    def _carriers(self) -> Carriers:
+        return Carriers(self._successes, History.of(self._parents))
 
-def _pulls_by_commit(pulls: Sequence[PullRequest]) -> dict[str, list[int]]:
+    @cached_property
+    def _pulls_of(self) -> Mapping[str, Sequence[int]]:
+        return _pulls_by_commit(self._pulls)
+
+
+def _pulls_by_commit(pulls: Iterable[PullRequest]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {}
     for pull in pulls:
         for sha in {pull.merge_sha, pull.head_sha, *pull.commit_shas}:
             found.setdefault(sha, []).append(pull.number)
-    return found
-
-
-def _carried_commits(successes: Sequence[Attempt], parents: Mapping[str, tuple[str, ...]]) -> dict[str, int]:
-    """Map each commit to the position of the first success that deployed the commit or a descendant of it."""
-    reached, hidden = _first_reached(successes, parents)
-    first_known = _first_known(successes, parents)
-    found = dict(reached)
-    for position, attempt in enumerate(successes):
-        # A hidden commit was first deployed at an unknown earlier time, so a later rollback to it is not its first deployment.
-        if attempt.sha and not (attempt.sha in hidden and position > first_known):
-            found[attempt.sha] = min(position, found.get(attempt.sha, position))
     return found
 
 
@@ -168,7 +165,7 @@ def is_missing_from_git(attempt: Attempt, parents: Mapping[str, tuple[str, ...]]
     return bool(attempt.sha) and attempt.sha not in parents and attempt.pull_request is None
 
 
-def _match_by_time(pulls: Sequence[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
+def _match_by_time(pulls: Iterable[PullRequest], successes: Sequence[Attempt], default_branch: str) -> dict[int, Match]:
     """Match each pull request to the first success that finished at or after its merge, unless that is the very first success.
 
     Changes that were merged before the very first success may have been deployed at an unknown earlier time.

@@ -3,8 +3,9 @@
 docs/metrics.md describes the sources under "Deployment". The chosen source is called the source that counts.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 
 from dora_metrics.calculators.deployments import Attempt, in_environment, sorted_and_merged
 from dora_metrics.calculators.git_history import FULL_SHA, Shas
@@ -15,7 +16,7 @@ from dora_metrics.patterns import compiled
 
 AUTO, GITHUB = "auto", "github"
 RESUMED_STATES = frozenset({"pending", "queued", "waiting", "in_progress"})
-FAILED_STATES = frozenset({"failure", "error"})
+SUCCESS, FAILED_STATES = "success", frozenset({"failure", "error"})
 FAILED_CONCLUSIONS = frozenset({"failure", "timed_out"})
 # The states of a log line, in lower case. A line without a state reports a success. A line with any other state does not count.
 LOGGED_SUCCESS = frozenset({"", "success", "succeeded", "successful"})
@@ -85,21 +86,44 @@ def _qualified(attempt: Attempt, qualifier: str) -> Attempt:
     return replace(attempt, ids=tuple(f"{qualifier}{number}" for number in attempt.ids)) if qualifier else attempt
 
 
-def known(facts: Facts, settings: Settings, source: str, *, qualifier: str = "") -> set[tuple[str, str]]:
-    """Return the id and sha of every deployment that the facts of one repository mention, whether it counts as an attempt or not.
+class Mentioned:
+    """The deployments that facts mention, whether they count as attempts or not. They are gathered only when a text names a deployment.
 
-    These are all GitHub deployments, and the workflow runs, releases or pull requests if `source` names them. `source`: the source
-    that counts. `logged` returns the same for logs. `qualifier`: as `Facts.qualifier` returns it.
+    These are all GitHub deployments, and the log lines, workflow runs, releases or pull requests if `source` names them. `source`: the
+    source that counts.
     """
-    found = {(deployment.id, deployment.sha) for deployment in facts.deployments}
-    match source:
-        case "workflows":
-            found |= {(run.id, run.sha) for run in facts.workflow_runs if _is_deploying(run, settings)}
-        case "releases":
-            found |= {(release.id, release.sha) for release in facts.releases}
-        case "pulls":
-            found |= {(f"{qualifier}{pull.number}", pull.merge_sha or pull.head_sha) for pull in facts.pull_requests}
-    return found
+
+    def __init__(self, facts: Facts, settings: Settings, source: str) -> None:
+        self._facts, self._settings, self._source = facts, settings, source
+
+    @cached_property
+    def ids(self) -> Collection[str]:
+        """The ids of all of them."""
+        parts = (self._of_part(part) for part in self._facts.parts)
+        return {number for found in (*parts, *self._logged.values()) for number, _ in found}
+
+    def by(self, repository: str) -> Iterator[tuple[str, str]]:
+        """Yield the id and sha of each one that belongs to the repository, or may belong to it. `repository`: its name."""
+        [part] = [part for part in self._facts.parts if part.repository == repository]
+        yield from self._of_part(part)
+        # The key "" has the log lines whose repository is unknown. They may belong to any repository.
+        for name in {repository, ""}:
+            yield from self._logged.get(name, ())
+
+    def _of_part(self, part: Facts) -> Iterator[tuple[str, str]]:
+        yield from ((deployment.id, deployment.sha) for deployment in part.deployments)
+        match self._source:
+            case "workflows":
+                yield from ((run.id, run.sha) for run in part.workflow_runs if _is_deploying(run, self._settings))
+            case "releases":
+                yield from ((release.id, release.sha) for release in part.releases)
+            case "pulls":
+                qualifier = self._facts.qualifier(part)
+                yield from ((f"{qualifier}{pull.number}", pull.merge_sha or pull.head_sha) for pull in part.pull_requests)
+
+    @cached_property
+    def _logged(self) -> Mapping[str, Collection[tuple[str, str]]]:
+        return logged(self._facts) if self._source == "logs" else {}
 
 
 def logged(facts: Facts) -> dict[str, set[tuple[str, str]]]:
@@ -123,7 +147,7 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
     belongs to one of the `cancelled_runs`.
     """
     statuses = sorted(deployment.statuses, key=lambda status: (status.created_at, status.state, status.log_url))
-    success = next((status for status in statuses if status.state == "success"), None)
+    success = next((status for status in statuses if status.state == SUCCESS), None)
     failures = [status for status in statuses if status.state in FAILED_STATES]
     end = success or (failures[-1] if failures else None)
     if end is None:
@@ -140,9 +164,14 @@ def finished(deployment: GithubDeployment, *, cancelled_runs: Collection[str] = 
         started_at=deployment.created_at,
         finished_at=end.created_at,
         is_success=success is not None,
-        origin=Origin(end.log_url or deployment.origin.url, deployment.origin.page_id),
+        origin=Origin(end.log_url, deployment.origin.page_id) if end.log_url else deployment.origin,
         repository=repository,
     )
+
+
+def decisive_statuses(stored: Sequence[Mapping[str, str]]) -> Sequence[Mapping[str, str]]:
+    """Return the statuses on which `finished` depends. `stored`: the column `Deployment.statuses`."""
+    return [status for status in stored if status["state"] == SUCCESS] or stored
 
 
 def run_id_of(log_url: str) -> str:

@@ -21,6 +21,7 @@ from dora_metrics.calculators.reverts_and_hotfixes import Revert
 
 STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK, FIX = "state", "incident", "revert", "hotfix", "rollback", "fix"
 REASONS = (STATE, INCIDENT, REVERT, HOTFIX, ROLLBACK)
+NO_FLAGS: frozenset[str] = frozenset()  # one object for all attempts without a flag
 
 
 class Cause(msgspec.Struct, frozen=True, order=True, gc=False):
@@ -44,7 +45,7 @@ class AttemptOutcome(msgspec.Struct, frozen=True, gc=False):
     unplanned: tuple[Cause, ...] = ()
     recovered_at: datetime | None = None
     recovered_by: str = ""
-    flags: frozenset[str] = frozenset()
+    flags: frozenset[str] = NO_FLAGS
     is_recovered_early: bool = False  # True if it recovered before it had finished, so that the recovery was set to the finish
 
     @property
@@ -90,7 +91,8 @@ def attempt_outcomes(
     """Return the outcomes of the attempts, in the order of `attempts`.
 
     `attempts`: the attempts of one environment, ordered by finished_at. `incidents`: each incident with the link to the
-    attempt that caused it. `changes`: the changes of each repository, by its name. `flags_of`: the quality flags of each attempt, by its key.
+    attempt that caused it. `changes`: the changes of each repository, by its name. `flags_of`: the quality flags of
+    each attempt that has any, by its key.
     """
     causes: dict[str, list[Cause]] = defaultdict(list)
     unplanned: dict[str, list[Cause]] = defaultdict(list)
@@ -126,7 +128,7 @@ def attempt_outcomes(
             sorted(set(causes.get(attempt.key, ())), key=_order),
             sorted(set(unplanned.get(attempt.key, ())), key=_order),
             incidents_of.get(attempt.key, ()),
-            flags_of.get(attempt.key, frozenset()),
+            flags_of.get(attempt.key, NO_FLAGS),
         )
         for attempt in attempts
     ]

@@ -1,13 +1,15 @@
 """The link from an incident to its cause, and from a hotfix to the deployment that it mends (docs/metrics.md, "Incident" and "Hotfix")."""
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import cached_property
 
 import msgspec
 from msgspec.structs import replace
 
 from dora_metrics.calculators.change_matching import FirstDeployments
+from dora_metrics.calculators.deployment_sources import Mentioned
 from dora_metrics.calculators.deployments import Attempt
 from dora_metrics.calculators.git_history import Shas
 from dora_metrics.calculators.inputs import Links
@@ -39,13 +41,18 @@ class ServiceAttempts:
     """
 
     def __init__(self, attempts: Sequence[Attempt], *, settings: Settings, links_by_time: bool) -> None:
-        self.by_id: dict[str, list[Attempt]] = {}
-        for attempt in attempts:
-            # Attempts 123.1 and 123.2 of a workflow run are both found by the run's number, 123.
-            for name in {attempt_id if attempt.pull_request is not None else attempt_id.partition(".")[0] for attempt_id in attempt.ids}:
-                self.by_id.setdefault(name, []).append(attempt)
+        self._attempts = attempts
         self._successes = [attempt for attempt in attempts if attempt.is_success]
         self._look_back = timedelta(hours=settings.look_back_hours) if links_by_time else None
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Sequence[Attempt]]:
+        found: dict[str, list[Attempt]] = {}
+        for attempt in self._attempts:
+            # Attempts 123.1 and 123.2 of a workflow run are both found by the run's number, 123.
+            for name in {attempt_id if attempt.pull_request is not None else attempt_id.partition(".")[0] for attempt_id in attempt.ids}:
+                found.setdefault(name, []).append(attempt)
+        return found
 
     def link_by_time(self, moment: datetime) -> Link:
         """Return a link to the latest success that finished at or before `moment`.
@@ -63,9 +70,8 @@ class ServiceAttempts:
 class Linker:
     """Finds the attempt to which an incident or a hotfix of one repository is linked.
 
-    `attempts`: the repository's attempts, ordered by finished_at. `known`: the id and sha of every deployment that the repository's
-    facts mention, whether it counts as an attempt or not. `known_ids`: the ids of the deployments that the facts of the whole
-    service mention. `qualifier`: as `Facts.qualifier` returns it.
+    `attempts`: the repository's attempts, ordered by finished_at. `mentioned`: the deployments that the facts of the service mention.
+    `repository`: its name. `qualifier`: as `Facts.qualifier` returns it.
     """
 
     def __init__(
@@ -73,19 +79,26 @@ class Linker:
         service_attempts: ServiceAttempts,
         attempts: Sequence[Attempt],
         *,
-        known: Collection[tuple[str, str]],
-        known_ids: Collection[str],
+        mentioned: Mentioned,
+        repository: str,
         qualifier: str,
         first_deployments: FirstDeployments,
         shas: Shas,
     ) -> None:
         self._service_attempts = service_attempts
         self._first_deployments, self._shas = first_deployments, shas
-        self._by_sha: dict[str, list[Attempt]] = {}
-        for attempt in attempts:
-            self._by_sha.setdefault(attempt.sha, []).append(attempt)
-        self._known_ids, self._qualifier = known_ids, qualifier
-        self._deployed_shas = Shas(sha for _, sha in known)
+        self._attempts, self._mentioned, self._repository, self._qualifier = attempts, mentioned, repository, qualifier
+
+    @cached_property
+    def _deployed_shas(self) -> Shas:
+        return Shas(sha for _, sha in self._mentioned.by(self._repository))
+
+    @cached_property
+    def _by_sha(self) -> Mapping[str, Sequence[Attempt]]:
+        found: dict[str, list[Attempt]] = {}
+        for attempt in self._attempts:
+            found.setdefault(attempt.sha, []).append(attempt)
+        return found
 
     def link(self, links: Links, moment: datetime, *, second: Callable[[], Link], is_effect: bool = True) -> Link:
         """Return the link by the first of three rules that finds one: the named causes, then `second`, then time.
@@ -122,7 +135,7 @@ class Linker:
         """
         for text in links.deployments:
             names = f"{self._qualifier}{text}", text
-            if name := next((name for name in names if name in self._known_ids), ""):
+            if name := next((name for name in names if name in self._mentioned.ids), ""):
                 yield self._service_attempts.by_id.get(name, [])
             elif sha := self._deployed_shas.named(text):
                 yield self._by_sha.get(sha, [])

@@ -1,6 +1,6 @@
 """The facts from which the calculators compute the metrics. All datetimes are aware. service_settings.py has the settings."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -197,11 +197,11 @@ class Facts:
     of errors than the service's setting. `coverage`: for each stream, the span that was collected in all repositories or logs.
     """
 
-    deployments: tuple[GithubDeployment, ...] = ()
+    deployments: Collection[GithubDeployment] = ()
     log_deployments: tuple[LogDeployment, ...] = ()
     workflow_runs: tuple[WorkflowRun, ...] = ()
     releases: tuple[Release, ...] = ()
-    pull_requests: tuple[PullRequest, ...] = ()
+    pull_requests: Collection[PullRequest] = ()
     issues: tuple[Issue, ...] = ()
     log_hours: tuple[LogHour, ...] = ()
     repositories: frozenset[str] = frozenset()

@@ -4,13 +4,13 @@ The metrics count the linked facts by period. Numbers of issues and pull request
 because several repositories may have the same number or sha.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 
-from dora_metrics.calculators.change_matching import FirstDeployments, Match, is_missing_from_git
-from dora_metrics.calculators.deployment_sources import STREAM_OF, attempts, known, logged
+from dora_metrics.calculators.change_matching import FirstDeployments, Match, is_missing_from_git, match_changes
+from dora_metrics.calculators.deployment_sources import STREAM_OF, Mentioned, attempts
 from dora_metrics.calculators.deployments import Attempt
 from dora_metrics.calculators.failures import AttemptOutcome, RepositoryChanges, attempt_outcomes, first_deployment_of_target
 from dora_metrics.calculators.git_history import History, Shas
@@ -22,7 +22,7 @@ from dora_metrics.calculators.log_incidents import log_incidents, without_duplic
 from dora_metrics.calculators.periods import ByDate, joined
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.quality_flags import CLOCK_SKEW, IMPOSSIBLE_CAUSE, PROXY, UNKNOWN_SHA, flags_where
-from dora_metrics.calculators.reverts_and_hotfixes import Revert, hotfixes, reverts
+from dora_metrics.calculators.reverts_and_hotfixes import Revert, hotfixes, is_notable, reverts
 from dora_metrics.calculators.service_settings import Settings
 
 
@@ -139,7 +139,7 @@ def links_of_facts(facts: Facts, settings: Settings, *, now: datetime, environme
         name: RepositoryChanges(
             qualifier=repository.qualifier,
             first_deployments=repository.first_deployments,
-            history=History(repository.part.parents),
+            history=History.of(repository.part.parents),
             reverts=repository.reverts,
             hotfixes=_hotfix_links(repository, settings, link_of),
             closes=repository.closes,
@@ -198,20 +198,24 @@ def metric_coverage(coverage: Mapping[str, Coverage], source: str, *, now: datet
 
 
 def _flags_of(found: Sequence[Attempt], facts: Facts) -> dict[str, frozenset[str]]:
-    """Return the quality flags of each attempt, by the key of the attempt."""
+    """Return the quality flags of each attempt that has any, by the key of the attempt."""
     missing: set[str] = set()
     if any(part.parents for part in facts.parts):
         parents_of = {part.repository: part.parents for part in facts.parts}
         missing = {attempt.key for attempt in found if attempt.is_success and is_missing_from_git(attempt, parents_of.get(attempt.repository, {}))}
-    return {
-        attempt.key: flags_where({PROXY: attempt.pull_request is not None, UNKNOWN_SHA: attempt.key in missing, CLOCK_SKEW: attempt.has_skew})
+    flags = (
+        (attempt.key, flags_where({PROXY: attempt.pull_request is not None, UNKNOWN_SHA: attempt.key in missing, CLOCK_SKEW: attempt.has_skew}))
         for attempt in found
-    }
+    )
+    return {key: of_attempt for key, of_attempt in flags if of_attempt}
 
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """A repository of the service: its facts (`part`), and what is looked up in them by number or sha."""
+    """A repository of the service: its facts (`part`), and what is looked up in them by number or sha.
+
+    `notable`: the pull requests that `is_notable` names.
+    """
 
     part: Facts
     qualifier: str
@@ -219,6 +223,7 @@ class Repository:
     linker: Linker
     reverts: Mapping[int, Revert]
     closes: Mapping[int, Sequence[IssueKey]]
+    notable: Sequence[PullRequest]
 
 
 def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *, source: str, environment: str) -> dict[str, Repository]:
@@ -227,23 +232,23 @@ def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *,
     has_sha = any(attempt.sha for attempt in found)
     service_attempts = ServiceAttempts(found, settings=settings, links_by_time=environment == PRODUCTION)
     attempts_of = _by_repository(found, facts)
-    known_of = {part.repository: known(part, settings, source, qualifier=facts.qualifier(part)) for part in facts.parts}
-    logged_of = logged(facts) if source == "logs" else {}
-    known_ids = {number for deployments in (*known_of.values(), *logged_of.values()) for number, _ in deployments}
+    mentioned = Mentioned(facts, settings, source)
     repository_of = _repository_by_name(facts)
     repositories = {}
     for part in facts.parts:
         name, own_attempts = part.repository, attempts_of[part.repository]
         successes = [attempt for attempt in own_attempts if attempt.is_success]
-        first_deployments = FirstDeployments(part.pull_requests, successes, part.parents, default_branch=part.default_branch, has_sha=has_sha)
+        notable: list[PullRequest] = []
+        pulls = _noting(notable, part.pull_requests, settings)
+        matches = match_changes(pulls, successes, part.parents, default_branch=part.default_branch, has_sha=has_sha)
+        first_deployments = FirstDeployments(matches, pulls=part.pull_requests, successes=successes, parents=part.parents)
         of_pulls = (sha for pull in part.pull_requests for sha in (pull.merge_sha, pull.head_sha, *pull.commit_shas))
         shas = Shas(part.parents, (attempt.sha for attempt in own_attempts), of_pulls)
         linker = Linker(
             service_attempts,
             own_attempts,
-            # The key "" has the log lines whose repository is unknown. They may belong to any repository.
-            known=[*known_of[name], *logged_of.get(name, ()), *(logged_of.get("", ()) if name else ())],
-            known_ids=known_ids,
+            mentioned=mentioned,
+            repository=name,
             qualifier=facts.qualifier(part),
             first_deployments=first_deployments,
             shas=shas,
@@ -253,10 +258,19 @@ def _repositories(facts: Facts, settings: Settings, found: Sequence[Attempt], *,
             qualifier=facts.qualifier(part),
             first_deployments=first_deployments,
             linker=linker,
-            reverts=reverts(part.pull_requests, repositories=frozenset(name.lower() for name in part.repositories), shas=shas),
-            closes={pull.number: _closed_issues(pull, repository_of) for pull in part.pull_requests if pull.closes},
+            reverts=reverts(part.pull_requests, repositories=frozenset(name.lower() for name in part.repositories), shas=shas, notable=notable),
+            closes={pull.number: _closed_issues(pull, repository_of) for pull in notable if pull.closes},
+            notable=notable,
         )
     return repositories
+
+
+def _noting(notable: list[PullRequest], pulls: Iterable[PullRequest], settings: Settings) -> Iterator[PullRequest]:
+    """Yield the pull requests, and append those that `is_notable` names to `notable`. So each one is made from its stored row once."""
+    for pull in pulls:
+        if is_notable(pull, hotfix=settings.hotfix):
+            notable.append(pull)
+        yield pull
 
 
 def _by_repository(found: Sequence[Attempt], facts: Facts) -> dict[str, Sequence[Attempt]]:
@@ -330,7 +344,7 @@ def _link_by_revert(incident: Incident, closed_by: Iterable[IssueKey], repositor
 def _hotfix_links(repository: Repository, settings: Settings, link_of: Mapping[IssueKey, Link]) -> list[tuple[PullRequest, Link]]:
     """Return the repository's hotfixes, each with its link. `link_of`: the link of each incident, by its issue."""
     found = []
-    for pull in hotfixes(repository.part.pull_requests, pattern=settings.hotfix, reverts=repository.reverts):
+    for pull in hotfixes(repository.notable, pattern=settings.hotfix, reverts=repository.reverts):
         second = partial(_link_by_incident, repository.closes.get(pull.number, ()), link_of)
         found.append((pull, repository.linker.link(pull.links, pull.created_at, second=second, is_effect=False)))
     return found

@@ -1,11 +1,11 @@
 """The pull requests that are reverts, with what they revert, and those that are hotfixes (docs/metrics.md, "Revert" and "Hotfix")."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
 from dora_metrics.calculators.git_history import Shas
-from dora_metrics.calculators.inputs import PullRequest
+from dora_metrics.calculators.inputs import NO_SIGNS, PullRequest
 from dora_metrics.patterns import compiled, is_found
 
 
@@ -22,18 +22,23 @@ class Revert:
     put_back_by: tuple[int, ...] = ()
 
 
-def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas: Shas) -> dict[int, Revert]:
+def reverts(
+    pulls: Collection[PullRequest], *, repositories: Collection[str], shas: Shas, notable: Collection[PullRequest] | None = None
+) -> dict[int, Revert]:
     """Return the reverts, keyed by number. A pull request that reverts a revert is not a revert itself.
 
-    `repositories`: the current and former names of the repository of these pull requests, in lower case.
+    `repositories`: the current and former names of the repository of these pull requests, in lower case. `notable`: if it is known, those
+    of `pulls` that `is_notable` names.
     """
-    by_number = {pull.number: pull for pull in pulls}
+    signed = [pull for pull in (pulls if notable is None else notable) if pull.revert_signs is not NO_SIGNS]
+    targets = _possible_targets(signed, pulls, shas)
+    by_number = {pull.number: pull for pull in targets}
     # Pull requests that were merged together have the same merge commit. Such a commit means the pull request with the lowest number.
-    by_merge = {pull.merge_sha: pull.number for pull in sorted(pulls, key=lambda pull: -pull.number) if pull.merge_sha}
+    by_merge = {pull.merge_sha: pull.number for pull in sorted(targets, key=lambda pull: -pull.number) if pull.merge_sha}
     found: dict[int, Revert] = {}
     put_back: dict[int, list[int]] = {}
     # The order is that of merging. So it is already known whether the target, which was merged earlier, is a revert itself.
-    for pull in sorted(pulls, key=_merge_order):
+    for pull in sorted(signed, key=_merge_order):
         target = _target(pull, by_merge, repositories=repositories, shas=shas)
         if target is None:
             continue
@@ -44,6 +49,14 @@ def reverts(pulls: Sequence[PullRequest], *, repositories: Collection[str], shas
         else:
             found[pull.number] = target
     return {number: Revert(number, revert.target_pull, revert.target_sha, tuple(put_back.get(number, ()))) for number, revert in found.items()}
+
+
+def _possible_targets(signed: Iterable[PullRequest], pulls: Iterable[PullRequest], shas: Shas) -> list[PullRequest]:
+    """Return those of the pull requests that a sign of a revert may mean."""
+    signs = [pull.revert_signs for pull in signed]
+    numbers = {number for one in signs for number in (one.pull, one.branch) if number is not None}
+    merges = {shas.named(one.sha) for one in signs if one.sha and one.pull is None and one.branch is None} - {""}
+    return [pull for pull in pulls if pull.number in numbers or pull.merge_sha in merges] if numbers or merges else []
 
 
 def _target(pull: PullRequest, by_merge: Mapping[str, int], *, repositories: Collection[str], shas: Shas) -> Revert | None:
@@ -72,18 +85,22 @@ def _is_merged_before(target: PullRequest | None, pull: PullRequest) -> bool:
     return target is not None and _merge_order(target) < _merge_order(pull)
 
 
-def hotfixes(pulls: Sequence[PullRequest], *, pattern: str, reverts: Collection[int]) -> list[PullRequest]:
+def is_notable(pull: PullRequest, *, hotfix: str) -> bool:
+    """Return whether a pull request may be a revert or a hotfix, or closes issues. Of a large repository only few are kept in memory.
+
+    `hotfix`: the service's setting.
+    """
+    return pull.revert_signs is not NO_SIGNS or bool(pull.closes) or _has_pattern(pull, hotfix)
+
+
+def hotfixes(pulls: Iterable[PullRequest], *, pattern: str, reverts: Collection[int]) -> list[PullRequest]:
     """Return the hotfixes, ordered by number.
 
     `pattern`: the service's setting; if it is empty, there are no hotfixes. `reverts`: the numbers of the reverts, which are not
     hotfixes.
     """
-    if not pattern:
-        return []
-    has_branch = compiled(pattern)
-    found = (
-        pull
-        for pull in pulls
-        if (has_branch.search(pull.head_branch) or any(is_found(pattern, label) for label in pull.labels)) and pull.number not in reverts
-    )
-    return sorted(found, key=lambda pull: pull.number)
+    return sorted((pull for pull in pulls if _has_pattern(pull, pattern) and pull.number not in reverts), key=lambda pull: pull.number)
+
+
+def _has_pattern(pull: PullRequest, pattern: str) -> bool:
+    return bool(pattern) and (bool(compiled(pattern).search(pull.head_branch)) or any(is_found(pattern, label) for label in pull.labels))

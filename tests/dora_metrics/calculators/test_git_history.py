@@ -80,3 +80,22 @@ def test_a_history_that_leads_back_to_itself_comes_to_an_end(parents: dict[str, 
     """Git has no such history, but what an answer of GitHub contains need not be git's."""
     assert History(parents).generations.keys() == parents.keys()
     assert not History(parents).is_true_ancestor("a", "a")
+
+
+def test_a_history_reads_like_the_commits_that_it_was_made_of():
+    parents = {"m": ("b", "c"), "c": ("a",), "b": ("a", "gone"), "a": ()}
+    history = History(parents)
+    assert dict(history) == parents
+    assert set(history) == parents.keys()
+    assert len(history) == len(parents)
+    assert "gone" not in history
+    assert history.get("gone") is None
+    assert history.get("unknown") is None
+
+
+def test_a_commit_that_was_collected_after_its_children_keeps_its_number():
+    history = History({"m": ("b",)})
+    number = history.number_of("b")
+    history.add("b", ("a",))
+    assert history.number_of("b") == number
+    assert history["b"] == ("a",)
