@@ -18,7 +18,7 @@ from dora_metrics.calculators.service_settings import Settings
 from dora_metrics.derivation.changed_rows import delete_rows
 from dora_metrics.derivation.derived_rows import delivery_row
 from dora_metrics.derivation.program import program_digest
-from dora_metrics.derivation.stored_facts import TIMED_COLUMNS, timed_pull_request_of
+from dora_metrics.derivation.stored_pull_requests import TIMED_COLUMNS, timed_pull_request_of
 from dora_metrics.models import Change, Delivery, Service
 
 CHANGES_AT_ONCE = 1000

@@ -4,6 +4,7 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from itertools import chain
 from sys import intern
 from typing import Any, TypeVar
@@ -13,15 +14,18 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.timezone import now
 
 from dora_metrics.calculators import inputs
+from dora_metrics.calculators.deployment_sources import SOURCES, STREAM_OF, decisive_statuses, has_production_attempt, sources_that_may_count
+from dora_metrics.calculators.git_history import History
 from dora_metrics.calculators.linked_facts import LinkedFacts, link_facts
-from dora_metrics.calculators.path_filter import path_filter
 from dora_metrics.calculators.periods import joined
 from dora_metrics.calculators.service_settings import Settings
-from dora_metrics.models import Change, Commit, Coverage, Deployment, Issue, LogDeployment, LogTraffic, Release, Repository, Service, WorkflowRun
+from dora_metrics.derivation.fact_rows import ROWS_PER_READ, BranchNames, links_of, rows_of
+from dora_metrics.derivation.packed import Packed
+from dora_metrics.derivation.stored_pull_requests import linkable_pull_requests, pull_requests
+from dora_metrics.models import Commit, Coverage, Deployment, Issue, LogDeployment, LogTraffic, Release, Repository, Service, WorkflowRun
 
-ROWS_PER_READ = 2000
 T = TypeVar("T")
-BranchNames = Mapping[tuple[int, str], str]
+Histories = Mapping[int, History]  # by the repository's id
 Repositories = Mapping[str, Repository]  # by distinct names
 
 
@@ -67,17 +71,24 @@ def facts_of_each(services: Sequence[Service], repositories: Mapping[int, Reposi
     Pull requests that the path filter excludes are left out. So are hours of the logs in which no minute can be bad. `repositories`:
     by the service's id, as `counted_repositories_of` returns them. `without`: facts that are not read, because they cannot change the
     result: workflow_runs, releases, log_deployments, log_hours; unlabelled_issues, which cannot be incidents; or lead_times, which means
-    what only the lead times of pull requests depend on.
+    what only the lead times of pull requests depend on, and statuses on which the outcome of a deployment does not depend, and
+    the facts of sources of deployments that cannot count.
     """
-    known: dict[str, str] = {}  # equal shas are one string in memory: most occur several times, as a commit, as a parent and in other facts
-    parents = _parents(services, known)
+    histories = _histories(services)
     branch_names = _current_branch_names(repository for of_service in repositories.values() for repository in of_service.values())
-    deployments, issues = _grouped(_deployments(services, known)), _grouped(_issues(services, has_unlabelled="unlabelled_issues" not in without))
-    pulls = _grouped(_linkable_pull_requests(services, branch_names, known) if "lead_times" in without else _pull_requests(services, branch_names))
-    if "lead_times" in without and _names_commits(chain.from_iterable(pulls.values()), chain.from_iterable(issues.values())):
-        pulls = _with_commits(pulls, services)
-    releases = _grouped(() if "releases" in without else _releases(services))
+    is_for_links = "lead_times" in without
+    deployments = _linkable_deployments(services, histories) if is_for_links else _grouped(_deployments(services, histories))
     runs = _grouped(() if "workflow_runs" in without else _workflow_runs(services, branch_names))
+    issues = _grouped(_issues(services, has_unlabelled="unlabelled_issues" not in without))
+    pulls: Mapping[int, Collection[inputs.PullRequest]]
+    if is_for_links:
+        sources = {name for service in services for name in _sources(service, repositories[service.pk].values(), deployments, runs)}
+        without = {*without, *(STREAM_OF[name] for name in SOURCES if name not in sources)}
+        with_commits = any(issue.links.root_causes for issue in chain.from_iterable(issues.values()))
+        pulls = linkable_pull_requests(services, branch_names, with_origins="pulls" in sources, with_commits=with_commits)
+    else:
+        pulls = _grouped(pull_requests(services, branch_names))
+    releases = _grouped(() if "releases" in without else _releases(services))
     log_deployments = _grouped(() if "log_deployments" in without else _log_deployments(services))
     coverage = _coverage_rows(services)
     found = {}
@@ -92,7 +103,7 @@ def facts_of_each(services: Sequence[Service], repositories: Mapping[int, Reposi
                 releases=releases[repository.pk],
                 pull_requests=pulls[repository.pk],
                 issues=issues[repository.pk],
-                parents=parents[repository.pk],
+                parents=histories[repository.pk],
             )
             for name, repository in repositories[service.pk].items()
         ] or [inputs.Facts()]
@@ -104,6 +115,20 @@ def facts_of_each(services: Sequence[Service], repositories: Mapping[int, Reposi
             others=tuple(others),
         )
     return found
+
+
+def _sources(
+    service: Service,
+    repositories: Iterable[Repository],
+    deployments: Mapping[int, Collection[inputs.GithubDeployment]],
+    runs: Mapping[int, Sequence[inputs.WorkflowRun]],
+) -> Collection[str]:
+    """Return the sources of deployments that may count. The facts of the others cannot change the result."""
+    cancelled = {run.id for repository in repositories for run in runs[repository.pk] if run.conclusion == "cancelled"}
+    has_attempt = any(
+        has_production_attempt(deployments[repository.pk], production=service.production, cancelled_runs=cancelled) for repository in repositories
+    )
+    return sources_that_may_count(service.deployments_from, has_github_attempt=has_attempt)
 
 
 def counted_repositories(service: Service) -> Repositories:
@@ -167,18 +192,49 @@ def _grouped(facts: Iterable[tuple[int, T]]) -> Mapping[int, tuple[T, ...]]:
     return defaultdict(tuple, {owner_id: tuple(of_one) for owner_id, of_one in found.items()})
 
 
-def _deployments(services: Sequence[Service], known: Mapping[str, str]) -> Iterator[tuple[int, inputs.GithubDeployment]]:
-    columns = "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
-    for repository_id, number, environment, sha, created_at, statuses, *origin in _rows(Deployment, services, "repository_id", *columns):
-        deployment = inputs.GithubDeployment(
-            id=str(number),
-            environment=intern(environment),
-            sha=known.get(sha, sha),
-            created_at=created_at,
-            statuses=statuses_of(statuses),
-            origin=inputs.Origin(*origin),
-        )
-        yield repository_id, deployment
+_DEPLOYED = "external_id", "environment", "sha", "created_at", "statuses", "url", "page_id"
+Origins = dict[tuple[str, int], inputs.Origin]  # each of them once
+
+
+def _deployments(services: Sequence[Service], histories: Histories) -> Iterator[tuple[int, inputs.GithubDeployment]]:
+    origins: Origins = {}
+    for repository_id, *row in rows_of(Deployment, services, "repository_id", *_DEPLOYED):
+        yield repository_id, _deployment(histories[repository_id], origins, *row)
+
+
+def _linkable_deployments(services: Sequence[Service], histories: Histories) -> Mapping[int, Collection[inputs.GithubDeployment]]:
+    """Return each repository's deployments with the statuses on which their outcome depends, by the repository's id."""
+    found: dict[int, Packed[inputs.GithubDeployment]] = {}
+    origins: Origins = {}
+    for repository_id, *row in rows_of(Deployment, services, "repository_id", *_DEPLOYED):
+        if repository_id not in found:
+            found[repository_id] = Packed(partial(_deployment, histories[repository_id], origins))
+        number, environment, sha, created_at, statuses, *origin = row
+        found[repository_id].add((number, environment, sha, created_at, decisive_statuses(statuses), *origin))
+    return defaultdict(tuple, found)
+
+
+def _deployment(
+    history: History,
+    origins: Origins,
+    number: int,
+    environment: str,
+    sha: str,
+    created_at: datetime,
+    statuses: Iterable[Mapping[str, str]],
+    url: str,
+    page_id: int,
+) -> inputs.GithubDeployment:
+    """Return a deployment. It has no sha, environment and origin of its own in memory if another fact has the same."""
+    origin = url, page_id
+    return inputs.GithubDeployment(
+        id=str(number),
+        environment=intern(environment),
+        sha=history.same(sha),
+        created_at=created_at,
+        statuses=statuses_of(statuses),
+        origin=origins.get(origin) or origins.setdefault(origin, inputs.Origin(*origin)),
+    )
 
 
 def statuses_of(stored: Iterable[Mapping[str, str]]) -> tuple[inputs.Status, ...]:
@@ -188,7 +244,7 @@ def statuses_of(stored: Iterable[Mapping[str, str]]) -> tuple[inputs.Status, ...
 
 def _log_deployments(services: Sequence[Service]) -> Iterator[tuple[int, inputs.LogDeployment]]:
     columns = "time", "sha", "environment", "state"
-    for service_id, event_id, url, page_id, *values in _rows(LogDeployment, services, "service_id", "event_id", "url", "page_id", *columns):
+    for service_id, event_id, url, page_id, *values in rows_of(LogDeployment, services, "service_id", "event_id", "url", "page_id", *columns):
         yield service_id, inputs.LogDeployment(id=event_id, origin=inputs.Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
@@ -211,7 +267,7 @@ def hours_with_errors(service: Service) -> QuerySet[LogTraffic]:
 def _workflow_runs(services: Sequence[Service], branch_names: BranchNames) -> Iterator[tuple[int, inputs.WorkflowRun]]:
     columns = "attempt", "name", "path", "event", "sha", "conclusion", "started_at"
     special = "repository_id", "branch", "external_id", "version_at", "url", "page_id"
-    for repository_id, branch, number, updated_at, url, page_id, *values in _rows(WorkflowRun, services, *special, *columns):
+    for repository_id, branch, number, updated_at, url, page_id, *values in rows_of(WorkflowRun, services, *special, *columns):
         named = dict(zip(columns, values, strict=True))
         branch = branch_names.get((repository_id, branch), branch)
         yield repository_id, inputs.WorkflowRun(id=str(number), updated_at=updated_at, branch=branch, origin=inputs.Origin(url, page_id), **named)
@@ -227,13 +283,13 @@ def _current_branch_names(repositories: Iterable[Repository]) -> BranchNames:
 
 def _releases(services: Sequence[Service]) -> Iterator[tuple[int, inputs.Release]]:
     columns = "sha", "is_draft", "is_prerelease", "published_at"
-    for repository_id, number, url, page_id, *values in _rows(Release, services, "repository_id", "external_id", "url", "page_id", *columns):
+    for repository_id, number, url, page_id, *values in rows_of(Release, services, "repository_id", "external_id", "url", "page_id", *columns):
         yield repository_id, inputs.Release(id=str(number), origin=inputs.Origin(url, page_id), **dict(zip(columns, values, strict=True)))
 
 
 def _issues(services: Sequence[Service], *, has_unlabelled: bool) -> Iterator[tuple[int, inputs.Issue]]:
     columns = "repository_id", "number", "created_at", "closed_at", "state_reason", "labels", "links", "title", "url", "page_id"
-    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in _rows(
+    for repository_id, number, created_at, closed_at, reason, labels, links, title, *origin in rows_of(
         Issue, services, *columns, excluded=None if has_unlabelled else Q(labels=[])
     ):
         issue = inputs.Issue(
@@ -242,164 +298,19 @@ def _issues(services: Sequence[Service], *, has_unlabelled: bool) -> Iterator[tu
             closed_at=closed_at,
             state_reason=reason,
             labels=tuple(labels),
-            links=_links(links),
+            links=links_of(links),
             title=title,
             origin=inputs.Origin(*origin),
         )
         yield repository_id, issue
 
 
-def _pull_requests(services: Sequence[Service], branch_names: BranchNames) -> Iterator[tuple[int, inputs.PullRequest]]:
-    is_on_path = {service.pk: path_filter(service.path) for service in services}
-    for service_id, repository_id, *row in _rows(Change, services, "service_id", "repository_id", *PULL_COLUMNS, merged_at__isnull=False):
-        values = dict(zip(PULL_COLUMNS, row, strict=True))
-        if is_on_path[service_id](values["paths"]):
-            values["base_branch"] = branch_names.get((repository_id, values["base_branch"]), values["base_branch"])
-            yield repository_id, pull_request_of(values)
-
-
-_LINKABLE = (
-    *("number", "base_branch", "head_branch", "head_sha", "merge_sha", "created_at", "merged_at"),
-    *("labels", "closes", "revert_signs", "links", "url", "page_id"),
-)
-
-
-def _linkable_pull_requests(
-    services: Sequence[Service], branch_names: BranchNames, known: Mapping[str, str]
-) -> Iterator[tuple[int, inputs.PullRequest]]:
-    """Yield the pull requests without their commits, and without what only their lead times depend on."""
-    is_on_path = {service.pk: path_filter(service.path) for service in services}
-    columns = (*_LINKABLE, *(["paths"] if any(service.path for service in services) else ()))
-    for service_id, repository_id, *row in _rows(Change, services, "service_id", "repository_id", *columns, merged_at__isnull=False):
-        number, base_branch, head_branch, head_sha, merge_sha, created_at, merged_at, labels, closes, signs, links, url, page_id, *paths = row
-        if paths and not is_on_path[service_id](paths[0]):
-            continue
-        pull = inputs.PullRequest(
-            number=number,
-            author="",
-            author_is_bot=False,
-            base_branch=branch_names.get((repository_id, base_branch)) or intern(base_branch),
-            head_sha=known.get(head_sha, head_sha),
-            merge_sha=known.get(merge_sha, merge_sha),
-            created_at=created_at,
-            merged_at=merged_at,
-            head_branch=head_branch,
-            labels=tuple(labels),
-            closes=tuple((issue["repository"], issue["number"]) for issue in closes),
-            revert_signs=_signs(signs),
-            links=_links(links),
-            origin=inputs.Origin(url, page_id),  # of the attempt, if pull requests stand in for deployments
-        )
-        yield repository_id, pull
-
-
-def _names_commits(pulls: Iterable[inputs.PullRequest], issues: Iterable[inputs.Issue]) -> bool:
-    """Return whether a text names a commit. Only then it matters which commits each pull request has."""
-    return any(pull.revert_signs.sha or pull.links.root_causes for pull in pulls) or any(issue.links.root_causes for issue in issues)
-
-
-def _with_commits(pulls: Mapping[int, tuple[inputs.PullRequest, ...]], services: Sequence[Service]) -> Mapping[int, tuple[inputs.PullRequest, ...]]:
-    rows = _rows(Change, services, "repository_id", "number", "commits", merged_at__isnull=False)
-    shas = {(repository_id, number): tuple(commit["sha"] for commit in commits) for repository_id, number, commits in rows}
-    found = {repository: tuple(replace(pull, commit_shas=shas[repository, pull.number]) for pull in of_one) for repository, of_one in pulls.items()}
-    return defaultdict(tuple, found)
-
-
-_PLAIN = "number", "author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "head_branch", "title"
-_LISTS = "labels", "commits", "reviews", "draft_events", "closes", "revert_signs", "links", "paths"
-PULL_COLUMNS = (*_PLAIN, *_LISTS, "url", "page_id")
-
-
-def pull_request_of(values: Mapping[str, Any]) -> inputs.PullRequest:
-    """Return the input of the calculators. `values`: the columns PULL_COLUMNS of a merged Change, by name."""
-    return inputs.PullRequest(
-        **{name: values[name] for name in _PLAIN},
-        labels=tuple(values["labels"]),
-        authored_at=_authored_at(values["commits"]),
-        commit_shas=tuple(commit["sha"] for commit in values["commits"]),
-        reviews=_reviews(values["reviews"]),
-        draft_events=_draft_events(values["draft_events"]),
-        closes=tuple((issue["repository"], issue["number"]) for issue in values["closes"]),
-        revert_signs=_signs(values["revert_signs"]),
-        links=_links(values["links"]),
-        origin=inputs.Origin(values["url"], values["page_id"]),
-    )
-
-
-TIMED_COLUMNS = "number", "author", "author_is_bot", "created_at", "merged_at", "closed_at", "commits", "reviews", "draft_events"
-
-
-def timed_pull_request_of(values: Sequence[Any]) -> inputs.PullRequest:
-    """Return a pull request with what its lead time is computed from. `values`: the columns TIMED_COLUMNS of a merged Change."""
-    number, author, author_is_bot, created_at, merged_at, closed_at, commits, reviews, draft_events = values
-    return inputs.PullRequest(
-        number=number,
-        author=author,
-        author_is_bot=author_is_bot,
-        base_branch="",
-        head_sha="",
-        merge_sha="",
-        created_at=created_at,
-        merged_at=merged_at,
-        closed_at=closed_at,
-        authored_at=_authored_at(commits),
-        reviews=_reviews(reviews),
-        draft_events=_draft_events(draft_events),
-    )
-
-
-def _authored_at(commits: Iterable[Mapping[str, str]]) -> tuple[datetime, ...]:
-    return tuple([_time(commit["authored_at"]) for commit in commits])
-
-
-def _reviews(reviews: Iterable[Mapping[str, Any]]) -> tuple[inputs.Review, ...]:
-    return tuple([inputs.Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in reviews])
-
-
-def _draft_events(events: Iterable[Mapping[str, str]]) -> tuple[inputs.DraftEvent, ...]:
-    return tuple([inputs.DraftEvent(event["kind"], _time(event["at"])) for event in events])
-
-
-def _parents(services: Sequence[Service], known: dict[str, str]) -> Mapping[int, dict[str, tuple[str, ...]]]:
-    """Return each repository's history (each commit with its parents), by the repository's id. Its shas are added to `known`."""
-    found: dict[int, dict[str, tuple[str, ...]]] = defaultdict(dict)
-    for repository_id, sha, parents in _rows(Commit, services, "repository_id", "sha", "parents"):
-        found[repository_id][known.setdefault(sha, sha)] = tuple(known.setdefault(parent, parent) for parent in parents)
+def _histories(services: Sequence[Service]) -> Histories:
+    """Return each repository's history, by the repository's id."""
+    found: dict[int, History] = defaultdict(History)
+    for repository_id, sha, parents in rows_of(Commit, services, "repository_id", "sha", "parents"):
+        found[repository_id].add(sha, parents)
     return found
-
-
-def _signs(signs: Mapping[str, Any]) -> inputs.RevertSigns:
-    if not signs:
-        return inputs.NO_SIGNS
-    pull = signs.get("pull") or {}
-    return inputs.RevertSigns(
-        pull=pull.get("number"),
-        pull_repository=pull.get("repository", ""),
-        branch=signs.get("branch"),
-        sha=signs.get("sha", ""),
-        has_title=bool(signs.get("title")),
-    )
-
-
-def _links(links: Mapping[str, Any]) -> inputs.Links:
-    return inputs.Links(*(tuple(links.get(name, ())) for name in ("deployments", "root_causes", "caused_by"))) if links else inputs.NO_LINKS
-
-
-def _rows(model: Any, services: Sequence[Service], *columns: str, excluded: Q | None = None, **filters: Any) -> Iterator[Sequence[Any]]:
-    rows = getattr(model, "present", model.objects)  # facts that were deleted or transferred on GitHub do not count
-    chosen = rows.filter(service__in=[service.pk for service in services], **filters)
-    if excluded is not None:
-        chosen = chosen.exclude(excluded)
-    if len(services) > 1:
-        yield from chosen.order_by("pk").values_list(*columns).iterator(chunk_size=ROWS_PER_READ)
-        return
-    # A query for a part of the rows at a time, because the client of MySQL keeps the whole answer to a query in memory.
-    after = 0
-    while found := list(chosen.filter(pk__gt=after).order_by("pk").values_list("pk", *columns)[:ROWS_PER_READ]):
-        yield from (values for _, *values in found)
-        if len(found) < ROWS_PER_READ:
-            return
-        after = found[-1][0]
 
 
 def _time(text: str) -> datetime:

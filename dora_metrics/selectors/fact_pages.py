@@ -22,7 +22,7 @@ from dora_metrics.calculators.linked_facts import LinkedIncident
 from dora_metrics.calculators.path_filter import path_filter
 from dora_metrics.calculators.production import PRODUCTION
 from dora_metrics.calculators.reverts_and_hotfixes import reverts
-from dora_metrics.derivation.stored_facts import PULL_COLUMNS, counted_repositories, pull_request_of, settings_of
+from dora_metrics.derivation.stored_facts import counted_repositories, settings_of
 from dora_metrics.derivation.stored_links import (
     lead_time_of,
     linked_facts_in,
@@ -31,6 +31,7 @@ from dora_metrics.derivation.stored_links import (
     outcome_of,
     stored_links_of_attempt,
 )
+from dora_metrics.derivation.stored_pull_requests import PULL_COLUMNS, pull_request_of
 from dora_metrics.models import Attempt, Change, Delivery, Deployment, Incident, Issue, LogDeployment, Release, Repository, Service, WorkflowRun
 
 MERGE_SHA_PREFIXES = range(7, 65)  # the lengths that the sha in "This reverts commit …" may have

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from dora_metrics.calculators.inputs import DraftEvent, Facts, Links, LogHour, RevertSigns, Review
+from dora_metrics.calculators.linked_facts import links_of_facts
 from dora_metrics.derivation.stored_facts import facts_of, settings_of
 from dora_metrics.models import Change, Service
 from tests.dora_metrics.calculators.examples import at, change, covering, deployment, issue, line, links, logged, release, run
@@ -106,3 +107,13 @@ def test_a_service_s_own_settings_decide_its_numbers(service: Service) -> None:
     found = settings_of(service, time_zone="Asia/Kolkata")
     assert {name: getattr(found, name) for name in changed} == changed
     assert (found.time_zone, found.bots) == ("Asia/Kolkata", frozenset({"checker"}))
+
+
+@pytest.mark.parametrize("source", ["auto", "github", "logs", "releases", "workflows", "pulls"])
+@pytest.mark.parametrize("has_deployments", [True, False])
+def test_facts_without_what_only_lead_times_depend_on_have_the_same_links(service: Service, source: str, has_deployments: bool) -> None:
+    store(service, EVERYTHING if has_deployments else replace(EVERYTHING, deployments=()))
+    service.deployments_from = source
+    chosen = settings_of(service, time_zone="UTC")
+    found = [links_of_facts(facts_of(service, without=without), chosen, now=at(31)) for without in ((), ("lead_times", "unlabelled_issues"))]
+    assert found[0] == found[1]
