@@ -12,6 +12,9 @@ from etl_tasks.sources.adapter import Page
 
 # How many pages may wait to be staged, for each thread. If the worker dies, these pages have to be requested and paid for again.
 PAGES_AHEAD = 2
+# How long a page waits to be staged together with the next one. Meanwhile the threads read on. A transaction for each page costs more CPU time
+# than reading the page.
+NEXT_PAGE_SECONDS = 0.1
 
 
 class _Finished:
@@ -21,9 +24,9 @@ class _Finished:
 def read_concurrently(readers: Sequence[Iterator[Page]], *, threads: int) -> Iterator[Page]:
     """Yield the pages of all readers. The pages of one reader keep their order. `threads`: the most readers that run at once.
 
-    A page for which another one has been read meanwhile says so (Page.is_followed). After the first error, no reader starts another page. The
-    pages that have been read are yielded, then the error is raised. If several readers have failed, an error that is not retriable takes
-    precedence.
+    A page that is followed by another one within NEXT_PAGE_SECONDS says so (Page.is_followed). After the first error, no reader starts another
+    page. The pages that have been read are yielded, then the error is raised. If several readers have failed, an error that is not retriable
+    takes precedence.
     """
     if len(readers) <= 1 or threads == 1:
         for reader in readers:
@@ -52,12 +55,12 @@ def read_concurrently(readers: Sequence[Iterator[Page]], *, threads: int) -> Ite
     failures: list[Exception] = []
     unfinished = len(readers)
 
-    def next_page(*, waits: bool) -> Page | None:
-        """Return the next page; None after the last one. `waits`: wait for the page; otherwise return None if none has been read."""
+    def next_page(*, timeout: float | None = None) -> Page | None:
+        """Return the next page; None after the last one, or if none has been read within `timeout` seconds."""
         nonlocal unfinished
         while unfinished:
             try:
-                item = pages.get(block=waits)
+                item = pages.get(timeout=timeout)
             except queue.Empty:
                 return None
             match item:
@@ -73,11 +76,11 @@ def read_concurrently(readers: Sequence[Iterator[Page]], *, threads: int) -> Ite
         try:
             for reader in readers:
                 pool.submit(read, reader)
-            page = next_page(waits=True)
+            page = next_page()
             while page:
-                following = next_page(waits=False)
+                following = next_page(timeout=NEXT_PAGE_SECONDS)
                 yield replace(page, is_followed=True) if following else page
-                page = following or next_page(waits=True)
+                page = following or next_page()
         finally:
             stop_reading.set()
             consumer_left.set()

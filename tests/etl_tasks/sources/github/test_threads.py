@@ -1,6 +1,7 @@
 """Readers, one per list on GitHub, run in threads. The caller receives all pages, those of one reader in their order. An error ends all readers."""
 
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
 
@@ -8,6 +9,7 @@ import pytest
 
 from etl_tasks.errors import FatalError, RetriableError
 from etl_tasks.sources.adapter import Page
+from etl_tasks.sources.github.readers import threads
 from etl_tasks.sources.github.readers.threads import read_concurrently
 
 
@@ -69,6 +71,19 @@ def test_a_page_says_whether_the_next_one_has_been_read_already():
     found = [(one.stream, one.url, one.is_followed) for one in (second, third, *pages)]
 
     assert found == [("quick", "1", True), ("quick", "2", False), ("slow", "0", False)]
+
+
+def test_a_page_waits_a_moment_for_the_next_one(monkeypatch):
+    monkeypatch.setattr(threads, "NEXT_PAGE_SECONDS", 10)
+
+    def slow() -> Iterator[Page]:
+        yield page("slow", 0)
+        time.sleep(0.05)
+        yield page("slow", 1)
+
+    pages = read_concurrently([slow(), reader("empty", 0)], threads=2)
+
+    assert [(one.url, one.is_followed) for one in pages] == [("0", True), ("1", False)]
 
 
 def test_an_error_that_no_waiting_cures_goes_first():
