@@ -11,6 +11,7 @@ from django.db import connection, models
 
 from dora_metrics.bulk_upsert import upsert
 from dora_metrics.derivation.derived_rows import Row
+from dora_metrics.key_lists import listed
 from dora_metrics.models import Attempt, DORAMetric, Incident, Service
 
 ROWS_PER_DELETE, ROWS_PER_READ, ROWS_PER_WRITE = 500, 2000, 1000
@@ -85,7 +86,7 @@ def write_linked_rows(table: Table, service: Service, rows: Iterable[tuple[str, 
     waiting = iter(rows)
     while group := dict(islice(waiting, ROWS_PER_WRITE)):
         keys.update(group)
-        differences = write_changed_rows(table, service, group.values(), only=models.Q(key__in=list(group)))
+        differences = write_changed_rows(table, service, group.values(), only=models.Q(key__in=listed(list(group))))
         touched += [row[table.moment] for difference in differences for row in (difference.before, difference.after) if row]
     stored = table.model._default_manager.filter(service=service).values_list("pk", "key", table.moment).iterator(chunk_size=ROWS_PER_READ)
     gone = {pk: moment for pk, key, moment in stored if key not in keys}

@@ -19,6 +19,7 @@ from dora_metrics.derivation.changed_rows import delete_rows
 from dora_metrics.derivation.derived_rows import delivery_row
 from dora_metrics.derivation.program import program_digest
 from dora_metrics.derivation.stored_pull_requests import TIMED_COLUMNS, timed_pull_request_of
+from dora_metrics.key_lists import listed
 from dora_metrics.models import Change, Delivery, Service
 
 CHANGES_AT_ONCE = 1000
@@ -78,7 +79,8 @@ def update_deliveries(service: Service, matches: Mapping[int, Mapping[int, Match
                 continue
             touched += [change.deployed_at] if change.deployed_at else []
         delete_rows(Delivery, gone)
-        upsert(Delivery, _rows(service, due, settings), unique=("change",), kept=("change_id",))
+        if due:
+            upsert(Delivery, _rows(service, due, settings), unique=("change",), kept=("change_id",))
     return touched + _delete_undue(service)
 
 
@@ -97,7 +99,7 @@ def _changes(service: Service, settings: Settings) -> Iterator[Sequence[Stored]]
 
 
 def _rows(service: Service, due: Mapping[int, tuple[Stored, Match]], settings: Settings) -> Iterator[dict[str, Any]]:
-    for pk, *values in Change.objects.filter(pk__in=list(due)).order_by("pk").values_list("pk", *TIMED_COLUMNS):
+    for pk, *values in Change.objects.filter(pk__in=listed(list(due))).order_by("pk").values_list("pk", *TIMED_COLUMNS):
         change, match = due[pk]
         row = delivery_row(lead_time(timed_pull_request_of(values), match, bots=settings.bots), pk)
         yield {"service_id": service.pk, **row, "computed_from": change.digest}

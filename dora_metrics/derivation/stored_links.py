@@ -33,7 +33,7 @@ from dora_metrics.derivation.environments import stored_source
 from dora_metrics.derivation.garbage_collection import garbage_collection_paused
 from dora_metrics.derivation.stored_facts import counted_repositories, coverage_of, facts_of_each, settings_of
 from dora_metrics.models import Attempt as AttemptRow
-from dora_metrics.models import Delivery, Repository, Service
+from dora_metrics.models import Change, Delivery, Repository, Service
 from dora_metrics.models import Incident as IncidentRow
 
 PULL_COLUMNS = ("author", "author_is_bot", "base_branch", "head_sha", "merge_sha", "created_at", "merged_at", "closed_at", "title")
@@ -135,7 +135,14 @@ def _measured_attempts(service: Service, condition: Q) -> list[StoredAttempt]:
     ]
 
 
+def _pull_request(change: Change | StoredChange) -> PullRequest:
+    return PullRequest(
+        number=change.number, origin=Origin(change.url, change.page_id), **{column: getattr(change, column) for column in PULL_COLUMNS}
+    )
+
+
 NO_CHANGE = StoredChange(0, None, "", 0, "", False, "", "", "", None, None, None, "")
+NO_PULL = _pull_request(NO_CHANGE)
 
 
 def _measured_deliveries(service: Service, condition: Q) -> list[StoredDelivery]:
@@ -284,10 +291,7 @@ def _causes(stored: Iterable[Mapping[str, Any]]) -> tuple[Cause, ...]:
 
 def lead_time_of(row: Delivery | StoredDelivery, attempt: Attempt, names: Names) -> LeadTime:
     """Return the lead time that `derived_rows.delivery_row` turned into the row. Its pull request has no lists. `attempt`: the deployment."""
-    change, name = row.change, names.get(row.change.repository_id, "")
-    pull = PullRequest(
-        number=change.number, origin=Origin(change.url, change.page_id), **{column: getattr(change, column) for column in PULL_COLUMNS}
-    )
+    name, pull = names.get(row.change.repository_id, ""), NO_PULL if row.change is NO_CHANGE else _pull_request(row.change)
     qualifier = f"{name}#" if len(names) > 2 else ""  # one repository, and the key None
     return LeadTime(
         key=f"pull request {qualifier}{pull.number}",

@@ -16,6 +16,7 @@ from msgspec import UNSET
 
 from dora_metrics.bulk_upsert import time_parameter, upsert_prepared
 from dora_metrics.derivation.recompute import hold
+from dora_metrics.key_lists import listed
 from dora_metrics.models import Change, GithubFact, Issue, Repository
 from etl_tasks.fact_kinds import KINDS, FactKind
 from etl_tasks.loaders.fact_rows import Row, RowFormat, row_format
@@ -157,7 +158,7 @@ def _stored_versions(kind: FactKind, rows: Collection[Row], *, repository: Repos
 
 def _stored_rows(kind: FactKind, keys: Collection[Row], *, repository: Repository) -> models.QuerySet[GithubFact]:
     first, *_ = kind.key
-    return kind.model._default_manager.filter(repository=repository, **{f"{first}__in": sorted({key[0] for key in keys})})
+    return kind.model._default_manager.filter(repository=repository, **{f"{first}__in": listed(sorted({key[0] for key in keys}))})
 
 
 def _restored(stored: Mapping[Row, _Stored], page_ids: Mapping[Row, int]) -> set[Row]:
