@@ -20,6 +20,8 @@ COPY . .
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1 \
     PYTHONDONTWRITEBYTECODE=1 \
+    MALLOC_ARENA_MAX=1 \
+    MALLOC_MMAP_THRESHOLD_=131072 \
     DJANGO_SETTINGS_MODULE=callcentersite.settings \
     CALLCENTERSITE_VAR=/var/lib/callcentersite
 # The code belongs to root, so the application cannot change it. The key is used only for this command and is not kept in the image.

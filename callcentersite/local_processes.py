@@ -15,6 +15,10 @@ from pathlib import Path
 STOP_SECONDS = 20
 PORTS_TRIED = 20
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+# How glibc allocates memory; the image sets the same. By default each thread gets a heap of its own, and what it frees is of no use to the
+# others. And after a large block was freed, glibc takes others like it from the heap, where they leave gaps; with a threshold, larger blocks
+# are always returned to the system.
+ALLOCATOR = {"MALLOC_ARENA_MAX": "1", "MALLOC_MMAP_THRESHOLD_": "131072"}
 
 
 class CannotStart(Exception):
@@ -175,7 +179,7 @@ def _spawn(
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            env={**os.environ, **env},
+            env={**ALLOCATOR, **os.environ, **env},
             cwd=cwd,
             # The command gets its own session. So Ctrl-C reaches only this process, which then stops the commands in order.
             start_new_session=True,
