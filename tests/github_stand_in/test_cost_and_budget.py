@@ -123,13 +123,13 @@ def test_rate_limit_is_told_for_nothing(stand_in: StandIn) -> None:
 
 
 def test_a_spent_budget_refuses_until_its_reset(service: World) -> None:
-    with StandIn({"acme/billing": service}, clock=END, limit=2, reset_seconds=0.6) as stand_in:
+    with StandIn({"acme/billing": service}, clock=END, limit=2, reset_seconds=2) as stand_in:
         for _ in range(2):
             answer(stand_in, "deployments")
             runs(stand_in)
         refused, rest = ask(stand_in, "deployments"), runs(stand_in)
         other = ask(stand_in, "deployments", token="other").json()
-        time.sleep(0.7)  # wait for the reset; an earlier request would be counted as refused, too
+        time.sleep(2.1)  # wait for the reset; an earlier request would be counted as refused, too
         again = ask(stand_in, "deployments").json(), runs(stand_in).status_code
 
     assert refused.status_code == 200

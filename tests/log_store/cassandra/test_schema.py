@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import traceback
 import uuid
 import warnings
 from collections.abc import Iterator
@@ -148,4 +149,5 @@ def _make_and_exit() -> None:
         open_log_store().ensure_schema()
         os._exit(0)
     except BaseException:  # noqa: BLE001 (the child process must end here in any case)
+        traceback.print_exc()
         os._exit(1)
