@@ -114,9 +114,8 @@ class History(Mapping[str, tuple[str, ...]]):
 
     def _find_generations(self) -> "array[int]":
         found = array("i", bytes(4 * self.size))
-        begun = bytearray(
-            self.size
-        )  # a parent that was begun and not found leads back to the commit itself, which git does not allow: it is left out
+        # A parent that was begun and not found leads back to the commit itself, which git does not allow: it is left out.
+        begun = bytearray(self.size)
         # History was collected from the youngest commit to the oldest. In reverse, most parents come before their children.
         for start in range(self.size - 1, -1, -1):
             waiting = [start] if self._begins[start] != NOT_COLLECTED else []

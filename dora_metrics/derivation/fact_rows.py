@@ -13,6 +13,7 @@ BranchNames = Mapping[tuple[int, str], str]  # the present name of a repository'
 
 
 def rows_of(model: Any, services: Sequence[Service], *columns: str, excluded: Q | None = None, **filters: Any) -> Iterator[Sequence[Any]]:
+    """Yield the columns of the services' facts that meet the filters. `excluded`: a condition; facts that meet it are left out."""
     rows = getattr(model, "present", model.objects)  # facts that were deleted or transferred on GitHub do not count
     chosen = rows.filter(service__in=[service.pk for service in services], **filters)
     if excluded is not None:

@@ -4,8 +4,8 @@
    events.
 2. It inserts the events.
 3. It reads the rows of `parts` again. If its own mark is missing, a deletion with a later timestamp hides it and the events, and the write fails.
-   If a row has only the mark of this write, no other write had registered before all events of this write were
-   inserted. So the partition holds exactly these events, and they need not be counted. Otherwise the write counts the events of the partition.
+   If a row has only the mark of this write, no other write had registered before all events of this write were inserted. So the partition holds
+   exactly these events, and they need not be counted. Otherwise the write counts the events of the partition.
 4. It stores the counts, and adds its mark to the marks that are counted. The timestamp of the counts is taken before step 3, and it is later than
    the timestamp of the counts that step 3 found. So if two writes count at the same time, the counts of the write that read later remain.
 

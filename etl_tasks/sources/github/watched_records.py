@@ -65,7 +65,7 @@ def not_stored(repository: Repository, versions: Mapping[str, str]) -> list[str]
 
 def _recent(rows: QuerySet[Any]) -> QuerySet[Any]:
     newest = rows.aggregate(newest=Max("created_at"))["newest"]
-    return rows.filter(created_at__gte=newest - LONGEST_WAIT_FOR_AN_END) if newest else rows.none()  # no rows need no second query
+    return rows.filter(created_at__gte=newest - LONGEST_WAIT_FOR_AN_END) if newest else rows.none()
 
 
 def _runs_that_may_change(repository: Repository) -> dict[str, datetime]:
