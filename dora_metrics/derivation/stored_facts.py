@@ -239,7 +239,7 @@ def _deployment(
 
 def statuses_of(stored: Iterable[Mapping[str, str]]) -> tuple[inputs.Status, ...]:
     """Return the statuses of a GitHub deployment as the calculators read them. `stored`: the column `Deployment.statuses`."""
-    return tuple(inputs.Status(intern(status["state"]), _time(status["created_at"]), status["log_url"]) for status in stored)
+    return tuple(inputs.Status(intern(status["state"]), datetime.fromisoformat(status["created_at"]), status["log_url"]) for status in stored)
 
 
 def _log_deployments(services: Sequence[Service]) -> Iterator[tuple[int, inputs.LogDeployment]]:
@@ -311,7 +311,3 @@ def _histories(services: Sequence[Service]) -> Histories:
     for repository_id, sha, parents in rows_of(Commit, services, "repository_id", "sha", "parents"):
         found[repository_id].add(sha, parents)
     return found
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

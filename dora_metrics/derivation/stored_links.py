@@ -286,7 +286,7 @@ def outcome_of(row: AttemptRow | StoredAttempt, names: Names) -> AttemptOutcome:
 
 
 def _causes(stored: Iterable[Mapping[str, Any]]) -> tuple[Cause, ...]:
-    return tuple(Cause(cause["rule"], cause["fact"], _time(cause["ended_at"]) if cause["ended_at"] else None) for cause in stored)
+    return tuple(Cause(cause["rule"], cause["fact"], datetime.fromisoformat(cause["ended_at"]) if cause["ended_at"] else None) for cause in stored)
 
 
 def lead_time_of(row: Delivery | StoredDelivery, attempt: Attempt, names: Names) -> LeadTime:
@@ -323,13 +323,9 @@ def linked_incident_of(row: IncidentRow, attempt: Attempt | None, names: Names, 
 
 
 def _evidence(stored: Mapping[str, Any], chosen: Settings) -> LogEvidence:
-    first, last = _time(stored["first_minute"]), _time(stored["last_minute"])
+    first, last = datetime.fromisoformat(stored["first_minute"]), datetime.fromisoformat(stored["last_minute"])
     sources = tuple(
         LogErrors(log["source"], log["events"], log["errors"], log["url"], errors_command(log["source"], first, last + ONE_MINUTE, chosen))
         for log in stored["sources"]
     )
     return LogEvidence(first, last, stored["bad_minutes"], stored["events"], stored["errors"], sources)
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)

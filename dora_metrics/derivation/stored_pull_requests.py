@@ -133,15 +133,15 @@ def timed_pull_request_of(values: Sequence[Any]) -> inputs.PullRequest:
 
 
 def _authored_at(commits: Iterable[Mapping[str, str]]) -> tuple[datetime, ...]:
-    return tuple([_time(commit["authored_at"]) for commit in commits])
+    return tuple([datetime.fromisoformat(commit["authored_at"]) for commit in commits])
 
 
 def _reviews(reviews: Iterable[Mapping[str, Any]]) -> tuple[inputs.Review, ...]:
-    return tuple([inputs.Review(review["login"], review["is_bot"], _time(review["submitted_at"])) for review in reviews])
+    return tuple([inputs.Review(review["login"], review["is_bot"], datetime.fromisoformat(review["submitted_at"])) for review in reviews])
 
 
 def _draft_events(events: Iterable[Mapping[str, str]]) -> tuple[inputs.DraftEvent, ...]:
-    return tuple([inputs.DraftEvent(event["kind"], _time(event["at"])) for event in events])
+    return tuple([inputs.DraftEvent(event["kind"], datetime.fromisoformat(event["at"])) for event in events])
 
 
 def _signs(signs: Mapping[str, Any]) -> inputs.RevertSigns:
@@ -155,7 +155,3 @@ def _signs(signs: Mapping[str, Any]) -> inputs.RevertSigns:
         sha=signs.get("sha", ""),
         has_title=bool(signs.get("title")),
     )
-
-
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
